@@ -1,0 +1,96 @@
+/*
+ * The meter: counters and histograms in shared memory, the only road from the edge to control.
+ *
+ * One segment, made by the warden. Each edge worker writes only its own slab (plain relaxed
+ * stores, no contention); control and observe only read. A slab survives its worker: counters go
+ * on where the dead one stopped, gauges (in flight, connections) are zeroed by the warden.
+ * A lane counts one (app, release, route); control hands lanes out and names them in the snapshot.
+ */
+#ifndef METER_METER_H
+#define METER_METER_H
+
+#include "base/hg.h"
+
+#include <stdatomic.h>
+
+#define METER_MAGIC       0x4d455445u
+#define METER_WORKERS_MAX 32
+#define METER_LANES_MAX   512
+#define METER_ENDPOINTS   4096 /* = SNAP_ENDPOINTS: in-flight gauges by endpoint slot */
+#define METER_CODES       500  /* status 100…599 at [status − 100] */
+#define METER_BUCKETS     24   /* the last one is +Inf */
+
+/* Upper bounds of the duration buckets in seconds; meter_bounds[METER_BUCKETS - 1] is +Inf. */
+extern const double meter_bounds[METER_BUCKETS];
+
+typedef _Atomic uint64_t meter_u64;
+
+struct meter_lane {
+	meter_u64 code[METER_CODES];     /* responses sent to clients */
+	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
+	meter_u64 duration_ns;         /* sum: first byte of the request to last of the response */
+	meter_u64 bytes_in, bytes_out; /* bodies */
+	meter_u64 attempts;            /* upstream requests sent */
+	meter_u64 failures;            /* attempts without a complete response head */
+	meter_u64 retries;             /* second attempts */
+	meter_u64 aborted;             /* client went away before the response was complete */
+};
+
+struct meter_worker {
+	_Atomic uint32_t pid;
+	_Atomic uint32_t connections;  /* gauge: open client connections */
+	_Atomic uint64_t snapshot_ack; /* generation this worker has mapped */
+	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
+	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
+	meter_u64 access_lines, access_dropped;
+	meter_u64 loop_turns, busy_ns;
+	meter_u64 reserved[16];
+	_Atomic uint32_t in_flight[METER_ENDPOINTS];
+	struct meter_lane lane[METER_LANES_MAX];
+};
+
+struct meter {
+	uint32_t magic;
+	uint32_t layout; /* meter_layout(): readers of another layout must not touch the segment */
+	uint32_t worker_count;
+	uint32_t pad;
+	struct meter_worker worker[];
+};
+
+/* Bytes of a segment for `workers` slabs. Untouched pages cost nothing. */
+size_t meter_size(uint32_t workers);
+/* Hash of the struct sizes above. */
+uint32_t meter_layout(void);
+/* Formats fresh zeroed memory. */
+void meter_init(struct meter *m, uint32_t workers);
+/* NULL when the mapping of `size` bytes is not a meter of this layout. */
+struct meter *meter_open(void *mapping, size_t size);
+/* Gauges of a dead worker back to zero. */
+void meter_worker_reset(struct meter *m, uint32_t worker);
+
+/* Only the owning worker adds: load and store need no lock prefix. */
+static inline void meter_add(meter_u64 *c, uint64_t v)
+{
+	atomic_store_explicit(
+	        c, atomic_load_explicit(c, memory_order_relaxed) + v, memory_order_relaxed);
+}
+
+static inline void meter_gauge_add(_Atomic uint32_t *g, int v)
+{
+	atomic_store_explicit(g, atomic_load_explicit(g, memory_order_relaxed) + (uint32_t)v,
+	        memory_order_relaxed);
+}
+
+/* Counts one finished response. */
+void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
+
+/* Reading side: sums over all workers. */
+uint64_t meter_lane_code(const struct meter *m, uint32_t lane, unsigned status);
+struct meter_lane_sum {
+	uint64_t total, by_class[6] /* [1]…[5]: 1xx…5xx */, bucket[METER_BUCKETS], count;
+	uint64_t duration_ns, bytes_in, bytes_out, attempts, failures, retries, aborted;
+};
+void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum);
+uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
+
+#endif

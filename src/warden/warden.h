@@ -1,0 +1,77 @@
+/*
+ * The warden: the parent of everything, the only process with privileges. It binds the listening
+ * sockets, creates the shared memory, forks the role processes and the replicas, sandboxes, reaps
+ * and restarts roles at once. It speaks no network protocol and parses no outside input; its only
+ * input after start is `struct wd_msg` from its children (proto.h) and signals.
+ *
+ * Files under DATA that outlive it: run/warden (pid, start time, boot id and the role processes,
+ * rewritten on every change), run/lock (flock held while it or a role process lives),
+ * run/<app>.<release>.<replica>.<incarnation>/{out,err,tmp/}.
+ */
+#ifndef WARDEN_WARDEN_H
+#define WARDEN_WARDEN_H
+
+#include "base/err.h"
+#include "os/sock.h"
+#include "warden/proto.h"
+
+#define WARDEN_LISTENERS_MAX 16
+
+/* What a role process finds when its main function is called, in the forked child. */
+struct warden_child {
+	enum wd_role role;
+	uint32_t worker; /* edge: 0…worker_count-1 */
+	uint32_t worker_count;
+	uint32_t incarnation;                 /* 1 at first start; > 1: it is a replacement */
+	int warden_fd;                        /* SEQPACKET pair to the warden */
+	int listen_fds[WARDEN_LISTENERS_MAX]; /* edge: inherited, shared by all workers */
+	uint32_t listen_count;
+	int admin_fd;   /* control: admin TCP listener, -1 if none */
+	int control_fd; /* control: listener of DATA/control.sock */
+	int observe_fd; /* observe: listener of DATA/run/observe.sock */
+	void *meter;    /* mapped; edge: writable own slab, control and observe: read */
+	size_t meter_size;
+	void *table; /* endpoint table; control: writable, edge: read-only */
+	size_t table_size;
+	int plan_fd; /* control: memfd with the configuration `up` was given */
+	const char *data_dir;
+};
+
+struct warden_plan {
+	const char *data_dir; /* absolute */
+	struct sock_addr listen[WARDEN_LISTENERS_MAX];
+	uint32_t listen_count;
+	struct sock_addr admin; /* len 0: none */
+	bool admin_port_any; /* the default port is taken: use a free one, written to run/admin */
+	uint32_t workers;    /* edge workers, ≥ 1 */
+	int plan_fd;         /* handed to control unread */
+	uint32_t grace_ms;   /* for the whole shutdown */
+	int (*control_main)(const struct warden_child *);
+	int (*observe_main)(const struct warden_child *);
+	int (*edge_main)(const struct warden_child *);
+};
+
+/*
+ * Runs until everything is stopped (SIGTERM, SIGINT or WD_READY never came); returns the exit
+ * status of the process. `ready_fd` (or -1): one byte is written once listeners are bound and
+ * the role processes run; on failure the text of the error instead.
+ */
+int warden_run(const struct warden_plan *plan, int ready_fd);
+
+/* The process that holds DATA, read back from run/warden and checked against boot id and start
+ * time. HG_E_NOT_FOUND when none lives. */
+struct warden_info {
+	int pid;
+	uint64_t start_time;
+	uint32_t role_count;
+	struct {
+		enum wd_role role;
+		int pid;
+		uint64_t start_time;
+	} roles[64];
+	bool warden_alive; /* false: the warden died, roles live on */
+};
+HG_MUST enum hg_rc warden_find(
+        const char *data_dir, struct warden_info *ret_info, struct hg_err *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* cmocka needs these before its own header; every unit test includes this first. */
+#ifndef TESTS_UNIT_TEST_H
+#define TESTS_UNIT_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/str.h"
+
+/* Compares an hg_str with a literal and shows both on failure. */
+#define assert_str(have, want)                                                             \
+	do {                                                                               \
+		struct hg_str have_ = (have), want_ = hg_str(want);                        \
+		if (!hg_str_eq(have_, want_))                                              \
+			fail_msg("have \"%.*s\", want \"%s\"", HG_STR_ARG(have_), (want)); \
+	} while (0)
+
+#endif
