@@ -24,7 +24,7 @@ enum wd_type {
 	/* warden → control */
 	WD_HELLO,    /* first message; count = replicas that live or whose exit is not forgotten */
 	WD_REPLICA,  /* one per known replica after WD_HELLO, and the answer to WD_SPAWN;
-	                fd 0: pidfd when it started (pid > 0); error = errno, step when it did not */
+	                fd 0: pidfd when it runs (pid > 0); else error = errno and step */
 	WD_EXITED,   /* a replica ended: pid, status as from waitpid, at_ms (monotonic) */
 	WD_CHILD,    /* a role process ended or was started: role, pid, status (for the journal) */
 	WD_SHUTDOWN, /* stop everything gracefully within deadline_ms, then WD_STOPPED */

@@ -15,7 +15,7 @@ static void an_error_reads_as_documented(void **s)
 	        hg_err_set(&e, HG_E_INVALID, "unknown key \"%s\"", "replica"), HG_E_INVALID);
 	hg_err_place(&e, "headgate.yaml", 7, 5);
 	hg_err_hint(&e, "did you mean \"replicas\"?");
-	strcpy(e.snippet, "    replica: 3");
+	assert_true(hg_str_copy(HG_STR("    replica: 3"), e.snippet, sizeof e.snippet));
 	e.caret = 5;
 	hg_err_print(&e, &b);
 	assert_string_equal(hg_buf_text(&b),

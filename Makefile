@@ -1,0 +1,52 @@
+# The front of the Meson build: short words for what people do every day.
+BUILD ?= build
+MESON_FLAGS ?=
+
+.PHONY: all run test test-long bench fuzz lint format coverage sanitize dist install clean docs
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) $(MESON_FLAGS) >/dev/null
+
+run: all
+	@$(BUILD)/headgate up -f headgate.yaml
+
+test: all
+	@tools/test.sh $(BUILD)
+
+test-long: all
+	@HEADGATE_TEST_LONG=1 tools/test.sh $(BUILD)
+
+# The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize:
+	@test -f build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined \
+		-Db_lundef=false -Doptimization=1 $(MESON_FLAGS) >/dev/null
+	@ninja -C build-asan --quiet
+	@HEADGATE_TEST_SKIP=browser tools/test.sh build-asan
+
+coverage:
+	@tools/coverage.sh
+
+lint: all
+	@tools/lint.sh $(BUILD)
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: all
+	@bench/run $(BUILD)
+
+fuzz:
+	@tests/fuzz/run
+
+dist:
+	@git archive --format=tar.gz --prefix=headgate-$$(sed -n "s/^  version : '\(.*\)',/\1/p" meson.build)/ \
+		-o headgate.tar.gz HEAD
+
+install: all
+	@meson install -C $(BUILD)
+
+clean:
+	@rm -rf $(BUILD) build-asan build-cov

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Runs the suites of one build folder from the lowest room to the browser and counts them.
+# usage: tools/test.sh BUILD    HEADGATE_TEST_LONG=1: the long ones too
+#                               HEADGATE_TEST_SKIP="browser e2e": leave suites out
+set -u
+build=$1
+status=0
+reports=$build/reports
+skip=" ${HEADGATE_TEST_SKIP:-} "
+mkdir -p "$reports"
+rm -f "$reports"/*.xml
+
+suites=(unit sim fuzz e2e)
+[ -n "${HEADGATE_TEST_LONG:-}" ] && suites+=(long)
+known=$(meson introspect "$build" --tests | python3 -c '
+import json, sys
+print(" ".join(sorted({s.split(":")[-1] for t in json.load(sys.stdin) for s in t["suite"]})))')
+
+for suite in "${suites[@]}"; do
+    case "$skip" in *" $suite "*) continue ;; esac
+    case " $known " in *" $suite "*) ;; *) continue ;; esac
+    # End-to-end tests load the machine by themselves: one at a time, or their figures lie.
+    jobs=()
+    case $suite in e2e | long) jobs=(--num-processes 1) ;; esac
+    meson test -C "$build" --no-rebuild --suite "$suite" --print-errorlogs --quiet \
+        ${jobs[@]+"${jobs[@]}"} || status=1
+    mv "$build/meson-logs/testlog.junit.xml" "$reports/$suite.xml" 2>/dev/null || status=1
+done
+
+case "$skip" in
+*" browser "*) ;;
+*)
+    if [ -x tests/browser/run ]; then
+        BUILD=$build JUNIT=$PWD/$reports/browser.xml tests/browser/run || status=1
+    fi
+    ;;
+esac
+
+python3 tools/count.py "$reports"/*.xml || status=1
+exit $status
