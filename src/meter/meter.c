@@ -1,0 +1,144 @@
+#include "meter/meter.h"
+
+#include <math.h>
+
+/* Dense where service objectives lie (50 ms to 1 s), so that a quantile read from them is sharp. */
+const double meter_bounds[METER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075,
+        0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1, 1.5, 2, 2.5, 5, 10, 30, INFINITY};
+
+/* The same bounds in nanoseconds: the hot path does no floating point. */
+static const uint64_t bounds_ns[METER_BUCKETS] = {500000, 1000000, 2500000, 5000000, 10000000,
+        25000000, 50000000, 75000000, 100000000, 150000000, 200000000, 250000000, 300000000,
+        400000000, 500000000, 750000000, 1000000000, 1500000000, 2000000000, 2500000000, 5000000000,
+        10000000000, 30000000000, UINT64_MAX};
+
+size_t meter_size(uint32_t workers)
+{
+	return sizeof(struct meter) + (size_t)workers * sizeof(struct meter_worker);
+}
+
+static uint32_t mix(uint32_t h, size_t v)
+{
+	for (int i = 0; i < 4; i++)
+		h = (h ^ ((uint32_t)(v >> (8 * i)) & 255)) * 16777619u;
+	return h;
+}
+
+uint32_t meter_layout(void)
+{
+	uint32_t h = 2166136261u;
+	h = mix(h, sizeof(struct meter));
+	h = mix(h, sizeof(struct meter_worker));
+	h = mix(h, sizeof(struct meter_lane));
+	h = mix(h, offsetof(struct meter_worker, in_flight));
+	h = mix(h, offsetof(struct meter_worker, lane));
+	h = mix(h, offsetof(struct meter_lane, bucket));
+	h = mix(h, offsetof(struct meter_lane, aborted));
+	for (int i = 0; i < METER_BUCKETS; i++)
+		h = mix(h, (size_t)(bounds_ns[i] / 1000));
+	return h;
+}
+
+void meter_init(struct meter *m, uint32_t workers)
+{
+	HG_ASSERT(workers > 0 && workers <= METER_WORKERS_MAX);
+	m->worker_count = workers;
+	m->layout = meter_layout();
+	m->magic = METER_MAGIC;
+}
+
+struct meter *meter_open(void *mapping, size_t size)
+{
+	struct meter *m = mapping;
+	if (!m || size < sizeof *m || m->magic != METER_MAGIC || m->layout != meter_layout()) {
+		return NULL;
+	}
+	if (m->worker_count == 0 || m->worker_count > METER_WORKERS_MAX) return NULL;
+	return size < meter_size(m->worker_count) ? NULL : m;
+}
+
+void meter_worker_reset(struct meter *m, uint32_t worker)
+{
+	HG_ASSERT(worker < m->worker_count);
+	struct meter_worker *w = &m->worker[worker];
+	atomic_store_explicit(&w->pid, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->snapshot_ack, 0, memory_order_relaxed);
+	for (uint32_t i = 0; i < METER_ENDPOINTS; i++) {
+		/* Reading first keeps pages that were never touched out of memory. */
+		if (atomic_load_explicit(&w->in_flight[i], memory_order_relaxed)) {
+			atomic_store_explicit(&w->in_flight[i], 0, memory_order_relaxed);
+		}
+	}
+}
+
+static uint32_t bucket_of(uint64_t ns)
+{
+	uint32_t at = 0;
+	for (uint32_t half = METER_BUCKETS / 2; half; half /= 2) {
+		while (at + half < METER_BUCKETS && ns > bounds_ns[at + half - 1])
+			at += half;
+	}
+	return at;
+}
+
+void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns)
+{
+	HG_ASSERT(status >= 100 && status < 100 + METER_CODES);
+	meter_add(&l->code[status - 100], 1);
+	meter_add(&l->bucket[bucket_of(duration_ns)], 1);
+	meter_add(&l->duration_ns, duration_ns);
+}
+
+static uint64_t get(const meter_u64 *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+uint64_t meter_lane_code(const struct meter *m, uint32_t lane, unsigned status)
+{
+	uint64_t n = 0;
+	if (lane >= METER_LANES_MAX || status < 100 || status >= 100 + METER_CODES) return 0;
+	for (uint32_t w = 0; w < m->worker_count; w++)
+		n += get(&m->worker[w].lane[lane].code[status - 100]);
+	return n;
+}
+
+static void sum_add(const struct meter_lane *l, struct meter_lane_sum *s)
+{
+	for (unsigned i = 0; i < METER_CODES; i++) {
+		uint64_t n = get(&l->code[i]);
+		s->by_class[1 + i / 100] += n;
+		s->total += n;
+	}
+	for (int i = 0; i < METER_BUCKETS; i++) {
+		uint64_t n = get(&l->bucket[i]);
+		s->bucket[i] += n;
+		s->count += n;
+	}
+	s->duration_ns += get(&l->duration_ns);
+	s->bytes_in += get(&l->bytes_in);
+	s->bytes_out += get(&l->bytes_out);
+	s->attempts += get(&l->attempts);
+	s->failures += get(&l->failures);
+	s->retries += get(&l->retries);
+	s->aborted += get(&l->aborted);
+}
+
+void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum)
+{
+	*ret_sum = (struct meter_lane_sum){0};
+	if (lane >= METER_LANES_MAX) return;
+	for (uint32_t w = 0; w < m->worker_count; w++)
+		sum_add(&m->worker[w].lane[lane], ret_sum);
+}
+
+uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint)
+{
+	uint32_t n = 0;
+	if (endpoint >= METER_ENDPOINTS) return 0;
+	for (uint32_t w = 0; w < m->worker_count; w++) {
+		n += atomic_load_explicit(&m->worker[w].in_flight[endpoint], memory_order_relaxed);
+	}
+	return n;
+}

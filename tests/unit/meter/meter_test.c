@@ -1,0 +1,119 @@
+#include "../test.h"
+
+#include <stdlib.h>
+
+#include "base/rand.h"
+#include "meter/meter.c"
+
+static struct meter *make(uint32_t workers)
+{
+	struct meter *m = calloc(1, meter_size(workers));
+	assert_non_null(m);
+	meter_init(m, workers);
+	return m;
+}
+
+static void a_duration_falls_into_the_bucket_a_linear_search_names(void **state)
+{
+	struct hg_rand r;
+	(void)state;
+	hg_rand_seed(&r, 1);
+	for (int i = 0; i < 200000; i++) {
+		uint64_t ns = hg_rand_u64(&r) >> hg_rand_below(&r, 64);
+		if (i < METER_BUCKETS) ns = bounds_ns[i];
+		if (i >= METER_BUCKETS && i < 2 * METER_BUCKETS - 1) {
+			ns = bounds_ns[i - METER_BUCKETS] + 1;
+		}
+		uint32_t want = 0;
+		while (ns > bounds_ns[want])
+			want++;
+		if (bucket_of(ns) != want) fail_msg("%lu ns: %u", (unsigned long)ns, want);
+	}
+}
+
+static void bounds_in_seconds_and_nanoseconds_agree(void **state)
+{
+	(void)state;
+	for (int i = 0; i < METER_BUCKETS - 1; i++) {
+		assert_true(fabs(meter_bounds[i] * 1e9 - (double)bounds_ns[i]) < 1);
+		assert_true(meter_bounds[i] < meter_bounds[i + 1]);
+	}
+	assert_true(isinf(meter_bounds[METER_BUCKETS - 1]));
+}
+
+static void sums_go_over_all_workers(void **state)
+{
+	struct meter *m = make(3);
+	struct meter_lane_sum s;
+	(void)state;
+	meter_observe(&m->worker[0].lane[7], 200, 3000000);
+	meter_observe(&m->worker[1].lane[7], 200, 3000000);
+	meter_observe(&m->worker[2].lane[7], 503, 60000000000);
+	meter_add(&m->worker[2].lane[7].retries, 2);
+	meter_lane_sum(m, 7, &s);
+	assert_int_equal(s.total, 3);
+	assert_int_equal(s.count, 3);
+	assert_int_equal(s.by_class[2], 2);
+	assert_int_equal(s.by_class[5], 1);
+	assert_int_equal(s.bucket[3], 2);
+	assert_int_equal(s.bucket[METER_BUCKETS - 1], 1);
+	assert_int_equal(s.duration_ns, 60006000000);
+	assert_int_equal(s.retries, 2);
+	assert_int_equal(meter_lane_code(m, 7, 503), 1);
+	assert_int_equal(meter_lane_code(m, 6, 503), 0);
+	assert_int_equal(meter_lane_code(m, METER_LANES_MAX, 200), 0);
+	assert_int_equal(meter_lane_code(m, 7, 600), 0);
+	meter_lane_sum(m, METER_LANES_MAX, &s);
+	assert_int_equal(s.total, 0);
+	free(m);
+}
+
+static void a_reset_zeroes_gauges_and_keeps_counters(void **state)
+{
+	struct meter *m = make(2);
+	(void)state;
+	meter_gauge_add(&m->worker[1].in_flight[9], 3);
+	meter_gauge_add(&m->worker[0].in_flight[9], 2);
+	meter_gauge_add(&m->worker[1].connections, 5);
+	meter_add(&m->worker[1].accepted, 5);
+	assert_int_equal(meter_in_flight(m, 9), 5);
+	meter_worker_reset(m, 1);
+	assert_int_equal(meter_in_flight(m, 9), 2);
+	assert_int_equal(atomic_load(&m->worker[1].connections), 0);
+	assert_int_equal(atomic_load(&m->worker[1].accepted), 5);
+	assert_int_equal(meter_in_flight(m, METER_ENDPOINTS), 0);
+	free(m);
+}
+
+static void a_foreign_or_short_segment_is_not_opened(void **state)
+{
+	struct meter *m = make(2);
+	(void)state;
+	assert_ptr_equal(meter_open(m, meter_size(2)), m);
+	assert_null(meter_open(m, meter_size(2) - 1));
+	assert_null(meter_open(m, 3));
+	assert_null(meter_open(NULL, 0));
+	m->layout++;
+	assert_null(meter_open(m, meter_size(2)));
+	m->layout--;
+	m->worker_count = 0;
+	assert_null(meter_open(m, meter_size(2)));
+	m->worker_count = METER_WORKERS_MAX + 1;
+	assert_null(meter_open(m, meter_size(2)));
+	m->worker_count = 2;
+	m->magic = 0;
+	assert_null(meter_open(m, meter_size(2)));
+	free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_duration_falls_into_the_bucket_a_linear_search_names),
+	        cmocka_unit_test(bounds_in_seconds_and_nanoseconds_agree),
+	        cmocka_unit_test(sums_go_over_all_workers),
+	        cmocka_unit_test(a_reset_zeroes_gauges_and_keeps_counters),
+	        cmocka_unit_test(a_foreign_or_short_segment_is_not_opened),
+	};
+	return cmocka_run_group_tests_name("meter", tests, NULL, NULL);
+}
