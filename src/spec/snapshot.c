@@ -1,0 +1,423 @@
+#include "spec/snapshot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_MAX (64u << 20)
+#define TEXT_MAX  1024 /* one host, path or label */
+#define SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
+#define READ_MAX  1000
+
+static uint32_t mix(uint32_t h, size_t v)
+{
+	for (int i = 0; i < 4; i++)
+		h = (h ^ ((uint32_t)(v >> (8 * i)) & 255)) * 16777619u;
+	return h;
+}
+
+static uint32_t image_layout(void)
+{
+	uint32_t h = 2166136261u;
+	h = mix(h, sizeof(struct snap_image));
+	h = mix(h, sizeof(struct snap_app));
+	h = mix(h, sizeof(struct snap_route));
+	h = mix(h, sizeof(struct snap_lane));
+	h = mix(h, offsetof(struct snap_app, body_max));
+	h = mix(h, offsetof(struct snap_app, reserved));
+	h = mix(h, offsetof(struct snap_route, lane_none));
+	return mix(h, offsetof(struct snap_image, via));
+}
+
+static uint32_t table_layout(void)
+{
+	uint32_t h = 2166136261u;
+	h = mix(h, sizeof(struct snap_table));
+	h = mix(h, sizeof(struct snap_slot));
+	h = mix(h, offsetof(struct snap_endpoint, weight));
+	return mix(h, offsetof(struct snap_endpoint, path));
+}
+
+/* ---- building ---- */
+
+/* 0: exact, 1: "*.x", 2: any. */
+static int host_rank(struct hg_str host)
+{
+	if (host.n == 0 || hg_str_eq(host, HG_STR("*"))) return 2;
+	return host.p[0] == '*' ? 1 : 0;
+}
+
+static int str_cmp(struct hg_str a, struct hg_str b)
+{
+	size_t n = HG_MIN(a.n, b.n);
+	int c = n ? memcmp(a.p, b.p, n) : 0;
+	return c ? c : (a.n > b.n) - (a.n < b.n);
+}
+
+/* "/a/" and "/a" are the same prefix, as in Kubernetes' Ingress (pathType Prefix). */
+static struct hg_str path_of(struct hg_str path)
+{
+	while (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	return path;
+}
+
+static struct hg_str host_of(struct hg_str host)
+{
+	return hg_str_eq(host, HG_STR("*")) ? HG_STR("") : host;
+}
+
+/* Best match first. */
+static int route_cmp(const void *va, const void *vb)
+{
+	const struct snap_in_route *a = *(const struct snap_in_route *const *)va;
+	const struct snap_in_route *b = *(const struct snap_in_route *const *)vb;
+	struct hg_str ha = host_of(a->host), hb = host_of(b->host);
+	struct hg_str pa = path_of(a->path), pb = path_of(b->path);
+	if (host_rank(ha) != host_rank(hb)) return host_rank(ha) - host_rank(hb);
+	if (ha.n != hb.n) return ha.n > hb.n ? -1 : 1;
+	int c = str_cmp(ha, hb);
+	if (c) return c;
+	if (pa.n != pb.n) return pa.n > pb.n ? -1 : 1;
+	return str_cmp(pa, pb);
+}
+
+static bool host_valid(struct hg_str h)
+{
+	if (h.n > 255) return false;
+	if (host_rank(h) == 2) return true;
+	if (h.p[0] == '*') {
+		if (h.n < 3 || h.p[1] != '.') return false;
+		h = (struct hg_str){h.p + 2, h.n - 2};
+	}
+	for (size_t i = 0; i < h.n; i++) {
+		char c = h.p[i];
+		bool ok = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' ||
+		          c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+		if (!ok) return false;
+	}
+	return true;
+}
+
+static bool path_valid(struct hg_str p)
+{
+	if (p.n == 0 || p.n > TEXT_MAX || p.p[0] != '/') return false;
+	for (size_t i = 0; i < p.n; i++) {
+		if (p.p[i] <= ' ' || p.p[i] == 0x7f || p.p[i] == '?' || p.p[i] == '#') return false;
+	}
+	return true;
+}
+
+static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
+{
+	if (in->app_count > SNAP_APPS_MAX || in->route_count > SNAP_ROUTES_MAX) {
+		return hg_err_set(err, HG_E_TOO_LARGE,
+		        "could not build the snapshot: %u apps and %u routes, at most %u and %u",
+		        in->app_count, in->route_count, SNAP_APPS_MAX, SNAP_ROUTES_MAX);
+	}
+	for (uint32_t i = 0; i < in->app_count; i++) {
+		if (in->apps[i].name.n == 0 || in->apps[i].name.n > TEXT_MAX) {
+			return hg_err_set(err, HG_E_INVALID, "app %u has no valid name", i);
+		}
+	}
+	for (uint32_t i = 0; i < in->route_count; i++) {
+		const struct snap_in_route *r = &in->routes[i];
+		if (!host_valid(r->host) || !path_valid(r->path)) {
+			return hg_err_set(err, HG_E_INVALID, "route \"%.*s%.*s\" is not valid",
+			        (int)HG_MIN(r->host.n, 255), r->host.p, (int)HG_MIN(r->path.n, 255),
+			        r->path.p);
+		}
+		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
+		        r->lane_count > SNAP_ROUTES_MAX) {
+			return hg_err_set(err, HG_E_INVALID,
+			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
+			        HG_STR_ARG(r->path), r->app, in->app_count);
+		}
+	}
+	return HG_OK;
+}
+
+struct sizes {
+	size_t apps, routes, lanes, text, total;
+	uint32_t lane_count;
+};
+
+static size_t align8(size_t n)
+{
+	return (n + 7) & ~(size_t)7;
+}
+
+static struct sizes in_sizes(const struct snap_in *in)
+{
+	struct sizes z = {.apps = align8(sizeof(struct snap_image))};
+	size_t text = in->via.n, lanes = 0;
+	for (uint32_t i = 0; i < in->app_count; i++)
+		text += in->apps[i].name.n;
+	for (uint32_t i = 0; i < in->route_count; i++) {
+		const struct snap_in_route *r = &in->routes[i];
+		text += r->host.n + r->path.n + r->name.n;
+		lanes += r->lane_count;
+	}
+	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
+	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
+	z.text = align8(z.lanes + lanes * sizeof(struct snap_lane));
+	z.total = z.text + text;
+	z.lane_count = (uint32_t)lanes;
+	return z;
+}
+
+static struct snap_text put_text(struct snap_image *im, struct hg_str s)
+{
+	struct snap_text t = {im->text_size, (uint32_t)s.n};
+	if (s.n) memcpy((char *)im + im->text_at + t.at, s.p, s.n);
+	im->text_size += (uint32_t)s.n;
+	return t;
+}
+
+static void put_routes(struct snap_image *im, const struct snap_in_route **sorted, uint32_t n)
+{
+	struct snap_route *to = (void *)((char *)im + im->route_at);
+	struct snap_lane *lane = (void *)((char *)im + im->lane_at);
+	for (uint32_t i = 0; i < n; i++, to++) {
+		const struct snap_in_route *r = sorted[i];
+		to->host = put_text(im, host_of(r->host));
+		to->path = put_text(im, path_of(r->path));
+		to->name = put_text(im, r->name);
+		to->app = r->app;
+		to->lane_none = r->lane_none;
+		to->lane_first = im->lane_count;
+		to->lane_count = r->lane_count;
+		for (uint32_t k = 0; k < r->lane_count; k++) {
+			lane[im->lane_count++] =
+			        (struct snap_lane){r->lanes[k].release, r->lanes[k].lane};
+		}
+	}
+}
+
+static void image_fill(struct snap_image *im, const struct snap_in *in, const struct sizes *z,
+        const struct snap_in_route **sorted)
+{
+	*im = in->edge;
+	im->magic = SNAP_MAGIC;
+	im->layout = image_layout();
+	im->size = (uint32_t)z->total;
+	im->generation = in->generation;
+	im->app_count = in->app_count;
+	im->app_at = (uint32_t)z->apps;
+	im->route_count = in->route_count;
+	im->route_at = (uint32_t)z->routes;
+	im->lane_count = 0;
+	im->lane_at = (uint32_t)z->lanes;
+	im->text_at = (uint32_t)z->text;
+	im->text_size = 0;
+	im->trusted_count = im->trusted_at = 0;
+	im->via = put_text(im, in->via);
+	struct snap_app *app = (void *)((char *)im + im->app_at);
+	for (uint32_t i = 0; i < in->app_count; i++) {
+		app[i] = in->apps[i].fixed;
+		app[i].name = put_text(im, in->apps[i].name);
+	}
+	put_routes(im, sorted, in->route_count);
+}
+
+static enum hg_rc duplicates_check(
+        const struct snap_in_route **sorted, uint32_t n, struct hg_err *err)
+{
+	for (uint32_t i = 1; i < n; i++) {
+		if (route_cmp(&sorted[i - 1], &sorted[i]) != 0) continue;
+		return hg_err_set(err, HG_E_INVALID, "route \"%.*s%.*s\" is given twice",
+		        HG_STR_ARG(sorted[i]->host), HG_STR_ARG(sorted[i]->path));
+	}
+	return HG_OK;
+}
+
+enum hg_rc snap_build(const struct snap_in *in, int *ret_fd, struct hg_err *err)
+{
+	const struct snap_in_route **sorted = NULL;
+	void *map = MAP_FAILED;
+	struct sizes z = {0};
+	int fd = -1;
+	enum hg_rc rc = in_check(in, err);
+	if (rc < 0) goto out;
+	z = in_sizes(in);
+	if (z.total > IMAGE_MAX) {
+		rc = hg_err_set(err, HG_E_TOO_LARGE, "the snapshot would have %zu bytes", z.total);
+		goto out;
+	}
+	sorted = calloc(in->route_count + 1, sizeof *sorted);
+	if (!sorted) {
+		rc = hg_err_set(err, HG_E_NOMEM, "could not sort the routes: out of memory");
+		goto out;
+	}
+	for (uint32_t i = 0; i < in->route_count; i++)
+		sorted[i] = &in->routes[i];
+	qsort(sorted, in->route_count, sizeof *sorted, route_cmp);
+	rc = duplicates_check(sorted, in->route_count, err);
+	if (rc < 0) goto out;
+
+	rc = HG_E_IO;
+	fd = memfd_create("headgate-snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd >= 0 && ftruncate(fd, (off_t)z.total) == 0) {
+		map = mmap(NULL, z.total, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	}
+	if (map == MAP_FAILED) {
+		hg_err_set(err, rc, "could not create the snapshot: %s", strerror(errno));
+		goto out;
+	}
+	image_fill(map, in, &z, sorted);
+	munmap(map, z.total);
+	if (fcntl(fd, F_ADD_SEALS, SEALS) < 0) {
+		hg_err_set(err, rc, "could not seal the snapshot: %s", strerror(errno));
+		goto out;
+	}
+	*ret_fd = fd;
+	fd = -1;
+	rc = HG_OK;
+out:
+	if (fd >= 0) close(fd);
+	free(sorted);
+	return rc;
+}
+
+/* ---- mapping ---- */
+
+static bool span_ok(const struct snap_image *i, uint32_t at, uint32_t count, size_t one)
+{
+	return at % 8 == 0 && at >= sizeof *i && at <= i->size && count <= (i->size - at) / one;
+}
+
+static bool text_ok(const struct snap_image *i, struct snap_text t, uint32_t max)
+{
+	return t.n <= max && t.at <= i->text_size && t.n <= i->text_size - t.at;
+}
+
+static bool route_ok(const struct snap_image *i, const struct snap_route *r)
+{
+	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
+	        !text_ok(i, r->name, TEXT_MAX)) {
+		return false;
+	}
+	struct hg_str path = snap_str(i, r->path);
+	return r->app < i->app_count && r->lane_first <= i->lane_count &&
+	       r->lane_count <= i->lane_count - r->lane_first && host_valid(snap_str(i, r->host)) &&
+	       path_valid(path) && path_of(path).n == path.n;
+}
+
+static bool image_ok(const struct snap_image *i, size_t size)
+{
+	if (size < sizeof *i || i->magic != SNAP_MAGIC || i->layout != image_layout() ||
+	        i->size != size || i->trusted_count != 0) {
+		return false;
+	}
+	if (i->app_count > SNAP_APPS_MAX || i->route_count > SNAP_ROUTES_MAX) return false;
+	if (!span_ok(i, i->app_at, i->app_count, sizeof(struct snap_app)) ||
+	        !span_ok(i, i->route_at, i->route_count, sizeof(struct snap_route)) ||
+	        !span_ok(i, i->lane_at, i->lane_count, sizeof(struct snap_lane)) ||
+	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
+		return false;
+	}
+	for (uint32_t k = 0; k < i->app_count; k++) {
+		if (!text_ok(i, snap_apps(i)[k].name, TEXT_MAX)) return false;
+	}
+	for (uint32_t k = 0; k < i->route_count; k++) {
+		if (!route_ok(i, &snap_routes(i)[k])) return false;
+	}
+	return true;
+}
+
+enum hg_rc snap_map(int fd, const struct snap_image **ret_image)
+{
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+	/* An image that could shrink or change under the reader is no image. */
+	if (seals < 0 || (seals & (F_SEAL_SHRINK | F_SEAL_WRITE)) != (F_SEAL_SHRINK | F_SEAL_WRITE))
+		return HG_E_INVALID;
+	if (fstat(fd, &st) < 0) return HG_E_IO;
+	if (st.st_size < (off_t)sizeof(struct snap_image) || st.st_size > IMAGE_MAX) {
+		return HG_E_INVALID;
+	}
+	size_t size = (size_t)st.st_size;
+	void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED) return errno == ENOMEM ? HG_E_NOMEM : HG_E_IO;
+	if (!image_ok(map, size)) {
+		munmap(map, size);
+		return HG_E_INVALID;
+	}
+	*ret_image = map;
+	return HG_OK;
+}
+
+void snap_unmap(const struct snap_image *image)
+{
+	if (image) munmap((void *)(uintptr_t)image, image->size);
+}
+
+/* ---- endpoint table ---- */
+
+void snap_table_init(struct snap_table *t)
+{
+	memset(t, 0, sizeof *t);
+	t->layout = table_layout();
+	t->magic = SNAP_MAGIC;
+}
+
+struct snap_table *snap_table_open(void *mapping, size_t size)
+{
+	struct snap_table *t = mapping;
+	if (!t || size < sizeof *t || t->magic != SNAP_MAGIC || t->layout != table_layout()) {
+		return NULL;
+	}
+	return t;
+}
+
+void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpoint *ep)
+{
+	HG_ASSERT(slot < SNAP_ENDPOINTS);
+	struct snap_slot *s = &t->slot[slot];
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+	HG_ASSERT(
+	        seq % 2 == 0); /* a predecessor's unfinished write: snap_table_repair comes first */
+	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	s->ep = *ep;
+	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
+	atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
+}
+
+bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpoint *ret_ep)
+{
+	HG_ASSERT(slot < SNAP_ENDPOINTS);
+	const struct snap_slot *s = &t->slot[slot];
+	for (int i = 0; i < READ_MAX; i++) {
+		uint32_t before = atomic_load_explicit(&s->seq, memory_order_acquire);
+		if (before % 2) {
+			/* The writer may need our CPU to finish. */
+			if (i % 16 == 15) sched_yield();
+			continue;
+		}
+		*ret_ep = s->ep;
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&s->seq, memory_order_relaxed) != before) continue;
+		ret_ep->path[sizeof ret_ep->path - 1] = 0;
+		return true;
+	}
+	return false;
+}
+
+void snap_table_repair(struct snap_table *t)
+{
+	const struct snap_endpoint none = {0};
+	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
+		struct snap_slot *s = &t->slot[i];
+		uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+		if (seq % 2 == 0) continue;
+		s->ep = none;
+		atomic_store_explicit(&s->seq, seq + 1, memory_order_release);
+		atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
+	}
+}
