@@ -23,7 +23,7 @@ def haproxy(dir_, port, upstream):
     (dir_ / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
-  maxconn 20000
+  maxconn 9900
 defaults
   mode http
   timeout client 60s
@@ -44,7 +44,7 @@ backend b
 def nginx(dir_, port, upstream):
     (dir_ / "nginx.conf").write_text(f"""
 daemon off; worker_processes 1; error_log /dev/null; pid {dir_}/nginx.pid;
-events {{ worker_connections 19000; }}
+events {{ worker_connections 19500; }}
 http {{
   access_log off; keepalive_requests 1000000000;
   client_body_temp_path {dir_}/b; proxy_temp_path {dir_}/p; fastcgi_temp_path {dir_}/f;
@@ -143,7 +143,7 @@ def measure(build, body, connections, rounds, seconds):
         return {n: {k: median([r[k] for r in rows]) for k in rows[0]} for n, rows in results.items()}
 
 
-def idle_memory(build, count=10000):
+def idle_memory(build, count=9500):
     """KiB of resident memory per idle keep-alive connection."""
     rows = {}
     with tempfile.TemporaryDirectory() as name:
@@ -193,7 +193,7 @@ def main():
                 lines.append(f"| {body} | {connections} | {n} | {r['cpu_us']:.1f} | {r['cpu_us'] / base:.2f} | "
                              f"{r['rps']:.0f} | {r['p50_us']:.0f} | {r['p99_us']:.0f} | {r['errors']:.0f} |")
                 print(lines[-1], flush=True)
-    lines += ["", "Resident memory per idle keep-alive connection, 10,000 of them: " + ", ".join(
+    lines += ["", "Resident memory per idle keep-alive connection, 9,500 of them (the descriptor limit of the peers here): " + ", ".join(
         f"{n} {kib:.2f} KiB" for n, kib in idle_memory(build).items()) + "."]
     print(lines[-1])
     versions = [subprocess.run(c, capture_output=True, text=True) for c in (["haproxy", "-v"], ["nginx", "-v"])]
