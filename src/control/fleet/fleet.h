@@ -1,0 +1,189 @@
+/*
+ * The fleet: keeps the wanted number of replicas of every app alive, probed and known to the edge.
+ * It owns its apps, replicas, probers and the endpoint table; loop, store, log and the descriptors
+ * of `struct warden_child` stay the caller's and must outlive it. Everything runs on the one thread
+ * of the given loop; no function blocks but for the store's commits. Desired state is written to
+ * the store before anything is done, so that a killed control resumes where it was:
+ * level-triggered, without a second copy of a process and without a replica leaving the balancer.
+ * What can fail is checked first (fleet_check), what is applied cannot fail (fleet_apply). It never
+ * starts a process itself (the warden does), never takes user traffic, never gives up on a replica.
+ *
+ * After a change nothing is done at once: one reconcile pass runs at the end of the loop's turn.
+ */
+#ifndef CONTROL_FLEET_FLEET_H
+#define CONTROL_FLEET_FLEET_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "os/loop.h"
+#include "store/store.h"
+#include "warden/warden.h"
+
+struct fleet;
+struct fleet_plan;
+struct spec;
+
+#define FLEET_REPLICAS_MAX 256 /* per app */
+
+struct fleet_options {
+	struct loop *loop;
+	struct store *store;
+	struct hg_log *log;               /* may be NULL */
+	const struct warden_child *child; /* warden_fd, table, meter, data_dir, incarnation */
+	uint64_t seed;                    /* of the jitter */
+	/*
+	 * The warden asked for the end (WD_SHUTDOWN) and every replica is gone; WD_STOPPED was
+	 * sent. May be NULL.
+	 */
+	void (*on_stopped)(void *arg);
+	/* The warden's end of the socket closed: nothing can be started or stopped any more; the
+	 * probers and the balancer go on. May be NULL. */
+	void (*on_warden_lost)(void *arg);
+	void *arg;
+};
+
+/*
+ * Reads desired state and replica rows from the store, takes over `child->warden_fd` (registers it
+ * on the loop) and waits for the warden's list; nothing is started before fleet_apply was called
+ * once and the list is complete. HG_E_FLEET_TABLE when the endpoint table is not of this layout.
+ */
+HG_MUST enum hg_rc fleet_new(
+        const struct fleet_options *o, struct fleet **ret_fleet, struct hg_err *err);
+/* Forgets everything in memory; replicas live on. NULL is fine. */
+void fleet_free(struct fleet *f);
+
+/*
+ * Everything of a configuration that can fail: commands are split and expanded, artifacts read and
+ * hashed, dependencies ordered, routes counted, meter lanes found. Copies what it needs: `s` may
+ * be freed afterwards. `base_dir`: absolute folder that relative `dir` and `artifact` start from.
+ */
+HG_MUST enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
+        struct fleet_plan **ret_plan, struct hg_err *err);
+/* NULL is fine. */
+void fleet_plan_free(struct fleet_plan *p);
+/*
+ * Makes the plan the desired state (frees the plan). Apps with a changed command, env, dir or
+ * artifact get a new release and are replaced step by step; apps that are gone are stopped. The
+ * first snapshot is published and WD_READY sent in the same turn. A scale set by fleet_scale stays
+ * until the file's own `replicas` changes.
+ */
+void fleet_apply(struct fleet *f, struct fleet_plan *p);
+
+/* HG_E_FLEET_APP: no such app. HG_E_INVALID: more than FLEET_REPLICAS_MAX. Others: the store's. */
+HG_MUST enum hg_rc fleet_scale(
+        struct fleet *f, struct hg_str app, uint32_t replicas, struct hg_err *err);
+/* Replaces every replica of the app step by step, with the same release. */
+HG_MUST enum hg_rc fleet_restart(struct fleet *f, struct hg_str app, struct hg_err *err);
+
+/*
+ * Drains and stops all replicas; `done` runs once when the last is gone. After `within_ms` those
+ * left are killed. The desired state in the store stays: the next start starts them again.
+ */
+void fleet_shutdown(struct fleet *f, uint32_t within_ms, void (*done)(void *arg), void *arg);
+
+/* ---- what is ---- */
+
+enum fleet_state {
+	FLEET_WAITING,  /* for an app it needs */
+	FLEET_SPAWNING, /* asked of the warden */
+	FLEET_STARTING, /* runs; its startup probe has not succeeded yet */
+	FLEET_UNREADY,  /* started; readiness says no */
+	FLEET_READY,    /* takes requests */
+	FLEET_DRAINING, /* out of the balancer, requests in flight finish */
+	FLEET_STOPPING, /* SIGTERM or SIGKILL sent */
+	FLEET_BACKOFF,  /* ended; starts again at next_start_ms */
+	FLEET_STATES
+};
+
+/* "waiting", "spawning", "starting", "unready", "ready", "draining", "stopping", "backoff" */
+const char *fleet_state_name(enum fleet_state s);
+
+enum fleet_phase {
+	FLEET_APP_RUNNING,   /* all replicas wanted are ready, of the wanted release */
+	FLEET_APP_STARTING,  /* not all ready yet, nothing has failed */
+	FLEET_APP_UPDATING,  /* replicas of another release are being replaced */
+	FLEET_APP_WAITING,   /* for an app it needs */
+	FLEET_APP_DEGRADED,  /* fewer ready than wanted after a failure; see reason */
+	FLEET_APP_CRASHLOOP, /* a replica ended for the third time in a row or oftener */
+	FLEET_APP_STOPPING,
+	FLEET_APP_STOPPED, /* zero replicas wanted, none left */
+};
+
+/* "running", "starting", "updating", "waiting", "degraded", "crashloop", "stopping", "stopped" */
+const char *fleet_phase_name(enum fleet_phase p);
+
+/* Times are Unix milliseconds; 0: never or not known. */
+struct fleet_replica_status {
+	uint64_t id;     /* of the process for the warden; 0: none */
+	uint32_t number; /* 1…; label `replica` */
+	uint32_t release;
+	uint32_t incarnation; /* label of its log streams' folder */
+	enum fleet_state state;
+	bool crash_loop;
+	int pid;                /* 0: no process */
+	char address[112];      /* "127.0.0.1:41234" */
+	uint64_t since_ms;      /* when this state began */
+	uint64_t started_ms;    /* start of the process */
+	uint64_t next_start_ms; /* FLEET_BACKOFF */
+	uint32_t restarts;      /* of this replica, since control knows it */
+	bool has_exited;
+	int exit_status;    /* last one, as from waitpid */
+	char exit_text[64]; /* "exit status 3", "killed by signal 9 (KILL)" */
+	uint64_t exit_ms;
+	char reason[160];      /* last probe failure or spawn error; "" when fine */
+	double cpu_seconds;    /* used by the process so far */
+	double cpu;            /* cores used over the last sample (5 s) */
+	uint64_t memory_bytes; /* resident */
+	uint32_t in_flight;
+};
+
+struct fleet_app_status {
+	uint32_t id; /* stable number of the name */
+	char name[WD_NAME_MAX];
+	uint32_t release; /* the wanted one */
+	uint32_t desired; /* replicas wanted: the file's, or fleet_scale's */
+	uint32_t desired_file;
+	uint32_t ready, starting, total; /* of all releases; total = replicas not being stopped */
+	uint32_t updated;                /* of the wanted release */
+	uint32_t restarts;
+	enum fleet_phase phase;
+	char reason[192];                            /* one line for people; "" when all is well */
+	const struct fleet_replica_status *replicas; /* by number */
+	uint32_t replica_count;
+	const char *const *routes; /* "feedback-app.com/static/" … */
+	uint32_t route_count;
+};
+
+struct fleet_status {
+	uint64_t generation; /* of the snapshot in force; 0: none yet */
+	bool settled;        /* every app is running or stopped: what `up --detach` waits for */
+	bool shutting_down;
+	const struct fleet_app_status *apps; /* by name */
+	uint32_t app_count;
+};
+
+/* A copy of the present, to be freed with fleet_status_free. HG_E_NOMEM. */
+HG_MUST enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status);
+void fleet_status_free(struct fleet_status *s);
+
+/* What a meter lane counts: labels of headgate_requests_total and friends. Valid until the next
+ * fleet_apply. */
+struct fleet_lane {
+	const char *app, *route;
+	uint32_t release; /* 0: answers that no replica gave */
+	uint32_t lane;
+};
+const struct fleet_lane *fleet_lanes(const struct fleet *f, size_t *ret_n);
+
+/* Called on the loop for every journal entry the fleet writes, once it is durable. */
+typedef void (*fleet_event_fn)(void *arg, const struct store_event *e);
+struct fleet_watch {
+	struct hg_list node;
+	fleet_event_fn fn;
+	void *arg;
+};
+/* The watch is the caller's memory; stop it before freeing. */
+void fleet_watch_start(struct fleet *f, struct fleet_watch *w, fleet_event_fn fn, void *arg);
+void fleet_watch_stop(struct fleet_watch *w);
+
+#endif

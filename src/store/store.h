@@ -1,0 +1,181 @@
+/*
+ * Headgate's memory: one SQLite file (WAL) at DATA/store/headgate.db, written by control alone.
+ * It keeps the configuration last applied, apps and their releases, replicas, meter lanes, tokens,
+ * the audit trail, and the journal of every decision, for ever. Commits are durable when a function
+ * returns (synchronous=FULL). One thread, the owner's; views handed to callbacks are valid during
+ * the callback only. A full disk, a locked or broken file are returned as HG_E_DB_… rows and leave
+ * the former state; the store never crashes for them, and never deletes what it cannot read.
+ *
+ * The schema is additive between neighbouring versions: a former program reads a newer file.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/buf.h"
+#include "base/err.h"
+
+struct store;
+
+/* Creates folder (0700) and file when missing, and brings the schema up to date. */
+HG_MUST enum hg_rc store_open(const char *data_dir, struct store **ret_store, struct hg_err *err);
+void store_close(struct store *s);
+
+/* Several changes as one: what was done since store_begin is kept by commit, or undone. */
+HG_MUST enum hg_rc store_begin(struct store *s, struct hg_err *err);
+HG_MUST enum hg_rc store_commit(struct store *s, struct hg_err *err);
+void store_rollback(struct store *s);
+
+/* ---- single values ---- */
+
+/* Appends the value to `to`; HG_E_NOT_FOUND when there is none. */
+HG_MUST enum hg_rc store_kv_get(
+        struct store *s, const char *key, struct hg_buf *to, struct hg_err *err);
+HG_MUST enum hg_rc store_kv_set(
+        struct store *s, const char *key, struct hg_str value, struct hg_err *err);
+/* Numbers; a missing one reads as 0. */
+HG_MUST enum hg_rc store_kv_u64(
+        struct store *s, const char *key, uint64_t *ret_v, struct hg_err *err);
+HG_MUST enum hg_rc store_kv_u64_set(
+        struct store *s, const char *key, uint64_t v, struct hg_err *err);
+
+/* ---- the configuration last applied ---- */
+
+#define STORE_CONFIG_MAX (16u << 20)
+
+struct store_config {
+	struct hg_str text, file /* as named by the user */, dir /* absolute */, environment;
+	uint64_t applied_ms; /* Unix time */
+};
+/* Keeps every configuration that was ever applied; the newest is the one in force. */
+HG_MUST enum hg_rc store_config_set(
+        struct store *s, const struct store_config *c, struct hg_err *err);
+/* The newest one; strings go to `mem` and are valid as long as it. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_config_get(
+        struct store *s, struct hg_buf *mem, struct store_config *ret_config, struct hg_err *err);
+
+/* ---- apps and releases ---- */
+
+struct store_app {
+	uint32_t id; /* stable for the name, for ever */
+	struct hg_str name;
+	int32_t scale;       /* replicas set by `headgate scale`; -1: the file's */
+	uint32_t scale_file; /* the file's `replicas` when scale was set */
+	uint32_t release;    /* wanted, 0: none yet */
+	uint32_t revision;   /* + 1 with every new release and every restart */
+	bool present;        /* in the configuration in force */
+};
+/* The app of this name, created when it is new. */
+HG_MUST enum hg_rc store_app_open(
+        struct store *s, struct hg_str name, struct store_app *ret_app, struct hg_err *err);
+HG_MUST enum hg_rc store_app_set(struct store *s, const struct store_app *a, struct hg_err *err);
+typedef void (*store_app_fn)(void *arg, const struct store_app *a);
+HG_MUST enum hg_rc store_apps(struct store *s, store_app_fn fn, void *arg, struct hg_err *err);
+
+struct store_release {
+	uint32_t app, number; /* from 1, per app */
+	struct hg_str digest; /* of the artifact, "sha256:…"; empty: none */
+	struct hg_str spec;   /* JSON: what the release is made of */
+	uint64_t created_ms;
+};
+/* Numbers it: the highest number of the app + 1. */
+HG_MUST enum hg_rc store_release_add(
+        struct store *s, const struct store_release *r, uint32_t *ret_number, struct hg_err *err);
+typedef void (*store_release_fn)(void *arg, const struct store_release *r);
+/* `number` 0: all of the app, newest first. HG_E_NOT_FOUND for a number that is not there. */
+HG_MUST enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number,
+        store_release_fn fn, void *arg, struct hg_err *err);
+
+/* ---- replicas: one row a process, from before it is asked for until its end is recorded ---- */
+
+struct store_replica {
+	uint64_t id; /* given by store_replica_add; ≥ WD_FIRST_ID, never used again */
+	uint32_t app, release, revision, number;
+	uint32_t state; /* enum fleet_state */
+	int32_t pid;
+	struct hg_str address;
+	bool started, ready; /* what the probes said last */
+	bool retire;         /* not to be started again when it ends */
+	uint32_t restarts, streak;
+	uint64_t started_ms, exit_ms; /* Unix time */
+	int32_t exit_status;
+};
+HG_MUST enum hg_rc store_replica_add(
+        struct store *s, const struct store_replica *r, uint64_t *ret_id, struct hg_err *err);
+/* All fields of the row `r->id`. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_replica_set(
+        struct store *s, const struct store_replica *r, struct hg_err *err);
+HG_MUST enum hg_rc store_replica_remove(struct store *s, uint64_t id, struct hg_err *err);
+typedef void (*store_replica_fn)(void *arg, const struct store_replica *r);
+HG_MUST enum hg_rc store_replicas(
+        struct store *s, store_replica_fn fn, void *arg, struct hg_err *err);
+
+/* ---- meter lanes ---- */
+
+struct store_lane {
+	uint32_t lane, app, release; /* release 0: answers that no replica gave */
+	struct hg_str route;
+};
+HG_MUST enum hg_rc store_lane_set(struct store *s, const struct store_lane *l, struct hg_err *err);
+HG_MUST enum hg_rc store_lanes_clear(struct store *s, struct hg_err *err);
+typedef void (*store_lane_fn)(void *arg, const struct store_lane *l);
+HG_MUST enum hg_rc store_lanes(struct store *s, store_lane_fn fn, void *arg, struct hg_err *err);
+
+/* ---- journal ---- */
+
+struct store_event {
+	uint64_t id; /* ascending, from 1 */
+	uint64_t ts_ms;
+	struct hg_str kind;        /* "replica.ready", "app.scaled", "config.applied" … */
+	struct hg_str app;         /* "" when it is about no app */
+	uint32_t release, replica; /* 0: about none */
+	struct hg_str text;        /* one JSON object with the evidence */
+};
+HG_MUST enum hg_rc store_event_add(
+        struct store *s, const struct store_event *e, uint64_t *ret_id, struct hg_err *err);
+typedef void (*store_event_fn)(void *arg, const struct store_event *e);
+/* Events with an id above `after`, oldest first, at most `limit`; `app` empty: of all. */
+HG_MUST enum hg_rc store_events(struct store *s, uint64_t after, struct hg_str app, uint32_t limit,
+        store_event_fn fn, void *arg, struct hg_err *err);
+/* The last `limit` events, oldest first. */
+HG_MUST enum hg_rc store_events_last(struct store *s, struct hg_str app, uint32_t limit,
+        store_event_fn fn, void *arg, struct hg_err *err);
+
+/* ---- tokens and audit ---- */
+
+enum store_role { STORE_VIEWER = 1, STORE_DEPLOYER, STORE_ADMIN };
+
+struct store_token {
+	struct hg_str name;
+	enum store_role role;
+	uint8_t sha256[32]; /* of the secret; the secret itself is never kept */
+	uint64_t created_ms, used_ms /* 0: never */;
+};
+/* HG_E_DB_CONSTRAINT: the name is taken. */
+HG_MUST enum hg_rc store_token_add(
+        struct store *s, const struct store_token *t, struct hg_err *err);
+/* HG_E_NOT_FOUND. Strings of *ret_token go to `name`. */
+HG_MUST enum hg_rc store_token_find(struct store *s, const uint8_t sha256[32], struct hg_buf *name,
+        struct store_token *ret_token, struct hg_err *err);
+/* Remembers the use; written at most once a minute and token. */
+HG_MUST enum hg_rc store_token_used(
+        struct store *s, const uint8_t sha256[32], uint64_t now_ms, struct hg_err *err);
+HG_MUST enum hg_rc store_token_remove(struct store *s, struct hg_str name, struct hg_err *err);
+typedef void (*store_token_fn)(void *arg, const struct store_token *t);
+HG_MUST enum hg_rc store_tokens(struct store *s, store_token_fn fn, void *arg, struct hg_err *err);
+
+struct store_audit {
+	uint64_t id, ts_ms;
+	struct hg_str who;    /* "token:ci", "unix:1000" */
+	struct hg_str what;   /* "POST /v1/apps/feedback/scale" */
+	struct hg_str target; /* "feedback" */
+	struct hg_str result; /* "ok", "HG1503" */
+	struct hg_str text;   /* JSON, without secrets */
+};
+HG_MUST enum hg_rc store_audit_add(
+        struct store *s, const struct store_audit *a, struct hg_err *err);
+typedef void (*store_audit_fn)(void *arg, const struct store_audit *a);
+/* The newest `limit` with an id below `before` (0: from the end), newest first. */
+HG_MUST enum hg_rc store_audits(struct store *s, uint64_t before, uint32_t limit, store_audit_fn fn,
+        void *arg, struct hg_err *err);
+
+#endif
