@@ -15,8 +15,9 @@
 
 enum wd_type {
 	/* control → warden */
-	WD_SPAWN = 1, /* fd 0: sealed memfd with argv and env (wd_spawn_blob) */
-	WD_SIGNAL,    /* deliver signo to the replica (to its whole process group when SIGKILL) */
+	WD_SPAWN = 1, /* fd 0: sealed memfd with argv and env (see below). Uses kind, id, who, uid,
+	                 gid, blob_*, flags, deadline_ms, limits, dir, address */
+	WD_SIGNAL,    /* deliver signo to the replica id; SIGKILL ends all it ever started */
 	WD_SNAPSHOT,  /* fd 0: image; the warden keeps it and passes it on to every edge worker */
 	WD_FORGET,    /* the exit of this replica was recorded: the warden may drop its entry */
 	WD_READY,     /* control is up and its first snapshot is published (once per start) */
@@ -41,8 +42,8 @@ enum wd_type {
 
 enum wd_kind {
 	WD_KIND_REPLICA,
-	WD_KIND_ONESHOT, /* a probe command or hook: killed at deadline_ms, its exit is the answer
-	                  */
+	WD_KIND_ONESHOT, /* a probe command or hook: killed after deadline_ms, its exit is the
+	                    answer (WD_EXITED; to be forgotten like any other) */
 };
 
 /* Who a process is; the labels of its logs. Names are zero-terminated, [a-z0-9-] (checked). */
@@ -65,17 +66,81 @@ struct wd_msg {
 	uint32_t uid, gid; /* 0: the warden's choice for the app; never root */
 	uint32_t blob_argc, blob_envc;
 	uint32_t blob_size;
-	uint32_t flags; /* WD_F_… */
-	uint64_t deadline_ms, at_ms, start_time /* field 22 of /proc/pid/stat */;
+	uint32_t flags;       /* WD_F_… */
+	uint64_t deadline_ms; /* counts from the receipt of the message, 0: none */
+	uint64_t at_ms;       /* CLOCK_MONOTONIC: of the start or the end */
+	uint64_t start_time;  /* field 22 of /proc/pid/stat */
 	uint64_t generation;
 	uint64_t memory_max, cpu_max_milli, pids_max; /* limits, 0: none */
-	char dir[256];                                /* working directory, absolute */
+	uint32_t applied;                             /* WD_REPLICA: what was done, WD_A_… */
+	uint32_t reserved;
+	char dir[256];     /* working directory, absolute */
 	char address[112]; /* where it listens, e.g. "127.0.0.1:41234", kept for control */
 };
 
 #define WD_FIRST_ID         1024
 #define WD_F_READ_ONLY_ROOT 1u
 #define WD_F_PRIVATE_TMP    2u
+
+/* What a replica really got (wd_msg.applied); a missing one was not possible on this machine. */
+#define WD_A_UID         1u  /* own uid and no capabilities */
+#define WD_A_SECCOMP     2u  /* system call filter */
+#define WD_A_ROOT        4u  /* own view of the file system, read-only root */
+#define WD_A_USERNS      8u  /* the same through a user namespace */
+#define WD_A_TMP         16u /* own /tmp */
+#define WD_A_MEMORY      32u /* memory_max kept by a cgroup */
+#define WD_A_CPU         64u
+#define WD_A_PIDS        128u
+#define WD_A_RLIMIT      256u  /* memory_max as RLIMIT_DATA of each process only */
+#define WD_A_CGROUP_KILL 512u  /* double-forked children die with it too */
+#define WD_A_LANDLOCK    1024u /* writes outside the writable paths refused by Landlock */
+
+/* Where a start failed (wd_msg.step). Rows: name and text for people (wd_step_text). */
+#define WD_STEPS(X)                                         \
+	X(NONE, "nothing")                                  \
+	X(CHECK, "check of the request")                    \
+	X(PRIVATE_DIR, "creation of its private directory") \
+	X(FORK, "fork")                                     \
+	X(SESSION, "start of a session")                    \
+	X(FDS, "set-up of its descriptors")                 \
+	X(CGROUP, "move into its cgroup")                   \
+	X(ROOT, "set-up of its file system view")           \
+	X(LIMITS, "resource limits")                        \
+	X(UID, "change of its user")                        \
+	X(CAPS, "drop of capabilities")                     \
+	X(SECCOMP, "system call filter")                    \
+	X(CHDIR, "change into its working directory")       \
+	X(EXEC, "execution of its command")
+
+enum wd_step {
+#define WD_STEP_ENUM(name, text) WD_STEP_##name,
+	WD_STEPS(WD_STEP_ENUM)
+#undef WD_STEP_ENUM
+	        WD_STEP_COUNT
+};
+
+/* "execution of its command"; "unknown step" for anything else. */
+static inline const char *wd_step_text(int step)
+{
+	switch (step) {
+#define WD_STEP_CASE(name, text) \
+	case WD_STEP_##name: return text;
+		WD_STEPS(WD_STEP_CASE)
+#undef WD_STEP_CASE
+	default: return "unknown step";
+	}
+}
+
+/*
+ * Log sources are named like replicas: `id` is the replica's, or of a role process
+ * (WD_ID_CONTROL, WD_ID_OBSERVE, WD_ID_EDGE + worker: app "control" or "edge", release 0,
+ * replica = worker, incarnation 0). Observe moves the bytes into DATA/logs/spool/NAME.{out,err}
+ * at the end of the file; NAME is <app>.<release>.<replica>.<incarnation>. While observe is dead
+ * the warden does the same when a FIFO runs full; never both at once.
+ */
+#define WD_ID_CONTROL 1
+#define WD_ID_OBSERVE 2
+#define WD_ID_EDGE    16
 
 /*
  * The blob of WD_SPAWN: blob_argc strings, then blob_envc strings "NAME=value", then the writable

@@ -6,7 +6,12 @@
  *
  * Files under DATA that outlive it: run/warden (pid, start time, boot id and the role processes,
  * rewritten on every change), run/lock (flock held while it or a role process lives),
- * run/<app>.<release>.<replica>.<incarnation>/{out,err,tmp/}.
+ * run/<app>.<release>.<replica>.<incarnation>/{out,err,tmp/}, run/replicas (what was started and
+ * ended, appended), run/uids (user of each app), run/admin (address of the admin listener).
+ *
+ * Started as root, the role processes and replicas run as users of their own (numbers below; they
+ * need no entry in /etc/passwd): a replica's private directory belongs to group WARDEN_UID_EDGE so
+ * that the edge and control may connect to its socket. As a plain user everything is that user.
  */
 #ifndef WARDEN_WARDEN_H
 #define WARDEN_WARDEN_H
@@ -16,6 +21,14 @@
 #include "warden/proto.h"
 
 #define WARDEN_LISTENERS_MAX 16
+#define WARDEN_WORKERS_MAX   32
+#define WARDEN_REPLICAS_MAX  1024
+
+#define WARDEN_UID_EDGE     59900u
+#define WARDEN_UID_CONTROL  59901u
+#define WARDEN_UID_OBSERVE  59902u
+#define WARDEN_UID_APPS     59910u /* + n, the same for one app name for ever */
+#define WARDEN_UID_APPS_END 60900u
 
 /* What a role process finds when its main function is called, in the forked child. */
 struct warden_child {
@@ -46,16 +59,27 @@ struct warden_plan {
 	uint32_t workers;    /* edge workers, ≥ 1 */
 	int plan_fd;         /* handed to control unread */
 	uint32_t grace_ms;   /* for the whole shutdown */
+	/*
+	 * The shared memory. The warden knows its size only: the rooms that own the layouts format
+	 * it (fresh, zeroed), and put the gauges of a dead worker back to zero. NULL: nothing to
+	 * do.
+	 */
+	size_t meter_size, table_size;
+	void (*meter_format)(void *meter, size_t size, uint32_t workers);
+	void (*meter_worker_dead)(void *meter, size_t size, uint32_t worker);
+	void (*table_format)(void *table, size_t size);
 	int (*control_main)(const struct warden_child *);
 	int (*observe_main)(const struct warden_child *);
 	int (*edge_main)(const struct warden_child *);
 };
 
 /*
- * Runs until everything is stopped (SIGTERM, SIGINT or WD_READY never came); returns the exit
- * status of the process. `ready_fd` (or -1): one byte is written once listeners are bound and
- * the role processes run; on failure the text of the error instead.
+ * Runs until everything is stopped by SIGTERM, SIGINT or SIGHUP (a second one: faster), or control
+ * died WARDEN_CONTROL_TRIES times before it ever sent WD_READY; returns the exit status of the
+ * process. `ready_fd` (or -1): one zero byte is written once listeners are bound and the role
+ * processes run; on failure the text of the error instead. It is closed in both cases.
  */
+#define WARDEN_CONTROL_TRIES 5
 int warden_run(const struct warden_plan *plan, int ready_fd);
 
 /* The process that holds DATA, read back from run/warden and checked against boot id and start
