@@ -63,6 +63,10 @@ void serve_field(struct serve_call *c, const char *name, struct hg_str value);
 void serve_answer(
         struct serve_call *c, unsigned status, const char *content_type, struct hg_str body);
 
+/* Closes the connection without an answer, or in the middle of one; `done` is told status 0. The
+ * call is over. */
+void serve_abort(struct serve_call *c);
+
 /* Not now: returns the call for later; `gone` is told when the client leaves first (then the
  * call is invalid). */
 void serve_later(struct serve_call *c, void (*gone)(void *arg), void *arg);
