@@ -1,0 +1,30 @@
+/*
+ * How long to wait before a process that ended is started again: at once, then 1, 2, 4 … 60 s,
+ * each ± 25 % so that replicas that fell together do not rise together. It never gives up. The
+ * streak of ends is forgotten after ten healthy minutes; from the third end in a streak on the
+ * process is in a crash loop. Kubernetes' curve (flowcontrol/backoff.go: 10 s … 300 s, no jitter)
+ * scaled down: on one machine a hole of five minutes is the outage. Pure; owns nothing.
+ */
+#ifndef MATH_BACKOFF_H
+#define MATH_BACKOFF_H
+
+#include "base/rand.h"
+
+#define BACKOFF_MAX_MS     60000u
+#define BACKOFF_HEALTHY_MS 600000u
+#define BACKOFF_CRASH_LOOP 3u
+
+struct backoff {
+	uint32_t streak; /* ends in a row */
+};
+
+/*
+ * The process ended after having been ready for the last `healthy_ms` without a break (0: it was
+ * not ready). Returns the wait in ms, counted from its end.
+ */
+uint32_t backoff_ended(struct backoff *b, uint64_t healthy_ms, struct hg_rand *r);
+/* The process lives and has been ready for `healthy_ms`: forgets the streak when it is time. */
+void backoff_healthy(struct backoff *b, uint64_t healthy_ms);
+bool backoff_crash_loop(const struct backoff *b);
+
+#endif
