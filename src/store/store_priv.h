@@ -1,0 +1,51 @@
+/* Inside the store: the connection and its prepared statements, compiled on first use. */
+#ifndef STORE_STORE_PRIV_H
+#define STORE_STORE_PRIV_H
+
+#include "db/db.h"
+#include "store/store.h"
+
+enum store_q {
+	Q_KV_GET,
+	Q_KV_SET,
+	Q_CONFIG_ADD,
+	Q_CONFIG_GET,
+	Q_APP_GET,
+	Q_APP_ADD,
+	Q_APP_SET,
+	Q_APPS,
+	Q_RELEASE_ADD,
+	Q_RELEASE_GET,
+	Q_RELEASES,
+	Q_REPLICA_ADD,
+	Q_REPLICA_SET,
+	Q_REPLICA_REMOVE,
+	Q_REPLICAS,
+	Q_LANE_SET,
+	Q_LANES_CLEAR,
+	Q_LANES,
+	Q_EVENT_ADD,
+	Q_EVENTS,
+	Q_EVENTS_APP,
+	Q_EVENTS_LAST,
+	Q_EVENTS_LAST_APP,
+	Q_TOKEN_ADD,
+	Q_TOKEN_FIND,
+	Q_TOKEN_USED,
+	Q_TOKEN_REMOVE,
+	Q_TOKENS,
+	Q_AUDIT_ADD,
+	Q_AUDITS,
+	Q_COUNT
+};
+
+struct store {
+	struct db *db;
+	struct db_stmt *stmt[Q_COUNT];
+};
+
+/* The statement, compiled if this is its first use. */
+HG_MUST enum hg_rc store_stmt(
+        struct store *s, enum store_q q, struct db_stmt **ret_stmt, struct hg_err *err);
+
+#endif

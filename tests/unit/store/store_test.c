@@ -1,0 +1,440 @@
+#include "../test.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/store_priv.h"
+
+struct place {
+	char dir[64];
+	struct store *s;
+	struct hg_err err;
+};
+
+static int open_fresh(void **state)
+{
+	struct place *p = calloc(1, sizeof *p);
+	assert_non_null(p);
+	(void)snprintf(p->dir, sizeof p->dir, "/tmp/headgate-store-XXXXXX");
+	assert_non_null(mkdtemp(p->dir));
+	if (store_open(p->dir, &p->s, &p->err) < 0) fail_msg("%s", p->err.message);
+	*state = p;
+	return 0;
+}
+
+static int remove_all(void **state)
+{
+	struct place *p = *state;
+	static const char *const names[] = {
+	        "store/headgate.db", "store/headgate.db-wal", "store/headgate.db-shm", "store", ""};
+	store_close(p->s);
+	for (size_t i = 0; i < HG_COUNT(names); i++) {
+		char path[128];
+		(void)snprintf(path, sizeof path, "%s/%s", p->dir, names[i]);
+		(void)remove(path);
+	}
+	free(p);
+	return 0;
+}
+
+static void reopen(struct place *p)
+{
+	store_close(p->s);
+	p->s = NULL;
+	if (store_open(p->dir, &p->s, &p->err) < 0) fail_msg("%s", p->err.message);
+}
+
+static void single_values_are_replaced_and_survive(void **state)
+{
+	struct place *p = *state;
+	struct hg_buf b;
+	uint64_t v = 9;
+	hg_buf_init(&b, 1000);
+	assert_int_equal(store_kv_get(p->s, "a", &b, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(store_kv_u64(p->s, "n", &v, NULL), HG_OK);
+	assert_int_equal(v, 0);
+	assert_int_equal(store_kv_set(p->s, "a", HG_STR("one"), NULL), HG_OK);
+	assert_int_equal(store_kv_set(p->s, "a", HG_STR("two\0three"), NULL), HG_OK);
+	assert_int_equal(store_kv_u64_set(p->s, "n", UINT64_MAX, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_kv_get(p->s, "a", &b, NULL), HG_OK);
+	assert_true(hg_str_eq(hg_buf_view(&b), HG_STR("two\0three")));
+	assert_int_equal(store_kv_u64(p->s, "n", &v, NULL), HG_OK);
+	assert_true(v == UINT64_MAX);
+	assert_int_equal(store_kv_u64(p->s, "a", &v, &p->err), HG_E_DB_CORRUPT);
+	hg_buf_free(&b);
+}
+
+static void the_newest_configuration_is_in_force(void **state)
+{
+	struct place *p = *state;
+	struct store_config c;
+	struct hg_buf mem;
+	hg_buf_init(&mem, 1 << 20);
+	assert_int_equal(store_config_get(p->s, &mem, &c, NULL), HG_E_NOT_FOUND);
+	for (uint64_t i = 1; i <= 3; i++) {
+		char text[32];
+		int n = snprintf(text, sizeof text, "app: x%d\n", (int)i);
+		c = (struct store_config){.text = {text, (size_t)n},
+		        .file = HG_STR("headgate.yaml"),
+		        .dir = HG_STR("/srv"),
+		        .environment = HG_STR(""),
+		        .applied_ms = i};
+		assert_int_equal(store_config_set(p->s, &c, NULL), HG_OK);
+	}
+	reopen(p);
+	assert_int_equal(store_config_get(p->s, &mem, &c, NULL), HG_OK);
+	assert_str(c.text, "app: x3\n");
+	assert_str(c.file, "headgate.yaml");
+	assert_str(c.dir, "/srv");
+	assert_str(c.environment, "");
+	assert_int_equal(c.applied_ms, 3);
+	hg_buf_free(&mem);
+}
+
+static void count_app(void *arg, const struct store_app *a)
+{
+	unsigned *n = arg;
+	(void)a;
+	(*n)++;
+}
+
+static void an_app_keeps_its_number_for_ever(void **state)
+{
+	struct place *p = *state;
+	struct store_app a, b, again;
+	unsigned n = 0;
+	assert_int_equal(store_app_open(p->s, HG_STR("feedback"), &a, NULL), HG_OK);
+	assert_int_equal(store_app_open(p->s, HG_STR("shop"), &b, NULL), HG_OK);
+	assert_int_not_equal(a.id, b.id);
+	assert_int_equal(a.scale, -1);
+	a.scale = 7;
+	a.release = 3;
+	a.revision = 5;
+	a.present = true;
+	assert_int_equal(store_app_set(p->s, &a, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_app_open(p->s, HG_STR("feedback"), &again, NULL), HG_OK);
+	assert_int_equal(again.id, a.id);
+	assert_int_equal(again.scale, 7);
+	assert_int_equal(again.release, 3);
+	assert_int_equal(again.revision, 5);
+	assert_true(again.present);
+	assert_int_equal(store_apps(p->s, count_app, &n, NULL), HG_OK);
+	assert_int_equal(n, 2);
+	a.id = 999;
+	assert_int_equal(store_app_set(p->s, &a, NULL), HG_E_NOT_FOUND);
+}
+
+static void keep_release(void *arg, const struct store_release *r)
+{
+	uint32_t *number = arg;
+	*number = *number * 10 + r->number;
+}
+
+static void releases_are_numbered_per_app(void **state)
+{
+	struct place *p = *state;
+	struct store_app a, b;
+	uint32_t number, seen = 0;
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	assert_int_equal(store_app_open(p->s, HG_STR("b"), &b, NULL), HG_OK);
+	for (uint32_t i = 1; i <= 3; i++) {
+		struct store_release r = {.app = a.id, .spec = HG_STR("{}"), .created_ms = i};
+		assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_OK);
+		assert_int_equal(number, i);
+	}
+	struct store_release r = {.app = b.id, .spec = HG_STR("{}")};
+	assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_OK);
+	assert_int_equal(number, 1);
+	assert_int_equal(store_releases(p->s, a.id, 0, keep_release, &seen, NULL), HG_OK);
+	assert_int_equal(seen, 321);
+	seen = 0;
+	assert_int_equal(store_releases(p->s, a.id, 2, keep_release, &seen, NULL), HG_OK);
+	assert_int_equal(seen, 2);
+	assert_int_equal(store_releases(p->s, b.id, 2, keep_release, &seen, NULL), HG_E_NOT_FOUND);
+	r.app = 999;
+	assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_E_DB_CONSTRAINT);
+}
+
+static void check_replica(void *arg, const struct store_replica *r)
+{
+	unsigned *n = arg;
+	(*n)++;
+	assert_int_equal(r->release, 4);
+	assert_int_equal(r->pid, 77);
+	assert_str(r->address, "127.0.0.1:4000");
+	assert_true(r->started);
+	assert_false(r->ready);
+	assert_true(r->retire);
+	assert_int_equal(r->exit_status, 9);
+}
+
+static void a_replica_id_is_never_used_again(void **state)
+{
+	struct place *p = *state;
+	struct store_app a;
+	struct store_replica r = {0};
+	uint64_t first, second;
+	unsigned n = 0;
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	r.app = a.id;
+	assert_int_equal(store_replica_add(p->s, &r, &first, NULL), HG_OK);
+	assert_int_equal(first, 1024);
+	assert_int_equal(store_replica_remove(p->s, first, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_replica_add(p->s, &r, &second, NULL), HG_OK);
+	assert_int_equal(second, 1025);
+	r = (struct store_replica){.id = second,
+	        .app = a.id,
+	        .release = 4,
+	        .number = 1,
+	        .pid = 77,
+	        .address = HG_STR("127.0.0.1:4000"),
+	        .started = true,
+	        .retire = true,
+	        .exit_status = 9};
+	assert_int_equal(store_replica_set(p->s, &r, NULL), HG_OK);
+	assert_int_equal(store_replicas(p->s, check_replica, &n, NULL), HG_OK);
+	assert_int_equal(n, 1);
+	r.id = first;
+	assert_int_equal(store_replica_set(p->s, &r, NULL), HG_E_NOT_FOUND);
+}
+
+struct ids {
+	uint64_t id[8];
+	unsigned n;
+};
+
+static void keep_event(void *arg, const struct store_event *e)
+{
+	struct ids *ids = arg;
+	if (ids->n < HG_COUNT(ids->id)) ids->id[ids->n] = e->id;
+	ids->n++;
+}
+
+static void events_come_in_order_by_app_and_after_an_id(void **state)
+{
+	struct place *p = *state;
+	uint64_t id;
+	for (uint64_t i = 1; i <= 6; i++) {
+		struct store_event e = {.ts_ms = i,
+		        .kind = HG_STR("replica.ready"),
+		        .app = i % 2 ? HG_STR("odd") : HG_STR("even"),
+		        .text = HG_STR("{\"a\":1}")};
+		assert_int_equal(store_event_add(p->s, &e, &id, NULL), HG_OK);
+		assert_int_equal(id, i);
+	}
+	struct ids got = {0};
+	assert_int_equal(store_events(p->s, 2, HG_STR(""), 3, keep_event, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 3);
+	assert_int_equal(got.id[0], 3);
+	assert_int_equal(got.id[2], 5);
+	got = (struct ids){0};
+	assert_int_equal(store_events(p->s, 0, HG_STR("odd"), 9, keep_event, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 3);
+	assert_int_equal(got.id[1], 3);
+	got = (struct ids){0};
+	assert_int_equal(store_events_last(p->s, HG_STR(""), 2, keep_event, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 2);
+	assert_int_equal(got.id[0], 5);
+	got = (struct ids){0};
+	assert_int_equal(
+	        store_events(p->s, UINT64_MAX, HG_STR(""), 2, keep_event, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 0);
+}
+
+static void tokens_are_found_by_digest_and_names_are_unique(void **state)
+{
+	struct place *p = *state;
+	struct store_token t = {.name = HG_STR("ci"), .role = STORE_DEPLOYER, .sha256 = {1, 2, 3}};
+	struct store_token got;
+	struct hg_buf name;
+	hg_buf_init(&name, 100);
+	assert_int_equal(store_token_add(p->s, &t, NULL), HG_OK);
+	t.sha256[0] = 9;
+	assert_int_equal(store_token_add(p->s, &t, NULL), HG_E_DB_CONSTRAINT);
+	assert_int_equal(store_token_find(p->s, t.sha256, &name, &got, NULL), HG_E_NOT_FOUND);
+	t.sha256[0] = 1;
+	assert_int_equal(store_token_used(p->s, t.sha256, 100000, NULL), HG_OK);
+	assert_int_equal(store_token_used(p->s, t.sha256, 100001, NULL), HG_OK);
+	assert_int_equal(store_token_find(p->s, t.sha256, &name, &got, NULL), HG_OK);
+	assert_str(got.name, "ci");
+	assert_int_equal(got.role, STORE_DEPLOYER);
+	assert_int_equal(got.used_ms, 100000);
+	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
+	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_E_NOT_FOUND);
+	hg_buf_free(&name);
+}
+
+static void keep_audit(void *arg, const struct store_audit *a)
+{
+	struct ids *ids = arg;
+	if (ids->n < HG_COUNT(ids->id)) ids->id[ids->n] = a->id;
+	ids->n++;
+}
+
+static void the_audit_trail_is_read_backwards_in_pages(void **state)
+{
+	struct place *p = *state;
+	struct store_audit a = {.who = HG_STR("unix:0"), .what = HG_STR("POST"), .ts_ms = 1};
+	struct ids got = {0};
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(store_audit_add(p->s, &a, NULL), HG_OK);
+	assert_int_equal(store_audits(p->s, 0, 3, keep_audit, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 3);
+	assert_int_equal(got.id[0], 5);
+	got = (struct ids){0};
+	assert_int_equal(store_audits(p->s, 3, 9, keep_audit, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 2);
+	assert_int_equal(got.id[0], 2);
+}
+
+static void a_transaction_is_kept_whole_or_not_at_all(void **state)
+{
+	struct place *p = *state;
+	uint64_t v;
+	assert_int_equal(store_begin(p->s, NULL), HG_OK);
+	assert_int_equal(store_kv_u64_set(p->s, "x", 1, NULL), HG_OK);
+	store_rollback(p->s);
+	assert_int_equal(store_kv_u64(p->s, "x", &v, NULL), HG_OK);
+	assert_int_equal(v, 0);
+	assert_int_equal(store_begin(p->s, NULL), HG_OK);
+	assert_int_equal(store_kv_u64_set(p->s, "x", 2, NULL), HG_OK);
+	assert_int_equal(store_commit(p->s, NULL), HG_OK);
+	assert_int_equal(store_kv_u64(p->s, "x", &v, NULL), HG_OK);
+	assert_int_equal(v, 2);
+}
+
+static void a_full_disk_is_an_error_and_the_former_state_stays(void **state)
+{
+	struct place *p = *state;
+	static char big[1 << 20];
+	struct hg_buf b;
+	hg_buf_init(&b, 2 << 20);
+	memset(big, 'x', sizeof big);
+	assert_int_equal(store_kv_set(p->s, "a", HG_STR("before"), NULL), HG_OK);
+	assert_int_equal(db_exec(p->s->db, "PRAGMA max_page_count=60", NULL), HG_OK);
+	struct hg_str all = {big, sizeof big};
+	assert_int_equal(store_kv_set(p->s, "a", all, &p->err), HG_E_DB_FULL);
+	assert_true(p->err.message[0] != 0);
+	assert_int_equal(store_kv_get(p->s, "a", &b, NULL), HG_OK);
+	assert_str(hg_buf_view(&b), "before");
+	assert_int_equal(db_exec(p->s->db, "PRAGMA max_page_count=100000", NULL), HG_OK);
+	assert_int_equal(store_kv_set(p->s, "a", all, &p->err), HG_OK);
+	hg_buf_free(&b);
+}
+
+static void a_lock_held_by_another_program_is_an_error(void **state)
+{
+	struct place *p = *state;
+	struct db *other;
+	char path[128];
+	(void)snprintf(path, sizeof path, "%s/store/headgate.db", p->dir);
+	assert_int_equal(db_open(&(struct db_options){.url = path}, &other, NULL), HG_OK);
+	assert_int_equal(db_begin(other, NULL), HG_OK);
+	assert_int_equal(store_kv_u64_set(p->s, "x", 1, &p->err), HG_E_AGAIN);
+	db_rollback(other);
+	assert_int_equal(store_kv_u64_set(p->s, "x", 1, &p->err), HG_OK);
+	db_close(other);
+}
+
+static void a_file_that_is_no_database_is_refused_and_kept(void **state)
+{
+	struct place *p = *state;
+	char path[128];
+	struct store *s = NULL;
+	struct stat st;
+	store_close(p->s);
+	p->s = NULL;
+	(void)snprintf(path, sizeof path, "%s/store/headgate.db", p->dir);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 1000; i++)
+		assert_true(fputs("this is not a database\n", f) >= 0);
+	assert_int_equal(fclose(f), 0);
+	assert_int_equal(store_open(p->dir, &s, &p->err), HG_E_DB_CORRUPT);
+	assert_null(s);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 23000);
+}
+
+/* The child writes as fast as it can and tells each committed event id through the pipe. */
+static void write_until_killed(const char *dir, int to)
+{
+	struct store *s;
+	if (store_open(dir, &s, NULL) < 0) _exit(3);
+	for (uint64_t i = 1;; i++) {
+		uint64_t id;
+		struct store_event e = {.ts_ms = i, .kind = HG_STR("x"), .app = HG_STR("a")};
+		if (store_begin(s, NULL) < 0 || store_event_add(s, &e, &id, NULL) < 0 ||
+		        store_kv_u64_set(s, "last", id, NULL) < 0 || store_commit(s, NULL) < 0)
+			_exit(4);
+		if (write(to, &id, sizeof id) != sizeof id) _exit(5);
+	}
+}
+
+static void what_was_committed_survives_kill_9_at_any_moment(void **state)
+{
+	struct place *p = *state;
+	uint64_t told = 0;
+	store_close(p->s);
+	p->s = NULL;
+	for (unsigned round = 0; round < 8; round++) {
+		int fd[2], status;
+		uint64_t id, last, before = told;
+		assert_int_equal(pipe(fd), 0);
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		if (pid == 0) write_until_killed(p->dir, fd[1]);
+		close(fd[1]);
+		/* Killed somewhere within the commits after the nth, a different n each round. */
+		for (unsigned n = 0; n < 3 + round * 7; n++)
+			assert_int_equal(read(fd[0], &told, sizeof told), sizeof told);
+		usleep(137 * round);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		while (read(fd[0], &id, sizeof id) == (ssize_t)sizeof id)
+			told = id;
+		close(fd[0]);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		assert_true(told > before);
+		if (store_open(p->dir, &p->s, &p->err) < 0) fail_msg("%s", p->err.message);
+		assert_int_equal(store_kv_u64(p->s, "last", &last, NULL), HG_OK);
+		assert_true(last >= told);
+		struct ids got = {0};
+		assert_int_equal(
+		        store_events(p->s, 0, HG_STR("a"), UINT32_MAX, keep_event, &got, NULL),
+		        HG_OK);
+		/* Both halves of every transaction, and not one event missing. */
+		assert_int_equal(got.n, last);
+		store_close(p->s);
+		p->s = NULL;
+		told = last;
+	}
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, open_fresh, remove_all)
+	const struct CMUnitTest tests[] = {
+	        CASE(single_values_are_replaced_and_survive),
+	        CASE(the_newest_configuration_is_in_force),
+	        CASE(an_app_keeps_its_number_for_ever),
+	        CASE(releases_are_numbered_per_app),
+	        CASE(a_replica_id_is_never_used_again),
+	        CASE(events_come_in_order_by_app_and_after_an_id),
+	        CASE(tokens_are_found_by_digest_and_names_are_unique),
+	        CASE(the_audit_trail_is_read_backwards_in_pages),
+	        CASE(a_transaction_is_kept_whole_or_not_at_all),
+	        CASE(a_full_disk_is_an_error_and_the_former_state_stays),
+	        CASE(a_lock_held_by_another_program_is_an_error),
+	        CASE(a_file_that_is_no_database_is_refused_and_kept),
+	        CASE(what_was_committed_survives_kill_9_at_any_moment),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
