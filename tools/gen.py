@@ -57,7 +57,12 @@ def main():
         sys.exit(__doc__)
     kind, schema, output = sys.argv[1:]
     doc = tomllib.loads(pathlib.Path(schema).read_text())
-    pathlib.Path(output).write_text(globals()["gen_" + kind](doc))
+    make = globals().get("gen_" + kind)
+    if make is None:
+        import gen_face  # the rows of command line and API
+
+        make = getattr(gen_face, "gen_" + kind)
+    pathlib.Path(output).write_text(make(doc))
 
 
 if __name__ == "__main__":

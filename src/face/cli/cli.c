@@ -1,0 +1,57 @@
+#include "cli_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int (*const verbs[CLI_VERBS])(struct cli *c) = {
+        [CLI_HELP] = cli_do_help,
+        [CLI_VERSION] = cli_do_version,
+        [CLI_COMPLETION] = cli_do_completion,
+};
+
+/* --data, HEADGATE_DATA, ./.headgate; made absolute without asking whether it exists. */
+static enum hg_rc data_dir_find(struct cli *c, struct hg_err *err)
+{
+	const char *dir = c->args.value[CLI_F_DATA];
+	if (!dir) dir = getenv("HEADGATE_DATA");
+	if (!dir || !*dir) dir = ".headgate";
+	struct hg_out o = hg_out_over(c->data_dir, sizeof c->data_dir - 1);
+	if (dir[0] != '/') {
+		char here[3072];
+		if (!getcwd(here, sizeof here))
+			return hg_err_set(err, HG_E_IO, "could not read the working directory: %m");
+		hg_out_fmt(&o, "%s/", strcmp(here, "/") ? here : "");
+	}
+	hg_out_cstr(&o, dir);
+	while (o.n > 1 && c->data_dir[o.n - 1] == '/')
+		o.n--;
+	c->data_dir[o.n] = 0;
+	if (hg_out_failed(&o) || o.n > 3000)
+		return hg_err_set(err, HG_E_USAGE, "the name of the data folder is too long");
+	return HG_OK;
+}
+
+int cli_main(int argc, char **argv, const struct cli_deps *deps)
+{
+	struct cli c = {.deps = deps};
+	struct hg_err err = {0};
+	int status;
+	enum hg_rc rc = cli_parse(argc, argv, &c.args, &err);
+	if (rc < 0) return cli_fail(&err);
+	cli_term_init(&c);
+	if (c.args.version) {
+		status = cli_do_version(&c);
+	} else if (c.args.help) {
+		status = c.args.row ? cli_help_verb(&c, c.args.row) : cli_help_overview(&c);
+		if (argc < 2) status = 2; /* nothing was asked for */
+	} else if (data_dir_find(&c, &err) < 0) {
+		return cli_fail(&err);
+	} else {
+		HG_ASSERT(verbs[c.args.row->verb]);
+		status = verbs[c.args.row->verb](&c);
+	}
+	/* A full disk or a closed pipe must not look like success. */
+	if (fflush(stdout) != 0 && status == 0) status = 1;
+	return status;
+}

@@ -1,0 +1,162 @@
+/* Inside of the command line: the parsed arguments, how things are written, and the verbs. */
+#ifndef FACE_CLI_CLI_PRIV_H
+#define FACE_CLI_CLI_PRIV_H
+
+#include "base/err.h"
+#include "face/cli/cli.h"
+#include "gen/cli_verbs.h"
+
+/* ---- rows of schema/cli.toml ---- */
+
+enum cli_type {
+	CLI_T_SWITCH,
+	CLI_T_TEXT,
+	CLI_T_FILE,
+	CLI_T_DIR,
+	CLI_T_DURATION,
+	CLI_T_COUNT,
+	CLI_T_CHOICE
+};
+
+struct cli_flag {
+	enum cli_flag_id id;
+	const char *name;
+	char letter; /* 0: none */
+	enum cli_type type;
+	const char *arg;     /* "" for a switch */
+	const char *choices; /* separated by spaces */
+	const char *help;
+};
+
+struct cli_example {
+	const char *command, *what;
+};
+
+struct cli_verb_row {
+	enum cli_verb verb;
+	const char *name; /* "up", "config check" */
+	const char *group, *summary, *args;
+	int min, max;
+	const char *complete; /* app file verb key shell, or "" */
+	const char *text;
+	const struct cli_flag *flags;       /* ends with a NULL name */
+	const struct cli_example *examples; /* ends with NULL */
+	const int *exits;                   /* ends with -1 */
+};
+
+struct cli_later {
+	const char *name, *group, *summary;
+};
+struct cli_group {
+	const char *name, *title;
+};
+struct cli_exit {
+	int status;
+	const char *meaning;
+};
+struct cli_env {
+	const char *name, *meaning;
+};
+
+/* table.c: access to the rows, so that only one file holds a copy of them. */
+const struct cli_verb_row *cli_rows(size_t *ret_n);
+const struct cli_later *cli_laters(size_t *ret_n);
+const struct cli_group *cli_groups(size_t *ret_n);
+const struct cli_exit *cli_exits(size_t *ret_n);
+const struct cli_env *cli_envs(size_t *ret_n);
+const struct cli_flag *cli_common_flags(void);
+const char *cli_program_summary(void);
+/* "up", or two words as one string "config check"; NULL when there is none. */
+const struct cli_verb_row *cli_row_find(struct hg_str name);
+const struct cli_later *cli_later_find(struct hg_str name);
+/* True when some verb is "WORD …". */
+bool cli_is_noun(struct hg_str word);
+/* The nearest first word of a verb within distance 2, or NULL. */
+const char *cli_nearest_verb(struct hg_str word);
+const char *cli_nearest_flag(const struct cli_verb_row *row, struct hg_str name);
+
+/* ---- parse.c: argv → arguments; no I/O ---- */
+
+struct cli_args {
+	const struct cli_verb_row *row;
+	bool help, version;            /* asked for by flag: nothing else was checked */
+	const char *value[CLI_FLAGS];  /* NULL: not given; switches: "" */
+	uint64_t number[CLI_FLAGS];    /* durations in ms, counts */
+	const char *const *positional; /* into argv */
+	int count;
+};
+
+/*
+ * `argv` is permuted (arguments move behind flags) and must outlive the result. Errors:
+ * HG_E_USAGE, HG_E_VERB_UNKNOWN, HG_E_VERB_LATER; with --help the verb is enough. Without any
+ * argument: row NULL and help.
+ */
+HG_MUST enum hg_rc cli_parse(int argc, char **argv, struct cli_args *ret_args, struct hg_err *err);
+/* "500ms" "5s" "15m" "1h" "30d" → milliseconds; a bare number is refused. */
+HG_MUST bool cli_duration(struct hg_str s, uint64_t *ret_ms);
+
+static inline bool cli_has(const struct cli_args *a, enum cli_flag_id f)
+{
+	return a->value[f] != NULL;
+}
+
+/* ---- term.c: how things are written ---- */
+
+enum cli_mark { CLI_GOOD, CLI_BAD, CLI_WAIT, CLI_WARN, CLI_NONE };
+
+struct cli {
+	const struct cli_deps *deps;
+	struct cli_args args;
+	char data_dir[4096]; /* absolute */
+	bool out_tty, colour, utf8, plain;
+	int columns;
+};
+
+/* Looks at stdout, the environment and --plain. */
+void cli_term_init(struct cli *c);
+/* Symbol for a state; the caller writes the word beside it. Coloured when allowed. */
+const char *cli_mark(const struct cli *c, enum cli_mark m);
+/* "" unless colours are on. */
+const char *cli_bold(const struct cli *c);
+const char *cli_dim(const struct cli *c);
+const char *cli_off(const struct cli *c);
+const char *cli_dash(const struct cli *c); /* "–" or "-" */
+const char *cli_arrow(const struct cli *c);
+
+/* Results on stdout; messages on stderr, whole lines. */
+void cli_out(const char *fmt, ...) HG_PRINTF(1, 2);
+void cli_say(const char *fmt, ...) HG_PRINTF(1, 2);
+/* "next: headgate …" on stderr, the last line of a verb. */
+void cli_next(const char *fmt, ...) HG_PRINTF(1, 2);
+/* Prints the error and returns its exit status. */
+int cli_fail(const struct hg_err *err);
+
+#define CLI_TEXT_MAX 32
+/* Human numbers; each returns `to`. */
+const char *cli_human_rate(double per_s, char to[CLI_TEXT_MAX]);    /* "0" "0.4" "12" "2.0k" */
+const char *cli_human_seconds(double s, char to[CLI_TEXT_MAX]);     /* "41 ms" "1.2 s" "–" */
+const char *cli_human_ratio(double ratio, char to[CLI_TEXT_MAX]);   /* "0.02 %" */
+const char *cli_human_bytes(uint64_t bytes, char to[CLI_TEXT_MAX]); /* "4.1 MiB" */
+const char *cli_human_age(uint64_t seconds, char to[CLI_TEXT_MAX]); /* "41s" "12m" "3h" "2d" */
+/* Columns a text takes on a terminal (code points; ours are never wide). */
+size_t cli_width(const char *text);
+/* Writes at most `width` columns of text, padded with spaces to it. */
+void cli_pad(struct hg_buf *b, const char *text, size_t width);
+/* Removes control bytes and escape sequences that a log line could carry. */
+void cli_clean(struct hg_buf *b, struct hg_str text);
+
+/* ---- verbs: each returns the exit status ---- */
+
+/* help.c, complete.c */
+int cli_help_overview(const struct cli *c);
+int cli_help_verb(const struct cli *c, const struct cli_verb_row *row);
+void cli_help_text(const struct cli_verb_row *row, bool bold, struct hg_buf *to);
+int cli_help_code(const struct hg_rc_info *info);
+int cli_do_help(struct cli *c);
+int cli_do_version(struct cli *c);
+int cli_do_completion(struct cli *c);
+void cli_complete_bash(struct hg_buf *to);
+void cli_complete_zsh(struct hg_buf *to);
+void cli_complete_fish(struct hg_buf *to);
+
+#endif
