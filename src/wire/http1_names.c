@@ -1,0 +1,180 @@
+#include "wire/http1_priv.h"
+
+static const struct known_name {
+	char text[20];
+	uint8_t n, id;
+} known[] = {
+        /* Sorted by length; first_of[] below counts on it. */
+        {"te", 2, HTTP1_F_TE},
+        {"via", 3, HTTP1_F_VIA},
+        {"host", 4, HTTP1_F_HOST},
+        {"date", 4, HTTP1_F_DATE},
+        {"etag", 4, HTTP1_F_ETAG},
+        {"accept", 6, HTTP1_F_ACCEPT},
+        {"cookie", 6, HTTP1_F_COOKIE},
+        {"expect", 6, HTTP1_F_EXPECT},
+        {"origin", 6, HTTP1_F_ORIGIN},
+        {"server", 6, HTTP1_F_SERVER},
+        {"trailer", 7, HTTP1_F_TRAILER},
+        {"upgrade", 7, HTTP1_F_UPGRADE},
+        {"location", 8, HTTP1_F_LOCATION},
+        {"forwarded", 9, HTTP1_F_FORWARDED},
+        {"user-agent", 10, HTTP1_F_USER_AGENT},
+        {"connection", 10, HTTP1_F_CONNECTION},
+        {"keep-alive", 10, HTTP1_F_KEEP_ALIVE},
+        {"tracestate", 10, HTTP1_F_TRACESTATE},
+        {"traceparent", 11, HTTP1_F_TRACEPARENT},
+        {"retry-after", 11, HTTP1_F_RETRY_AFTER},
+        {"content-type", 12, HTTP1_F_CONTENT_TYPE},
+        {"x-request-id", 12, HTTP1_F_X_REQUEST_ID},
+        {"authorization", 13, HTTP1_F_AUTHORIZATION},
+        {"if-none-match", 13, HTTP1_F_IF_NONE_MATCH},
+        {"content-length", 14, HTTP1_F_CONTENT_LENGTH},
+        {"accept-encoding", 15, HTTP1_F_ACCEPT_ENCODING},
+        {"x-forwarded-for", 15, HTTP1_F_X_FORWARDED_FOR},
+        {"idempotency-key", 15, HTTP1_F_IDEMPOTENCY_KEY},
+        {"content-encoding", 16, HTTP1_F_CONTENT_ENCODING},
+        {"x-forwarded-host", 16, HTTP1_F_X_FORWARDED_HOST},
+        {"proxy-connection", 16, HTTP1_F_PROXY_CONNECTION},
+        {"transfer-encoding", 17, HTTP1_F_TRANSFER_ENCODING},
+        {"x-forwarded-proto", 17, HTTP1_F_X_FORWARDED_PROTO},
+        {"proxy-authenticate", 18, HTTP1_F_PROXY_AUTHENTICATE},
+        {"proxy-authorization", 19, HTTP1_F_PROXY_AUTHORIZATION},
+};
+
+/* first_of[n]: index of the first name of length n or more. */
+static const uint8_t first_of[] = {
+        0, 0, 0, 1, 2, 5, 5, 10, 12, 13, 14, 18, 20, 22, 24, 25, 28, 31, 33, 34, 35};
+
+/*
+ * `name` is a token and `low` consists of a-z and "-": no other token byte becomes one of those
+ * by setting bit 5, so this comparison is exact.
+ */
+static bool same_name(const char *name, const char *low, size_t n)
+{
+	unsigned diff = 0;
+	for (size_t i = 0; i < n; i++)
+		diff |= ((unsigned char)name[i] | 0x20u) ^ (unsigned char)low[i];
+	return diff == 0;
+}
+
+enum http1_field_id http1_field_lookup(struct hg_str name)
+{
+	if (name.n < 2 || name.n + 1 >= HG_COUNT(first_of)) return HTTP1_F_OTHER;
+	for (size_t i = first_of[name.n]; i < first_of[name.n + 1]; i++) {
+		if ((name.p[0] | 0x20) != known[i].text[0]) continue;
+		if (same_name(name.p, known[i].text, name.n)) return known[i].id;
+	}
+	return HTTP1_F_OTHER;
+}
+
+static const char *const method_names[HTTP1_METHODS] = {
+        [HTTP1_OTHER] = "",
+        [HTTP1_GET] = "GET",
+        [HTTP1_HEAD] = "HEAD",
+        [HTTP1_POST] = "POST",
+        [HTTP1_PUT] = "PUT",
+        [HTTP1_DELETE] = "DELETE",
+        [HTTP1_PATCH] = "PATCH",
+        [HTTP1_OPTIONS] = "OPTIONS",
+        [HTTP1_TRACE] = "TRACE",
+        [HTTP1_CONNECT] = "CONNECT",
+};
+
+const char *http1_method_name(enum http1_method m)
+{
+	return (unsigned)m < HTTP1_METHODS ? method_names[m] : "";
+}
+
+bool http1_method_idempotent(enum http1_method m)
+{
+	switch (m) {
+	case HTTP1_GET:
+	case HTTP1_HEAD:
+	case HTTP1_PUT:
+	case HTTP1_DELETE:
+	case HTTP1_OPTIONS:
+	case HTTP1_TRACE: return true;
+	case HTTP1_OTHER:
+	case HTTP1_POST:
+	case HTTP1_PATCH:
+	case HTTP1_CONNECT:
+	case HTTP1_METHODS: break;
+	}
+	return false;
+}
+
+/* The IANA registry of status codes. */
+static const struct {
+	uint16_t status;
+	const char *phrase;
+} reasons[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {203, "Non-Authoritative Information"},
+        {204, "No Content"},
+        {205, "Reset Content"},
+        {206, "Partial Content"},
+        {207, "Multi-Status"},
+        {208, "Already Reported"},
+        {226, "IM Used"},
+        {300, "Multiple Choices"},
+        {301, "Moved Permanently"},
+        {302, "Found"},
+        {303, "See Other"},
+        {304, "Not Modified"},
+        {305, "Use Proxy"},
+        {307, "Temporary Redirect"},
+        {308, "Permanent Redirect"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {402, "Payment Required"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {406, "Not Acceptable"},
+        {407, "Proxy Authentication Required"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
+        {411, "Length Required"},
+        {412, "Precondition Failed"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {423, "Locked"},
+        {424, "Failed Dependency"},
+        {425, "Too Early"},
+        {426, "Upgrade Required"},
+        {428, "Precondition Required"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {451, "Unavailable For Legal Reasons"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+        {506, "Variant Also Negotiates"},
+        {507, "Insufficient Storage"},
+        {508, "Loop Detected"},
+        {511, "Network Authentication Required"},
+        {100, "Continue"},
+        {101, "Switching Protocols"},
+        {102, "Processing"},
+        {103, "Early Hints"},
+};
+
+const char *http1_reason(unsigned status)
+{
+	for (size_t i = 0; i < HG_COUNT(reasons); i++) {
+		if (reasons[i].status == status) return reasons[i].phrase;
+	}
+	return "Unknown";
+}
