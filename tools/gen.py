@@ -52,6 +52,216 @@ def gen_errors_table(doc):
             "static const struct hg_rc_info hg_rc_rows[] = {\n" + body + "};\n")
 
 
+# ---- the configuration: schema/config.toml ----
+
+UNITS = {
+    "duration": {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000},
+    "size": {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40, "": 1},
+    "ratio": {"%": 10000, "": 1000000},
+    "factor": {"x": 1000000},
+    "cpu": {"m": 1, "": 1000},
+    "int": {"": 1},
+}
+# kind: suffix of the field, its C type
+FIELDS = {
+    "string": ("", "struct hg_str"), "command": ("", "struct hg_str"), "bool": ("", "bool"),
+    "int": ("", "uint32_t"), "duration": ("_ms", "uint64_t"), "size": ("_bytes", "uint64_t"),
+    "ratio": ("_ppm", "uint32_t"), "factor": ("_ppm", "uint32_t"), "cpu": ("_milli", "uint32_t"),
+    "address": ("", "struct spec_address"), "share": ("", "struct spec_share"),
+    "strings": ("", "struct hg_str *"), "pairs": ("", "struct spec_pair *"),
+}
+LIMITS = {
+    "int": "0..4294967295", "duration": "0s..3650d", "size": "0..64Ti", "ratio": "0%..100%",
+    "factor": "0x..1000x", "cpu": "0..1024",
+}
+WORDS = {
+    "string": "text", "command": "command", "bool": "true or false", "int": "whole number",
+    "duration": "duration", "size": "size", "ratio": "ratio", "factor": "factor", "cpu": "CPU",
+    "address": "port or address:port", "share": "count or ratio", "strings": "list of texts",
+    "pairs": "mapping of names to texts", "enum": "word", "overlays": "mapping of overlays",
+}
+C_KEYWORDS = {"for", "default", "if", "do", "switch", "auto", "register"}
+TABLE = "schema/config.toml"
+
+
+def number(kind, text):
+    """The value of `5s`, `256Mi`, `5%` … in the unit the program counts in."""
+    for unit, factor in UNITS[kind].items():
+        digits = text[:len(text) - len(unit)] if text.endswith(unit) else ""
+        if digits.replace(".", "", 1).isdigit():
+            return round(float(digits) * factor)
+    sys.exit(f"{TABLE}: {text!r} is no {kind}")
+
+
+def singular(name):
+    return name[:-1] if name.endswith("s") else name
+
+
+def unquote(text):
+    return text[1:-1] if text[:1] == '"' else text
+
+
+def groups_of(doc):
+    """The groups as {name: (attributes, {key: row})}, every row complete, and checked."""
+    groups = {}
+    for group, entries in doc.items():
+        attrs = {k: v for k, v in entries.items() if not isinstance(v, dict)}
+        keys = {k: dict(v) for k, v in entries.items() if isinstance(v, dict)}
+        for name, row in keys.items():
+            where = f"{TABLE}: [{group}.{name}]"
+            row["kind"], _, row["of"] = row["type"].partition(" ")
+            row["available"] = row.get("available", attrs.get("available", False))
+            row["apply"] = row.get("apply", attrs.get("apply"))
+            if row["apply"] not in ("live", "release", "restart"):
+                sys.exit(f"{where}: apply {row['apply']!r}")
+            if "doc" not in row or ("default" not in row) != bool(row.get("required")):
+                sys.exit(f"{where}: needs doc, and either required or a default")
+            if row["of"] and row["of"] not in doc:
+                sys.exit(f"{where}: no group {row['of']!r}")
+            if row["kind"] in LIMITS:
+                row["limits"] = [number(row["kind"], t)
+                                 for t in row.get("range", LIMITS[row["kind"]]).split("..")]
+                default = row.get("default", "none")
+                if default not in ("none", *row.get("words", {})):
+                    if not row["limits"][0] <= number(row["kind"], default) <= row["limits"][1]:
+                        sys.exit(f"{where}: default out of range")
+            row["doc"] = row["doc"].replace("\n", " ")
+        groups[group] = (attrs, keys)
+    return groups
+
+
+def children_first(groups):
+    done = []
+
+    def visit(name):
+        for row in groups[name][1].values():
+            if row["of"] and row["of"] not in done:
+                visit(row["of"])
+        if name not in done:
+            done.append(name)
+
+    visit("environment")
+    visit("root")
+    for name in groups:
+        if name not in done:
+            sys.exit(f"{TABLE}: group {name!r} is not used")
+    return done
+
+
+def c_group(name):
+    return "spec" if name == "root" else "spec_" + name
+
+
+def c_field(group, name, row):
+    """(name, type, name of the count or "") of the struct member for a key."""
+    field = name + "_" if name in C_KEYWORDS and row["kind"] not in ("duration", "size") else name
+    count = row.get("one", singular(name)) + "_count"
+    if row["kind"] == "enum":
+        return field, f"enum {c_group(group)}_{name}", ""
+    if row["kind"] == "group":
+        return field, f"struct {c_group(row['of'])}", ""
+    if row["kind"] in ("map", "list"):
+        return field, f"struct {c_group(row['of'])} *", count
+    if row["kind"] == "overlays":
+        return field, "struct spec_environment *", count
+    suffix, ctype = FIELDS[row["kind"]]
+    return field + suffix, ctype, count if ctype.endswith("*") else ""
+
+
+def named_groups(groups):
+    return {row["of"] for _, keys in groups.values() for row in keys.values()
+            if row["kind"] == "map"} | {"environment"}
+
+
+def c_enum(group, name, row):
+    prefix = f"{c_group(group)}_{name}".upper()
+    values = ", ".join(f"{prefix}_{c.upper().replace('-', '_').replace('.', '_')}"
+                       for c in row["choices"])
+    return f"enum {c_group(group)}_{name} {{ {values} }};\n"
+
+
+def gen_config_types(doc):
+    groups = groups_of(doc)
+    out = [HEAD.format(TABLE), "#ifndef HG_GEN_SPEC_TYPES_H\n#define HG_GEN_SPEC_TYPES_H\n"]
+    for group in children_first(groups):
+        attrs, keys = groups[group]
+        out += [c_enum(group, n, r) for n, r in keys.items() if r["kind"] == "enum"]
+        out.append(f"/* {attrs['doc']} */\nstruct {c_group(group)} {{\n"
+                   "\tbool set; /* written in the file, or by a shorthand */\n")
+        if group == "root":
+            out.append("\tconst struct spec_origin *origin; /* for show and diff */\n")
+        if group in named_groups(groups):
+            out.append("\tstruct hg_str name;\n")
+        for name, row in keys.items():
+            field, ctype, count = c_field(group, name, row)
+            out.append(f"\t{ctype}{'' if ctype.endswith('*') else ' '}{field};\n")
+            if count:
+                out.append(f"\tuint32_t {count};\n")
+        out.append("};\n")
+    return "".join(out) + "#endif\n"
+
+
+def c_row(group, name, row):
+    struct = f"struct {c_group(group)}"
+    field, _, count = c_field(group, name, row)
+    of = "environment" if row["kind"] == "overlays" else row["of"]
+    parts = [f".name = {c_str(name)}", f".kind = SPEC_K_{row['kind'].upper()}",
+             f".at = offsetof({struct}, {field})", f".apply = SPEC_APPLY_{row['apply'].upper()}",
+             f".doc = {c_str(row['doc'])}"]
+    if count:
+        parts.append(f".count_at = offsetof({struct}, {count})")
+    if of:
+        parts.append(f".of = &group_{of}")
+    if "check" in row:
+        parts.append(f".check = SPEC_C_{row['check'].upper()}")
+    if "choices" in row:
+        words = ", ".join(c_str(c) for c in row["choices"])
+        parts.append(f".choices = (const char *const[]){{{words}, NULL}}")
+    if "limits" in row:
+        parts.append(f".min = {row['limits'][0]}u, .max = {row['limits'][1]}u")
+        low, high = row.get("range", LIMITS[row["kind"]]).split("..")
+        parts.append(f".low = {c_str(low)}, .high = {c_str(high)}")
+    for word, value in row.get("words", {}).items():
+        parts.append(f".word = {c_str(word)}, .word_value = {value}")
+    if row.get("default", "none") != "none":
+        parts.append(f".fallback = {c_str(unquote(row['default']))}")
+    if "example" in row:
+        parts.append(f".example = {c_str(row['example'])}")
+    for flag in ("required", "available", "single"):
+        if row.get(flag):
+            parts.append(f".{flag} = true")
+    return "\t{" + ",\n\t\t".join(parts) + "},\n"
+
+
+def gen_config_table(doc):
+    groups = groups_of(doc)
+    out = [HEAD.format(TABLE)]
+    for group in children_first(groups):
+        attrs, keys = groups[group]
+        out.append(f"static const struct spec_key keys_{group}[] = {{\n")
+        out += [c_row(group, n, r) for n, r in keys.items()]
+        out.append("};\n")
+        if "alias" in attrs:
+            out.append(f"static const struct spec_alias aliases_{group}[] = {{\n")
+            out += [f"\t{{{c_str(n)}, {c_str(say)}}},\n" for names, say in attrs["alias"]
+                    for n in names]
+            out.append("};\n")
+        struct = f"struct {c_group(group)}"
+        out.append(f"static const struct spec_group group_{group} = {{\n"
+                   f"\t.name = {c_str(group)}, .doc = {c_str(attrs['doc'])},\n"
+                   f"\t.size = sizeof({struct}), .keys = keys_{group}, "
+                   f".key_count = HG_COUNT(keys_{group}),\n")
+        if "alias" in attrs:
+            out.append(f"\t.aliases = aliases_{group}, "
+                       f".alias_count = HG_COUNT(aliases_{group}),\n")
+        if "short" in attrs:
+            out.append(f"\t.shorthand = {c_str(attrs['short'])},\n")
+        if group in named_groups(groups):
+            out.append(f"\t.named = true, .name_at = offsetof({struct}, name),\n")
+        out.append("};\n")
+    return "".join(out)
+
+
 def main():
     if len(sys.argv) != 4:
         sys.exit(__doc__)

@@ -56,7 +56,8 @@ static void print_place(const struct hg_err *err, struct hg_buf *to)
 void hg_err_print(const struct hg_err *err, struct hg_buf *to)
 {
 	print_place(err, to);
-	hg_buf_fmt(to, "error %s: %s\n", hg_rc_info(err->rc)->code, err->message);
+	hg_buf_fmt(to, "%s %s: %s\n", err->warning ? "warning" : "error", hg_rc_info(err->rc)->code,
+	        err->message);
 	if (err->snippet[0]) {
 		hg_buf_fmt(to, "%6u | %s\n", err->line, err->snippet);
 		if (err->caret) hg_buf_fmt(to, "       | %*s^\n", (int)err->caret - 1, "");

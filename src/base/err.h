@@ -18,6 +18,7 @@ struct hg_err {
 	unsigned line, column;
 	char snippet[160]; /* the line of the file, shortened around the column */
 	unsigned caret;    /* column within snippet, from 1; 0 = no caret */
+	bool warning;      /* nothing failed: printed as "warning" */
 };
 
 /* Each returns e->rc, so that `return hg_err_set(err, HG_E_…, "…")` reads well. `err` may be NULL.

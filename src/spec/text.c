@@ -1,0 +1,228 @@
+/* The checks a row can ask of a text: names, hosts, paths, rates … */
+#include "spec/spec_priv.h"
+
+#include <stdio.h>
+
+static bool no(struct spec_problem *p, const char *why, const char *hint)
+{
+	p->rc = HG_E_CONFIG_VALUE;
+	snprintf(p->why, sizeof p->why, "%s", why);
+	snprintf(p->hint, sizeof p->hint, "%s", hint ? hint : "");
+	return false;
+}
+
+static bool lower(char c)
+{
+	return c >= 'a' && c <= 'z';
+}
+
+static bool upper(char c)
+{
+	return c >= 'A' && c <= 'Z';
+}
+
+static bool digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* A label of DNS (RFC 1123): names become host names, folders and labels of metrics. */
+static bool name(struct hg_str s, struct spec_problem *p)
+{
+	bool good =
+	        s.n >= 1 && s.n <= 63 && (lower(s.p[0]) || digit(s.p[0])) && s.p[s.n - 1] != '-';
+	for (size_t i = 0; good && i < s.n; i++)
+		good = lower(s.p[i]) || digit(s.p[i]) || s.p[i] == '-';
+	if (good) return true;
+	return no(p, "must be 1 to 63 of a-z, 0-9 and \"-\", and not start or end with \"-\"",
+	        "for example feedback, or my-app-2");
+}
+
+static bool env_name(struct hg_str s, struct spec_problem *p)
+{
+	bool good = s.n >= 1 && s.n <= 128 && !digit(s.p[0]);
+	for (size_t i = 0; good && i < s.n; i++)
+		good = lower(s.p[i]) || upper(s.p[i]) || digit(s.p[i]) || s.p[i] == '_';
+	if (good) return true;
+	return no(p, "must be a variable name: letters, digits and \"_\", no digit first", NULL);
+}
+
+static bool host(struct hg_str s, struct spec_problem *p)
+{
+	size_t label = 0;
+	if (hg_str_eq(s, HG_STR("*"))) return true;
+	if (hg_str_find(s, '/') < s.n)
+		return no(
+		        p, "must be a host name", "leave out the scheme and the path: example.com");
+	if (hg_str_find(s, ':') < s.n)
+		return no(
+		        p, "must be a host name without a port", "the port is set in edge.listen");
+	if (hg_str_starts(s, HG_STR("*."))) s = (struct hg_str){s.p + 2, s.n - 2};
+	bool good = s.n >= 1 && s.n <= 253;
+	for (size_t i = 0; good && i < s.n; i++) {
+		char c = s.p[i];
+		if (c == '.') {
+			good = label > 0;
+			label = 0;
+			continue;
+		}
+		good = (lower(c) || upper(c) || digit(c) || c == '-' || c == '_') && ++label <= 63;
+	}
+	if (good && label) return true;
+	return no(p, "must be a host name such as example.com, *.example.com or \"*\"", NULL);
+}
+
+static bool path(struct hg_str s, struct spec_problem *p)
+{
+	if (s.n == 0 || s.p[0] != '/') return no(p, "must be a path that starts with \"/\"", NULL);
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] <= 0x20 || s.p[i] == '#' || s.p[i] == '"' || s.n > 1024)
+			return no(p, "must be a path without blanks, of at most 1024 bytes", NULL);
+	}
+	return true;
+}
+
+/* A folder the app may write to: nothing that climbs out, nothing that is everything. */
+static bool inside(struct hg_str s, struct spec_problem *p)
+{
+	struct hg_str rest = s;
+	if (s.n == 0 || s.n > 1024) return no(p, "must be a folder", NULL);
+	if (hg_str_eq(s, HG_STR("/")))
+		return no(p, "must not be the whole machine", "name a folder");
+	while (rest.n) {
+		if (hg_str_eq(hg_str_cut(&rest, '/'), HG_STR("..")))
+			return no(p, "must not contain \"..\"", "write the folder itself");
+	}
+	return true;
+}
+
+static bool token(struct hg_str s, struct spec_problem *p)
+{
+	bool good = s.n >= 1 && s.n <= 128;
+	for (size_t i = 0; good && i < s.n; i++)
+		good = lower(s.p[i]) || upper(s.p[i]) || digit(s.p[i]) ||
+		       strchr("!#$%&'*+-.^_`|~", s.p[i]);
+	if (good) return true;
+	return no(p, "must be a token of HTTP: letters, digits, \"-\" and \"_\"", NULL);
+}
+
+static bool header(struct hg_str s, struct spec_problem *p)
+{
+	struct hg_str value = s, field = hg_str_cut(&value, ':');
+	value = hg_str_trim(value);
+	if (field.n < s.n && value.n && token(field, p)) return true;
+	return no(p, "must be a header and its value", "for example \"X-Canary: always\"");
+}
+
+static bool when(struct hg_str s, struct spec_problem *p)
+{
+	struct spec_share share;
+	if (hg_str_eq(s, HG_STR("before")) || hg_str_eq(s, HG_STR("after"))) return true;
+	if (spec_value_share(s, &share, p) && !share.is_count) return true;
+	return no(p, "must be before, after, or the weight of a step such as \"10%\"", NULL);
+}
+
+/* 1000/min per user · 2000/5m per ip */
+static bool rate(struct hg_str s, struct spec_problem *p)
+{
+	static const char *const periods[] = {"s", "sec", "min", "m", "h", "hour", "d", "day"};
+	static const char *const whose[] = {"user", "ip", "key", "app"};
+	struct hg_str rest = s, count = hg_str_cut(&rest, '/'), period = hg_str_cut(&rest, ' ');
+	uint64_t n;
+	bool good = hg_str_u64(count, &n) && n > 0, known = false;
+	while (period.n && digit(period.p[0]))
+		period = (struct hg_str){period.p + 1, period.n - 1};
+	for (size_t i = 0; i < HG_COUNT(periods); i++)
+		known = known || hg_str_eq(period, hg_str(periods[i]));
+	good = good && known;
+	rest = hg_str_trim(rest);
+	if (good && rest.n) {
+		good = hg_str_eq(hg_str_cut(&rest, ' '), HG_STR("per"));
+		known = false;
+		for (size_t i = 0; i < HG_COUNT(whose); i++)
+			known = known || hg_str_eq(rest, hg_str(whose[i]));
+		good = good && known;
+	}
+	if (good) return true;
+	return no(p, "must be a rate such as \"1000/min per user\"",
+	        "periods: s min h d, or 5m; per user, ip, key or app");
+}
+
+static bool codes(struct hg_str s, struct spec_problem *p)
+{
+	bool good = s.n > 0;
+	while (good && s.n) {
+		struct hg_str c = hg_str_cut(&s, ' ');
+		if (c.n == 0) continue;
+		good = c.n == 3 && c.p[0] >= '1' && c.p[0] <= '5' &&
+		       ((c.p[1] == 'x' && c.p[2] == 'x') || (digit(c.p[1]) && digit(c.p[2])));
+	}
+	return good || no(p, "must be status codes such as \"2xx 3xx 404\"", NULL);
+}
+
+static bool database_url(struct hg_str s, struct spec_problem *p)
+{
+	static const char *const schemes[] = {"sqlite:", "postgres://", "postgresql://"};
+	for (size_t i = 0; i < HG_COUNT(schemes); i++) {
+		if (hg_str_starts(s, hg_str(schemes[i])) && s.n > strlen(schemes[i])) return true;
+	}
+	return no(p, "must be sqlite:FILE or postgres://…", NULL);
+}
+
+/* A number, a range or a list of them in [low, high], with an optional step. */
+static bool cron_field(struct hg_str field, uint64_t low, uint64_t high)
+{
+	if (field.n == 0) return false;
+	while (field.n) {
+		struct hg_str step = hg_str_cut(&field, ','), range = hg_str_cut(&step, '/');
+		uint64_t a, b, every = 1;
+		if (step.n && (!hg_str_u64(step, &every) || every == 0 || every > high))
+			return false;
+		if (hg_str_eq(range, HG_STR("*"))) continue;
+		struct hg_str last = range, first = hg_str_cut(&last, '-');
+		if (!hg_str_u64(first, &a)) return false;
+		if (last.n == 0)
+			b = a;
+		else if (!hg_str_u64(last, &b))
+			return false;
+		if (a < low || b > high || a > b) return false;
+	}
+	return true;
+}
+
+static bool cron(struct hg_str s, struct spec_problem *p)
+{
+	static const uint64_t low[] = {0, 0, 1, 1, 0}, high[] = {59, 23, 31, 12, 7};
+	size_t n = 0;
+	bool good = true;
+	while (good && s.n) {
+		struct hg_str f = hg_str_cut(&s, ' ');
+		if (f.n == 0) continue;
+		good = n < HG_COUNT(low) && cron_field(f, low[n], high[n]);
+		n++;
+	}
+	if (good && n == HG_COUNT(low)) return true;
+	return no(p, "must be five fields: minute, hour, day of month, month, day of week",
+	        "for example \"0 */6 * * *\": every six hours");
+}
+
+bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_problem *p)
+{
+	*p = (struct spec_problem){0};
+	switch (check) {
+	case SPEC_C_NONE: return true;
+	case SPEC_C_NAME: return name(s, p);
+	case SPEC_C_HOST: return host(s, p);
+	case SPEC_C_PATH: return path(s, p);
+	case SPEC_C_ENV_NAME: return env_name(s, p);
+	case SPEC_C_INSIDE: return inside(s, p);
+	case SPEC_C_RATE: return rate(s, p);
+	case SPEC_C_TOKEN: return token(s, p);
+	case SPEC_C_HEADER: return header(s, p);
+	case SPEC_C_WHEN: return when(s, p);
+	case SPEC_C_CODES: return codes(s, p);
+	case SPEC_C_DATABASE_URL: return database_url(s, p);
+	case SPEC_C_CRON: return cron(s, p);
+	}
+	return true;
+}
