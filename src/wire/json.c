@@ -1,0 +1,182 @@
+#include "wire/json.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+void json_out_init(struct json_out *j, struct hg_buf *to)
+{
+	*j = (struct json_out){.to = to};
+}
+
+bool json_out_ok(const struct json_out *j)
+{
+	return !j->failed && !j->to->failed && j->depth == 0 && (j->filled & 1);
+}
+
+static uint64_t level(const struct json_out *j)
+{
+	return 1ull << j->depth;
+}
+
+/* What stands before a value. Level 0 is the document, which has one value. */
+static void before(struct json_out *j)
+{
+	bool in_array = (j->arrays & level(j)) != 0;
+	HG_ASSERT(j->keyed || in_array || (j->depth == 0 && !(j->filled & 1)));
+	if (in_array && (j->filled & level(j))) hg_buf_byte(j->to, ',');
+	j->filled |= level(j);
+	j->keyed = false;
+}
+
+static void begin(struct json_out *j, bool array)
+{
+	if (j->failed) return;
+	before(j);
+	if (j->depth + 1 == JSON_OUT_DEPTH_MAX) {
+		j->failed = true;
+		return;
+	}
+	j->depth++;
+	j->filled &= ~level(j);
+	j->arrays = array ? j->arrays | level(j) : j->arrays & ~level(j);
+	hg_buf_byte(j->to, array ? '[' : '{');
+}
+
+void json_out_object(struct json_out *j)
+{
+	begin(j, false);
+}
+
+void json_out_array(struct json_out *j)
+{
+	begin(j, true);
+}
+
+void json_out_end(struct json_out *j)
+{
+	if (j->failed) return;
+	HG_ASSERT(j->depth > 0 && !j->keyed);
+	hg_buf_byte(j->to, j->arrays & level(j) ? ']' : '}');
+	j->arrays &= ~level(j);
+	j->depth--;
+}
+
+void json_out_key(struct json_out *j, const char *key)
+{
+	if (j->failed) return;
+	HG_ASSERT(j->depth > 0 && !j->keyed && !(j->arrays & level(j)));
+	if (j->filled & level(j)) hg_buf_byte(j->to, ',');
+	json_quote(j->to, hg_str(key));
+	hg_buf_byte(j->to, ':');
+	j->keyed = true;
+}
+
+/* Bytes of the UTF-8 sequence at p, 0 when there is none. */
+static size_t sequence(struct hg_str s)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	return n <= s.n && hg_utf8_valid((struct hg_str){s.p, n}) ? n : 0;
+}
+
+static void escape(struct hg_buf *to, unsigned char c)
+{
+	switch (c) {
+	case '"': hg_buf_cstr(to, "\\\""); break;
+	case '\\': hg_buf_cstr(to, "\\\\"); break;
+	case '\n': hg_buf_cstr(to, "\\n"); break;
+	case '\r': hg_buf_cstr(to, "\\r"); break;
+	case '\t': hg_buf_cstr(to, "\\t"); break;
+	case '\b': hg_buf_cstr(to, "\\b"); break;
+	case '\f': hg_buf_cstr(to, "\\f"); break;
+	default: hg_buf_fmt(to, "\\u%04x", c); break;
+	}
+}
+
+void json_quote(struct hg_buf *to, struct hg_str s)
+{
+	hg_buf_byte(to, '"');
+	while (s.n) {
+		size_t plain = 0;
+		while (plain < s.n && s.p[plain] != '"' && s.p[plain] != '\\' &&
+		        (unsigned char)s.p[plain] >= 0x20 && (unsigned char)s.p[plain] < 0x7f)
+			plain++;
+		if (plain == 0 && (unsigned char)s.p[0] < 0x80) {
+			escape(to, (unsigned char)s.p[0]);
+			plain = 1;
+		} else if (plain == 0) {
+			plain = sequence(s);
+			hg_buf_str(
+			        to, plain ? (struct hg_str){s.p, plain} : HG_STR("\xef\xbf\xbd"));
+			if (plain == 0) plain = 1;
+		} else {
+			hg_buf_str(to, (struct hg_str){s.p, plain});
+		}
+		s.p += plain;
+		s.n -= plain;
+	}
+	hg_buf_byte(to, '"');
+}
+
+void json_out_str(struct json_out *j, struct hg_str s)
+{
+	if (j->failed) return;
+	before(j);
+	json_quote(j->to, s);
+}
+
+void json_out_cstr(struct json_out *j, const char *s)
+{
+	if (s) {
+		json_out_str(j, hg_str(s));
+	} else {
+		json_out_null(j);
+	}
+}
+
+void json_out_raw(struct json_out *j, struct hg_str json)
+{
+	if (j->failed) return;
+	before(j);
+	hg_buf_str(j->to, json);
+}
+
+void json_out_int(struct json_out *j, int64_t v)
+{
+	char text[24];
+	int n = snprintf(text, sizeof text, "%lld", (long long)v);
+	json_out_raw(j, (struct hg_str){text, (size_t)n});
+}
+
+void json_out_u64(struct json_out *j, uint64_t v)
+{
+	char text[24];
+	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)v);
+	json_out_raw(j, (struct hg_str){text, (size_t)n});
+}
+
+void json_out_num(struct json_out *j, double v)
+{
+	char text[40];
+	int n = 0;
+	if (!isfinite(v)) {
+		json_out_null(j);
+		return;
+	}
+	for (int digits = 15; digits <= 17; digits++) {
+		n = snprintf(text, sizeof text, "%.*g", digits, v);
+		if (strtod(text, NULL) == v) break;
+	}
+	json_out_raw(j, (struct hg_str){text, (size_t)n});
+}
+
+void json_out_bool(struct json_out *j, bool v)
+{
+	json_out_raw(j, v ? HG_STR("true") : HG_STR("false"));
+}
+
+void json_out_null(struct json_out *j)
+{
+	json_out_raw(j, HG_STR("null"));
+}
