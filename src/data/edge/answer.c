@@ -1,0 +1,99 @@
+#include <unistd.h>
+
+#include "data/edge/edge_priv.h"
+#include "os/clock.h"
+
+/* {"error": …} for clients that prefer JSON, a line of text for all others. The texts are ours
+ * and hold nothing that needs escaping. */
+static void body_write(const struct edge_req *r, const char *why, struct hg_out *o)
+{
+	hg_out_cstr(o, r->json ? "{\"error\":\"" : "");
+	hg_out_cstr(o, why);
+	hg_out_cstr(o, r->json ? "\"}\n" : "\n");
+}
+
+static void head_write(struct edge_conn *c, unsigned status, size_t body_n, struct hg_out *o)
+{
+	const struct edge_req *r = c->req;
+	char date[32];
+	edge_http_date(clock_wall_ms() / 1000, date);
+	hg_out_cstr(o, "HTTP/1.1 ");
+	hg_out_u64(o, status);
+	hg_out_byte(o, ' ');
+	hg_out_cstr(o, http1_reason(status));
+	hg_out_cstr(o, "\r\nDate: ");
+	hg_out_cstr(o, date);
+	hg_out_cstr(o, "\r\nServer: headgate\r\nContent-Type: ");
+	hg_out_cstr(o, r->json ? "application/json" : "text/plain; charset=utf-8");
+	hg_out_cstr(o, "\r\nContent-Length: ");
+	hg_out_u64(o, body_n);
+	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
+	if (status == 503) hg_out_cstr(o, "Retry-After: 1\r\n");
+	if (status == 405) {
+		hg_out_cstr(o, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
+	}
+	if (r->rid_n) {
+		hg_out_cstr(o, "X-Request-Id: ");
+		hg_out_str(o, (struct hg_str){r->rid, r->rid_n});
+		hg_out_cstr(o, "\r\n");
+	}
+	if (!r->keep_alive) {
+		hg_out_cstr(o, "Connection: close\r\n");
+	} else if (!r->minor_1) {
+		hg_out_cstr(o, "Connection: keep-alive\r\n");
+	}
+	hg_out_cstr(o, "\r\n");
+}
+
+static enum edge_step hopeless(struct edge_conn *c)
+{
+	meter_add(&c->edge->count->refused_full, 1);
+	if (c->req) {
+		edge_request_abort(c);
+	}
+	edge_refuse(c->io.fd);
+	edge_conn_close(c);
+	return EDGE_STEP_GONE;
+}
+
+enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why)
+{
+	struct edge *e = c->edge;
+	char text[256];
+	if (!edge_request_make(c)) return hopeless(c);
+	struct edge_req *r = c->req;
+	bool unread = c->state == EDGE_HEAD && r->status == 0 && !r->method_n;
+	edge_attempt_release(c, false);
+	edge_flow_drop(e, &r->rf);
+	if (!r->co) r->co = edge_pool_take(&e->bufs);
+	if (!r->co) return hopeless(c);
+	/* Where the next request would begin is not known without the rest of the body. */
+	if (unread || !r->body.done) r->keep_alive = false;
+	r->local = true;
+	r->has_lane = false;
+	r->status = (uint16_t)status;
+	r->resp = (struct edge_framing){.kind = HTTP1_BODY_NONE, .done = true};
+	struct hg_out body = hg_out_over(text, sizeof text);
+	body_write(r, why, &body);
+	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
+	head_write(c, status, body.n, &o);
+	if (r->method != HTTP1_HEAD) {
+		hg_out_str(&o, (struct hg_str){text, body.n});
+		r->bytes_out = body.n;
+	}
+	HG_ASSERT(!hg_out_failed(&o));
+	r->co_n += (uint32_t)o.n;
+	edge_conn_move(c, EDGE_RELAY);
+	return EDGE_STEP_ON;
+}
+
+void edge_refuse(int fd)
+{
+	static const char text[] =
+	        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
+	        "Content-Length: 26\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+	        "too many open connections\n";
+	/* Best effort: the peer may be gone, and there is nobody to tell. */
+	(void)!send(fd, text, sizeof text - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(fd, SHUT_WR);
+}

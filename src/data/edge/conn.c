@@ -1,0 +1,292 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "data/edge/edge_priv.h"
+
+#define BIT(s) (1u << (s))
+
+static const uint16_t allowed[EDGE_STATES] = {
+        [EDGE_FREE] = BIT(EDGE_IDLE),
+        [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER),
+        [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
+        [EDGE_CONNECT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
+        [EDGE_WAIT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_TUNNEL) |
+                      BIT(EDGE_FREE),
+        [EDGE_RELAY] = BIT(EDGE_IDLE) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
+        [EDGE_TUNNEL] = BIT(EDGE_LINGER) | BIT(EDGE_FREE),
+        [EDGE_LINGER] = BIT(EDGE_FREE),
+};
+
+void edge_conn_move(struct edge_conn *c, enum edge_state to)
+{
+	HG_ASSERT(allowed[c->state] & BIT(to));
+	hg_list_remove(&c->node);
+	if (to != EDGE_FREE) hg_list_append(&c->edge->by_state[to], &c->node);
+	c->state = (uint8_t)to;
+	c->progress = true;
+}
+
+static void on_client(struct loop *l, struct loop_io *io, uint32_t events)
+{
+	struct edge_conn *c =
+	        HG_OBJ(HG_CONTAINER(io, struct edge_conn, io), struct edge_conn, EDGE_CONN_MAGIC);
+	(void)l;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->flags |= EDGE_CAN_READ;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->flags |= EDGE_HUP;
+	if (events & (EPOLLHUP | EPOLLERR)) c->flags |= EDGE_DEAD;
+	if (events & EPOLLOUT) c->flags |= EDGE_CAN_WRITE;
+	edge_conn_drive(c);
+}
+
+static void on_task(struct loop *l, struct loop_task *t)
+{
+	(void)l;
+	edge_conn_drive(
+	        HG_OBJ(HG_CONTAINER(t, struct edge_conn, task), struct edge_conn, EDGE_CONN_MAGIC));
+}
+
+struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *peer)
+{
+	char text[SOCK_TEXT_MAX];
+	struct edge_conn *c = edge_pool_take(&e->conns);
+	if (!c) return NULL;
+	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e};
+	hg_list_init(&c->node);
+	hg_list_init(&c->timer.node);
+	loop_task_init(&c->task, on_task);
+	size_t n = sock_addr_host(peer, text, sizeof text);
+	c->client_n = (uint8_t)HG_MIN(n, sizeof c->client);
+	memcpy(c->client, text, c->client_n);
+	c->flags = EDGE_CAN_WRITE;
+	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+	if (loop_io_start(e->loop, &c->io, fd, events, on_client) < 0) {
+		edge_pool_give(&e->conns, c);
+		return NULL;
+	}
+	e->conn_n++;
+	meter_gauge_add(&e->count->connections, 1);
+	edge_conn_move(c, EDGE_IDLE);
+	edge_timer_set(e, &c->timer, edge_now_ms(e) + 1);
+	edge_conn_drive(c);
+	return c;
+}
+
+void edge_conn_close(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	int fd = c->io.fd;
+	HG_ASSERT(!c->req);
+	edge_conn_move(c, EDGE_FREE);
+	edge_flow_drop(e, &c->in);
+	edge_timer_off(&c->timer);
+	loop_task_cancel(&c->task);
+	loop_io_stop(e->loop, &c->io);
+	close(fd);
+	c->magic = 0;
+	edge_pool_give(&e->conns, c);
+	e->conn_n--;
+	meter_gauge_add(&e->count->connections, -1);
+	meter_add(&e->count->closed, 1);
+	edge_check_drained(e);
+}
+
+static enum edge_step conn_gone(struct edge_conn *c)
+{
+	edge_conn_close(c);
+	return EDGE_STEP_GONE;
+}
+
+/* No memory for even one buffer: say so and go. */
+static enum edge_step no_buffer(struct edge_conn *c)
+{
+	meter_add(&c->edge->count->refused_full, 1);
+	edge_refuse(c->io.fd);
+	return conn_gone(c);
+}
+
+static enum edge_step head_look(struct edge_conn *c, bool *ret_more)
+{
+	struct edge *e = c->edge;
+	struct hg_str p = {c->in.buf + c->in.raw, c->in.n - c->in.raw};
+	struct http1_limits defaults = {EDGE_BUF_SIZE - EDGE_HEAD_SPARE, 8192, HTTP1_FIELDS_MAX};
+	const struct http1_limits *limits = e->image ? &e->image->limits : &defaults;
+	*ret_more = false;
+	if (c->state == EDGE_IDLE) {
+		edge_conn_move(c, EDGE_HEAD);
+		c->head_ms = edge_now_ms(e);
+	}
+	enum http1_result res = http1_request(p, c->head_seen, limits, &e->head);
+	c->head_seen = (uint32_t)p.n;
+	*ret_more = res == HTTP1_MORE;
+	if (res == HTTP1_MORE) return EDGE_STEP_BLOCK;
+	if (res == HTTP1_BAD) {
+		meter_add(&e->count->bad_requests, 1);
+		return edge_answer(c, e->head.status, e->head.bad);
+	}
+	return edge_request_begin(c);
+}
+
+static enum edge_step head_step(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	for (;;) {
+		bool more = true;
+		if (c->in.n - c->in.raw > c->head_seen) {
+			enum edge_step s = head_look(c, &more);
+			if (!more) return s;
+		}
+		if (c->in.n == EDGE_BUF_SIZE) edge_flow_compact(&c->in);
+		if (c->in.n == EDGE_BUF_SIZE) return edge_answer(c, 431, "request head too large");
+		if (c->flags & EDGE_EOF) return conn_gone(c);
+		if (!(c->flags & EDGE_CAN_READ)) break;
+		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, &c->flags);
+		if (n == -EAGAIN) break;
+		if (n == -ENOBUFS) return no_buffer(c);
+		if (n <= 0) return conn_gone(c);
+	}
+	if (e->draining && c->state == EDGE_IDLE) return conn_gone(c);
+	edge_flow_trim(e, &c->in);
+	return EDGE_STEP_BLOCK;
+}
+
+static enum edge_step connect_step(struct edge_conn *c)
+{
+	struct edge_up *up = c->req->up;
+	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return EDGE_STEP_BLOCK;
+	up->connecting = false;
+	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
+		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
+	}
+	edge_conn_move(c, EDGE_WAIT);
+	return EDGE_STEP_ON;
+}
+
+/* The answer is out, the client still speaks: closing now would reset the connection and could
+ * take the answer with it (RFC 9112 section 9.6). */
+static enum edge_step linger_step(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	while (c->flags & EDGE_CAN_READ && c->lingered < EDGE_LINGER_BYTES) {
+		c->in.at = c->in.ready = c->in.raw = c->in.n = 0;
+		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, &c->flags);
+		if (n == -EAGAIN) break;
+		if (n <= 0) return conn_gone(c);
+		c->lingered += (uint32_t)n;
+	}
+	edge_flow_drop(e, &c->in);
+	if (c->lingered >= EDGE_LINGER_BYTES || c->flags & EDGE_EOF) return conn_gone(c);
+	return EDGE_STEP_BLOCK;
+}
+
+static uint64_t or_default(uint32_t configured_ms, uint32_t default_ms)
+{
+	return configured_ms ? configured_ms : default_ms;
+}
+
+static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
+{
+	const struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	uint64_t response = or_default(r->limits->response_ms, 60000);
+	if (r->sent_all || r->write_dead) {
+		/* All attempts together get twice the time of one. */
+		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
+	}
+	if (!(r->up->flags & EDGE_CAN_WRITE)) return now + or_default(r->limits->idle_ms, 60000);
+	return now + or_default(im->body_idle_ms, 30000);
+}
+
+static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
+{
+	const struct edge_req *r = c->req;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || !r->limits) {
+		return now + EDGE_STALL_MS;
+	}
+	return now + or_default(r->limits->idle_ms, 60000);
+}
+
+static uint64_t deadline_of(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	const struct snap_image *im = e->image ? e->image->snap : NULL;
+	uint64_t now = edge_now_ms(e);
+	uint64_t header = or_default(im ? im->header_ms : 0, 10000);
+	switch ((enum edge_state)c->state) {
+	case EDGE_IDLE:
+		return now + (c->served ? or_default(im ? im->keepalive_ms : 0, 60000) : header);
+	case EDGE_HEAD: return c->head_ms + header;
+	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
+	case EDGE_WAIT: return wait_deadline(c, now);
+	case EDGE_RELAY: return relay_deadline(c, now);
+	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
+	case EDGE_LINGER: return now + EDGE_LINGER_MS;
+	case EDGE_FREE:
+	case EDGE_STATES: break;
+	}
+	HG_ASSERT(!"a deadline of no state");
+	return 0;
+}
+
+static void conn_arm(struct edge_conn *c)
+{
+	if (!c->progress) return;
+	c->progress = false;
+	edge_timer_set(c->edge, &c->timer, deadline_of(c));
+}
+
+static enum edge_step conn_step(struct edge_conn *c)
+{
+	switch ((enum edge_state)c->state) {
+	case EDGE_IDLE:
+	case EDGE_HEAD: return head_step(c);
+	case EDGE_CONNECT: return connect_step(c);
+	case EDGE_WAIT:
+	case EDGE_RELAY: return edge_exchange(c);
+	case EDGE_TUNNEL: return edge_tunnel(c);
+	case EDGE_LINGER: return linger_step(c);
+	case EDGE_FREE:
+	case EDGE_STATES: break;
+	}
+	HG_ASSERT(!"a step of no state");
+	return EDGE_STEP_GONE;
+}
+
+void edge_conn_drive(struct edge_conn *c)
+{
+	enum edge_step s;
+	/* A tunnel may be shut both ways with bytes still to be read. */
+	if (c->flags & EDGE_DEAD && c->state != EDGE_TUNNEL) {
+		if (c->req) edge_request_abort(c);
+		edge_conn_close(c);
+		return;
+	}
+	do {
+		s = conn_step(c);
+	} while (s == EDGE_STEP_ON);
+	if (s == EDGE_STEP_BLOCK) conn_arm(c);
+}
+
+static enum edge_step wait_timeout(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	bool from_client = !r->sent_all && !r->write_dead && r->up->flags & EDGE_CAN_WRITE;
+	if (from_client) return edge_answer(c, 408, "the request body did not arrive in time");
+	return edge_attempt_failed(c, EDGE_FAULT_RESPONSE_TIMEOUT);
+}
+
+void edge_conn_timeout(struct edge_conn *c)
+{
+	enum edge_step s = EDGE_STEP_GONE;
+	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER) {
+		meter_add(&c->edge->count->timeouts, 1);
+	}
+	switch ((enum edge_state)c->state) {
+	case EDGE_HEAD: s = edge_answer(c, 408, "the request head did not arrive in time"); break;
+	case EDGE_CONNECT: s = edge_attempt_failed(c, EDGE_FAULT_CONNECT_TIMEOUT); break;
+	case EDGE_WAIT: s = wait_timeout(c); break;
+	default:
+		if (c->req) edge_request_abort(c);
+		edge_conn_close(c);
+	}
+	if (s != EDGE_STEP_GONE) edge_conn_drive(c);
+}

@@ -1,0 +1,419 @@
+/*
+ * Inside the edge. Who owns what:
+ *   edge   one worker: pools, current image, endpoints, timers
+ *   conn   a client connection; owns bytes received (in) and its request, if one is in progress
+ *   req    one request; owns its rebuilt head (uo), the kept body (keep), the response (rf, co),
+ *          a reference to its image and, while an attempt runs, the upstream connection
+ *   up     an upstream connection; attached to a conn or idle in the list of its endpoint
+ * A conn changes state only in conn_move, and moves forward only in conn_drive.
+ */
+#ifndef DATA_EDGE_EDGE_PRIV_H
+#define DATA_EDGE_EDGE_PRIV_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/rand.h"
+#include "data/edge/edge.h"
+#include "os/sock.h"
+#include "wire/http1.h"
+
+#define EDGE_BUF_SIZE       32768u
+#define EDGE_HEAD_SPARE     1536u /* what a head may grow by: forwarding and trace fields */
+#define EDGE_KEEP_SIZE      65536u
+#define EDGE_KEEPS          512u
+#define EDGE_CONNS          16384u
+#define EDGE_BUFS           4096u
+#define EDGE_APPS           (2 * SNAP_APPS_MAX)
+#define EDGE_ACCEPT_BATCH   16
+#define EDGE_TURN_BYTES     (512u * 1024) /* one connection's share of a loop turn */
+#define EDGE_UP_IDLE_MS     60000u
+#define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
+#define EDGE_TUNNEL_IDLE_MS 3600000u
+#define EDGE_LINGER_MS      2000u
+#define EDGE_LINGER_BYTES   (1024u * 1024)
+#define EDGE_STALL_MS       30000u /* a client that does not take its answer */
+#define EDGE_INTERIM_MAX    16     /* 1xx responses before the final one */
+#define EDGE_TRIED_MAX      8
+
+#define EDGE_MAGIC      0xed6e0001u
+#define EDGE_CONN_MAGIC 0xed6e0002u
+#define EDGE_UP_MAGIC   0xed6e0003u
+
+struct edge_conn;
+struct edge_up;
+struct edge_app;
+
+/* ---- fixed pools (pool.c) ---- */
+
+struct edge_pool {
+	char *base;
+	uint32_t *free; /* stack of free numbers: the last one freed is still in the cache */
+	uint32_t free_n, made, max;
+	size_t size;
+};
+
+HG_MUST enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max);
+void edge_pool_fini(struct edge_pool *p);
+/* Not cleared; NULL: the pool is used up. */
+void *edge_pool_take(struct edge_pool *p);
+void edge_pool_give(struct edge_pool *p, void *item);
+
+/* ---- timers (timer.c): one deadline an object, moved lazily ---- */
+
+struct edge_timer {
+	struct hg_list node;
+	uint64_t deadline_ms; /* 0: off */
+	uint64_t fires_ms;    /* when the wheel will look at it */
+	bool of_up;
+};
+
+#define EDGE_WHEEL_SLOTS   1024u
+#define EDGE_WHEEL_TICK_MS 32u
+
+struct edge_wheel {
+	struct hg_list slot[EDGE_WHEEL_SLOTS];
+	uint64_t tick; /* the last one that was run */
+	uint64_t wake_ms;
+	struct loop_timer timer;
+};
+
+void edge_wheel_init(struct edge *e);
+void edge_wheel_fini(struct edge *e);
+void edge_timer_set(struct edge *e, struct edge_timer *t, uint64_t deadline_ms);
+void edge_timer_off(struct edge_timer *t);
+
+/* ---- bytes on their way (flow.c) ---- */
+
+/* [at, ready) may be sent; [raw, n) was received and not looked at. at ≤ ready ≤ raw ≤ n. */
+struct edge_flow {
+	char *buf;
+	uint32_t at, ready, raw, n;
+};
+
+struct edge_framing {
+	enum http1_body kind;
+	bool done;
+	bool dechunk; /* forward the data only: the receiver speaks HTTP/1.0 */
+	uint64_t left;
+	uint64_t total; /* payload bytes so far */
+	struct http1_chunked chunked;
+};
+
+static inline uint32_t edge_flow_ready(const struct edge_flow *f)
+{
+	return f->ready - f->at;
+}
+
+/* Bytes read, 0 at the end, -EAGAIN, -ENOBUFS when no buffer is free or it is full, -errno. */
+ssize_t edge_flow_read(struct edge *e, struct edge_flow *f, int fd, uint32_t *flags);
+/* Extends `ready` by what belongs to the body; false when the framing is violated. */
+bool edge_flow_frame(struct edge_flow *f, struct edge_framing *fr);
+/* Gives the buffer back when nothing is in it. */
+void edge_flow_trim(struct edge *e, struct edge_flow *f);
+void edge_flow_drop(struct edge *e, struct edge_flow *f);
+/* Moves what is left to the start of the buffer. */
+void edge_flow_compact(struct edge_flow *f);
+
+/* Socket flags, kept from edge-triggered events. */
+#define EDGE_CAN_READ  1u
+#define EDGE_CAN_WRITE 2u
+#define EDGE_HUP       4u  /* the peer has stopped sending: read until 0 */
+#define EDGE_DEAD      8u  /* reset, or both directions shut */
+#define EDGE_EOF       16u /* 0 was read */
+
+/* Up to three pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. */
+struct edge_piece {
+	const char *p;
+	size_t n;
+};
+ssize_t edge_send(int fd, const struct edge_piece *pieces, int count, uint32_t *flags);
+
+/* ---- images and routes (route.c) ---- */
+
+struct edge_host {
+	struct hg_str name; /* without "*" for wildcards: ".example.com" */
+	uint32_t id, path_max;
+};
+
+struct edge_index {
+	struct edge_host *hosts; /* open addressing by name */
+	uint32_t *paths;         /* open addressing by (host, path): route number + 1 */
+	uint32_t host_mask, path_mask, host_count;
+	uint32_t any; /* id of the host "" + 1, 0: none */
+	uint32_t any_path_max;
+	uint32_t *route_host; /* host id of each route */
+	bool wildcards;
+};
+
+struct edge_image {
+	const struct snap_image *snap;
+	uint32_t refs;
+	struct edge_index index;
+	uint16_t *apps; /* by number in the image: number in edge.apps */
+	struct http1_limits limits;
+	struct hg_str via;
+};
+
+HG_MUST enum hg_rc edge_index_build(const struct snap_image *im, struct edge_index *ret_index);
+void edge_index_fini(struct edge_index *x);
+/* `host`: lower case, without port; NULL when no route fits. */
+const struct snap_route *edge_route(const struct snap_image *im, const struct edge_index *x,
+        struct hg_str host, struct hg_str path);
+/* "EXAMPLE.com.:80" → "example.com"; cap bounds the result, false when it is longer. */
+bool edge_host_normal(struct hg_str authority, char *to, size_t cap, struct hg_str *ret_host);
+/* Decodes unreserved characters and removes dot segments, as RFC 3986 section 6.2.2 says; the
+ * result is for matching only. `to` has at least path.n bytes. */
+struct hg_str edge_path_normal(struct hg_str path, char *to);
+
+/* ---- endpoints (endpoint.c) ---- */
+
+struct edge_ep {
+	uint32_t seq; /* of the slot when it was read */
+	uint32_t state, app_id, release, replica, incarnation, weight;
+	uint16_t slot;
+	bool known;
+	struct sock_addr addr;
+	struct hg_list idle; /* connections, last used first */
+	uint32_t idle_n;
+	uint32_t fails;            /* in a row */
+	uint64_t ejected_until_ms; /* 0: not ejected */
+};
+
+struct edge_app {
+	uint32_t id, refs;
+	uint32_t first, count; /* of edge.slots */
+	bool even;             /* all weights are equal */
+	uint64_t weight_sum;
+	uint32_t in_flight; /* of this worker */
+	uint64_t tokens_ppm, tokens_at_ms;
+};
+
+/* Reads the table again when it has changed. */
+void edge_table_refresh(struct edge *e, bool force);
+/* A replica for one attempt, NULL when none is left. */
+struct edge_ep *edge_pick(struct edge *e, struct edge_app *app, const uint16_t *tried, int tried_n);
+void edge_ep_good(struct edge_ep *ep);
+void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
+        const struct snap_app *limits);
+/* Is the application's limit on concurrent requests reached? */
+bool edge_app_full(struct edge *e, const struct edge_app *app, const struct snap_app *limits);
+/* One request earns its share of a retry; one retry takes a token. */
+void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint64_t now_ms);
+HG_MUST bool edge_budget_take(struct edge_app *app);
+
+/* ---- upstream connections (upstream.c) ---- */
+
+struct edge_up {
+	uint32_t magic;
+	uint32_t flags;
+	struct loop_io io;
+	struct edge *edge;
+	struct edge_conn *conn; /* NULL: idle */
+	struct hg_list node;
+	struct edge_timer timer;
+	uint32_t incarnation;
+	uint16_t slot;
+	bool connecting, reused, out_armed, unix_socket;
+};
+
+/* Reuses an idle connection or opens one; NULL and *ret_errno on failure. `fresh`: no reuse;
+ * `probe`: an idle one is looked at first (for requests that must not be sent twice). */
+struct edge_up *edge_up_get(
+        struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
+void edge_up_close(struct edge_up *up);
+/* Back into the list of its endpoint, or closed when that is gone or full. */
+void edge_up_keep(struct edge_up *up);
+/* Unix sockets report writability only on demand. */
+void edge_up_want_write(struct edge_up *up);
+
+/* ---- requests ---- */
+
+struct edge_req {
+	struct edge_image *image;
+	const struct snap_route *route; /* NULL: answered before routing */
+	const struct snap_app *limits;
+	struct edge_app *app;
+	uint64_t start_ns, sent_ms, first_attempt_ms;
+	/* the client's request */
+	enum http1_method method;
+	bool minor_1, keep_alive, idempotent, expect, upgrade, json, body_any;
+	struct edge_framing body;
+	/* towards the replica */
+	char *uo;
+	uint32_t uo_n, uo_sent;
+	char *keep; /* the body's first bytes, for a second attempt */
+	uint32_t keep_n, keep_sent;
+	bool keep_over; /* more was sent than was kept */
+	struct edge_up *up;
+	bool counted; /* in the in-flight gauge of `slot` */
+	uint16_t slot;
+	uint32_t release, replica, lane;
+	struct sock_addr addr;
+	bool has_lane, sent_any, sent_all, write_dead, fresh;
+	uint16_t tried[EDGE_TRIED_MAX];
+	uint8_t tried_n, retries, interim;
+	bool continued;
+	/* the response */
+	uint16_t status;
+	bool local, up_keep_alive, aborted;
+	struct edge_flow rf;
+	struct edge_framing resp;
+	uint32_t resp_seen;
+	char *co; /* head, or the whole of a local answer */
+	uint32_t co_n, co_sent;
+	uint64_t bytes_out;
+	bool co_body; /* part of co is a body */
+	/* for the access log */
+	uint16_t path_n;
+	uint8_t rid_n, method_n;
+	char trace[32], method_text[16], rid[128], path[256];
+};
+
+enum edge_state {
+	EDGE_FREE,
+	EDGE_IDLE,    /* between requests: owns no buffer */
+	EDGE_HEAD,    /* part of a request head is here */
+	EDGE_CONNECT, /* a connection to the replica is being made */
+	EDGE_WAIT,    /* the request is being sent, the response head awaited */
+	EDGE_RELAY,   /* the response is being sent */
+	EDGE_TUNNEL,  /* after 101 */
+	EDGE_LINGER,  /* everything sent, reading until the client has closed */
+	EDGE_STATES
+};
+
+struct edge_conn {
+	uint32_t magic;
+	uint8_t state; /* enum edge_state */
+	bool close, progress, half_up, half_down;
+	uint32_t flags;
+	uint32_t served, head_seen, lingered;
+	struct loop_io io;
+	struct loop_task task;
+	struct edge *edge;
+	struct hg_list node; /* of edge.by_state */
+	struct edge_timer timer;
+	struct edge_flow in;
+	struct edge_req *req;
+	uint64_t head_ms; /* when the first byte of this head came */
+	uint8_t client_n;
+	char client[47];
+};
+
+struct edge_listener {
+	struct loop_io io;
+	struct edge *edge;
+	int fd;
+};
+
+struct edge_log {
+	char *buf;
+	uint32_t n;
+	int fd;
+	struct loop_timer timer;
+	uint64_t second; /* what `stamp` says */
+	char stamp[24];
+};
+
+struct edge {
+	uint32_t magic;
+	struct loop *loop;
+	struct meter *meter;
+	struct meter_worker *count;
+	uint32_t worker;
+	const struct snap_table *table;
+	uint64_t table_generation;
+	struct edge_image *image;
+	struct hg_rand rand;
+	struct edge_listener listener[WARDEN_LISTENERS_MAX];
+	uint32_t listener_count;
+	bool draining;
+	uint64_t drain_at_ms;
+	struct loop_timer drain_timer, accept_timer;
+	struct edge_pool conns, ups, reqs, bufs, keeps;
+	uint32_t conn_n;
+	struct hg_list by_state[EDGE_STATES];
+	struct edge_wheel wheel;
+	struct edge_app apps[EDGE_APPS];
+	uint16_t app_hash[4 * EDGE_APPS]; /* by id: number + 1 */
+	struct edge_ep eps[SNAP_ENDPOINTS];
+	uint16_t slots[SNAP_ENDPOINTS];     /* sorted by application and release */
+	uint64_t weight_to[SNAP_ENDPOINTS]; /* sums of weights within an application */
+	struct edge_log log;
+	struct http1_head head; /* of the head being looked at, request or response */
+	char path_scratch[EDGE_BUF_SIZE];
+	char date[40]; /* "Date: …\r\n" of date_s */
+	uint64_t date_s;
+};
+
+static inline uint64_t edge_now_ms(const struct edge *e)
+{
+	return loop_now_ms(e->loop);
+}
+
+/* conn.c */
+struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *peer);
+void edge_conn_close(struct edge_conn *c);
+void edge_conn_move(struct edge_conn *c, enum edge_state to);
+void edge_conn_drive(struct edge_conn *c);
+void edge_conn_timeout(struct edge_conn *c);
+
+enum edge_step {
+	EDGE_STEP_ON,    /* look again: the state has changed */
+	EDGE_STEP_BLOCK, /* wait for an event */
+	EDGE_STEP_GONE   /* the connection was closed */
+};
+
+/* request.c: from a complete head to the first attempt */
+/* A request to answer with when the head could not be read; false: the pool is used up. */
+bool edge_request_make(struct edge_conn *c);
+enum edge_step edge_request_begin(struct edge_conn *c);
+/* Counts, logs and frees the request; the connection goes on or ends. */
+enum edge_step edge_request_end(struct edge_conn *c);
+/* Frees without an answer: the client is gone, or the response cannot be completed. */
+void edge_request_abort(struct edge_conn *c);
+
+/* retry.c */
+enum edge_fault {
+	EDGE_FAULT_CONNECT, /* refused, unreachable */
+	EDGE_FAULT_CONNECT_TIMEOUT,
+	EDGE_FAULT_CLOSED,   /* closed or reset before a complete head */
+	EDGE_FAULT_BAD_HEAD, /* not HTTP, or ambiguous */
+	EDGE_FAULT_RESPONSE_TIMEOUT,
+};
+enum edge_step edge_attempt(struct edge_conn *c);
+enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
+/* The attempt is over; the connection is kept or closed. */
+void edge_attempt_release(struct edge_conn *c, bool keep);
+
+/* relay.c */
+enum edge_step edge_exchange(struct edge_conn *c);
+enum edge_step edge_tunnel(struct edge_conn *c);
+
+/* head.c: false when it does not fit */
+bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct hg_out *o);
+bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct hg_out *o);
+bool edge_via_loops(const struct http1_head *h, struct hg_str via);
+bool edge_trace_valid(struct hg_str traceparent);
+
+/* answer.c */
+enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why);
+/* For a connection there is no room for: static text, then close. */
+void edge_refuse(int fd);
+
+/* access.c */
+void edge_log_request(struct edge_conn *c, uint64_t now_ns);
+void edge_log_flush(struct edge *e);
+/* "Sun, 06 Nov 1994 08:49:37 GMT" and the like; `to` has at least 30 bytes. */
+size_t edge_http_date(uint64_t unix_s, char *to);
+
+/* edge.c */
+void edge_image_drop(struct edge *e, struct edge_image *im);
+void edge_check_drained(struct edge *e);
+
+static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req *r)
+{
+	if (!r->route) return NULL;
+	return &e->count->lane[r->has_lane ? r->lane : r->route->lane_none];
+}
+
+#endif

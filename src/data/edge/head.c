@@ -1,0 +1,294 @@
+#include "data/edge/edge_priv.h"
+#include "os/clock.h"
+
+/*
+ * Heads are rebuilt into one buffer: fields that pass unchanged are copied in runs, as they came;
+ * what frames the message is always written by us, from what the parser understood, so that both
+ * sides of the edge agree on where a message ends (RFC 9112 section 11.2).
+ */
+
+/* Fields this edge writes itself, so the ones received are left out. */
+static bool ours_in_request(const struct http1_field *f)
+{
+	switch ((enum http1_field_id)f->id) {
+	case HTTP1_F_HOST:
+	case HTTP1_F_CONNECTION:
+	case HTTP1_F_KEEP_ALIVE:
+	case HTTP1_F_TE:
+	case HTTP1_F_TRAILER:
+	case HTTP1_F_TRANSFER_ENCODING:
+	case HTTP1_F_CONTENT_LENGTH:
+	case HTTP1_F_UPGRADE:
+	case HTTP1_F_EXPECT:
+	case HTTP1_F_PROXY_CONNECTION:
+	case HTTP1_F_PROXY_AUTHENTICATE:
+	case HTTP1_F_PROXY_AUTHORIZATION:
+	/* No proxy in front of the edge is trusted: what a client says about itself is dropped. */
+	case HTTP1_F_FORWARDED:
+	case HTTP1_F_X_FORWARDED_FOR:
+	case HTTP1_F_X_FORWARDED_PROTO:
+	case HTTP1_F_X_FORWARDED_HOST:
+	case HTTP1_F_X_REQUEST_ID:
+	case HTTP1_F_TRACEPARENT: return true;
+	default: return f->hop;
+	}
+}
+
+static bool ours_in_response(const struct http1_field *f)
+{
+	switch ((enum http1_field_id)f->id) {
+	case HTTP1_F_CONNECTION:
+	case HTTP1_F_KEEP_ALIVE:
+	case HTTP1_F_TE:
+	case HTTP1_F_TRAILER:
+	case HTTP1_F_TRANSFER_ENCODING:
+	case HTTP1_F_CONTENT_LENGTH:
+	case HTTP1_F_UPGRADE:
+	case HTTP1_F_PROXY_CONNECTION:
+	case HTTP1_F_PROXY_AUTHENTICATE: return true;
+	default: return f->hop;
+	}
+}
+
+/* Copies the lines of all fields that `ours` does not name. `end`: after the last field line. */
+static void copy_fields(struct hg_out *o, const struct http1_head *h, const char *end,
+        bool (*ours)(const struct http1_field *), bool no_tracestate)
+{
+	const char *run = NULL;
+	for (uint16_t i = 0; i < h->field_count; i++) {
+		const struct http1_field *f = &h->field[i];
+		bool skip = ours(f) || (no_tracestate && f->id == HTTP1_F_TRACESTATE);
+		if (!skip && !run) run = f->name.p;
+		if (skip && run) {
+			hg_out_str(o, (struct hg_str){run, (size_t)(f->name.p - run)});
+			run = NULL;
+		}
+	}
+	if (run) hg_out_str(o, (struct hg_str){run, (size_t)(end - run)});
+}
+
+static void line(struct hg_out *o, struct hg_str name, struct hg_str value)
+{
+	hg_out_str(o, name);
+	hg_out_str(o, value);
+	hg_out_str(o, HG_STR("\r\n"));
+}
+
+static void framing(struct hg_out *o, const struct http1_head *h, enum http1_body kind)
+{
+	if (kind == HTTP1_BODY_CHUNKED) {
+		hg_out_str(o, HG_STR("Transfer-Encoding: chunked\r\n"));
+	} else if (h->has_content_length) {
+		hg_out_str(o, HG_STR("Content-Length: "));
+		hg_out_u64(o, h->content_length);
+		hg_out_str(o, HG_STR("\r\n"));
+	}
+}
+
+static void upgrade(struct hg_out *o, const struct http1_head *h)
+{
+	const struct http1_field *f = http1_find(h, HTTP1_F_UPGRADE);
+	if (f) line(o, HG_STR("Upgrade: "), f->value);
+	hg_out_str(o, HG_STR("Connection: upgrade\r\n"));
+}
+
+static void hex64(uint64_t v, char *to)
+{
+	static const char digit[] = "0123456789abcdef";
+	for (int i = 15; i >= 0; i--, v >>= 4)
+		to[i] = digit[v & 15];
+}
+
+static bool hex_lower(struct hg_str s, bool *ret_zero)
+{
+	*ret_zero = true;
+	for (size_t i = 0; i < s.n; i++) {
+		bool ok = (s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f');
+		if (!ok) return false;
+		if (s.p[i] != '0') *ret_zero = false;
+	}
+	return true;
+}
+
+/* W3C Trace Context section 3.2: version 00 is exactly 55 bytes; later ones may go on after "-". */
+bool edge_trace_valid(struct hg_str t)
+{
+	bool zero;
+	if (t.n < 55 || t.p[2] != '-' || t.p[35] != '-' || t.p[52] != '-') return false;
+	struct hg_str version = {t.p, 2};
+	if (!hex_lower(version, &zero) || hg_str_eq(version, HG_STR("ff"))) return false;
+	if (zero ? t.n != 55 : t.n > 55 && t.p[55] != '-') return false;
+	if (!hex_lower((struct hg_str){t.p + 3, 32}, &zero) || zero) return false;
+	if (!hex_lower((struct hg_str){t.p + 36, 16}, &zero) || zero) return false;
+	return hex_lower((struct hg_str){t.p + 53, 2}, &zero);
+}
+
+/* A valid trace goes on under a new parent id; otherwise one begins here, sampled. Returns
+ * whether it went on: a tracestate belongs to its trace. */
+static bool trace(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	const struct http1_field *f = http1_find(h, HTTP1_F_TRACEPARENT);
+	bool goes_on = f && edge_trace_valid(f->value);
+	char parent[16];
+	struct hg_str flags = HG_STR("01");
+	if (goes_on) {
+		memcpy(r->trace, f->value.p + 3, 32);
+		flags = (struct hg_str){f->value.p + 53, 2};
+	} else {
+		hex64(hg_rand_u64(&e->rand) | 1, r->trace);
+		hex64(hg_rand_u64(&e->rand), r->trace + 16);
+	}
+	hex64(hg_rand_u64(&e->rand) | 1, parent);
+	hg_out_str(o, HG_STR("traceparent: 00-"));
+	hg_out_str(o, (struct hg_str){r->trace, 32});
+	hg_out_str(o, HG_STR("-"));
+	hg_out_str(o, (struct hg_str){parent, 16});
+	hg_out_str(o, HG_STR("-"));
+	line(o, flags, HG_STR(""));
+	return goes_on;
+}
+
+static bool id_sane(struct hg_str s)
+{
+	if (s.n == 0 || s.n > 128) return false;
+	for (size_t i = 0; i < s.n; i++) {
+		char ch = s.p[i];
+		bool ok = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
+		          (ch >= 'A' && ch <= 'Z') || (ch && strchr("-_.:+/=@", ch));
+		if (!ok) return false;
+	}
+	return true;
+}
+
+static void request_id(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
+{
+	struct edge_req *r = c->req;
+	const struct http1_field *f = http1_find(h, HTTP1_F_X_REQUEST_ID);
+	if (f && id_sane(f->value)) {
+		memcpy(r->rid, f->value.p, f->value.n);
+		r->rid_n = (uint8_t)f->value.n;
+	} else {
+		hex64(hg_rand_u64(&c->edge->rand), r->rid);
+		hex64(hg_rand_u64(&c->edge->rand), r->rid + 16);
+		r->rid_n = 32;
+	}
+	line(o, HG_STR("X-Request-Id: "), (struct hg_str){r->rid, r->rid_n});
+}
+
+/* RFC 7239: an IPv6 address is quoted and in brackets; a host with a port is quoted. */
+static void forwarded(struct edge_conn *c, struct hg_str host, struct hg_out *o)
+{
+	struct hg_str ip = {c->client, c->client_n};
+	bool v6 = memchr(ip.p, ':', ip.n) != NULL;
+	line(o, HG_STR("X-Forwarded-For: "), ip);
+	hg_out_str(o, HG_STR("X-Forwarded-Proto: http\r\n"));
+	hg_out_str(o, HG_STR("Forwarded: for="));
+	if (v6) hg_out_str(o, HG_STR("\"["));
+	hg_out_str(o, ip);
+	if (v6) hg_out_str(o, HG_STR("]\""));
+	hg_out_str(o, HG_STR(";proto=http"));
+	if (host.n) {
+		hg_out_str(o, HG_STR(";host=\""));
+		hg_out_str(o, host);
+		hg_out_str(o, HG_STR("\"\r\n"));
+		line(o, HG_STR("X-Forwarded-Host: "), host);
+	} else {
+		hg_out_str(o, HG_STR("\r\n"));
+	}
+}
+
+static void request_line(const struct http1_head *h, struct hg_out *o)
+{
+	hg_out_str(o, h->method_text);
+	hg_out_byte(o, ' ');
+	if (h->target.n && (h->target.p[0] == '/' || h->target.p[0] == '*')) {
+		hg_out_str(o, h->target);
+	} else {
+		/* absolute-form becomes origin-form (RFC 9112 section 3.2.2) */
+		hg_out_str(o, h->path.n ? h->path : HG_STR("/"));
+		if (h->query.n) hg_out_byte(o, '?');
+		hg_out_str(o, h->query);
+	}
+	hg_out_str(o, HG_STR(" HTTP/1.1\r\n"));
+}
+
+bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
+{
+	struct edge_req *r = c->req;
+	const char *end = c->in.buf + c->in.raw - 2;
+	request_line(h, o);
+	line(o, HG_STR("Host: "), h->authority);
+	/* A tracestate without its traceparent means nothing; ours comes first to know that. */
+	bool goes_on = trace(c, h, o);
+	copy_fields(o, h, end, ours_in_request, !goes_on);
+	framing(o, h, h->body);
+	if (r->expect) hg_out_str(o, HG_STR("Expect: 100-continue\r\n"));
+	if (r->upgrade) upgrade(o, h);
+	request_id(c, h, o);
+	forwarded(c, h->authority, o);
+	hg_out_str(o, HG_STR("Via: 1."));
+	hg_out_byte(o, h->minor ? '1' : '0');
+	hg_out_byte(o, ' ');
+	line(o, r->image->via, HG_STR(""));
+	hg_out_str(o, HG_STR("\r\n"));
+	return !hg_out_failed(o);
+}
+
+static void date(struct edge *e, struct hg_out *o)
+{
+	uint64_t s = clock_wall_ms() / 1000;
+	if (s != e->date_s) {
+		e->date_s = s;
+		edge_http_date(s, e->date);
+	}
+	line(o, HG_STR("Date: "), hg_str(e->date));
+}
+
+bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
+{
+	struct edge_req *r = c->req;
+	const char *end = r->rf.buf + r->rf.raw + h->size - 2;
+	bool final = h->status >= 200 || h->status == 101;
+	hg_out_str(o, HG_STR("HTTP/1.1 "));
+	hg_out_u64(o, h->status);
+	hg_out_byte(o, ' ');
+	line(o, h->reason, HG_STR(""));
+	copy_fields(o, h, end, ours_in_response, false);
+	if (h->body == HTTP1_BODY_TUNNEL) {
+		upgrade(o, h);
+	} else if (final) {
+		if (!http1_find(h, HTTP1_F_DATE)) date(c->edge, o);
+		if (!r->resp.dechunk && h->status != 204) framing(o, h, h->body);
+		if (!r->keep_alive) {
+			hg_out_str(o, HG_STR("Connection: close\r\n"));
+		} else if (!r->minor_1) {
+			hg_out_str(o, HG_STR("Connection: keep-alive\r\n"));
+		}
+	}
+	hg_out_str(o, HG_STR("\r\n"));
+	return !hg_out_failed(o);
+}
+
+/* Does a received-by of this list name us? Via = protocol RWS received-by [RWS comment] */
+static bool via_names(struct hg_str list, struct hg_str via)
+{
+	while (list.n) {
+		struct hg_str one = hg_str_trim(hg_str_cut(&list, ','));
+		hg_str_cut(&one, ' ');
+		one = hg_str_trim(one);
+		struct hg_str by = hg_str_cut(&one, ' ');
+		if (hg_str_eq_nocase(by, via)) return true;
+	}
+	return false;
+}
+
+bool edge_via_loops(const struct http1_head *h, struct hg_str via)
+{
+	if (!http1_find(h, HTTP1_F_VIA)) return false;
+	for (uint16_t i = 0; i < h->field_count; i++) {
+		if (h->field[i].id == HTTP1_F_VIA && via_names(h->field[i].value, via)) return true;
+	}
+	return false;
+}

@@ -1,0 +1,192 @@
+#include <unistd.h>
+
+#include "data/edge/edge_priv.h"
+
+static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
+{
+	*ret_n = HG_MIN(s.n, cap);
+	if (*ret_n) memcpy(to, s.p, *ret_n);
+}
+
+static void req_free(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	c->req = NULL;
+	edge_pool_give(&e->bufs, r->uo);
+	edge_pool_give(&e->bufs, r->co);
+	edge_pool_give(&e->keeps, r->keep);
+	edge_flow_drop(e, &r->rf);
+	if (r->image) edge_image_drop(e, r->image);
+	edge_pool_give(&e->reqs, r);
+}
+
+/* The fields before the texts are cleared; the texts have lengths. */
+static struct edge_req *req_new(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = edge_pool_take(&e->reqs);
+	if (!r) return NULL;
+	memset(r, 0, offsetof(struct edge_req, trace));
+	r->start_ns = loop_now_ns(e->loop);
+	r->image = e->image;
+	if (r->image) r->image->refs++;
+	c->req = r;
+	return r;
+}
+
+bool edge_request_make(struct edge_conn *c)
+{
+	return c->req || req_new(c);
+}
+
+static void req_fill(struct edge_req *r, const struct http1_head *h)
+{
+	size_t n;
+	const struct http1_field *accept = http1_find(h, HTTP1_F_ACCEPT);
+	r->method = h->method;
+	r->minor_1 = h->minor == 1;
+	r->keep_alive = h->keep_alive;
+	r->idempotent = http1_method_idempotent(h->method) ||
+	                http1_find(h, HTTP1_F_IDEMPOTENCY_KEY) != NULL;
+	r->expect = h->expect_continue;
+	r->upgrade = h->upgrade && h->minor == 1 && h->body == HTTP1_BODY_NONE;
+	r->json = accept && http1_list_has(accept->value, HG_STR("application/json"));
+	r->body = (struct edge_framing){
+	        .kind = h->body, .left = h->content_length, .done = h->body == HTTP1_BODY_NONE};
+	r->body_any = h->body != HTTP1_BODY_NONE;
+	text_keep(h->method_text, r->method_text, sizeof r->method_text, &n);
+	r->method_n = (uint8_t)n;
+	text_keep(h->path, r->path, sizeof r->path, &n);
+	r->path_n = (uint16_t)n;
+}
+
+/* A lane for answers of this release; none when control gave no lane. */
+static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	char host_text[256];
+	struct hg_str host;
+	if (!edge_host_normal(h->authority, host_text, sizeof host_text, &host)) {
+		return edge_answer(c, 400, "the host name is too long");
+	}
+	r->route =
+	        edge_route(im, &r->image->index, host, edge_path_normal(h->path, e->path_scratch));
+	if (!r->route) {
+		meter_add(&e->count->no_route, 1);
+		return edge_answer(c, 404, "no route fits this host and path");
+	}
+	r->limits = &snap_apps(im)[r->route->app];
+	r->app = &e->apps[r->image->apps[r->route->app]];
+	if (r->limits->body_max && h->has_content_length &&
+	        h->content_length > r->limits->body_max) {
+		return edge_answer(c, 413, "the request body is too large");
+	}
+	if (edge_app_full(e, r->app, r->limits)) {
+		return edge_answer(c, 503, "too many requests are in progress");
+	}
+	return EDGE_STEP_ON;
+}
+
+static bool wants_keep(const struct edge_req *r, const struct http1_head *h)
+{
+	return r->idempotent && r->body_any && r->limits->retries > 0 &&
+	       (!h->has_content_length || h->content_length <= EDGE_KEEP_SIZE);
+}
+
+static enum edge_step refuse_early(struct edge_conn *c, const struct http1_head *h)
+{
+	struct edge *e = c->edge;
+	if (!c->req->image) return edge_answer(c, 503, "starting");
+	if (h->method == HTTP1_CONNECT || h->method == HTTP1_TRACE) {
+		return edge_answer(c, 405, "this method is not served here");
+	}
+	if (edge_via_loops(h, c->req->image->via)) {
+		return edge_answer(c, 508, "the request has passed here before");
+	}
+	if (e->draining) c->req->keep_alive = false;
+	return EDGE_STEP_ON;
+}
+
+enum edge_step edge_request_begin(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	const struct http1_head *h = &e->head;
+	struct edge_req *r = req_new(c);
+	if (!r) {
+		meter_add(&e->count->refused_full, 1);
+		edge_refuse(c->io.fd);
+		edge_conn_close(c);
+		return EDGE_STEP_GONE;
+	}
+	req_fill(r, h);
+	r->start_ns = c->head_ms == edge_now_ms(e) ? r->start_ns : c->head_ms * 1000000u;
+	c->in.raw += (uint32_t)h->size;
+	c->in.at = c->in.ready = c->in.raw;
+	c->head_seen = 0;
+	enum edge_step s = refuse_early(c, h);
+	if (s == EDGE_STEP_ON) s = route(c, h);
+	if (s != EDGE_STEP_ON || c->req->local) return s;
+
+	r->uo = edge_pool_take(&e->bufs);
+	if (!r->uo) return edge_answer(c, 503, "out of buffers");
+	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);
+	if (!edge_head_request(c, h, &o)) return edge_answer(c, 431, "request head too large");
+	r->uo_n = (uint32_t)o.n;
+	if (wants_keep(r, h)) r->keep = edge_pool_take(&e->keeps);
+	edge_budget_earn(r->app, r->limits, edge_now_ms(e));
+	return edge_attempt(c);
+}
+
+static void count(struct edge_conn *c, uint64_t now_ns)
+{
+	struct edge_req *r = c->req;
+	struct meter_lane *lane = edge_lane(c->edge, r);
+	if (!lane) return;
+	if (r->aborted) {
+		meter_add(&lane->aborted, 1);
+	} else {
+		meter_observe(lane, r->status, now_ns - r->start_ns);
+	}
+	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
+	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
+}
+
+static void req_close(struct edge_conn *c)
+{
+	uint64_t now_ns = loop_now_ns(c->edge->loop);
+	edge_attempt_release(c, false);
+	count(c, now_ns);
+	edge_log_request(c, now_ns);
+	req_free(c);
+}
+
+void edge_request_abort(struct edge_conn *c)
+{
+	c->req->aborted = true;
+	req_close(c);
+}
+
+enum edge_step edge_request_end(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	bool keep = r->keep_alive && !c->close && r->body.done;
+	bool quiet = r->body.done && c->in.raw == c->in.n && !(c->flags & EDGE_CAN_READ);
+	req_close(c);
+	c->served++;
+	if (keep) {
+		c->in.at = c->in.ready = c->in.raw;
+		edge_conn_move(c, EDGE_IDLE);
+		return EDGE_STEP_ON;
+	}
+	if (quiet) {
+		edge_conn_close(c);
+		return EDGE_STEP_GONE;
+	}
+	shutdown(c->io.fd, SHUT_WR);
+	c->in.at = c->in.ready = c->in.raw = c->in.n = 0;
+	edge_conn_move(c, EDGE_LINGER);
+	return EDGE_STEP_ON;
+}

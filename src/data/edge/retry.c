@@ -1,0 +1,148 @@
+#include <errno.h>
+
+#include "data/edge/edge_priv.h"
+
+/* What the attempt is counted and logged as. */
+static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
+{
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	r->slot = ep->slot;
+	r->release = ep->release;
+	r->replica = ep->replica;
+	r->addr = ep->addr;
+	r->has_lane = false;
+	for (uint32_t i = 0; i < r->route->lane_count; i++) {
+		const struct snap_lane *l = &snap_lanes(im)[r->route->lane_first + i];
+		if (l->release != ep->release) continue;
+		r->lane = l->lane;
+		r->has_lane = true;
+		break;
+	}
+	meter_add(&edge_lane(c->edge, r)->attempts, 1);
+}
+
+static enum edge_step no_replica(struct edge_conn *c)
+{
+	meter_add(&c->edge->count->no_replica, 1);
+	return edge_answer(c, 503, "no replica is ready");
+}
+
+enum edge_step edge_attempt(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	int err = 0;
+	edge_table_refresh(e, false);
+	struct edge_ep *ep = edge_pick(e, r->app, r->tried, r->tried_n);
+	if (!ep) return no_replica(c);
+	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
+	attempt_note(c, ep);
+	struct edge_up *up = edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
+	if (!up && err == ENOBUFS) return edge_answer(c, 503, "out of upstream connections");
+	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
+	r->up = up;
+	up->conn = c;
+	r->counted = true;
+	r->app->in_flight++;
+	meter_gauge_add(&e->count->in_flight[r->slot], 1);
+	edge_conn_move(c, up->connecting ? EDGE_CONNECT : EDGE_WAIT);
+	return EDGE_STEP_ON;
+}
+
+void edge_attempt_release(struct edge_conn *c, bool keep)
+{
+	struct edge_req *r = c->req;
+	if (r->counted) {
+		r->counted = false;
+		r->app->in_flight--;
+		meter_gauge_add(&c->edge->count->in_flight[r->slot], -1);
+	}
+	struct edge_up *up = r->up;
+	if (!up) return;
+	r->up = NULL;
+	if (keep) {
+		edge_up_keep(up);
+	} else {
+		edge_up_close(up);
+	}
+}
+
+static void attempt_reset(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	edge_flow_drop(c->edge, &r->rf);
+	r->resp_seen = 0;
+	r->uo_sent = r->keep_sent = 0;
+	r->sent_any = r->sent_all = r->write_dead = false;
+}
+
+static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
+{
+	switch (fault) {
+	case EDGE_FAULT_CONNECT: return edge_answer(c, 502, "the replica could not be reached");
+	case EDGE_FAULT_CONNECT_TIMEOUT:
+		return edge_answer(c, 504, "the replica could not be reached in time");
+	case EDGE_FAULT_CLOSED:
+		return edge_answer(c, 502, "the replica closed the connection without an answer");
+	case EDGE_FAULT_BAD_HEAD:
+		return edge_answer(c, 502, "the replica sent an invalid response");
+	case EDGE_FAULT_RESPONSE_TIMEOUT: break;
+	}
+	return edge_answer(c, 504, "the replica did not answer in time");
+}
+
+/* Nothing was sent, or sending it twice has the effect of sending it once, no byte of a response
+ * was received and every byte of the request is still here. */
+static bool replayable(const struct edge_req *r, bool answered)
+{
+	if (answered) return false;
+	if (!r->sent_any) return true;
+	return r->idempotent && (!r->body_any || (r->keep && !r->keep_over));
+}
+
+static bool in_time(struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	uint64_t one = r->limits->response_ms ? r->limits->response_ms : 60000;
+	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
+}
+
+enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	bool answered = r->rf.n > 0 || r->interim > 0;
+	/* The replica may close a kept connection at any moment; that is no failure. */
+	bool stale = r->up && r->up->reused && fault == EDGE_FAULT_CLOSED && !answered;
+	bool again = replayable(r, answered);
+	bool same = !r->up || e->eps[r->slot].incarnation == r->up->incarnation;
+	edge_attempt_release(c, false);
+	if (stale && again && !r->fresh) {
+		r->fresh = true;
+		attempt_reset(c);
+		return edge_attempt(c);
+	}
+	meter_add(&edge_lane(e, r)->failures, 1);
+	if (fault == EDGE_FAULT_CONNECT || fault == EDGE_FAULT_CONNECT_TIMEOUT) {
+		meter_add(&e->count->upstream_connect_errors, 1);
+	}
+	if (same) edge_ep_bad(e, &e->eps[r->slot], r->app, r->limits);
+	if (!again || r->retries >= r->limits->retries || r->tried_n == EDGE_TRIED_MAX ||
+	        !in_time(c)) {
+		return give_up(c, fault);
+	}
+	r->tried[r->tried_n++] = r->slot;
+	edge_table_refresh(e, false);
+	if (!edge_pick(e, r->app, r->tried, r->tried_n) || !edge_budget_take(r->app)) {
+		return give_up(c, fault);
+	}
+	r->retries++;
+	r->fresh = false;
+	attempt_reset(c);
+	enum edge_step s = edge_attempt(c);
+	if (s != EDGE_STEP_GONE && c->req == r && !r->local) {
+		meter_add(&edge_lane(e, r)->retries, 1);
+	}
+	return s;
+}

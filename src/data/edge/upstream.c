@@ -1,0 +1,129 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "data/edge/edge_priv.h"
+
+#define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
+
+static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
+{
+	struct edge_up *up =
+	        HG_OBJ(HG_CONTAINER(io, struct edge_up, io), struct edge_up, EDGE_UP_MAGIC);
+	(void)l;
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) up->flags |= EDGE_CAN_READ;
+	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) up->flags |= EDGE_HUP;
+	if (events & (EPOLLHUP | EPOLLERR)) up->flags |= EDGE_DEAD;
+	if (events & EPOLLOUT) up->flags |= EDGE_CAN_WRITE;
+	if (up->conn) {
+		edge_conn_drive(up->conn);
+	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
+		/* An idle replica connection has nothing to say but goodbye. */
+		edge_up_close(up);
+	}
+}
+
+void edge_up_close(struct edge_up *up)
+{
+	if (!up) return;
+	struct edge *e = up->edge;
+	int fd = up->io.fd;
+	if (!up->conn) e->eps[up->slot].idle_n--;
+	hg_list_remove(&up->node);
+	edge_timer_off(&up->timer);
+	loop_io_stop(e->loop, &up->io);
+	close(fd);
+	up->magic = 0;
+	edge_pool_give(&e->ups, up);
+}
+
+/* Has the replica closed it, or spoken without being asked? */
+static bool still_quiet(struct edge_up *up)
+{
+	char c;
+	ssize_t n = recv(up->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+static struct edge_up *take_idle(struct edge_ep *ep, bool probe)
+{
+	for (struct hg_list *n; (n = hg_list_first(&ep->idle));) {
+		struct edge_up *up = HG_CONTAINER(n, struct edge_up, node);
+		if (probe && !still_quiet(up)) {
+			edge_up_close(up);
+			continue;
+		}
+		hg_list_remove(&up->node);
+		ep->idle_n--;
+		up->reused = true;
+		return up;
+	}
+	return NULL;
+}
+
+static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_errno)
+{
+	struct edge_up *up = edge_pool_take(&e->ups);
+	*ret_errno = ENOBUFS;
+	if (!up) return NULL;
+	meter_add(&e->count->upstream_connects, 1);
+	int fd = sock_connect(&ep->addr);
+	if (fd < 0) {
+		*ret_errno = -fd;
+		edge_pool_give(&e->ups, up);
+		return NULL;
+	}
+	*up = (struct edge_up){.magic = EDGE_UP_MAGIC,
+	        .edge = e,
+	        .slot = ep->slot,
+	        .incarnation = ep->incarnation,
+	        .unix_socket = ep->addr.sa.sa_family == AF_UNIX,
+	        .timer.of_up = true};
+	hg_list_init(&up->node);
+	hg_list_init(&up->timer.node);
+	/* A unix socket is connected at once; TCP says so by EPOLLOUT. Armed for good on TCP, which
+	 * reports writability only after a full buffer; on demand on unix sockets, which report it
+	 * whenever the peer has read. */
+	up->connecting = !up->unix_socket;
+	up->out_armed = !up->unix_socket;
+	if (up->unix_socket) up->flags = EDGE_CAN_WRITE;
+	uint32_t events = EVENTS | (up->out_armed ? (uint32_t)EPOLLOUT : 0);
+	if (loop_io_start(e->loop, &up->io, fd, events, on_up) == HG_OK) return up;
+	close(fd);
+	edge_pool_give(&e->ups, up);
+	return NULL;
+}
+
+struct edge_up *edge_up_get(
+        struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno)
+{
+	struct edge_up *up = fresh ? NULL : take_idle(ep, probe);
+	if (up) {
+		meter_add(&e->count->upstream_reused, 1);
+		return up;
+	}
+	return open_new(e, ep, ret_errno);
+}
+
+void edge_up_keep(struct edge_up *up)
+{
+	struct edge *e = up->edge;
+	struct edge_ep *ep = &e->eps[up->slot];
+	if (ep->incarnation != up->incarnation || ep->state != SNAP_EP_UP ||
+	        ep->idle_n >= EDGE_UP_IDLE_MAX || e->draining ||
+	        (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
+		edge_up_close(up);
+		return;
+	}
+	up->conn = NULL;
+	ep->idle_n++;
+	hg_list_prepend(&ep->idle, &up->node);
+	edge_timer_set(e, &up->timer, edge_now_ms(e) + EDGE_UP_IDLE_MS);
+}
+
+void edge_up_want_write(struct edge_up *up)
+{
+	if (up->out_armed) return;
+	up->out_armed = true;
+	/* Registered already: the kernel has nothing to refuse; if it does, the timeout ends it. */
+	if (loop_io_change(up->edge->loop, &up->io, EVENTS | EPOLLOUT) < 0) up->flags |= EDGE_DEAD;
+}
