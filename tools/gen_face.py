@@ -187,3 +187,113 @@ def gen_cli_md(doc):
             out += ["", "Not available in this version: "
                     + ", ".join(f"`{v['name']}` ({v['summary']})" for v in later) + "."]
     return "\n".join(out) + "\n"
+
+
+# ---- HTTP API -----------------------------------------------------------------------------------
+
+
+def api_checked(doc):
+    seen = set()
+    for row in doc["route"]:
+        here = f"schema/routes.toml: {row['method']} {row['path']}"
+        if row["role"] not in ROLES:
+            die(here, f"unknown role {row['role']}")
+        if (row["method"], row["path"]) in seen:
+            die(here, "twice")
+        seen.add((row["method"], row["path"]))
+        row.setdefault("change", False)
+        row.setdefault("text", "")
+        row.setdefault("answer", "application/json")
+        row.setdefault("query", [])
+        row.setdefault("body", [])
+        for p in row["query"] + row["body"]:
+            p.setdefault("required", False)
+    return doc
+
+
+def openapi(doc):
+    paths = {}
+    for row in doc["route"]:
+        op = {"operationId": row["handler"].removeprefix("api_"), "summary": row["summary"],
+              "x-role": row["role"]}
+        if row["text"]:
+            op["description"] = row["text"]
+        params = [{"name": s.strip("{}"), "in": "path", "required": True,
+                   "schema": {"type": "string"}}
+                  for s in row["path"].split("/") if s.startswith("{")]
+        params += [{"name": p["name"], "in": "query", "required": p["required"],
+                    "description": p["help"], "schema": {"type": p["type"]}} for p in row["query"]]
+        if params:
+            op["parameters"] = params
+        if row["body"]:
+            op["requestBody"] = {"required": True, "content": {"application/json": {"schema": {
+                "type": "object", "additionalProperties": False,
+                "required": [p["name"] for p in row["body"] if p["required"]],
+                "properties": {p["name"]: {"type": p["type"], "description": p["help"]}
+                               for p in row["body"]}}}}}
+        op["responses"] = {"200": {"description": "done", "content": {row["answer"]: {}}},
+                           "default": {"$ref": "#/components/responses/problem"}}
+        if row["role"] == "none":
+            op["security"] = []
+        paths.setdefault(row["path"], {})[row["method"].lower()] = op
+    problem = {"type": "object", "required": ["type", "title", "status", "code"], "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "code": {"type": "string", "example": "HG1610"},
+        "hint": {"type": "string"}, "place": {"type": "object"}}}
+    return {"openapi": "3.1.0", "info": {
+                "title": "Headgate", "version": "1",
+                "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+                "description": "On the admin listener (bearer token) and on control.sock in the "
+                               "data folder (its owner needs no token)."},
+            "security": [{"token": []}], "paths": paths,
+            "components": {
+                "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+                "responses": {"problem": {"description": "RFC 9457 problem", "content": {
+                    "application/problem+json": {"schema": problem}}}}}}
+
+
+def gen_api_handlers(doc):
+    api_checked(doc)
+    declared = "".join(f"enum hg_rc {h}(struct api_request *r, struct hg_err *err);\n"
+                       for h in dict.fromkeys(r["handler"] for r in doc["route"]))
+    return (HEAD.format("schema/routes.toml") + "#ifndef HG_GEN_API_HANDLERS_H\n"
+            "#define HG_GEN_API_HANDLERS_H\n" + declared + "#endif\n")
+
+
+def gen_api_routes(doc):
+    import json
+
+    api_checked(doc)
+    rows = "".join(
+        f"\t{{HTTP1_{r['method']}, {c_str(r['path'])}, API_{r['role'].upper()}, "
+        f"{str(r['change']).lower()}, {r['handler']}}},\n" for r in doc["route"])
+    text = json.dumps(openapi(doc), separators=(",", ":"))
+    pieces = "\n".join("\t" + c_str(text[i:i + 80]) for i in range(0, len(text), 80))
+    return (HEAD.format("schema/routes.toml") +
+            f"static const struct api_route api_routes[] = {{\n{rows}}};\n"
+            f"static const char api_openapi[] =\n{pieces};\n")
+
+
+def gen_api_md(doc):
+    api_checked(doc)
+    out = ["<!-- Generated from schema/routes.toml by tools/gen.py; do not edit. -->", "",
+           "# HTTP API", "",
+           "On the admin listener (`admin.listen`, default `127.0.0.1:4323`) and on the unix socket "
+           "`control.sock` in the data folder. Over TCP every request but those marked `none` needs "
+           "`Authorization: Bearer TOKEN`; `headgate token create` makes one. On the socket the "
+           "owner of the data folder and root are admin. Failures are RFC 9457 problems "
+           "(`application/problem+json`) with a `code`; `headgate help CODE` explains it. Every "
+           "change is written to the audit trail.", "",
+           "| method | path | role | what |", "| --- | --- | --- | --- |"]
+    out += [f"| {r['method']} | `{r['path']}` | {r['role']} | {r['summary']} |" for r in doc["route"]]
+    for r in doc["route"]:
+        if not (r["text"] or r["query"] or r["body"]):
+            continue
+        out += ["", f"## {r['method']} {r['path']}", "", (r["summary"][0].upper() + r["summary"][1:])
+                + "." + (" " + r["text"] if r["text"] else "")]
+        for title, params in (("query", r["query"]), ("body", r["body"])):
+            if params:
+                out += ["", f"| {title} | type | |", "| --- | --- | --- |"]
+                out += [f"| `{p['name']}` | {p['type']}{', required' if p['required'] else ''} | "
+                        f"{p['help']} |" for p in params]
+    return "\n".join(out) + "\n"

@@ -9,7 +9,7 @@
  * Who may: over the unix socket the owner of DATA and root are admin, others are refused. Over TCP
  * a bearer token with a role (viewer < deployer < admin) is needed for everything but /healthz,
  * /readyz and, from a loopback address, /metrics; the Host field must be an address literal,
- * "localhost" or the configured name (DNS rebinding), and no CORS permission is ever given.
+ * or "localhost" (DNS rebinding), and no CORS permission is ever given.
  */
 #ifndef FACE_API_API_H
 #define FACE_API_API_H
@@ -49,8 +49,8 @@ struct api_deps {
 	 */
 	enum hg_rc (*reload)(void *arg, const struct api_config *config, struct hg_buf *ret_diff,
 	        struct hg_err *err);
-	/* GET /v1/config: the running configuration as YAML with all defaults, secrets left out. */
-	enum hg_rc (*config_text)(void *arg, struct hg_buf *to, struct hg_err *err);
+	/* Optional: URLs of the edge for people, one a line ("http://localhost:8080\n"). */
+	void (*edge_urls)(void *arg, struct hg_buf *to);
 	/* GET /readyz: false with a reason until the first snapshot is published. */
 	bool (*ready)(void *arg, const char **ret_why);
 	void *arg;

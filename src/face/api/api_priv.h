@@ -1,0 +1,129 @@
+/* Inside of the API: one request on its way to its handler, and what lives as long as the API. */
+#ifndef FACE_API_API_PRIV_H
+#define FACE_API_API_PRIV_H
+
+#include "control/fleet/fleet.h"
+#include "face/api/api.h"
+#include "meter/meter.h"
+#include "serve/serve.h"
+#include "store/store.h"
+
+#include <jansson.h>
+
+#define API_MAGIC       0x41504931u
+#define API_STREAMS_MAX 64 /* event and log streams at once, each kind */
+#define API_BODY_MAX    (4u << 20)
+#define API_PARAMS_MAX  2
+
+#define API_TAG_UNIX 1u
+#define API_TAG_TCP  2u
+
+enum api_role {
+	API_NONE,
+	API_VIEWER = STORE_VIEWER,
+	API_DEPLOYER = STORE_DEPLOYER,
+	API_ADMIN = STORE_ADMIN
+};
+
+struct api_request {
+	struct api *api;
+	struct serve_call *call;
+	const struct serve_request *req;
+	struct hg_str param[API_PARAMS_MAX]; /* of the path, in its order */
+	enum api_role role;
+	char who[96];     /* "unix:1000", "token:ci", "" */
+	json_t *body;     /* of a change: an object, or NULL */
+	bool dry_run;     /* the body says so */
+	json_t *reply;    /* set by the handler: answered as JSON with `status` */
+	unsigned status;  /* 200 unless the handler says otherwise */
+	char target[128]; /* for the audit trail */
+	bool answered;    /* the handler answered or took the call over */
+};
+
+struct api_route {
+	enum http1_method method;
+	const char *path;
+	enum api_role role;
+	bool change;
+	enum hg_rc (*handler)(struct api_request *r, struct hg_err *err);
+};
+
+#include "gen/api_handlers.h"
+
+/* ---- rates: the meter, looked at every two seconds, over the last twelve ---- */
+
+#define API_POINTS  7
+#define API_TICK_MS 2000
+
+struct api_point {
+	uint64_t at_ms, total, errors, count, bucket[METER_BUCKETS];
+};
+struct api_rate {
+	char app[WD_NAME_MAX];
+	uint32_t n, next;
+	struct api_point point[API_POINTS];
+};
+
+struct api {
+	uint32_t magic;
+	struct api_deps d;
+	struct serve *serve;
+	struct loop_timer tick;
+	uint64_t started_ms; /* Unix time */
+	struct fleet_watch watch;
+	struct loop_task events_task;
+	struct hg_list event_streams, log_streams;
+	uint32_t event_count, log_count;
+	uint64_t answers[6]; /* by class of the status */
+	struct api_rate *rates;
+	uint32_t rate_count;
+};
+
+/* Numbers of the last seconds; false while there are fewer than two points. */
+struct api_now {
+	double rate, error_ratio /* < 0: no requests */, p95_s /* < 0: no requests */;
+};
+bool api_rate_now(const struct api *a, const char *app, struct api_now *ret_now);
+void api_rates_tick(struct api *a);
+/* Pure: the quantile of a histogram of METER_BUCKETS, linear inside the bucket; < 0: empty. */
+double api_quantile(const uint64_t bucket[METER_BUCKETS], double q);
+/* Pure: difference of two points; counters that went backwards count from zero. */
+struct api_now api_rate_between(const struct api_point *from, const struct api_point *to);
+
+/* ---- auth.c ---- */
+
+/* Fills role and who. HG_E_TOKEN_MISSING, HG_E_ROLE, HG_E_HOST, HG_E_DENIED or the store's. */
+HG_MUST enum hg_rc api_authorize(
+        struct api_request *r, const struct api_route *route, struct hg_err *err);
+/* "127.0.0.1:4323", "[::1]", "localhost:1" and names under localhost. */
+bool api_host_allowed(struct hg_str authority);
+/* A new secret of 32 random bytes, and the hash it is stored as. */
+#define API_TOKEN_TEXT 72
+HG_MUST enum hg_rc api_token_make(
+        char ret_text[API_TOKEN_TEXT], uint8_t ret_sha256[32], struct hg_err *err);
+void api_token_hash(struct hg_str text, uint8_t ret_sha256[32]);
+const char *api_role_name(enum api_role role);
+HG_MUST bool api_role_parse(const char *name, enum api_role *ret_role);
+
+/* ---- answers ---- */
+
+/* Answers with an RFC 9457 problem. */
+void api_problem(struct api_request *r, const struct hg_err *err);
+/* The problem as an object (for tests and for what is not an HTTP answer). */
+json_t *api_problem_json(const struct hg_err *err);
+void api_text(struct api_request *r, unsigned status, const char *type, struct hg_str text);
+/* A whole number in the query; `ret_v` stays when it is absent. */
+HG_MUST enum hg_rc api_query_u64(const struct api_request *r, const char *name, uint64_t max,
+        uint64_t *ret_v, struct hg_err *err);
+/* jansson string of bytes that may not be UTF-8. */
+json_t *api_json_str(struct hg_str s);
+json_t *api_event_json(const struct store_event *e);
+
+void api_streams_end(struct api *a); /* of both kinds */
+void api_events_end(struct api *a);
+void api_logs_end(struct api *a);
+void api_events_push(struct loop *l, struct loop_task *t);
+void api_events_heartbeat(struct api *a);
+void api_metrics_text(struct api *a, struct hg_buf *to);
+
+#endif

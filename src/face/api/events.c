@@ -1,0 +1,193 @@
+/* The journal as a list, and as server-sent events that resume where a client left off. */
+#include "api_priv.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define STREAM_MAGIC 0x45565453u
+#define PUSH_MAX     128 /* events a stream is given in one go */
+#define HEARTBEAT_MS 15000
+
+struct event_stream {
+	uint32_t magic;
+	struct hg_list node;
+	struct api *api;
+	struct serve_call *call;
+	uint64_t last; /* id of the last event that was written */
+	uint64_t quiet_since_ms;
+	char app[WD_NAME_MAX];
+	bool full; /* waits for room */
+	uint32_t sent;
+};
+
+json_t *api_event_json(const struct store_event *e)
+{
+	json_t *evidence = json_loadb(e->text.p, e->text.n, 0, NULL);
+	json_t *j = json_object();
+	json_object_set_new(j, "id", json_integer((json_int_t)e->id));
+	json_object_set_new(j, "ts_ms", json_integer((json_int_t)e->ts_ms));
+	json_object_set_new(j, "kind", api_json_str(e->kind));
+	json_object_set_new(j, "app", api_json_str(e->app));
+	json_object_set_new(j, "release", json_integer(e->release));
+	json_object_set_new(j, "replica", json_integer(e->replica));
+	json_object_set_new(j, "evidence", evidence ? evidence : api_json_str(e->text));
+	return j;
+}
+
+static void stream_free(struct event_stream *s)
+{
+	hg_list_remove(&s->node);
+	s->api->event_count--;
+	s->magic = 0;
+	free(s);
+}
+
+static void on_gone(void *arg)
+{
+	stream_free(HG_OBJ(arg, struct event_stream, STREAM_MAGIC));
+}
+
+static void write_event(void *arg, const struct store_event *e)
+{
+	struct event_stream *s = HG_OBJ(arg, struct event_stream, STREAM_MAGIC);
+	struct hg_buf b;
+	if (s->full) return; /* read again when there is room */
+	json_t *j = api_event_json(e);
+	char *text = json_dumps(j, JSON_COMPACT);
+	hg_buf_init(&b, 1u << 20);
+	hg_buf_fmt(&b, "id: %llu\nevent: %.*s\ndata: %s\n\n", (unsigned long long)e->id,
+	        HG_STR_ARG(e->kind), text ? text : "{}");
+	if (!b.failed) {
+		s->full = !serve_write(s->call, hg_buf_view(&b));
+		s->quiet_since_ms = clock_mono_ms();
+	}
+	s->last = e->id;
+	s->sent++;
+	hg_buf_free(&b);
+	free(text);
+	json_decref(j);
+}
+
+/* Everything the client has not seen, as far as there is room; more comes with the next turn. */
+static void stream_push(struct event_stream *s)
+{
+	struct api *a = s->api;
+	if (s->full) return;
+	s->sent = 0;
+	if (store_events(a->d.store, s->last, hg_str(s->app), PUSH_MAX, write_event, s, NULL) < 0) {
+		/* A client that reconnects with its last id loses nothing. */
+		struct serve_call *call = s->call;
+		stream_free(s);
+		serve_end(call);
+		return;
+	}
+	if (s->sent == PUSH_MAX && !s->full) loop_task_queue(a->d.loop, &a->events_task);
+}
+
+static void on_writable(void *arg)
+{
+	struct event_stream *s = HG_OBJ(arg, struct event_stream, STREAM_MAGIC);
+	s->full = false;
+	stream_push(s);
+}
+
+void api_events_push(struct loop *l, struct loop_task *t)
+{
+	struct api *a = HG_CONTAINER(t, struct api, events_task);
+	(void)l;
+	HG_LIST_EACH_SAFE (node, after, &a->event_streams) {
+		stream_push(HG_CONTAINER(node, struct event_stream, node));
+	}
+}
+
+void api_events_heartbeat(struct api *a)
+{
+	uint64_t now = clock_mono_ms();
+	HG_LIST_EACH_SAFE (node, after, &a->event_streams) {
+		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
+		if (s->full || now - s->quiet_since_ms < HEARTBEAT_MS) continue;
+		s->quiet_since_ms = now;
+		s->full = !serve_write(s->call, HG_STR(": still here\n\n"));
+	}
+}
+
+static void last_id(void *arg, const struct store_event *e)
+{
+	*(uint64_t *)arg = e->id;
+}
+
+static enum hg_rc stream_open(
+        struct api_request *r, uint64_t after, bool from_now, struct hg_err *err)
+{
+	struct api *a = r->api;
+	if (a->event_count >= API_STREAMS_MAX)
+		return hg_err_set(err, HG_E_API_STREAMS, "%u event streams are open already",
+		        API_STREAMS_MAX);
+	if (from_now) {
+		enum hg_rc rc =
+		        store_events_last(a->d.store, (struct hg_str){0}, 1, last_id, &after, err);
+		if (rc < 0) return rc;
+	}
+	struct event_stream *s = calloc(1, sizeof *s);
+	if (!s) return hg_err_set(err, HG_E_NOMEM, "no memory for an event stream");
+	s->magic = STREAM_MAGIC;
+	s->api = a;
+	s->call = r->call;
+	s->last = after;
+	s->quiet_since_ms = clock_mono_ms();
+	if (!serve_query(r->req->query, "app", s->app, sizeof s->app)) s->app[0] = 0;
+	hg_list_append(&a->event_streams, &s->node);
+	a->event_count++;
+	r->answered = true;
+	serve_field(r->call, "Cache-Control", HG_STR("no-store"));
+	serve_stream(r->call, 200, "text/event-stream", on_writable, on_gone, s);
+	/* The first bytes at once, so that a client knows it is connected. */
+	s->full = !serve_write(s->call, HG_STR("retry: 1000\n\n"));
+	loop_task_queue(a->d.loop, &a->events_task);
+	return HG_OK;
+}
+
+static void list_event(void *arg, const struct store_event *e)
+{
+	json_array_append_new(arg, api_event_json(e));
+}
+
+enum hg_rc api_get_events(struct api_request *r, struct hg_err *err)
+{
+	const struct http1_field *accept = http1_find(r->req->head, HTTP1_F_ACCEPT);
+	const struct http1_field *resume = http1_find_name(r->req->head, HG_STR("Last-Event-ID"));
+	uint64_t after = UINT64_MAX, limit = 100;
+	char app[WD_NAME_MAX] = "";
+	enum hg_rc rc = api_query_u64(r, "after", INT64_MAX, &after, err);
+	if (rc == HG_OK) rc = api_query_u64(r, "limit", 1000, &limit, err);
+	if (rc < 0) return rc;
+	if (resume && (!hg_str_u64(resume->value, &after) || after > INT64_MAX))
+		return hg_err_set(err, HG_E_API_BODY, "Last-Event-ID is not an id of ours");
+	bool from_now = after == UINT64_MAX;
+	if (accept && http1_list_has(accept->value, HG_STR("text/event-stream")))
+		return stream_open(r, from_now ? 0 : after, from_now, err);
+	if (!serve_query(r->req->query, "app", app, sizeof app)) app[0] = 0;
+	json_t *list = json_array();
+	rc = from_now ? store_events_last(r->api->d.store, hg_str(app), (uint32_t)limit, list_event,
+	                        list, err)
+	              : store_events(r->api->d.store, after, hg_str(app), (uint32_t)limit,
+	                        list_event, list, err);
+	r->reply = json_pack("{s:s,s:o}", "schema", "headgate.events/1", "events", list);
+	return rc;
+}
+
+static void end_all(struct hg_list *streams)
+{
+	HG_LIST_EACH_SAFE (node, after, streams) {
+		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
+		struct serve_call *call = s->call;
+		stream_free(s);
+		serve_end(call);
+	}
+}
+
+void api_events_end(struct api *a)
+{
+	end_all(&a->event_streams);
+}

@@ -1,0 +1,378 @@
+/* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
+#include "api_priv.h"
+#include "os/clock.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double api_quantile(const uint64_t bucket[METER_BUCKETS], double q)
+{
+	uint64_t total = 0, below = 0;
+	for (size_t i = 0; i < METER_BUCKETS; i++)
+		total += bucket[i];
+	if (total == 0) return -1;
+	double rank = q * (double)total;
+	for (size_t i = 0; i < METER_BUCKETS; i++) {
+		if ((double)(below + bucket[i]) < rank || bucket[i] == 0) {
+			below += bucket[i];
+			continue;
+		}
+		double low = i ? meter_bounds[i - 1] : 0;
+		if (i == METER_BUCKETS - 1)
+			return low; /* nothing is known above, as in Prometheus */
+		return low + (meter_bounds[i] - low) * (rank - (double)below) / (double)bucket[i];
+	}
+	return meter_bounds[METER_BUCKETS - 2];
+}
+
+static uint64_t grown(uint64_t from, uint64_t to)
+{
+	return to >= from ? to - from : to; /* a lane was handed out again */
+}
+
+struct api_now api_rate_between(const struct api_point *from, const struct api_point *to)
+{
+	uint64_t bucket[METER_BUCKETS];
+	uint64_t total = grown(from->total, to->total);
+	double seconds = (double)(to->at_ms - from->at_ms) / 1e3;
+	for (size_t i = 0; i < METER_BUCKETS; i++)
+		bucket[i] = grown(from->bucket[i], to->bucket[i]);
+	return (struct api_now){
+	        .rate = seconds > 0 ? (double)total / seconds : 0,
+	        .error_ratio = total ? (double)grown(from->errors, to->errors) / (double)total : -1,
+	        .p95_s = api_quantile(bucket, 0.95),
+	};
+}
+
+static struct api_rate *rate_open(struct api *a, const char *app)
+{
+	for (uint32_t i = 0; i < a->rate_count; i++)
+		if (!strcmp(a->rates[i].app, app)) return &a->rates[i];
+	if (a->rate_count >= 1024) return NULL;
+	struct api_rate *more = realloc(a->rates, (a->rate_count + 1) * sizeof *more);
+	if (!more) return NULL;
+	a->rates = more;
+	struct api_rate *r = &more[a->rate_count];
+	*r = (struct api_rate){0};
+	if (!hg_str_copy(hg_str(app), r->app, sizeof r->app)) return NULL;
+	a->rate_count++;
+	return r;
+}
+
+/* The point being filled in this tick; the ring is moved on once per tick and app. */
+static struct api_point *point_now(struct api_rate *r, uint64_t now_ms)
+{
+	struct api_point *p = &r->point[r->next];
+	if (p->at_ms == now_ms && r->n) return p;
+	if (r->n) r->next = (r->next + 1) % API_POINTS;
+	if (r->n < API_POINTS) r->n++;
+	p = &r->point[r->next];
+	*p = (struct api_point){.at_ms = now_ms};
+	return p;
+}
+
+void api_rates_tick(struct api *a)
+{
+	size_t n = 0;
+	uint64_t now = clock_mono_ms();
+	if (!a->d.meter || !a->d.fleet) return;
+	const struct fleet_lane *lanes = fleet_lanes(a->d.fleet, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct api_rate *r = rate_open(a, lanes[i].app);
+		struct meter_lane_sum sum;
+		if (!r) continue;
+		struct api_point *p = point_now(r, now);
+		meter_lane_sum(a->d.meter, lanes[i].lane, &sum);
+		p->total += sum.total;
+		p->errors += sum.by_class[5];
+		for (size_t b = 0; b < METER_BUCKETS; b++)
+			p->bucket[b] += sum.bucket[b];
+	}
+}
+
+bool api_rate_now(const struct api *a, const char *app, struct api_now *ret_now)
+{
+	for (uint32_t i = 0; i < a->rate_count; i++) {
+		const struct api_rate *r = &a->rates[i];
+		if (strcmp(r->app, app) != 0) continue;
+		if (r->n < 2) return false;
+		uint32_t oldest = r->n < API_POINTS ? 0 : (r->next + 1) % API_POINTS;
+		*ret_now = api_rate_between(&r->point[oldest], &r->point[r->next]);
+		return true;
+	}
+	return false;
+}
+
+/* Label values: backslash, quote and line feed are escaped (text format 0.0.4). */
+static void label(struct hg_buf *to, const char *value)
+{
+	for (; *value; value++) {
+		if (*value == '\\' || *value == '"') hg_buf_byte(to, '\\');
+		if (*value == '\n')
+			hg_buf_cstr(to, "\\n");
+		else
+			hg_buf_byte(to, *value);
+	}
+}
+
+static void head(struct hg_buf *to, const char *name, const char *type, const char *help)
+{
+	hg_buf_fmt(to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void lane_labels(struct hg_buf *to, const char *name, const struct fleet_lane *l)
+{
+	hg_buf_fmt(to, "%s{app=\"", name);
+	label(to, l->app);
+	hg_buf_fmt(to, "\",release=\"%u\",route=\"", l->release);
+	label(to, l->route);
+	hg_buf_byte(to, '"');
+}
+
+/* Those a rate is commonly taken of are there from the start with 0, the others when they occur. */
+static bool always_shown(unsigned code)
+{
+	static const unsigned shown[] = {200, 400, 404, 500, 502, 503, 504};
+	for (size_t i = 0; i < HG_COUNT(shown); i++)
+		if (shown[i] == code) return true;
+	return false;
+}
+
+static void requests(
+        const struct meter *m, const struct fleet_lane *lanes, size_t n, struct hg_buf *to)
+{
+	head(to, "headgate_requests_total", "counter", "Responses sent to clients.");
+	for (size_t i = 0; i < n; i++) {
+		for (unsigned code = 100; code < 600; code++) {
+			uint64_t v = meter_lane_code(m, lanes[i].lane, code);
+			if (v == 0 && !always_shown(code)) continue;
+			lane_labels(to, "headgate_requests_total", &lanes[i]);
+			hg_buf_fmt(to, ",code=\"%u\"} %llu\n", code, (unsigned long long)v);
+		}
+	}
+}
+
+/* Routes of one (app, release) are summed: the label set of design section 7. */
+static bool first_of_release(const struct fleet_lane *lanes, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (lanes[j].release == lanes[i].release && !strcmp(lanes[j].app, lanes[i].app))
+			return false;
+	return true;
+}
+
+static void release_sum(const struct meter *m, const struct fleet_lane *lanes, size_t n, size_t i,
+        struct meter_lane_sum *ret_sum)
+{
+	*ret_sum = (struct meter_lane_sum){0};
+	for (size_t j = i; j < n; j++) {
+		struct meter_lane_sum s;
+		if (lanes[j].release != lanes[i].release || strcmp(lanes[j].app, lanes[i].app) != 0)
+			continue;
+		meter_lane_sum(m, lanes[j].lane, &s);
+		for (size_t b = 0; b < METER_BUCKETS; b++)
+			ret_sum->bucket[b] += s.bucket[b];
+		ret_sum->duration_ns += s.duration_ns;
+		ret_sum->bytes_in += s.bytes_in;
+		ret_sum->bytes_out += s.bytes_out;
+		ret_sum->attempts += s.attempts;
+		ret_sum->failures += s.failures;
+		ret_sum->retries += s.retries;
+		ret_sum->aborted += s.aborted;
+	}
+}
+
+static void release_labels(struct hg_buf *to, const char *name, const struct fleet_lane *l)
+{
+	hg_buf_fmt(to, "%s{app=\"", name);
+	label(to, l->app);
+	hg_buf_fmt(to, "\",release=\"%u\"", l->release);
+}
+
+static void durations(
+        const struct meter *m, const struct fleet_lane *lanes, size_t n, struct hg_buf *to)
+{
+	static const char *const name = "headgate_request_duration_seconds";
+	head(to, name, "histogram", "First byte of the request to the last of the response.");
+	for (size_t i = 0; i < n; i++) {
+		struct meter_lane_sum s;
+		uint64_t sum = 0;
+		if (!first_of_release(lanes, i)) continue;
+		release_sum(m, lanes, n, i, &s);
+		for (size_t b = 0; b < METER_BUCKETS; b++) {
+			sum += s.bucket[b];
+			release_labels(to, "headgate_request_duration_seconds_bucket", &lanes[i]);
+			if (b == METER_BUCKETS - 1)
+				hg_buf_cstr(to, ",le=\"+Inf\"} ");
+			else
+				hg_buf_fmt(to, ",le=\"%g\"} ", meter_bounds[b]);
+			hg_buf_fmt(to, "%llu\n", (unsigned long long)sum);
+		}
+		release_labels(to, "headgate_request_duration_seconds_sum", &lanes[i]);
+		hg_buf_fmt(to, "} %.9g\n", (double)s.duration_ns / 1e9);
+		release_labels(to, "headgate_request_duration_seconds_count", &lanes[i]);
+		hg_buf_fmt(to, "} %llu\n", (unsigned long long)sum);
+	}
+}
+
+static void upstream(
+        const struct meter *m, const struct fleet_lane *lanes, size_t n, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+	} rows[] = {
+#define ROW(name, member, help) {name, help, offsetof(struct meter_lane_sum, member)}
+	        ROW("headgate_upstream_attempts_total", attempts, "Requests sent to replicas."),
+	        ROW("headgate_upstream_failures_total", failures,
+	                "Attempts without a complete response head."),
+	        ROW("headgate_upstream_retries_total", retries, "Further attempts elsewhere."),
+	        ROW("headgate_requests_aborted_total", aborted, "The client went away first."),
+	        ROW("headgate_request_body_bytes_total", bytes_in, "Bytes of request bodies."),
+	        ROW("headgate_response_body_bytes_total", bytes_out, "Bytes of response bodies."),
+#undef ROW
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "counter", rows[k].help);
+		for (size_t i = 0; i < n; i++) {
+			struct meter_lane_sum s;
+			uint64_t v;
+			if (!first_of_release(lanes, i)) continue;
+			release_sum(m, lanes, n, i, &s);
+			memcpy(&v, (const char *)&s + rows[k].at, sizeof v);
+			release_labels(to, rows[k].name, &lanes[i]);
+			hg_buf_fmt(to, "} %llu\n", (unsigned long long)v);
+		}
+	}
+}
+
+static void edge(const struct meter *m, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+	} rows[] = {
+#define ROW(member, help) \
+	{"headgate_edge_" #member "_total", help, offsetof(struct meter_worker, member)}
+	        ROW(accepted, "Client connections accepted."),
+	        ROW(closed, "Client connections closed."),
+	        ROW(bad_requests, "Requests refused as malformed."),
+	        ROW(timeouts, "Requests ended by a time limit."),
+	        ROW(refused_full, "Connections refused because all slots were in use."),
+	        ROW(no_route, "Requests for which there is no route."),
+	        ROW(no_replica, "Requests for which no replica was ready."),
+	        ROW(upstream_connects, "Connections opened to replicas."),
+	        ROW(upstream_connect_errors, "Connections to replicas that failed."),
+	        ROW(upstream_reused, "Requests sent over a kept connection."),
+	        ROW(ejected, "Replicas taken out after consecutive failures."),
+	        ROW(access_lines, "Access log lines written."),
+	        ROW(access_dropped, "Access log lines dropped."),
+	        ROW(loop_turns, "Turns of the event loop."),
+#undef ROW
+	};
+	head(to, "headgate_edge_connections", "gauge", "Client connections open.");
+	for (uint32_t w = 0; w < m->worker_count && w < METER_WORKERS_MAX; w++)
+		hg_buf_fmt(to, "headgate_edge_connections{worker=\"%u\"} %u\n", w,
+		        atomic_load_explicit(&m->worker[w].connections, memory_order_relaxed));
+	head(to, "headgate_edge_snapshot_generation", "gauge", "Configuration in force.");
+	for (uint32_t w = 0; w < m->worker_count && w < METER_WORKERS_MAX; w++)
+		hg_buf_fmt(to, "headgate_edge_snapshot_generation{worker=\"%u\"} %llu\n", w,
+		        (unsigned long long)atomic_load_explicit(
+		                &m->worker[w].snapshot_ack, memory_order_relaxed));
+	head(to, "headgate_edge_busy_seconds_total", "counter", "Time not spent waiting.");
+	for (uint32_t w = 0; w < m->worker_count && w < METER_WORKERS_MAX; w++)
+		hg_buf_fmt(to, "headgate_edge_busy_seconds_total{worker=\"%u\"} %.6f\n", w,
+		        (double)atomic_load_explicit(&m->worker[w].busy_ns, memory_order_relaxed) /
+		                1e9);
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "counter", rows[k].help);
+		for (uint32_t w = 0; w < m->worker_count && w < METER_WORKERS_MAX; w++) {
+			const meter_u64 *v =
+			        (const void *)((const char *)&m->worker[w] + rows[k].at);
+			hg_buf_fmt(to, "%s{worker=\"%u\"} %llu\n", rows[k].name, w,
+			        (unsigned long long)atomic_load_explicit(v, memory_order_relaxed));
+		}
+	}
+}
+
+static void replica_line(struct hg_buf *to, const char *name, const struct fleet_app_status *app,
+        const struct fleet_replica_status *r, double v)
+{
+	hg_buf_fmt(to, "%s{app=\"", name);
+	label(to, app->name);
+	hg_buf_fmt(to, "\",release=\"%u\",replica=\"%u\"} %.17g\n", r->release, r->number, v);
+}
+
+static void replicas(const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} rows[] = {
+	        {"headgate_replica_up", "gauge", "1 while the replica takes requests."},
+	        {"headgate_replica_cpu_seconds_total", "counter", "CPU time of the process."},
+	        {"headgate_replica_memory_bytes", "gauge", "Resident memory of the process."},
+	        {"headgate_replica_restarts_total", "counter", "Times it was started again."},
+	        {"headgate_replica_in_flight", "gauge", "Requests being answered."},
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, rows[k].type, rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			const struct fleet_app_status *app = &s->apps[i];
+			for (uint32_t j = 0; j < app->replica_count; j++) {
+				const struct fleet_replica_status *r = &app->replicas[j];
+				double v[] = {r->state == FLEET_READY, r->cpu_seconds,
+				        (double)r->memory_bytes, r->restarts, r->in_flight};
+				replica_line(to, rows[k].name, app, r, v[k]);
+			}
+		}
+	}
+	head(to, "headgate_app_replicas_desired", "gauge", "Replicas wanted.");
+	for (uint32_t i = 0; i < s->app_count; i++)
+		hg_buf_fmt(to, "headgate_app_replicas_desired{app=\"%s\"} %u\n", s->apps[i].name,
+		        s->apps[i].desired);
+	head(to, "headgate_app_replicas_ready", "gauge", "Replicas that take requests.");
+	for (uint32_t i = 0; i < s->app_count; i++)
+		hg_buf_fmt(to, "headgate_app_replicas_ready{app=\"%s\"} %u\n", s->apps[i].name,
+		        s->apps[i].ready);
+	head(to, "headgate_snapshot_generation", "gauge", "Configuration published last.");
+	hg_buf_fmt(to, "headgate_snapshot_generation %llu\n", (unsigned long long)s->generation);
+}
+
+void api_metrics_text(struct api *a, struct hg_buf *to)
+{
+	struct fleet_status *s;
+	size_t n = 0;
+	head(to, "headgate_build_info", "gauge", "Always 1; the version is a label.");
+	hg_buf_cstr(to, "headgate_build_info{version=\"" HG_VERSION "\"} 1\n");
+	head(to, "headgate_api_answers_total", "counter", "Answers of this API.");
+	for (unsigned class = 1; class < 6; class ++)
+		hg_buf_fmt(to, "headgate_api_answers_total{class=\"%uxx\"} %llu\n", class,
+		        (unsigned long long)a->answers[class]);
+	head(to, "headgate_api_streams", "gauge", "Open streams of this API.");
+	hg_buf_fmt(to, "headgate_api_streams{kind=\"events\"} %u\n", a->event_count);
+	hg_buf_fmt(to, "headgate_api_streams{kind=\"logs\"} %u\n", a->log_count);
+	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
+		replicas(s, to);
+		fleet_status_free(s);
+	}
+	if (!a->d.meter || !a->d.fleet) return;
+	const struct fleet_lane *lanes = fleet_lanes(a->d.fleet, &n);
+	requests(a->d.meter, lanes, n, to);
+	durations(a->d.meter, lanes, n, to);
+	upstream(a->d.meter, lanes, n, to);
+	edge(a->d.meter, to);
+}
+
+enum hg_rc api_get_metrics(struct api_request *r, struct hg_err *err)
+{
+	struct hg_buf b;
+	enum hg_rc rc = HG_OK;
+	hg_buf_init(&b, 32u << 20);
+	api_metrics_text(r->api, &b);
+	if (b.failed)
+		rc = hg_err_set(err, HG_E_TOO_LARGE, "the metrics are larger than 32 MiB");
+	else
+		api_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
+	hg_buf_free(&b);
+	return rc;
+}
