@@ -84,6 +84,7 @@ static bool path_matches(const char *pattern, struct hg_str path, struct hg_str 
 {
 	struct hg_str want = hg_str(pattern);
 	size_t n = 0;
+	if (path.n > 1 && path.p[path.n - 1] == '/') return false;
 	while (want.n && path.n) {
 		struct hg_str a = hg_str_cut(&want, '/'), b = hg_str_cut(&path, '/');
 		if (a.n && a.p[0] == '{') {
