@@ -1,0 +1,246 @@
+#include "os/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REMOVE_DEPTH_MAX 64
+
+static enum hg_rc rc_of(int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ENOTDIR: return HG_E_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+	case EROFS: return HG_E_DENIED;
+	case ENOMEM: return HG_E_NOMEM;
+	case EISDIR: return HG_E_INVALID;
+	default: return HG_E_IO;
+	}
+}
+
+int file_open(const char *path, int flags, mode_t mode)
+{
+	int fd;
+	do {
+		fd = open(path, flags | O_CLOEXEC, mode);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+/* 0, or a positive errno; EFBIG when there is more than the buffer may hold. */
+static int read_all(int fd, struct hg_buf *to)
+{
+	for (;;) {
+		size_t room = to->max - to->n;
+		/* At the cap one more byte decides between "exactly full" and "too large". */
+		if (room == 0) {
+			char more;
+			ssize_t r = read(fd, &more, 1);
+			if (r < 0 && errno == EINTR) continue;
+			return r == 0 ? 0 : r < 0 ? errno : EFBIG;
+		}
+		size_t want = HG_MIN(room, (size_t)16384);
+		char *at = hg_buf_room(to, want);
+		if (!at) return ENOMEM;
+		ssize_t n = read(fd, at, want);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) return errno;
+		if (n == 0) return 0;
+		hg_buf_add(to, (size_t)n);
+	}
+}
+
+enum hg_rc file_read(const char *path, size_t max, struct hg_buf *to, struct hg_err *err)
+{
+	hg_buf_free(to);
+	hg_buf_init(to, max);
+	int fd = file_open(path, O_RDONLY | O_NOCTTY, 0);
+	if (fd < 0) {
+		return hg_err_set(
+		        err, rc_of(-fd), "could not open \"%s\": %s", path, strerror(-fd));
+	}
+	int e = read_all(fd, to);
+	close(fd);
+	if (e == 0) return HG_OK;
+	hg_buf_free(to);
+	if (e == EFBIG) {
+		return hg_err_set(
+		        err, HG_E_TOO_LARGE, "\"%s\" is larger than %zu bytes", path, max);
+	}
+	return hg_err_set(err, rc_of(e), "could not read \"%s\": %s", path, strerror(e));
+}
+
+int file_write_all(int fd, const void *bytes, size_t n)
+{
+	const char *p = bytes;
+	while (n > 0) {
+		ssize_t w = write(fd, p, n);
+		if (w < 0 && errno == EINTR) continue;
+		if (w < 0) return -errno;
+		p += w;
+		n -= (size_t)w;
+	}
+	return 0;
+}
+
+static int sync_dir_of(const char *path)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+	if (n >= sizeof dir) return -ENAMETOOLONG;
+	snprintf(
+	        dir, sizeof dir, "%.*s", slash ? (int)HG_MAX(n, (size_t)1) : 1, slash ? path : ".");
+	int fd = file_open(dir, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0) return fd;
+	int rc = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	/* Some file systems cannot sync a directory and say so; the rename stands all the same. */
+	return rc == -EINVAL ? 0 : rc;
+}
+
+static int write_temp(const char *temp, mode_t mode, struct hg_str bytes, bool durable)
+{
+	int fd = file_open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+	if (fd < 0) return fd;
+	int rc = file_write_all(fd, bytes.p, bytes.n);
+	if (rc == 0 && fchmod(fd, mode) < 0) rc = -errno;
+	if (rc == 0 && durable && fsync(fd) < 0) rc = -errno;
+	if (close(fd) < 0 && rc == 0) rc = -errno;
+	return rc;
+}
+
+static enum hg_rc replace(
+        const char *path, mode_t mode, struct hg_str bytes, bool durable, struct hg_err *err)
+{
+	char temp[PATH_MAX];
+	uint64_t salt = 0;
+	int rc = file_random(&salt, sizeof salt);
+	int n = snprintf(temp, sizeof temp, "%s.%016llx.tmp", path, (unsigned long long)salt);
+	if (rc == 0 && (n < 0 || (size_t)n >= sizeof temp)) rc = -ENAMETOOLONG;
+	if (rc == 0) {
+		rc = write_temp(temp, mode, bytes, durable);
+		if (rc == 0 && rename(temp, path) < 0) rc = -errno;
+		if (rc < 0 && rc != -EEXIST) unlink(temp);
+		if (rc == 0 && durable) rc = sync_dir_of(path);
+	}
+	if (rc == 0) return HG_OK;
+	return hg_err_set(err, rc_of(-rc), "could not write \"%s\": %s", path, strerror(-rc));
+}
+
+enum hg_rc file_write_atomic(const char *path, mode_t mode, struct hg_str bytes, struct hg_err *err)
+{
+	return replace(path, mode, bytes, true, err);
+}
+
+enum hg_rc file_write_replace(
+        const char *path, mode_t mode, struct hg_str bytes, struct hg_err *err)
+{
+	return replace(path, mode, bytes, false, err);
+}
+
+static int mkdir_one(const char *path, mode_t mode)
+{
+	struct stat st;
+	if (mkdir(path, mode) == 0) return 0;
+	int err = errno;
+	/* EACCES and EROFS also come for directories that are there: what is asked is "exists". */
+	if (stat(path, &st) == 0) return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+	return -err;
+}
+
+int file_mkdirs(const char *path, mode_t mode)
+{
+	char at[PATH_MAX];
+	if (!path[0]) return -ENOENT;
+	if (!hg_str_copy(hg_str(path), at, sizeof at)) return -ENAMETOOLONG;
+	for (char *p = at + 1; *p; p++) {
+		if (*p != '/') continue;
+		*p = 0;
+		int rc = mkdir_one(at, mode);
+		if (rc < 0) return rc;
+		*p = '/';
+	}
+	return mkdir_one(at, mode);
+}
+
+static int remove_level(int dir_fd, dev_t device, int depth);
+
+static int remove_entry(int dir_fd, const char *name, dev_t device, int depth)
+{
+	struct stat st;
+	if (unlinkat(dir_fd, name, 0) == 0) return 0;
+	if (errno != EISDIR && errno != EPERM) return errno == ENOENT ? 0 : -errno;
+	int sub = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sub < 0) return errno == ENOENT ? 0 : -errno;
+	int rc = 0;
+	if (fstat(sub, &st) < 0) {
+		rc = -errno;
+	} else if (st.st_dev != device) {
+		rc = -EXDEV;
+	} else {
+		rc = remove_level(sub, device, depth + 1);
+	}
+	close(sub);
+	if (rc == 0 && unlinkat(dir_fd, name, AT_REMOVEDIR) < 0) rc = -errno;
+	return rc;
+}
+
+static int remove_level(int dir_fd, dev_t device, int depth)
+{
+	int first = 0;
+	if (depth > REMOVE_DEPTH_MAX) return -ELOOP;
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy < 0) return -errno;
+	DIR *d = fdopendir(copy);
+	if (!d) {
+		int err = errno;
+		close(copy);
+		return -err;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+		int rc = remove_entry(dir_fd, e->d_name, device, depth);
+		if (rc < 0 && first == 0) first = rc;
+	}
+	closedir(d);
+	return first;
+}
+
+int file_remove_below(int dir_fd)
+{
+	struct stat st;
+	if (fstat(dir_fd, &st) < 0) return -errno;
+	return remove_level(dir_fd, st.st_dev, 0);
+}
+
+int file_random(void *to, size_t n)
+{
+	char *p = to;
+	while (n > 0) {
+		ssize_t r = getrandom(p, n, 0);
+		if (r < 0 && errno == EINTR) continue;
+		if (r < 0) return -errno;
+		p += r;
+		n -= (size_t)r;
+	}
+	return 0;
+}
+
+bool file_boot_id(char ret_id[37])
+{
+	int fd = file_open("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+	if (fd < 0) return false;
+	ssize_t n = read(fd, ret_id, 36);
+	close(fd);
+	ret_id[36] = 0;
+	return n == 36;
+}
