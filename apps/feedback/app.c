@@ -1,0 +1,281 @@
+#include "apps/feedback/app_priv.h"
+
+#include <stdlib.h>
+
+#include "os/clock.h"
+#include "wire/json.h"
+
+#define BODY_MAX (16u << 20) /* 1000 messages of 500 characters, all escaped */
+
+static void on_gone(void *arg)
+{
+	struct deferred *d = arg;
+	d->call = NULL;
+	d->req = NULL;
+	loop_timer_stop(d->app->loop, &d->timer);
+	if (!d->writing) app_deferred_free(d);
+}
+
+struct deferred *app_defer(struct app *a, struct serve_call *call, const struct serve_request *req)
+{
+	struct deferred *d = calloc(1, sizeof *d);
+	if (!d) return NULL;
+	*d = (struct deferred){.app = a, .call = call, .req = req};
+	hg_list_append(&a->deferred, &d->node);
+	serve_later(call, on_gone, d);
+	return d;
+}
+
+void app_deferred_free(struct deferred *d)
+{
+	if (!d) return;
+	loop_timer_stop(d->app->loop, &d->timer);
+	hg_list_remove(&d->node);
+	free(d);
+}
+
+static struct hg_str field(const struct serve_request *req, enum http1_field_id id)
+{
+	const struct http1_field *f = req && req->head ? http1_find(req->head, id) : NULL;
+	return f ? f->value : HG_STR("");
+}
+
+void app_cors(struct serve_call *call, const struct serve_request *req)
+{
+	struct hg_str origin = field(req, HTTP1_F_ORIGIN);
+	serve_field(call, "Access-Control-Allow-Origin", origin.n ? origin : HG_STR("*"));
+	serve_field(call, "Access-Control-Expose-Headers", HG_STR("Link, X-Total-Count"));
+	serve_field(call, "Vary", HG_STR("Origin"));
+}
+
+void app_answer(struct app *a, struct serve_call *call, const struct serve_request *req,
+        unsigned status, struct hg_str json)
+{
+	(void)a;
+	app_cors(call, req);
+	serve_field(call, "Cache-Control", HG_STR("no-cache"));
+	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
+	serve_answer(call, status, "application/json", json);
+}
+
+static void error_json(const char *what, struct hg_buf *to)
+{
+	hg_buf_cstr(to, "{\"error\":");
+	json_quote(to, hg_str(what));
+	hg_buf_cstr(to, "}\n");
+}
+
+void app_refuse(struct app *a, struct serve_call *call, const struct serve_request *req,
+        unsigned status, const char *what)
+{
+	hg_buf_reset(&a->body);
+	error_json(what, &a->body);
+	app_answer(a, call, req, status, hg_buf_view(&a->body));
+}
+
+void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum error_type type, enum hg_rc rc, const char *why)
+{
+	bool later = rc == HG_E_AGAIN || rc == HG_E_DB_FULL || rc == HG_E_NOMEM;
+	const char *what = rc == HG_E_AGAIN     ? "The database is busy, please try again"
+	                   : rc == HG_E_DB_FULL ? "The database has no room left"
+	                   : rc == HG_E_NOMEM   ? "Too many requests are waiting, please try again"
+	                                        : "Internal server error";
+	a->metrics.errors[type]++;
+	jsonlog(a->log, HG_ERROR, "feedback", what, HG_S("reason", why),
+	        HG_S("code", hg_rc_info(rc)->code), HG_V("path", req->path),
+	        HG_V("trace_id", text_trace_id(field(req, HTTP1_F_TRACEPARENT))));
+	if (later) serve_field(call, "Retry-After", HG_STR("1"));
+	app_refuse(a, call, req, later ? 503 : 500, what);
+}
+
+static void health(
+        struct app *a, struct serve_call *call, const struct serve_request *req, bool ill)
+{
+	char now[TEXT_TIME_MAX];
+	size_t n = text_time_iso(clock_wall_ns(), now);
+	struct hg_err err = {0};
+	int64_t total = 0;
+	enum hg_rc rc = rows_total(a->rows, &total, &err);
+	if (ill && rc == HG_OK) {
+		rc = HG_E_INTERNAL;
+		hg_err_set(&err, rc, "unhealthy on purpose (FEEDBACK_FAULT)");
+	}
+	hg_buf_reset(&a->body);
+	if (rc == HG_OK) {
+		hg_buf_fmt(&a->body,
+		        "{\"status\":\"healthy\",\"timestamp\":\"%.*s\",\"feedback_count\":%lld}\n",
+		        (int)n, now, (long long)total);
+	} else {
+		hg_buf_fmt(&a->body,
+		        "{\"status\":\"unhealthy\",\"timestamp\":\"%.*s\",\"error\":", (int)n, now);
+		json_quote(&a->body, hg_str(err.message));
+		hg_buf_cstr(&a->body, "}\n");
+		a->metrics.errors[ill ? ERROR_FAULT : ERROR_DATABASE]++;
+	}
+	app_answer(a, call, req, rc == HG_OK ? 200 : 503, hg_buf_view(&a->body));
+}
+
+static void metrics(struct app *a, struct serve_call *call)
+{
+	struct metrics_gauges g = {.log_lines_dropped = jsonlog_dropped(a->log)};
+	if (rows_total(a->rows, &g.feedback_count, NULL) < 0) g.feedback_count = -1;
+	hg_buf_reset(&a->body);
+	metrics_text(&a->metrics, &g, &a->body);
+	metrics_process_text(&a->body);
+	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
+}
+
+/* Also answers a CORS preflight: any origin may use the API, without credentials. */
+static void options(
+        struct app *a, struct serve_call *call, const struct serve_request *req, enum endpoint e)
+{
+	const struct http1_field *asked =
+	        http1_find_name(req->head, HG_STR("Access-Control-Request-Headers"));
+	(void)a;
+	app_cors(call, req);
+	serve_field(call, "Allow", hg_str(route_allow(e)));
+	serve_field(call, "Access-Control-Allow-Methods", hg_str(route_allow(e)));
+	serve_field(call, "Access-Control-Allow-Headers",
+	        asked && asked->value.n ? asked->value : HG_STR("Content-Type"));
+	serve_field(call, "Access-Control-Max-Age", HG_STR("600"));
+	serve_answer(call, 204, NULL, HG_STR(""));
+}
+
+static void dispatch(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	struct route r = route_of(req->path);
+	bool found = true;
+	switch (r.endpoint) {
+	case ENDPOINT_LIST:
+	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
+	case ENDPOINT_HEALTH: health(a, call, req, false); break;
+	case ENDPOINT_METRICS: metrics(a, call); break;
+	case ENDPOINT_PAGE:
+	case ENDPOINT_STATIC: app_static(call, req, &found); break;
+	default: found = false;
+	}
+	if (!found) app_refuse(a, call, req, 404, "Not found");
+	app_deferred_free(d);
+}
+
+static void on_slow_over(struct loop *l, struct loop_timer *t)
+{
+	struct deferred *d = HG_CONTAINER(t, struct deferred, timer);
+	(void)l;
+	dispatch(d->app, d->call, d->req, d);
+}
+
+/* True: the request is dealt with. */
+static bool misbehave(
+        struct app *a, struct serve_call *call, const struct serve_request *req, bool probe)
+{
+	struct deferred *d;
+	switch (fault_draw(&a->fault, &a->rand, probe)) {
+	case FAULT_NONE: return false;
+	case FAULT_ERRORS:
+		app_fail(a, call, req, ERROR_FAULT, HG_E_INTERNAL, "FEEDBACK_FAULT=errors");
+		return true;
+	case FAULT_CRASH: abort();
+	case FAULT_CLOSE: serve_abort(call); return true;
+	case FAULT_UNHEALTHY:
+		if (!hg_str_eq(req->path, HG_STR("/health"))) return false;
+		health(a, call, req, true);
+		return true;
+	case FAULT_HANG: return app_defer(a, call, req) != NULL;
+	case FAULT_SLOW:
+		d = app_defer(a, call, req);
+		if (!d) return false;
+		if (loop_timer_start(a->loop, &d->timer, a->fault.slow_ms, on_slow_over) < 0)
+			dispatch(a, call, req, d);
+		return true;
+	}
+	return false;
+}
+
+void app_handle(void *arg, struct serve_call *call, const struct serve_request *req)
+{
+	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	enum endpoint e = route_of(req->path).endpoint;
+	bool probe = e == ENDPOINT_HEALTH || e == ENDPOINT_METRICS;
+	if (e == ENDPOINT_NONE) {
+		app_refuse(a, call, req, 404, "Not found");
+	} else if (!route_allows(e, req->method)) {
+		serve_field(call, "Allow", hg_str(route_allow(e)));
+		app_refuse(a, call, req, 405, "Method not allowed");
+	} else if (req->method == HTTP1_OPTIONS) {
+		options(a, call, req, e);
+	} else if (!misbehave(a, call, req, probe)) {
+		dispatch(a, call, req, NULL);
+	}
+}
+
+static struct hg_str safe_id(struct hg_str id)
+{
+	return text_is_token(id, 128) ? id : HG_STR("");
+}
+
+void app_done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
+        uint64_t duration_ns)
+{
+	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	bool parsed = req && req->head;
+	enum endpoint e = parsed ? route_of(req->path).endpoint : ENDPOINT_NONE;
+	enum http1_method method = parsed ? req->method : HTTP1_OTHER;
+	bool probe = e == ENDPOINT_HEALTH || e == ENDPOINT_METRICS;
+	enum hg_level level = status >= 500 ? HG_ERROR : probe && status < 400 ? HG_DEBUG : HG_INFO;
+	char line[96], remote[SOCK_TEXT_MAX];
+	struct hg_out o = hg_out_over(line, sizeof line - 1);
+	if (status == 0) status = 499;
+	metrics_request(&a->metrics, e, method, status, duration_ns);
+	if (!jsonlog_wants(a->log, level)) return;
+	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");
+	struct hg_str target = parsed ? req->head->target : HG_STR("-");
+	hg_out_fmt(&o, "%.*s %s %u", (int)HG_MIN(method_text.n, 16), method_text.p,
+	        parsed ? route_label(e) : "-", status);
+	line[o.n] = 0;
+	size_t n = req ? sock_addr_host(&req->peer, remote, sizeof remote) : 0;
+	jsonlog(a->log, level, "feedback.access", line, HG_V("method", method_text),
+	        HG_V("path", target), HG_I("status", status),
+	        HG_F("duration_ms", (double)duration_ns / 1e6), HG_I("bytes", bytes),
+	        HG_V("remote", ((struct hg_str){remote, n})),
+	        HG_V("trace_id", text_trace_id(field(req, HTTP1_F_TRACEPARENT))),
+	        HG_V("request_id", safe_id(field(req, HTTP1_F_X_REQUEST_ID))));
+}
+
+void app_error_body(void *arg, unsigned status, const char *what, struct hg_buf *body,
+        const char **ret_content_type)
+{
+	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	(void)what; /* may say more than a client should know; the status phrase is enough */
+	if (status >= 500) a->metrics.errors[ERROR_OVERLOAD]++;
+	error_json(http1_reason(status), body);
+	*ret_content_type = "application/json";
+}
+
+enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const struct fault *fault,
+        struct rows *rows, struct rows *writer_rows)
+{
+	*a = (struct app){.magic = APP_MAGIC, .loop = l, .log = log, .rows = rows, .fault = *fault};
+	hg_rand_seed(&a->rand, clock_mono_ns());
+	hg_buf_init(&a->body, BODY_MAX);
+	hg_list_init(&a->deferred);
+	return writer_new(l, writer_rows, app_written, a, &a->writer);
+}
+
+void app_stop(struct app *a)
+{
+	writer_free(a->writer);
+	a->writer = NULL;
+}
+
+void app_fini(struct app *a)
+{
+	HG_LIST_EACH_SAFE (node, after, &a->deferred) {
+		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
+	}
+	rows_close(a->rows);
+	hg_buf_free(&a->body);
+	a->magic = 0;
+}

@@ -1,0 +1,78 @@
+/*
+ * The app: what answers a request. One loop, one thread; writes go to the writer and are answered
+ * when they are committed. `main` wires it to sockets and signals.
+ */
+#ifndef FEEDBACK_APP_PRIV_H
+#define FEEDBACK_APP_PRIV_H
+
+#include "serve/serve.h"
+
+#include "apps/feedback/config_priv.h"
+#include "apps/feedback/jsonlog_priv.h"
+#include "apps/feedback/metrics_priv.h"
+#include "apps/feedback/rows_priv.h"
+#include "apps/feedback/writer_priv.h"
+
+struct app {
+	uint32_t magic;
+	struct loop *loop;
+	struct jsonlog *log;
+	struct rows *rows; /* to read */
+	struct writer *writer;
+	struct metrics metrics;
+	struct fault fault;
+	struct hg_rand rand;
+	struct hg_buf body;      /* of the answer that is being made */
+	struct hg_list deferred; /* requests that are answered later */
+};
+
+#define APP_MAGIC 0xfeedbac4u
+
+/* Takes over `rows` (to read) and `writer_rows`. */
+HG_MUST enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log,
+        const struct fault *fault, struct rows *rows, struct rows *writer_rows);
+/* Ends the writer: what was queued is committed and answered. Before serve_free. */
+void app_stop(struct app *a);
+/* After serve_free. */
+void app_fini(struct app *a);
+
+/* Callbacks for struct serve_options; `arg` is the app. */
+void app_handle(void *arg, struct serve_call *call, const struct serve_request *req);
+void app_done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
+        uint64_t duration_ns);
+void app_error_body(void *arg, unsigned status, const char *what, struct hg_buf *body,
+        const char **ret_content_type);
+
+/* Between app.c and its parts. */
+
+/* A request to be answered later; the client may leave before. */
+struct deferred {
+	struct hg_list node;
+	struct app *app;
+	struct serve_call *call; /* NULL: the client has left */
+	const struct serve_request *req;
+	struct loop_timer timer; /* slow on purpose */
+	bool writing;            /* the writer holds it */
+};
+
+/* NULL when there is no memory. */
+struct deferred *app_defer(struct app *a, struct serve_call *call, const struct serve_request *req);
+void app_deferred_free(struct deferred *d);
+void app_answer(struct app *a, struct serve_call *call, const struct serve_request *req,
+        unsigned status, struct hg_str json);
+/* {"error": what} */
+void app_refuse(struct app *a, struct serve_call *call, const struct serve_request *req,
+        unsigned status, const char *what);
+/* The same for a 5xx, counted and logged with the reason. */
+void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum error_type type, enum hg_rc rc, const char *why);
+/* The API of one resource. `d`: the request was deferred already. */
+void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct route *r, struct deferred *d);
+/* The writer has finished an operation; it is freed here. */
+void app_written(void *arg, struct write_op *op);
+/* The page and its files. */
+void app_static(struct serve_call *call, const struct serve_request *req, bool *ret_found);
+void app_cors(struct serve_call *call, const struct serve_request *req);
+
+#endif

@@ -1,0 +1,260 @@
+#include "apps/feedback/config_priv.h"
+
+#include <stdio.h>
+
+/* Every setting is a flag and a variable. */
+static const struct setting {
+	const char *name;
+	const char *flag; /* NULL: only a variable */
+	const char *fallback;
+} settings[] = {
+        {"HOST", "--host", "0.0.0.0"},
+        {"PORT", "--port", "8090"},
+        {"SOCKET", "--socket", ""},
+        {"DATABASE_URL", "--database", ""},
+        {"DATABASE_PATH", NULL, "data/feedback.db"},
+        {"DATABASE_SYNC", NULL, "full"},
+        {"LOG_LEVEL", "--log-level", "INFO"},
+        {"LOG_FILE", "--log-file", ""},
+        {"ENVIRONMENT", NULL, "development"},
+        {"FEEDBACK_FAULT", "--fault", ""},
+        {"DRAIN_SECONDS", NULL, "25"},
+        {"LISTEN_FDS", NULL, ""},
+        {"LISTEN_PID", NULL, ""},
+};
+
+const char *config_help(void)
+{
+	return "usage: feedback-app [--port N] [--host ADDRESS] [--socket PATH] [--database URL]\n"
+	       "                    [--log-level LEVEL] [--log-file PATH] [--fault FAULT]\n"
+	       "                    [--env-file PATH] [--help] [--version]\n"
+	       "\n"
+	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file, which any\n"
+	       "number of its processes may share. Flags win over the environment, the\n"
+	       "environment over the file .env (or --env-file).\n"
+	       "\n"
+	       "  PORT, --port          8090; 0: any free port, named in the log\n"
+	       "  HOST, --host          0.0.0.0; an address, or localhost\n"
+	       "  SOCKET, --socket      a unix socket to listen on; TCP then only with PORT\n"
+	       "  LISTEN_FDS            inherited listeners from descriptor 3 on; TCP then only\n"
+	       "                        with --port\n"
+	       "  DATABASE_URL, --database\n"
+	       "                        sqlite:PATH; default sqlite:data/feedback.db\n"
+	       "  DATABASE_PATH         the path alone, when DATABASE_URL is not set\n"
+	       "  DATABASE_SYNC         full (default): an answered write survives a power cut;\n"
+	       "                        normal: it survives a crash of the app\n"
+	       "  LOG_LEVEL, --log-level\n"
+	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
+	       "                        /health and /metrics are DEBUG unless they fail\n"
+	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
+	       "  ENVIRONMENT           a name for the log: development (default), production\n"
+	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
+	       "  FEEDBACK_FAULT, --fault\n"
+	       "                        fail on purpose: KIND[:SHARE%][:TIME], for example\n"
+	       "                        errors, errors:10%, slow:25%:800ms. Kinds: errors (500),\n"
+	       "                        slow (2 s, or TIME), hang (no answer), crash (abort),\n"
+	       "                        close (the connection), unhealthy (only /health, 503).\n"
+	       "                        /health and /metrics are spared but for unhealthy.\n";
+}
+
+static struct hg_str unquoted(struct hg_str v)
+{
+	v = hg_str_trim(v);
+	if (v.n >= 2 && (v.p[0] == '"' || v.p[0] == '\'') && v.p[v.n - 1] == v.p[0])
+		return (struct hg_str){v.p + 1, v.n - 2};
+	for (size_t i = 1; i < v.n; i++)
+		if (v.p[i] == '#' && (v.p[i - 1] == ' ' || v.p[i - 1] == '\t'))
+			return hg_str_trim((struct hg_str){v.p, i});
+	return v;
+}
+
+/* The last line with this name counts, as in a shell. */
+static bool dotenv_find(struct hg_str file, struct hg_str name, struct hg_str *ret_value)
+{
+	bool found = false;
+	while (file.n) {
+		struct hg_str line = hg_str_trim(hg_str_cut(&file, '\n'));
+		if (hg_str_starts(line, HG_STR("export ")))
+			line = hg_str_trim((struct hg_str){line.p + 7, line.n - 7});
+		if (line.n == 0 || line.p[0] == '#' || hg_str_find(line, '=') == line.n) continue;
+		if (!hg_str_eq(hg_str_trim(hg_str_cut(&line, '=')), name)) continue;
+		*ret_value = unquoted(line);
+		found = true;
+	}
+	return found;
+}
+
+/* "--port 1" and "--port=1"; the last one counts. */
+static bool flag_find(int argc, const char *const *argv, const char *flag, struct hg_str *ret_value)
+{
+	bool found = false;
+	for (int i = 1; i < argc; i++) {
+		struct hg_str rest = hg_str(argv[i]);
+		bool inside = hg_str_find(rest, '=') < rest.n;
+		if (!hg_str_eq(hg_str_cut(&rest, '='), hg_str(flag))) {
+			if (!inside && i + 1 < argc &&
+			        hg_str_starts(hg_str(argv[i]), HG_STR("--")) &&
+			        strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "--version") != 0)
+				i++; /* the value of another flag */
+			continue;
+		}
+		if (!inside && i + 1 >= argc) return found;
+		*ret_value = inside ? rest : hg_str(argv[++i]);
+		found = true;
+	}
+	return found;
+}
+
+struct hg_str config_env_file(int argc, const char *const *argv)
+{
+	struct hg_str v = HG_STR("");
+	if (!flag_find(argc, argv, "--env-file", &v)) return HG_STR("");
+	return v;
+}
+
+static bool is_flag(struct hg_str name)
+{
+	if (hg_str_eq(name, HG_STR("--env-file"))) return true;
+	for (size_t i = 0; i < HG_COUNT(settings); i++)
+		if (settings[i].flag && hg_str_eq(name, hg_str(settings[i].flag))) return true;
+	return false;
+}
+
+static enum hg_rc check_arguments(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	for (int i = 1; i < from->argc; i++) {
+		struct hg_str rest = hg_str(from->argv[i]);
+		bool inside = hg_str_find(rest, '=') < rest.n;
+		struct hg_str name = hg_str_cut(&rest, '=');
+		if (hg_str_eq(name, HG_STR("--help")) || hg_str_eq(name, HG_STR("-h"))) {
+			c->help = true;
+		} else if (hg_str_eq(name, HG_STR("--version"))) {
+			c->version = true;
+		} else if (!is_flag(name)) {
+			hg_err_set(err, HG_E_INVALID, "unknown argument \"%.100s\"", from->argv[i]);
+			hg_err_hint(err, "feedback-app --help lists them.");
+			return HG_E_INVALID;
+		} else if (!inside && ++i >= from->argc) {
+			return hg_err_set(
+			        err, HG_E_INVALID, "%.*s needs a value", HG_STR_ARG(name));
+		}
+	}
+	return HG_OK;
+}
+
+/* The value of a setting, and whether somebody set it. */
+static bool setting_of(
+        const struct config_sources *from, const char *name, bool only_flag, struct hg_str *ret_v)
+{
+	const struct setting *s = settings;
+	const char *env;
+	while (strcmp(s->name, name) != 0)
+		s++;
+	if (s->flag && flag_find(from->argc, from->argv, s->flag, ret_v)) return true;
+	if (only_flag) return false;
+	env = from->env(from->arg, name);
+	if (env && env[0]) {
+		*ret_v = hg_str(env);
+		return true;
+	}
+	if (dotenv_find(from->dotenv, hg_str(name), ret_v) && ret_v->n) return true;
+	*ret_v = hg_str(s->fallback);
+	return false;
+}
+
+static enum hg_rc wrong(struct hg_err *err, const char *name, struct hg_str v, const char *want)
+{
+	return hg_err_set(err, HG_E_INVALID, "%s is \"%.*s\", which is not %s", name,
+	        (int)HG_MIN(v.n, 100), v.p, want);
+}
+
+static enum hg_rc take(const struct config_sources *from, const char *name, char *to, size_t cap,
+        struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	setting_of(from, name, false, &v);
+	if (hg_str_copy(v, to, cap)) return HG_OK;
+	return hg_err_set(err, HG_E_INVALID, "%s is longer than %zu bytes", name, cap - 1);
+}
+
+static enum hg_rc take_number(const struct config_sources *from, const char *name, uint64_t max,
+        uint64_t *ret_n, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	char want[48];
+	setting_of(from, name, false, &v);
+	if (hg_str_u64(v, ret_n) && *ret_n <= max) return HG_OK;
+	snprintf(want, sizeof want, "a number up to %llu", (unsigned long long)max);
+	return wrong(err, name, v, want);
+}
+
+static enum hg_rc take_listeners(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t port = 0, fds = 0, pid = 0;
+	bool port_flag = setting_of(from, "PORT", true, &v);
+	bool port_set = setting_of(from, "PORT", false, &v);
+	enum hg_rc rc = take_number(from, "PORT", UINT16_MAX, &port, err);
+	if (rc == HG_OK) rc = take(from, "HOST", c->host, sizeof c->host, err);
+	if (rc == HG_OK) rc = take(from, "SOCKET", c->socket, sizeof c->socket, err);
+	if (rc < 0) return rc;
+	c->port = (uint16_t)port;
+	/* sd_listen_fds(3): meant for us only when the pid is ours; nobody else sets one. */
+	if (setting_of(from, "LISTEN_FDS", false, &v) &&
+	        (!hg_str_u64(v, &fds) || fds == 0 || fds > 16))
+		return wrong(err, "LISTEN_FDS", v, "a number from 1 to 16");
+	if (setting_of(from, "LISTEN_PID", false, &v) &&
+	        !(hg_str_u64(v, &pid) && (int64_t)pid == from->pid))
+		fds = 0;
+	c->listen_fds = (uint32_t)fds;
+	c->tcp = c->listen_fds ? port_flag : c->socket[0] ? port_set : true;
+	return HG_OK;
+}
+
+static enum hg_rc take_database(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	enum hg_rc rc = setting_of(from, "DATABASE_URL", false, &v)
+	                        ? take(from, "DATABASE_URL", c->database, sizeof c->database, err)
+	                        : take(from, "DATABASE_PATH", c->database, sizeof c->database, err);
+	if (rc < 0) return rc;
+	setting_of(from, "DATABASE_SYNC", false, &v);
+	if (hg_str_eq_nocase(v, HG_STR("full")))
+		c->durability = DB_FULL;
+	else if (hg_str_eq_nocase(v, HG_STR("normal")))
+		c->durability = DB_NORMAL;
+	else
+		return wrong(err, "DATABASE_SYNC", v, "full or normal");
+	return HG_OK;
+}
+
+enum hg_rc config_read(
+        const struct config_sources *from, struct config *ret_config, struct hg_err *err)
+{
+	struct config c = {0};
+	struct hg_str v = HG_STR("");
+	uint64_t drain_s = 0;
+	enum hg_rc rc = check_arguments(from, &c, err);
+	if (rc < 0 || c.help || c.version) goto out;
+	rc = take_listeners(from, &c, err);
+	if (rc == HG_OK) rc = take_database(from, &c, err);
+	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
+	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
+	if (rc == HG_OK) rc = take_number(from, "DRAIN_SECONDS", 3600, &drain_s, err);
+	if (rc < 0) return rc;
+	c.drain_ms = (uint32_t)drain_s * 1000;
+	setting_of(from, "LOG_LEVEL", false, &v);
+	if (!hg_level_parse(v, &c.level))
+		return wrong(err, "LOG_LEVEL", v, "DEBUG, INFO, WARNING or ERROR");
+	v = HG_STR("");
+	setting_of(from, "FEEDBACK_FAULT", false, &v);
+	if (!fault_parse(v, &c.fault))
+		return wrong(
+		        err, "FEEDBACK_FAULT", v, "KIND[:SHARE%][:TIME] (feedback-app --help)");
+out:
+	if (rc == HG_OK) *ret_config = c;
+	return rc;
+}

@@ -1,0 +1,47 @@
+/*
+ * Settings: command line over environment over a `.env` file over defaults. Reading them is pure;
+ * main gives the texts.
+ */
+#ifndef FEEDBACK_CONFIG_PRIV_H
+#define FEEDBACK_CONFIG_PRIV_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "db/db.h"
+
+#include "apps/feedback/fault_priv.h"
+
+struct config {
+	bool help, version;
+	bool tcp;            /* listen on host and port */
+	char host[64];       /* an address, or "localhost" */
+	uint16_t port;       /* 0: any free one */
+	char socket[108];    /* unix socket; "" none */
+	uint32_t listen_fds; /* inherited listeners from descriptor 3 on */
+	char database[512];  /* address for db_open */
+	enum db_durability durability;
+	enum hg_level level;
+	char log_file[256];
+	char environment[32];
+	struct fault fault;
+	uint32_t drain_ms;
+};
+
+struct config_sources {
+	int argc;
+	const char *const *argv;
+	const char *(*env)(void *arg, const char *name); /* NULL when not set */
+	void *arg;
+	struct hg_str dotenv; /* contents of the .env file */
+	int64_t pid;          /* to compare with LISTEN_PID */
+};
+
+/* HG_E_USAGE or HG_E_INVALID with a message that names the setting. */
+HG_MUST enum hg_rc config_read(
+        const struct config_sources *from, struct config *ret_config, struct hg_err *err);
+/* The file named by --env-file, "" when none was given: the first thing to know. */
+struct hg_str config_env_file(int argc, const char *const *argv);
+/* For --help. */
+const char *config_help(void);
+
+#endif

@@ -1,0 +1,235 @@
+/* Wiring: settings, database, sockets, signals. Listens only when the database is ready. */
+#include "apps/feedback/app_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DOTENV_MAX    (64u << 10)
+#define MESSAGE_MAX   (64u << 10) /* bytes of a request body */
+#define LISTENERS_MAX 18
+#define BACKLOG       1024
+
+struct program {
+	struct config config;
+	struct loop *loop;
+	struct jsonlog *log;
+	struct app app;
+	bool app_ready;
+	struct serve *serve;
+	int listeners[LISTENERS_MAX];
+	size_t listener_count;
+	bool stopping;
+};
+
+static const char *env(void *arg, const char *name)
+{
+	(void)arg;
+	return getenv(name);
+}
+
+static enum hg_rc read_dotenv(const char *path, bool must, struct hg_buf *to, struct hg_err *err)
+{
+	FILE *f = fopen(path, "re");
+	char *room;
+	if (!f && !must && errno == ENOENT) return HG_OK;
+	if (!f) return hg_err_set(err, HG_E_IO, "could not read \"%s\": %s", path, strerror(errno));
+	room = hg_buf_room(to, DOTENV_MAX);
+	if (room) hg_buf_add(to, fread(room, 1, DOTENV_MAX, f));
+	bool whole = room && feof(f);
+	fclose(f);
+	if (whole) return HG_OK;
+	return hg_err_set(err, HG_E_TOO_LARGE, "\"%s\" is larger than 64 KiB", path);
+}
+
+static enum hg_rc configure(struct program *p, int argc, char **argv, struct hg_err *err)
+{
+	struct hg_str named = config_env_file(argc, (const char *const *)argv);
+	struct hg_buf dotenv;
+	enum hg_rc rc;
+	hg_buf_init(&dotenv, DOTENV_MAX + 1);
+	rc = read_dotenv(named.n ? named.p : ".env", named.n > 0, &dotenv, err);
+	if (rc == HG_OK) {
+		struct config_sources from = {
+		        argc, (const char *const *)argv, env, NULL, hg_buf_view(&dotenv), getpid()};
+		rc = config_read(&from, &p->config, err);
+	}
+	hg_buf_free(&dotenv);
+	return rc;
+}
+
+/* The folder of the default database is made; whatever goes wrong, opening says it better. */
+static void make_folder(const char *database)
+{
+	char path[sizeof((struct config *)0)->database];
+	struct hg_str d = hg_str(database);
+	if (hg_str_starts(d, HG_STR("sqlite:"))) d = (struct hg_str){d.p + 7, d.n - 7};
+	if (hg_str_starts(d, HG_STR("//"))) d = (struct hg_str){d.p + 2, d.n - 2};
+	if (!hg_str_copy(d, path, sizeof path)) return;
+	for (char *c = path + (path[0] == '/'); *c; c++) {
+		if (*c != '/') continue;
+		*c = 0;
+		if (mkdir(path, 0755) < 0 && errno != EEXIST) return;
+		*c = '/';
+	}
+}
+
+static enum hg_rc open_app(struct program *p, struct hg_err *err)
+{
+	struct rows_options o = {.url = p->config.database, .durability = p->config.durability};
+	struct rows *reader = NULL, *writer = NULL;
+	enum hg_rc rc;
+	make_folder(p->config.database);
+	rc = rows_open(&o, &writer, err);
+	if (rc == HG_OK) rc = rows_open(&o, &reader, err);
+	if (rc < 0) {
+		rows_close(writer);
+		return rc;
+	}
+	p->app_ready = true;
+	rc = app_init(&p->app, p->loop, p->log, &p->config.fault, reader, writer);
+	return rc < 0 ? hg_err_set(err, rc, "could not start the writer") : HG_OK;
+}
+
+static enum hg_rc add_listener(struct program *p, int fd, struct hg_err *err)
+{
+	struct sock_addr a;
+	char text[SOCK_TEXT_MAX + 1] = "";
+	enum hg_rc rc = serve_listen(p->serve, fd, (uint32_t)p->listener_count);
+	if (rc < 0) return hg_err_set(err, rc, "could not listen on descriptor %d", fd);
+	HG_ASSERT(p->listener_count < LISTENERS_MAX);
+	p->listeners[p->listener_count++] = fd;
+	if (sock_local(fd, &a)) text[sock_addr_text(&a, text, SOCK_TEXT_MAX)] = 0;
+	jsonlog(p->log, HG_INFO, "feedback", "listening", HG_S("address", text),
+	        HG_I("port", sock_local(fd, &a) ? sock_addr_port(&a) : 0));
+	return HG_OK;
+}
+
+static enum hg_rc listen_on(struct program *p, const char *text, struct hg_err *err)
+{
+	struct sock_addr a;
+	int fd;
+	if (!sock_addr_parse(hg_str(text), &a))
+		return hg_err_set(err, HG_E_INVALID, "\"%s\" is not an address to listen on", text);
+	fd = sock_listen(&a, BACKLOG);
+	if (fd < 0)
+		return hg_err_set(err, HG_E_IO, "could not listen on %s: %s", text, strerror(-fd));
+	enum hg_rc rc = add_listener(p, fd, err);
+	if (rc < 0) close(fd);
+	return rc;
+}
+
+static enum hg_rc listen_all(struct program *p, struct hg_err *err)
+{
+	const struct config *c = &p->config;
+	enum hg_rc rc = HG_OK;
+	char text[160];
+	for (uint32_t i = 0; rc == HG_OK && i < c->listen_fds; i++) {
+		int fd = 3 + (int)i, flags = fcntl(fd, F_GETFL);
+		if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			return hg_err_set(err, HG_E_IO, "descriptor %d of LISTEN_FDS: %s", fd,
+			        strerror(errno));
+		rc = add_listener(p, fd, err);
+	}
+	if (rc == HG_OK && c->socket[0]) {
+		snprintf(text, sizeof text, "unix:%s", c->socket);
+		rc = listen_on(p, text, err);
+	}
+	if (rc == HG_OK && c->tcp) {
+		bool six = strchr(c->host, ':') && c->host[0] != '[';
+		snprintf(text, sizeof text, six ? "[%s]:%u" : "%s:%u", c->host, c->port);
+		rc = listen_on(p, text, err);
+	}
+	return rc;
+}
+
+static void on_drained(void *arg)
+{
+	struct program *p = arg;
+	loop_stop(p->loop);
+}
+
+static void on_signal(struct loop *l, int signo, void *arg)
+{
+	struct program *p = arg;
+	jsonlog(p->log, HG_INFO, "feedback", p->stopping ? "stopping at once" : "draining",
+	        HG_S("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"),
+	        HG_I("connections", serve_connections(p->serve)));
+	if (p->stopping) {
+		loop_stop(l);
+		return;
+	}
+	p->stopping = true;
+	serve_drain(p->serve, p->config.drain_ms, on_drained, p);
+}
+
+static enum hg_rc start(struct program *p, struct hg_err *err)
+{
+	struct serve_options so = {.name = "feedback",
+	        .body_max = MESSAGE_MAX,
+	        .handle = app_handle,
+	        .done = app_done,
+	        .error_body = app_error_body,
+	        .arg = &p->app};
+	enum hg_rc rc = loop_new(&p->loop);
+	if (rc < 0) return hg_err_set(err, rc, "could not create the event loop");
+	rc = jsonlog_new(p->loop, p->config.level, p->config.log_file, &p->log);
+	if (rc < 0)
+		return hg_err_set(err, rc, "could not open the log file \"%s\": %s",
+		        p->config.log_file, strerror(errno));
+	/* Before the writer's thread is born, which then has them blocked too. */
+	signal(SIGPIPE, SIG_IGN);
+	rc = loop_signal(p->loop, SIGTERM, on_signal, p);
+	if (rc == HG_OK) rc = loop_signal(p->loop, SIGINT, on_signal, p);
+	if (rc < 0) return hg_err_set(err, rc, "could not take signals");
+	jsonlog(p->log, HG_INFO, "feedback", "starting", HG_S("version", HG_VERSION),
+	        HG_S("environment", p->config.environment), HG_S("database", p->config.database),
+	        HG_S("fault", p->config.fault.kind ? "on" : ""));
+	rc = open_app(p, err);
+	if (rc < 0) return rc;
+	rc = serve_new(p->loop, &so, &p->serve);
+	if (rc < 0) return hg_err_set(err, rc, "could not create the server");
+	return listen_all(p, err);
+}
+
+static void stop(struct program *p)
+{
+	if (p->app_ready) app_stop(&p->app);
+	if (p->serve) serve_free(p->serve);
+	if (p->app_ready) app_fini(&p->app);
+	for (size_t i = 0; i < p->listener_count; i++)
+		close(p->listeners[i]);
+	if (p->config.socket[0] && p->listener_count) unlink(p->config.socket);
+	if (p->log) jsonlog(p->log, HG_INFO, "feedback", "stopped");
+	jsonlog_free(p->log);
+	if (p->loop) loop_free(p->loop);
+}
+
+int main(int argc, char **argv)
+{
+	struct program p = {0};
+	struct hg_err err = {0};
+	enum hg_rc rc = configure(&p, argc, argv, &err);
+	if (rc == HG_OK && p.config.help) {
+		fputs(config_help(), stdout);
+		return 0;
+	}
+	if (rc == HG_OK && p.config.version) {
+		puts("feedback-app " HG_VERSION);
+		return 0;
+	}
+	if (rc == HG_OK) rc = start(&p, &err);
+	if (rc == HG_OK) rc = loop_run(p.loop);
+	if (rc < 0) {
+		fprintf(stderr, "feedback-app: %s\n", err.message[0] ? err.message : "failed");
+		if (err.detail[0]) fprintf(stderr, "  %s\n", err.detail);
+		if (err.hint[0]) fprintf(stderr, "  hint: %s\n", err.hint);
+	}
+	stop(&p);
+	return rc == HG_OK ? 0 : hg_rc_info(rc)->exit_status;
+}

@@ -1,0 +1,187 @@
+#include "apps/feedback/metrics_priv.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* 499: the client left before the answer, or it was refused one. The last, 0: everything else. */
+static const uint16_t statuses[METRICS_STATUSES] = {200, 201, 204, 206, 301, 302, 304, 400, 403,
+        404, 405, 408, 411, 413, 414, 415, 417, 431, 499, 500, 501, 503, 505, 507, 0};
+
+static const struct {
+	const char *le;
+	uint64_t ns;
+} buckets[METRICS_BUCKETS] = {
+        {"0.005", 5000000},
+        {"0.01", 10000000},
+        {"0.025", 25000000},
+        {"0.05", 50000000},
+        {"0.075", 75000000},
+        {"0.1", 100000000},
+        {"0.25", 250000000},
+        {"0.5", 500000000},
+        {"0.75", 750000000},
+        {"1.0", 1000000000},
+        {"2.5", 2500000000},
+        {"5.0", 5000000000},
+        {"7.5", 7500000000},
+        {"10.0", 10000000000},
+};
+
+void metrics_request(struct metrics *m, enum endpoint e, enum http1_method method, unsigned status,
+        uint64_t duration_ns)
+{
+	size_t s = 0, b = 0;
+	while (s < METRICS_STATUSES - 1 && statuses[s] != status)
+		s++;
+	while (b < METRICS_BUCKETS && duration_ns > buckets[b].ns)
+		b++;
+	m->requests[e][method][s]++;
+	m->duration[e][method].bucket[b]++;
+	m->duration[e][method].sum_ns += duration_ns;
+}
+
+static const char *method_label(enum http1_method method)
+{
+	return method == HTTP1_OTHER ? "OTHER" : http1_method_name(method);
+}
+
+static void requests_text(const struct metrics *m, struct hg_buf *to)
+{
+	hg_buf_cstr(to, "# HELP http_requests_total HTTP requests answered\n"
+	                "# TYPE http_requests_total counter\n");
+	for (size_t e = 0; e < ENDPOINTS; e++)
+		for (size_t i = 0; i < HTTP1_METHODS; i++)
+			for (size_t s = 0; s < METRICS_STATUSES; s++)
+				if (m->requests[e][i][s])
+					hg_buf_fmt(to,
+					        "http_requests_total{method=\"%s\",endpoint=\"%s\","
+					        "status=\"%u\"} %" PRIu64 "\n",
+					        method_label(i), route_label(e), statuses[s],
+					        m->requests[e][i][s]);
+}
+
+static void duration_text(const struct metrics_duration *d, const char *method,
+        const char *endpoint, struct hg_buf *to)
+{
+	static const char *const name = "http_request_duration_seconds";
+	uint64_t n = 0;
+	for (size_t b = 0; b <= METRICS_BUCKETS; b++)
+		n += d->bucket[b];
+	if (n == 0) return;
+	n = 0;
+	for (size_t b = 0; b <= METRICS_BUCKETS; b++) {
+		n += d->bucket[b];
+		hg_buf_fmt(to, "%s_bucket{method=\"%s\",endpoint=\"%s\",le=\"%s\"} %" PRIu64 "\n",
+		        name, method, endpoint, b < METRICS_BUCKETS ? buckets[b].le : "+Inf", n);
+	}
+	hg_buf_fmt(to, "%s_sum{method=\"%s\",endpoint=\"%s\"} %.9f\n", name, method, endpoint,
+	        (double)d->sum_ns / 1e9);
+	hg_buf_fmt(to, "%s_count{method=\"%s\",endpoint=\"%s\"} %" PRIu64 "\n", name, method,
+	        endpoint, n);
+}
+
+static void own_text(const struct metrics *m, const struct metrics_gauges *g, struct hg_buf *to)
+{
+	static const char *const operations[OPERATIONS] = {"create", "read", "update", "delete"};
+	static const char *const errors[ERROR_TYPES] = {
+	        "database", "overload", "internal", "fault"};
+	hg_buf_cstr(to, "# HELP feedback_operations_total Operations on feedback that succeeded\n"
+	                "# TYPE feedback_operations_total counter\n");
+	for (size_t i = 0; i < OPERATIONS; i++)
+		hg_buf_fmt(to, "feedback_operations_total{operation=\"%s\"} %" PRIu64 "\n",
+		        operations[i], m->operations[i]);
+	hg_buf_cstr(to, "# HELP errors_total Answers with a 5xx status, by reason\n"
+	                "# TYPE errors_total counter\n");
+	for (size_t i = 0; i < ERROR_TYPES; i++)
+		hg_buf_fmt(to, "errors_total{error_type=\"%s\"} %" PRIu64 "\n", errors[i],
+		        m->errors[i]);
+	if (g->feedback_count >= 0)
+		hg_buf_fmt(to,
+		        "# HELP feedback_count Feedback entries in the database\n"
+		        "# TYPE feedback_count gauge\nfeedback_count %" PRId64 "\n",
+		        g->feedback_count);
+	hg_buf_fmt(to,
+	        "# HELP log_lines_dropped_total Log lines nobody read in time\n"
+	        "# TYPE log_lines_dropped_total counter\nlog_lines_dropped_total %" PRIu64 "\n",
+	        g->log_lines_dropped);
+}
+
+void metrics_text(const struct metrics *m, const struct metrics_gauges *g, struct hg_buf *to)
+{
+	requests_text(m, to);
+	hg_buf_cstr(to, "# HELP http_request_duration_seconds Time from the first byte of a request"
+	                " to the last of its answer\n"
+	                "# TYPE http_request_duration_seconds histogram\n");
+	for (size_t e = 0; e < ENDPOINTS; e++)
+		for (size_t i = 0; i < HTTP1_METHODS; i++)
+			duration_text(&m->duration[e][i], method_label(i), route_label(e), to);
+	own_text(m, g, to);
+}
+
+static bool read_text(const char *path, char *to, size_t cap)
+{
+	FILE *f = fopen(path, "re");
+	size_t n;
+	if (!f) return false;
+	n = fread(to, 1, cap - 1, f);
+	fclose(f);
+	to[n] = 0;
+	return n > 0;
+}
+
+/* Fields 22 to 24 of /proc/self/stat (proc(5)), counted behind the name in parentheses. */
+static void stat_text(struct hg_buf *to)
+{
+	char stat[1024], boot[4096];
+	unsigned long long started = 0, vsize = 0, btime = 0;
+	long rss = 0;
+	const char *p = read_text("/proc/self/stat", stat, sizeof stat) ? strrchr(stat, ')') : NULL;
+	for (int field = 2; p && field < 22; field++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, "%llu %llu %ld", &started, &vsize, &rss) != 3) return;
+	hg_buf_fmt(to,
+	        "# HELP process_virtual_memory_bytes Virtual memory size\n"
+	        "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes %llu\n"
+	        "# HELP process_resident_memory_bytes Resident memory size\n"
+	        "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lld\n",
+	        vsize, (long long)rss * sysconf(_SC_PAGESIZE));
+	p = read_text("/proc/stat", boot, sizeof boot) ? strstr(boot, "btime ") : NULL;
+	if (!p || sscanf(p, "btime %llu", &btime) != 1) return;
+	hg_buf_fmt(to,
+	        "# HELP process_start_time_seconds Start of the process, Unix time\n"
+	        "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.2f\n",
+	        (double)btime + (double)started / (double)sysconf(_SC_CLK_TCK));
+}
+
+void metrics_process_text(struct hg_buf *to)
+{
+	struct rusage use;
+	struct rlimit files;
+	DIR *fds = opendir("/proc/self/fd");
+	stat_text(to);
+	if (getrusage(RUSAGE_SELF, &use) == 0)
+		hg_buf_fmt(to,
+		        "# HELP process_cpu_seconds_total User and system CPU time\n"
+		        "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total "
+		        "%.6f\n",
+		        (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
+		                (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+	if (fds) {
+		int n = -3; /* ".", ".." and the folder itself */
+		while (readdir(fds))
+			n++;
+		closedir(fds);
+		hg_buf_fmt(to,
+		        "# HELP process_open_fds Open file descriptors\n"
+		        "# TYPE process_open_fds gauge\nprocess_open_fds %d\n",
+		        n);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0)
+		hg_buf_fmt(to,
+		        "# HELP process_max_fds Most open file descriptors allowed\n"
+		        "# TYPE process_max_fds gauge\nprocess_max_fds %llu\n",
+		        (unsigned long long)files.rlim_cur);
+}

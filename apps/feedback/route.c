@@ -1,0 +1,84 @@
+#include "apps/feedback/route_priv.h"
+
+static bool cut_prefix(struct hg_str *path, struct hg_str prefix)
+{
+	if (!hg_str_starts(*path, prefix) || path->n == prefix.n || path->p[prefix.n] != '/')
+		return false;
+	path->p += prefix.n;
+	path->n -= prefix.n;
+	return true;
+}
+
+static int64_t id_of(struct hg_str text)
+{
+	uint64_t id = 0;
+	if (!hg_str_u64(text, &id) || id > INT64_MAX) return 0;
+	return (int64_t)id;
+}
+
+struct route route_of(struct hg_str path)
+{
+	static const struct {
+		struct hg_str path;
+		enum endpoint endpoint;
+	} fixed[] = {
+	        {{"/", 1}, ENDPOINT_PAGE},
+	        {{"/health", 7}, ENDPOINT_HEALTH},
+	        {{"/metrics", 8}, ENDPOINT_METRICS},
+	};
+	struct route r = {.endpoint = ENDPOINT_NONE};
+	struct hg_str rest = path, item = HG_STR("/feedback/");
+	for (size_t i = 0; i < HG_COUNT(fixed); i++)
+		if (hg_str_eq(path, fixed[i].path)) return (struct route){fixed[i].endpoint};
+	if (hg_str_starts(path, HG_STR("/static/"))) return (struct route){ENDPOINT_STATIC};
+	cut_prefix(&rest, HG_STR("/api"));
+	if (!cut_prefix(&rest, HG_STR("/v1"))) cut_prefix(&rest, HG_STR("/v2"));
+	if (hg_str_eq(rest, HG_STR("/feedback"))) {
+		r.endpoint = ENDPOINT_LIST;
+	} else if (hg_str_starts(rest, item) && rest.n > item.n &&
+	           !memchr(rest.p + item.n, '/', rest.n - item.n)) {
+		r.endpoint = ENDPOINT_ITEM;
+		r.id = id_of((struct hg_str){rest.p + item.n, rest.n - item.n});
+	}
+	if (r.endpoint != ENDPOINT_NONE)
+		r.prefix = (struct hg_str){path.p, (size_t)(rest.p - path.p)};
+	return r;
+}
+
+const char *route_label(enum endpoint e)
+{
+	static const char *const labels[ENDPOINTS] = {
+	        [ENDPOINT_LIST] = "/feedback",
+	        [ENDPOINT_ITEM] = "/feedback/:id",
+	        [ENDPOINT_HEALTH] = "/health",
+	        [ENDPOINT_METRICS] = "/metrics",
+	        [ENDPOINT_PAGE] = "/",
+	        [ENDPOINT_STATIC] = "/static/:path",
+	        [ENDPOINT_NONE] = "unmatched",
+	};
+	return labels[e];
+}
+
+const char *route_allow(enum endpoint e)
+{
+	switch (e) {
+	case ENDPOINT_LIST: return "GET, HEAD, OPTIONS, POST";
+	case ENDPOINT_ITEM: return "DELETE, GET, HEAD, OPTIONS, PUT";
+	case ENDPOINT_NONE:
+	case ENDPOINTS: return "";
+	default: return "GET, HEAD, OPTIONS";
+	}
+}
+
+bool route_allows(enum endpoint e, enum http1_method m)
+{
+	switch (m) {
+	case HTTP1_GET:
+	case HTTP1_HEAD:
+	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
+	case HTTP1_POST: return e == ENDPOINT_LIST;
+	case HTTP1_PUT:
+	case HTTP1_DELETE: return e == ENDPOINT_ITEM;
+	default: return false;
+	}
+}

@@ -1,0 +1,31 @@
+/* Paths to what they mean. Pure. */
+#ifndef FEEDBACK_ROUTE_PRIV_H
+#define FEEDBACK_ROUTE_PRIV_H
+
+#include "wire/http1.h"
+
+/* Also the values of the metrics' label `endpoint`: few, whatever clients ask for. */
+enum endpoint {
+	ENDPOINT_LIST,
+	ENDPOINT_ITEM,
+	ENDPOINT_HEALTH,
+	ENDPOINT_METRICS,
+	ENDPOINT_PAGE,
+	ENDPOINT_STATIC,
+	ENDPOINT_NONE,
+	ENDPOINTS
+};
+
+struct route {
+	enum endpoint endpoint;
+	int64_t id;           /* ENDPOINT_ITEM; 0: not a number that a row could have */
+	struct hg_str prefix; /* "", "/v1", "/api", "/api/v2", … before "/feedback" */
+};
+
+struct route route_of(struct hg_str path);
+const char *route_label(enum endpoint e);
+/* For the Allow field; "" for ENDPOINT_NONE. */
+const char *route_allow(enum endpoint e);
+bool route_allows(enum endpoint e, enum http1_method m);
+
+#endif

@@ -1,0 +1,240 @@
+#include "apps/feedback/rows_priv.h"
+
+#include <stdlib.h>
+
+#include "base/embed.h"
+#include "wire/json.h"
+
+#define BUSY_MS 5000u
+
+extern const struct hg_embed feedback_migrations[];
+extern const size_t feedback_migrations_count;
+
+enum statement { GET, TOTAL, LIST, CREATE, UPDATE, DELETE, STATEMENTS };
+
+static const char *const sql_of[STATEMENTS] = {
+        [GET] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1",
+        [TOTAL] = "SELECT total FROM feedback_total",
+        [LIST] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
+                 " ORDER BY id DESC LIMIT $2",
+        [CREATE] = "INSERT INTO feedback (message, created_at, updated_at) VALUES ($1, $2, $2)"
+                   " RETURNING id, message, created_at, updated_at",
+        [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
+                   " RETURNING id, message, created_at, updated_at",
+        [DELETE] = "DELETE FROM feedback WHERE id = $1",
+};
+
+struct rows {
+	struct db *db;
+	struct db_stmt *stmt[STATEMENTS];
+};
+
+/* "/0002_total.sql" → 2, "total" */
+static enum hg_rc migrate(struct db *db, struct hg_err *err)
+{
+	struct db_migration steps[64];
+	char names[HG_COUNT(steps)][48];
+	size_t n = feedback_migrations_count;
+	HG_ASSERT(n <= HG_COUNT(steps));
+	for (size_t i = 0; i < n; i++) {
+		const struct hg_embed *f = &feedback_migrations[i];
+		struct hg_str name = {f->url.p + 1, f->url.n - strlen("/.sql")};
+		struct hg_str number = hg_str_cut(&name, '_');
+		uint64_t version = 0;
+		bool ok = hg_str_u64(number, &version) &&
+		          hg_str_copy(name, names[i], sizeof names[i]);
+		HG_ASSERT(ok);
+		steps[i] = (struct db_migration){(uint32_t)version, names[i], f->data.p};
+	}
+	return db_migrate(db, steps, n, NULL, err);
+}
+
+enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struct hg_err *err)
+{
+	struct db_options with = {.url = o->url, .durability = o->durability, .busy_ms = BUSY_MS};
+	struct rows *r = calloc(1, sizeof *r);
+	enum hg_rc rc = HG_OK;
+	if (!r) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
+	rc = db_open(&with, &r->db, err);
+	if (rc < 0) goto out;
+	rc = migrate(r->db, err);
+	if (rc < 0) goto out;
+	for (size_t i = 0; i < STATEMENTS; i++) {
+		rc = db_prepare(r->db, sql_of[i], &r->stmt[i], err);
+		if (rc < 0) goto out;
+	}
+	*ret_rows = r;
+	r = NULL;
+out:
+	rows_close(r);
+	return rc;
+}
+
+void rows_close(struct rows *r)
+{
+	if (!r) return;
+	for (size_t i = 0; i < STATEMENTS; i++)
+		db_stmt_free(r->stmt[i]);
+	db_close(r->db);
+	free(r);
+}
+
+/* Rows of the first app have no zone; their times are UTC. */
+static struct hg_str zone_of(struct hg_str t)
+{
+	bool has = t.n && (t.p[t.n - 1] == 'Z' ||
+	                          (t.n >= 6 && (t.p[t.n - 6] == '+' || t.p[t.n - 6] == '-') &&
+	                                  t.p[t.n - 3] == ':'));
+	return has ? HG_STR("") : HG_STR("Z");
+}
+
+static void take_time(struct hg_str t, char *to, size_t cap)
+{
+	struct hg_out o = hg_out_over(to, cap - 1);
+	hg_out_str(&o, t);
+	hg_out_str(&o, zone_of(t));
+	to[hg_out_failed(&o) ? 0 : o.n] = 0;
+}
+
+static void take_row(struct db_stmt *s, struct row *row)
+{
+	struct hg_str m = db_column_str(s, 1);
+	row->id = db_column_i64(s, 0);
+	row->message.n = HG_MIN(m.n, sizeof row->message.bytes);
+	memcpy(row->message.bytes, m.p, row->message.n);
+	take_time(db_column_str(s, 2), row->created_at, sizeof row->created_at);
+	take_time(db_column_str(s, 3), row->updated_at, sizeof row->updated_at);
+}
+
+/* For statements that give one row or none. */
+static enum hg_rc run_for_row(struct db_stmt *s, struct row *ret_row, struct hg_err *err)
+{
+	bool more = false;
+	enum hg_rc rc = db_step(s, &more, err);
+	if (rc < 0) return rc;
+	if (!more) return HG_E_NOT_FOUND;
+	take_row(s, ret_row);
+	/* To the end: only then is an INSERT or UPDATE … RETURNING done. */
+	return db_run(s, err);
+}
+
+enum hg_rc rows_get(struct rows *r, int64_t id, struct row *ret_row, struct hg_err *err)
+{
+	db_bind_i64(r->stmt[GET], 1, id);
+	return run_for_row(r->stmt[GET], ret_row, err);
+}
+
+enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err)
+{
+	bool more = false;
+	enum hg_rc rc = db_step(r->stmt[TOTAL], &more, err);
+	if (rc < 0) return rc;
+	if (!more) return hg_err_set(err, HG_E_DB_QUERY, "the table feedback_total is empty");
+	*ret_total = db_column_i64(r->stmt[TOTAL], 0);
+	db_reset(r->stmt[TOTAL]);
+	return HG_OK;
+}
+
+static void json_columns(struct db_stmt *s, struct hg_buf *to)
+{
+	struct hg_str created = db_column_str(s, 2), updated;
+	hg_buf_str(to, HG_STR("{\"id\":"));
+	hg_buf_u64(to, (uint64_t)db_column_i64(s, 0));
+	hg_buf_str(to, HG_STR(",\"message\":"));
+	json_quote(to, db_column_str(s, 1));
+	hg_buf_str(to, HG_STR(",\"created_at\":\""));
+	hg_buf_str(to, created);
+	hg_buf_str(to, zone_of(created));
+	hg_buf_str(to, HG_STR("\",\"updated_at\":\""));
+	updated = db_column_str(s, 3);
+	hg_buf_str(to, updated);
+	hg_buf_str(to, zone_of(updated));
+	hg_buf_str(to, HG_STR("\"}"));
+}
+
+enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, struct hg_buf *to,
+        int64_t *ret_next, struct hg_err *err)
+{
+	struct db_stmt *s = r->stmt[LIST];
+	int64_t last = 0;
+	uint32_t n = 0;
+	bool more = false;
+	HG_ASSERT(limit >= 1 && limit <= ROWS_LIMIT_MAX);
+	*ret_next = 0;
+	db_bind_i64(s, 1, before ? before : INT64_MAX);
+	db_bind_i64(s, 2, (int64_t)limit + 1); /* one more tells whether there is a next page */
+	hg_buf_byte(to, '[');
+	for (;;) {
+		enum hg_rc rc = db_step(s, &more, err);
+		if (rc < 0) return rc;
+		if (!more) break;
+		if (n == limit) {
+			*ret_next = last;
+			db_reset(s);
+			break;
+		}
+		if (n++) hg_buf_byte(to, ',');
+		json_columns(s, to);
+		last = db_column_i64(s, 0);
+	}
+	hg_buf_str(to, HG_STR("]\n"));
+	return to->failed ? hg_err_set(err, HG_E_NOMEM, "not enough memory for the list") : HG_OK;
+}
+
+enum hg_rc rows_begin(struct rows *r, struct hg_err *err)
+{
+	return db_begin(r->db, err);
+}
+
+enum hg_rc rows_commit(struct rows *r, struct hg_err *err)
+{
+	return db_commit(r->db, err);
+}
+
+bool rows_in_transaction(const struct rows *r)
+{
+	return db_in_transaction(r->db);
+}
+
+enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
+        struct row *ret_row, struct hg_err *err)
+{
+	char now[TEXT_TIME_MAX];
+	size_t n = text_time_iso(wall_ns, now);
+	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
+	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
+	return run_for_row(r->stmt[CREATE], ret_row, err);
+}
+
+enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m, uint64_t wall_ns,
+        struct row *ret_row, struct hg_err *err)
+{
+	char now[TEXT_TIME_MAX];
+	size_t n = text_time_iso(wall_ns, now);
+	db_bind_i64(r->stmt[UPDATE], 1, id);
+	db_bind_str(r->stmt[UPDATE], 2, (struct hg_str){m->bytes, m->n});
+	db_bind_str(r->stmt[UPDATE], 3, (struct hg_str){now, n});
+	return run_for_row(r->stmt[UPDATE], ret_row, err);
+}
+
+enum hg_rc rows_delete(struct rows *r, int64_t id, struct hg_err *err)
+{
+	enum hg_rc rc;
+	db_bind_i64(r->stmt[DELETE], 1, id);
+	rc = db_run(r->stmt[DELETE], err);
+	if (rc < 0) return rc;
+	return db_changes(r->db) ? HG_OK : HG_E_NOT_FOUND;
+}
+
+void row_json(const struct row *row, struct hg_buf *to)
+{
+	hg_buf_str(to, HG_STR("{\"id\":"));
+	hg_buf_u64(to, (uint64_t)row->id);
+	hg_buf_str(to, HG_STR(",\"message\":"));
+	json_quote(to, (struct hg_str){row->message.bytes, row->message.n});
+	hg_buf_str(to, HG_STR(",\"created_at\":"));
+	json_quote(to, hg_str(row->created_at));
+	hg_buf_str(to, HG_STR(",\"updated_at\":"));
+	json_quote(to, hg_str(row->updated_at));
+	hg_buf_str(to, HG_STR("}\n"));
+}

@@ -1,0 +1,58 @@
+/*
+ * The app's rows over one database connection: the loop has one to read, the writer one to write.
+ * Each is used by one thread. Every function may fail with the codes of db.h.
+ */
+#ifndef FEEDBACK_ROWS_PRIV_H
+#define FEEDBACK_ROWS_PRIV_H
+
+#include "db/db.h"
+
+#include "apps/feedback/message_priv.h"
+#include "apps/feedback/text_priv.h"
+
+#define ROWS_LIMIT_MAX 1000u
+
+struct rows;
+
+struct row {
+	int64_t id;
+	struct message message;
+	char created_at[TEXT_TIME_MAX + 8];
+	char updated_at[TEXT_TIME_MAX + 8];
+};
+
+struct rows_options {
+	const char *url;
+	enum db_durability durability;
+};
+
+/* Opens, and brings the schema up to date. */
+HG_MUST enum hg_rc rows_open(
+        const struct rows_options *o, struct rows **ret_rows, struct hg_err *err);
+/* Takes NULL. */
+void rows_close(struct rows *r);
+
+/* HG_E_NOT_FOUND when there is none, here and below. */
+HG_MUST enum hg_rc rows_get(struct rows *r, int64_t id, struct row *ret_row, struct hg_err *err);
+HG_MUST enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err);
+/*
+ * The newest `limit` rows with an id below `before` (0: from the newest) as a JSON array.
+ * *ret_next: the `before` of the next page, 0 when this is the last one.
+ * The ids ascend with the writing order: newest first is highest id first.
+ */
+HG_MUST enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, struct hg_buf *to,
+        int64_t *ret_next, struct hg_err *err);
+
+HG_MUST enum hg_rc rows_begin(struct rows *r, struct hg_err *err);
+HG_MUST enum hg_rc rows_commit(struct rows *r, struct hg_err *err);
+bool rows_in_transaction(const struct rows *r);
+HG_MUST enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
+        struct row *ret_row, struct hg_err *err);
+HG_MUST enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m,
+        uint64_t wall_ns, struct row *ret_row, struct hg_err *err);
+HG_MUST enum hg_rc rows_delete(struct rows *r, int64_t id, struct hg_err *err);
+
+/* {"id": 1, "message": "…", "created_at": "…", "updated_at": "…"} */
+void row_json(const struct row *row, struct hg_buf *to);
+
+#endif

@@ -1,0 +1,99 @@
+#include "apps/feedback/text_priv.h"
+
+#include <time.h>
+
+/* Bytes of the character that starts here, 0 when it is not well-formed. */
+static size_t character_size(struct hg_str s)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+	if (n > s.n || !hg_utf8_valid((struct hg_str){s.p, n})) return 0;
+	return n;
+}
+
+size_t text_time_iso(uint64_t wall_ns, char to[TEXT_TIME_MAX])
+{
+	time_t seconds = (time_t)(wall_ns / 1000000000u);
+	struct tm tm = {0};
+	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX);
+	gmtime_r(&seconds, &tm);
+	hg_out_fmt(&o, "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", tm.tm_year + 1900, tm.tm_mon + 1,
+	        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ns / 1000 % 1000000));
+	return o.n;
+}
+
+size_t text_time_log(uint64_t wall_ns, char to[TEXT_TIME_MAX])
+{
+	time_t seconds = (time_t)(wall_ns / 1000000000u);
+	struct tm tm = {0};
+	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX);
+	gmtime_r(&seconds, &tm);
+	hg_out_fmt(&o, "%04d-%02d-%02d %02d:%02d:%02d,%03u", tm.tm_year + 1900, tm.tm_mon + 1,
+	        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ns / 1000000 % 1000));
+	return o.n;
+}
+
+static bool is_space(uint32_t c)
+{
+	return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
+	       c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 ||
+	       c == 0x202f || c == 0x205f || c == 0x3000;
+}
+
+/* Decodes the valid character at `p` of `n` bytes. */
+static uint32_t character_at(const char *p, size_t n)
+{
+	static const unsigned char lead[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+	uint32_t c = (unsigned char)p[0] & lead[n];
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3f);
+	return c;
+}
+
+struct hg_str text_trim(struct hg_str s)
+{
+	while (s.n) {
+		size_t n = character_size(s);
+		if (n == 0 || !is_space(character_at(s.p, n))) break;
+		s.p += n;
+		s.n -= n;
+	}
+	while (s.n) {
+		size_t n = 1;
+		while (n < s.n && n < 4 && ((unsigned char)s.p[s.n - n] & 0xc0) == 0x80)
+			n++;
+		if (!is_space(character_at(s.p + s.n - n, n))) break;
+		s.n -= n;
+	}
+	return s;
+}
+
+static bool is_lower_hex(struct hg_str s)
+{
+	bool other_than_zero = false;
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
+		other_than_zero |= c != '0';
+	}
+	return other_than_zero;
+}
+
+struct hg_str text_trace_id(struct hg_str t)
+{
+	const struct hg_str none = HG_STR("");
+	if (t.n < 55 || t.p[2] != '-' || t.p[35] != '-' || t.p[52] != '-') return none;
+	if (t.p[0] == 'f' && t.p[1] == 'f') return none;
+	if (t.n > 55 && ((t.p[0] == '0' && t.p[1] == '0') || t.p[55] != '-')) return none;
+	if (!is_lower_hex((struct hg_str){t.p + 3, 32})) return none;
+	if (!is_lower_hex((struct hg_str){t.p + 36, 16})) return none;
+	return (struct hg_str){t.p + 3, 32};
+}
+
+bool text_is_token(struct hg_str s, size_t max)
+{
+	if (s.n == 0 || s.n > max) return false;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] < 0x21 || s.p[i] > 0x7e || s.p[i] == '"' || s.p[i] == '\\') return false;
+	return true;
+}

@@ -1,0 +1,156 @@
+#include "tests/unit/test.h"
+
+#include "apps/feedback/config.c"
+
+/* "NAME=value" strings, NULL at the end */
+static const char *find_env(void *arg, const char *name)
+{
+	for (const char *const *e = arg; e && *e; e++)
+		if (strncmp(*e, name, strlen(name)) == 0 && (*e)[strlen(name)] == '=')
+			return *e + strlen(name) + 1;
+	return NULL;
+}
+
+static enum hg_rc read_it(const char *const *argv, const char **env, const char *dotenv,
+        struct config *c, struct hg_err *err)
+{
+	const char *none[] = {"feedback-app", NULL};
+	struct config_sources from = {.argv = argv ? argv : none,
+	        .env = find_env,
+	        .arg = env,
+	        .dotenv = hg_str(dotenv),
+	        .pid = 42};
+	while (from.argv[from.argc])
+		from.argc++;
+	return config_read(&from, c, err);
+}
+
+static struct config good(const char *const *argv, const char **env, const char *dotenv)
+{
+	struct config c = {0};
+	struct hg_err err = {0};
+	if (read_it(argv, env, dotenv, &c, &err) < 0) fail_msg("%s", err.message);
+	return c;
+}
+
+static void check_bad(const char *const *argv, const char **env, const char *want)
+{
+	struct config c = {0};
+	struct hg_err err = {0};
+	assert_true(read_it(argv, env, NULL, &c, &err) < 0);
+	assert_string_equal(err.message, want);
+}
+
+static void defaults_are_those_of_the_contract(void **state)
+{
+	struct config c = good(NULL, NULL, NULL);
+	(void)state;
+	assert_true(c.tcp);
+	assert_int_equal(c.port, 8090);
+	assert_string_equal(c.host, "0.0.0.0");
+	assert_string_equal(c.database, "data/feedback.db");
+	assert_int_equal(c.durability, DB_FULL);
+	assert_int_equal(c.level, HG_INFO);
+	assert_string_equal(c.environment, "development");
+	assert_int_equal(c.fault.kind, FAULT_NONE);
+}
+
+static void flags_win_over_environment_over_file(void **state)
+{
+	const char *argv[] = {"feedback-app", "--port", "1", "--host=::1", NULL};
+	const char *env[] = {"PORT=2", "LOG_LEVEL=DEBUG", "DATABASE_PATH=/x/y.db", NULL};
+	const char *file =
+	        "# settings\nPORT=3\nLOG_LEVEL=ERROR\nexport ENVIRONMENT=\"production\"\n"
+	        "FEEDBACK_FAULT = errors:10% # on purpose\nDATABASE_SYNC='normal'\n";
+	struct config c = good(argv, env, file);
+	(void)state;
+	assert_int_equal(c.port, 1);
+	assert_string_equal(c.host, "::1");
+	assert_int_equal(c.level, HG_DEBUG);
+	assert_string_equal(c.database, "/x/y.db");
+	assert_string_equal(c.environment, "production");
+	assert_int_equal(c.fault.kind, FAULT_ERRORS);
+	assert_int_equal(c.durability, DB_NORMAL);
+	assert_int_equal(good(NULL, env, file).port, 2);
+	assert_int_equal(good(NULL, NULL, file).port, 3);
+}
+
+static void a_database_url_wins_over_a_path(void **state)
+{
+	const char *env[] = {"DATABASE_URL=sqlite:/a.db", "DATABASE_PATH=/b.db", NULL};
+	(void)state;
+	assert_string_equal(good(NULL, env, NULL).database, "sqlite:/a.db");
+}
+
+static void it_listens_where_it_is_told_to(void **state)
+{
+	const char *both[] = {"SOCKET=/run/s", "PORT=1", NULL};
+	const char *only_socket[] = {"SOCKET=/run/s", NULL};
+	const char *inherited[] = {"LISTEN_FDS=1", "LISTEN_PID=42", "PORT=1", NULL};
+	const char *others[] = {"LISTEN_FDS=1", "LISTEN_PID=43", "PORT=1", NULL};
+	const char *no_pid[] = {"LISTEN_FDS=2", NULL};
+	const char *port[] = {"feedback-app", "--port", "7", NULL};
+	(void)state;
+	assert_true(good(NULL, both, NULL).tcp);
+	assert_string_equal(good(NULL, both, NULL).socket, "/run/s");
+	assert_false(good(NULL, only_socket, NULL).tcp);
+	assert_int_equal(good(NULL, inherited, NULL).listen_fds, 1);
+	assert_false(good(NULL, inherited, NULL).tcp);
+	assert_true(good(port, inherited, NULL).tcp);
+	assert_int_equal(good(NULL, others, NULL).listen_fds, 0);
+	assert_true(good(NULL, others, NULL).tcp);
+	assert_int_equal(good(NULL, no_pid, NULL).listen_fds, 2);
+}
+
+static void wrong_values_and_arguments_are_named(void **state)
+{
+	const char *unknown[] = {"feedback-app", "--prot", "1", NULL};
+	const char *valueless[] = {"feedback-app", "--port", NULL};
+	const char *port[] = {"PORT=70000", NULL};
+	const char *level[] = {"LOG_LEVEL=loud", NULL};
+	const char *sync[] = {"DATABASE_SYNC=off", NULL};
+	const char *fault[] = {"FEEDBACK_FAULT=explode", NULL};
+	(void)state;
+	check_bad(unknown, NULL, "unknown argument \"--prot\"");
+	check_bad(valueless, NULL, "--port needs a value");
+	check_bad(NULL, port, "PORT is \"70000\", which is not a number up to 65535");
+	check_bad(NULL, level, "LOG_LEVEL is \"loud\", which is not DEBUG, INFO, WARNING or ERROR");
+	check_bad(NULL, sync, "DATABASE_SYNC is \"off\", which is not full or normal");
+	check_bad(NULL, fault,
+	        "FEEDBACK_FAULT is \"explode\", which is not KIND[:SHARE%][:TIME] (feedback-app "
+	        "--help)");
+}
+
+static void help_and_version_need_no_other_setting(void **state)
+{
+	const char *help[] = {"feedback-app", "--help", NULL};
+	const char *version[] = {"feedback-app", "--version", NULL};
+	const char *env[] = {"PORT=x", NULL};
+	(void)state;
+	assert_true(good(help, env, NULL).help);
+	assert_true(good(version, env, NULL).version);
+	for (size_t i = 0; i < HG_COUNT(settings); i++)
+		if (settings[i].flag) assert_non_null(strstr(config_help(), settings[i].flag));
+}
+
+static void the_env_file_is_known_before_the_rest(void **state)
+{
+	const char *argv[] = {"feedback-app", "--port", "1", "--env-file", "x.env", NULL};
+	(void)state;
+	assert_str(config_env_file(5, argv), "x.env");
+	assert_str(config_env_file(3, argv), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(defaults_are_those_of_the_contract),
+	        cmocka_unit_test(flags_win_over_environment_over_file),
+	        cmocka_unit_test(a_database_url_wins_over_a_path),
+	        cmocka_unit_test(it_listens_where_it_is_told_to),
+	        cmocka_unit_test(wrong_values_and_arguments_are_named),
+	        cmocka_unit_test(help_and_version_need_no_other_setting),
+	        cmocka_unit_test(the_env_file_is_known_before_the_rest),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,76 @@
+#include "tests/unit/test.h"
+
+#include "apps/feedback/route.c"
+
+static void check(const char *path, enum endpoint want, int64_t id, const char *prefix)
+{
+	struct route r = route_of(hg_str(path));
+	if (r.endpoint != want) fail_msg("%s is %s", path, route_label(r.endpoint));
+	assert_true(r.id == id);
+	assert_str(r.prefix, prefix);
+}
+
+static void every_path_of_the_contract_is_known(void **state)
+{
+	(void)state;
+	check("/", ENDPOINT_PAGE, 0, "");
+	check("/health", ENDPOINT_HEALTH, 0, "");
+	check("/metrics", ENDPOINT_METRICS, 0, "");
+	check("/static/css/style.css", ENDPOINT_STATIC, 0, "");
+	check("/feedback", ENDPOINT_LIST, 0, "");
+	check("/feedback/17", ENDPOINT_ITEM, 17, "");
+	check("/v1/feedback", ENDPOINT_LIST, 0, "/v1");
+	check("/v2/feedback/3", ENDPOINT_ITEM, 3, "/v2");
+	check("/api/feedback", ENDPOINT_LIST, 0, "/api");
+	check("/api/v2/feedback/9", ENDPOINT_ITEM, 9, "/api/v2");
+}
+
+static void ids_that_no_row_can_have_are_items_without_an_id(void **state)
+{
+	(void)state;
+	check("/feedback/abc", ENDPOINT_ITEM, 0, "");
+	check("/feedback/0", ENDPOINT_ITEM, 0, "");
+	check("/feedback/-1", ENDPOINT_ITEM, 0, "");
+	check("/feedback/9223372036854775807", ENDPOINT_ITEM, INT64_MAX, "");
+	check("/feedback/9223372036854775808", ENDPOINT_ITEM, 0, "");
+	check("/feedback/99999999999999999999999", ENDPOINT_ITEM, 0, "");
+}
+
+static void everything_else_is_nothing(void **state)
+{
+	(void)state;
+	check("/feedbacks", ENDPOINT_NONE, 0, "");
+	check("/feedback/", ENDPOINT_NONE, 0, "");
+	check("/feedback/1/2", ENDPOINT_NONE, 0, "");
+	check("/v1", ENDPOINT_NONE, 0, "");
+	check("/v3/feedback", ENDPOINT_NONE, 0, "");
+	check("/v1/v2/feedback", ENDPOINT_NONE, 0, "");
+	check("/v1/health", ENDPOINT_NONE, 0, "");
+	check("/apifeedback", ENDPOINT_NONE, 0, "");
+	check("/staticx", ENDPOINT_NONE, 0, "");
+	check("", ENDPOINT_NONE, 0, "");
+}
+
+static void methods_are_allowed_as_the_allow_field_says(void **state)
+{
+	(void)state;
+	for (int e = 0; e < ENDPOINTS; e++)
+		for (int m = 1; m < HTTP1_METHODS; m++) {
+			const char *name = http1_method_name((enum http1_method)m);
+			bool named = strstr(route_allow((enum endpoint)e), name) != NULL;
+			assert_int_equal(
+			        route_allows((enum endpoint)e, (enum http1_method)m), named);
+		}
+	assert_false(route_allows(ENDPOINT_LIST, HTTP1_OTHER));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(every_path_of_the_contract_is_known),
+	        cmocka_unit_test(ids_that_no_row_can_have_are_items_without_an_id),
+	        cmocka_unit_test(everything_else_is_nothing),
+	        cmocka_unit_test(methods_are_allowed_as_the_allow_field_says),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,154 @@
+#include "tests/unit/test.h"
+
+#include "tests/unit/db/dir.h"
+
+#include "apps/feedback/rows.c"
+
+static struct rows *open_ok(const char *path)
+{
+	struct rows_options o = {.url = path, .durability = DB_NORMAL};
+	struct hg_err err = {0};
+	struct rows *r = NULL;
+	if (rows_open(&o, &r, &err) < 0) fail_msg("%s %s", err.message, err.detail);
+	return r;
+}
+
+static int64_t add(struct rows *r, const char *text)
+{
+	struct message m = {.n = strlen(text)};
+	struct row row;
+	memcpy(m.bytes, text, m.n);
+	assert_int_equal(rows_create(r, &m, 1792393943109149123u, &row, NULL), HG_OK);
+	assert_str(((struct hg_str){row.message.bytes, row.message.n}), text);
+	assert_string_equal(row.created_at, "2026-10-19T07:12:23.109149Z");
+	assert_string_equal(row.updated_at, row.created_at);
+	return row.id;
+}
+
+static int64_t total_of(struct rows *r)
+{
+	int64_t n = -1;
+	assert_int_equal(rows_total(r, &n, NULL), HG_OK);
+	return n;
+}
+
+static void a_row_is_created_read_changed_and_deleted(void **state)
+{
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct message m = {.n = 3, .bytes = "new"};
+	struct row row;
+	int64_t id = add(r, "old");
+	assert_int_equal(total_of(r), 1);
+	assert_int_equal(rows_update(r, id, &m, 1792393944000000000u, &row, NULL), HG_OK);
+	assert_int_equal(rows_get(r, id, &row, NULL), HG_OK);
+	assert_str(((struct hg_str){row.message.bytes, row.message.n}), "new");
+	assert_string_equal(row.created_at, "2026-10-19T07:12:23.109149Z");
+	assert_string_equal(row.updated_at, "2026-10-19T07:12:24.000000Z");
+	assert_int_equal(rows_delete(r, id, NULL), HG_OK);
+	assert_int_equal(rows_delete(r, id, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(rows_get(r, id, &row, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(rows_update(r, id, &m, 1, &row, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(total_of(r), 0);
+	/* an id is never given twice */
+	assert_true(add(r, "next") > id);
+	rows_close(r);
+}
+
+static void the_list_is_newest_first_and_pages_meet_without_gap_or_overlap(void **state)
+{
+	enum { N = 25 };
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct hg_buf b;
+	int64_t before = 0, next = 0;
+	int seen = 0, pages = 0;
+	hg_buf_init(&b, 1 << 20);
+	for (int i = 1; i <= N; i++)
+		assert_int_equal(add(r, "x"), i);
+	do {
+		hg_buf_reset(&b);
+		assert_int_equal(rows_list(r, before, 10, &b, &next, NULL), HG_OK);
+		for (const char *p = hg_buf_text(&b); (p = strstr(p, "{\"id\":")); p++) {
+			assert_int_equal(strtoll(p + 6, NULL, 10), N - seen);
+			seen++;
+		}
+		before = next;
+		pages++;
+	} while (next);
+	assert_int_equal(seen, N);
+	assert_int_equal(pages, 3);
+	/* a last page that is just full has no next */
+	hg_buf_reset(&b);
+	assert_int_equal(rows_list(r, 11, 10, &b, &next, NULL), HG_OK);
+	assert_int_equal(next, 0);
+	hg_buf_reset(&b);
+	assert_int_equal(rows_list(r, 1, 10, &b, &next, NULL), HG_OK);
+	assert_string_equal(hg_buf_text(&b), "[]\n");
+	hg_buf_free(&b);
+	rows_close(r);
+}
+
+static void messages_are_escaped_in_json_and_kept_byte_by_byte(void **state)
+{
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct hg_buf b;
+	int64_t next = 0;
+	struct row row;
+	hg_buf_init(&b, 1 << 20);
+	add(r, "a\"b\\c\n\x01 </script>\xe2\x80\xa8\xf0\x9f\x8c\x8a");
+#define WANT                                                                                     \
+	"{\"id\":1,\"message\":\"a\\\"b\\\\c\\n\\u0001 </script>\xe2\x80\xa8\xf0\x9f\x8c\x8a\"," \
+	"\"created_at\":\"2026-10-19T07:12:23.109149Z\",\"updated_at\":\"2026-10-19T07:12:23."   \
+	"109149Z\"}"
+	assert_int_equal(rows_list(r, 0, 10, &b, &next, NULL), HG_OK);
+	assert_string_equal(hg_buf_text(&b), "[" WANT "]\n");
+	hg_buf_reset(&b);
+	assert_int_equal(rows_get(r, 1, &row, NULL), HG_OK);
+	row_json(&row, &b);
+	assert_string_equal(hg_buf_text(&b), WANT "\n");
+	hg_buf_free(&b);
+	rows_close(r);
+}
+
+static void a_database_of_the_first_app_is_taken_over(void **state)
+{
+	struct dir *d = *state;
+	struct db_options o = {.url = d->db};
+	struct db *db = NULL;
+	struct row row;
+	assert_int_equal(db_open(&o, &db, NULL), HG_OK);
+	assert_int_equal(db_exec(db,
+	                         "CREATE TABLE feedback(id INTEGER PRIMARY KEY AUTOINCREMENT, "
+	                         "message TEXT NOT"
+	                         " NULL, created_at TEXT NOT NULL, updated_at TEXT NOT NULL);"
+	                         "INSERT INTO feedback(message, created_at, updated_at) VALUES"
+	                         "('one', '2026-11-21T07:12:23.109149', '2026-11-21T07:12:23'),"
+	                         "('two', '2026-11-21T07:12:23+00:00', '2026-11-21T07:12:23Z')",
+	                         NULL),
+	        HG_OK);
+	db_close(db);
+	struct rows *r = open_ok(d->db);
+	assert_int_equal(total_of(r), 2);
+	assert_int_equal(rows_get(r, 1, &row, NULL), HG_OK);
+	assert_string_equal(row.created_at, "2026-11-21T07:12:23.109149Z");
+	assert_string_equal(row.updated_at, "2026-11-21T07:12:23Z");
+	assert_int_equal(rows_get(r, 2, &row, NULL), HG_OK);
+	assert_string_equal(row.created_at, "2026-11-21T07:12:23+00:00");
+	assert_int_equal(add(r, "three"), 3);
+	assert_int_equal(total_of(r), 3);
+	rows_close(r);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
+	const struct CMUnitTest tests[] = {
+	        T(a_row_is_created_read_changed_and_deleted),
+	        T(the_list_is_newest_first_and_pages_meet_without_gap_or_overlap),
+	        T(messages_are_escaped_in_json_and_kept_byte_by_byte),
+	        T(a_database_of_the_first_app_is_taken_over),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
