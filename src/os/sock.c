@@ -188,6 +188,52 @@ int sock_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &n) == 0 ? err : errno;
 }
 
+ssize_t sock_read(int fd, void *to, size_t cap)
+{
+	ssize_t n;
+	do {
+		n = recv(fd, to, cap, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return n;
+}
+
+ssize_t sock_write(int fd, struct hg_str first, struct hg_str second)
+{
+	struct iovec iov[2] = {
+	        {(void *)(uintptr_t)first.p, first.n}, {(void *)(uintptr_t)second.p, second.n}};
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+	ssize_t n;
+	do {
+		n = second.n ? sendmsg(fd, &m, MSG_NOSIGNAL)
+		             : send(fd, first.p, first.n, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	return n;
+}
+
+void sock_finish(int fd)
+{
+	(void)shutdown(fd, SHUT_WR);
+}
+
+void sock_close(int fd)
+{
+	if (fd >= 0) close(fd);
+}
+
+uint32_t sock_peer_uid(int fd)
+{
+	struct ucred who;
+	struct sockaddr_storage a;
+	socklen_t n = sizeof a;
+	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0 || a.ss_family != AF_UNIX)
+		return UINT32_MAX;
+	n = sizeof who;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0) return UINT32_MAX;
+	return who.uid;
+}
+
 uint16_t sock_free_port(void)
 {
 	struct sock_addr a;

@@ -48,6 +48,15 @@ int sock_accept(int listener, struct sock_addr *ret_peer);
 int sock_connect(const struct sock_addr *a);
 /* Pending SO_ERROR as a positive errno, 0 when fine. */
 int sock_error(int fd);
+/* Bytes read (0: the peer will send no more), or -errno; -EAGAIN when there are none now. */
+HG_MUST ssize_t sock_read(int fd, void *to, size_t cap);
+/* Bytes written from up to two pieces (the second may be empty), or -errno; never SIGPIPE. */
+HG_MUST ssize_t sock_write(int fd, struct hg_str first, struct hg_str second);
+/* Says that nothing more will be written; failures do not matter. */
+void sock_finish(int fd);
+void sock_close(int fd);
+/* Who is on the other end of a unix socket (SO_PEERCRED); UINT32_MAX for other sockets. */
+uint32_t sock_peer_uid(int fd);
 /* A TCP port of 127.0.0.1 that was free a moment ago; 0 when there is none. */
 uint16_t sock_free_port(void);
 
