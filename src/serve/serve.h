@@ -7,6 +7,8 @@
  * answer with correct framing, keeps the connection alive and answers pipelined requests in order.
  * Handlers answer at once, later (serve_later) or bit by bit (serve_stream). HEAD, Content-Length,
  * Date, Connection and 100-continue are its business, not the handler's.
+ * Callbacks are never called from inside a serve_* function, but for those of serve_free, which may
+ * not be called from a callback. An answer is limited to 64 MiB.
  */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
@@ -22,7 +24,8 @@ struct serve_call; /* one request being answered; valid until it is finished or 
 struct serve_request {
 	const struct http1_head *head; /* fields; valid until the call is finished */
 	enum http1_method method;
-	struct hg_str path;  /* percent-decoded, "." and ".." resolved; starts with "/" */
+	struct hg_str path;  /* percent-decoded, "." and ".." resolved; starts with "/"
+	                        (but is "*" for OPTIONS *) */
 	struct hg_str query; /* raw */
 	struct hg_str body;  /* whole, de-chunked */
 	struct sock_addr peer;
@@ -37,7 +40,9 @@ struct serve_options {
 	uint32_t body_max;        /* 0: 1 MiB; more is 413 */
 	uint32_t header_ms, body_ms, keepalive_ms, write_ms; /* 0: 10 s, 30 s, 60 s, 30 s */
 	void (*handle)(void *arg, struct serve_call *call, const struct serve_request *req);
-	/* Optional: after the last byte of an answer was written, or the client went away. */
+	/* Optional, once a call: after the last byte of an answer was written, or the client went
+	 * away (status 0: before there was an answer). Setting it costs pipelining clients one
+	 * write for each answer. */
 	void (*done)(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
 	        uint64_t duration_ns);
 	/* Optional: writes the body of answers serve makes itself (400, 404, 408, 413, 431, 503 …).
