@@ -4,6 +4,7 @@
 usage: gen.py KIND SCHEMA OUTPUT
 Each generator is a function `gen_KIND(rows) -> text`; OUTPUT is written only when it changes.
 """
+import json
 import pathlib
 import sys
 import tomllib
@@ -227,7 +228,7 @@ def c_row(group, name, row):
         parts.append(f".fallback = {c_str(unquote(row['default']))}")
     if "example" in row:
         parts.append(f".example = {c_str(row['example'])}")
-    for flag in ("required", "available", "single"):
+    for flag in ("required", "available", "single", "expands"):
         if row.get(flag):
             parts.append(f".{flag} = true")
     return "\t{" + ",\n\t\t".join(parts) + "},\n"
@@ -259,6 +260,183 @@ def gen_config_table(doc):
         if group in named_groups(groups):
             out.append(f"\t.named = true, .name_at = offsetof({struct}, name),\n")
         out.append("};\n")
+    return "".join(out)
+
+
+# ---- JSON Schema ----
+
+PATTERNS = {
+    "duration": r"^([0-9]+(ms|s|m|h|d))+$|^0$", "size": r"^[0-9]+(Ki|Mi|Gi|Ti)?$",
+    "ratio": r"^[0-9]+(\.[0-9]+)?%$|^0(\.[0-9]+)?$", "factor": r"^[0-9]+(\.[0-9]+)?x$",
+    "cpu": r"^[0-9]+m$|^[0-9]+(\.[0-9]+)?$",
+}
+
+
+def js_scalar(row):
+    kind = row["kind"]
+    if kind == "bool":
+        return {"type": "boolean"}
+    if kind == "int":
+        low, high = row["limits"]
+        number_type = {"type": "integer", "minimum": low, "maximum": high}
+        words = list(row.get("words", {}))
+        return {"anyOf": [number_type, {"enum": words}]} if words else number_type
+    if kind == "enum":
+        return {"enum": row["choices"]}
+    if kind in PATTERNS:
+        return {"type": ["string", "number"], "pattern": PATTERNS[kind]}
+    if kind in ("address", "share"):
+        return {"type": ["string", "integer"]}
+    if kind == "command":
+        return {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    return {"type": ["string", "number", "boolean"]}
+
+
+def js_value(groups, row, suffix):
+    kind = row["kind"]
+    if kind in ("strings",):
+        item = {"enum": row["choices"]} if "choices" in row else {"type": "string"}
+        array = {"type": "array", "items": item}
+        return {"anyOf": [array, item]} if row.get("single") else array
+    if kind == "pairs":
+        return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+    if kind == "overlays":
+        return {"type": "object", "additionalProperties": {"$ref": "#/$defs/overlay"}}
+    if kind in ("group", "map", "list"):
+        ref = {"$ref": f"#/$defs/{row['of']}{suffix}"}
+        short = groups[row["of"]][0].get("short")
+        if short and kind != "list":
+            ref = {"anyOf": [ref, js_scalar(groups[row["of"]][1][short])]}
+        if kind == "group":
+            return ref
+        if kind == "list":
+            return {"type": "array", "items": ref}
+        return {"type": "object", "additionalProperties": ref}
+    return js_scalar(row)
+
+
+def js_group(groups, name, suffix):
+    out = {"type": "object", "additionalProperties": False, "properties": {}}
+    attrs, keys = groups[name]
+    for key, row in keys.items():
+        if suffix and row["kind"] == "overlays":
+            continue
+        value = dict(js_value(groups, row, suffix), description=row["doc"])
+        if row.get("default", "none") not in ("none", "[]", "{}"):
+            value["default"] = unquote(row["default"])
+        out["properties"][key] = value
+    required = [k for k, r in keys.items() if r.get("required")]
+    if required and not suffix:
+        out["required"] = required
+    return dict(out, description=attrs["doc"])
+
+
+def gen_config_schema(doc):
+    groups = groups_of(doc)
+    names = [g for g in children_first(groups) if g != "root"]
+    defs = {n: js_group(groups, n, "") for n in names if n != "environment"}
+    defs |= {n + "_overlay": js_group(groups, n, "_overlay") for n in names if n != "environment"}
+    root = js_group(groups, "root", "")
+    app = js_group(groups, "app", "")["properties"]
+    root["properties"] |= {k: v for k, v in app.items() if k not in root["properties"]}
+    overlay = js_group(groups, "root", "_overlay")
+    overlay["properties"] |= js_group(groups, "environment", "_overlay")["properties"]
+    overlay["properties"] |= js_group(groups, "app", "_overlay")["properties"]
+    defs["overlay"] = overlay
+    root.pop("description")
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema",
+                       "title": "Headgate configuration", **root, "$defs": defs}, indent=1) + "\n"
+
+
+def gen_config_schema_c(doc):
+    lines = gen_config_schema(doc).splitlines()
+    return (HEAD.format(TABLE) + "static const char spec_schema_text[] =\n"
+            + "\n".join(f"\t{c_str(line.strip() + ' ')}" for line in lines) + ";\n")
+
+
+# ---- reference pages ----
+
+
+def paths_of(groups):
+    """Every group with the places it stands at: {group: ["apps.NAME.probes.startup", …]}."""
+    places = {}
+
+    def visit(group, at):
+        places.setdefault(group, []).append(at)
+        for name, row in groups[group][1].items():
+            below = f"{at}.{name}" if at else name
+            below += {"map": ".NAME", "overlays": ".NAME", "list": "[]"}.get(row["kind"], "")
+            if row["kind"] == "overlays":
+                places.setdefault("environment", []).append(below)
+            elif row["of"]:
+                visit(row["of"], below)
+
+    visit("root", "")
+    return places
+
+
+def md_type(row):
+    text = WORDS.get(row["kind"], "")
+    if row["of"] or row["kind"] == "overlays":
+        text = {"group": "mapping", "map": "mapping by name", "list": "list of mappings",
+                "overlays": "mapping by name"}[row["kind"]]
+    if "choices" in row:
+        text += ": " + ", ".join(f"`{c}`" for c in row["choices"])
+    if "range" in row:
+        text += ", {} to {}".format(*row["range"].split(".."))
+    for word in row.get("words", {}):
+        text += f", or `{word}`"
+    return text
+
+
+def md_cell(text):
+    return text.replace("|", "\\|")
+
+
+APPLY = {"live": "at once", "release": "new release", "restart": "restart"}
+
+
+def gen_config_md(doc):
+    groups = groups_of(doc)
+    places = paths_of(groups)
+    out = ["# Configuration reference\n\n<!-- Generated from schema/config.toml by tools/gen.py; "
+           "do not edit. -->\n\nEvery key of `headgate.yaml`. *Reload*: how `headgate reload` takes "
+           "a change — at once, by rolling out a new release of the app, or only by a restart. Keys "
+           "marked † are checked, but their feature is not available in this release: `up` refuses "
+           "them.\n\nDurations: `500ms` `5s` `15m` `1h` `30d` `1h30m`. Sizes: `256Mi` `1Gi`. "
+           "Ratios: `5%` or `0.05`. CPU: `500m` or `2`.\n"]
+    order = ["root"]
+    for group in order:
+        order += [r["of"] for r in groups[group][1].values() if r["of"] and r["of"] not in order]
+    order.append("environment")
+    for group in order:
+        attrs, keys = groups[group]
+        where = ", ".join(f"`{p}`" for p in places[group] if p) or "Top level"
+        out.append(f"\n## {where}\n\n{attrs['doc']}")
+        if "short" in attrs:
+            out.append(f" A bare value stands for `{attrs['short']}`.")
+        out.append("\n\n| key | type | default | reload | |\n| --- | --- | --- | --- | --- |\n")
+        for name, row in keys.items():
+            default = "required" if row.get("required") else f"`{row['default']}`"
+            if default == "`none`":
+                default = "none"
+            example = f" Example: `{row['example']}`." if "example" in row else ""
+            out.append(f"| `{name}`{'' if row['available'] else ' †'} | {md_cell(md_type(row))} | "
+                       f"{default} | {APPLY[row['apply']]} | {md_cell(row['doc'] + example)} |\n")
+        if "alias" in attrs:
+            out.append("\nComing from elsewhere:\n\n")
+            for names, say in attrs["alias"]:
+                out.append("- " + ", ".join(f"`{n}`" for n in names) + f": {say}\n")
+    return "".join(out)
+
+
+def gen_errors_md(doc):
+    out = ["# Errors\n\n<!-- Generated from schema/errors.toml by tools/gen.py; do not edit. -->\n\n"
+           "Every message of Headgate carries one of these codes; `headgate help HGnnnn` shows the "
+           "same text offline.\n"]
+    for row in errors_checked(doc):
+        out.append(f"\n## HG{row['number']}: {row['summary']}\n\n{row['page']}\n\n"
+                   f"Exit status {row['exit']}, HTTP status {row['http']}.\n")
     return "".join(out)
 
 

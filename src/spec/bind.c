@@ -54,7 +54,7 @@ static void problem(struct spec_loading *l, const struct spec_key *k, const stru
 	        (int)HG_MIN(n->text.n, SHOWN), n->text.p, n->text.n > SHOWN ? "…" : "");
 	if (p->hint[0])
 		hg_err_hint(e, "%s", p->hint);
-	else
+	else if (k->doc)
 		hg_err_hint(e, "for example `%s: %s`", k->name, spec_kind_example(k));
 }
 
@@ -127,7 +127,10 @@ static void bind_command(
 		if (!scalar(l, k, n)) return;
 		*to = copy(l, n->text);
 	}
-	if (hg_str_trim(*to).n == 0) wrong_type(l, k, n, "a command");
+	if (hg_str_trim(*to).n) return;
+	struct hg_err *e = spec_report_error(l->report, HG_E_COMMAND, n->line, n->column);
+	spec_err_say(e, "\"%s\" is empty", k->name);
+	hg_err_hint(e, "for example `%s: %s`", k->name, spec_kind_example(k));
 }
 
 static void bind_strings(
@@ -176,7 +179,8 @@ static void bind_pairs(
 		struct spec_problem p;
 		struct spec_node name = {
 		        .text = c->key, .line = c->key_line, .column = c->key_column};
-		if (!spec_value_check(k->check, c->key, &p)) problem(l, k, &name, &p);
+		if (!spec_value_check(k->check, c->key, &p))
+			problem(l, &(struct spec_key){.name = "name"}, &name, &p);
 		if (c->kind != SPEC_N_SCALAR || (!c->text.n && !c->quoted)) {
 			struct hg_err *e =
 			        spec_report_error(l->report, HG_E_CONFIG_TYPE, c->line, c->column);
@@ -208,7 +212,8 @@ static void bind_map(
 		char *item = *to + k->of->size * (*count)++;
 		struct spec_node name = {
 		        .text = c->key, .line = c->key_line, .column = c->key_column};
-		if (!spec_value_check(SPEC_C_NAME, c->key, &p)) problem(l, k, &name, &p);
+		if (!spec_value_check(SPEC_C_NAME, c->key, &p))
+			problem(l, &(struct spec_key){.name = "name"}, &name, &p);
 		*(struct hg_str *)(void *)(item + k->of->name_at) = copy(l, c->key);
 		snprintf(what, sizeof what, "%s.%.*s", k->name, (int)HG_MIN(c->key.n, SHOWN),
 		        c->key.p);
@@ -348,16 +353,27 @@ static void unknown(struct spec_loading *l, const struct spec_group *g, const st
 		hg_err_hint(e, "%s", g->aliases[i].instead);
 		return;
 	}
-	near = spec_key_near(g, n->key);
+	near = spec_key_near(g, n->key, 1);
+	if (!near && home_of(g, n->key, &in)) {
+		hg_err_hint(e, "it belongs under \"%s\"", in->name);
+		return;
+	}
+	if (!near) near = spec_key_near(g, n->key, 2);
 	if (near) {
 		hg_err_hint(e, "did you mean \"%s\"?", near->name);
 		return;
 	}
-	if (home_of(g, n->key, &in)) {
-		hg_err_hint(e, "it belongs under \"%s\"", in->name);
-		return;
-	}
 	list_keys(g, e);
+}
+
+/* The key is there, misspelt: saying that it is missing as well would only confuse. */
+static bool misspelt(
+        const struct spec_group *g, const struct spec_node *map, const struct spec_key *k)
+{
+	for (const struct spec_node *c = map->first; c; c = c->next) {
+		if (!spec_key_find(g, c->key) && spec_key_near(g, c->key, 2) == k) return true;
+	}
+	return false;
 }
 
 void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct spec_node *map,
@@ -376,6 +392,7 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
 		if (n) {
 			bind_value(l, k, n, out);
 		} else if (k->required && map && !l->partial) {
+			if (misspelt(g, map, k)) continue;
 			struct hg_err *e = spec_report_error(l->report, HG_E_CONFIG_MISSING,
 			        map->key_line ? map->key_line : map->line,
 			        map->key_line ? map->key_column : map->column);

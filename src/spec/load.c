@@ -36,7 +36,7 @@ static void flat_move(struct spec_loading *l, struct spec_node *tree, struct spe
 		for (size_t i = 0; i < app_group->alias_count; i++)
 			alias = alias || hg_str_eq(hg_str(app_group->aliases[i].name), c->key);
 		if (!spec_key_find(app_group, c->key) && !alias &&
-		        !spec_key_near(app_group, c->key))
+		        !spec_key_near(app_group, c->key, 2))
 			continue;
 		if (!inner) {
 			if (!like) like = c;
@@ -66,6 +66,10 @@ static void flat(struct spec_loading *l, struct spec_node *tree, struct hg_str f
 		        l->report, HG_E_CONFIG_CONFLICT, app->key_line, app->key_column);
 		spec_err_say(e, "\"app\" and \"apps\" exclude each other");
 		hg_err_hint(e, "move the app's keys under `apps: {NAME: …}`");
+		for (struct spec_node *c = tree->first, *next; c; c = next) {
+			next = c->next;
+			if (!spec_key_find(spec_root, c->key)) spec_node_remove(tree, c);
+		}
 		return;
 	}
 	if (app && (app->kind != SPEC_N_SCALAR || !app->text.n)) return; /* the binder reports it */

@@ -123,7 +123,7 @@ struct spec_change {
 /* Every key whose effective value differs, in the order of the table. NULL `was`: all is new. */
 HG_MUST enum hg_rc spec_diff(const struct spec *was, const struct spec *now, struct hg_arena *a,
         struct spec_change **ret_changes, uint32_t *ret_n);
-/* SHA-256-free identity of the part of an app that makes a release (apply = release): equal
+/* Identity of the part of an app that makes a release (apply = release): equal
  * values, equal digest, in every version of Headgate that knows the same keys. 32 hex digits. */
 void spec_app_digest(const struct spec_app *app, char ret_hex[33]);
 

@@ -59,7 +59,9 @@ struct spec_key {
 	enum spec_kind kind;
 	enum spec_check_kind check;
 	enum spec_apply apply;
-	bool required, available, single;
+	bool required, available;
+	bool single;  /* a bare text is a list of one */
+	bool expands; /* written out into other keys while loading */
 };
 
 struct spec_alias {
@@ -77,8 +79,10 @@ struct spec_group {
 extern const struct spec_group *const spec_root;
 const struct spec_key *spec_key_find(const struct spec_group *g, struct hg_str name);
 const struct spec_key *spec_key_get(const struct spec_group *g, const char *name);
-/* A key of `g` that was probably meant: same letters, or at most two edits away. NULL: none. */
-const struct spec_key *spec_key_near(const struct spec_group *g, struct hg_str name);
+/* A key of `g` that was probably meant: the same letters (maxSurge, max-surge), or at most `edits`
+ * edits away. NULL: none. */
+const struct spec_key *spec_key_near(
+        const struct spec_group *g, struct hg_str name, uint32_t edits);
 /* "whole number", "duration" … and how one is written. */
 const char *spec_kind_name(enum spec_kind kind);
 const char *spec_kind_example(const struct spec_key *k);
@@ -90,7 +94,7 @@ enum spec_node_kind { SPEC_N_SCALAR, SPEC_N_LIST, SPEC_N_MAP };
 struct spec_node {
 	enum spec_node_kind kind;
 	bool quoted;
-	uint32_t line, column;
+	uint32_t line, column, end_line;
 	uint32_t key_line, key_column;
 	struct hg_str key;  /* in a map */
 	struct hg_str text; /* of a scalar */

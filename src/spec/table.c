@@ -31,18 +31,20 @@ static struct hg_str letters(struct hg_str s, char *to, size_t cap)
 	return (struct hg_str){to, n};
 }
 
-const struct spec_key *spec_key_near(const struct spec_group *g, struct hg_str name)
+const struct spec_key *spec_key_near(const struct spec_group *g, struct hg_str name, uint32_t edits)
 {
 	char a[64], b[64];
 	const struct spec_key *best = NULL;
-	uint32_t best_distance = 3;
+	uint32_t best_distance = edits + 1;
 	struct hg_str want = letters(name, a, sizeof a);
 	for (size_t i = 0; i < g->key_count; i++) {
 		struct hg_str have = hg_str(g->keys[i].name);
 		if (want.n && hg_str_eq(letters(have, b, sizeof b), want)) return &g->keys[i];
 		uint32_t d = hg_str_distance(have, name);
 		/* three letters are two edits away from half the table */
-		if (d < best_distance && d < have.n && d + 1 < name.n) {
+		bool closer = d < best_distance ||
+		              (best && d == best_distance && have.n > strlen(best->name));
+		if (closer && d < have.n && d + 1 < name.n) {
 			best = &g->keys[i];
 			best_distance = d;
 		}

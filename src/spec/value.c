@@ -251,7 +251,10 @@ bool spec_value_number(
 	}
 	if (v < k->min || v > k->max) {
 		p->rc = HG_E_CONFIG_RANGE;
-		snprintf(p->why, sizeof p->why, "must be from %s to %s", k->low, k->high);
+		if (k->min == k->max)
+			snprintf(p->why, sizeof p->why, "must be %s", k->low);
+		else
+			snprintf(p->why, sizeof p->why, "must be from %s to %s", k->low, k->high);
 		p->hint[0] = 0;
 		return false;
 	}

@@ -51,9 +51,11 @@ static enum hg_rc text_check(struct hg_str text, struct spec_report *r)
 			line++;
 			start = i + 1;
 		} else if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f) {
-			struct hg_err *e = spec_report_error(r, HG_E_CONFIG_SYNTAX, line, 1);
-			spec_err_say(e, "the file contains %s (0x%02x) at byte %zu",
-			        control_name(c), c, i - start + 1);
+			struct hg_str before = {text.p + start, i - start};
+			size_t column = hg_utf8_valid(before) ? hg_utf8_count(before) : before.n;
+			struct hg_err *e = spec_report_error(
+			        r, HG_E_CONFIG_SYNTAX, line, (uint32_t)column + 1);
+			spec_err_say(e, "the file contains %s (0x%02x)", control_name(c), c);
 			hg_err_hint(e, "a configuration is plain text; is this the right file?");
 			return e->rc;
 		} else if (i - start >= LINE_MAX_BYTES) {
@@ -128,6 +130,8 @@ static struct spec_node *node_new(struct parse *p, enum spec_node_kind kind, str
 	if (!n) return NULL;
 	n->kind = kind;
 	mark_of(t, &n->line, &n->column);
+	n->end_line =
+	        t && fy_token_end_mark(t) ? (uint32_t)fy_token_end_mark(t)->line + 1 : n->line;
 	return n;
 }
 
@@ -215,7 +219,11 @@ static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 	struct spec_node *node = node_new(p, SPEC_N_SCALAR, t);
 	if (!node) return nomem(p);
 	const char *text = t ? fy_token_get_text(t, &n) : "";
-	node->quoted = t && fy_token_scalar_style(t) != FYSS_PLAIN;
+	enum fy_scalar_style style = t ? fy_token_scalar_style(t) : FYSS_PLAIN;
+	node->quoted = style != FYSS_PLAIN;
+	/* libfyaml's mark stands behind the quote */
+	if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
+		node->column--;
 	node->text = hg_arena_str(p->a, (struct hg_str){text ? text : "", n});
 	if (!node->text.p) return nomem(p);
 	if (memchr(node->text.p, 0, n)) {
@@ -251,6 +259,15 @@ static enum hg_rc on_start(struct parse *p, struct fy_token *anchor, struct fy_t
 	return HG_OK;
 }
 
+static enum hg_rc on_end(struct parse *p, struct fy_token *end)
+{
+	uint32_t line, column;
+	HG_ASSERT(p->depth > 0);
+	mark_of(end, &line, &column);
+	p->stack[--p->depth]->end_line = line;
+	return HG_OK;
+}
+
 static enum hg_rc on_event(struct parse *p, struct fy_event *ev)
 {
 	switch (ev->type) {
@@ -270,11 +287,8 @@ static enum hg_rc on_event(struct parse *p, struct fy_event *ev)
 	case FYET_SEQUENCE_START:
 		return on_start(p, ev->sequence_start.anchor, ev->sequence_start.tag,
 		        ev->sequence_start.sequence_start, SPEC_N_LIST);
-	case FYET_MAPPING_END:
-	case FYET_SEQUENCE_END:
-		HG_ASSERT(p->depth > 0);
-		p->depth--;
-		return HG_OK;
+	case FYET_MAPPING_END: return on_end(p, ev->mapping_end.mapping_end);
+	case FYET_SEQUENCE_END: return on_end(p, ev->sequence_end.sequence_end);
 	default: return HG_OK;
 	}
 }

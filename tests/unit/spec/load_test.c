@@ -2,8 +2,15 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "spec/spec.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#define SLOWER 10 /* the sanitizers' own cost */
+#else
+#define SLOWER 1
+#endif
 
 #define ROOT TEST_DATA "/../../../"
 
@@ -131,6 +138,185 @@ static void the_flat_form_is_one_app(void **s)
 	drop(&l);
 }
 
+/* Section by section the values its owner wrote down. */
+static void the_owners_file_has_the_owners_values(void **s)
+{
+	struct loaded l = load_path(ROOT "examples/feedback/headgate.yaml", NULL);
+	(void)s;
+	assert_int_equal(l.rc, HG_OK);
+	assert_int_equal(spec_check(l.spec, l.report), HG_OK);
+	assert_int_equal(l.report->warning_count, 1); /* one path for liveness and readiness */
+	const struct spec_app *a = &l.spec->apps[0];
+	assert_str(a->command, "feedback-app --port $PORT");
+	assert_int_equal(a->autoscale.min, 10);
+	assert_int_equal(a->autoscale.max, 100);
+	assert_int_equal(a->autoscale.cpu_ppm, 700000);
+	assert_int_equal(a->autoscale.memory_ppm, 800000);
+	assert_int_equal(a->autoscale.requests_per_second, 1000);
+	assert_int_equal(a->autoscale.scale_down.stabilization_ms, 300000);
+	assert_int_equal(a->autoscale.scale_down.policies[0].percent, 50);
+	assert_int_equal(a->autoscale.scale_down.policies[0].every_ms, 60000);
+	assert_int_equal(a->autoscale.scale_up.stabilization_ms, 0);
+	assert_int_equal(a->autoscale.scale_up.policies[0].percent, 100);
+	assert_int_equal(a->autoscale.scale_up.policies[1].replicas, 4);
+	assert_int_equal(a->autoscale.scale_up.select, SPEC_SCALE_RULE_SELECT_MAX);
+	assert_int_equal(a->disruption.min_available.ppm, 750000);
+	assert_int_equal(a->probes.liveness.delay_ms, 30000);
+	assert_int_equal(a->probes.liveness.every_ms, 10000);
+	assert_int_equal(a->probes.liveness.timeout_ms, 5000);
+	assert_int_equal(a->probes.liveness.failures, 3);
+	assert_int_equal(a->probes.readiness.delay_ms, 10000);
+	assert_int_equal(a->probes.readiness.every_ms, 5000);
+	assert_int_equal(a->probes.readiness.timeout_ms, 3000);
+	assert_int_equal(a->sandbox.user, 1000);
+	assert_true(a->sandbox.read_only_root && a->sandbox.private_tmp);
+	assert_int_equal(a->resources.requests.cpu_milli, 500);
+	assert_int_equal(a->resources.requests.memory_bytes, 512u << 20);
+	assert_int_equal(a->resources.limits.cpu_milli, 2000);
+	assert_int_equal(a->resources.limits.memory_bytes, 2ull << 30);
+	assert_int_equal(a->routes[0].rate_limit_count, 3);
+	assert_str(a->routes[0].rate_limit[2], "2000/5m per ip");
+	assert_int_equal(a->routes[0].affinity.ttl_ms, 3600000);
+	assert_int_equal(a->rollout.max_surge.ppm, 250000);
+	assert_int_equal(a->rollout.max_unavailable.ppm, 250000);
+	assert_int_equal(a->rollout.steps[0].weight_ppm, 100000);
+	assert_int_equal(a->rollout.steps[0].wait_ms, 300000);
+	assert_int_equal(a->rollout.abort_when.error_rate_ppm, 10000);
+	assert_str(a->rollout.match.header, "canary: true");
+	assert_int_equal(a->rollout.after_promote.keep_previous_ms, 300000);
+	assert_int_equal(a->logs.keep_ms, 90ull * 86400000);
+	assert_int_equal(a->slo.availability.objective_ppm, 999900);
+	assert_int_equal(a->slo.latency.faster_than_ms, 200);
+	assert_int_equal(l.spec->alerts.rule_count, 8);
+	assert_int_equal(l.spec->alerts.rules[3].for_ms, 120000);
+	assert_int_equal(l.spec->pipeline.stages[3].fail_on_count, 2);
+	drop(&l);
+	l = load_path(ROOT "examples/feedback/headgate.yaml", "blue-green");
+	assert_int_equal(l.rc, HG_OK);
+	assert_int_equal(l.spec->apps[0].rollout.strategy, SPEC_ROLLOUT_STRATEGY_BLUE_GREEN);
+	assert_int_equal(l.spec->apps[0].rollout.after_promote.watch_ms, 600000);
+	drop(&l);
+}
+
+static void the_demo_uses_available_keys_only(void **s)
+{
+	struct loaded l = load_path(ROOT "headgate.yaml", NULL);
+	struct hg_err e;
+	(void)s;
+	assert_int_equal(l.rc, HG_OK);
+	assert_int_equal(spec_check(l.spec, l.report), HG_OK);
+	assert_int_equal(l.report->warning_count, 0);
+	assert_int_equal(spec_unavailable(l.spec, &e, 1), 0);
+	assert_int_equal(l.spec->apps[0].replicas, 3);
+	assert_int_equal(l.spec->edge.listen.http.port, 8080);
+	drop(&l);
+}
+
+static void hostile(const char *what, const char *text, size_t n, enum hg_rc want)
+{
+	struct loaded l = {.report = calloc(1, sizeof *l.report)};
+	struct spec_source from = {.text = {text, n}, .file = what};
+	struct timespec a, b;
+	hg_arena_init(&l.a, "test", 64u << 20);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+	l.rc = spec_load(&from, &l.a, l.report, &l.spec);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+	double s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+	if (want && l.rc != want) fail_msg("%s: %d", what, l.rc);
+	assert_true(l.rc < 0 && l.report->error_count > 0 && l.report->errors[0].message[0]);
+	if (s > 0.5 * SLOWER) fail_msg("%s took %.2f s", what, s);
+	drop(&l);
+}
+
+/* `head`, then `piece` until `n` bytes are full, in lines of at most `line` pieces (0: one line).
+ */
+static char *repeat(const char *head, const char *piece, size_t n, size_t line)
+{
+	char *text = malloc(n);
+	size_t at = strlen(head), size = strlen(piece), pieces = 0;
+	assert_non_null(text);
+	memcpy(text, head, at);
+	while (at + size < n) {
+		memcpy(text + at, piece, size);
+		at += size;
+		if (line && ++pieces % line == 0) text[at++] = '\n';
+	}
+	memset(text + at, '\n', n - at);
+	return text;
+}
+
+static void hostile_input_is_refused_quickly(void **s)
+{
+	static const struct {
+		const char *what, *head, *piece;
+		size_t n, line;
+		enum hg_rc rc;
+	} cases[] = {
+	        {"10 MB", "a: ", "x", 10u << 20, 80, HG_E_CONFIG_LIMIT},
+	        {"64 KB line", "a: ", "x", 65536, 0, HG_E_CONFIG_LIMIT},
+	        {"depth 10000, flow lists", "a: ", "[", 10000, 0, HG_E_CONFIG_LIMIT},
+	        {"depth 10000, flow maps", "a: ", "{a: ", 15000, 0, HG_E_CONFIG_LIMIT},
+	        {"depth 10000, dashes", "", "- ", 10000, 0, HG_E_CONFIG_LIMIT},
+	        {"depth, question marks", "", "? ", 10000, 0, 0},
+	        {"many lists", "a: [", " [],", 1u << 20, 1000, HG_E_CONFIG_LIMIT},
+	        {"many keys", "", "a: 1\n", 1u << 20, 0, 0},
+	        {"many colons", "", ":", 1u << 20, 4000, 0},
+	        {"many quotes", "", "\"", 1u << 20, 4000, 0},
+	        {"many words", "", "word ", 1u << 20, 1000, 0},
+	        {"many anchors", "", "&a ", 1u << 20, 1000, 0},
+	        {"many aliases", "a: [", " *a,", 1u << 20, 1000, HG_E_CONFIG_REFUSED},
+	        {"many tags", "", "!t ", 1u << 20, 1000, 0},
+	        {"many directives", "", "%TAG ! x\n", 1u << 20, 0, 0},
+	        {"many documents", "", "---\n", 1u << 20, 0, 0},
+	        {"many comments", "", "# x\n", 1u << 20, 0, 0},
+	        {"many commas", "[", ",", 1u << 20, 4000, 0},
+	        {"many brackets", "", "[", 1u << 20, 4000, 0},
+	        {"closing brackets", "", "]", 1u << 20, 4000, 0},
+	        {"carriage returns", "a: b", "\r", 16000, 0, 0},
+	        {"block text", "a: |\n", " x\n", 1u << 20, 0, 0},
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(cases); i++) {
+		char *text = repeat(cases[i].head, cases[i].piece, cases[i].n, cases[i].line);
+		hostile(cases[i].what, text, cases[i].n, cases[i].rc);
+		free(text);
+	}
+	static const char bomb[] = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\n"
+	                           "c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c,*c]\n";
+	hostile("alias bomb", bomb, sizeof bomb - 1, HG_E_CONFIG_REFUSED);
+	static const char elf[] = "\177ELF\2\1\1\0\0\0\0\0\0\0\0\0\3\0>\0";
+	hostile("binary", elf, sizeof elf - 1, HG_E_CONFIG_SYNTAX);
+}
+
+static void files_that_are_none_are_refused(void **s)
+{
+	static const char *const paths[] = {
+	        "/nowhere/headgate.yaml", "/dev/zero", "/proc", "/dev/null"};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(paths); i++) {
+		struct loaded l = load_path(paths[i], NULL);
+		assert_int_equal(l.rc, HG_E_CONFIG_FILE);
+		assert_int_equal(l.report->error_count, 1);
+		drop(&l);
+	}
+}
+
+static void memory_that_runs_out_is_an_error(void **s)
+{
+	(void)s;
+	for (size_t cap = 1024; cap < 200000; cap += 1777) {
+		struct loaded l = {.report = calloc(1, sizeof *l.report)};
+		struct spec_source from = {.file = "t.yaml",
+		        .text = HG_STR("app: a\ncommand: [sh, -c, \"x\"]\nhealth: /h\ndomain: a.b\n"
+		                       "environments: {e: {replicas: 2}}\n"),
+		        .environment = "e"};
+		hg_arena_init(&l.a, "test", cap);
+		l.rc = spec_load(&from, &l.a, l.report, &l.spec);
+		assert_true(l.rc == HG_OK ? l.spec != NULL : l.rc == HG_E_NOMEM);
+		drop(&l);
+	}
+}
+
 static void defaults_are_those_of_the_table(void **s)
 {
 	struct loaded l = load_text("apps: {a: {command: x}}\n", NULL);
@@ -151,6 +337,11 @@ int main(void)
 	        cmocka_unit_test(the_example_loads_with_every_value),
 	        cmocka_unit_test(an_overlay_replaces_only_what_it_names),
 	        cmocka_unit_test(the_flat_form_is_one_app),
+	        cmocka_unit_test(the_owners_file_has_the_owners_values),
+	        cmocka_unit_test(the_demo_uses_available_keys_only),
+	        cmocka_unit_test(hostile_input_is_refused_quickly),
+	        cmocka_unit_test(files_that_are_none_are_refused),
+	        cmocka_unit_test(memory_that_runs_out_is_an_error),
 	        cmocka_unit_test(defaults_are_those_of_the_table),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

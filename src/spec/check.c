@@ -1,0 +1,441 @@
+/* What no single key can tell: the parts of the configuration must fit each other. */
+#include "spec/spec_priv.h"
+
+#include <stdio.h>
+
+struct checking {
+	const struct spec *s;
+	struct spec_report *r;
+};
+
+/* Where a key was written; the nearest thing above it that was, when it was not. */
+static const struct spec_node *below(const struct spec_node *n, const char *key)
+{
+	const struct spec_node *c = n ? spec_node_get(n, key) : NULL;
+	return c ? c : n;
+}
+
+static const struct spec_node *item(const struct spec_node *list, uint32_t at)
+{
+	const struct spec_node *c = list ? list->first : NULL;
+	while (c && at--)
+		c = c->next;
+	return c ? c : list;
+}
+
+static const struct spec_node *named(const struct spec_node *map, struct hg_str name)
+{
+	for (const struct spec_node *c = map ? map->first : NULL; c; c = c->next) {
+		if (hg_str_eq(c->key, name)) return c;
+	}
+	return map;
+}
+
+static const struct spec_node *app_node(const struct checking *c, const struct spec_app *app)
+{
+	return named(below(c->s->origin->tree, "apps"), app->name);
+}
+
+static struct hg_err *fail(struct checking *c, enum hg_rc rc, const struct spec_node *at)
+{
+	return spec_report_error(c->r, rc, at ? at->line : 0, at ? at->column : 0);
+}
+
+/* The same, at the key and not at the value. */
+static struct hg_err *fail_key(struct checking *c, enum hg_rc rc, const struct spec_node *at)
+{
+	bool key = at && at->key_line;
+	return spec_report_error(c->r, rc, key ? at->key_line : 0, key ? at->key_column : 0);
+}
+
+static struct hg_err *warn(struct checking *c, const struct spec_node *at)
+{
+	bool key = at && at->key_line;
+	return spec_report_warning(c->r, key ? at->key_line : 0, key ? at->key_column : 0);
+}
+
+/* ---- needs ---- */
+
+static const struct spec_database *database_find(const struct spec *s, struct hg_str name)
+{
+	for (uint32_t i = 0; i < s->database_count; i++) {
+		if (hg_str_eq(s->databases[i].name, name)) return &s->databases[i];
+	}
+	return NULL;
+}
+
+static void near_name(struct hg_err *e, const struct spec *s, struct hg_str name)
+{
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		if (hg_str_distance(s->apps[i].name, name) <= 2) {
+			hg_err_hint(e, "did you mean \"%.*s\"?", HG_STR_ARG(s->apps[i].name));
+			return;
+		}
+	}
+	for (uint32_t i = 0; i < s->database_count; i++) {
+		if (hg_str_distance(s->databases[i].name, name) <= 2) {
+			hg_err_hint(e, "did you mean \"%.*s\"?", HG_STR_ARG(s->databases[i].name));
+			return;
+		}
+	}
+	hg_err_hint(e, "name an app or a database of this file");
+}
+
+static void check_needs(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *list = below(app_node(c, app), "needs");
+	for (uint32_t i = 0; i < app->need_count; i++) {
+		struct hg_str need = app->needs[i];
+		if (hg_str_eq(need, app->name)) {
+			spec_err_say(fail(c, HG_E_CONFIG_CONFLICT, item(list, i)),
+			        "app \"%.*s\" needs itself", HG_STR_ARG(need));
+		} else if (!spec_app_find(c->s, need) && !database_find(c->s, need)) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, item(list, i));
+			spec_err_say(e, "app \"%.*s\" needs \"%.*s\", which does not exist",
+			        HG_STR_ARG(app->name), HG_STR_ARG(need));
+			near_name(e, c->s, need);
+		}
+	}
+}
+
+/* True when `from` reaches `goal` in at most `steps` needs: a cycle is at most as long as the list
+ * of apps. */
+static bool reaches(const struct spec *s, const struct spec_app *from, const struct spec_app *goal,
+        uint8_t *seen)
+{
+	for (uint32_t i = 0; i < from->need_count; i++) {
+		const struct spec_app *next = spec_app_find(s, from->needs[i]);
+		if (!next) continue;
+		if (next == goal) return true;
+		if (seen[next - s->apps]) continue;
+		seen[next - s->apps] = 1;
+		if (reaches(s, next, goal, seen)) return true;
+	}
+	return false;
+}
+
+static void check_cycles(struct checking *c)
+{
+	uint8_t seen[1024];
+	for (uint32_t i = 0; i < c->s->app_count && c->s->app_count <= sizeof seen; i++) {
+		const struct spec_app *app = &c->s->apps[i];
+		memset(seen, 0, sizeof seen);
+		if (!reaches(c->s, app, app, seen)) continue;
+		bool itself = false;
+		for (uint32_t k = 0; k < app->need_count; k++)
+			itself = itself || hg_str_eq(app->needs[k], app->name);
+		if (itself) continue; /* said already */
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(app_node(c, app), "needs"));
+		spec_err_say(e, "app \"%.*s\" needs itself through others", HG_STR_ARG(app->name));
+		hg_err_hint(e, "none of them could be started first: remove one of the needs");
+		return;
+	}
+}
+
+/* ---- routes ---- */
+
+static struct hg_str path_norm(struct hg_str p)
+{
+	while (p.n > 1 && p.p[p.n - 1] == '/')
+		p.n--;
+	return p;
+}
+
+static const struct spec_node *route_node(
+        const struct checking *c, const struct spec_app *app, uint32_t at)
+{
+	return item(below(app_node(c, app), "routes"), at);
+}
+
+/* The earlier route that takes the same requests; NULL: none. */
+static const struct spec_app *route_taken(
+        const struct spec *s, uint32_t app, uint32_t route, uint32_t *ret_route)
+{
+	const struct spec_route *r = &s->apps[app].routes[route];
+	for (uint32_t a = 0; a <= app; a++) {
+		uint32_t n = a == app ? route : s->apps[a].route_count;
+		for (uint32_t i = 0; i < n; i++) {
+			const struct spec_route *o = &s->apps[a].routes[i];
+			if (!hg_str_eq_nocase(o->host, r->host) ||
+			        !hg_str_eq(path_norm(o->path), path_norm(r->path)))
+				continue;
+			*ret_route = i;
+			return &s->apps[a];
+		}
+	}
+	return NULL;
+}
+
+#define ROUTES_COMPARED 4096u /* beyond it the comparison of all with all would take seconds */
+
+static void check_routes(struct checking *c)
+{
+	uint32_t all = 0, other;
+	for (uint32_t a = 0; a < c->s->app_count; a++)
+		all += c->s->apps[a].route_count;
+	if (all > ROUTES_COMPARED) {
+		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, NULL),
+		        "there are %u routes; the limit is %u", all, ROUTES_COMPARED);
+		return;
+	}
+	for (uint32_t a = 0; a < c->s->app_count; a++) {
+		const struct spec_app *app = &c->s->apps[a];
+		for (uint32_t i = 0; i < app->route_count; i++) {
+			const struct spec_app *first = route_taken(c->s, a, i, &other);
+			if (!first) continue;
+			const struct spec_node *at = route_node(c, first, other);
+			struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, route_node(c, app, i));
+			spec_err_say(e, "route %.*s%.*s of app \"%.*s\" is taken by app \"%.*s\"",
+			        HG_STR_ARG(app->routes[i].host), HG_STR_ARG(app->routes[i].path),
+			        HG_STR_ARG(app->name), HG_STR_ARG(first->name));
+			if (at && at->line) hg_err_detail(e, "the first is on line %u", at->line);
+			hg_err_hint(e, "give one of them another host or path");
+		}
+	}
+}
+
+/* ---- commands ---- */
+
+static bool app_variable(void *ctx, struct hg_str name, struct hg_str *ret_value)
+{
+	static const char *const ours[] = {"PORT", "SOCKET"};
+	const struct spec_app *app = ctx;
+	*ret_value = HG_STR("x");
+	for (size_t i = 0; i < HG_COUNT(ours); i++) {
+		if (hg_str_eq(name, hg_str(ours[i]))) return true;
+	}
+	if (hg_str_starts(name, HG_STR("HEADGATE_"))) return true;
+	for (uint32_t i = 0; i < app->env_count; i++) {
+		if (hg_str_eq(app->env[i].name, name)) return true;
+	}
+	for (uint32_t i = 0; i < app->secret_count; i++) {
+		if (hg_str_eq(app->secrets[i], name)) return true;
+	}
+	return false;
+}
+
+static void check_command(struct checking *c, const struct spec_app *app, struct hg_str command,
+        const struct spec_node *at)
+{
+	struct hg_arena a;
+	struct hg_err err = {0};
+	char **argv;
+	uint32_t argc;
+	if (command.n == 0) return;
+	hg_arena_init(&a, "spec.check", 8u << 20);
+	if (spec_command_split(
+	            command, app_variable, (void *)(uintptr_t)app, &a, &argv, &argc, &err) < 0) {
+		struct hg_err *e = fail(c, err.rc, at);
+		spec_err_say(e, "%s", err.message);
+		hg_err_hint(e, "%s", err.hint);
+	}
+	hg_arena_fini(&a);
+}
+
+static bool has_address(const struct spec_app *app)
+{
+	return spec_command_uses(app->command, HG_STR("PORT")) ||
+	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
+	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
+}
+
+static void check_port(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_probes *p = &app->probes;
+	bool probed = p->startup.http.n || p->startup.tcp || p->readiness.http.n ||
+	              p->readiness.tcp || p->liveness.http.n || p->liveness.tcp;
+	if (!app->command.n || (!app->route_count && !probed) || has_address(app)) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(app_node(c, app), "command"));
+	spec_err_say(e, "the command of app \"%.*s\" does not name $PORT, but the app has %s",
+	        HG_STR_ARG(app->name), app->route_count ? "routes" : "probes that connect to it");
+	hg_err_hint(e,
+	        "every replica listens on a port of its own: add `--port $PORT`; for a program "
+	        "that reads PORT from its environment write `env PORT=$PORT program`");
+}
+
+static void check_env(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *env = below(app_node(c, app), "env");
+	for (uint32_t i = 0; i < app->env_count; i++) {
+		struct hg_str n = app->env[i].name;
+		if (!hg_str_eq(n, HG_STR("PORT")) && !hg_str_eq(n, HG_STR("SOCKET")) &&
+		        !hg_str_starts(n, HG_STR("HEADGATE_")))
+			continue;
+		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, item(env, i));
+		spec_err_say(e, "\"%.*s\" is set by Headgate for every replica", HG_STR_ARG(n));
+		hg_err_hint(e, "remove it from env; use $PORT in the command");
+	}
+}
+
+/* ---- probes ---- */
+
+static void check_probe(struct checking *c, const struct spec_app *app, const char *name,
+        const struct spec_probe *p, bool once)
+{
+	const struct spec_node *at = below(below(app_node(c, app), "probes"), name);
+	int ways = (p->http.n > 0) + p->tcp + (p->command.n > 0);
+	if (!p->set) return;
+	if (ways != 1) {
+		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, at);
+		spec_err_say(e,
+		        "probe \"%s\" of app \"%.*s\" must have one of http, tcp and command", name,
+		        HG_STR_ARG(app->name));
+		hg_err_hint(e, "for example `%s: {http: /health}`", name);
+	}
+	if (once && p->successes != 1) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, below(at, "successes"));
+		spec_err_say(e, "\"successes\" of a %s probe must be 1", name);
+		hg_err_hint(e, "only readiness may ask for several successes in a row");
+	}
+	check_command(c, app, p->command, below(at, "command"));
+}
+
+static void check_probes(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_probes *p = &app->probes;
+	const struct spec_node *at = below(app_node(c, app), "probes");
+	check_probe(c, app, "startup", &p->startup, true);
+	check_probe(c, app, "readiness", &p->readiness, false);
+	check_probe(c, app, "liveness", &p->liveness, true);
+	if (p->liveness.http.n && hg_str_eq(p->liveness.http, p->readiness.http)) {
+		struct hg_err *e = warn(c, below(at, "liveness"));
+		spec_err_say(e,
+		        "app \"%.*s\" asks the same path for liveness and readiness: an outage of "
+		        "its database would restart every replica",
+		        HG_STR_ARG(app->name));
+		hg_err_hint(e,
+		        "let liveness ask a path that looks at the process alone, or leave it out");
+	}
+	if (app->route_count && app->replicas && !p->readiness.set && !p->startup.set) {
+		struct hg_err *e = warn(c, app_node(c, app));
+		spec_err_say(e, "app \"%.*s\" has no health check: zero downtime is off",
+		        HG_STR_ARG(app->name));
+		hg_err_hint(e, "a replica gets requests as soon as it runs, ready or not; add "
+		               "`health: /health`");
+	}
+}
+
+/* ---- the rest ---- */
+
+static void check_autoscale(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_autoscale *s = &app->autoscale;
+	const struct spec_node *at = below(app_node(c, app), "autoscale");
+	if (!s->set) return;
+	if (s->min > s->max) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, below(at, "min"));
+		spec_err_say(
+		        e, "autoscale.min (%u) is larger than autoscale.max (%u)", s->min, s->max);
+	}
+	const struct spec_scale_rule *rules[] = {&s->scale_up, &s->scale_down};
+	const char *const names[] = {"scale_up", "scale_down"};
+	for (size_t r = 0; r < HG_COUNT(rules); r++) {
+		for (uint32_t i = 0; i < rules[r]->policy_count; i++) {
+			const struct spec_scale_policy *p = &rules[r]->policies[i];
+			if (!p->percent != !p->replicas) continue;
+			spec_err_say(fail(c, HG_E_CONFIG_CONFLICT,
+			                     item(below(below(at, names[r]), "policies"), i)),
+			        "a scaling policy must have one of percent and replicas");
+		}
+	}
+}
+
+static void check_steps(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *at = below(below(app_node(c, app), "rollout"), "steps");
+	uint32_t last = 0;
+	for (uint32_t i = 0; i < app->rollout.step_count; i++) {
+		uint32_t w = app->rollout.steps[i].weight_ppm;
+		if (w <= last) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(at, i));
+			spec_err_say(e, "the weights of the steps must grow");
+			return;
+		}
+		last = w;
+	}
+}
+
+static void check_receivers(
+        struct checking *c, struct hg_str *names, uint32_t n, const struct spec_node *at)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		bool known = false;
+		for (uint32_t k = 0; k < c->s->alerts.receiver_count; k++)
+			known = known || hg_str_eq(c->s->alerts.receivers[k].name, names[i]);
+		if (known) continue;
+		struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, item(at, i));
+		spec_err_say(e, "there is no receiver \"%.*s\"", HG_STR_ARG(names[i]));
+		hg_err_hint(e, "receivers are listed under alerts.receivers");
+	}
+}
+
+static void check_alerts(struct checking *c)
+{
+	const struct spec_alert_route *r = &c->s->alerts.route;
+	const struct spec_node *at = below(below(c->s->origin->tree, "alerts"), "route");
+	check_receivers(c, r->info, r->info_count, below(at, "info"));
+	check_receivers(c, r->warning, r->warning_count, below(at, "warning"));
+	check_receivers(c, r->critical, r->critical_count, below(at, "critical"));
+	check_receivers(c, r->disaster, r->disaster_count, below(at, "disaster"));
+}
+
+static void check_stage(struct checking *c, const struct spec_stage *st, const struct spec_node *at)
+{
+	bool environment = st->deploy.n == 0;
+	for (uint32_t i = 0; i < c->s->environment_count; i++)
+		environment = environment || hg_str_eq(c->s->environments[i].name, st->deploy);
+	if (!environment) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, below(at, "deploy"));
+		spec_err_say(e, "stage \"%.*s\" deploys to \"%.*s\", which is no environment",
+		        HG_STR_ARG(st->name), HG_STR_ARG(st->deploy));
+	}
+	if (st->backup.n && !database_find(c->s, st->backup)) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, below(at, "backup"));
+		spec_err_say(e, "stage \"%.*s\" backs up \"%.*s\", which is no database",
+		        HG_STR_ARG(st->name), HG_STR_ARG(st->backup));
+	}
+	if (!st->run.n && !st->deploy.n && !st->backup.n && !st->approval.set)
+		spec_err_say(fail(c, HG_E_CONFIG_MISSING, at),
+		        "stage \"%.*s\" does nothing: it needs run, deploy, backup or approval",
+		        HG_STR_ARG(st->name));
+	check_receivers(c, st->notify, st->notify_count, below(at, "notify"));
+}
+
+enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
+{
+	struct checking c = {.s = s, .r = report};
+	const struct spec_node *tree = s->origin->tree;
+	if (s->app_count == 0) {
+		struct hg_err *e = fail_key(&c, HG_E_CONFIG_MISSING, spec_node_get(tree, "apps"));
+		spec_err_say(e, "the configuration has no app");
+		hg_err_hint(e, "add `apps: {NAME: {command: …}}`");
+	}
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		const struct spec_app *app = &s->apps[i];
+		check_needs(&c, app);
+		check_command(&c, app, app->command, below(app_node(&c, app), "command"));
+		check_port(&c, app);
+		check_env(&c, app);
+		check_probes(&c, app);
+		check_autoscale(&c, app);
+		check_steps(&c, app);
+		if (database_find(s, app->name))
+			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),
+			        "an app and a database have the same name \"%.*s\"",
+			        HG_STR_ARG(app->name));
+	}
+	check_cycles(&c);
+	check_routes(&c);
+	if (s->admin.listen.port == s->edge.listen.http.port) {
+		struct hg_err *e = fail(&c, HG_E_CONFIG_CONFLICT,
+		        below(below(tree, s->admin.set ? "admin" : "edge"), "listen"));
+		spec_err_say(e, "admin.listen and edge.listen.http have the same port %u",
+		        s->admin.listen.port);
+	}
+	check_alerts(&c);
+	for (uint32_t i = 0; i < s->pipeline.stage_count; i++)
+		check_stage(&c, &s->pipeline.stages[i],
+		        item(below(below(tree, "pipeline"), "stages"), i));
+	spec_report_sort(report);
+	return spec_report_rc(report);
+}
