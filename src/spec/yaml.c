@@ -41,12 +41,19 @@ static const char *control_name(unsigned char c)
  */
 static enum hg_rc text_check(struct hg_str text, struct spec_report *r)
 {
-	uint32_t line = 1;
+	uint32_t line = 1, open = 0;
 	size_t start = 0;
 	if (text.n > SPEC_FILE_MAX)
 		return limit(r, 0, "the file has too many bytes", SPEC_FILE_MAX);
 	for (size_t i = 0; i < text.n; i++) {
 		unsigned char c = (unsigned char)text.p[i];
+		/* libfyaml looks ahead through all of them before it says a word: 0.4 s a MiB */
+		if (c == '[' || c == '{')
+			open++;
+		else if (c > ' ')
+			open = 0;
+		if (open > 2 * DEPTH_MAX)
+			return limit(r, line, "the nesting is too deep", DEPTH_MAX);
 		if (c == '\n') {
 			line++;
 			start = i + 1;
