@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import { after, before, beforeEach, describe, test } from "node:test";
+import { mkdir } from "node:fs/promises";
+import { App, Browser, REMOTE, add, card, clear, post } from "./lib.js";
+
+const shots = process.env.SCREENSHOTS;
+let app, browser, url;
+
+before(async () => {
+  if (!REMOTE) app = await App.start();
+  url = REMOTE ?? app.url;
+  browser = await Browser.start();
+  if (shots) await mkdir(shots, { recursive: true });
+});
+after(async () => {
+  await browser?.stop();
+  await app?.remove();
+});
+beforeEach(() => clear(url));
+
+async function withTab(options, body) {
+  const page = await browser.tab(url, options);
+  try {
+    await body(page);
+    assert.deepEqual(page.problems, []);
+  } finally {
+    await page.close();
+  }
+}
+
+describe("the page", () => {
+  test("the owner's case: add, edit and delete a feedback", () =>
+    withTab({}, async (page) => {
+      assert.match(await page.textContent("h1"), /Feedback App/);
+      await page.click('button:has-text("Add Feedback")');
+      await page.fill('textarea[name="message"]', "E2E test feedback");
+      await page.click('button:has-text("Submit")');
+      await page.waitForSelector('.feedback-card:has-text("E2E test feedback")');
+      const mine = page.locator('.feedback-card:has-text("E2E test feedback")');
+      await mine.locator('button:has-text("Edit")').click();
+      await page.fill('textarea[name="message"]', "Updated feedback");
+      await page.click('button:has-text("Save")');
+      await page.waitForSelector('.feedback-card:has-text("Updated feedback")');
+      const updated = page.locator('.feedback-card:has-text("Updated feedback")');
+      await updated.locator('button:has-text("Delete")').click();
+      await page.click('button:has-text("Confirm")');
+      await updated.waitFor({ state: "detached" });
+      assert.equal(await page.locator(".feedback-card").count(), 0);
+    }));
+
+  test("an empty database shows the empty state, health and a count of 0", () =>
+    withTab({}, async (page) => {
+      await page.locator("#empty-state").waitFor();
+      assert.match(await page.textContent("#empty-state"), /No feedback yet/);
+      assert.equal(await page.textContent("#feedback-count"), "0");
+      await page.locator("#health-status.healthy").waitFor();
+      assert.equal(await page.textContent("#health-status .status-text"), "Healthy");
+      assert.equal(await page.locator("#loading-state").isVisible(), false);
+      await add(page, "the first");
+      assert.equal(await page.locator("#empty-state").isVisible(), false);
+      assert.equal(await page.textContent("#feedback-count"), "1");
+    }));
+
+  test("two tabs see each other's changes when they are looked at", () =>
+    withTab({}, async (first) =>
+      withTab({}, async (second) => {
+        await first.bringToFront();
+        await add(first, "from the first tab");
+        await second.bringToFront();
+        await second.evaluate(() => window.dispatchEvent(new Event("focus")));
+        await card(second, "from the first tab").waitFor();
+        await card(second, "from the first tab").getByText("Edit").click();
+        await second.fill('textarea[name="message"]', "changed in the second");
+        await second.click('button:has-text("Save")');
+        await card(second, "changed in the second").waitFor();
+        await first.bringToFront();
+        await first.evaluate(() => window.dispatchEvent(new Event("focus")));
+        await card(first, "changed in the second").waitFor();
+        assert.equal(await first.locator(".feedback-card").count(), 1);
+      }),
+    ));
+
+  test("editing what another tab has deleted is told, not lost silently", () =>
+    withTab({}, async (page) => {
+      const { id } = await post(url, "soon gone");
+      await page.click("#refresh-btn");
+      await card(page, "soon gone").getByText("Edit").click();
+      await fetch(`${url}/feedback/${id}`, { method: "DELETE" });
+      await page.fill('textarea[name="message"]', "too late");
+      await page.click('button:has-text("Save")');
+      await page.getByText("Somebody else has deleted it").waitFor();
+      assert.equal(await page.inputValue('textarea[name="message"]'), "too late");
+      await page.keyboard.press("Escape");
+      await page.locator("#empty-state").waitFor();
+    }));
+
+  test("whatever users type is shown as text and never runs", () =>
+    withTab({}, async (page) => {
+      const nasty = [
+        "x');window.__p=1;//",
+        '"><img src=x onerror="window.__p=1">',
+        "<script>window.__p=1</script>",
+        "</textarea><svg onload=window.__p=1>",
+        "{{constructor.constructor('window.__p=1')()}} ${window.__p=1} javascript:window.__p=1",
+        "\u202eright to left\u202c, \u0000".replace("\u0000", "") + "e\u0301, 🌊, 日本語",
+      ];
+      for (const text of nasty) await post(url, text);
+      await page.click("#refresh-btn");
+      await page.locator(".feedback-card").nth(nasty.length - 1).waitFor();
+      assert.deepEqual((await page.locator(".feedback-message").allTextContents()).reverse(), nasty);
+      assert.equal(await page.locator(".feedback-card img, .feedback-card script, .feedback-card svg").count(), 0);
+      for (const text of nasty) {
+        const mine = page.locator(".feedback-card").nth(nasty.length - 1 - nasty.indexOf(text));
+        await mine.getByText("Edit").click();
+        assert.equal(await page.inputValue('textarea[name="message"]'), text);
+        await page.keyboard.press("Escape");
+        await mine.getByText("Delete").click();
+        assert.equal(await page.textContent("#delete-text"), text);
+        await page.keyboard.press("Escape");
+      }
+      assert.equal(await page.evaluate(() => window.__p), undefined);
+      // and the policy stops what would still get through
+      const blocked = await page.evaluate(async () => {
+        const seen = new Promise((done) => document.addEventListener("securitypolicyviolation", (e) => done(e.violatedDirective), { once: true }));
+        const button = document.createElement("button");
+        button.setAttribute("onclick", "window.__p=1");
+        document.body.append(button);
+        button.click();
+        button.remove();
+        return seen;
+      });
+      assert.match(blocked, /^script-src/);
+      assert.equal(await page.evaluate(() => window.__p), undefined);
+      page.problems.length = 0; // the violation we made ourselves
+    }));
+
+  test("everything can be done with the keyboard", () =>
+    withTab({}, async (page) => {
+      await page.locator("#empty-state").waitFor();
+      const focused = () => page.evaluate(() => document.activeElement.id || document.activeElement.className);
+      const tabTo = async (want) => {
+        for (let i = 0; i < 12; i++) {
+          await page.keyboard.press("Tab");
+          if ((await focused()).includes(want)) return;
+        }
+        assert.fail(`Tab never reaches ${want}; focus is on ${await focused()}`);
+      };
+      await tabTo("add-feedback-btn");
+      await page.keyboard.press("Enter");
+      assert.equal(await focused(), "feedback-message");
+      await page.keyboard.type("typed by hand");
+      // the focus stays in the dialog, or in the browser's own bars
+      for (let i = 0; i < 6; i++) {
+        await page.keyboard.press("Tab");
+        assert.ok(await page.evaluate(() => document.activeElement === document.body || document.activeElement.closest("#feedback-modal") !== null));
+      }
+      await page.locator("#submit-btn").focus();
+      await page.keyboard.press("Enter");
+      await card(page, "typed by hand").waitFor();
+      await page.locator("#feedback-modal").waitFor({ state: "hidden" });
+      assert.equal(await focused(), "add-feedback-btn");
+      // Escape gives up, and gives the focus back
+      await page.keyboard.press("Enter");
+      await page.keyboard.type("never mind");
+      await page.keyboard.press("Escape");
+      assert.equal(await focused(), "add-feedback-btn");
+      await tabTo("edit-btn");
+      await page.keyboard.press("Enter");
+      await page.keyboard.type(", and changed");
+      await page.keyboard.press("Control+Enter");
+      await card(page, "typed by hand, and changed").waitFor();
+      await page.locator("#feedback-modal").waitFor({ state: "hidden" });
+      assert.match(await focused(), /edit-btn/);
+      await tabTo("delete-btn");
+      await page.keyboard.press("Enter");
+      assert.equal(await focused(), "confirm-delete-btn");
+      await page.keyboard.press("Enter");
+      await page.locator("#empty-state").waitFor();
+      assert.equal(await page.locator(".feedback-card").count(), 0);
+    }));
+
+  test("characters are counted as people count them, and 501 are refused before sending", () =>
+    withTab({}, async (page) => {
+      await page.click("#add-feedback-btn");
+      await page.fill('textarea[name="message"]', "  🌊🌊é  ");
+      assert.equal(await page.textContent("#char-count"), "3");
+      await page.fill('textarea[name="message"]', "🌊".repeat(501));
+      assert.equal(await page.textContent("#char-line"), "501 / 500 characters");
+      await page.click("#submit-btn");
+      assert.match(await page.textContent("#form-error"), /500 characters/);
+      await page.fill('textarea[name="message"]', "   ");
+      await page.click("#submit-btn");
+      assert.match(await page.textContent("#form-error"), /write something/);
+      await page.fill('textarea[name="message"]', "🌊".repeat(500));
+      assert.equal(await page.textContent("#form-error"), "");
+      await page.click("#submit-btn");
+      await card(page, "🌊🌊🌊").waitFor();
+    }));
+
+  test("older entries come on demand, and the total is shown", () =>
+    withTab({}, async (page) => {
+      for (let i = 1; i <= 120; i++) await post(url, `entry number ${i}.`);
+      await page.click("#refresh-btn");
+      await page.locator("#load-more-btn").waitFor();
+      assert.equal(await page.textContent("#feedback-count"), "120");
+      assert.equal(await page.locator(".feedback-card").count(), 50);
+      await page.click("#load-more-btn");
+      await card(page, "entry number 21.").waitFor();
+      await page.click("#load-more-btn");
+      await card(page, "entry number 1.").waitFor();
+      assert.equal(await page.locator(".feedback-card").count(), 120);
+      assert.equal(await page.locator("#load-more-btn").isVisible(), false);
+      const ids = (await page.locator(".feedback-id").allTextContents()).map((text) => Number(text.slice(1)));
+      assert.deepEqual(ids, [...ids].sort((a, b) => b - a));
+      assert.equal(new Set(ids).size, 120);
+    }));
+
+  test("names, roles and live regions are there for a screen reader", () =>
+    withTab({}, async (page) => {
+      await post(url, "hello");
+      await page.click("#refresh-btn");
+      await page.getByRole("heading", { level: 1, name: "Feedback App" }).waitFor();
+      await page.getByRole("article", { name: /^Feedback \d+$/ }).waitFor();
+      await page.getByRole("button", { name: /^Edit feedback \d+$/ }).waitFor();
+      assert.equal(await page.getAttribute("#toast", "aria-live"), "polite");
+      assert.equal(await page.getAttribute("html", "lang"), "en");
+      await page.getByRole("button", { name: /Add Feedback/ }).click();
+      await page.getByRole("dialog", { name: "Add Feedback" }).waitFor();
+      await page.getByRole("textbox", { name: "Your message" }).waitFor();
+      await page.fill('textarea[name="message"]', "x");
+      await page.click("#submit-btn");
+      await page.getByText("Feedback added").waitFor();
+    }));
+
+  test("it fits 360 and 1440 pixels in light and dark", async () => {
+    await post(url, "The new search is quick and finds what I mean. Thank you!");
+    await post(url, "Please let me sort the list by date, and keep the choice for my next visit.");
+    await post(url, "Loading the report takes ages on my phone.\n\nIt was fine before Tuesday.");
+    await post(url, `Aveverylongwordwithoutanyspace${"o".repeat(160)}`);
+    await post(url, "日本語のフィードバックも大丈夫です。🌊");
+    for (const colorScheme of ["light", "dark"])
+      for (const width of [360, 390, 1440])
+        await withTab({ colorScheme }, async (page) => {
+          await page.setViewportSize({ width, height: width < 500 ? 844 : 900 });
+          await page.locator(".feedback-card").nth(4).waitFor();
+          await page.locator("#health-status.healthy").waitFor();
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+          assert.ok(overflow <= 0, `${width} px: ${overflow} px too wide`);
+          const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+          const [r] = ground.match(/\d+/g).map(Number);
+          assert.ok(colorScheme === "dark" ? r < 64 : r > 192, ground);
+          if (shots) await page.screenshot({ path: `${shots}/list-${colorScheme}-${width}.png` });
+          await page.click("#add-feedback-btn");
+          await page.fill('textarea[name="message"]', "Works well on a small screen, too.");
+          if (shots) await page.screenshot({ path: `${shots}/dialog-${colorScheme}-${width}.png` });
+        });
+  });
+});
+
+// Needs to stop the server, so only with one of our own.
+describe("without a server", { skip: Boolean(REMOTE) }, () => {
+  test("a banner says so, what was typed stays, and it recovers", async () => {
+    const own = await App.start();
+    try {
+      const page = await browser.tab(own.url);
+      await add(page, "before the outage");
+      await own.stop("SIGKILL");
+      await page.click("#refresh-btn");
+      await page.locator("#away-banner").waitFor();
+      await page.locator("#health-status.unhealthy").waitFor();
+      await card(page, "before the outage").waitFor(); // still shown
+      await page.click("#add-feedback-btn");
+      await page.fill('textarea[name="message"]', "written during the outage");
+      await page.click("#submit-btn");
+      await page.locator("#form-error", { hasText: "does not answer" }).waitFor();
+      assert.equal(await page.inputValue('textarea[name="message"]'), "written during the outage");
+      if (shots) await page.screenshot({ path: `${shots}/away.png` });
+      const again = await App.start({ port: own.port, dir: own.dir });
+      own.child = again.child;
+      own.exited = again.exited;
+      await page.click("#submit-btn");
+      await card(page, "written during the outage").waitFor();
+      await page.locator("#away-banner").waitFor({ state: "hidden" });
+      await page.locator("#health-status.healthy").waitFor();
+      assert.deepEqual(page.problems, []);
+      await page.close();
+    } finally {
+      await own.remove();
+    }
+  });
+
+  test("a page that could load nothing says so instead of looking empty", async () => {
+    const page = await browser.context.newPage();
+    await page.route(`${url}/feedback*`, (route) => route.fulfill({ status: 500, json: { error: "Internal server error" } }));
+    await page.goto(url);
+    await page.locator("#away-banner", { hasText: "Nothing could be loaded" }).waitFor();
+    assert.equal(await page.locator("#empty-state").isVisible(), false);
+    await page.unroute(`${url}/feedback*`);
+    await page.click("#retry-btn");
+    await page.locator("#empty-state").waitFor();
+    await page.locator("#away-banner").waitFor({ state: "hidden" });
+    await page.close();
+  });
+});
