@@ -343,9 +343,11 @@ static void list_keys(const struct spec_group *g, struct hg_err *e)
 static void unknown(struct spec_loading *l, const struct spec_group *g, const struct spec_node *n,
         const char *what)
 {
+	bool full = spec_report_full(l->report);
 	struct hg_err *e =
 	        spec_report_error(l->report, HG_E_CONFIG_UNKNOWN_KEY, n->key_line, n->key_column);
 	const struct spec_key *in = NULL, *near = NULL;
+	if (full) return;
 	spec_err_say(e, "unknown key \"%.*s\"%s%s", (int)HG_MIN(n->key.n, SHOWN), n->key.p,
 	        what[0] ? " in " : "", what);
 	for (size_t i = 0; i < g->alias_count; i++) {
@@ -392,7 +394,7 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
 		if (n) {
 			bind_value(l, k, n, out);
 		} else if (k->required && map && !l->partial) {
-			if (misspelt(g, map, k)) continue;
+			if (map->count <= 64 && misspelt(g, map, k)) continue;
 			struct hg_err *e = spec_report_error(l->report, HG_E_CONFIG_MISSING,
 			        map->key_line ? map->key_line : map->line,
 			        map->key_line ? map->key_column : map->column);

@@ -98,33 +98,32 @@ static void check_needs(struct checking *c, const struct spec_app *app)
 	}
 }
 
-/* True when `from` reaches `goal` in at most `steps` needs: a cycle is at most as long as the list
- * of apps. */
-static bool reaches(const struct spec *s, const struct spec_app *from, const struct spec_app *goal,
-        uint8_t *seen)
+enum colour { WHITE, GREY, BLACK }; /* not seen, on the way, done */
+
+/* Depth first; an app that is met while it is on the way closes a cycle. NULL: none. */
+static const struct spec_app *cycle_from(
+        const struct spec *s, const struct spec_app *app, uint8_t *colours)
 {
-	for (uint32_t i = 0; i < from->need_count; i++) {
-		const struct spec_app *next = spec_app_find(s, from->needs[i]);
-		if (!next) continue;
-		if (next == goal) return true;
-		if (seen[next - s->apps]) continue;
-		seen[next - s->apps] = 1;
-		if (reaches(s, next, goal, seen)) return true;
+	const struct spec_app *found = NULL;
+	colours[app - s->apps] = GREY;
+	for (uint32_t i = 0; i < app->need_count && !found; i++) {
+		const struct spec_app *next = spec_app_find(s, app->needs[i]);
+		if (!next || next == app) continue; /* said already */
+		if (colours[next - s->apps] == GREY) found = next;
+		if (colours[next - s->apps] == WHITE) found = cycle_from(s, next, colours);
 	}
-	return false;
+	colours[app - s->apps] = BLACK;
+	return found;
 }
 
 static void check_cycles(struct checking *c)
 {
-	uint8_t seen[1024];
-	for (uint32_t i = 0; i < c->s->app_count && c->s->app_count <= sizeof seen; i++) {
-		const struct spec_app *app = &c->s->apps[i];
-		memset(seen, 0, sizeof seen);
-		if (!reaches(c->s, app, app, seen)) continue;
-		bool itself = false;
-		for (uint32_t k = 0; k < app->need_count; k++)
-			itself = itself || hg_str_eq(app->needs[k], app->name);
-		if (itself) continue; /* said already */
+	uint8_t colours[1024] = {0}; /* as many as a mapping may have keys */
+	HG_ASSERT(c->s->app_count <= sizeof colours);
+	for (uint32_t i = 0; i < c->s->app_count; i++) {
+		if (colours[i] != WHITE) continue;
+		const struct spec_app *app = cycle_from(c->s, &c->s->apps[i], colours);
+		if (!app) continue;
 		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(app_node(c, app), "needs"));
 		spec_err_say(e, "app \"%.*s\" needs itself through others", HG_STR_ARG(app->name));
 		hg_err_hint(e, "none of them could be started first: remove one of the needs");

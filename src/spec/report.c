@@ -73,9 +73,9 @@ struct hg_err *spec_report_error(
 {
 	struct hg_err *e =
 	        r->error_count < SPEC_PROBLEMS_MAX ? &r->errors[r->error_count] : &r->spill;
-	r->error_count++;
 	*e = (struct hg_err){.rc = rc};
-	spec_err_place(e, r->file, r->text, line, column);
+	if (!spec_report_full(r)) spec_err_place(e, r->file, r->text, line, column);
+	r->error_count++;
 	return e;
 }
 
@@ -83,9 +83,9 @@ struct hg_err *spec_report_warning(struct spec_report *r, uint32_t line, uint32_
 {
 	struct hg_err *e =
 	        r->warning_count < SPEC_PROBLEMS_MAX ? &r->warnings[r->warning_count] : &r->spill;
-	r->warning_count++;
 	*e = (struct hg_err){.rc = HG_E_CONFIG_ADVICE, .warning = true};
-	spec_err_place(e, r->file, r->text, line, column);
+	if (r->warning_count < SPEC_PROBLEMS_MAX) spec_err_place(e, r->file, r->text, line, column);
+	r->warning_count++;
 	return e;
 }
 

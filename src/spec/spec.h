@@ -97,8 +97,9 @@ typedef bool spec_lookup_fn(void *ctx, struct hg_str name, struct hg_str *ret_va
 /*
  * Splits as a POSIX shell would (section 2.2 and 2.6.2 of XCU, that part only): blanks separate,
  * '…' is literal, "…" and backslash quote, $NAME and ${NAME} are replaced outside of '…' and are
- * never split again; `$$`, globs, pipes and the like have no meaning. On success *ret_argv is a
- * NULL-terminated array in the arena. Errors: HG_E_COMMAND with a message that quotes the command.
+ * never split again (an empty value is an empty word); `$$`, globs, pipes and the like have no
+ * meaning. On success *ret_argv is a NULL-terminated array in the arena. Errors: HG_E_COMMAND with
+ * a message that quotes the command.
  */
 HG_MUST enum hg_rc spec_command_split(struct hg_str command, spec_lookup_fn *lookup, void *ctx,
         struct hg_arena *a, char ***ret_argv, uint32_t *ret_argc, struct hg_err *err);

@@ -128,6 +128,11 @@ void spec_report_init(struct spec_report *r, struct hg_str file, struct hg_str t
 /* Never NULL: beyond the limit it is a scratch place. Sets rc, place, line and caret. */
 struct hg_err *spec_report_error(
         struct spec_report *r, enum hg_rc rc, uint32_t line, uint32_t column);
+/* Further errors are only counted: finding their place and near names is not worth the time. */
+static inline bool spec_report_full(const struct spec_report *r)
+{
+	return r->error_count >= SPEC_PROBLEMS_MAX;
+}
 struct hg_err *spec_report_warning(struct spec_report *r, uint32_t line, uint32_t column);
 void spec_report_sort(struct spec_report *r);
 enum hg_rc spec_report_rc(const struct spec_report *r);
