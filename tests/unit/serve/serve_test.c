@@ -448,6 +448,66 @@ static void a_full_pool_says_503(void **s)
 	world_end(w);
 }
 
+static void own_error(void *arg, unsigned status, const char *what, struct hg_buf *body,
+        const char **ret_content_type)
+{
+	(void)arg;
+	*ret_content_type = "application/problem+json";
+	hg_buf_fmt(body, "{\"status\":%u,\"detail\":\"%s\"}", status, what);
+}
+
+static void the_program_may_word_the_refusals(void **s)
+{
+	struct world *w =
+	        world_with((struct serve_options){.error_body = own_error}, "127.0.0.1:0");
+	(void)s;
+	put(w, HG_STR("GET / HTTP/1.1\r\n\r\n"));
+	UNTIL(w, has(w, "{\"status\":400,\"detail\":\"no Host field\"}"));
+	assert_true(has(w, "Content-Type: application/problem+json\r\n"));
+	world_end(w);
+}
+
+static void a_reader_that_stops_loses_its_connection(void **s)
+{
+	struct world *w =
+	        world_with((struct serve_options){.write_ms = 30, .done = on_done}, "127.0.0.1:0");
+	(void)s;
+	w->stream_forever = true;
+	put(w, HG_STR("GET /endless HTTP/1.1\r\n" HOST "\r\n"));
+	for (int i = 0; w->gone == 0; i++) {
+		assert_true(i < TURNS_MAX);
+		assert_int_equal(loop_turn(w->l, 5), HG_OK);
+	}
+	assert_int_equal(w->done, 1);
+	assert_int_equal(w->done_status, 200);
+	assert_int_equal(serve_connections(w->s), 0);
+	world_end(w);
+}
+
+static void a_stream_to_http_1_0_ends_with_the_connection(void **s)
+{
+	struct world *w = world();
+	(void)s;
+	put(w, HG_STR("GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
+	UNTIL(w, w->closed);
+	assert_true(has(w, "Connection: close\r\n\r\nonetwo"));
+	assert_false(has(w, "chunked"));
+	world_end(w);
+}
+
+static void one_connection_carries_many_requests(void **s)
+{
+	struct world *w = world();
+	(void)s;
+	for (unsigned i = 1; i <= 2000; i++) {
+		w->n = 0;
+		put(w, HG_STR("GET /again HTTP/1.1\r\n" HOST "\r\n"));
+		UNTIL(w, w->done == i && has(w, "\r\n\r\n"));
+	}
+	assert_int_equal(serve_connections(w->s), 1);
+	world_end(w);
+}
+
 static void unix_peers_are_known_by_their_uid(void **s)
 {
 	char dir[] = "/tmp/serve-test-XXXXXX", address[64];
@@ -491,6 +551,10 @@ int main(void)
 	        cmocka_unit_test(draining_finishes_what_is_in_flight),
 	        cmocka_unit_test(draining_ends_at_its_deadline),
 	        cmocka_unit_test(a_full_pool_says_503),
+	        cmocka_unit_test(the_program_may_word_the_refusals),
+	        cmocka_unit_test(a_reader_that_stops_loses_its_connection),
+	        cmocka_unit_test(a_stream_to_http_1_0_ends_with_the_connection),
+	        cmocka_unit_test(one_connection_carries_many_requests),
 	        cmocka_unit_test(unix_peers_are_known_by_their_uid),
 	        cmocka_unit_test(query_values_are_decoded),
 	};
