@@ -1,14 +1,18 @@
 #include "math/backoff.h"
 
+uint32_t backoff_again(const struct backoff *b, struct hg_rand *r)
+{
+	if (b->streak < 2) return 0;
+	uint32_t base = b->streak > 7 ? BACKOFF_MAX_MS : 1000u << (b->streak - 2);
+	base = HG_MIN(base, BACKOFF_MAX_MS);
+	return base - base / 4 + (uint32_t)(hg_rand_unit(r) * (base / 2));
+}
+
 uint32_t backoff_ended(struct backoff *b, uint64_t healthy_ms, struct hg_rand *r)
 {
 	backoff_healthy(b, healthy_ms);
-	uint32_t n = b->streak++;
-	if (b->streak == 0) b->streak = UINT32_MAX; /* no way back to zero by overflow */
-	if (n == 0) return 0;
-	uint32_t base = n > 6 ? BACKOFF_MAX_MS : 1000u << (n - 1);
-	base = HG_MIN(base, BACKOFF_MAX_MS);
-	return base - base / 4 + (uint32_t)(hg_rand_unit(r) * (base / 2));
+	if (b->streak < UINT32_MAX) b->streak++;
+	return backoff_again(b, r);
 }
 
 void backoff_healthy(struct backoff *b, uint64_t healthy_ms)

@@ -23,6 +23,8 @@ struct backoff {
  * not ready). Returns the wait in ms, counted from its end.
  */
 uint32_t backoff_ended(struct backoff *b, uint64_t healthy_ms, struct hg_rand *r);
+/* The wait after the last end of the streak, drawn again: for whoever lost the first draw. */
+uint32_t backoff_again(const struct backoff *b, struct hg_rand *r);
 /* The process lives and has been ready for `healthy_ms`: forgets the streak when it is time. */
 void backoff_healthy(struct backoff *b, uint64_t healthy_ms);
 bool backoff_crash_loop(const struct backoff *b);

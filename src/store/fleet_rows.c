@@ -150,6 +150,8 @@ enum hg_rc store_replica_add(
 	bool row;
 	enum hg_rc rc = store_stmt(s, Q_REPLICA_ADD, &q, err);
 	if (rc < 0) return rc;
+	if (r->id) db_bind_i64(q, 1, (int64_t)r->id);
+	else db_bind_null(q, 1);
 	replica_bind(q, r);
 	rc = db_step(q, &row, err);
 	if (rc < 0) return rc;
@@ -157,6 +159,15 @@ enum hg_rc store_replica_add(
 	uint64_t id = (uint64_t)db_column_i64(q, 0);
 	rc = db_step(q, &row, err);
 	if (rc == HG_OK) *ret_id = id;
+	return rc;
+}
+
+enum hg_rc store_replica_next_id(struct store *s, uint64_t *ret_id, struct hg_err *err)
+{
+	int64_t last;
+	enum hg_rc rc = db_query_i64(
+	        s->db, "SELECT seq FROM sqlite_sequence WHERE name='replica'", &last, err);
+	if (rc == HG_OK) *ret_id = (uint64_t)last + 1;
 	return rc;
 }
 

@@ -66,9 +66,8 @@ static const char *const sql[Q_COUNT] = {
                           " WHERE app=$1 AND number=$2",
         [Q_RELEASES] = "SELECT app,number,digest,spec,created_ms FROM release"
                        " WHERE app=$1 ORDER BY number DESC",
-        [Q_REPLICA_ADD] = "INSERT INTO replica(app,release,revision,number,state,pid,address,"
-                          "flags,restarts,streak,started_ms,exit_ms,exit_status)"
-                          " VALUES($2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) RETURNING id",
+        [Q_REPLICA_ADD] = "INSERT INTO replica(" REPLICA_COLUMNS ")"
+                          " VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) RETURNING id",
         [Q_REPLICA_SET] = "UPDATE replica SET app=$2,release=$3,revision=$4,number=$5,state=$6,"
                           "pid=$7,address=$8,flags=$9,restarts=$10,streak=$11,started_ms=$12,"
                           "exit_ms=$13,exit_status=$14 WHERE id=$1",

@@ -88,7 +88,7 @@ HG_MUST enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number
 /* ---- replicas: one row a process, from before it is asked for until its end is recorded ---- */
 
 struct store_replica {
-	uint64_t id; /* given by store_replica_add; ≥ WD_FIRST_ID, never used again */
+	uint64_t id; /* ≥ WD_FIRST_ID, never used again */
 	uint32_t app, release, revision, number;
 	uint32_t state; /* enum fleet_state */
 	int32_t pid;
@@ -99,8 +99,11 @@ struct store_replica {
 	uint64_t started_ms, exit_ms; /* Unix time */
 	int32_t exit_status;
 };
+/* `r->id` 0: the next one that was never used; otherwise this one, which must not be in use. */
 HG_MUST enum hg_rc store_replica_add(
         struct store *s, const struct store_replica *r, uint64_t *ret_id, struct hg_err *err);
+/* Above all ids that were ever used. */
+HG_MUST enum hg_rc store_replica_next_id(struct store *s, uint64_t *ret_id, struct hg_err *err);
 /* All fields of the row `r->id`. HG_E_NOT_FOUND. */
 HG_MUST enum hg_rc store_replica_set(
         struct store *s, const struct store_replica *r, struct hg_err *err);

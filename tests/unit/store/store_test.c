@@ -189,6 +189,12 @@ static void a_replica_id_is_never_used_again(void **state)
 	reopen(p);
 	assert_int_equal(store_replica_add(p->s, &r, &second, NULL), HG_OK);
 	assert_int_equal(second, 1025);
+	r.id = 5000;
+	assert_int_equal(store_replica_add(p->s, &r, &first, NULL), HG_OK);
+	assert_int_equal(first, 5000);
+	assert_int_equal(store_replica_remove(p->s, first, NULL), HG_OK);
+	assert_int_equal(store_replica_next_id(p->s, &first, NULL), HG_OK);
+	assert_int_equal(first, 5001);
 	r = (struct store_replica){.id = second,
 	        .app = a.id,
 	        .release = 4,
