@@ -1,0 +1,232 @@
+/* Inside the fleet: the doing half. Actions of decide_priv.h become messages, rows and slots. */
+#ifndef CONTROL_FLEET_FLEET_PRIV_H
+#define CONTROL_FLEET_FLEET_PRIV_H
+
+#include "base/arena.h"
+#include "control/fleet/decide_priv.h"
+#include "control/fleet/local/prober_priv.h"
+#include "meter/meter.h"
+#include "os/clock.h"
+#include "os/sock.h"
+#include "spec/spec.h"
+
+#define FLEET_MAGIC         0xf1ee7001u
+#define FLEET_REPLICA_MAGIC 0xf1ee7002u
+#define FLEET_CONF_MAX      (4u << 20) /* memory of one app's configuration */
+#define FLEET_REPORT_LINES  20u
+#define FLEET_SAMPLE_MS     5000u
+
+/* What a release is made of; read from, and written as, the JSON text kept in the store. */
+struct fleet_release {
+	struct fleet_release *next;
+	uint32_t number;
+	struct hg_arena mem;
+	const char *command, *dir;
+	const char *path; /* folder that comes first in PATH; "" when there is no artifact */
+	struct spec_pair *env;
+	uint32_t env_count;
+	const char **writable;
+	uint32_t writable_count;
+	uint32_t uid;
+	uint32_t flags; /* WD_F_… */
+};
+
+struct fleet_probe_conf {
+	enum { FLEET_PROBE_NONE, FLEET_PROBE_HTTP, FLEET_PROBE_TCP, FLEET_PROBE_COMMAND } kind;
+	const char *what; /* path or command */
+	uint32_t timeout_ms;
+};
+
+struct fleet_route {
+	const char *host, *path, *name;
+};
+
+/* One app's part of the configuration, copied. */
+struct fleet_conf {
+	struct hg_arena mem;
+	const char *name;
+	struct fl_rules rules;
+	struct fleet_probe_conf probe[PROBE_KINDS];
+	const char **needs; /* apps only */
+	uint32_t need_count;
+	uint32_t replicas;
+	struct fleet_route *routes;
+	uint32_t route_count;
+	struct snap_app edge;
+	const char *release_json, *digest;
+};
+
+struct fleet_plan {
+	struct fleet_conf **confs;
+	uint32_t count;
+	struct snap_image edge; /* the edge-wide numbers */
+	/* prepared, so that applying allocates nothing */
+	struct fleet_app **apps;         /* new ones; NULL where the app is known */
+	struct fleet_release **releases; /* NULL where the release stays */
+	struct fleet_app **table;        /* room for the new list of apps */
+	uint32_t table_cap;
+};
+
+struct fleet_replica {
+	uint32_t magic;
+	struct fleet *f;
+	struct fleet_app *app;
+	uint32_t slot;
+	uint64_t id; /* of the newest process, 0: none yet */
+	bool row;    /* the store has a row of this id */
+	bool dirty;  /* the row is behind */
+	int pid;
+	char address[112];
+	struct sock_addr addr;
+	int ep;                                 /* place in the endpoint table, -1: none */
+	uint64_t started_ms, exit_ms, since_ms; /* Unix time */
+	bool has_exited;
+	int exit_status;
+	char reason[160];
+	uint64_t cpu_ns, sampled_ns, memory_bytes;
+	double cpu;
+	struct prober *prober[PROBE_KINDS];
+	uint64_t oneshot[PROBE_KINDS]; /* id of a command probe that runs */
+};
+
+struct fleet_app {
+	uint32_t id;
+	char name[WD_NAME_MAX];
+	bool present; /* in the configuration */
+	bool dirty;   /* its row is behind */
+	int32_t scale;
+	uint32_t scale_file;
+	struct fleet_conf *conf; /* NULL: only what is left of it is being stopped */
+	struct fleet_release *releases;
+	struct fl_app core;
+	struct fleet_replica *at[FL_SLOTS];
+};
+
+struct fleet_lane_slot {
+	bool used, live;
+	uint32_t app, release;
+	char route[256];
+};
+
+struct fleet_message {
+	struct hg_list node;
+	struct wd_msg m;
+	int fd; /* ours to close, -1: none */
+};
+
+struct fleet_reporter; /* a death whose last lines are being asked for */
+
+struct fleet_known; /* rows_priv.h */
+
+struct fleet {
+	uint32_t magic;
+	struct fleet_options o;
+	struct snap_table *table;
+	const struct meter *meter;
+	struct hg_rand rand;
+	uint64_t born_ms;
+	struct fleet_app **apps; /* by name */
+	uint32_t app_count;
+	struct loop_io warden;
+	bool warden_lost, writable_wanted;
+	struct hg_list outbox; /* messages the pair had no room for */
+	uint32_t outbox_count;
+	struct fleet_known *known; /* until the past is sorted out, then NULL */
+	uint32_t known_count, known_cap;
+	bool greeted;       /* WD_HELLO came */
+	uint32_t list_left; /* WD_REPLICA messages of the list still to come */
+	bool applied, ready_sent;
+	struct loop_timer timer, sample;
+	struct loop_task task;
+	bool store_failing;
+	uint64_t next_id, generation;
+	struct snap_image edge;
+	struct fleet_lane_slot lane[METER_LANES_MAX];
+	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
+	size_t lane_count;
+	struct hg_list watches, reporters;
+	uint32_t reporter_count;
+	bool stopping, stopped, told_warden;
+	uint64_t stop_by_ms;
+	bool warden_asked;
+	void (*stop_done)(void *arg);
+	void *stop_arg;
+	uint32_t ep_next;
+	struct fleet_replica *ep_owner[SNAP_ENDPOINTS];
+};
+
+/* ---- fleet.c ---- */
+void fleet_kick(struct fleet *f); /* a pass at the end of this turn */
+struct fleet_app *fleet_app_find(const struct fleet *f, struct hg_str name);
+struct fleet_app *fleet_app_by_id(const struct fleet *f, uint32_t id);
+struct fleet_replica *fleet_replica_by_id(const struct fleet *f, uint64_t id);
+HG_MUST struct fleet_replica *fleet_replica_new(
+        struct fleet *f, struct fleet_app *a, uint32_t slot);
+void fleet_replica_free(struct fleet_replica *r);
+void fleet_app_free(struct fleet_app *a);
+uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a);
+
+/* ---- plan.c, release.c ---- */
+void fleet_conf_free(struct fleet_conf *c);
+HG_MUST enum hg_rc fleet_release_json(const struct spec_app *s, const char *base_dir,
+        const char *dir, struct hg_arena *mem, const char **ret_json, const char **ret_digest,
+        struct hg_err *err);
+HG_MUST enum hg_rc fleet_release_read(struct hg_str json, uint32_t number,
+        struct fleet_release **ret_release, struct hg_err *err);
+void fleet_release_free(struct fleet_release *r);
+/* From memory or from the store; NULL when neither has it. */
+const struct fleet_release *fleet_release_find(
+        struct fleet *f, struct fleet_app *a, uint32_t number);
+
+/* ---- local/spawn.c ---- */
+/* Splits with sample values: says at check time what would fail at every start. */
+HG_MUST enum hg_rc fleet_command_check(
+        const struct fleet_release *rel, const char *command, const char *app, struct hg_err *err);
+HG_MUST enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err);
+HG_MUST enum hg_rc fleet_spawn_probe(
+        struct fleet_replica *r, enum probe_kind kind, struct hg_err *err);
+
+/* ---- local/link.c ---- */
+HG_MUST enum hg_rc fleet_link_start(struct fleet *f, struct hg_err *err);
+void fleet_link_stop(struct fleet *f);
+/* `fd` is taken over, -1: none. Never blocks: waits in the outbox when the pair is full. */
+void fleet_send(struct fleet *f, struct wd_msg *m, int fd);
+void fleet_send_simple(struct fleet *f, enum wd_type type, uint64_t id, int signo);
+
+/* ---- local/probes.c ---- */
+void fleet_probe(struct fleet_replica *r, enum probe_kind kind);
+void fleet_probes_stop(struct fleet_replica *r);
+/* True when `id` was the one-shot process of a probe. */
+bool fleet_probe_ended(struct fleet *f, uint64_t id, bool started, int status);
+
+/* ---- publish.c ---- */
+HG_MUST enum hg_rc fleet_lanes_load(struct fleet *f, struct hg_err *err);
+void fleet_publish(struct fleet *f);
+void fleet_endpoint(struct fleet_replica *r, uint32_t state);
+
+/* ---- report.c ---- */
+/* `detail`: a JSON object or NULL. */
+void fleet_journal(struct fleet *f, const char *kind, const struct fleet_app *a, uint32_t release,
+        uint32_t replica, const char *detail);
+void fleet_report(struct fleet_replica *r, const struct fl_action *a);
+void fleet_reports_stop(struct fleet *f);
+void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err);
+void fleet_exit_text(int status, char *to, size_t cap);
+
+/* ---- status.c ---- */
+void fleet_sample(struct fleet *f); /* CPU and memory of the replicas, from /proc */
+
+/* ---- rows.c ---- */
+HG_MUST enum hg_rc fleet_resume(struct fleet *f, struct hg_err *err);
+void fleet_row_save(struct fleet_replica *r);
+void fleet_row_spawn(struct fleet_replica *r, uint64_t old_id);
+void fleet_row_remove(struct fleet_replica *r);
+void fleet_app_save(struct fleet *f, struct fleet_app *a);
+void fleet_rows_retry(struct fleet *f);
+
+static inline struct fl_replica *fleet_core(const struct fleet_replica *r)
+{
+	return &r->app->core.slot[r->slot];
+}
+
+#endif

@@ -1,0 +1,323 @@
+/* From a release to a process: argv, environment, address, and the message to the warden. */
+#include "control/fleet/fleet_priv.h"
+
+#include "os/shm.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define SPAWN_MEMORY_MAX (1u << 20)
+#define BASE_PATH        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+/* What a command and an environment are expanded from. */
+struct scope {
+	const struct fleet_release *rel;
+	const char *app;
+	char port[8], release[12], replica[12];
+	char socket[112];
+	char path[PATH_MAX + sizeof BASE_PATH + 1];
+	char id[24];
+};
+
+static bool lookup(void *ctx, struct hg_str name, struct hg_str *ret_value)
+{
+	const struct scope *s = ctx;
+	const struct {
+		struct hg_str name;
+		const char *value;
+	} own[] = {{HG_STR("PORT"), s->port}, {HG_STR("SOCKET"), s->socket}};
+	for (size_t i = 0; i < HG_COUNT(own); i++) {
+		if (!hg_str_eq(name, own[i].name)) continue;
+		*ret_value = hg_str(own[i].value);
+		return true;
+	}
+	for (uint32_t i = 0; i < s->rel->env_count; i++) {
+		if (!hg_str_eq(name, s->rel->env[i].name)) continue;
+		*ret_value = s->rel->env[i].value;
+		return true;
+	}
+	return false;
+}
+
+static void scope_fill(struct scope *s, const struct fleet_release *rel, const char *app)
+{
+	*s = (struct scope){.rel = rel, .app = app, .port = "8080"};
+	(void)snprintf(s->socket, sizeof s->socket, "/run/socket");
+	(void)snprintf(s->path, sizeof s->path, "%s%s" BASE_PATH, rel->path, *rel->path ? ":" : "");
+}
+
+/* The program as PATH finds it, so that the warden need not search. False: nowhere. */
+static bool find_program(
+        const char *name, const char *path, const char *dir, struct hg_arena *mem, char **ret_full)
+{
+	char full[PATH_MAX];
+	if (strchr(name, '/')) {
+		int n = name[0] == '/' ? snprintf(full, sizeof full, "%s", name)
+		                       : snprintf(full, sizeof full, "%s/%s", dir, name);
+		if (n >= (int)sizeof full || access(full, X_OK) < 0) return false;
+		*ret_full = (char *)(uintptr_t)hg_arena_str(mem, hg_str(full)).p;
+		return *ret_full != NULL;
+	}
+	struct hg_str rest = hg_str(path);
+	while (rest.n > 0) {
+		struct hg_str one = hg_str_cut(&rest, ':');
+		int n = snprintf(full, sizeof full, "%.*s/%s", HG_STR_ARG(one), name);
+		if (n >= (int)sizeof full || access(full, X_OK) < 0) continue;
+		*ret_full = (char *)(uintptr_t)hg_arena_str(mem, hg_str(full)).p;
+		return *ret_full != NULL;
+	}
+	return false;
+}
+
+static enum hg_rc split(struct scope *s, const char *command, struct hg_arena *mem,
+        char ***ret_argv, uint32_t *ret_argc, struct hg_err *err)
+{
+	enum hg_rc rc =
+	        spec_command_split(hg_str(command), lookup, s, mem, ret_argv, ret_argc, err);
+	if (rc < 0) return rc;
+	if (*ret_argc == 0)
+		return hg_err_set(
+		        err, HG_E_FLEET_COMMAND, "the command of app \"%s\" is empty", s->app);
+	if (!find_program((*ret_argv)[0], s->path, s->rel->dir, mem, &(*ret_argv)[0])) {
+		rc = hg_err_set(err, HG_E_FLEET_COMMAND,
+		        "could not find program \"%s\" of app \"%s\"", (*ret_argv)[0], s->app);
+		hg_err_detail(err, "searched: %s; folder: %s", s->path, s->rel->dir);
+		hg_err_hint(err, "Name it with its folder, or name its folder as `artifact`.");
+	}
+	return rc;
+}
+
+enum hg_rc fleet_command_check(
+        const struct fleet_release *rel, const char *command, const char *app, struct hg_err *err)
+{
+	struct hg_arena mem;
+	char **argv;
+	uint32_t argc;
+	struct scope *s = malloc(sizeof *s);
+	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	hg_arena_init(&mem, "command check", SPAWN_MEMORY_MAX);
+	scope_fill(s, rel, app);
+	enum hg_rc rc = split(s, command, &mem, &argv, &argc, err);
+	hg_arena_fini(&mem);
+	free(s);
+	return rc;
+}
+
+static void env_add(struct hg_buf *b, uint32_t *count, const char *name, struct hg_str value)
+{
+	hg_buf_fmt(b, "%s=", name);
+	hg_buf_str(b, value);
+	hg_buf_byte(b, 0);
+	(*count)++;
+}
+
+static bool app_sets(const struct fleet_release *rel, const char *name)
+{
+	for (uint32_t i = 0; i < rel->env_count; i++)
+		if (hg_str_eq(rel->env[i].name, hg_str(name))) return true;
+	return false;
+}
+
+static void env_default(
+        struct scope *s, struct hg_buf *b, uint32_t *count, const char *name, const char *value)
+{
+	if (!app_sets(s->rel, name)) env_add(b, count, name, hg_str(value));
+}
+
+/* A clean environment: nothing of ours is inherited but what is named here. */
+static uint32_t env_write(struct scope *s, const char *home, bool socket, struct hg_buf *b)
+{
+	uint32_t count = 0;
+	const char *tz = getenv("TZ");
+	env_default(s, b, &count, "PATH", s->path);
+	env_default(s, b, &count, "HOME", home);
+	env_default(s, b, &count, "LANG", "C.UTF-8");
+	if (tz) env_default(s, b, &count, "TZ", tz);
+	for (uint32_t i = 0; i < s->rel->env_count; i++) {
+		hg_buf_str(b, s->rel->env[i].name);
+		hg_buf_byte(b, '=');
+		hg_buf_str(b, s->rel->env[i].value);
+		hg_buf_byte(b, 0);
+		count++;
+	}
+	/* Ours last and always: an app must not be told a wrong address. */
+	if (!app_sets(s->rel, "PORT") && !socket) env_add(b, &count, "PORT", hg_str(s->port));
+	if (socket) env_add(b, &count, "SOCKET", hg_str(s->socket));
+	env_default(s, b, &count, "HEADGATE_APP", s->app);
+	env_default(s, b, &count, "HEADGATE_RELEASE", s->release);
+	env_default(s, b, &count, "HEADGATE_REPLICA", s->replica);
+	env_default(s, b, &count, "HEADGATE_ID", s->id);
+	return count;
+}
+
+static bool port_taken(const struct fleet *f, uint16_t port)
+{
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		const struct fleet_app *a = f->apps[i];
+		for (uint32_t k = 0; k < a->core.high; k++) {
+			if (a->at[k] && a->core.slot[k].process &&
+			        sock_addr_port(&a->at[k]->addr) == port)
+				return true;
+		}
+	}
+	return false;
+}
+
+static enum hg_rc address_choose(struct fleet_replica *r, const struct fleet_release *rel,
+        struct scope *s, bool *ret_socket, struct hg_err *err)
+{
+	const struct fl_replica *core = fleet_core(r);
+	*ret_socket = spec_command_uses(hg_str(rel->command), HG_STR("SOCKET"));
+	if (*ret_socket) {
+		char text[200];
+		int n = snprintf(text, sizeof text, "%s/run/%s.%u.%u.%u/socket",
+		        r->f->o.child->data_dir, r->app->name, core->release, core->number,
+		        (uint32_t)r->id);
+		char full[220];
+		(void)snprintf(full, sizeof full, "unix:%s", text);
+		if (n >= 108 || !sock_addr_parse(hg_str(full), &r->addr) ||
+		        !hg_str_copy(hg_str(full), r->address, sizeof r->address))
+			return hg_err_set(err, HG_E_FLEET_COMMAND,
+			        "the path of $SOCKET is too long: \"%s\"", text);
+		(void)hg_str_copy(hg_str(text), s->socket, sizeof s->socket);
+		return HG_OK;
+	}
+	for (int i = 0; i < 50; i++) {
+		uint16_t port = sock_free_port();
+		if (port == 0) break;
+		if (port_taken(r->f, port)) continue;
+		sock_addr_tcp4(INADDR_LOOPBACK, port, &r->addr);
+		(void)sock_addr_text(&r->addr, r->address, sizeof r->address);
+		(void)snprintf(s->port, sizeof s->port, "%u", port);
+		return HG_OK;
+	}
+	return hg_err_set(err, HG_E_AGAIN, "no free port was found for app \"%s\"", r->app->name);
+}
+
+/* argv, environment and writable paths as WD_SPAWN carries them; the memfd is the caller's. */
+static enum hg_rc blob_make(struct scope *s, const char *command, bool socket, struct wd_msg *m,
+        int *ret_fd, struct hg_err *err)
+{
+	struct hg_arena mem;
+	struct hg_buf b;
+	char **argv;
+	uint32_t argc;
+	hg_arena_init(&mem, "spawn", SPAWN_MEMORY_MAX);
+	hg_buf_init(&b, WD_BLOB_MAX);
+	enum hg_rc rc = split(s, command, &mem, &argv, &argc, err);
+	if (rc < 0) goto out;
+	for (uint32_t i = 0; i < argc; i++) {
+		hg_buf_cstr(&b, argv[i]);
+		hg_buf_byte(&b, 0);
+	}
+	m->blob_argc = argc;
+	m->blob_envc = env_write(s, s->rel->dir, socket, &b);
+	for (uint32_t i = 0; i < s->rel->writable_count; i++) {
+		hg_buf_cstr(&b, s->rel->writable[i]);
+		hg_buf_byte(&b, 0);
+	}
+	if (b.failed) {
+		rc = hg_err_set(err, HG_E_TOO_LARGE,
+		        "command and environment of app \"%s\" are larger than 256 KiB", s->app);
+		goto out;
+	}
+	m->blob_size = (uint32_t)b.n;
+	int fd = shm_sealed("headgate-spawn", hg_buf_view(&b));
+	if (fd < 0) {
+		rc = hg_err_set(err, HG_E_IO, "could not hand over a command: %s", strerror(-fd));
+		goto out;
+	}
+	*ret_fd = fd;
+out:
+	hg_buf_free(&b);
+	hg_arena_fini(&mem);
+	return rc;
+}
+
+static enum hg_rc message_fill(struct fleet_replica *r, const struct fleet_release *rel,
+        uint64_t id, struct wd_msg *m, struct hg_err *err)
+{
+	const struct fl_replica *core = fleet_core(r);
+	m->id = id;
+	(void)hg_str_copy(hg_str(r->app->name), m->who.app, sizeof m->who.app);
+	m->who.release = core->release;
+	m->who.replica = core->number;
+	m->who.incarnation = (uint32_t)id;
+	m->uid = rel->uid;
+	m->flags = rel->flags;
+	if (!hg_str_copy(hg_str(rel->dir), m->dir, sizeof m->dir))
+		return hg_err_set(err, HG_E_FLEET_COMMAND,
+		        "the folder of app \"%s\" is too long: \"%s\"", r->app->name, rel->dir);
+	(void)hg_str_copy(hg_str(r->address), m->address, sizeof m->address);
+	return HG_OK;
+}
+
+static enum hg_rc scope_of(
+        struct fleet_replica *r, uint64_t id, struct scope **ret_scope, struct hg_err *err)
+{
+	const struct fl_replica *core = fleet_core(r);
+	const struct fleet_release *rel = fleet_release_find(r->f, r->app, core->release);
+	if (!rel)
+		return hg_err_set(err, HG_E_NOT_FOUND,
+		        "release %u of app \"%s\" is not in the store", core->release,
+		        r->app->name);
+	struct scope *s = malloc(sizeof *s);
+	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	scope_fill(s, rel, r->app->name);
+	(void)snprintf(s->release, sizeof s->release, "%u", core->release);
+	(void)snprintf(s->replica, sizeof s->replica, "%u", core->number);
+	(void)snprintf(s->id, sizeof s->id, "%llu", (unsigned long long)id);
+	*ret_scope = s;
+	return HG_OK;
+}
+
+enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
+{
+	struct wd_msg m = {.type = WD_SPAWN, .kind = WD_KIND_REPLICA};
+	struct scope *s = NULL;
+	bool socket;
+	int fd = -1;
+	uint64_t id = r->f->next_id++, old = r->row ? r->id : 0;
+	r->id = id;
+	enum hg_rc rc = scope_of(r, id, &s, err);
+	if (rc < 0) goto out;
+	rc = address_choose(r, s->rel, s, &socket, err);
+	if (rc < 0) goto out;
+	rc = message_fill(r, s->rel, id, &m, err);
+	if (rc < 0) goto out;
+	rc = blob_make(s, s->rel->command, socket, &m, &fd, err);
+	if (rc < 0) goto out;
+	/* On disk before it is asked for: a control that dies here finds out whether it was. */
+	fleet_row_spawn(r, old);
+	fleet_send(r->f, &m, fd);
+out:
+	if (rc < 0) r->id = old;
+	free(s);
+	return rc;
+}
+
+enum hg_rc fleet_spawn_probe(struct fleet_replica *r, enum probe_kind kind, struct hg_err *err)
+{
+	const struct fleet_probe_conf *c = &r->app->conf->probe[kind];
+	struct wd_msg m = {.type = WD_SPAWN, .kind = WD_KIND_ONESHOT, .deadline_ms = c->timeout_ms};
+	struct scope *s = NULL;
+	int fd = -1;
+	uint64_t id = r->f->next_id++;
+	enum hg_rc rc = scope_of(r, id, &s, err);
+	if (rc < 0) goto out;
+	bool socket = r->addr.sa.sa_family == AF_UNIX;
+	(void)snprintf(s->port, sizeof s->port, "%u", sock_addr_port(&r->addr));
+	if (socket) (void)hg_str_copy(hg_str(r->addr.un.sun_path), s->socket, sizeof s->socket);
+	rc = message_fill(r, s->rel, id, &m, err);
+	if (rc < 0) goto out;
+	rc = blob_make(s, c->what, socket, &m, &fd, err);
+	if (rc < 0) goto out;
+	r->oneshot[kind] = id;
+	fleet_send(r->f, &m, fd);
+out:
+	free(s);
+	return rc;
+}

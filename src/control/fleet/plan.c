@@ -1,0 +1,430 @@
+/* A configuration becomes a plan (may fail), and the plan the desired state (may not). */
+#include "control/fleet/fleet_priv.h"
+
+#include "wire/json.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *keep(struct hg_arena *mem, struct hg_str s)
+{
+	return hg_arena_str(mem, s).p;
+}
+
+void fleet_conf_free(struct fleet_conf *c)
+{
+	if (!c) return;
+	hg_arena_fini(&c->mem);
+	free(c);
+}
+
+static uint32_t ms32(uint64_t ms)
+{
+	return ms > UINT32_MAX ? UINT32_MAX : (uint32_t)ms;
+}
+
+static bool take_probe(struct fleet_conf *c, enum probe_kind kind, const struct spec_probe *p)
+{
+	struct fleet_probe_conf *to = &c->probe[kind];
+	if (!p->set) return true;
+	struct hg_str what = {0};
+	if (p->http.n) {
+		to->kind = FLEET_PROBE_HTTP;
+		what = p->http;
+	} else if (p->tcp) {
+		to->kind = FLEET_PROBE_TCP;
+	} else if (p->command.n) {
+		to->kind = FLEET_PROBE_COMMAND;
+		what = p->command;
+	} else {
+		return true;
+	}
+	to->what = keep(&c->mem, what);
+	to->timeout_ms = HG_MAX(ms32(p->timeout_ms), 1u);
+	c->rules.probe[kind] = (struct probe_rules){
+	        .present = true,
+	        .delay_ms = ms32(p->delay_ms),
+	        .period_ms = HG_MAX(ms32(p->every_ms), 1u),
+	        .successes = kind == PROBE_READINESS ? HG_MAX(p->successes, 1u) : 1,
+	        .failures = HG_MAX(p->failures, 1u),
+	};
+	return to->what != NULL;
+}
+
+/* An app with routes and without any probe would get requests before it listens. */
+static void imply_startup(struct fleet_conf *c)
+{
+	for (int k = 0; k < PROBE_KINDS; k++)
+		if (c->rules.probe[k].present) return;
+	if (c->route_count == 0) return;
+	c->probe[PROBE_STARTUP] =
+	        (struct fleet_probe_conf){.kind = FLEET_PROBE_TCP, .what = "", .timeout_ms = 1000};
+	c->rules.probe[PROBE_STARTUP] = (struct probe_rules){
+	        .present = true, .period_ms = 1000, .successes = 1, .failures = 1, .endless = true};
+}
+
+static struct rolling_share share_of(const struct spec_share *s)
+{
+	if (!s->set && !s->ppm && !s->count) return ROLLING_25_PERCENT;
+	return (struct rolling_share){
+	        .is_ratio = !s->is_count, .v = s->is_count ? s->count : s->ppm};
+}
+
+static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
+{
+	char name[256];
+	c->routes = hg_arena_array(&c->mem, s->route_count + 1, sizeof *c->routes);
+	if (!c->routes) return false;
+	for (uint32_t i = 0; i < s->route_count; i++) {
+		const struct spec_route *r = &s->routes[i];
+		struct fleet_route *to = &c->routes[c->route_count++];
+		(void)snprintf(
+		        name, sizeof name, "%.*s%.*s", HG_STR_ARG(r->host), HG_STR_ARG(r->path));
+		to->host = keep(&c->mem, r->host);
+		to->path = keep(&c->mem, r->path);
+		to->name = keep(&c->mem, hg_str(name));
+		if (!to->host || !to->path || !to->name) return false;
+	}
+	return true;
+}
+
+static bool take_needs(struct fleet_conf *c, const struct spec_app *s, const struct spec *spec)
+{
+	c->needs = hg_arena_array(&c->mem, s->need_count + 1, sizeof *c->needs);
+	if (!c->needs) return false;
+	for (uint32_t i = 0; i < s->need_count; i++) {
+		/* Databases are files or other people's servers: there is nothing to wait for. */
+		if (!spec_app_find(spec, s->needs[i])) continue;
+		if (!(c->needs[c->need_count++] = keep(&c->mem, s->needs[i]))) return false;
+	}
+	return true;
+}
+
+static void take_edge(struct fleet_conf *c, const struct spec_app *s)
+{
+	const struct spec_protect *p = &s->protect;
+	c->edge = (struct snap_app){
+	        .connect_ms = 1000,
+	        .response_ms = ms32(p->timeout_ms),
+	        .idle_ms = 60000,
+	        .max_in_flight = p->max_in_flight,
+	        .retries = p->retries,
+	        .retry_budget_ppm = p->retry_budget_ppm,
+	        .eject_errors = p->outlier.consecutive_errors,
+	        .eject_ms = ms32(p->outlier.eject_for_ms),
+	        .eject_max_ppm = p->outlier.max_ejected_ppm,
+	};
+}
+
+static enum hg_rc dir_of(
+        const struct spec_app *s, const char *base, char to[PATH_MAX], struct hg_err *err)
+{
+	int n;
+	if (s->dir.n == 0 || hg_str_eq(s->dir, HG_STR(".")))
+		n = snprintf(to, PATH_MAX, "%s", base);
+	else if (s->dir.p[0] == '/')
+		n = snprintf(to, PATH_MAX, "%.*s", HG_STR_ARG(s->dir));
+	else
+		n = snprintf(to, PATH_MAX, "%s/%.*s", base, HG_STR_ARG(s->dir));
+	if (n < (int)sizeof((struct wd_msg){0}.dir)) return HG_OK;
+	return hg_err_set(err, HG_E_FLEET_COMMAND, "the folder of app \"%.*s\" is too long",
+	        HG_STR_ARG(s->name));
+}
+
+static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const struct spec_app *s,
+        const char *base_dir, struct hg_err *err)
+{
+	char dir[PATH_MAX];
+	if (s->name.n >= WD_NAME_MAX)
+		return hg_err_set(err, HG_E_FLEET_LIMIT,
+		        "the name of app \"%.*s\" is longer than %d", HG_STR_ARG(s->name),
+		        WD_NAME_MAX - 1);
+	if (s->replicas > FLEET_REPLICAS_MAX)
+		return hg_err_set(err, HG_E_FLEET_LIMIT,
+		        "app \"%.*s\" asks for %u replicas; an app can have %d",
+		        HG_STR_ARG(s->name), s->replicas, FLEET_REPLICAS_MAX);
+	c->name = keep(&c->mem, s->name);
+	c->replicas = s->replicas;
+	c->rules.grace_ms = s->shutdown.grace_ms ? ms32(s->shutdown.grace_ms) : 30000;
+	c->rules.surge = share_of(&s->rollout.max_surge);
+	c->rules.unavailable = share_of(&s->rollout.max_unavailable);
+	c->rules.recreate = s->rollout.strategy == SPEC_ROLLOUT_STRATEGY_RECREATE;
+	bool ok = c->name && take_routes(c, s) && take_needs(c, s, spec) &&
+	          take_probe(c, PROBE_STARTUP, &s->probes.startup) &&
+	          take_probe(c, PROBE_READINESS, &s->probes.readiness) &&
+	          take_probe(c, PROBE_LIVENESS, &s->probes.liveness);
+	if (!ok) return hg_err_set(err, HG_E_NOMEM, "the configuration is too large");
+	imply_startup(c);
+	take_edge(c, s);
+	enum hg_rc rc = dir_of(s, base_dir, dir, err);
+	if (rc < 0) return rc;
+	return fleet_release_json(s, base_dir, dir, &c->mem, &c->release_json, &c->digest, err);
+}
+
+static enum hg_rc conf_check(const struct fleet_conf *c, struct hg_err *err)
+{
+	struct fleet_release *rel;
+	enum hg_rc rc = fleet_release_read(hg_str(c->release_json), 0, &rel, err);
+	if (rc < 0) return rc;
+	rc = fleet_command_check(rel, rel->command, c->name, err);
+	for (int k = 0; rc == HG_OK && k < PROBE_KINDS; k++)
+		if (c->probe[k].kind == FLEET_PROBE_COMMAND)
+			rc = fleet_command_check(rel, c->probe[k].what, c->name, err);
+	fleet_release_free(rel);
+	return rc;
+}
+
+static enum hg_rc conf_make(const struct spec *spec, const struct spec_app *s, const char *base_dir,
+        struct fleet_conf **ret_conf, struct hg_err *err)
+{
+	struct fleet_conf *c = calloc(1, sizeof *c);
+	if (!c) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	hg_arena_init(&c->mem, "app configuration", FLEET_CONF_MAX);
+	enum hg_rc rc = conf_fill(c, spec, s, base_dir, err);
+	if (rc == HG_OK) rc = conf_check(c, err);
+	if (rc == HG_OK)
+		*ret_conf = c;
+	else
+		fleet_conf_free(c);
+	return rc;
+}
+
+/* Depth-first over `needs`; mark 1: on the way, 2: done. */
+static enum hg_rc visit(const struct fleet_plan *p, uint32_t i, uint8_t *mark, struct hg_err *err)
+{
+	const struct fleet_conf *c = p->confs[i];
+	if (mark[i] == 2) return HG_OK;
+	if (mark[i] == 1)
+		return hg_err_set(err, HG_E_FLEET_NEEDS,
+		        "app \"%s\" needs itself, by way of others", c->name);
+	mark[i] = 1;
+	for (uint32_t n = 0; n < c->need_count; n++) {
+		for (uint32_t k = 0; k < p->count; k++) {
+			if (strcmp(p->confs[k]->name, c->needs[n]) != 0) continue;
+			enum hg_rc rc = visit(p, k, mark, err);
+			if (rc < 0) return rc;
+		}
+	}
+	mark[i] = 2;
+	return HG_OK;
+}
+
+static enum hg_rc limits_check(const struct fleet_plan *p, struct hg_err *err)
+{
+	uint64_t routes = 0, replicas = 0;
+	uint8_t *mark = calloc(p->count + 1, 1);
+	if (!mark) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	enum hg_rc rc = HG_OK;
+	for (uint32_t i = 0; i < p->count; i++) {
+		routes += p->confs[i]->route_count;
+		replicas += p->confs[i]->replicas;
+		if (rc == HG_OK) rc = visit(p, i, mark, err);
+	}
+	free(mark);
+	/* A route has a lane for answers of nobody, and one a release: two while one replaces. */
+	if (rc == HG_OK && (routes * 3 > METER_LANES_MAX || p->count > SNAP_APPS_MAX))
+		rc = hg_err_set(err, HG_E_FLEET_LIMIT, "%u apps and %u routes are too many",
+		        p->count, (unsigned)routes);
+	/* The warden's list, with room for those that are replaced. */
+	if (rc == HG_OK && replicas > WARDEN_REPLICAS_MAX / 2)
+		rc = hg_err_set(err, HG_E_FLEET_LIMIT,
+		        "%u replicas in all are too many: %d can run", (unsigned)replicas,
+		        WARDEN_REPLICAS_MAX / 2);
+	return rc;
+}
+
+struct same {
+	const char *json;
+	uint32_t newest;
+	bool equal;
+};
+
+static void on_release(void *arg, const struct store_release *r)
+{
+	struct same *s = arg;
+	if (r->number < s->newest) return;
+	s->newest = r->number;
+	s->equal = hg_str_eq(r->spec, hg_str(s->json));
+}
+
+/* Everything that applying this app will need. */
+static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, struct hg_err *err)
+{
+	struct fleet_conf *c = p->confs[i];
+	struct store_app row;
+	struct same same = {.json = c->release_json};
+	struct fleet_app *a = fleet_app_find(f, hg_str(c->name));
+	enum hg_rc rc;
+	if (!a) {
+		a = p->apps[i] = calloc(1, sizeof *a);
+		if (!a) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+		rc = store_app_open(f->o.store, hg_str(c->name), &row, err);
+		if (rc < 0) return rc;
+		(void)hg_str_copy(hg_str(c->name), a->name, sizeof a->name);
+		a->id = row.id;
+		a->scale = row.scale;
+		a->scale_file = row.scale_file;
+		a->core.release = row.release;
+		a->core.revision = row.revision;
+	}
+	rc = store_releases(f->o.store, a->id, 0, on_release, &same, err);
+	if (rc < 0) return rc;
+	/* The wanted release may be one that a full disk kept out of the store. */
+	bool same_release = same.equal && a->core.release == same.newest;
+	if (a->conf && a->core.release > same.newest)
+		same_release = strcmp(a->conf->release_json, c->release_json) == 0;
+	if (same_release && a->core.release > 0) return HG_OK;
+	uint32_t number = HG_MAX(same.newest, a->core.release) + 1;
+	return fleet_release_read(hg_str(c->release_json), number, &p->releases[i], err);
+}
+
+enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
+        struct fleet_plan **ret_plan, struct hg_err *err)
+{
+	if (f->stopping) return hg_err_set(err, HG_E_FLEET_STOPPING, "Headgate is shutting down");
+	struct fleet_plan *p = calloc(1, sizeof *p);
+	enum hg_rc rc = HG_E_NOMEM;
+	if (!p) return hg_err_set(err, rc, "memory is exhausted");
+	p->count = s->app_count;
+	p->table_cap = f->app_count + s->app_count;
+	p->confs = calloc(p->count + 1, sizeof *p->confs);
+	p->apps = calloc(p->count + 1, sizeof(struct fleet_app *));
+	p->releases = calloc(p->count + 1, sizeof *p->releases);
+	p->table = calloc(p->table_cap + 1, sizeof(struct fleet_app *));
+	if (!p->confs || !p->apps || !p->releases || !p->table) {
+		(void)hg_err_set(err, rc, "memory is exhausted");
+		goto out;
+	}
+	rc = HG_OK;
+	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
+		rc = conf_make(s, &s->apps[i], base_dir, &p->confs[i], err);
+	if (rc == HG_OK) rc = limits_check(p, err);
+	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
+		rc = prepare(f, p, i, err);
+	if (rc < 0) goto out;
+	p->edge = (struct snap_image){
+	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
+	                                     ? 0
+	                                     : s->edge.access_log.sample_ppm};
+	*ret_plan = p;
+	p = NULL;
+out:
+	fleet_plan_free(p);
+	return rc;
+}
+
+void fleet_plan_free(struct fleet_plan *p)
+{
+	if (!p) return;
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (p->confs && p->confs[i]) fleet_conf_free(p->confs[i]);
+		if (p->releases) fleet_release_free(p->releases[i]);
+		if (p->apps) free(p->apps[i]);
+	}
+	free(p->confs);
+	free(p->releases);
+	free(p->apps);
+	free(p->table);
+	free(p);
+}
+
+/* Running replicas are probed by the new rules from now on; what is known of them stays. */
+static void probes_change(struct fleet *f, struct fleet_app *a, const struct fl_rules *rules)
+{
+	uint64_t now = loop_now_ms(f->o.loop);
+	const double none[PROBE_KINDS] = {0};
+	for (uint32_t i = 0; i < a->core.high; i++) {
+		struct fl_replica *c = &a->core.slot[i];
+		if (!c->used || !fl_runs(c)) continue;
+		bool started = c->probes.started, ready = probe_ready(&c->probes);
+		if (a->at[i]) fleet_probes_stop(a->at[i]);
+		probe_resume(&c->probes, rules->probe, c->probes.start_ms, started, ready, now,
+		        UINT64_MAX, none);
+	}
+}
+
+static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **conf,
+        struct fleet_release **release)
+{
+	struct fleet_conf *c = *conf, *old = a->conf;
+	bool changed = !old || memcmp(old->rules.probe, c->rules.probe, sizeof c->rules.probe) != 0;
+	for (int k = 0; old && k < PROBE_KINDS; k++)
+		changed = changed || old->probe[k].kind != c->probe[k].kind ||
+		          (c->probe[k].what && strcmp(old->probe[k].what, c->probe[k].what) != 0);
+	if (old && changed) probes_change(f, a, &c->rules);
+	a->conf = c;
+	*conf = NULL;
+	a->core.rules = c->rules;
+	/* A scale by hand stays until the file says something new. */
+	if (a->scale >= 0 && a->scale_file != c->replicas) a->scale = -1;
+	a->scale_file = c->replicas;
+	a->present = true;
+	if (*release) {
+		a->core.release = (*release)->number;
+		a->core.revision++;
+		(*release)->next = a->releases;
+		a->releases = *release;
+		*release = NULL;
+	}
+	fleet_conf_free(old);
+	fleet_app_save(f, a);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp((*(struct fleet_app *const *)a)->name, (*(struct fleet_app *const *)b)->name);
+}
+
+static void release_event(struct fleet *f, const struct fleet_app *a)
+{
+	struct hg_buf text;
+	struct json_out j;
+	hg_buf_init(&text, FLEET_CONF_MAX);
+	json_out_init(&j, &text);
+	json_out_object(&j);
+	json_out_key(&j, "replicas");
+	json_out_u64(&j, a->conf->replicas);
+	json_out_key(&j, "spec");
+	json_out_raw(&j, hg_str(a->conf->release_json));
+	json_out_end(&j);
+	fleet_journal(f, "release.created", a, a->core.release, 0,
+	        json_out_ok(&j) ? hg_buf_text(&text) : NULL);
+	hg_buf_free(&text);
+}
+
+void fleet_apply(struct fleet *f, struct fleet_plan *p)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		p->table[n++] = f->apps[i];
+		bool named = false;
+		for (uint32_t k = 0; k < p->count && !named; k++)
+			named = strcmp(p->confs[k]->name, f->apps[i]->name) == 0;
+		if (named || !f->apps[i]->present) continue;
+		f->apps[i]->present = false;
+		fleet_app_save(f, f->apps[i]);
+		fleet_journal(f, "app.removed", f->apps[i], f->apps[i]->core.release, 0, NULL);
+	}
+	for (uint32_t i = 0; i < p->count; i++) {
+		if (!p->apps[i]) continue;
+		p->table[n++] = p->apps[i];
+		p->apps[i] = NULL;
+	}
+	free(f->apps);
+	f->apps = p->table;
+	f->app_count = n;
+	p->table = NULL;
+	qsort(f->apps, n, sizeof(struct fleet_app *), by_name);
+	for (uint32_t i = 0; i < p->count; i++) {
+		struct fleet_app *a = fleet_app_find(f, hg_str(p->confs[i]->name));
+		bool fresh = p->releases[i] != NULL;
+		app_apply(f, a, &p->confs[i], &p->releases[i]);
+		if (fresh) release_event(f, a);
+	}
+	f->edge = p->edge;
+	f->applied = true;
+	fleet_plan_free(p);
+	fleet_publish(f);
+	fleet_kick(f);
+}

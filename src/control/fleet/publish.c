@@ -1,0 +1,211 @@
+/* What the edge is told: meter lanes, snapshot generations, slots of the endpoint table. */
+#include "control/fleet/fleet_priv.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void on_lane(void *arg, const struct store_lane *l)
+{
+	struct fleet *f = arg;
+	if (l->lane >= METER_LANES_MAX) return;
+	struct fleet_lane_slot *s = &f->lane[l->lane];
+	*s = (struct fleet_lane_slot){.used = true, .app = l->app, .release = l->release};
+	(void)hg_str_copy(l->route, s->route, sizeof s->route);
+}
+
+enum hg_rc fleet_lanes_load(struct fleet *f, struct hg_err *err)
+{
+	/* A fresh warden made a fresh meter: its lanes count for nobody yet. */
+	if (f->o.child->incarnation <= 1) return store_lanes_clear(f->o.store, err);
+	return store_lanes(f->o.store, on_lane, f, err);
+}
+
+/*
+ * The lane of (app, release, route), kept for as long as the meter lives. When all are handed out
+ * one that no snapshot names any more is given away: its series then goes on from a number above
+ * zero, which rates do not see.
+ */
+static uint32_t lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route)
+{
+	uint32_t place = METER_LANES_MAX;
+	for (uint32_t i = 0; i < METER_LANES_MAX; i++) {
+		struct fleet_lane_slot *s = &f->lane[i];
+		if (s->used && s->app == app && s->release == release &&
+		        strncmp(s->route, route, sizeof s->route - 1) == 0) {
+			s->live = true;
+			return i;
+		}
+		if (!s->used && (place == METER_LANES_MAX || f->lane[place].used))
+			place = i;
+		else if (place == METER_LANES_MAX && !s->live)
+			place = i;
+	}
+	if (place == METER_LANES_MAX) return METER_LANES_MAX - 1;
+	struct fleet_lane_slot *s = &f->lane[place];
+	*s = (struct fleet_lane_slot){.used = true, .live = true, .app = app, .release = release};
+	(void)hg_str_copy(hg_str(route), s->route, sizeof s->route);
+	struct store_lane row = {
+	        .lane = place, .app = app, .release = release, .route = hg_str(s->route)};
+	struct hg_err err = {0};
+	fleet_store_result(f, store_lane_set(f->o.store, &row, &err), &err);
+	return place;
+}
+
+struct draft {
+	struct snap_in_app *apps;
+	struct snap_in_route *routes;
+	struct snap_in_lane *lanes;
+	uint32_t app_count, route_count, lane_count;
+};
+
+/* Releases of the app that have a process or are wanted, each once. */
+static uint32_t releases_in_use(const struct fleet_app *a, uint32_t *to, uint32_t cap)
+{
+	uint32_t n = 0;
+	to[n++] = a->core.release;
+	for (uint32_t i = 0; i < a->core.high && n < cap; i++) {
+		const struct fl_replica *r = &a->core.slot[i];
+		bool seen = !r->used;
+		for (uint32_t k = 0; k < n && !seen; k++)
+			seen = to[k] == r->release;
+		if (!seen) to[n++] = r->release;
+	}
+	return n;
+}
+
+#define RELEASES_MAX 8u
+
+static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
+{
+	uint32_t rel[RELEASES_MAX], n = releases_in_use(a, rel, RELEASES_MAX);
+	struct snap_in_app *in = &d->apps[d->app_count];
+	*in = (struct snap_in_app){.name = hg_str(a->name), .fixed = a->conf->edge};
+	in->fixed.id = a->id;
+	for (uint32_t i = 0; i < a->conf->route_count; i++) {
+		const struct fleet_route *route = &a->conf->routes[i];
+		struct snap_in_lane *lanes = &d->lanes[d->lane_count];
+		for (uint32_t k = 0; k < n; k++)
+			lanes[k] = (struct snap_in_lane){
+			        .release = rel[k], .lane = lane_of(f, a->id, rel[k], route->name)};
+		d->lane_count += n;
+		d->routes[d->route_count++] = (struct snap_in_route){
+		        .host = hg_str(route->host),
+		        .path = hg_str(route->path),
+		        .name = hg_str(route->name),
+		        .app = d->app_count,
+		        .lanes = lanes,
+		        .lane_count = n,
+		        .lane_none = lane_of(f, a->id, 0, route->name),
+		};
+	}
+	d->app_count++;
+}
+
+static void lanes_list(struct fleet *f)
+{
+	f->lane_count = 0;
+	for (uint32_t i = 0; i < METER_LANES_MAX; i++) {
+		const struct fleet_lane_slot *s = &f->lane[i];
+		const struct fleet_app *a = s->used ? fleet_app_by_id(f, s->app) : NULL;
+		if (!a) continue;
+		f->lanes[f->lane_count++] = (struct fleet_lane){
+		        .app = a->name, .route = s->route, .release = s->release, .lane = i};
+	}
+}
+
+static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg_err *err)
+{
+	uint32_t routes = 0;
+	for (uint32_t i = 0; i < f->app_count; i++)
+		if (f->apps[i]->present && f->apps[i]->conf)
+			routes += f->apps[i]->conf->route_count;
+	d->apps = calloc(f->app_count + 1, sizeof *d->apps);
+	d->routes = calloc(routes + 1, sizeof *d->routes);
+	d->lanes = calloc((size_t)routes * RELEASES_MAX + 1, sizeof *d->lanes);
+	if (!d->apps || !d->routes || !d->lanes)
+		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; i < METER_LANES_MAX; i++)
+		f->lane[i].live = false;
+	for (uint32_t i = 0; i < f->app_count; i++)
+		if (f->apps[i]->present && f->apps[i]->conf) draft_app(f, f->apps[i], d);
+	struct snap_in in = {
+	        .generation = f->generation + 1,
+	        .apps = d->apps,
+	        .app_count = d->app_count,
+	        .routes = d->routes,
+	        .route_count = d->route_count,
+	        .edge = f->edge,
+	        .via = HG_STR("headgate"),
+	};
+	return snap_build(&in, ret_fd, err);
+}
+
+void fleet_publish(struct fleet *f)
+{
+	struct draft d = {0};
+	struct hg_err err = {0};
+	int fd = -1;
+	enum hg_rc rc = build(f, &d, &fd, &err);
+	free(d.apps);
+	free(d.routes);
+	free(d.lanes);
+	lanes_list(f);
+	if (rc < 0) {
+		/* The edge goes on with what it has. */
+		if (f->o.log)
+			hg_log(f->o.log, HG_ERROR, "snapshot.failed", HG_S("error", err.message));
+		return;
+	}
+	f->generation++;
+	fleet_store_result(
+	        f, store_kv_u64_set(f->o.store, "snapshot.generation", f->generation, &err), &err);
+	struct wd_msg m = {.type = WD_SNAPSHOT, .generation = f->generation};
+	fleet_send(f, &m, fd);
+	if (f->ready_sent) return;
+	f->ready_sent = true;
+	fleet_send_simple(f, WD_READY, 0, 0);
+}
+
+static int place_take(struct fleet *f, struct fleet_replica *r)
+{
+	/* Round robin, so that a place rests before the next process has it. */
+	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
+		uint32_t at = (f->ep_next + i) % SNAP_ENDPOINTS;
+		if (f->ep_owner[at]) continue;
+		f->ep_next = (at + 1) % SNAP_ENDPOINTS;
+		f->ep_owner[at] = r;
+		return (int)at;
+	}
+	return -1;
+}
+
+void fleet_endpoint(struct fleet_replica *r, uint32_t state)
+{
+	struct fleet *f = r->f;
+	const struct fl_replica *c = fleet_core(r);
+	if (r->ep < 0 && state == SNAP_EP_FREE) return;
+	if (r->ep < 0) r->ep = place_take(f, r);
+	if (r->ep < 0) return; /* more than 4096 replicas: refused by fleet_check */
+	struct snap_endpoint ep = {
+	        .state = state,
+	        .app = r->app->id,
+	        .release = c->release,
+	        .replica = c->number,
+	        .incarnation = (uint32_t)r->id,
+	        .weight = 1000000,
+	        .family = r->addr.sa.sa_family,
+	};
+	if (ep.family == AF_UNIX) {
+		(void)hg_str_copy(hg_str(r->addr.un.sun_path), ep.path, sizeof ep.path);
+	} else if (ep.family == AF_INET) {
+		ep.port = sock_addr_port(&r->addr);
+		ep.ip4 = ntohl(r->addr.in4.sin_addr.s_addr);
+	}
+	if (state == SNAP_EP_FREE) ep = (struct snap_endpoint){.state = SNAP_EP_FREE};
+	snap_table_set(f->table, (uint32_t)r->ep, &ep);
+	if (state != SNAP_EP_FREE) return;
+	f->ep_owner[r->ep] = NULL;
+	r->ep = -1;
+}
