@@ -119,7 +119,8 @@ void edge_flow_compact(struct edge_flow *f);
 #define EDGE_CAN_WRITE 2u
 #define EDGE_HUP       4u  /* the peer has stopped sending: read until 0 */
 #define EDGE_DEAD      8u  /* reset, or both directions shut */
-#define EDGE_EOF       16u /* 0 was read */
+#define EDGE_EOF       16u /* 0 was read, or an error */
+#define EDGE_RESET     32u /* an error was read */
 
 /* Up to three pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. */
 struct edge_piece {
@@ -213,6 +214,7 @@ struct edge_up {
 	struct edge_timer timer;
 	uint32_t incarnation;
 	uint16_t slot;
+	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	bool connecting, reused, out_armed, unix_socket;
 };
 
@@ -223,6 +225,8 @@ struct edge_up *edge_up_get(
 void edge_up_close(struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
 void edge_up_keep(struct edge_up *up);
+/* Did the replica end the connection before it got any of this attempt's bytes? */
+bool edge_up_untouched(const struct edge_up *up);
 /* Unix sockets report writability only on demand. */
 void edge_up_want_write(struct edge_up *up);
 

@@ -21,7 +21,7 @@ ssize_t edge_flow_read(struct edge *e, struct edge_flow *f, int fd, uint32_t *fl
 			*flags &= ~EDGE_CAN_READ;
 			return -EAGAIN;
 		}
-		*flags |= EDGE_EOF | EDGE_DEAD;
+		*flags |= EDGE_EOF | EDGE_DEAD | EDGE_RESET;
 		return -errno;
 	}
 	if (n == 0) {

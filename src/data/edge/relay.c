@@ -26,6 +26,7 @@ static void request_sent(struct edge_conn *c, uint32_t n)
 	uint32_t k = HG_MIN(n, r->uo_n - r->uo_sent);
 	r->sent_any = true;
 	c->progress = true;
+	r->up->sent += n;
 	r->uo_sent += k;
 	n -= k;
 	k = HG_MIN(n, r->keep_n - r->keep_sent);
@@ -264,7 +265,7 @@ static enum edge_step response_read(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	if (r->up->flags & EDGE_EOF) {
 		/* The end of the connection is the end of the body; a reset is not. */
-		if (r->resp.kind != HTTP1_BODY_CLOSE || r->up->flags & EDGE_DEAD) return cut(c);
+		if (r->resp.kind != HTTP1_BODY_CLOSE || r->up->flags & EDGE_RESET) return cut(c);
 		r->resp.done = true;
 		return EDGE_STEP_ON;
 	}

@@ -61,7 +61,7 @@ static void req_fill(struct edge_req *r, const struct http1_head *h)
 	r->path_n = (uint16_t)n;
 }
 
-/* A lane for answers of this release; none when control gave no lane. */
+/* Sets route, limits and application, or answers. */
 static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
@@ -90,9 +90,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	return EDGE_STEP_ON;
 }
 
+/* A POST is kept too: a closed keep-alive connection may turn out not to have seen it. */
 static bool wants_keep(const struct edge_req *r, const struct http1_head *h)
 {
-	return r->idempotent && r->body_any && r->limits->retries > 0 &&
+	return r->body_any && r->limits->retries > 0 &&
 	       (!h->has_content_length || h->content_length <= EDGE_KEEP_SIZE);
 }
 
@@ -127,8 +128,8 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	c->in.at = c->in.ready = c->in.raw;
 	c->head_seen = 0;
 	enum edge_step s = refuse_early(c, h);
-	if (s == EDGE_STEP_ON) s = route(c, h);
-	if (s != EDGE_STEP_ON || c->req->local) return s;
+	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
+	if (s != EDGE_STEP_ON || r->local) return s;
 
 	r->uo = edge_pool_take(&e->bufs);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");

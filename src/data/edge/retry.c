@@ -43,6 +43,7 @@ enum edge_step edge_attempt(struct edge_conn *c)
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	r->up = up;
 	up->conn = c;
+	up->sent_before = up->sent;
 	r->counted = true;
 	r->app->in_flight++;
 	meter_gauge_add(&e->count->in_flight[r->slot], 1);
@@ -92,13 +93,18 @@ static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 	return edge_answer(c, 504, "the replica did not answer in time");
 }
 
+static bool body_here(const struct edge_req *r)
+{
+	return !r->body_any || (r->keep && !r->keep_over);
+}
+
 /* Nothing was sent, or sending it twice has the effect of sending it once, no byte of a response
  * was received and every byte of the request is still here. */
 static bool replayable(const struct edge_req *r, bool answered)
 {
 	if (answered) return false;
 	if (!r->sent_any) return true;
-	return r->idempotent && (!r->body_any || (r->keep && !r->keep_over));
+	return r->idempotent && body_here(r);
 }
 
 static bool in_time(struct edge_conn *c)
@@ -115,6 +121,7 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	bool answered = r->rf.n > 0 || r->interim > 0;
 	/* The replica may close a kept connection at any moment; that is no failure. */
 	bool stale = r->up && r->up->reused && fault == EDGE_FAULT_CLOSED && !answered;
+	if (stale && r->sent_any && body_here(r) && edge_up_untouched(r->up)) r->sent_any = false;
 	bool again = replayable(r, answered);
 	bool same = !r->up || e->eps[r->slot].incarnation == r->up->incarnation;
 	edge_attempt_release(c, false);

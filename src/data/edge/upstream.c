@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <linux/tcp.h>
 #include <unistd.h>
 
 #include "data/edge/edge_priv.h"
@@ -118,6 +119,23 @@ void edge_up_keep(struct edge_up *up)
 	ep->idle_n++;
 	hg_list_prepend(&ep->idle, &up->node);
 	edge_timer_set(e, &up->timer, edge_now_ms(e) + EDGE_UP_IDLE_MS);
+}
+
+/*
+ * A replica that closes a kept connection while a request is on its way has not seen it: its end
+ * of stream came first, and its kernel acknowledged none of our bytes. (After a reset without an
+ * end of stream it may have read some of them.) tcpi_bytes_acked may count the SYN as one.
+ */
+bool edge_up_untouched(const struct edge_up *up)
+{
+	struct tcp_info ti = {0};
+	socklen_t n = sizeof ti;
+	if (up->unix_socket || up->flags & EDGE_RESET || !(up->flags & EDGE_EOF)) return false;
+	if (getsockopt(up->io.fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0) return false;
+	if (n < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof ti.tcpi_bytes_acked) {
+		return false;
+	}
+	return ti.tcpi_bytes_acked <= up->sent_before + 1;
 }
 
 void edge_up_want_write(struct edge_up *up)

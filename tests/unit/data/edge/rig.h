@@ -21,7 +21,7 @@
 #include "os/clock.h"
 
 #define RIG_REPLICAS 4
-#define RIG_PEERS    512
+#define RIG_PEERS    1024
 
 struct replica;
 typedef void (*rig_script)(struct replica *rep, int fd);
@@ -54,7 +54,7 @@ struct rig {
 	void (*call)(struct rig *);
 	sem_t called;
 	pthread_t thread;
-	bool stop, stopped;
+	bool stop;
 	struct replica rep[RIG_REPLICAS];
 	int replicas;
 	int log_pipe[2];
@@ -145,15 +145,21 @@ static inline size_t get_chunked(int fd, char *to, size_t cap)
 
 struct peer_arg {
 	struct replica *rep;
-	int fd;
+	int number;
 };
 
 static inline void *peer_thread(void *arg)
 {
 	struct peer_arg a = *(struct peer_arg *)arg;
 	free(arg);
-	a.rep->script(a.rep, a.fd);
-	shutdown(a.fd, SHUT_RDWR);
+	pthread_mutex_lock(&a.rep->lock);
+	int fd = a.rep->peer[a.number];
+	pthread_mutex_unlock(&a.rep->lock);
+	a.rep->script(a.rep, fd);
+	pthread_mutex_lock(&a.rep->lock);
+	a.rep->peer[a.number] = -1;
+	close(fd);
+	pthread_mutex_unlock(&a.rep->lock);
 	return NULL;
 }
 
@@ -164,11 +170,13 @@ static inline void *accept_thread(void *arg)
 		int fd = accept(rep->fd, NULL, NULL);
 		if (fd < 0) return NULL;
 		struct timeval tv = {10, 0};
+		int on = 1;
 		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+		setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
 		rep->connections++;
 		struct peer_arg *a = malloc(sizeof *a);
-		*a = (struct peer_arg){rep, fd};
 		pthread_mutex_lock(&rep->lock);
+		*a = (struct peer_arg){rep, rep->peers};
 		if (rep->peers == RIG_PEERS) abort();
 		rep->peer[rep->peers] = fd;
 		if (pthread_create(&rep->thread[rep->peers++], NULL, peer_thread, a)) abort();
@@ -244,10 +252,9 @@ static inline void rig_on_wake(struct loop *l, struct loop_io *io, uint32_t even
 static inline void *rig_thread(void *arg)
 {
 	struct rig *g = arg;
-	while (!g->stop && !(g->edge->draining && edge_idle(g->edge))) {
+	while (!g->stop) {
 		if (loop_turn(g->loop, -1) < 0) abort();
 	}
-	g->stopped = true;
 	return NULL;
 }
 
@@ -258,6 +265,17 @@ static inline void rig_do(struct rig *g, void (*fn)(struct rig *))
 	assert_int_equal(write(g->wake[1], "x", 1), 1);
 	while (sem_wait(&g->called) < 0)
 		;
+}
+
+static inline void rig_nothing_call(struct rig *g)
+{
+	(void)g;
+}
+
+/* Returns when the edge has finished what it was doing, its counting for instance. */
+static inline void rig_sync(struct rig *g)
+{
+	rig_do(g, rig_nothing_call);
 }
 
 static inline void rig_stop_call(struct rig *g)
@@ -396,18 +414,19 @@ static inline void replica_stop(struct replica *rep)
 	pthread_join(rep->accepter, NULL);
 	close(rep->fd);
 	rep->fd = -1;
-	for (int i = 0; i < rep->peers; i++)
-		shutdown(rep->peer[i], SHUT_RDWR);
+	pthread_mutex_lock(&rep->lock);
 	for (int i = 0; i < rep->peers; i++) {
-		pthread_join(rep->thread[i], NULL);
-		close(rep->peer[i]);
+		if (rep->peer[i] >= 0) shutdown(rep->peer[i], SHUT_RDWR);
 	}
+	pthread_mutex_unlock(&rep->lock);
+	for (int i = 0; i < rep->peers; i++)
+		pthread_join(rep->thread[i], NULL);
 	rep->peers = 0;
 }
 
 static inline void rig_free(struct rig *g)
 {
-	if (!g->stopped) rig_do(g, rig_stop_call);
+	rig_do(g, rig_stop_call);
 	pthread_join(g->thread, NULL);
 	/* Every gauge must be back at zero once nothing is in flight. */
 	edge_free(g->edge);

@@ -1,0 +1,387 @@
+#include "rig.h"
+
+#define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+/* Says `text`; the answer has this status and the connection is closed after it. */
+static void refused(struct rig *g, const char *text, int status)
+{
+	int fd = dial(g);
+	char v[64];
+	put(fd, text);
+	struct resp *r = hear(fd);
+	if (!r) fail_msg("no answer to %s", text);
+	if (r->status != status) fail_msg("%d instead of %d to %s", r->status, status, text);
+	if (!field(r->head, "Connection", v, sizeof v) || strcmp(v, "close") != 0) {
+		fail_msg("the connection is kept: %s", r->head);
+	}
+	resp_free(r);
+	assert_true(closed(fd));
+	close(fd);
+}
+
+static void requests_that_could_smuggle_are_refused_and_the_connection_closed(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	static const char *bad[] = {
+	        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: "
+	        "chunked\r\n\r\n"
+	        "0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n",
+	        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+	        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +4\r\n\r\nabcd",
+	        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
+	        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n",
+	        "GET / HTTP/1.1\nHost: a\n\n",
+	        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+	        "GET / HTTP/1.1\r\n\r\n",
+	        "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n",
+	        "\x16\x03\x01\x02\x01\x01\r\n\r\n",
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(bad); i++) {
+		int fd = dial(g);
+		put(fd, bad[i]);
+		struct resp *r = hear(fd);
+		if (!r || r->status < 400 || r->status > 501) fail_msg("case %zu", i);
+		resp_free(r);
+		assert_true(closed(fd));
+		close(fd);
+	}
+	assert_int_equal(g->rep[0].requests, 0);
+	assert_int_equal(g->meter->worker[1].bad_requests, HG_COUNT(bad));
+	rig_free(g);
+}
+
+static void a_chunked_body_that_lies_is_cut_off(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	refused(g, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n", 400);
+	refused(g, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n",
+	        400);
+	refused(g,
+	        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	        "ffffffffffffffffff\r\n",
+	        400);
+	rig_free(g);
+}
+
+static void limits_are_answered_with_their_own_status(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	static char big[20000], text[21000];
+	(void)state;
+	g->app.body_max = 10;
+	rig_publish(g);
+	memset(big, 'a', sizeof big - 1);
+	snprintf(text, sizeof text, "GET /%.5000s HTTP/1.1\r\nHost: a\r\n\r\n", big);
+	refused(g, text, 414);
+	snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost: a\r\nX: %s\r\n\r\n", big);
+	refused(g, text, 431);
+	refused(g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n", 413);
+	refused(g,
+	        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+	        "b\r\n01234567890\r\n",
+	        413);
+	refused(g, "GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505);
+	refused(g, "POST / HTTP/1.1\r\nHost: a\r\nExpect: magic\r\nContent-Length: 1\r\n\r\n", 417);
+	int fd = dial(g);
+	talk(fd, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405, NULL);
+	talk(fd, "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 x, 1.1 Test-Edge (y)\r\n\r\n", 508, NULL);
+	talk(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789", 200,
+	        "=0123456789");
+	close(fd);
+	rig_free(g);
+}
+
+static void errors_speak_json_to_those_who_prefer_it(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 0);
+	int fd = dial(g);
+	char v[64];
+	(void)state;
+	put(fd, "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+	struct resp *r = hear(fd);
+	assert_int_equal(r->status, 503);
+	assert_string_equal(r->body, "{\"error\":\"no replica is ready\"}\n");
+	assert_string_equal(field(r->head, "Content-Type", v, sizeof v), "application/json");
+	assert_string_equal(field(r->head, "Retry-After", v, sizeof v), "1");
+	resp_free(r);
+	talk(fd, GET, 503, "no replica is ready\n");
+	put(fd, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+	r = hear_(fd, true);
+	assert_string_equal(field(r->head, "Content-Length", v, sizeof v), "20");
+	resp_free(r);
+	talk(fd, GET, 503, NULL);
+	rig_sync(g);
+	assert_int_equal(meter_lane_code(g->meter, 0, 503), 4);
+	close(fd);
+	rig_free(g);
+}
+
+static void before_the_first_snapshot_the_answer_is_503(void **state)
+{
+	struct rig *g = rig_bare(0, 0);
+	int fd = dial(g);
+	(void)state;
+	talk(fd, GET, 503, "starting\n");
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	talk(fd, GET, 200, "=");
+	close(fd);
+	rig_free(g);
+}
+
+static uint64_t since(uint64_t start_ms)
+{
+	return clock_mono_ms() - start_ms;
+}
+
+static void a_slow_head_is_ended_with_408_however_often_a_byte_comes(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	const char *text = "GET / HTTP/1.1\r\nHost: a\r\nX-A: bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+	(void)state;
+	g->shape.header_ms = 300;
+	rig_publish(g);
+	int fd = dial(g);
+	uint64_t start = clock_mono_ms();
+	for (size_t i = 0; text[i]; i++) {
+		struct pollfd p = {fd, POLLIN, 0};
+		put_all(fd, text + i, 1);
+		if (poll(&p, 1, 20) > 0) break;
+	}
+	struct resp *r = hear(fd);
+	assert_non_null(r);
+	assert_int_equal(r->status, 408);
+	assert_in_range(since(start), 290, 2000);
+	resp_free(r);
+	assert_true(closed(fd));
+	close(fd);
+	/* One that never says anything is closed without a word. */
+	fd = dial(g);
+	assert_true(closed(fd));
+	close(fd);
+	assert_int_equal(g->meter->worker[1].timeouts, 1);
+	rig_free(g);
+}
+
+static void a_body_that_stops_coming_is_ended_with_408(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	g->shape.body_idle_ms = 150;
+	rig_publish(g);
+	refused(g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc", 408);
+	rig_free(g);
+}
+
+static void idle_connections_are_closed_in_time(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	g->shape.keepalive_ms = 200;
+	rig_publish(g);
+	int fd = dial(g);
+	talk(fd, GET, 200, "=");
+	usleep(100000);
+	talk(fd, GET, 200, "=");
+	uint64_t start = clock_mono_ms();
+	assert_true(closed(fd));
+	assert_in_range(since(start), 150, 2000);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_stops(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void a_response_that_stops_coming_is_cut_off(void **state)
+{
+	struct rig *g = rig_new(rep_stops, 1);
+	(void)state;
+	g->app.idle_ms = 150;
+	rig_publish(g);
+	int fd = dial(g);
+	put(fd, GET);
+	struct resp *r = hear(fd);
+	assert_non_null(r);
+	assert_true(r->closed);
+	resp_free(r);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_smuggles(struct replica *rep, int fd)
+{
+	static const char *answer[] = {
+	        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: "
+	        "chunked\r\n\r\n0\r\n\r\n",
+	        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+	        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
+	        "220 mail.example ESMTP\r\n\r\n",
+	        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+	};
+	int n = (*(_Atomic int *)rep->arg)++;
+	if (!rep_head(rep, fd)) return;
+	put(fd, answer[n % (int)HG_COUNT(answer)]);
+}
+
+static void ambiguous_responses_are_not_passed_on(void **state)
+{
+	_Atomic int n = 0;
+	struct rig *g = rig_bare(0, 0);
+	(void)state;
+	rig_replica(g, rep_smuggles)->arg = &n;
+	rig_publish(g);
+	int fd = dial(g);
+	for (int i = 0; i < 5; i++)
+		talk(fd, GET, 502, "the replica sent an invalid response\n");
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_talkative(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+		        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+	}
+}
+
+static void bytes_after_a_response_never_reach_the_next_request(void **state)
+{
+	struct rig *g = rig_new(rep_talkative, 1);
+	int fd = dial(g);
+	(void)state;
+	for (int i = 0; i < 5; i++)
+		talk(fd, GET, 200, "ok");
+	assert_int_equal(g->rep[0].connections, 5);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_gate(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		while (!*(_Atomic bool *)rep->arg)
+			usleep(1000);
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	}
+}
+
+static void requests_over_the_applications_limit_are_told_to_come_back(void **state)
+{
+	_Atomic bool open = false;
+	struct rig *g = rig_bare(0, 0);
+	int fd[3];
+	char v[16];
+	(void)state;
+	rig_replica(g, rep_gate)->arg = &open;
+	g->app.max_in_flight = 2;
+	rig_publish(g);
+	for (int i = 0; i < 2; i++) {
+		fd[i] = dial(g);
+		put(fd[i], GET);
+	}
+	while (g->rep[0].requests < 2)
+		usleep(1000);
+	fd[2] = dial(g);
+	put(fd[2], GET);
+	struct resp *r = hear(fd[2]);
+	assert_int_equal(r->status, 503);
+	assert_string_equal(field(r->head, "Retry-After", v, sizeof v), "1");
+	resp_free(r);
+	open = true;
+	for (int i = 0; i < 2; i++)
+		resp_free(hear(fd[i]));
+	rig_sync(g);
+	talk(fd[2], GET, 200, "ok");
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	rig_free(g);
+}
+
+static void a_full_table_of_connections_refuses_with_a_reason(void **state)
+{
+	struct rig *g = rig_bare(3, 0);
+	int fd[4];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial(g);
+		put(fd[i], "GET /"); /* busy: an idle one would make room */
+		rig_sync(g);
+	}
+	fd[3] = dial(g);
+	struct resp *r = hear(fd[3]);
+	assert_int_equal(r->status, 503);
+	assert_string_equal(r->body, "too many open connections\n");
+	resp_free(r);
+	close(fd[3]);
+	put(fd[0], " HTTP/1.1\r\nHost: a\r\n\r\n");
+	resp_free(hear(fd[0]));
+	rig_sync(g);
+	/* Now one is idle: the newcomer gets its place. */
+	fd[3] = dial(g);
+	talk(fd[3], GET, 200, "=");
+	assert_true(closed(fd[0]));
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+	assert_int_equal(g->meter->worker[1].refused_full, 1);
+	rig_free(g);
+}
+
+static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
+{
+	struct rig *g = rig_bare(0, 3);
+	int fd[4];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial(g);
+		put(fd[i], "GET /");
+		rig_sync(g);
+	}
+	fd[3] = dial(g);
+	put(fd[3], "GET /");
+	struct resp *r = hear(fd[3]);
+	assert_int_equal(r->status, 503);
+	resp_free(r);
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+	for (int i = 0; i < 10; i++) {
+		fd[0] = dial(g);
+		talk(fd[0], GET, 200, "=");
+		close(fd[0]);
+	}
+	assert_int_equal(g->edge->bufs.made, 3);
+	rig_free(g);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(requests_that_could_smuggle_are_refused_and_the_connection_closed),
+	        cmocka_unit_test(a_chunked_body_that_lies_is_cut_off),
+	        cmocka_unit_test(limits_are_answered_with_their_own_status),
+	        cmocka_unit_test(errors_speak_json_to_those_who_prefer_it),
+	        cmocka_unit_test(before_the_first_snapshot_the_answer_is_503),
+	        cmocka_unit_test(a_slow_head_is_ended_with_408_however_often_a_byte_comes),
+	        cmocka_unit_test(a_body_that_stops_coming_is_ended_with_408),
+	        cmocka_unit_test(idle_connections_are_closed_in_time),
+	        cmocka_unit_test(a_response_that_stops_coming_is_cut_off),
+	        cmocka_unit_test(ambiguous_responses_are_not_passed_on),
+	        cmocka_unit_test(bytes_after_a_response_never_reach_the_next_request),
+	        cmocka_unit_test(requests_over_the_applications_limit_are_told_to_come_back),
+	        cmocka_unit_test(a_full_table_of_connections_refuses_with_a_reason),
+	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
+	};
+	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
+}
