@@ -91,6 +91,27 @@ static void walk(struct search *s, const struct spec_group *g, const char *prefi
 	}
 }
 
+/* `text` in lines of at most 79 columns, `indent` blanks before each but the first. */
+static void wrap(struct hg_str text, size_t indent, struct hg_buf *to)
+{
+	size_t column = indent;
+	bool first = true;
+	while (text.n) {
+		struct hg_str word = hg_str_cut(&text, ' ');
+		size_t width = hg_utf8_count(word);
+		if (!first && column + 1 + width > 79) {
+			hg_buf_fmt(to, "\n%*s", (int)indent, "");
+			column = indent;
+		} else if (!first) {
+			hg_buf_byte(to, ' ');
+			column++;
+		}
+		hg_buf_str(to, word);
+		column += width;
+		first = false;
+	}
+}
+
 static void print_type(const struct spec_key *k, struct hg_buf *to)
 {
 	hg_buf_fmt(to, "  type      %s", spec_kind_name(k->kind));
@@ -112,7 +133,9 @@ static void print_key(const struct found *f, struct hg_buf *to)
 	        [SPEC_APPLY_RESTART] = "needs `headgate down` and `headgate up`",
 	};
 	const struct spec_key *k = f->key;
-	hg_buf_fmt(to, "%s\n  %s\n\n", f->path, k->doc);
+	hg_buf_fmt(to, "%s\n  ", f->path);
+	wrap(hg_str(k->doc), 2, to);
+	hg_buf_cstr(to, "\n\n");
 	print_type(k, to);
 	if (k->required)
 		hg_buf_cstr(to, "  default   none: it must be given\n");
@@ -134,7 +157,9 @@ static void print_key(const struct found *f, struct hg_buf *to)
 		for (size_t at = 0; at + 1 < doc.n; at++) {
 			if (doc.p[at] == '.' && doc.p[at + 1] == ' ') doc.n = at + 1;
 		}
-		hg_buf_fmt(to, "    %-24s %.*s\n", k->of->keys[i].name, HG_STR_ARG(doc));
+		hg_buf_fmt(to, "    %-23s ", k->of->keys[i].name);
+		wrap(doc, 28, to);
+		hg_buf_byte(to, '\n');
 	}
 }
 
@@ -161,8 +186,11 @@ static void print_all(const struct search *s, struct hg_buf *to)
 
 static void print_root(struct hg_buf *to)
 {
-	for (size_t i = 0; i < spec_root->key_count; i++)
-		hg_buf_fmt(to, "%-14s %s\n", spec_root->keys[i].name, spec_root->keys[i].doc);
+	for (size_t i = 0; i < spec_root->key_count; i++) {
+		hg_buf_fmt(to, "%-13s ", spec_root->keys[i].name);
+		wrap(hg_str(spec_root->keys[i].doc), 14, to);
+		hg_buf_byte(to, '\n');
+	}
 }
 
 enum hg_rc spec_explain(struct hg_str path, struct hg_buf *to, struct hg_err *err)

@@ -7,7 +7,7 @@
 
 struct show {
 	struct hg_buf *to;
-	bool muted; /* inside a group that the file does not have: every line is a comment */
+	bool dash; /* the next line of a key opens an item of a list */
 };
 
 /* "production, line 12", or "health, line 9" when a shorthand made it. */
@@ -21,7 +21,9 @@ static void show_source(struct show *s, const struct spec_node *n)
 
 static void show_indent(struct show *s, int level, bool comment)
 {
-	hg_buf_fmt(s->to, "%*s%s", level * 2, "", comment ? "# " : "");
+	bool dash = s->dash && !comment;
+	hg_buf_fmt(s->to, "%*s%s", (level - dash) * 2, "", comment ? "# " : dash ? "- " : "");
+	s->dash = s->dash && comment;
 }
 
 static void show_group(struct show *s, const struct spec_group *g, const struct spec_node *map,
@@ -64,19 +66,17 @@ static void show_items(struct show *s, const struct spec_key *k, const struct sp
 	}
 	hg_buf_fmt(s->to, "%s:\n", k->name);
 	for (uint32_t i = 0; i < count; i++, c = c->next) {
-		show_indent(s, level + 1, false);
-		if (c->first == NULL) {
+		if (list && c->first) {
+			s->dash = true;
+		} else {
+			show_indent(s, level + 1, false);
 			if (list)
-				hg_buf_cstr(s->to, "- ");
+				hg_buf_cstr(s->to, "- {}\n");
 			else
-				hg_buf_fmt(s->to, "%.*s: ", HG_STR_ARG(c->key));
-			hg_buf_cstr(s->to, "{}\n");
-			continue;
+				hg_buf_fmt(s->to, "%.*s:%s\n", HG_STR_ARG(c->key),
+				        c->first ? "" : " {}");
 		}
-		if (list)
-			hg_buf_cstr(s->to, "-\n");
-		else
-			hg_buf_fmt(s->to, "%.*s:\n", HG_STR_ARG(c->key));
+		if (!c->first) continue;
 		show_group(s, k->of, c, items + k->of->size * i, level + 2);
 	}
 }
@@ -92,10 +92,7 @@ static void show_default(struct show *s, const struct spec_key *k, const void *b
 		if (!any) return;
 		show_indent(s, level, true);
 		hg_buf_fmt(s->to, "%s:\n", k->name);
-		bool muted = s->muted;
-		s->muted = true;
 		show_group(s, k->of, NULL, (const char *)base + k->at, level + 1);
-		s->muted = muted;
 		return;
 	}
 	if (!k->fallback || !k->available || k->count_at) return;

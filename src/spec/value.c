@@ -189,8 +189,11 @@ static bool boolean(struct hg_str text, uint64_t *ret_v, struct spec_problem *p)
 {
 	static const char *const yes[] = {"yes", "on", "y", "1", "True", "TRUE"};
 	static const char *const nope[] = {"no", "off", "n", "0", "False", "FALSE"};
-	*ret_v = hg_str_eq(text, HG_STR("true"));
-	if (*ret_v || hg_str_eq(text, HG_STR("false"))) return true;
+	bool v = hg_str_eq(text, HG_STR("true"));
+	if (v || hg_str_eq(text, HG_STR("false"))) {
+		*ret_v = v;
+		return true;
+	}
 	no(p, HG_E_CONFIG_TYPE, "must be true or false");
 	for (size_t i = 0; i < HG_COUNT(yes); i++) {
 		if (hg_str_eq_nocase(text, hg_str(yes[i]))) return hint(p, "write true");
@@ -385,18 +388,25 @@ static bool looks_typed(struct hg_str s)
 	return false;
 }
 
+/* Safe without quotes, in a block and in [] or {}; rather too strict than clever. */
+static bool plain_safe(struct hg_str s)
+{
+	if (s.n == 0 || looks_typed(s) || s.p[s.n - 1] == ' ' || s.p[s.n - 1] == ':') return false;
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool wordy = digit((char)c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		             c >= 0x80;
+		if (!wordy && !strchr("/._$", c) && (i == 0 || !strchr("+-*=@%!?&;~^()<>|:# '", c)))
+			return false;
+		if (c == ':' && s.p[i + 1] == ' ') return false; /* not the last, see above */
+		if (c == '#' && s.p[i - 1] == ' ') return false;
+	}
+	return true;
+}
+
 void spec_text_print(struct hg_str s, struct hg_buf *to)
 {
-	bool plain = s.n > 0 && !looks_typed(s) && !strchr("-?:,[]{}#&*!|>'\"%@` ", s.p[0]) &&
-	             s.p[s.n - 1] != ' ' && s.p[s.n - 1] != ':';
-	if (s.n > 1 && (s.p[0] == '-' || s.p[0] == '*') && s.p[1] != ' ' && s.p[0] == '-')
-		plain = s.p[1] != '-' && s.p[s.n - 1] != ' ' && s.p[s.n - 1] != ':';
-	for (size_t i = 0; plain && i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c < 0x20 || strchr(",[]{}\"", c)) plain = false;
-		if (c == ':' && i + 1 < s.n && s.p[i + 1] == ' ') plain = false;
-		if (c == '#' && i && s.p[i - 1] == ' ') plain = false;
-	}
+	bool plain = plain_safe(s);
 	if (plain) {
 		hg_buf_str(to, s);
 		return;
