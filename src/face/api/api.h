@@ -49,6 +49,8 @@ struct api_deps {
 	 */
 	enum hg_rc (*reload)(void *arg, const struct api_config *config, struct hg_buf *ret_diff,
 	        struct hg_err *err);
+	/* Optional: the configuration in force with all defaults, as YAML (GET /v1/config). */
+	enum hg_rc (*config_text)(void *arg, struct hg_buf *to, struct hg_err *err);
 	/* Optional: URLs of the edge for people, one a line ("http://localhost:8080\n"). */
 	void (*edge_urls)(void *arg, struct hg_buf *to);
 	/* GET /readyz: false with a reason until the first snapshot is published. */

@@ -215,6 +215,10 @@ enum hg_rc api_get_config(struct api_request *r, struct hg_err *err)
 		        "text", api_json_str(c.text), "file", api_json_str(c.file), "dir",
 		        api_json_str(c.dir), "environment", api_json_str(c.environment),
 		        "applied_ms", (json_int_t)c.applied_ms);
+	hg_buf_reset(&mem);
+	if (rc == HG_OK && r->api->d.config_text &&
+	        r->api->d.config_text(r->api->d.arg, &mem, NULL) == HG_OK)
+		json_object_set_new(r->reply, "effective", api_json_str(hg_buf_view(&mem)));
 	hg_buf_free(&mem);
 	return rc;
 }
