@@ -1,0 +1,212 @@
+/* scale, restart, tokens: small changes through the API. */
+#include "client_priv.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define WAIT_DEFAULT_MS 120000
+
+struct target {
+	struct hg_str app;
+	uint32_t replicas;
+};
+
+static enum hg_rc target_parse(const char *text, struct target *ret_t, struct hg_err *err)
+{
+	struct hg_str rest = hg_str(text), app = hg_str_cut(&rest, '=');
+	uint64_t n;
+	if (!app.n || !memchr(text, '=', strlen(text)) || !hg_str_u64(rest, &n) || n > 256) {
+		hg_err_set(err, HG_E_USAGE, "\"%s\" is not APP=N with N from 0 to 256", text);
+		hg_err_hint(err, "for example: headgate scale web=3");
+		return HG_E_USAGE;
+	}
+	*ret_t = (struct target){app, (uint32_t)n};
+	return HG_OK;
+}
+
+static enum hg_rc app_call(const struct cli *c, struct hg_str app, const char *what, json_t *body,
+        json_t **ret_json, struct hg_err *err)
+{
+	char path[256];
+	snprintf(path, sizeof path, "/v1/apps/%.*s/%s", (int)HG_MIN(app.n, 128), app.p, what);
+	for (const char *p = path; *p; p++) /* it goes into a request line */
+		if (*p <= ' ' || *p == '?' || *p == '#' || *p == '%' || *p == 0x7f) {
+			json_decref(body);
+			return hg_err_set(err, HG_E_NOT_FOUND, "there is no app \"%.*s\"",
+			        (int)HG_MIN(app.n, 64), app.p);
+		}
+	if (cli_has(&c->args, CLI_F_DRY_RUN)) json_object_set_new(body, "dry_run", json_true());
+	enum hg_rc rc = cli_call(c, "POST", path, body, CLI_CHANGE_MS, ret_json, err);
+	json_decref(body);
+	return rc;
+}
+
+/* True when the app runs as it should: all wanted replicas ready, none of an older revision. */
+static bool app_settled(const json_t *app, const char **ret_phase)
+{
+	*ret_phase = cli_text(app, "phase");
+	return !strcmp(*ret_phase, "running") || !strcmp(*ret_phase, "stopped");
+}
+
+/* Polls until settled. Exit status. */
+static int wait_settled(const struct cli *c, struct hg_str app)
+{
+	uint64_t ms = cli_has(&c->args, CLI_F_TIMEOUT) ? c->args.number[CLI_F_TIMEOUT] : WAIT_DEFAULT_MS;
+	uint64_t until = clock_mono_ms() + ms;
+	struct hg_err err = {0};
+	char path[256], phase[32] = "unknown";
+	snprintf(path, sizeof path, "/v1/apps/%.*s", (int)HG_MIN(app.n, 128), app.p);
+	/* The pass that begins the change runs at the end of control's turn. */
+	nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+	for (;;) {
+		json_t *j = NULL;
+		const char *now;
+		enum hg_rc rc = cli_call(c, "GET", path, NULL, CLI_READ_MS, &j, &err);
+		if (rc < 0 && rc != HG_E_CONTROL_SILENT) return cli_fail(&err);
+		bool settled = rc == HG_OK && app_settled(json_object_get(j, "app"), &now);
+		if (rc == HG_OK) snprintf(phase, sizeof phase, "%s", now);
+		json_decref(j);
+		if (settled) {
+			cli_say("%s %.*s is %s", cli_mark(c, CLI_GOOD), HG_STR_ARG(app), phase);
+			return 0;
+		}
+		if (clock_mono_ms() >= until) break;
+		nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
+	}
+	hg_err_set(&err, HG_E_NOT_READY, "\"%.*s\" is still %s after %llu s", HG_STR_ARG(app), phase,
+	        (unsigned long long)ms / 1000);
+	hg_err_hint(&err, "It goes on; headgate status %.*s shows where it is.", HG_STR_ARG(app));
+	return cli_fail(&err);
+}
+
+int cli_do_scale(struct cli *c)
+{
+	struct hg_err err = {0};
+	struct target t[32];
+	HG_ASSERT(c->args.count <= (int)HG_COUNT(t));
+	for (int i = 0; i < c->args.count; i++)
+		if (target_parse(c->args.positional[i], &t[i], &err) < 0) return cli_fail(&err);
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	for (int i = 0; i < c->args.count; i++) {
+		json_t *j = NULL;
+		enum hg_rc rc = app_call(c, t[i].app, "scale",
+		        json_pack("{s:i}", "replicas", (int)t[i].replicas), &j, &err);
+		if (rc < 0) return cli_fail(&err);
+		cli_out("%.*s: %d %s %u replicas%s\n", HG_STR_ARG(t[i].app), (int)cli_int(j, "was"),
+		        cli_arrow(c), t[i].replicas, dry ? " (dry run, nothing was changed)" : "");
+		json_decref(j);
+	}
+	for (int i = 0; i < c->args.count && !dry && cli_has(&c->args, CLI_F_WAIT); i++) {
+		int status = wait_settled(c, t[i].app);
+		if (status) return status;
+	}
+	cli_next("headgate status");
+	return 0;
+}
+
+int cli_do_restart(struct cli *c)
+{
+	struct hg_err err = {0};
+	struct hg_str app = hg_str(c->args.positional[0]);
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	json_t *j = NULL;
+	if (app_call(c, app, "restart", json_object(), &j, &err) < 0) return cli_fail(&err);
+	cli_out("%.*s: %d replicas %s\n", HG_STR_ARG(app), (int)cli_int(j, "replicas"),
+	        dry ? "would be replaced (dry run, nothing was changed)" : "are replaced one by one");
+	json_decref(j);
+	if (!dry && cli_has(&c->args, CLI_F_WAIT)) {
+		int status = wait_settled(c, app);
+		if (status) return status;
+	}
+	cli_next("headgate status %.*s", HG_STR_ARG(app));
+	return 0;
+}
+
+static int print_json(json_t *j)
+{
+	char *text = json_dumps(j, JSON_INDENT(2));
+	cli_out("%s\n", text ? text : "{}");
+	free(text);
+	json_decref(j);
+	return 0;
+}
+
+int cli_do_token_create(struct cli *c)
+{
+	struct hg_err err = {0};
+	const char *role = c->args.value[CLI_F_ROLE];
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	json_t *j = NULL, *body = json_pack("{s:s,s:s,s:b}", "name", c->args.positional[0], "role",
+	        role ? role : "viewer", "dry_run", dry);
+	if (!body) {
+		hg_err_set(&err, HG_E_USAGE, "the name is not valid UTF-8");
+		return cli_fail(&err);
+	}
+	enum hg_rc rc = cli_call(c, "POST", "/v1/tokens", body, CLI_CHANGE_MS, &j, &err);
+	json_decref(body);
+	if (rc == HG_E_DB_CONSTRAINT) {
+		hg_err_set(&err, rc, "there is a token \"%s\" already", c->args.positional[0]);
+		hg_err_hint(&err, "Revoke it first: headgate token revoke %s", c->args.positional[0]);
+	}
+	if (rc < 0) return cli_fail(&err);
+	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
+	if (dry) {
+		cli_say("a token with the role %s would be made (dry run)", cli_text(j, "role"));
+	} else {
+		cli_out("%s\n", cli_text(j, "token"));
+		cli_say("This is shown once. Role: %s.", cli_text(j, "role"));
+	}
+	json_decref(j);
+	cli_next("headgate token list");
+	return 0;
+}
+
+static void day_text(int64_t ms, char to[CLI_TEXT_MAX])
+{
+	time_t seconds = (time_t)(ms / 1000);
+	struct tm tm;
+	gmtime_r(&seconds, &tm);
+	if (!ms || !strftime(to, CLI_TEXT_MAX, "%Y-%m-%d %H:%M", &tm)) snprintf(to, CLI_TEXT_MAX, "never");
+}
+
+int cli_do_token_list(struct cli *c)
+{
+	struct hg_err err = {0};
+	json_t *j = NULL, *t;
+	size_t i;
+	if (cli_call(c, "GET", "/v1/tokens", NULL, CLI_READ_MS, &j, &err) < 0) return cli_fail(&err);
+	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
+	cli_out("%-24s %-10s %-17s %s\n", "NAME", "ROLE", "MADE (UTC)", "LAST USED (UTC)");
+	json_array_foreach(cli_list(j, "tokens"), i, t)
+	{
+		char made[CLI_TEXT_MAX], used[CLI_TEXT_MAX];
+		day_text(cli_int(t, "created_ms"), made);
+		day_text(cli_int(t, "used_ms"), used);
+		cli_out("%-24s %-10s %-17s %s\n", cli_text(t, "name"), cli_text(t, "role"), made, used);
+	}
+	json_decref(j);
+	cli_next("headgate token create NAME --role viewer");
+	return 0;
+}
+
+int cli_do_token_revoke(struct cli *c)
+{
+	struct hg_err err = {0};
+	struct hg_buf path;
+	const char *name = c->args.positional[0];
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	json_t *body = json_pack("{s:b}", "dry_run", dry);
+	hg_buf_init(&path, 4096);
+	hg_buf_fmt(&path, "/v1/tokens/%s", name);
+	bool clean = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(name);
+	enum hg_rc rc = clean ? cli_call(c, "DELETE", hg_buf_text(&path), body, CLI_CHANGE_MS, NULL, &err)
+	                      : hg_err_set(&err, HG_E_NOT_FOUND, "there is no token \"%s\"", name);
+	json_decref(body);
+	hg_buf_free(&path);
+	if (rc < 0) return cli_fail(&err);
+	cli_say("%s %s", name, dry ? "would be revoked (dry run)" : "is revoked");
+	cli_next("headgate token list");
+	return 0;
+}

@@ -1,0 +1,146 @@
+/* logs: lines of the replicas, as people read them or as they are stored. */
+#include "client_priv.h"
+#include "os/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct view {
+	const struct cli *c;
+	bool raw;
+	uint64_t lines;
+	struct hg_buf text;
+};
+
+/* The message of a JSON line; the line itself when it is none. */
+static void message_of(const char *line, struct hg_buf *to)
+{
+	static const char *const names[] = {"message", "msg", "event", "text"};
+	json_t *j = line[0] == '{' ? json_loads(line, 0, NULL) : NULL;
+	const char *found = NULL;
+	for (size_t i = 0; i < HG_COUNT(names) && json_is_object(j) && !found; i++)
+		found = json_string_value(json_object_get(j, names[i]));
+	if (!found) {
+		cli_clean(to, hg_str(line));
+		json_decref(j);
+		return;
+	}
+	cli_clean(to, hg_str(found));
+	const char *key;
+	json_t *value;
+	json_object_foreach(j, key, value)
+	{
+		static const char said[] = " message msg event text ts time timestamp level severity "
+		                           "app release replica ";
+		char padded[64];
+		snprintf(padded, sizeof padded, " %.60s ", key);
+		if (strstr(said, padded)) continue;
+		char *v = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+		hg_buf_byte(to, ' ');
+		cli_clean(to, hg_str(key));
+		hg_buf_byte(to, '=');
+		cli_clean(to, hg_str(v ? v : json_string_value(value)));
+		free(v);
+	}
+	json_decref(j);
+}
+
+static const char *level_colour(const struct cli *c, const char *level)
+{
+	if (!c->colour) return "";
+	if (!strcmp(level, "error")) return "\033[31m";
+	if (!strcmp(level, "warn")) return "\033[33m";
+	return !strcmp(level, "debug") ? "\033[2m" : "";
+}
+
+void cli_log_line(const struct cli *c, const json_t *j, struct hg_buf *to)
+{
+	const char *ts = cli_text(j, "ts"), *level = cli_text(j, "level");
+	const char *clock = strchr(ts, 'T');
+	hg_buf_fmt(to, "%s%.12s%s ", cli_dim(c), clock ? clock + 1 : ts, cli_off(c));
+	hg_buf_fmt(to, "%s%-5s%s ", level_colour(c, level), level[0] ? level : "info", cli_off(c));
+	hg_buf_fmt(to, "%s.%d.%d  ", cli_text(j, "app"), (int)cli_int(j, "release"),
+	        (int)cli_int(j, "replica"));
+	message_of(cli_text(j, "text"), to);
+	hg_buf_byte(to, '\n');
+}
+
+static bool show(void *arg, struct hg_str line)
+{
+	struct view *v = arg;
+	v->lines++;
+	if (v->raw) {
+		cli_out("%.*s\n", HG_STR_ARG(line));
+	} else {
+		json_t *j = json_loadb(line.p, line.n, 0, NULL);
+		hg_buf_reset(&v->text);
+		cli_log_line(v->c, j, &v->text);
+		cli_out("%s", hg_buf_text(&v->text));
+		json_decref(j);
+	}
+	if (cli_has(&v->c->args, CLI_F_FOLLOW)) fflush(stdout);
+	return !ferror(stdout);
+}
+
+/* "15m" becomes the moment 15 minutes ago; anything else goes to the store as it is. */
+static void since_add(struct hg_buf *path, const char *since)
+{
+	uint64_t ms;
+	char text[64];
+	if (cli_duration(hg_str(since), &ms)) {
+		uint64_t at = clock_wall_ms() - ms;
+		time_t seconds = (time_t)(at / 1000);
+		struct tm tm;
+		gmtime_r(&seconds, &tm);
+		size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+		snprintf(text + n, sizeof text - n, ".%03uZ", (unsigned)(at % 1000));
+		since = text;
+	}
+	cli_query_add(path, "since", hg_str(since));
+}
+
+static void logs_path(const struct cli *c, struct hg_buf *path)
+{
+	static const struct {
+		enum cli_flag_id flag;
+		const char *name;
+	} passed[] = {{CLI_F_LEVEL, "level"}, {CLI_F_GREP, "grep"}, {CLI_F_RELEASE, "release"},
+	        {CLI_F_REPLICA, "replica"}};
+	const char *app = c->args.count ? c->args.positional[0] : c->args.value[CLI_F_APP];
+	const char *limit = c->args.value[CLI_F_LIMIT];
+	hg_buf_cstr(path, "/v1/logs");
+	if (app) cli_query_add(path, "app", hg_str(app));
+	if (cli_has(&c->args, CLI_F_SINCE)) since_add(path, c->args.value[CLI_F_SINCE]);
+	for (size_t i = 0; i < HG_COUNT(passed); i++)
+		if (cli_has(&c->args, passed[i].flag))
+			cli_query_add(path, passed[i].name, hg_str(c->args.value[passed[i].flag]));
+	/* With a begin in time everything since then is meant. */
+	if (!limit) limit = cli_has(&c->args, CLI_F_SINCE) ? "1000000" : "200";
+	cli_query_add(path, "limit", hg_str(limit));
+	if (cli_has(&c->args, CLI_F_FOLLOW)) cli_query_add(path, "follow", HG_STR("true"));
+}
+
+int cli_do_logs(struct cli *c)
+{
+	struct view v = {.c = c, .raw = cli_has(&c->args, CLI_F_JSON)};
+	struct hg_err err = {0};
+	struct hg_buf path;
+	if (c->args.count && cli_has(&c->args, CLI_F_APP)) {
+		hg_err_set(&err, HG_E_USAGE, "the app is given twice");
+		return cli_fail(&err);
+	}
+	hg_buf_init(&path, 16384);
+	hg_buf_init(&v.text, 1u << 20);
+	logs_path(c, &path);
+	uint32_t patience = cli_has(&c->args, CLI_F_FOLLOW) ? UINT32_MAX : 30000;
+	enum hg_rc rc = cli_lines(c, hg_buf_text(&path), patience, show, &v, &err);
+	hg_buf_free(&path);
+	hg_buf_free(&v.text);
+	if (rc < 0) return cli_fail(&err);
+	if (!v.raw && v.lines == 0)
+		cli_say("no line matches");
+	else if (!v.raw && !cli_has(&c->args, CLI_F_FOLLOW))
+		cli_next("headgate logs -f");
+	return 0;
+}

@@ -1,0 +1,302 @@
+/* status and top: what is, as a table a person reads and an object a program reads. */
+#include "client_priv.h"
+#include "os/clock.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum cli_mark cli_phase_mark(const char *phase)
+{
+	static const struct {
+		const char *phase;
+		enum cli_mark mark;
+	} rows[] = {{"running", CLI_GOOD}, {"ready", CLI_GOOD}, {"crashloop", CLI_BAD},
+	        {"backoff", CLI_BAD}, {"degraded", CLI_WARN}, {"unready", CLI_WARN},
+	        {"stopped", CLI_NONE}};
+	for (size_t i = 0; i < HG_COUNT(rows); i++)
+		if (!strcmp(rows[i].phase, phase)) return rows[i].mark;
+	return CLI_WAIT;
+}
+
+int cli_status_exit(const json_t *status)
+{
+	const json_t *app;
+	size_t i;
+	bool warden = false;
+	json_array_foreach(cli_list(status, "processes"), i, app) warden |=
+	        !strcmp(cli_text(app, "role"), "warden");
+	if (!warden) return 7;
+	json_array_foreach(cli_list(status, "apps"), i, app)
+	{
+		const char *phase = cli_text(app, "phase");
+		if (!strcmp(phase, "degraded") || !strcmp(phase, "crashloop")) return 7;
+	}
+	return 0;
+}
+
+static void cell(struct hg_buf *to, const char *text, size_t width)
+{
+	cli_pad(to, text, width);
+	hg_buf_byte(to, ' ');
+}
+
+int cli_apps_table(const struct cli *c, const json_t *status, struct hg_buf *to)
+{
+	const json_t *app;
+	size_t i;
+	int lines = 1;
+	char t[CLI_TEXT_MAX];
+	hg_buf_cstr(to, cli_bold(c));
+	hg_buf_cstr(to, "APP              REL  READY  RESTARTS RATE/S  ERRORS   P95      STATE");
+	hg_buf_fmt(to, "%s\n", cli_off(c));
+	json_array_foreach(cli_list(status, "apps"), i, app)
+	{
+		double errors = cli_num(app, "error_ratio"), p95 = cli_num(app, "p95_seconds");
+		const char *phase = cli_text(app, "phase");
+		cell(to, cli_text(app, "name"), 16);
+		snprintf(t, sizeof t, "%d", (int)cli_int(app, "release"));
+		cell(to, t, 4);
+		snprintf(t, sizeof t, "%d/%d", (int)cli_int(app, "ready"),
+		        (int)cli_int(app, "desired"));
+		cell(to, t, 6);
+		snprintf(t, sizeof t, "%d", (int)cli_int(app, "restarts"));
+		cell(to, t, 8);
+		cell(to, cli_human_rate(HG_MAX(cli_num(app, "rate"), 0), t), 7);
+		cell(to, errors < 0 ? cli_dash(c) : cli_human_ratio(errors, t), 8);
+		cell(to, p95 < 0 ? cli_dash(c) : cli_human_seconds(p95, t), 8);
+		hg_buf_fmt(to, "%s %s\n", cli_mark(c, cli_phase_mark(phase)), phase);
+		lines++;
+		if (cli_text(app, "reason")[0]) {
+			hg_buf_cstr(to, "  ");
+			struct hg_buf clean;
+			hg_buf_init(&clean, 4096);
+			cli_clean(&clean, hg_str(cli_text(app, "reason")));
+			struct hg_str text = hg_buf_view(&clean);
+			text.n = HG_MIN(text.n, (size_t)c->columns - 4);
+			hg_buf_str(to, text);
+			hg_buf_byte(to, '\n');
+			hg_buf_free(&clean);
+			lines++;
+		}
+	}
+	return lines;
+}
+
+static void replicas_table(const struct cli *c, const json_t *app, uint64_t now_ms, struct hg_buf *to)
+{
+	const json_t *r;
+	size_t i;
+	char t[CLI_TEXT_MAX];
+	hg_buf_fmt(to, "%sREPLICA REL  PID      ADDRESS               RESTARTS CPU    MEMORY   STATE%s\n",
+	        cli_bold(c), cli_off(c));
+	json_array_foreach(cli_list(app, "replicas"), i, r)
+	{
+		const char *state = cli_text(r, "state");
+		uint64_t since = (uint64_t)cli_int(r, "since_ms");
+		snprintf(t, sizeof t, "%d", (int)cli_int(r, "replica"));
+		cell(to, t, 7);
+		snprintf(t, sizeof t, "%d", (int)cli_int(r, "release"));
+		cell(to, t, 4);
+		snprintf(t, sizeof t, "%d", (int)cli_int(r, "pid"));
+		cell(to, cli_int(r, "pid") ? t : cli_dash(c), 8);
+		cell(to, cli_text(r, "address")[0] ? cli_text(r, "address") : cli_dash(c), 21);
+		snprintf(t, sizeof t, "%d", (int)cli_int(r, "restarts"));
+		cell(to, t, 8);
+		snprintf(t, sizeof t, "%.2f", HG_MAX(cli_num(r, "cpu"), 0));
+		cell(to, t, 6);
+		cell(to, cli_human_bytes((uint64_t)cli_int(r, "memory_bytes"), t), 8);
+		hg_buf_fmt(to, "%s %s", cli_mark(c, cli_phase_mark(state)), state);
+		if (since && now_ms > since)
+			hg_buf_fmt(to, " %s", cli_human_age((now_ms - since) / 1000, t));
+		hg_buf_byte(to, '\n');
+		const char *exit_text = cli_text(json_object_get(r, "exit"), "text");
+		const char *why = cli_text(r, "reason");
+		if (strcmp(state, "ready") != 0 && (exit_text[0] || why[0])) {
+			hg_buf_fmt(to, "        %s%s", exit_text, exit_text[0] && why[0] ? "; " : "");
+			cli_clean(to, hg_str(why));
+			hg_buf_byte(to, '\n');
+		}
+	}
+}
+
+static const json_t *app_in(const json_t *status, const char *name, struct hg_err *err)
+{
+	const json_t *app;
+	size_t i;
+	uint32_t best = 3;
+	const char *near = NULL;
+	json_array_foreach(cli_list(status, "apps"), i, app)
+	{
+		uint32_t d = hg_str_distance(hg_str(cli_text(app, "name")), hg_str(name));
+		if (d == 0) return app;
+		if (d < best) {
+			best = d;
+			near = cli_text(app, "name");
+		}
+	}
+	hg_err_set(err, HG_E_NOT_FOUND, "there is no app \"%s\"", name);
+	if (near) hg_err_hint(err, "did you mean \"%s\"?", near);
+	return NULL;
+}
+
+static void listeners_line(const json_t *status, struct hg_buf *to)
+{
+	const json_t *l = json_object_get(status, "listeners"), *url;
+	size_t i;
+	hg_buf_byte(to, '\n');
+	json_array_foreach(cli_list(l, "edge"), i, url)
+		hg_buf_fmt(to, "%s%s", i ? " " : "edge   ", json_string_value(url));
+	if (json_array_size(cli_list(l, "edge"))) hg_buf_byte(to, '\n');
+	if (cli_text(l, "admin")[0]) hg_buf_fmt(to, "admin  http://%s\n", cli_text(l, "admin"));
+	hg_buf_fmt(to, "data   %s\n", cli_text(status, "data"));
+}
+
+static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, json_t **ret_status)
+{
+	json_t *status = NULL;
+	enum hg_rc rc = cli_call(c, "GET", "/v1/status", NULL, CLI_READ_MS, &status, err);
+	if (rc < 0) return -1;
+	const char *name = c->args.count ? c->args.positional[0] : NULL;
+	const json_t *app = name ? app_in(status, name, err) : NULL;
+	if (name && !app) {
+		json_decref(status);
+		return -1;
+	}
+	if (cli_has(&c->args, CLI_F_JSON)) {
+		char *text = json_dumps(status, cli_has(&c->args, CLI_F_WATCH) ? JSON_COMPACT
+		                                                               : JSON_INDENT(2));
+		hg_buf_fmt(to, "%s\n", text ? text : "{}");
+		free(text);
+	} else {
+		cli_apps_table(c, status, to);
+		if (app) {
+			hg_buf_byte(to, '\n');
+			replicas_table(c, app, (uint64_t)cli_int(status, "now_ms"), to);
+		} else {
+			listeners_line(status, to);
+		}
+	}
+	*ret_status = status;
+	return 0;
+}
+
+static void status_next(const struct cli *c, const json_t *status)
+{
+	const json_t *app;
+	size_t i;
+	if (cli_has(&c->args, CLI_F_JSON)) return;
+	json_array_foreach(cli_list(status, "apps"), i, app)
+	{
+		enum cli_mark m = cli_phase_mark(cli_text(app, "phase"));
+		if (m != CLI_BAD && m != CLI_WARN) continue;
+		cli_next("headgate logs %s --since 15m", cli_text(app, "name"));
+		return;
+	}
+	cli_next("headgate logs -f");
+}
+
+int cli_do_status(struct cli *c)
+{
+	struct hg_buf text;
+	struct hg_err err = {0};
+	int status = 0;
+	bool watch = cli_has(&c->args, CLI_F_WATCH);
+	hg_buf_init(&text, 16u << 20);
+	for (;;) {
+		json_t *j = NULL;
+		hg_buf_reset(&text);
+		if (status_once(c, &text, &err, &j) < 0) {
+			hg_buf_free(&text);
+			return cli_fail(&err);
+		}
+		if (watch && c->out_tty && !cli_has(&c->args, CLI_F_JSON)) cli_out("\033[H\033[J");
+		cli_out("%s", hg_buf_text(&text));
+		status = cli_status_exit(j);
+		if (!watch) status_next(c, j);
+		json_decref(j);
+		if (!watch) break;
+		fflush(stdout);
+		if (ferror(stdout)) break;
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+	}
+	hg_buf_free(&text);
+	return status;
+}
+
+/* ---- top ---- */
+
+static bool key_or_second(bool tty)
+{
+	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
+	char key;
+	if (!tty) {
+		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+		return false;
+	}
+	return poll(&p, 1, 1000) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
+	       (key == 'q' || key == 'Q' || key == 3 || key == 4);
+}
+
+static void top_page(const struct cli *c, const json_t *status, struct hg_buf *to)
+{
+	const json_t *app;
+	size_t i;
+	hg_buf_fmt(to, "headgate %s   %s   %s\n\n", cli_text(status, "version"),
+	        cli_text(status, "state"), cli_text(status, "data"));
+	cli_apps_table(c, status, to);
+	json_array_foreach(cli_list(status, "apps"), i, app)
+	{
+		hg_buf_fmt(to, "\n%s%s%s\n", cli_bold(c), cli_text(app, "name"), cli_off(c));
+		replicas_table(c, app, (uint64_t)cli_int(status, "now_ms"), to);
+	}
+}
+
+int cli_do_top(struct cli *c)
+{
+	struct hg_buf text;
+	struct hg_err err = {0};
+	struct termios was, raw;
+	bool live = c->out_tty && isatty(STDIN_FILENO) && !cli_has(&c->args, CLI_F_JSON);
+	int result = 0;
+	if (live && tcgetattr(STDIN_FILENO, &was) == 0) {
+		raw = was;
+		raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO | ISIG);
+		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+		cli_out("\033[?1049h\033[?25l");
+	} else {
+		live = false;
+	}
+	hg_buf_init(&text, 16u << 20);
+	do {
+		json_t *status = NULL;
+		hg_buf_reset(&text);
+		if (cli_call(c, "GET", "/v1/status", NULL, CLI_READ_MS, &status, &err) < 0) {
+			result = -1;
+			break;
+		}
+		if (cli_has(&c->args, CLI_F_JSON)) {
+			char *dump = json_dumps(status, JSON_INDENT(2));
+			hg_buf_fmt(&text, "%s\n", dump ? dump : "{}");
+			free(dump);
+		} else {
+			top_page(c, status, &text);
+		}
+		if (live) cli_out("\033[H\033[J");
+		cli_out("%s", hg_buf_text(&text));
+		if (live) cli_out("\n%sq quit%s", cli_dim(c), cli_off(c));
+		fflush(stdout);
+		json_decref(status);
+	} while (live && !key_or_second(true));
+	if (live) {
+		cli_out("\033[?25h\033[?1049l");
+		tcsetattr(STDIN_FILENO, TCSANOW, &was);
+	}
+	hg_buf_free(&text);
+	if (result < 0) return cli_fail(&err);
+	if (!cli_has(&c->args, CLI_F_JSON)) cli_next("headgate status APP");
+	return 0;
+}
