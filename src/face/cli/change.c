@@ -53,7 +53,8 @@ static bool app_settled(const json_t *app, const char **ret_phase)
 /* Polls until settled. Exit status. */
 static int wait_settled(const struct cli *c, struct hg_str app)
 {
-	uint64_t ms = cli_has(&c->args, CLI_F_TIMEOUT) ? c->args.number[CLI_F_TIMEOUT] : WAIT_DEFAULT_MS;
+	uint64_t ms =
+	        cli_has(&c->args, CLI_F_TIMEOUT) ? c->args.number[CLI_F_TIMEOUT] : WAIT_DEFAULT_MS;
 	uint64_t until = clock_mono_ms() + ms;
 	struct hg_err err = {0};
 	char path[256], phase[32] = "unknown";
@@ -75,8 +76,8 @@ static int wait_settled(const struct cli *c, struct hg_str app)
 		if (clock_mono_ms() >= until) break;
 		nanosleep(&(struct timespec){.tv_nsec = 100 * 1000000}, NULL);
 	}
-	hg_err_set(&err, HG_E_NOT_READY, "\"%.*s\" is still %s after %llu s", HG_STR_ARG(app), phase,
-	        (unsigned long long)ms / 1000);
+	hg_err_set(&err, HG_E_NOT_READY, "\"%.*s\" is still %s after %llu s", HG_STR_ARG(app),
+	        phase, (unsigned long long)ms / 1000);
 	hg_err_hint(&err, "It goes on; headgate status %.*s shows where it is.", HG_STR_ARG(app));
 	return cli_fail(&err);
 }
@@ -114,7 +115,8 @@ int cli_do_restart(struct cli *c)
 	json_t *j = NULL;
 	if (app_call(c, app, "restart", json_object(), &j, &err) < 0) return cli_fail(&err);
 	cli_out("%.*s: %d replicas %s\n", HG_STR_ARG(app), (int)cli_int(j, "replicas"),
-	        dry ? "would be replaced (dry run, nothing was changed)" : "are replaced one by one");
+	        dry ? "would be replaced (dry run, nothing was changed)"
+	            : "are replaced one by one");
 	json_decref(j);
 	if (!dry && cli_has(&c->args, CLI_F_WAIT)) {
 		int status = wait_settled(c, app);
@@ -139,7 +141,7 @@ int cli_do_token_create(struct cli *c)
 	const char *role = c->args.value[CLI_F_ROLE];
 	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
 	json_t *j = NULL, *body = json_pack("{s:s,s:s,s:b}", "name", c->args.positional[0], "role",
-	        role ? role : "viewer", "dry_run", dry);
+	                          role ? role : "viewer", "dry_run", dry);
 	if (!body) {
 		hg_err_set(&err, HG_E_USAGE, "the name is not valid UTF-8");
 		return cli_fail(&err);
@@ -148,7 +150,8 @@ int cli_do_token_create(struct cli *c)
 	json_decref(body);
 	if (rc == HG_E_DB_CONSTRAINT) {
 		hg_err_set(&err, rc, "there is a token \"%s\" already", c->args.positional[0]);
-		hg_err_hint(&err, "Revoke it first: headgate token revoke %s", c->args.positional[0]);
+		hg_err_hint(
+		        &err, "Revoke it first: headgate token revoke %s", c->args.positional[0]);
 	}
 	if (rc < 0) return cli_fail(&err);
 	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
@@ -168,7 +171,8 @@ static void day_text(int64_t ms, char to[CLI_TEXT_MAX])
 	time_t seconds = (time_t)(ms / 1000);
 	struct tm tm;
 	gmtime_r(&seconds, &tm);
-	if (!ms || !strftime(to, CLI_TEXT_MAX, "%Y-%m-%d %H:%M", &tm)) snprintf(to, CLI_TEXT_MAX, "never");
+	if (!ms || !strftime(to, CLI_TEXT_MAX, "%Y-%m-%d %H:%M", &tm))
+		snprintf(to, CLI_TEXT_MAX, "never");
 }
 
 int cli_do_token_list(struct cli *c)
@@ -176,7 +180,8 @@ int cli_do_token_list(struct cli *c)
 	struct hg_err err = {0};
 	json_t *j = NULL, *t;
 	size_t i;
-	if (cli_call(c, "GET", "/v1/tokens", NULL, CLI_READ_MS, &j, &err) < 0) return cli_fail(&err);
+	if (cli_call(c, "GET", "/v1/tokens", NULL, CLI_READ_MS, &j, &err) < 0)
+		return cli_fail(&err);
 	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
 	cli_out("%-24s %-10s %-17s %s\n", "NAME", "ROLE", "MADE (UTC)", "LAST USED (UTC)");
 	json_array_foreach(cli_list(j, "tokens"), i, t)
@@ -184,7 +189,8 @@ int cli_do_token_list(struct cli *c)
 		char made[CLI_TEXT_MAX], used[CLI_TEXT_MAX];
 		day_text(cli_int(t, "created_ms"), made);
 		day_text(cli_int(t, "used_ms"), used);
-		cli_out("%-24s %-10s %-17s %s\n", cli_text(t, "name"), cli_text(t, "role"), made, used);
+		cli_out("%-24s %-10s %-17s %s\n", cli_text(t, "name"), cli_text(t, "role"), made,
+		        used);
 	}
 	json_decref(j);
 	cli_next("headgate token create NAME --role viewer");
@@ -201,8 +207,9 @@ int cli_do_token_revoke(struct cli *c)
 	hg_buf_init(&path, 4096);
 	hg_buf_fmt(&path, "/v1/tokens/%s", name);
 	bool clean = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == strlen(name);
-	enum hg_rc rc = clean ? cli_call(c, "DELETE", hg_buf_text(&path), body, CLI_CHANGE_MS, NULL, &err)
-	                      : hg_err_set(&err, HG_E_NOT_FOUND, "there is no token \"%s\"", name);
+	enum hg_rc rc =
+	        clean ? cli_call(c, "DELETE", hg_buf_text(&path), body, CLI_CHANGE_MS, NULL, &err)
+	              : hg_err_set(&err, HG_E_NOT_FOUND, "there is no token \"%s\"", name);
 	json_decref(body);
 	hg_buf_free(&path);
 	if (rc < 0) return cli_fail(&err);

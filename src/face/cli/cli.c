@@ -5,9 +5,30 @@
 #include <unistd.h>
 
 static int (*const verbs[CLI_VERBS])(struct cli *c) = {
+        [CLI_UP] = cli_do_up,
+        [CLI_DOWN] = cli_do_down,
+        [CLI_RUN] = cli_do_run,
+        [CLI_DEMO] = cli_do_demo,
+        [CLI_DOCTOR] = cli_do_doctor,
+        [CLI_OPEN] = cli_do_open,
+        [CLI_INIT] = cli_do_init,
+        [CLI_STATUS] = cli_do_status,
+        [CLI_LOGS] = cli_do_logs,
+        [CLI_TOP] = cli_do_top,
+        [CLI_RELOAD] = cli_do_reload,
+        [CLI_SCALE] = cli_do_scale,
+        [CLI_RESTART] = cli_do_restart,
+        [CLI_TOKEN_CREATE] = cli_do_token_create,
+        [CLI_TOKEN_LIST] = cli_do_token_list,
+        [CLI_TOKEN_REVOKE] = cli_do_token_revoke,
+        [CLI_CONFIG_CHECK] = cli_do_config_check,
+        [CLI_CONFIG_SHOW] = cli_do_config_show,
+        [CLI_CONFIG_FMT] = cli_do_config_fmt,
+        [CLI_CONFIG_SCHEMA] = cli_do_config_schema,
+        [CLI_EXPLAIN] = cli_do_explain,
+        [CLI_COMPLETION] = cli_do_completion,
         [CLI_HELP] = cli_do_help,
         [CLI_VERSION] = cli_do_version,
-        [CLI_COMPLETION] = cli_do_completion,
 };
 
 /* --data, HEADGATE_DATA, ./.headgate; made absolute without asking whether it exists. */

@@ -155,6 +155,33 @@ int cli_help_code(const struct hg_rc_info *info);
 int cli_do_help(struct cli *c);
 int cli_do_version(struct cli *c);
 int cli_do_completion(struct cli *c);
+/* status.c, logs.c, change.c, config.c, init.c */
+int cli_do_status(struct cli *c);
+int cli_do_top(struct cli *c);
+int cli_do_logs(struct cli *c);
+int cli_do_scale(struct cli *c);
+int cli_do_restart(struct cli *c);
+int cli_do_token_create(struct cli *c);
+int cli_do_token_list(struct cli *c);
+int cli_do_token_revoke(struct cli *c);
+int cli_do_reload(struct cli *c);
+int cli_do_config_check(struct cli *c);
+int cli_do_config_show(struct cli *c);
+int cli_do_config_fmt(struct cli *c);
+int cli_do_config_schema(struct cli *c);
+int cli_do_explain(struct cli *c);
+int cli_do_init(struct cli *c);
+/* "./Hello_World.py" becomes "hello-world". */
+void cli_app_name(const char *from, char to[64]);
+/* up.c, run.c, down.c, doctor.c */
+int cli_do_up(struct cli *c);
+/* The configuration that `run` stands for; false: an argument is not UTF-8. */
+bool cli_run_text(const struct cli_args *a, struct hg_buf *to);
+int cli_do_run(struct cli *c);
+int cli_do_demo(struct cli *c);
+int cli_do_open(struct cli *c);
+int cli_do_down(struct cli *c);
+int cli_do_doctor(struct cli *c);
 void cli_complete_bash(struct hg_buf *to);
 void cli_complete_zsh(struct hg_buf *to);
 void cli_complete_fish(struct hg_buf *to);

@@ -46,6 +46,12 @@ static inline json_t *cli_list(const json_t *j, const char *name)
 	return json_object_get(j, name);
 }
 
+/* logs.c: lines of a search that comes newest first, given to `fn` oldest first. */
+HG_MUST enum hg_rc cli_log_tail(const struct cli *c, const char *path,
+        bool (*fn)(void *arg, struct hg_str line), void *arg, struct hg_err *err);
+/* One stored line as a person reads it, with a line feed. */
+void cli_log_line(const struct cli *c, const json_t *line, struct hg_buf *to);
+
 /* status.c: the table of apps, for `status`, `up` and `top`; returns its lines. */
 int cli_apps_table(const struct cli *c, const json_t *status, struct hg_buf *to);
 enum cli_mark cli_phase_mark(const char *phase);

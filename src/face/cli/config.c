@@ -45,8 +45,8 @@ static enum hg_rc file_read(const char *path, struct hg_buf *to, struct hg_err *
 	if (!S_ISREG(st.st_mode))
 		rc = hg_err_set(err, HG_E_INVALID, "\"%s\" is not a regular file", path);
 	else if ((uint64_t)st.st_size > SPEC_FILE_MAX)
-		rc = hg_err_set(err, HG_E_TOO_LARGE, "\"%s\" is larger than %u bytes", path,
-		        SPEC_FILE_MAX);
+		rc = hg_err_set(
+		        err, HG_E_TOO_LARGE, "\"%s\" is larger than %u bytes", path, SPEC_FILE_MAX);
 	while (rc == HG_OK) {
 		char *room = hg_buf_room(to, 65536);
 		ssize_t n = room ? read(fd, room, 65536) : -1;
@@ -140,9 +140,9 @@ json_t *cli_config_json(const struct cli_config *k, bool dry_run)
 	/* Later messages come from another working directory. */
 	snprintf(absolute, sizeof absolute, "%s/%s", strcmp(k->dir, "/") ? k->dir : "",
 	        name ? name + 1 : k->file);
-	return json_pack("{s:s#,s:s,s:s,s:s,s:b}", "text", k->text.p ? k->text.p : "", (int)k->text.n,
-	        "file", absolute, "dir", k->dir, "environment", k->environment ? k->environment : "",
-	        "dry_run", dry_run);
+	return json_pack("{s:s#,s:s,s:s,s:s,s:b}", "text", k->text.p ? k->text.p : "",
+	        (int)k->text.n, "file", absolute, "dir", k->dir, "environment",
+	        k->environment ? k->environment : "", "dry_run", dry_run);
 }
 
 int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_run)
@@ -163,7 +163,7 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 		free(text);
 	} else {
 		json_array_foreach(cli_list(j, "changes"), i, line)
-			cli_out("%s\n", json_string_value(line));
+		        cli_out("%s\n", json_string_value(line));
 		if (i == 0)
 			cli_say("nothing changes");
 		else if (dry_run)
@@ -199,11 +199,11 @@ static json_t *problems_json(const struct hg_err *errs, uint32_t n)
 {
 	json_t *list = json_array();
 	for (uint32_t i = 0; i < n && i < SPEC_PROBLEMS_MAX; i++)
-		json_array_append_new(list,
-		        json_pack("{s:s,s:s,s:s,s:s,s:i,s:i}", "code", hg_rc_info(errs[i].rc)->code,
-		                "message", errs[i].message, "hint", errs[i].hint, "file",
-		                errs[i].file, "line", (int)errs[i].line, "column",
-		                (int)errs[i].column));
+		json_array_append_new(
+		        list, json_pack("{s:s,s:s,s:s,s:s,s:i,s:i}", "code",
+		                      hg_rc_info(errs[i].rc)->code, "message", errs[i].message,
+		                      "hint", errs[i].hint, "file", errs[i].file, "line",
+		                      (int)errs[i].line, "column", (int)errs[i].column));
 	return list;
 }
 
@@ -256,7 +256,8 @@ int cli_do_config_show(struct cli *c)
 	if (status) return status;
 	bool named = file || cli_has(&c->args, CLI_F_FILE) || cli_has(&c->args, CLI_F_ENVIRONMENT);
 	json_t *running = NULL;
-	if (!named && cli_call(c, "GET", "/v1/config", NULL, CLI_READ_MS, &running, NULL) == HG_OK &&
+	if (!named &&
+	        cli_call(c, "GET", "/v1/config", NULL, CLI_READ_MS, &running, NULL) == HG_OK &&
 	        cli_text(running, "effective")[0]) {
 		cli_out("%s", cli_text(running, "effective"));
 		json_decref(running);
@@ -326,7 +327,8 @@ int cli_do_config_fmt(struct cli *c)
 			cli_next("headgate config fmt --write %s", file);
 		}
 	} else if (rc == HG_OK && cli_has(&c->args, CLI_F_WRITE)) {
-		if (!same && file_replace(file, hg_buf_view(&now), &err) < 0) status = cli_fail(&err);
+		if (!same && file_replace(file, hg_buf_view(&now), &err) < 0)
+			status = cli_fail(&err);
 		if (!status) cli_say(same ? "%s is unchanged" : "%s is written", file);
 	} else if (rc == HG_OK) {
 		cli_out("%s", hg_buf_text(&now));

@@ -11,8 +11,8 @@ struct cli_config {
 	struct hg_arena mem;
 	struct spec_report *report;
 	struct spec *spec;
-	char file[4096];     /* as given */
-	char dir[4096];      /* absolute folder of the file */
+	char file[4096]; /* as given */
+	char dir[4096];  /* absolute folder of the file */
 	struct hg_buf text;
 	const char *environment; /* or NULL */
 };

@@ -30,7 +30,8 @@ void cli_app_name(const char *from, char to[64])
 		else if (n && to[n - 1] != '-')
 			to[n++] = '-';
 	}
-	while (n && to[n - 1] == '-') n--;
+	while (n && to[n - 1] == '-')
+		n--;
 	if (!n) n = (size_t)snprintf(to, 64, "app");
 	to[n] = 0;
 }
@@ -61,7 +62,8 @@ static bool from_procfile(struct guess *g)
 static bool from_package(struct guess *g)
 {
 	json_t *j = json_load_file("package.json", 0, NULL);
-	const char *start = json_string_value(json_object_get(json_object_get(j, "scripts"), "start"));
+	const char *start =
+	        json_string_value(json_object_get(json_object_get(j, "scripts"), "start"));
 	const char *name = json_string_value(json_object_get(j, "name"));
 	if (start) {
 		snprintf(g->command, sizeof g->command, "npm start");
@@ -104,9 +106,10 @@ static bool from_known_files(struct guess *g)
 static void file_text(const struct guess *g, struct hg_buf *to)
 {
 	bool quote = strpbrk(g->command, ":#'\"{}[],&*!|>%@`") != NULL;
-	hg_buf_fmt(to, "# What Headgate runs. Every key: headgate explain KEY. Check: headgate config check\n");
-	hg_buf_fmt(to, "version: 1\nproject: %s\nedge:\n  listen: {http: 8080}\napps:\n  %s:\n", g->name,
-	        g->name);
+	hg_buf_fmt(to, "# What Headgate runs. Every key: headgate explain KEY. Check: headgate "
+	               "config check\n");
+	hg_buf_fmt(to, "version: 1\nproject: %s\nedge:\n  listen: {http: 8080}\napps:\n  %s:\n",
+	        g->name, g->name);
 	hg_buf_cstr(to, "    # Each replica gets a free port of its own as $PORT.\n    command: ");
 	if (quote) hg_buf_byte(to, '\'');
 	for (const char *p = g->command; *p; p++) {
@@ -114,10 +117,11 @@ static void file_text(const struct guess *g, struct hg_buf *to)
 		hg_buf_byte(to, *p);
 	}
 	if (quote) hg_buf_byte(to, '\'');
-	hg_buf_cstr(to, "\n    replicas: 2\n"
-	                "    # Takes requests once it accepts connections; better: {http: /health}\n"
-	                "    probes:\n      readiness: {tcp: true, every: 5s}\n"
-	                "    routes: [{host: \"*\", path: /}]\n");
+	hg_buf_cstr(to,
+	        "\n    replicas: 2\n"
+	        "    # Takes requests once it accepts connections; better: {http: /health}\n"
+	        "    probes:\n      readiness: {tcp: true, every: 5s}\n"
+	        "    routes: [{host: \"*\", path: /}]\n");
 }
 
 int cli_do_init(struct cli *c)
@@ -130,8 +134,8 @@ int cli_do_init(struct cli *c)
 	bool found = true;
 	if (c->args.count) {
 		const char *p = c->args.positional[0];
-		snprintf(g.command, sizeof g.command, "%s%.400s --port $PORT", strchr(p, '/') ? "" : "./",
-		        p);
+		snprintf(g.command, sizeof g.command, "%s%.400s --port $PORT",
+		        strchr(p, '/') ? "" : "./", p);
 		cli_app_name(p, g.name);
 		g.from = "the program you named";
 	} else if (!from_procfile(&g) && !from_package(&g) && !from_known_files(&g)) {
@@ -146,7 +150,8 @@ int cli_do_init(struct cli *c)
 	if (!cli_has(&c->args, CLI_F_DRY_RUN)) {
 		fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 		if (fd < 0 && errno == EEXIST)
-			hg_err_set(&err, HG_E_FILE_EXISTS, "\"%s\" exists and is not overwritten", file);
+			hg_err_set(&err, HG_E_FILE_EXISTS, "\"%s\" exists and is not overwritten",
+			        file);
 		else if (fd < 0 || write(fd, text.p, text.n) != (ssize_t)text.n || fsync(fd) < 0)
 			hg_err_set(&err, HG_E_IO, "could not write \"%s\": %m", file);
 	}

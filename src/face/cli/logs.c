@@ -1,10 +1,8 @@
 /* logs: lines of the replicas, as people read them or as they are stored. */
 #include "client_priv.h"
-#include "os/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct view {
 	const struct cli *c;
@@ -31,12 +29,14 @@ static void message_of(const char *line, struct hg_buf *to)
 	json_t *value;
 	json_object_foreach(j, key, value)
 	{
-		static const char said[] = " message msg event text ts time timestamp level severity "
-		                           "app release replica ";
+		static const char said[] =
+		        " message msg event text ts time timestamp level severity "
+		        "app release replica ";
 		char padded[64];
 		snprintf(padded, sizeof padded, " %.60s ", key);
 		if (strstr(said, padded)) continue;
-		char *v = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+		char *v = json_is_string(value) ? NULL
+		                                : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 		hg_buf_byte(to, ' ');
 		cli_clean(to, hg_str(key));
 		hg_buf_byte(to, '=');
@@ -83,21 +83,44 @@ static bool show(void *arg, struct hg_str line)
 	return !ferror(stdout);
 }
 
-/* "15m" becomes the moment 15 minutes ago; anything else goes to the store as it is. */
-static void since_add(struct hg_buf *path, const char *since)
+/* Otherwise the newest lines come newest first, and are turned round before they are shown. */
+static bool oldest_first(const struct cli *c)
 {
-	uint64_t ms;
-	char text[64];
-	if (cli_duration(hg_str(since), &ms)) {
-		uint64_t at = clock_wall_ms() - ms;
-		time_t seconds = (time_t)(at / 1000);
-		struct tm tm;
-		gmtime_r(&seconds, &tm);
-		size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
-		snprintf(text + n, sizeof text - n, ".%03uZ", (unsigned)(at % 1000));
-		since = text;
+	return cli_has(&c->args, CLI_F_SINCE) && !cli_has(&c->args, CLI_F_LIMIT);
+}
+
+static bool keep(void *arg, struct hg_str line)
+{
+	struct hg_buf *all = arg;
+	hg_buf_str(all, line);
+	hg_buf_byte(all, '\n');
+	return !all->failed;
+}
+
+/* The lines of `all` from the last to the first. */
+static void each_backwards(const struct hg_buf *all, bool (*fn)(void *, struct hg_str), void *arg)
+{
+	for (size_t end = all->n; end;) {
+		size_t start = end - 1; /* the line feed that ends this line */
+		while (start && all->p[start - 1] != '\n')
+			start--;
+		if (!fn(arg, (struct hg_str){all->p + start, end - 1 - start})) return;
+		end = start;
 	}
-	cli_query_add(path, "since", hg_str(since));
+}
+
+enum hg_rc cli_log_tail(const struct cli *c, const char *path, bool (*fn)(void *, struct hg_str),
+        void *arg, struct hg_err *err)
+{
+	struct hg_buf all;
+	hg_buf_init(&all, 512u << 20);
+	enum hg_rc rc = cli_lines(c, path, 30000, keep, &all, err);
+	if (rc == HG_OK && all.failed)
+		rc = hg_err_set(
+		        err, HG_E_TOO_LARGE, "that is more than 512 MiB of lines: add --limit");
+	if (rc == HG_OK) each_backwards(&all, fn, arg);
+	hg_buf_free(&all);
+	return rc;
 }
 
 static void logs_path(const struct cli *c, struct hg_buf *path)
@@ -105,20 +128,20 @@ static void logs_path(const struct cli *c, struct hg_buf *path)
 	static const struct {
 		enum cli_flag_id flag;
 		const char *name;
-	} passed[] = {{CLI_F_LEVEL, "level"}, {CLI_F_GREP, "grep"}, {CLI_F_RELEASE, "release"},
-	        {CLI_F_REPLICA, "replica"}};
+	} passed[] = {{CLI_F_SINCE, "since"}, {CLI_F_LEVEL, "level"}, {CLI_F_GREP, "grep"},
+	        {CLI_F_RELEASE, "release"}, {CLI_F_REPLICA, "replica"}};
 	const char *app = c->args.count ? c->args.positional[0] : c->args.value[CLI_F_APP];
 	const char *limit = c->args.value[CLI_F_LIMIT];
 	hg_buf_cstr(path, "/v1/logs");
 	if (app) cli_query_add(path, "app", hg_str(app));
-	if (cli_has(&c->args, CLI_F_SINCE)) since_add(path, c->args.value[CLI_F_SINCE]);
 	for (size_t i = 0; i < HG_COUNT(passed); i++)
 		if (cli_has(&c->args, passed[i].flag))
 			cli_query_add(path, passed[i].name, hg_str(c->args.value[passed[i].flag]));
 	/* With a begin in time everything since then is meant. */
 	if (!limit) limit = cli_has(&c->args, CLI_F_SINCE) ? "1000000" : "200";
 	cli_query_add(path, "limit", hg_str(limit));
-	if (cli_has(&c->args, CLI_F_FOLLOW)) cli_query_add(path, "follow", HG_STR("true"));
+	if (oldest_first(c)) cli_query_add(path, "order", HG_STR("oldest"));
+	if (cli_has(&c->args, CLI_F_FOLLOW)) cli_query_add(path, "follow", HG_STR("1"));
 }
 
 int cli_do_logs(struct cli *c)
@@ -133,8 +156,11 @@ int cli_do_logs(struct cli *c)
 	hg_buf_init(&path, 16384);
 	hg_buf_init(&v.text, 1u << 20);
 	logs_path(c, &path);
-	uint32_t patience = cli_has(&c->args, CLI_F_FOLLOW) ? UINT32_MAX : 30000;
-	enum hg_rc rc = cli_lines(c, hg_buf_text(&path), patience, show, &v, &err);
+	bool follow = cli_has(&c->args, CLI_F_FOLLOW);
+	enum hg_rc rc = follow || oldest_first(c)
+	                        ? cli_lines(c, hg_buf_text(&path), follow ? UINT32_MAX : 30000,
+	                                  show, &v, &err)
+	                        : cli_log_tail(c, hg_buf_text(&path), show, &v, &err);
 	hg_buf_free(&path);
 	hg_buf_free(&v.text);
 	if (rc < 0) return cli_fail(&err);

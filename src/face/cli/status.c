@@ -86,12 +86,14 @@ int cli_apps_table(const struct cli *c, const json_t *status, struct hg_buf *to)
 	return lines;
 }
 
-static void replicas_table(const struct cli *c, const json_t *app, uint64_t now_ms, struct hg_buf *to)
+static void replicas_table(
+        const struct cli *c, const json_t *app, uint64_t now_ms, struct hg_buf *to)
 {
 	const json_t *r;
 	size_t i;
 	char t[CLI_TEXT_MAX];
-	hg_buf_fmt(to, "%sREPLICA REL  PID      ADDRESS               RESTARTS CPU    MEMORY   STATE%s\n",
+	hg_buf_fmt(to,
+	        "%sREPLICA REL  PID      ADDRESS               RESTARTS CPU    MEMORY   STATE%s\n",
 	        cli_bold(c), cli_off(c));
 	json_array_foreach(cli_list(app, "replicas"), i, r)
 	{
@@ -116,7 +118,8 @@ static void replicas_table(const struct cli *c, const json_t *app, uint64_t now_
 		const char *exit_text = cli_text(json_object_get(r, "exit"), "text");
 		const char *why = cli_text(r, "reason");
 		if (strcmp(state, "ready") != 0 && (exit_text[0] || why[0])) {
-			hg_buf_fmt(to, "        %s%s", exit_text, exit_text[0] && why[0] ? "; " : "");
+			hg_buf_fmt(
+			        to, "        %s%s", exit_text, exit_text[0] && why[0] ? "; " : "");
 			cli_clean(to, hg_str(why));
 			hg_buf_byte(to, '\n');
 		}
@@ -149,7 +152,7 @@ static void listeners_line(const json_t *status, struct hg_buf *to)
 	size_t i;
 	hg_buf_byte(to, '\n');
 	json_array_foreach(cli_list(l, "edge"), i, url)
-		hg_buf_fmt(to, "%s%s", i ? " " : "edge   ", json_string_value(url));
+	        hg_buf_fmt(to, "%s%s", i ? " " : "edge   ", json_string_value(url));
 	if (json_array_size(cli_list(l, "edge"))) hg_buf_byte(to, '\n');
 	if (cli_text(l, "admin")[0]) hg_buf_fmt(to, "admin  http://%s\n", cli_text(l, "admin"));
 	hg_buf_fmt(to, "data   %s\n", cli_text(status, "data"));
@@ -167,8 +170,8 @@ static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, jso
 		return -1;
 	}
 	if (cli_has(&c->args, CLI_F_JSON)) {
-		char *text = json_dumps(status, cli_has(&c->args, CLI_F_WATCH) ? JSON_COMPACT
-		                                                               : JSON_INDENT(2));
+		char *text = json_dumps(
+		        status, cli_has(&c->args, CLI_F_WATCH) ? JSON_COMPACT : JSON_INDENT(2));
 		hg_buf_fmt(to, "%s\n", text ? text : "{}");
 		free(text);
 	} else {
