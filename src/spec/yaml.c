@@ -283,6 +283,12 @@ static enum hg_rc on_event(struct parse *p, struct fy_event *ev)
 			return refuse(p, ev->document_start.document_start,
 			        "more than one document in a file is refused",
 			        "remove the line `---`, or split the file");
+		if (ev->document_start.document_state &&
+		        (fy_document_state_version_explicit(ev->document_start.document_state) ||
+		                fy_document_state_tags_explicit(ev->document_start.document_state)))
+			return refuse(p, ev->document_start.document_start,
+			        "directives (%YAML, %TAG) are refused",
+			        "remove the line that starts with %; Headgate reads YAML 1.2");
 		return HG_OK;
 	case FYET_ALIAS:
 		return refuse(p, ev->alias.anchor, "aliases (*name) are refused",
