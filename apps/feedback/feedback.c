@@ -7,17 +7,17 @@
 
 static const char not_found[] = "Feedback not found";
 
-static void list_fields(
-        struct serve_call *call, const struct route *r, uint32_t limit, int64_t next, int64_t total)
+static void list_fields(struct serve_call *call, const struct route *r, uint32_t limit,
+        const struct rows_page *page)
 {
 	char text[160];
 	struct hg_out o = hg_out_over(text, sizeof text);
-	hg_out_u64(&o, (uint64_t)total);
+	hg_out_u64(&o, (uint64_t)page->total);
 	serve_field(call, "X-Total-Count", (struct hg_str){text, o.n});
-	if (!next) return;
+	if (!page->next) return;
 	o = hg_out_over(text, sizeof text);
 	hg_out_fmt(&o, "<%.*s/feedback?limit=%u&before=%lld>; rel=\"next\"", HG_STR_ARG(r->prefix),
-	        limit, (long long)next);
+	        limit, (long long)page->next);
 	if (!hg_out_failed(&o)) serve_field(call, "Link", (struct hg_str){text, o.n});
 }
 
@@ -36,7 +36,7 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
         const struct route *r)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
-	int64_t next = 0, total = 0;
+	struct rows_page page = {0};
 	struct hg_err err = {0};
 	enum hg_rc rc;
 	if (!number_of(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
@@ -48,15 +48,13 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 		return;
 	}
 	hg_buf_reset(&a->body);
-	rc = rows_total(a->rows, &total, &err);
-	if (rc == HG_OK)
-		rc = rows_list(a->rows, (int64_t)before, (uint32_t)limit, &a->body, &next, &err);
+	rc = rows_list(a->rows, (int64_t)before, (uint32_t)limit, &a->body, &page, &err);
 	if (rc < 0) {
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 		return;
 	}
 	a->metrics.operations[OPERATION_READ]++;
-	list_fields(call, r, (uint32_t)limit, next, total);
+	list_fields(call, r, (uint32_t)limit, &page);
 	app_answer(a, call, req, 200, hg_buf_view(&a->body));
 }
 

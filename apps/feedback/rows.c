@@ -153,32 +153,36 @@ static void json_columns(struct db_stmt *s, struct hg_buf *to)
 }
 
 enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, struct hg_buf *to,
-        int64_t *ret_next, struct hg_err *err)
+        struct rows_page *ret_page, struct hg_err *err)
 {
 	struct db_stmt *s = r->stmt[LIST];
+	struct rows_page page = {0};
 	int64_t last = 0;
 	uint32_t n = 0;
 	bool more = false;
+	enum hg_rc rc;
 	HG_ASSERT(limit >= 1 && limit <= ROWS_LIMIT_MAX);
-	*ret_next = 0;
 	db_bind_i64(s, 1, before ? before : INT64_MAX);
 	db_bind_i64(s, 2, (int64_t)limit + 1); /* one more tells whether there is a next page */
+	rc = db_step(s, &more, err);
+	/* Inside the same read transaction: one lock for both, and they belong together. */
+	if (rc == HG_OK) rc = rows_total(r, &page.total, err);
 	hg_buf_byte(to, '[');
-	for (;;) {
-		enum hg_rc rc = db_step(s, &more, err);
-		if (rc < 0) return rc;
-		if (!more) break;
-		if (n == limit) {
-			*ret_next = last;
-			db_reset(s);
-			break;
-		}
+	while (rc == HG_OK && more && n < limit) {
 		if (n++) hg_buf_byte(to, ',');
 		json_columns(s, to);
 		last = db_column_i64(s, 0);
+		rc = db_step(s, &more, err);
+	}
+	if (more) {
+		page.next = last;
+		db_reset(s);
 	}
 	hg_buf_str(to, HG_STR("]\n"));
-	return to->failed ? hg_err_set(err, HG_E_NOMEM, "not enough memory for the list") : HG_OK;
+	if (rc == HG_OK && to->failed)
+		rc = hg_err_set(err, HG_E_NOMEM, "not enough memory for the list");
+	if (rc == HG_OK) *ret_page = page;
+	return rc;
 }
 
 enum hg_rc rows_begin(struct rows *r, struct hg_err *err)

@@ -35,13 +35,17 @@ void rows_close(struct rows *r);
 /* HG_E_NOT_FOUND when there is none, here and below. */
 HG_MUST enum hg_rc rows_get(struct rows *r, int64_t id, struct row *ret_row, struct hg_err *err);
 HG_MUST enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err);
+struct rows_page {
+	int64_t total; /* of all rows, at the same moment */
+	int64_t next;  /* `before` of the next page; 0: this is the last one */
+};
+
 /*
  * The newest `limit` rows with an id below `before` (0: from the newest) as a JSON array.
- * *ret_next: the `before` of the next page, 0 when this is the last one.
  * The ids ascend with the writing order: newest first is highest id first.
  */
 HG_MUST enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, struct hg_buf *to,
-        int64_t *ret_next, struct hg_err *err);
+        struct rows_page *ret_page, struct hg_err *err);
 
 HG_MUST enum hg_rc rows_begin(struct rows *r, struct hg_err *err);
 HG_MUST enum hg_rc rows_commit(struct rows *r, struct hg_err *err);

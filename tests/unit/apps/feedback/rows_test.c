@@ -61,29 +61,31 @@ static void the_list_is_newest_first_and_pages_meet_without_gap_or_overlap(void 
 	struct dir *d = *state;
 	struct rows *r = open_ok(d->db);
 	struct hg_buf b;
-	int64_t before = 0, next = 0;
+	struct rows_page page = {0};
+	int64_t before = 0;
 	int seen = 0, pages = 0;
 	hg_buf_init(&b, 1 << 20);
 	for (int i = 1; i <= N; i++)
 		assert_int_equal(add(r, "x"), i);
 	do {
 		hg_buf_reset(&b);
-		assert_int_equal(rows_list(r, before, 10, &b, &next, NULL), HG_OK);
+		assert_int_equal(rows_list(r, before, 10, &b, &page, NULL), HG_OK);
 		for (const char *p = hg_buf_text(&b); (p = strstr(p, "{\"id\":")); p++) {
 			assert_int_equal(strtoll(p + 6, NULL, 10), N - seen);
 			seen++;
 		}
-		before = next;
+		before = page.next;
 		pages++;
-	} while (next);
+	} while (page.next);
 	assert_int_equal(seen, N);
 	assert_int_equal(pages, 3);
 	/* a last page that is just full has no next */
 	hg_buf_reset(&b);
-	assert_int_equal(rows_list(r, 11, 10, &b, &next, NULL), HG_OK);
-	assert_int_equal(next, 0);
+	assert_int_equal(rows_list(r, 11, 10, &b, &page, NULL), HG_OK);
+	assert_int_equal(page.next, 0);
+	assert_int_equal(page.total, N);
 	hg_buf_reset(&b);
-	assert_int_equal(rows_list(r, 1, 10, &b, &next, NULL), HG_OK);
+	assert_int_equal(rows_list(r, 1, 10, &b, &page, NULL), HG_OK);
 	assert_string_equal(hg_buf_text(&b), "[]\n");
 	hg_buf_free(&b);
 	rows_close(r);
@@ -94,7 +96,7 @@ static void messages_are_escaped_in_json_and_kept_byte_by_byte(void **state)
 	struct dir *d = *state;
 	struct rows *r = open_ok(d->db);
 	struct hg_buf b;
-	int64_t next = 0;
+	struct rows_page page = {0};
 	struct row row;
 	hg_buf_init(&b, 1 << 20);
 	add(r, "a\"b\\c\n\x01 </script>\xe2\x80\xa8\xf0\x9f\x8c\x8a");
@@ -102,7 +104,7 @@ static void messages_are_escaped_in_json_and_kept_byte_by_byte(void **state)
 	"{\"id\":1,\"message\":\"a\\\"b\\\\c\\n\\u0001 </script>\xe2\x80\xa8\xf0\x9f\x8c\x8a\"," \
 	"\"created_at\":\"2026-10-19T07:12:23.109149Z\",\"updated_at\":\"2026-10-19T07:12:23."   \
 	"109149Z\"}"
-	assert_int_equal(rows_list(r, 0, 10, &b, &next, NULL), HG_OK);
+	assert_int_equal(rows_list(r, 0, 10, &b, &page, NULL), HG_OK);
 	assert_string_equal(hg_buf_text(&b), "[" WANT "]\n");
 	hg_buf_reset(&b);
 	assert_int_equal(rows_get(r, 1, &row, NULL), HG_OK);
