@@ -95,6 +95,13 @@ static void do_spawn(struct fleet_replica *r)
 	fleet_kick(r->f);
 }
 
+void fleet_forget(struct fleet_replica *r)
+{
+	if (!r->id || r->forgotten) return;
+	r->forgotten = true;
+	fleet_send_simple(r->f, WD_FORGET, r->id, 0);
+}
+
 static void do_save(struct fleet_replica *r)
 {
 	const struct fl_replica *c = fleet_core(r);
@@ -102,14 +109,13 @@ static void do_save(struct fleet_replica *r)
 	if (!fl_runs(c)) fleet_probes_stop(r);
 	fleet_row_save(r);
 	/* Only what is on disk may be forgotten by the warden. */
-	if (c->state == FLEET_BACKOFF && r->has_exited && r->id)
-		fleet_send_simple(r->f, WD_FORGET, r->id, 0);
+	if (c->state == FLEET_BACKOFF && !r->dirty) fleet_forget(r);
 }
 
 static void do_gone(struct fleet_replica *r)
 {
 	fleet_row_remove(r);
-	if (r->id) fleet_send_simple(r->f, WD_FORGET, r->id, 0);
+	fleet_forget(r);
 	fleet_replica_free(r);
 }
 

@@ -72,9 +72,10 @@ struct fleet_replica {
 	struct fleet *f;
 	struct fleet_app *app;
 	uint32_t slot;
-	uint64_t id; /* of the newest process, 0: none yet */
-	bool row;    /* the store has a row of this id */
-	bool dirty;  /* the row is behind */
+	uint64_t id;    /* of the newest process, 0: none yet */
+	bool row;       /* the store has a row of this id */
+	bool dirty;     /* the row is behind */
+	bool forgotten; /* the warden was told that its end is recorded */
 	int pid;
 	char address[112];
 	struct sock_addr addr;
@@ -164,6 +165,8 @@ HG_MUST struct fleet_replica *fleet_replica_new(
         struct fleet *f, struct fleet_app *a, uint32_t slot);
 void fleet_replica_free(struct fleet_replica *r);
 void fleet_app_free(struct fleet_app *a);
+/* The end of its process is on disk: the warden may forget it. Once an id. */
+void fleet_forget(struct fleet_replica *r);
 uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a);
 
 /* ---- plan.c, release.c ---- */

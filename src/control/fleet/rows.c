@@ -329,15 +329,22 @@ static void settle_one(struct fleet *f, const struct fleet_known *k)
 	fleet_send_simple(f, k->exited ? WD_FORGET : WD_SIGNAL, k->id, SIGKILL);
 }
 
+static int settle_order(const struct fleet_known *k)
+{
+	if (!k->row) return 1;
+	return k->listed && !k->exited ? 0 : 2;
+}
+
 void fleet_known_settle(struct fleet *f)
 {
 	struct fleet_known *known = f->known;
 	uint32_t count = f->known_count;
 	struct snap_endpoint ep;
-	/* Rows first: an unrecorded process takes only a place that nobody has. */
-	for (int pass = 0; pass < 2; pass++)
+	/* Who lives keeps his place: recorded ones first, then those that a full disk kept out of
+	 * the store, and what is only remembered last. */
+	for (int pass = 0; pass < 3; pass++)
 		for (uint32_t i = 0; i < count; i++)
-			if (known[i].row == (pass == 0)) settle_one(f, &known[i]);
+			if (settle_order(&known[i]) == pass) settle_one(f, &known[i]);
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
 		if (f->ep_owner[i]) continue;
 		if (snap_table_get(f->table, i, &ep) && ep.state == SNAP_EP_FREE) continue;

@@ -101,7 +101,7 @@ static void on_spawned(struct fleet_replica *r, const struct wd_msg *m)
 		(void)snprintf(r->reason, sizeof r->reason, "could not be started: %s failed: %s",
 		        wd_step_text(m->step), strerror(m->error));
 		fl_ended(&r->app->core, r->slot, loop_now_ms(f->o.loop));
-		fleet_send_simple(f, WD_FORGET, m->id, 0);
+		fleet_forget(r);
 	}
 	fleet_kick(f);
 }

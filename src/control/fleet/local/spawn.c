@@ -190,7 +190,9 @@ static enum hg_rc address_choose(struct fleet_replica *r, const struct fleet_rel
 		if (port == 0) break;
 		if (port_taken(r->f, port)) continue;
 		sock_addr_tcp4(INADDR_LOOPBACK, port, &r->addr);
-		(void)sock_addr_text(&r->addr, r->address, sizeof r->address);
+		char text[SOCK_TEXT_MAX];
+		(void)sock_addr_text(&r->addr, text, sizeof text);
+		(void)hg_str_copy(hg_str(text), r->address, sizeof r->address);
 		(void)snprintf(s->port, sizeof s->port, "%u", port);
 		return HG_OK;
 	}
@@ -280,7 +282,8 @@ enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
 	struct scope *s = NULL;
 	bool socket;
 	int fd = -1;
-	uint64_t id = r->f->next_id++, old = r->row ? r->id : 0;
+	uint64_t id = r->f->next_id++, before = r->id, old = r->row ? before : 0;
+	bool forgotten = r->forgotten;
 	r->id = id;
 	enum hg_rc rc = scope_of(r, id, &s, err);
 	if (rc < 0) goto out;
@@ -292,9 +295,11 @@ enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
 	if (rc < 0) goto out;
 	/* On disk before it is asked for: a control that dies here finds out whether it was. */
 	fleet_row_spawn(r, old);
+	if (before && !forgotten) fleet_send_simple(r->f, WD_FORGET, before, 0);
+	r->forgotten = false;
 	fleet_send(r->f, &m, fd);
 out:
-	if (rc < 0) r->id = old;
+	if (rc < 0) r->id = before;
 	free(s);
 	return rc;
 }

@@ -1,0 +1,382 @@
+#include "rig.h"
+
+#include "store/store_priv.h"
+
+#define HELLO(n)                                               \
+	"app: hello\n"                                         \
+	"command: sleep $PORT\n"                               \
+	"domain: hello.example.com\n"                          \
+	"probes: {readiness: {http: /health, every: 100ms}}\n" \
+	"replicas: " #n "\n"
+
+static void wanted_replicas_are_spawned_probed_and_given_to_the_edge(void **state)
+{
+	struct rig *r = *state;
+	struct fleet_replica_status first = {0};
+	rig_apply(r, HELLO(2) "env: {COLOR: blue, HOME: /nowhere}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	RIG_UNTIL(r, r->readies == 1);
+	assert_int_equal(r->proc_count, 2);
+	struct rig_proc *p = rig_alive(r, 0);
+	assert_non_null(strstr(p->argv0, "/sleep"));
+	assert_non_null(strstr(p->env, "COLOR=blue\n"));
+	assert_non_null(strstr(p->env, "HOME=/nowhere\n"));
+	assert_non_null(strstr(p->env, "HEADGATE_APP=hello\n"));
+	assert_non_null(strstr(p->env, "HEADGATE_RELEASE=1\n"));
+	assert_non_null(strstr(p->env, "HEADGATE_REPLICA=1\n"));
+	char port[32];
+	(void)snprintf(port, sizeof port, "PORT=%s\n", strrchr(p->m.address, ':') + 1);
+	assert_non_null(strstr(p->env, port));
+	assert_string_not_equal(p->m.address, rig_alive(r, 1)->m.address);
+	struct fleet_app_status a = rig_app(r, &first);
+	assert_int_equal(a.phase, FLEET_APP_RUNNING);
+	assert_int_equal(a.ready, 2);
+	assert_int_equal(a.release, 1);
+	assert_int_equal(first.number, 1);
+	assert_int_equal(first.state, FLEET_READY);
+	assert_string_equal(first.address, p->m.address);
+	assert_non_null(strstr(r->kinds, "release.created "));
+	size_t n;
+	const struct fleet_lane *lanes = fleet_lanes(r->fleet, &n);
+	assert_int_equal(n, 2);
+	assert_string_equal(lanes[0].app, "hello");
+	assert_string_equal(lanes[0].route, "hello.example.com/");
+}
+
+static void nobody_gets_traffic_before_readiness(void **state)
+{
+	struct rig *r = *state;
+	r->answer = 503;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_DOWN) == 1);
+	struct fleet_replica_status first = {0};
+	RIG_UNTIL(r, (rig_app(r, &first), strstr(first.reason, "503") != NULL));
+	assert_int_equal(rig_endpoints(r, SNAP_EP_UP), 0);
+	r->answer = 200;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	rig_app(r, &first);
+	assert_string_equal(first.reason, "");
+}
+
+static void a_replica_that_is_killed_is_replaced_at_once_in_its_place(void **state)
+{
+	struct rig *r = *state;
+	struct fleet_replica_status first = {0};
+	rig_apply(r, HELLO(2));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	struct rig_proc *dead = rig_alive(r, 0);
+	uint64_t at = clock_mono_ms();
+	rig_end(dead, SIGKILL);
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	assert_true(clock_mono_ms() - at < 5000);
+	RIG_UNTIL(r, dead->forgotten);
+	rig_app(r, &first);
+	assert_int_equal(first.number, 1);
+	assert_int_equal(first.restarts, 1);
+	assert_string_equal(first.exit_text, "killed by signal 9 (SIGKILL)");
+	RIG_UNTIL(r, strstr(r->kinds, "replica.died "));
+}
+
+static void on_observe(struct loop *l, struct loop_io *io, uint32_t events)
+{
+	struct rig *r = HG_CONTAINER(io, struct rig, observe);
+	static const char answer[] =
+	        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+	        "{\"ts\":\"x\",\"app\":\"hello\",\"text\":\"reading configuration\"}\n"
+	        "{\"ts\":\"x\",\"app\":\"hello\",\"text\":\"no such table: users\"}\n";
+	(void)events;
+	rig_accept(
+	        l, r->observe_fd, answer, "GET /v1/logs?app=hello&release=1&replica=1&limit=20 ");
+}
+
+static void a_replica_that_dies_starting_is_reported_with_status_and_last_lines(void **state)
+{
+	struct rig *r = *state;
+	struct sock_addr a;
+	char text[128];
+	(void)snprintf(text, sizeof text, "unix:%s/run/observe.sock", r->dir);
+	assert_true(sock_addr_parse(hg_str(text), &a));
+	r->observe_fd = sock_listen(&a, 8);
+	assert_true(r->observe_fd >= 0);
+	assert_int_equal(
+	        loop_io_start(r->loop, &r->observe, r->observe_fd, EPOLLIN, on_observe), HG_OK);
+	r->dead_at_birth = true;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, strstr(r->kinds, "replica.start_failed "));
+	r->dead_at_birth = false;
+	assert_non_null(strstr(r->last_text, "\"exit\":\"exit status 3\""));
+	assert_non_null(strstr(
+	        r->last_text, "\"lines\":[\"reading configuration\",\"no such table: users\"]"));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	loop_io_stop(r->loop, &r->observe);
+}
+
+static void a_command_that_cannot_be_executed_backs_off_and_says_why(void **state)
+{
+	struct rig *r = *state;
+	struct fleet_replica_status first = {0};
+	r->exec_fails = true;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, r->proc_count >= 2); /* the first restart comes at once */
+	RIG_UNTIL(r, (rig_app(r, &first), first.state == FLEET_BACKOFF));
+	assert_non_null(strstr(first.reason, "execution of its command failed"));
+	assert_true(first.next_start_ms > 0);
+	r->exec_fails = false;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+}
+
+static void mistakes_are_refused_before_anything_changes(void **state)
+{
+	static const struct {
+		const char *yaml, *want;
+		enum hg_rc rc;
+	} row[] = {
+	        {"app: a\ncommand: no-such-program-anywhere\n",
+	                "could not find program \"no-such-program-anywhere\" of app \"a\"",
+	                HG_E_FLEET_COMMAND},
+	        {"app: a\ncommand: sleep 1\nartifact: build/nothing\n", "could not read artifact",
+	                HG_E_FLEET_ARTIFACT},
+	        {"app: a\ncommand: sleep 1\nreplicas: 300\n", "asks for 300 replicas",
+	                HG_E_FLEET_LIMIT},
+	        {"project: p\napps:\n  a: {command: sleep 1, needs: [b]}\n"
+	         "  b: {command: sleep 1, needs: [a]}\n",
+	                "needs itself", HG_E_FLEET_NEEDS},
+	};
+	struct rig *r = *state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct hg_err err = {0};
+		assert_int_equal(rig_try(r, row[i].yaml, &err), row[i].rc);
+		if (!strstr(err.message, row[i].want)) fail_msg("%s", err.message);
+	}
+	struct hg_err err = {0};
+	rig_apply(r, HELLO(1));
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("helo"), 2, &err), HG_E_FLEET_APP);
+	assert_string_equal(err.hint, "Did you mean \"hello\"?");
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 999, &err), HG_E_INVALID);
+	assert_int_equal(fleet_restart(r->fleet, HG_STR("x"), &err), HG_E_FLEET_APP);
+}
+
+static void an_app_starts_after_the_one_it_needs_is_ready(void **state)
+{
+	struct rig *r = *state;
+	r->deaf = true;
+	rig_apply(r, "project: p\napps:\n"
+	             "  base: {command: sleep 1, probes: {startup: {tcp: true, every: 1s}}}\n"
+	             "  top: {command: sleep 1, needs: [base]}\n");
+	RIG_UNTIL(r, r->proc_count == 1);
+	struct fleet_app_status top = rig_app(r, NULL);
+	assert_string_equal(top.name, "top");
+	assert_int_equal(top.phase, FLEET_APP_WAITING);
+	assert_string_equal(top.reason, "waits for app \"base\" to be ready");
+	assert_string_equal(r->proc[0].m.who.app, "base");
+	struct rig_proc *base = rig_alive(r, 0);
+	struct sock_addr a;
+	assert_true(sock_addr_parse(hg_str(base->m.address), &a));
+	base->fd = sock_listen(&a, 8);
+	assert_true(base->fd >= 0);
+	assert_int_equal(loop_io_start(r->loop, &base->io, base->fd, EPOLLIN, rig_answer), HG_OK);
+	RIG_UNTIL(r, r->proc_count == 2);
+	assert_string_equal(r->proc[1].m.who.app, "top");
+}
+
+static void scaling_survives_and_the_file_wins_when_it_changes(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 3, &err), HG_OK);
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 3);
+	rig_apply(r, HELLO(1));
+	assert_int_equal(rig_app(r, NULL).desired, 3);
+	rig_apply(r, HELLO(2));
+	RIG_UNTIL(r, rig_living(r) == 2);
+	assert_int_equal(rig_app(r, NULL).desired, 2);
+	assert_int_equal(rig_app(r, NULL).release, 1);
+	assert_int_equal(r->terms, 1);
+}
+
+static void a_changed_environment_is_a_new_release_replaced_step_by_step(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, HELLO(2) "env: {COLOR: blue}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	rig_apply(r, HELLO(2) "env: {COLOR: green}\n");
+	uint64_t end = clock_mono_ms() + RIG_WAIT_MS;
+	for (;;) {
+		assert_true(rig_endpoints(r, SNAP_EP_UP) >= 2);
+		assert_true(rig_living(r) <= 4);
+		struct fleet_app_status a = rig_app(r, NULL);
+		if (a.phase == FLEET_APP_RUNNING && rig_living(r) == 2) break;
+		assert_true(clock_mono_ms() < end);
+		assert_int_equal(loop_turn(r->loop, 50), HG_OK);
+	}
+	assert_int_equal(rig_app(r, NULL).release, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_non_null(strstr(rig_alive(r, i)->env, "COLOR=green\n"));
+		assert_int_equal(rig_alive(r, i)->m.who.release, 2);
+	}
+}
+
+static void a_restart_by_hand_replaces_all_with_the_same_release(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	rig_apply(r, HELLO(2));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	assert_int_equal(fleet_restart(r->fleet, HG_STR("hello"), &err), HG_OK);
+	RIG_UNTIL(r, r->proc_count == 4 && rig_living(r) == 2 && !r->proc[0].alive);
+	RIG_UNTIL(r, rig_app(r, NULL).phase == FLEET_APP_RUNNING);
+	assert_int_equal(rig_app(r, NULL).release, 1);
+	assert_false(r->proc[1].alive);
+}
+
+static void after_kill_9_of_control_nothing_is_started_twice_nor_leaves_the_balancer(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, HELLO(3));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 3);
+	rig_control_dies(r);
+	rig_end(rig_alive(r, 1), 1 << 8); /* meanwhile */
+	rig_control(r, 2);
+	rig_apply(r, HELLO(3));
+	uint64_t end = clock_mono_ms() + RIG_WAIT_MS;
+	while (rig_app(r, NULL).phase != FLEET_APP_RUNNING || rig_endpoints(r, SNAP_EP_UP) < 3) {
+		assert_true(rig_endpoints(r, SNAP_EP_UP) >= 2);
+		assert_true(clock_mono_ms() < end);
+		assert_int_equal(loop_turn(r->loop, 50), HG_OK);
+	}
+	assert_int_equal(r->proc_count, 4);
+	assert_int_equal(rig_living(r), 3);
+	RIG_UNTIL(r, r->proc[1].forgotten);
+	assert_int_equal(r->readies, 1);
+	RIG_UNTIL(r, r->kills + r->terms == 0 && rig_app(r, NULL).release == 1);
+}
+
+static void a_spawn_that_was_recorded_and_never_sent_is_made_once(void **state)
+{
+	struct rig *r = *state;
+	r->mute = true;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_app(r, NULL).starting == 1);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(loop_turn(r->loop, 5), HG_OK);
+	rig_control_dies(r);
+	r->mute = false;
+	rig_control(r, 2);
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	assert_int_equal(r->proc_count, 1);
+	assert_int_equal(r->proc[0].m.who.replica, 1);
+}
+
+static void a_replica_nobody_recorded_is_taken_over_and_a_surplus_one_is_ended(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	/* Its row is lost, as after a full disk; and another process claims the same place. */
+	assert_int_equal(store_replica_remove(r->store, r->proc[0].m.id, &err), HG_OK);
+	rig_control_dies(r);
+	struct rig_proc *twin = &r->proc[r->proc_count++];
+	*twin = (struct rig_proc){.rig = r, .m = r->proc[0].m, .alive = true, .fd = -1};
+	twin->m.id += 500;
+	rig_control(r, 2);
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, !twin->alive && twin->forgotten);
+	assert_true(r->proc[0].alive);
+	assert_int_equal(r->proc_count, 2);
+	assert_int_equal(rig_endpoints(r, SNAP_EP_UP), 1);
+}
+
+static void a_probe_command_runs_as_a_one_shot(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, "app: hello\ncommand: sleep 1\n"
+	             "probes: {readiness: {command: 'true $PORT', every: 1s}}\n");
+	RIG_UNTIL(r, rig_app(r, NULL).ready == 1);
+	assert_int_equal(r->proc_count, 2);
+	assert_int_equal(r->proc[1].m.kind, WD_KIND_ONESHOT);
+	assert_int_equal(r->proc[1].m.deadline_ms, 1000);
+	assert_non_null(strstr(r->proc[1].argv0, "/true"));
+	RIG_UNTIL(r, r->proc[1].forgotten);
+}
+
+static void a_full_disk_keeps_nobody_from_being_restarted(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	/* The store refuses every write from here on, as on a full disk. */
+	struct hg_err err = {0};
+	assert_int_equal(db_exec(r->store->db, "PRAGMA query_only=1", &err), HG_OK);
+	rig_end(rig_alive(r, 0), SIGKILL);
+	RIG_UNTIL(r, r->proc_count == 2 && rig_endpoints(r, SNAP_EP_UP) == 1);
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 2, &err), HG_E_DB_QUERY);
+	/* Control dies while nothing could be written: the warden's list tells it all. */
+	rig_control_dies(r);
+	assert_int_equal(db_exec(r->store->db, "PRAGMA query_only=0", &err), HG_OK);
+	rig_control(r, 2);
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_app(r, NULL).phase == FLEET_APP_RUNNING);
+	assert_int_equal(r->proc_count, 2);
+	assert_int_equal(rig_living(r), 1);
+}
+
+static void shutdown_stops_all_and_tells_the_warden(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	rig_apply(r, HELLO(2));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	struct wd_msg m = {.type = WD_SHUTDOWN, .deadline_ms = 10000};
+	rig_send(r, &m);
+	RIG_UNTIL(r, r->stopped == 1);
+	assert_true(r->on_stopped);
+	assert_int_equal(rig_living(r), 0);
+	assert_int_equal(r->terms, 2);
+	assert_int_equal(rig_endpoints(r, SNAP_EP_FREE), SNAP_ENDPOINTS);
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 1, &err), HG_E_FLEET_STOPPING);
+}
+
+static void an_app_that_left_the_file_is_stopped_and_forgotten(void **state)
+{
+	struct rig *r = *state;
+	struct fleet_status *s;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	rig_apply(r, "app: other\ncommand: sleep 1\n");
+	RIG_UNTIL(r, rig_living(r) == 1 && !r->proc[0].alive);
+	RIG_UNTIL(r, r->proc[0].forgotten);
+	assert_int_equal(fleet_status(r->fleet, &s), HG_OK);
+	assert_int_equal(s->app_count, 1);
+	assert_string_equal(s->apps[0].name, "other");
+	fleet_status_free(s);
+}
+
+int main(void)
+{
+#define CASE(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
+	const struct CMUnitTest tests[] = {
+	        CASE(wanted_replicas_are_spawned_probed_and_given_to_the_edge),
+	        CASE(nobody_gets_traffic_before_readiness),
+	        CASE(a_replica_that_is_killed_is_replaced_at_once_in_its_place),
+	        CASE(a_replica_that_dies_starting_is_reported_with_status_and_last_lines),
+	        CASE(a_command_that_cannot_be_executed_backs_off_and_says_why),
+	        CASE(mistakes_are_refused_before_anything_changes),
+	        CASE(an_app_starts_after_the_one_it_needs_is_ready),
+	        CASE(scaling_survives_and_the_file_wins_when_it_changes),
+	        CASE(a_changed_environment_is_a_new_release_replaced_step_by_step),
+	        CASE(a_restart_by_hand_replaces_all_with_the_same_release),
+	        CASE(after_kill_9_of_control_nothing_is_started_twice_nor_leaves_the_balancer),
+	        CASE(a_spawn_that_was_recorded_and_never_sent_is_made_once),
+	        CASE(a_replica_nobody_recorded_is_taken_over_and_a_surplus_one_is_ended),
+	        CASE(a_probe_command_runs_as_a_one_shot),
+	        CASE(a_full_disk_keeps_nobody_from_being_restarted),
+	        CASE(shutdown_stops_all_and_tells_the_warden),
+	        CASE(an_app_that_left_the_file_is_stopped_and_forgotten),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
