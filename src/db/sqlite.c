@@ -204,7 +204,7 @@ enum hg_rc db_prepare(struct db *db, const char *sql, struct db_stmt **ret_stmt,
 		goto out;
 	}
 	for (int n = 1; n <= DB_PARAMETERS_MAX; n++) {
-		char name[8];
+		char name[16];
 		snprintf(name, sizeof name, "$%d", n);
 		s->place[n] = sqlite3_bind_parameter_index(s->handle, name);
 	}
