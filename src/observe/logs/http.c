@@ -1,0 +1,357 @@
+#include "observe/logs/http_priv.h"
+
+#include <stdlib.h>
+
+#define STREAMS_MAX   64u
+#define BLOCKS_A_TURN 4u
+#define LINES_A_TURN  2000u
+#define LINE_CAP      (LOGS_LINE_MAX * 6 + 1024) /* every byte may become six */
+
+enum stream_state {
+	STREAM_HISTORY, /* counting back from the end before following */
+	STREAM_SEND,
+	STREAM_PARKED, /* follows, and there is nothing new */
+};
+
+struct stream {
+	struct hg_list node;
+	struct logs_http *h;
+	struct serve_call *call;
+	struct logs_search *search;
+	struct logs_ask ask;
+	enum stream_state state;
+	uint64_t left; /* lines */
+	bool blocked;  /* the client reads more slowly than we write */
+	bool first;
+	/* The oldest line of the history. */
+	uint64_t back_ns, back_seq;
+	char back_app[LOGS_APP_MAX];
+	bool back_any;
+};
+
+struct logs_http {
+	struct loop *loop;
+	struct logs *l;
+	uint64_t (*wall_ns)(void);
+	struct hg_list streams;
+	uint32_t stream_count;
+	struct loop_timer work;
+	struct hg_buf line;
+	uint64_t requests, refused;
+};
+
+static void work(struct loop *loop, struct loop_timer *t);
+
+static void work_soon(struct logs_http *h)
+{
+	if (!loop_timer_active(&h->work) && loop_timer_start(h->loop, &h->work, 0, work) < 0)
+		h->refused++; /* no memory for a timer: the next wake tries again */
+}
+
+enum hg_rc logs_http_new(
+        struct loop *loop, struct logs *l, uint64_t (*wall_ns)(void), struct logs_http **ret_http)
+{
+	struct logs_http *h = calloc(1, sizeof *h);
+	if (!h) return HG_E_NOMEM;
+	*h = (struct logs_http){.loop = loop, .l = l, .wall_ns = wall_ns};
+	hg_list_init(&h->streams);
+	hg_buf_init(&h->line, LINE_CAP);
+	*ret_http = h;
+	return HG_OK;
+}
+
+static void stream_free(struct stream *s)
+{
+	hg_list_remove(&s->node);
+	s->h->stream_count--;
+	logs_search_free(s->search);
+	free(s);
+}
+
+/* What is under way ends without its last bytes; to be called once serve is gone. */
+void logs_http_free(struct logs_http *h)
+{
+	if (!h) return;
+	HG_LIST_EACH_SAFE (at, after, &h->streams) {
+		stream_free(HG_CONTAINER(at, struct stream, node));
+	}
+	loop_timer_stop(h->loop, &h->work);
+	hg_buf_free(&h->line);
+	free(h);
+}
+
+static void stream_gone(void *arg)
+{
+	stream_free(arg);
+}
+
+static void stream_writable(void *arg)
+{
+	struct stream *s = arg;
+	s->blocked = false;
+	work_soon(s->h);
+}
+
+static void stream_end(struct stream *s)
+{
+	struct serve_call *call = s->call;
+	if (s->ask.array) (void)serve_write(call, s->first ? HG_STR("[]\n") : HG_STR("\n]\n"));
+	stream_free(s);
+	serve_end(call);
+}
+
+static void line_send(struct stream *s, const struct logs_entry *e)
+{
+	struct hg_buf *b = &s->h->line;
+	hg_buf_reset(b);
+	if (s->ask.array) hg_buf_cstr(b, s->first ? "[\n" : ",\n");
+	logs_entry_json(e, b);
+	if (!s->ask.array) hg_buf_byte(b, '\n');
+	s->first = false;
+	if (b->failed) return; /* no memory: this line is left out, as the stream goes on */
+	if (!serve_write(s->call, hg_buf_view(b))) s->blocked = true;
+}
+
+/* The history was counted: from its oldest line on, in the order of arrival, and then for ever. */
+static bool history_over(struct stream *s)
+{
+	struct logs_query q = s->ask.q;
+	logs_search_free(s->search);
+	s->search = NULL;
+	q.app = hg_str(s->ask.app);
+	q.grep.p = s->ask.grep;
+	q.newest_first = false;
+	if (s->back_any) {
+		q.has_cursor = true;
+		q.cursor_ns = s->back_ns;
+		q.cursor_seq = s->back_seq - 1;
+		q.cursor_app = hg_str(s->back_app);
+	}
+	s->state = STREAM_SEND;
+	s->left = UINT64_MAX;
+	return logs_search_new(s->h->l, &q, &s->search) == HG_OK;
+}
+
+/* Counts back; true when the history is complete. */
+static bool history_step(struct stream *s, unsigned *blocks)
+{
+	struct logs_entry e;
+	while (s->left > 0) {
+		enum logs_found f = logs_search_next(s->search, blocks, &e);
+		if (f == LOGS_WORKING) return false;
+		if (f == LOGS_NO_MORE) break;
+		s->back_any = true;
+		s->back_ns = e.ts_ns;
+		s->back_seq = e.seq;
+		hg_str_copy(hg_str(e.app), s->back_app, sizeof s->back_app);
+		s->left--;
+	}
+	return true;
+}
+
+/* True when there is more to do at once. `s` may be gone afterwards. */
+static bool stream_step(struct stream *s)
+{
+	struct logs_entry e;
+	unsigned blocks = BLOCKS_A_TURN;
+	if (s->state == STREAM_HISTORY) {
+		if (!history_step(s, &blocks)) return true;
+		if (!history_over(s)) {
+			stream_end(s);
+			return false;
+		}
+	}
+	for (unsigned lines = 0; lines < LINES_A_TURN && s->left && !s->blocked; lines++) {
+		enum logs_found f = logs_search_next(s->search, &blocks, &e);
+		if (f == LOGS_WORKING) return true;
+		if (f == LOGS_NO_MORE) {
+			if (!s->ask.follow) s->left = 0;
+			s->state = STREAM_PARKED;
+			break;
+		}
+		line_send(s, &e);
+		s->left--;
+	}
+	if (s->left == 0) {
+		stream_end(s);
+		return false;
+	}
+	return !s->blocked && s->state != STREAM_PARKED;
+}
+
+static void work(struct loop *loop, struct loop_timer *t)
+{
+	struct logs_http *h = HG_CONTAINER(t, struct logs_http, work);
+	bool more = false;
+	(void)loop;
+	HG_LIST_EACH_SAFE (at, after, &h->streams) {
+		struct stream *s = HG_CONTAINER(at, struct stream, node);
+		if (!s->blocked && s->state != STREAM_PARKED && stream_step(s)) more = true;
+	}
+	if (more) work_soon(h);
+}
+
+void logs_http_wake(struct logs_http *h)
+{
+	bool any = false;
+	HG_LIST_EACH (at, &h->streams) {
+		struct stream *s = HG_CONTAINER(at, struct stream, node);
+		if (s->state != STREAM_PARKED) continue;
+		s->state = STREAM_SEND;
+		any = true;
+	}
+	if (any) work_soon(h);
+}
+
+static void problem(struct serve_call *call, unsigned status, const char *title, enum hg_rc rc,
+        const char *detail)
+{
+	char text[640];
+	struct hg_out o = hg_out_over(text, sizeof text);
+	hg_out_fmt(&o,
+	        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\","
+	        "\"detail\":\"",
+	        title, status, hg_rc_info(rc)->code);
+	for (; *detail && o.n < sizeof text - 16; detail++) {
+		unsigned char c = (unsigned char)*detail;
+		if (c == '"' || c == '\\') hg_out_byte(&o, '\\');
+		hg_out_byte(&o, c < 0x20 || c > 0x7e ? '?' : (char)c);
+	}
+	hg_out_cstr(&o, "\"}\n");
+	serve_answer(call, status, "application/problem+json", (struct hg_str){text, o.n});
+}
+
+static bool wants_array(const struct serve_request *req)
+{
+	const struct http1_field *accept = http1_find(req->head, HTTP1_F_ACCEPT);
+	return accept && hg_str_eq(accept->value, HG_STR("application/json"));
+}
+
+static void get_logs(struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+{
+	char why[256];
+	struct stream *s = h->stream_count < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
+	if (!s) {
+		h->refused++;
+		problem(call, 503, "Service Unavailable", HG_E_AGAIN,
+		        "too many searches are under way");
+		return;
+	}
+	if (!logs_ask_read(req->query, h->wall_ns(), &s->ask, why, sizeof why)) {
+		free(s);
+		problem(call, 400, "Bad Request", HG_E_INVALID, why);
+		return;
+	}
+	struct logs_ask *a = &s->ask;
+	if (req->method == HTTP1_HEAD) {
+		free(s);
+		serve_answer(call, 200, "application/x-ndjson", (struct hg_str){NULL, 0});
+		return;
+	}
+	if (wants_array(req) && !a->follow) a->array = true;
+	bool history = a->follow && !a->q.since_ns && !a->q.has_cursor;
+	if (a->follow) a->q.newest_first = history;
+	/* No history is asked for: from now on. */
+	if (history && a->limit == 0) a->q.since_ns = h->wall_ns();
+	s->left = a->follow && !history ? UINT64_MAX : a->limit;
+	s->state = history ? STREAM_HISTORY : STREAM_SEND;
+	s->first = true;
+	s->h = h;
+	s->call = call;
+	if (logs_search_new(h->l, &a->q, &s->search) < 0) {
+		free(s);
+		h->refused++;
+		problem(call, 503, "Service Unavailable", HG_E_NOMEM,
+		        "other searches use all memory that searches may have");
+		return;
+	}
+	hg_list_append(&h->streams, &s->node);
+	h->stream_count++;
+	serve_field(call, "Cache-Control", HG_STR("no-store"));
+	serve_stream(call, 200, a->array ? "application/json" : "application/x-ndjson",
+	        stream_writable, stream_gone, s);
+	work_soon(h);
+}
+
+static void put_retention(
+        struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+{
+	char app[LOGS_APP_MAX], keep[24], bytes[24];
+	uint64_t keep_ms, max_bytes;
+	if (!serve_query(req->query, "app", app, sizeof app) ||
+	        !serve_query(req->query, "keep_ms", keep, sizeof keep) ||
+	        !serve_query(req->query, "max_bytes", bytes, sizeof bytes) ||
+	        !hg_str_u64(hg_str(keep), &keep_ms) || !hg_str_u64(hg_str(bytes), &max_bytes)) {
+		problem(call, 400, "Bad Request", HG_E_INVALID,
+		        "app, keep_ms and max_bytes are needed; the last two are numbers");
+		return;
+	}
+	enum hg_rc rc = logs_retention_set(h->l, hg_str(app), keep_ms, max_bytes);
+	if (rc == HG_OK)
+		serve_answer(call, 204, NULL, (struct hg_str){NULL, 0});
+	else if (rc == HG_E_INVALID)
+		problem(call, 400, "Bad Request", rc, "app is not a name of a-z, 0-9 and -");
+	else
+		problem(call, 500, "Internal Server Error", rc,
+		        "the retention could not be written");
+}
+
+static void metric(struct hg_buf *b, const char *name, const char *type, uint64_t v)
+{
+	hg_buf_fmt(b, "# TYPE headgate_logs_%s %s\nheadgate_logs_%s %llu\n", name, type, name,
+	        (unsigned long long)v);
+}
+
+static void get_metrics(struct logs_http *h, struct serve_call *call)
+{
+	struct logs_stats st;
+	struct hg_buf b;
+	hg_buf_init(&b, 8192);
+	logs_stats(h->l, &st);
+	metric(&b, "lines_total", "counter", st.lines);
+	metric(&b, "bytes_total", "counter", st.bytes);
+	metric(&b, "dropped_lines_total", "counter", st.dropped);
+	metric(&b, "dropped_segments_total", "counter", st.segments_dropped);
+	metric(&b, "corrupt_blocks_total", "counter", st.corrupt_blocks);
+	metric(&b, "searched_bytes_total", "counter", st.search_bytes);
+	metric(&b, "requests_total", "counter", h->requests);
+	metric(&b, "requests_refused_total", "counter", h->refused);
+	metric(&b, "segments", "gauge", st.segments);
+	metric(&b, "disk_bytes", "gauge", st.disk_bytes);
+	metric(&b, "spool_bytes", "gauge", st.spool_bytes);
+	metric(&b, "apps", "gauge", st.apps);
+	metric(&b, "sources", "gauge", st.sources);
+	metric(&b, "searches", "gauge", h->stream_count);
+	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
+	hg_buf_free(&b);
+}
+
+void logs_http_handle(void *arg, struct serve_call *call, const struct serve_request *req)
+{
+	struct logs_http *h = arg;
+	bool get = req->method == HTTP1_GET || req->method == HTTP1_HEAD;
+	h->requests++;
+	if (hg_str_eq(req->path, HG_STR("/v1/logs"))) {
+		if (get) {
+			get_logs(h, call, req);
+			return;
+		}
+	} else if (hg_str_eq(req->path, HG_STR("/v1/logs/retention"))) {
+		if (req->method == HTTP1_PUT || req->method == HTTP1_POST) {
+			put_retention(h, call, req);
+			return;
+		}
+	} else if (hg_str_eq(req->path, HG_STR("/metrics"))) {
+		if (get) {
+			get_metrics(h, call);
+			return;
+		}
+	} else if (hg_str_eq(req->path, HG_STR("/healthz"))) {
+		serve_answer(call, 200, "text/plain; charset=utf-8", HG_STR("ok\n"));
+		return;
+	} else {
+		problem(call, 404, "Not Found", HG_E_NOT_FOUND, "there is nothing at this path");
+		return;
+	}
+	problem(call, 405, "Method Not Allowed", HG_E_INVALID, "this path has no such method");
+}

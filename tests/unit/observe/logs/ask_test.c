@@ -1,0 +1,79 @@
+#include "tests/unit/test.h"
+
+#include "observe/logs/ask.c"
+
+#define NOW 1795460400000000000u
+
+static void test_every_parameter_is_understood(void **state)
+{
+	(void)state;
+	struct logs_ask a;
+	char why[128] = "";
+	bool good = logs_ask_read(HG_STR("app=web&since=1h30m&until=2026-11-23T19:00:00Z&level="
+	                                 "warn&release=3&replica=0"
+	                                 "&stream=stderr&grep=a%20b%26&ignore_case=1&limit=5&order="
+	                                 "oldest&cursor=12-7-we-b"
+	                                 "&format=json&follow="),
+	        NOW, &a, why, sizeof why);
+	if (!good) fail_msg("%s", why);
+	assert_str(a.q.app, "web");
+	assert_int_equal(a.q.since_ns, NOW - 5400000000000u);
+	assert_int_equal(a.q.until_ns, NOW);
+	assert_int_equal(a.q.least, HG_WARN);
+	assert_int_equal(a.q.release, 3);
+	assert_true(a.q.has_replica && a.q.replica == 0 && a.q.has_stream && a.q.ignore_case);
+	assert_str(a.q.grep, "a b&");
+	assert_int_equal(a.limit, 5);
+	assert_true(!a.q.newest_first && a.array && !a.follow);
+	assert_int_equal(a.q.cursor_ns, 12);
+	assert_int_equal(a.q.cursor_seq, 7);
+	assert_str(a.q.cursor_app, "we-b");
+}
+
+static void test_nothing_asked_is_the_newest_thousand(void **state)
+{
+	(void)state;
+	struct logs_ask a;
+	char why[128];
+	assert_true(logs_ask_read(HG_STR(""), NOW, &a, why, sizeof why));
+	assert_true(a.q.newest_first && a.limit == 1000 && !a.follow && a.q.app.n == 0);
+	assert_true(logs_ask_read(HG_STR("follow=1"), NOW, &a, why, sizeof why));
+	assert_int_equal(a.limit, 10);
+}
+
+static void test_what_is_not_understood_is_refused_with_a_reason(void **state)
+{
+	(void)state;
+	static const char *const bad[][2] = {
+	        {"app=..%2Fx", "parameter \"app\" is not valid: it takes a name of a-z, 0-9 and -"},
+	        {"since=yesterday",
+	                "parameter \"since\" is not valid: it takes a duration like 10m or "
+	                "2h, an RFC 3339 time or epoch seconds"},
+	        {"level=loud",
+	                "parameter \"level\" is not valid: it takes debug, info, warn or error"},
+	        {"limit=1000001", "parameter \"limit\" is not valid: it takes 0 to 1000000"},
+	        {"limit=-1", "parameter \"limit\" is not valid: it takes 0 to 1000000"},
+	        {"order=random", "parameter \"order\" is not valid: it takes newest or oldest"},
+	        {"cursor=1-2", "parameter \"cursor\" is not valid: it takes the cursor of a line"},
+	        {"release=0", "parameter \"release\" is not valid: it takes a number from 1"},
+	        {"lines=5", "unknown parameter \"lines\""},
+	        {"grep=%zz", "parameter \"grep\" is too long or badly encoded"},
+	        {"follow=1&format=json", "format=json cannot be followed: take ndjson"},
+	};
+	struct logs_ask a;
+	for (size_t i = 0; i < HG_COUNT(bad); i++) {
+		char why[128] = "";
+		assert_false(logs_ask_read(hg_str(bad[i][0]), NOW, &a, why, sizeof why));
+		assert_string_equal(why, bad[i][1]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(test_every_parameter_is_understood),
+	        cmocka_unit_test(test_nothing_asked_is_the_newest_thousand),
+	        cmocka_unit_test(test_what_is_not_understood_is_refused_with_a_reason),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
