@@ -20,9 +20,6 @@ struct cli_deps {
 	 * in. `ready_fd` as for warden_run. The result is the exit status of the child.
 	 */
 	int (*start_warden)(const struct warden_plan *plan, int ready_fd);
-	/* Folder of the installed examples ("…/share/headgate"), or NULL: found from the place of
-	 * the program (../share/headgate, or the source tree it was built in). */
-	const char *share_dir;
 };
 
 /*

@@ -111,36 +111,40 @@ struct orphan {
 	char name[96];
 };
 
-/*
- * Replicas of a dead warden: control, if it lives, knows their pids. They were started by a warden
- * of this data folder when their private directory's FIFO is their stdout.
- */
+/* "started BOOT ID PID START NAME …": what the warden notes in run/replicas. */
+static bool orphan_parse(struct hg_str line, struct hg_str boot, struct orphan *ret_o)
+{
+	struct hg_str field[6];
+	uint64_t pid, start;
+	for (size_t i = 0; i < HG_COUNT(field); i++)
+		field[i] = hg_str_cut(&line, ' ');
+	if (!hg_str_eq(field[1], boot) || !hg_str_u64(field[3], &pid) ||
+	        !hg_str_u64(field[4], &start) || pid <= 1 || pid > INT32_MAX || !start)
+		return false;
+	if (start_time_of((int)pid) != start) return false;
+	*ret_o = (struct orphan){.pid = (int)pid, .start_time = start};
+	return hg_str_copy(field[5], ret_o->name, sizeof ret_o->name);
+}
+
+/* Replicas of a dead warden that still live, by boot id, pid and start time. */
 static uint32_t orphans_find(const struct cli *c, struct orphan *list, uint32_t max)
 {
-	json_t *status = NULL, *app, *r;
-	size_t i, k;
+	char path[4200], line[1024], boot[64] = "";
 	uint32_t n = 0;
-	char want[4200], link[64], target[4300];
-	if (cli_call(c, "GET", "/v1/status", NULL, 2000, &status, NULL) < 0) return 0;
-	snprintf(want, sizeof want, "%s/run/", c->data_dir);
-	json_array_foreach(cli_list(status, "apps"), i, app)
-	{
-		json_array_foreach(cli_list(app, "replicas"), k, r)
-		{
-			int pid = (int)cli_int(r, "pid");
-			if (pid <= 1 || n == max) continue;
-			snprintf(link, sizeof link, "/proc/%d/fd/1", pid);
-			ssize_t got = readlink(link, target, sizeof target - 1);
-			if (got <= 0) continue;
-			target[got] = 0;
-			if (strncmp(target, want, strlen(want)) != 0) continue;
-			list[n] = (struct orphan){.pid = pid, .start_time = start_time_of(pid)};
-			snprintf(list[n].name, sizeof list[n].name, "%.64s replica %d",
-			        cli_text(app, "name"), (int)cli_int(r, "replica"));
-			n++;
-		}
+	FILE *b = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (b && fgets(boot, sizeof boot, b)) boot[strcspn(boot, "\n")] = 0;
+	if (b) fclose(b);
+	snprintf(path, sizeof path, "%s/run/replicas", c->data_dir);
+	FILE *f = fopen(path, "re");
+	while (f && n < max && fgets(line, sizeof line, f)) {
+		struct orphan o;
+		bool known = false;
+		if (!orphan_parse(hg_str_trim(hg_str(line)), hg_str(boot), &o)) continue;
+		for (uint32_t i = 0; i < n && !known; i++)
+			known = list[i].pid == o.pid;
+		if (!known) list[n++] = o;
 	}
-	json_decref(status);
+	if (f) fclose(f);
 	return n;
 }
 

@@ -117,13 +117,15 @@ static enum hg_rc plan_document(const struct cli_config *k, int *ret_fd, struct 
 static enum hg_rc folders_make(const struct cli *c, int *ret_log, struct hg_err *err)
 {
 	char path[4200];
-	if (mkdir(c->data_dir, 0755) < 0 && errno != EEXIST) {
+	/* As the warden wants them: its role processes pass through when it is root. */
+	mode_t mode = geteuid() == 0 ? 0711 : 0700;
+	if (mkdir(c->data_dir, mode) < 0 && errno != EEXIST) {
 		hg_err_set(err, HG_E_IO, "could not make the data folder \"%s\": %m", c->data_dir);
 		hg_err_hint(err, "Choose another with --data DIR.");
 		return HG_E_IO;
 	}
 	snprintf(path, sizeof path, "%s/run", c->data_dir);
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		return hg_err_set(err, HG_E_IO, "could not make \"%s\": %m", path);
 	snprintf(path, sizeof path, "%s/run/headgate.log", c->data_dir);
 	*ret_log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -422,8 +424,10 @@ static int turn(struct up *u, uint64_t began_ms, uint64_t timeout_ms)
 	json_t *status = NULL;
 	int result = -1;
 	bool known = cli_call(u->c, "GET", "/v1/status", NULL, 2000, &status, NULL) == HG_OK;
-	if (!u->detach) events_read(u);
-	bool hopeless = known && !u->stops && deaths_check(u, status);
+	if (!u->detach && known) events_read(u);
+	/* Once ready, the events tell of ends; before that, they are why it does not become ready.
+	 */
+	bool hopeless = known && !u->stops && !u->was_ready && deaths_check(u, status);
 	bool settled = known && json_is_true(json_object_get(status, "settled"));
 	if (u->live && known) draw(u, status);
 	if (settled && !u->was_ready && !u->stops) {
