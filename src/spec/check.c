@@ -131,6 +131,13 @@ static void check_cycles(struct checking *c)
 	}
 }
 
+static bool has_address(const struct spec_app *app)
+{
+	return spec_command_uses(app->command, HG_STR("PORT")) ||
+	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
+	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
+}
+
 /* ---- routes ---- */
 
 static struct hg_str path_norm(struct hg_str p)
@@ -170,8 +177,16 @@ static const struct spec_app *route_taken(
 static void check_routes(struct checking *c)
 {
 	uint32_t all = 0, other;
-	for (uint32_t a = 0; a < c->s->app_count; a++)
+	bool listens = false;
+	for (uint32_t a = 0; a < c->s->app_count; a++) {
 		all += c->s->apps[a].route_count;
+		listens = listens || has_address(&c->s->apps[a]);
+	}
+	if (all == 0 && listens) {
+		struct hg_err *e = warn(c, below(c->s->origin->tree, "apps"));
+		spec_err_say(e, "no app has a route: the edge answers every request with 404");
+		hg_err_hint(e, "add `domain: example.com`, or `routes: [{path: /}]` for any host");
+	}
 	if (all > ROUTES_COMPARED) {
 		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, NULL),
 		        "there are %u routes; the limit is %u", all, ROUTES_COMPARED);
@@ -229,13 +244,6 @@ static void check_command(struct checking *c, const struct spec_app *app, struct
 		hg_err_hint(e, "%s", err.hint);
 	}
 	hg_arena_fini(&a);
-}
-
-static bool has_address(const struct spec_app *app)
-{
-	return spec_command_uses(app->command, HG_STR("PORT")) ||
-	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
-	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
 }
 
 static void check_port(struct checking *c, const struct spec_app *app)

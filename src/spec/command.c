@@ -127,8 +127,8 @@ enum hg_rc spec_command_split(struct hg_str command, spec_lookup_fn *lookup, voi
 	enum hg_rc rc = HG_OK;
 	uint32_t n = 0;
 	bool end = false;
+	if (!argv) return hg_err_set(err, HG_E_NOMEM, "no memory for a command");
 	hg_buf_init(&text, SPEC_ARG_SIZE_MAX);
-	if (!argv) rc = hg_err_set(err, HG_E_NOMEM, "no memory for a command");
 	while (rc == HG_OK) {
 		hg_buf_reset(&text);
 		rc = word(&w, &end);
@@ -236,8 +236,8 @@ struct hg_str spec_command_join(struct hg_arena *a, const struct spec_node *list
 			join_word(c->text, script, &text);
 		script = script || (shell && hg_str_eq(c->text, HG_STR("-c")));
 	}
-	struct hg_str joined =
-	        text.failed ? (struct hg_str){0} : hg_arena_str(a, hg_buf_view(&text));
+	struct hg_str joined = {0};
+	if (!text.failed) joined = hg_arena_str(a, hg_buf_view(&text));
 	hg_buf_free(&text);
 	return joined;
 }

@@ -135,8 +135,10 @@ static void diff_pairs(struct diff *d, const struct spec_key *k, const void *was
 	for (uint32_t i = 0; i < bn; i++) {
 		const struct spec_pair *old = pair_find(a, an, b[i].name);
 		if (old && hg_str_eq(old->value, b[i].value)) continue;
+		struct hg_str was_value = {0};
+		if (old) was_value = old->value;
 		size_t at = path_push(d, b[i].name.p, b[i].name.n);
-		change(d, k, app, old ? old->value : (struct hg_str){0}, b[i].value);
+		change(d, k, app, was_value, b[i].value);
 		path_pop(d, at);
 	}
 	for (uint32_t i = 0; i < an; i++) {
@@ -168,6 +170,7 @@ static void diff_map(struct diff *d, const struct spec_key *k, const void *was, 
 	const char *a = items_of(k, was), *b = items_of(k, now);
 	uint32_t an = count_of(k, was), bn = count_of(k, now);
 	bool apps = hg_str_eq(hg_str(k->name), HG_STR("apps"));
+	const struct hg_str there = HG_STR("present"), absent = {0};
 	for (uint32_t side = 0; side < 2; side++) {
 		for (uint32_t i = 0; i < (side ? an : bn); i++) {
 			const char *item = (side ? a : b) + k->of->size * i;
@@ -179,8 +182,7 @@ static void diff_map(struct diff *d, const struct spec_key *k, const void *was, 
 			if (!side && other)
 				diff_group(d, k->of, other, item, whose);
 			else if (!other)
-				change(d, k, whose, side ? HG_STR("present") : (struct hg_str){0},
-				        side ? (struct hg_str){0} : HG_STR("present"));
+				change(d, k, whose, side ? there : absent, side ? absent : there);
 			path_pop(d, at);
 		}
 	}

@@ -69,11 +69,11 @@ static void mark(const struct spec_node *n, struct line *lines, uint32_t count, 
 		if (at && at <= count) {
 			struct line *l = &lines[at - 1];
 			uint32_t first = blanks(l->text) + 1;
-			if (n->kind == SPEC_N_MAP && c->key_column == first) {
-				l->kind = LINE_START;
-				l->indent = level * 2;
-			} else if (n->kind == SPEC_N_LIST && l->kind != LINE_START &&
-			           first <= l->text.n && l->text.p[first - 1] == '-') {
+			bool starts = n->kind == SPEC_N_MAP
+			                      ? c->key_column == first
+			                      : l->kind != LINE_START && first <= l->text.n &&
+			                                l->text.p[first - 1] == '-';
+			if (starts) {
 				l->kind = LINE_START;
 				l->indent = level * 2;
 			}

@@ -2,11 +2,9 @@
  * Any bytes as a configuration: loaded, checked, shown, formatted and split into commands without
  * a crash, and what show and fmt return means the same. Corpus: tests/unit/spec/{bad,good}.
  */
+#include "fuzz.h"
+
 #include "spec/spec.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool lookup(void *ctx, struct hg_str name, struct hg_str *ret_value)
 {
@@ -33,7 +31,7 @@ static void use(const struct spec *s, struct hg_str text, struct hg_arena *a, st
 	struct spec_source from = {.text = text, .file = "fuzz.yaml"};
 	char **argv, digest[33];
 	uint32_t argc;
-	(void)spec_check(s, r);
+	HG_ASSERT(spec_check(s, r) == HG_OK ? !r->error_count : r->error_count > 0);
 	(void)spec_unavailable(s, errs, 4);
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		spec_app_digest(&s->apps[i], digest);
@@ -57,8 +55,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hg_err err;
 	struct spec *s = NULL;
 	struct spec_report *r = malloc(sizeof *r);
-	struct spec_source from = {.text = {(const char *)data, size}, .file = "fuzz.yaml"};
-	if (!r) return 0;
+	char *text = fuzz_copy((struct hg_str){(const char *)data, size});
+	struct spec_source from = {.text = {text, size}, .file = "fuzz.yaml"};
+	HG_ASSERT(r);
 	hg_arena_init(&a, "fuzz", 256u << 20);
 	enum hg_rc rc = spec_load(&from, &a, r, &s);
 	HG_ASSERT(rc == HG_OK ? s && !r->error_count
@@ -66,10 +65,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hg_buf_init(&out, 1u << 20);
 	spec_report_print(r, &out);
 	hg_buf_reset(&out);
-	if (size < 64) (void)spec_explain(from.text, &out, &err);
+	if (size < 64) HG_ASSERT((spec_explain(from.text, &out, &err) == HG_OK) == (out.n > 0));
 	hg_buf_free(&out);
 	if (rc == HG_OK) use(s, from.text, &a, r);
 	hg_arena_fini(&a);
+	free(text);
 	free(r);
 	return 0;
 }
