@@ -222,6 +222,47 @@ int file_remove_below(int dir_fd)
 	return remove_level(dir_fd, st.st_dev, 0);
 }
 
+static int chown_level(int dir_fd, uid_t uid, gid_t gid, int depth)
+{
+	int first = 0;
+	if (depth > REMOVE_DEPTH_MAX) return -ELOOP;
+	int copy = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	if (!d) {
+		int err = errno;
+		if (copy >= 0) close(copy);
+		return -err;
+	}
+	for (struct dirent *e; (e = readdir(d));) {
+		struct stat st;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+		if (fstatat(dir_fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) continue;
+		int rc = 0;
+		/* A second hard link may be a file outside: it is not given away. */
+		bool dir = S_ISDIR(st.st_mode);
+		if ((st.st_uid != uid || st.st_gid != gid) && (dir || st.st_nlink == 1) &&
+		        fchownat(dir_fd, e->d_name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) {
+			rc = -errno;
+		}
+		int sub = dir ? openat(dir_fd, e->d_name,
+		                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+		              : -1;
+		if (sub >= 0) {
+			int below = chown_level(sub, uid, gid, depth + 1);
+			if (rc == 0) rc = below;
+			close(sub);
+		}
+		if (rc < 0 && first == 0) first = rc;
+	}
+	closedir(d);
+	return first;
+}
+
+int file_chown_below(int dir_fd, uid_t uid, gid_t gid)
+{
+	return chown_level(dir_fd, uid, gid, 0);
+}
+
 int file_random(void *to, size_t n)
 {
 	char *p = to;

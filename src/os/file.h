@@ -35,6 +35,8 @@ HG_MUST int file_mkdirs(const char *path, mode_t mode);
  * this file system for no other; at most 64 levels deep. 0 or the first -errno.
  */
 HG_MUST int file_remove_below(int dir_fd);
+/* Gives everything below the open directory (not itself) to uid and gid; same rules. */
+HG_MUST int file_chown_below(int dir_fd, uid_t uid, gid_t gid);
 /* Fills from getrandom(2); only a kernel without it fails. */
 HG_MUST int file_random(void *to, size_t n);
 /* /proc/sys/kernel/random/boot_id, 36 characters and a zero; false when unreadable. */

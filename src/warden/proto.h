@@ -91,7 +91,7 @@ struct wd_msg {
 #define WD_A_MEMORY      32u /* memory_max kept by a cgroup */
 #define WD_A_CPU         64u
 #define WD_A_PIDS        128u
-#define WD_A_RLIMIT      256u  /* memory_max as RLIMIT_DATA of each process only */
+#define WD_A_WATCHED     256u  /* memory_max kept by a look from outside once a second */
 #define WD_A_CGROUP_KILL 512u  /* double-forked children die with it too */
 #define WD_A_LANDLOCK    1024u /* writes outside the writable paths refused by Landlock */
 

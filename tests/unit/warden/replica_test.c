@@ -1,0 +1,220 @@
+#include "rig.h"
+
+static void a_replica_starts_and_its_exit_status_comes_back(void **state)
+{
+	struct rig r;
+	int fd;
+	(void)state;
+	rig_open(&r, 1);
+	assert_int_equal(rig_expect(&r, WD_HELLO, NULL).count, 0);
+	rig_spawn_send(
+	        &r, &(struct rig_spawn){
+	                    .id = 2000, SH("read x; exit 7"), .more = {.address = "127.0.0.1:1"}});
+	struct wd_msg m = rig_expect(&r, WD_REPLICA, &fd);
+	(void)m;
+	/* stdin is /dev/null: read ends at once. */
+	struct wd_msg e = rig_expect(&r, WD_EXITED, NULL);
+	assert_int_equal(e.id, 2000);
+	assert_true(WIFEXITED(e.status));
+	assert_int_equal(WEXITSTATUS(e.status), 7);
+	assert_string_equal(e.address, "127.0.0.1:1");
+	if (fd >= 0) close(fd);
+	rig_forget(&r, 2000);
+	rig_close(&r);
+}
+
+static void a_pidfd_comes_with_a_started_replica_and_signals_reach_it(void **state)
+{
+	struct rig r;
+	int fd;
+	(void)state;
+	rig_open(&r, 1);
+	rig_spawn_send(
+	        &r, &(struct rig_spawn){.id = 2000,
+	                    SH("trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done")});
+	struct wd_msg m = rig_expect(&r, WD_REPLICA, &fd);
+	assert_int_equal(m.error, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(m.start_time, proc_start_time(m.pid));
+	struct proc_usage u;
+	assert_int_equal(proc_usage(m.pid, &u), 0);
+	assert_int_equal(u.session, m.pid);
+	struct hg_buf b = {0};
+	rig_await_file(&r, "logs/spool/app.1.1.2000.out", 3, &b);
+	assert_str(hg_buf_view(&b), "up\n");
+	hg_buf_free(&b);
+	rig_send(&r, (struct wd_msg){.type = WD_SIGNAL, .id = 2000, .signo = SIGTERM}, -1);
+	struct wd_msg e = rig_expect(&r, WD_EXITED, NULL);
+	assert_int_equal(WEXITSTATUS(e.status), 9);
+	assert_true(proc_pidfd_ended(fd));
+	close(fd);
+	rig_close(&r);
+}
+
+static void a_failed_start_names_its_step_and_errno(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_open(&r, 1);
+	struct wd_msg m = rig_spawn(&r, .id = 2000, .argv = {"/nonexistent/x"});
+	assert_int_equal(m.step, WD_STEP_EXEC);
+	assert_int_equal(m.error, ENOENT);
+	assert_int_equal(m.pid, 0);
+	assert_string_equal(wd_step_text(m.step), "execution of its command");
+	m = rig_spawn(&r, .id = 2000, .argv = {"/etc/passwd"});
+	assert_int_equal(m.step, WD_STEP_EXEC);
+	assert_int_equal(m.error, EACCES);
+	m = rig_spawn(&r, .id = 2001, .dir = "/nonexistent", .argv = {"true"});
+	assert_int_equal(m.step, WD_STEP_CHECK);
+	assert_int_equal(m.error, ENOENT);
+	m = rig_spawn(&r, .id = 2001, .app = "../x", .argv = {"true"});
+	assert_int_equal(m.step, WD_STEP_CHECK);
+	assert_int_equal(m.error, EINVAL);
+	m = rig_spawn(&r, .id = 5, .argv = {"true"});
+	assert_int_equal(m.error, EEXIST);
+	m = rig_spawn(&r, .id = 2001, .env = {"A=b"});
+	assert_int_equal(m.error, EBADMSG);
+	/* Nothing of it stays. */
+	char path[256];
+	snprintf(path, sizeof path, "%s/run/app.1.1.2000", r.data);
+	assert_int_equal(access(path, F_OK), -1);
+	rig_close(&r);
+}
+
+static void a_oneshot_is_killed_with_its_children_at_its_deadline(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_open(&r, 1);
+	uint64_t from = clock_mono_ms();
+	struct wd_msg m = rig_spawn(&r, .id = 2000, SH("sleep 1000 & echo $!; sleep 1000"),
+	        .more = {.kind = WD_KIND_ONESHOT, .deadline_ms = 200});
+	assert_int_equal(m.error, 0);
+	struct wd_msg e = rig_expect(&r, WD_EXITED, NULL);
+	assert_true(clock_mono_ms() - from >= 200);
+	assert_true(WIFSIGNALED(e.status));
+	assert_int_equal(WTERMSIG(e.status), SIGKILL);
+	struct hg_buf b = {0};
+	rig_await_file(&r, "logs/spool/app.1.1.2000.out", 2, &b);
+	int child = (int)strtol(hg_buf_text(&b), NULL, 10);
+	hg_buf_free(&b);
+	assert_true(child > 1);
+	for (uint64_t until = clock_mono_ms() + WAIT_MS; kill(child, 0) == 0; usleep(1000))
+		assert_true(clock_mono_ms() < until);
+	rig_close(&r);
+}
+
+static void the_private_directory_goes_when_exit_is_known_and_logs_are_drained(void **state)
+{
+	struct rig r;
+	char path[200], env[256];
+	(void)state;
+	rig_open(&r, 1);
+	snprintf(path, sizeof path, "%s/run/app.1.1.2000", r.data);
+	snprintf(env, sizeof env, "DIR=%s", path);
+	rig_spawn(&r, .id = 2000,
+	        .argv = {"sh", "-c", "mkdir -p $DIR/tmp/a/b && echo x > $DIR/tmp/a/b/c"},
+	        .env = {"PATH=/usr/bin:/bin", env});
+	assert_int_equal(rig_expect(&r, WD_EXITED, NULL).status, 0);
+	rig_forget(&r, 2000);
+	for (uint64_t until = clock_mono_ms() + WAIT_MS; access(path, F_OK) == 0; usleep(1000))
+		assert_true(clock_mono_ms() < until);
+	struct wd_msg m = rig_spawn(&r, .id = 2000, .argv = {"/bin/true"});
+	assert_int_equal(m.error, 0); /* the id is free again after WD_FORGET */
+	rig_close(&r);
+}
+
+static bool status_line(int pid, const char *name, char *to, size_t cap)
+{
+	char path[64];
+	struct hg_buf b = {0};
+	snprintf(path, sizeof path, "/proc/%d/status", pid);
+	if (file_read(path, 65536, &b, NULL) < 0) return false;
+	const char *at = strstr(hg_buf_text(&b), name);
+	bool ok = at && hg_str_copy((struct hg_str){at, strcspn(at, "\n")}, to, cap);
+	hg_buf_free(&b);
+	return ok;
+}
+
+static void everything_runs_without_privileges(void **state)
+{
+	struct rig r;
+	char line[128], want[128];
+	(void)state;
+	rig_open(&r, 1);
+	struct wd_msg m = rig_spawn(&r, .id = 2000, .app = "one", .argv = {"/bin/sleep", "1000"});
+	struct wd_msg k = rig_spawn(&r, .id = 2001, .app = "two", .argv = {"/bin/sleep", "1000"});
+	int pids[] = {m.pid, k.pid, rig_role(&r, WD_ROLE_CONTROL, 0),
+	        rig_role(&r, WD_ROLE_OBSERVE, 0), rig_role(&r, WD_ROLE_EDGE, 0)};
+	uint32_t uids[] = {WARDEN_UID_APPS, WARDEN_UID_APPS + 1, WARDEN_UID_CONTROL,
+	        WARDEN_UID_OBSERVE, WARDEN_UID_EDGE};
+	for (size_t i = 0; i < HG_COUNT(pids); i++) {
+		uint32_t uid = geteuid() == 0 ? uids[i] : geteuid();
+		snprintf(want, sizeof want, "Uid:\t%u\t%u\t%u\t%u", uid, uid, uid, uid);
+		/* Role processes drop theirs a moment after their start. */
+		for (uint64_t until = clock_mono_ms() + WAIT_MS; clock_mono_ms() < until;) {
+			assert_true(status_line(pids[i], "Uid:", line, sizeof line));
+			if (strcmp(line, want) == 0) break;
+		}
+		assert_string_equal(line, want);
+		for (uint64_t until = clock_mono_ms() + WAIT_MS; clock_mono_ms() < until;) {
+			assert_true(status_line(pids[i], "NoNewPrivs:", line, sizeof line));
+			if (strcmp(line, "NoNewPrivs:\t1") == 0) break;
+		}
+		assert_string_equal(line, "NoNewPrivs:\t1");
+		assert_true(status_line(pids[i], "CapEff:", line, sizeof line));
+		assert_string_equal(line, "CapEff:\t0000000000000000");
+	}
+	if (geteuid() != 0) print_message("[   SKIP   ] own users: needs root\n");
+	rig_close(&r);
+}
+
+static void a_sandboxed_replica_writes_only_where_it_may(void **state)
+{
+	struct rig r;
+	char rw[256], env[300], file[300];
+	struct hg_buf b = {0};
+	(void)state;
+	rig_open(&r, 1);
+	snprintf(rw, sizeof rw, "%s.rw/made/", r.data);
+	snprintf(env, sizeof env, "RW=%s", rw);
+	struct wd_msg m = rig_spawn(&r, .id = 2000,
+	        .argv = {"sh", "-c",
+	                "echo x > $RW/file || echo no-rw; echo x > /tmp/p || echo no-tmp;"
+	                "echo x > /var/hg-test 2>/dev/null && echo var; echo end"},
+	        .env = {"PATH=/usr/bin:/bin", env}, .writable = {rw},
+	        .more = {.flags = WD_F_READ_ONLY_ROOT | WD_F_PRIVATE_TMP});
+	assert_int_equal(m.error, 0);
+	struct wd_msg e = rig_expect(&r, WD_EXITED, NULL);
+	assert_int_equal(e.status, 0);
+	rig_await_file(&r, "logs/spool/app.1.1.2000.out", 4, &b);
+	assert_str(hg_buf_view(&b), "end\n");
+	snprintf(file, sizeof file, "%sfile", rw);
+	assert_int_equal(file_read(file, 10, &b, NULL), HG_OK);
+	assert_str(hg_buf_view(&b), "x\n");
+	hg_buf_free(&b);
+	if (!(m.applied & (WD_A_ROOT | WD_A_LANDLOCK))) {
+		print_message("[   SKIP   ] read-only root: not possible on this machine\n");
+	}
+	assert_int_equal(unlink(file), 0);
+	*strrchr(rw, '/') = 0;
+	assert_int_equal(rmdir(rw), 0);
+	*strrchr(rw, '/') = 0;
+	assert_int_equal(rmdir(rw), 0);
+	rig_close(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_replica_starts_and_its_exit_status_comes_back),
+	        cmocka_unit_test(a_pidfd_comes_with_a_started_replica_and_signals_reach_it),
+	        cmocka_unit_test(a_failed_start_names_its_step_and_errno),
+	        cmocka_unit_test(a_oneshot_is_killed_with_its_children_at_its_deadline),
+	        cmocka_unit_test(
+	                the_private_directory_goes_when_exit_is_known_and_logs_are_drained),
+	        cmocka_unit_test(everything_runs_without_privileges),
+	        cmocka_unit_test(a_sandboxed_replica_writes_only_where_it_may),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
