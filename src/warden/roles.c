@@ -300,8 +300,10 @@ static void role_note(struct role *r, int pid, int status)
 
 static void on_restart(struct loop *l, struct loop_timer *t)
 {
+	struct role *r = HG_CONTAINER(t, struct role, timer);
 	(void)l;
-	role_start(HG_CONTAINER(t, struct role, timer));
+	role_start(r);
+	data_write_state(r->w);
 }
 
 static void restart_in(struct role *r, uint64_t ms)

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -195,6 +196,7 @@ static bool rig_launch(struct rig *r, char *ret_text, size_t cap)
 	r->warden = fork();
 	if (r->warden == 0) {
 		close(ready[0]);
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* a failed test leaves nothing behind */
 		log_fd = open("/dev/null", O_WRONLY);
 		if (!getenv("RIG_LOG")) dup2(log_fd, 2);
 		_exit(warden_run(&r->plan, ready[1]));
