@@ -147,9 +147,8 @@ struct fleet {
 	size_t lane_count;
 	struct hg_list watches, reporters;
 	uint32_t reporter_count;
-	bool stopping, stopped, told_warden;
+	bool stopping, stopped;
 	uint64_t stop_by_ms;
-	bool warden_asked;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	uint32_t ep_next;

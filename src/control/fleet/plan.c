@@ -140,6 +140,12 @@ static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const
 		return hg_err_set(err, HG_E_FLEET_LIMIT,
 		        "the name of app \"%.*s\" is longer than %d", HG_STR_ARG(s->name),
 		        WD_NAME_MAX - 1);
+	/* Names of role processes in logs and folders. */
+	if (hg_str_eq(s->name, HG_STR("control")) || hg_str_eq(s->name, HG_STR("edge")) ||
+	        hg_str_eq(s->name, HG_STR("observe")) || hg_str_eq(s->name, HG_STR("warden")))
+		return hg_err_set(err, HG_E_FLEET_LIMIT,
+		        "the name \"%.*s\" belongs to Headgate itself; name the app otherwise",
+		        HG_STR_ARG(s->name));
 	if (s->replicas > FLEET_REPLICAS_MAX)
 		return hg_err_set(err, HG_E_FLEET_LIMIT,
 		        "app \"%.*s\" asks for %u replicas; an app can have %d",

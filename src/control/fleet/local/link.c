@@ -153,19 +153,27 @@ static void on_child(struct fleet *f, const struct wd_msg *m)
 	};
 	char detail[160], text[64];
 	const char *name = m->role >= 0 && m->role < (int)HG_COUNT(role) ? role[m->role] : "?";
+	bool started = m->flags & 1u;
 	fleet_exit_text(m->status, text, sizeof text);
-	(void)snprintf(detail, sizeof detail,
-	        "{\"role\":\"%s\",\"worker\":%u,\"pid\":%d,\"exit\":\"%s\"}", name, m->who.replica,
-	        m->pid, m->pid > 0 && m->status == 0 && !m->error ? "" : text);
-	fleet_journal(f, "process.changed", NULL, 0, 0, detail);
+	(void)snprintf(detail, sizeof detail, "{\"role\":\"%s\",\"worker\":%u,\"pid\":%d%s%s%s}",
+	        name, m->who.replica, m->pid, started ? "" : ",\"exit\":\"", started ? "" : text,
+	        started ? "" : "\"");
+	fleet_journal(f, started ? "process.started" : "process.ended", NULL, 0, 0, detail);
 }
 
 static void stopped_for_warden(void *arg)
 {
 	struct fleet *f = HG_OBJ(arg, struct fleet, FLEET_MAGIC);
 	fleet_send_simple(f, WD_STOPPED, 0, 0);
-	f->told_warden = true;
 	if (f->o.on_stopped) f->o.on_stopped(f->o.arg);
+}
+
+/* A tenth of the time is left for the kills to be seen and the answer to be sent. */
+static void shutdown_within(struct fleet *f, uint64_t deadline_ms)
+{
+	uint64_t within = HG_MIN(deadline_ms, UINT32_MAX);
+	within -= HG_MIN(within / 10, 1000);
+	fleet_shutdown(f, (uint32_t)within, stopped_for_warden, f);
 }
 
 static void on_message(struct fleet *f, const struct wd_msg *m)
@@ -182,12 +190,7 @@ static void on_message(struct fleet *f, const struct wd_msg *m)
 		break;
 	case WD_EXITED: on_replica_message(f, m); break;
 	case WD_CHILD: on_child(f, m); break;
-	case WD_SHUTDOWN:
-		if (f->warden_asked) f->stop_by_ms = 0; /* a second time: faster */
-		f->warden_asked = true;
-		fleet_shutdown(
-		        f, (uint32_t)HG_MIN(m->deadline_ms, UINT32_MAX), stopped_for_warden, f);
-		break;
+	case WD_SHUTDOWN: shutdown_within(f, m->deadline_ms); break;
 	default: break; /* a newer warden may say more */
 	}
 }

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #define SPAWN_MEMORY_MAX (1u << 20)
 #define BASE_PATH        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -49,23 +49,32 @@ static void scope_fill(struct scope *s, const struct fleet_release *rel, const c
 	(void)snprintf(s->path, sizeof s->path, "%s%s" BASE_PATH, rel->path, *rel->path ? ":" : "");
 }
 
+/*
+ * Can it be executed, by somebody? The replica runs as another user than control: where control
+ * may not look, the start itself will tell.
+ */
+static bool executable(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0) return errno == EACCES;
+	return S_ISREG(st.st_mode) && (st.st_mode & 0111);
+}
+
 /* The program as PATH finds it, so that the warden need not search. False: nowhere. */
 static bool find_program(
         const char *name, const char *path, const char *dir, struct hg_arena *mem, char **ret_full)
 {
 	char full[PATH_MAX];
-	if (strchr(name, '/')) {
-		int n = name[0] == '/' ? snprintf(full, sizeof full, "%s", name)
-		                       : snprintf(full, sizeof full, "%s/%s", dir, name);
-		if (n >= (int)sizeof full || access(full, X_OK) < 0) return false;
-		*ret_full = (char *)(uintptr_t)hg_arena_str(mem, hg_str(full)).p;
-		return *ret_full != NULL;
-	}
-	struct hg_str rest = hg_str(path);
+	bool named = strchr(name, '/') != NULL;
+	struct hg_str rest = named ? hg_str(dir) : hg_str(path);
 	while (rest.n > 0) {
-		struct hg_str one = hg_str_cut(&rest, ':');
-		int n = snprintf(full, sizeof full, "%.*s/%s", HG_STR_ARG(one), name);
-		if (n >= (int)sizeof full || access(full, X_OK) < 0) continue;
+		struct hg_str one = named ? rest : hg_str_cut(&rest, ':');
+		int n = name[0] == '/'
+		                ? snprintf(full, sizeof full, "%s", name)
+		                : snprintf(full, sizeof full, "%.*s/%s", HG_STR_ARG(one), name);
+		bool found = n < (int)sizeof full && executable(full);
+		if (!found && named) return false;
+		if (!found) continue;
 		*ret_full = (char *)(uintptr_t)hg_arena_str(mem, hg_str(full)).p;
 		return *ret_full != NULL;
 	}

@@ -137,6 +137,9 @@ static void mistakes_are_refused_before_anything_changes(void **state)
 	                HG_E_FLEET_COMMAND},
 	        {"app: a\ncommand: sleep 1\nartifact: build/nothing\n", "could not read artifact",
 	                HG_E_FLEET_ARTIFACT},
+	        {"app: control\ncommand: sleep 1\n", "belongs to Headgate itself",
+	                HG_E_FLEET_LIMIT},
+	        {"app: a\ncommand: ./README.md\n", "could not find program", HG_E_FLEET_COMMAND},
 	        {"app: a\ncommand: sleep 1\nreplicas: 300\n", "asks for 300 replicas",
 	                HG_E_FLEET_LIMIT},
 	        {"project: p\napps:\n  a: {command: sleep 1, needs: [b]}\n"
