@@ -118,12 +118,10 @@ static void where(struct edge_conn *c, struct hg_out *o)
 		key_str(o, HG_STR("\",\"route\":\""), snap_str(im, r->route->name));
 	}
 	hg_out_str(o, HG_STR("\""));
-	if (r->addr.len) {
-		char text[SOCK_TEXT_MAX];
-		size_t n = sock_addr_text(&r->addr, text, sizeof text);
+	if (r->upstream_n) {
 		key_u64(o, HG_STR(",\"release\":"), r->release);
 		key_u64(o, HG_STR(",\"replica\":"), r->replica);
-		key_str(o, HG_STR(",\"upstream\":\""), (struct hg_str){text, n});
+		key_str(o, HG_STR(",\"upstream\":\""), (struct hg_str){r->upstream, r->upstream_n});
 		hg_out_str(o, HG_STR("\""));
 	}
 }

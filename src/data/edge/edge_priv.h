@@ -32,6 +32,7 @@
 #define EDGE_LINGER_MS      2000u
 #define EDGE_LINGER_BYTES   (1024u * 1024)
 #define EDGE_STALL_MS       30000u /* a client that does not take its answer */
+#define EDGE_JOIN_MAX       2048u  /* a body start this small is copied behind its head */
 #define EDGE_INTERIM_MAX    16     /* 1xx responses before the final one */
 #define EDGE_TRIED_MAX      8
 
@@ -174,7 +175,9 @@ struct edge_ep {
 	uint16_t slot;
 	bool known;
 	struct sock_addr addr;
-	struct hg_list idle; /* connections, last used first */
+	uint8_t text_n;
+	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
+	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
@@ -252,7 +255,6 @@ struct edge_req {
 	bool counted; /* in the in-flight gauge of `slot` */
 	uint16_t slot;
 	uint32_t release, replica, lane;
-	struct sock_addr addr;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
@@ -269,8 +271,8 @@ struct edge_req {
 	bool co_body; /* part of co is a body */
 	/* for the access log */
 	uint16_t path_n;
-	uint8_t rid_n, method_n;
-	char trace[32], method_text[16], rid[128], path[256];
+	uint8_t rid_n, method_n, upstream_n;
+	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
 };
 
 enum edge_state {

@@ -51,6 +51,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	} else {
 		sock_addr_tcp4(in.ip4, in.port, &ep->addr);
 	}
+	ep->text_n = (uint8_t)sock_addr_text(&ep->addr, ep->text, sizeof ep->text);
 	if (ep->state != SNAP_EP_UP) close_idle(ep);
 }
 

@@ -10,7 +10,8 @@ static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
 	r->slot = ep->slot;
 	r->release = ep->release;
 	r->replica = ep->replica;
-	r->addr = ep->addr;
+	r->upstream_n = ep->text_n;
+	memcpy(r->upstream, ep->text, ep->text_n);
 	r->has_lane = false;
 	for (uint32_t i = 0; i < r->route->lane_count; i++) {
 		const struct snap_lane *l = &snap_lanes(im)[r->route->lane_first + i];
