@@ -194,6 +194,14 @@ static uint32_t whole_lines(const char *p, uint32_t n)
 	return last ? (uint32_t)(last + 1 - p) : n;
 }
 
+static uint64_t lines_in(const char *p, uint32_t n)
+{
+	uint64_t lines = 0;
+	for (const char *end = p + n; (p = memchr(p, '\n', (size_t)(end - p))); p++)
+		lines++;
+	return lines;
+}
+
 void edge_log_flush(struct edge *e)
 {
 	struct edge_log *log = &e->log;
@@ -203,8 +211,11 @@ void edge_log_flush(struct edge *e)
 		uint32_t want = whole_lines(log->buf + at, log->n - at);
 		ssize_t n = write(log->fd, log->buf + at, want);
 		if (n < 0 && errno == EINTR) continue;
-		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
-			at = log->n; /* nobody reads */
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+			/* Nobody will ever read it. */
+			meter_add(&e->count->access_dropped, lines_in(log->buf + at, log->n - at));
+			at = log->n;
+		}
 		if (n < 0) break;
 		at += (uint32_t)n;
 	}

@@ -66,7 +66,6 @@ struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *
 	e->conn_n++;
 	meter_gauge_add(&e->count->connections, 1);
 	edge_conn_move(c, EDGE_IDLE);
-	edge_timer_set(e, &c->timer, edge_now_ms(e) + 1);
 	edge_conn_drive(c);
 	return c;
 }

@@ -283,6 +283,7 @@ void edge_free(struct edge *e)
 	e->draining = false;
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
+	loop_timer_stop(e->loop, &e->table_timer);
 	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	upstreams_close(e);

@@ -26,6 +26,7 @@
 #define EDGE_APPS           (2 * SNAP_APPS_MAX)
 #define EDGE_ACCEPT_BATCH   16
 #define EDGE_TURN_BYTES     (512u * 1024) /* one connection's share of a loop turn */
+#define EDGE_TABLE_MS       500 /* without traffic, how late a draining replica is noticed */
 #define EDGE_UP_IDLE_MS     60000u
 #define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
@@ -192,8 +193,10 @@ struct edge_app {
 	uint64_t tokens_ppm, tokens_at_ms;
 };
 
-/* Reads the table again when it has changed. */
+/* Reads the table again when it has changed: with every attempt, and while connections to replicas
+ * are kept, from time to time, so that those to a draining one are closed. */
 void edge_table_refresh(struct edge *e, bool force);
+void edge_table_watch(struct edge *e);
 /* A replica for one attempt, NULL when none is left. */
 struct edge_ep *edge_pick(struct edge *e, struct edge_app *app, const uint16_t *tried, int tried_n);
 void edge_ep_good(struct edge_ep *ep);
@@ -334,7 +337,7 @@ struct edge {
 	uint32_t listener_count;
 	bool draining;
 	uint64_t drain_at_ms;
-	struct loop_timer drain_timer, accept_timer;
+	struct loop_timer drain_timer, accept_timer, table_timer;
 	struct edge_pool conns, ups, reqs, bufs, keeps;
 	uint32_t conn_n;
 	struct hg_list by_state[EDGE_STATES];

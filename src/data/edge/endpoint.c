@@ -112,6 +112,21 @@ void edge_table_refresh(struct edge *e, bool force)
 		weights_sum(e, &e->apps[i]);
 }
 
+static void on_table(struct loop *l, struct loop_timer *t)
+{
+	struct edge *e = HG_CONTAINER(t, struct edge, table_timer);
+	(void)l;
+	edge_table_refresh(e, false);
+	if (e->ups.free_n < e->ups.made) edge_table_watch(e);
+}
+
+void edge_table_watch(struct edge *e)
+{
+	if (loop_timer_active(&e->table_timer)) return;
+	/* Without memory for the timer: the next attempt refreshes, or the next kept connection. */
+	if (loop_timer_start(e->loop, &e->table_timer, EDGE_TABLE_MS, on_table) < 0) return;
+}
+
 static bool usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tried_n)
 {
 	struct edge_ep *ep = &e->eps[slot];

@@ -214,12 +214,24 @@ static void request_line(const struct http1_head *h, struct hg_out *o)
 	hg_out_str(o, HG_STR(" HTTP/1.1\r\n"));
 }
 
+/* HTTP/1.0 clients may send no Host; HTTP/1.1 replicas must get one: the address they came to. */
+static struct hg_str host_of(struct edge_conn *c, const struct http1_head *h, char *to)
+{
+	struct sock_addr local;
+	if (h->authority.n) return h->authority;
+	if (!sock_local(c->io.fd, &local) || local.sa.sa_family == AF_UNIX)
+		return HG_STR("localhost");
+	return (struct hg_str){to, sock_addr_text(&local, to, SOCK_TEXT_MAX)};
+}
+
 bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
 {
 	struct edge_req *r = c->req;
+	char host_text[SOCK_TEXT_MAX];
+	struct hg_str host = host_of(c, h, host_text);
 	const char *end = c->in.buf + c->in.raw - 2;
 	request_line(h, o);
-	line(o, HG_STR("Host: "), h->authority);
+	line(o, HG_STR("Host: "), host);
 	/* A tracestate without its traceparent means nothing; ours comes first to know that. */
 	bool goes_on = trace(c, h, o);
 	copy_fields(o, h, end, ours_in_request, !goes_on);

@@ -218,7 +218,10 @@ static enum edge_step head_parse(struct edge_conn *c)
 	        http1_response(p, r->resp_seen, &r->image->limits, r->method, r->upgrade, &e->head);
 	r->resp_seen = (uint32_t)p.n;
 	if (res == HTTP1_MORE) return EDGE_STEP_BLOCK;
-	if (res == HTTP1_BAD) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
+	/* RFC 9110 section 15: codes outside 100…599 are invalid. */
+	if (res == HTTP1_BAD || e->head.status > 599) {
+		return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
+	}
 	if (e->head.status < 200 && e->head.status != 101) return interim(c);
 	return response_begin(c);
 }

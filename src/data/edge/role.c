@@ -11,7 +11,10 @@
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
-/* The process around an edge: the warden's messages, signals, descriptors, the loop. */
+/*
+ * The process around an edge: the warden's messages, signals, descriptors, the loop. The warden has
+ * confined it already (own uid, no capabilities, SANDBOX_EDGE); it needs nothing that forbids.
+ */
 
 #define DRAIN_DEFAULT_MS 30000
 
@@ -86,11 +89,6 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &rl);
 }
 
-/* The one place where the worker gives up what it no longer needs (seccomp). */
-static void role_confine(void)
-{
-}
-
 static enum hg_rc role_setup(struct role *r, const struct warden_child *child, struct loop *l)
 {
 	uint64_t seed = 0;
@@ -135,10 +133,7 @@ int edge_main(const struct warden_child *child)
 	raise_files();
 	enum hg_rc rc = loop_new(&l);
 	if (rc == HG_OK) rc = role_setup(&r, child, l);
-	if (rc == HG_OK) {
-		role_confine();
-		rc = role_run(&r, l);
-	}
+	if (rc == HG_OK) rc = role_run(&r, l);
 	if (rc < 0) {
 		hg_log(&r.log, HG_ERROR, "edge.failed", HG_S("reason", hg_rc_info(rc)->summary));
 	}

@@ -119,6 +119,7 @@ void edge_up_keep(struct edge_up *up)
 	ep->idle_n++;
 	hg_list_prepend(&ep->idle, &up->node);
 	edge_timer_set(e, &up->timer, edge_now_ms(e) + EDGE_UP_IDLE_MS);
+	edge_table_watch(e);
 }
 
 /*

@@ -333,6 +333,32 @@ static void a_draining_replica_finishes_what_it_has_and_gets_nothing_new(void **
 	rig_free(g);
 }
 
+static void rep_says_when_closed(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	if (recv(fd, &c, 1, 0) == 0) *(_Atomic bool *)rep->arg = true;
+}
+
+static void idle_connections_to_a_draining_replica_are_closed_without_traffic(void **state)
+{
+	_Atomic bool gone = false;
+	struct rig *g = rig_bare(0, 0);
+	(void)state;
+	rig_replica(g, rep_says_when_closed)->arg = (void *)&gone;
+	rig_publish(g);
+	int fd = dial(g);
+	talk(fd, GET, 200, "ok");
+	assert_false(gone);
+	rig_endpoint(g, 0, SNAP_EP_DRAINING);
+	for (int i = 0; !gone && i < 5000; i++)
+		usleep(1000);
+	assert_true(gone);
+	close(fd);
+	rig_free(g);
+}
+
 static void load_goes_where_less_is_in_flight(void **state)
 {
 	struct rig *g = rig_bare(0, 0);
@@ -445,6 +471,7 @@ int main(void)
 	        cmocka_unit_test(a_failing_replica_is_ejected_and_the_last_one_never),
 	        cmocka_unit_test(an_ejected_replica_comes_back_on_probation),
 	        cmocka_unit_test(a_draining_replica_finishes_what_it_has_and_gets_nothing_new),
+	        cmocka_unit_test(idle_connections_to_a_draining_replica_are_closed_without_traffic),
 	        cmocka_unit_test(load_goes_where_less_is_in_flight),
 	        cmocka_unit_test(weights_split_the_requests),
 	        cmocka_unit_test(a_replica_may_listen_on_a_unix_socket),
