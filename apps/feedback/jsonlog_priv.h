@@ -22,9 +22,14 @@ bool jsonlog_wants(const struct jsonlog *log, enum hg_level level);
 uint64_t jsonlog_dropped(const struct jsonlog *log);
 
 /* jsonlog(log, HG_INFO, "feedback", "ready", HG_I("port", 8090)) */
+#ifdef __cppcheck__ /* version 2.10 does not know __VA_OPT__ */
+#define jsonlog(log, level, name, message, ...) \
+	jsonlog_line((log), (level), (name), (message), NULL)
+#else
 #define jsonlog(log, level, name, message, ...)         \
 	jsonlog_line((log), (level), (name), (message), \
 	        (const struct hg_kv[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+#endif
 
 /* `pairs` ends with a NULL key; pairs with an empty string are left out. */
 void jsonlog_line(struct jsonlog *log, enum hg_level level, const char *name, const char *message,

@@ -34,9 +34,13 @@ struct hg_kv {
 #define HG_F(k, v) ((struct hg_kv){.key = (k), .kind = HG_KV_NUM, .f = (v)})
 
 /* hg_log(l, HG_INFO, "replica.ready", HG_S("app", name), HG_I("replica", 2)) */
+#ifdef __cppcheck__ /* version 2.10 does not know __VA_OPT__ */
+#define hg_log(l, level, event, ...) hg_log_line((l), (level), (event), NULL)
+#else
 #define hg_log(l, level, event, ...)       \
 	hg_log_line((l), (level), (event), \
 	        (const struct hg_kv[]){__VA_ARGS__ __VA_OPT__(, ){.key = NULL}})
+#endif
 
 /* `pairs` ends with a NULL key. Lines are cut at 4 KiB. */
 void hg_log_line(

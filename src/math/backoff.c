@@ -5,7 +5,7 @@ uint32_t backoff_again(const struct backoff *b, struct hg_rand *r)
 	if (b->streak < 2) return 0;
 	uint32_t base = b->streak > 7 ? BACKOFF_MAX_MS : 1000u << (b->streak - 2);
 	base = HG_MIN(base, BACKOFF_MAX_MS);
-	return base - base / 4 + (uint32_t)(hg_rand_unit(r) * (base / 2));
+	return base - base / 4 + (uint32_t)(hg_rand_unit(r) * (double)base / 2);
 }
 
 uint32_t backoff_ended(struct backoff *b, uint64_t healthy_ms, struct hg_rand *r)

@@ -225,7 +225,7 @@ void sock_close(int fd)
 uint32_t sock_peer_uid(int fd)
 {
 	struct ucred who;
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = {0};
 	socklen_t n = sizeof a;
 	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0 || a.ss_family != AF_UNIX)
 		return UINT32_MAX;
@@ -263,6 +263,7 @@ int sock_send(int fd, const void *msg, size_t n, const int *fds, size_t fd_count
 		m.msg_control = control;
 		m.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
 		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+		HG_ASSERT(c); /* the room was made for it */
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
 		c->cmsg_len = CMSG_LEN(fd_count * sizeof(int));

@@ -246,7 +246,7 @@ static enum hg_rc check_count(const struct cli_args *a, struct hg_err *err)
 enum hg_rc cli_parse(int argc, char **argv, struct cli_args *ret_args, struct hg_err *err)
 {
 	struct cli_args a = {0};
-	struct hg_err unused;
+	struct hg_err unused = {0};
 	struct parser p = {
 	        .argc = argc, .at = 1, .argv = argv, .a = &a, .err = err ? err : &unused};
 	int kept = 1; /* arguments are moved together, from argv[1] on */

@@ -1,0 +1,294 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "control/fleet/fleet.h"
+#include "face/api/api.h"
+#include "main/main_priv.h"
+#include "meter/meter.h"
+#include "os/clock.h"
+#include "spec/spec.h"
+
+#define SPEC_ARENA_MAX ((size_t)64 << 20)
+#define PLAN_MAX       ((size_t)16 << 20)
+#define DRAIN_MS       2000
+
+/* One configuration in memory: the arena holds everything the spec points to. */
+struct running {
+	struct hg_arena mem;
+	struct spec *spec;
+};
+
+struct control {
+	struct loop *loop;
+	struct hg_log log;
+	struct store *store;
+	struct fleet *fleet;
+	struct api *api;
+	struct fleet_watch watch;
+	struct running *running; /* NULL until the first configuration is applied */
+	const struct warden_child *child;
+	int status;
+};
+
+static void running_free(struct running *r)
+{
+	if (!r) return;
+	hg_arena_fini(&r->mem);
+	free(r);
+}
+
+/* Check, first half: text → spec, all problems in `err` (the first) and on the log (all). */
+static enum hg_rc running_load(struct control *c, const struct api_config *config,
+        struct running **ret_running, struct hg_err *err)
+{
+	struct spec_report *report = calloc(1, sizeof *report);
+	struct running *r = calloc(1, sizeof *r);
+	enum hg_rc rc = HG_E_NOMEM;
+	if (!report || !r) goto out;
+	hg_arena_init(&r->mem, "configuration", SPEC_ARENA_MAX);
+	struct spec_source from = {.text = config->text,
+	        .file = config->file.p,
+	        .environment = config->environment.n ? config->environment.p : NULL};
+	rc = spec_load(&from, &r->mem, report, &r->spec);
+	if (rc == HG_OK) rc = spec_check(r->spec, report);
+	if (rc == HG_OK && spec_unavailable(r->spec, err, 1) > 0) {
+		rc = err->rc;
+		goto out;
+	}
+	for (uint32_t i = 0; i < report->error_count && i < SPEC_PROBLEMS_MAX; i++) {
+		hg_log(&c->log, HG_ERROR, "config.problem",
+		        HG_S("message", report->errors[i].message),
+		        HG_I("line", report->errors[i].line));
+	}
+	if (rc < 0) *err = report->errors[0];
+	if (rc == HG_OK) {
+		*ret_running = r;
+		r = NULL;
+	}
+out:
+	if (rc == HG_E_NOMEM)
+		hg_err_set(err, rc, "could not load the configuration: out of memory");
+	running_free(r);
+	free(report);
+	return rc;
+}
+
+static void change_line(const struct spec_change *ch, struct hg_buf *to)
+{
+	static const char *const note[] = {
+	        [SPEC_APPLY_LIVE] = "",
+	        [SPEC_APPLY_RELEASE] = "  (new release)",
+	        [SPEC_APPLY_RESTART] = "  (takes effect after down and up)",
+	};
+	const char *sign = ch->was.n == 0 ? "+" : ch->now.n == 0 ? "-" : "~";
+	hg_buf_fmt(to, "%s %.*s: ", sign, HG_STR_ARG(ch->path));
+	hg_buf_str(to, ch->was.n ? ch->was : ch->now);
+	if (ch->was.n && ch->now.n) hg_buf_fmt(to, " \xe2\x86\x92 %.*s", HG_STR_ARG(ch->now));
+	hg_buf_fmt(to, "%s\n", note[ch->apply]);
+}
+
+/* What would change, one line each; nothing before the first configuration. */
+static enum hg_rc describe(
+        const struct control *c, struct running *next, struct hg_buf *to, struct hg_err *err)
+{
+	struct spec_change *changes;
+	uint32_t n;
+	if (!to || !c->running) return HG_OK;
+	enum hg_rc rc = spec_diff(c->running->spec, next->spec, &next->mem, &changes, &n);
+	if (rc < 0)
+		return hg_err_set(err, rc, "could not compare the configurations: out of memory");
+	for (uint32_t i = 0; i < n; i++)
+		change_line(&changes[i], to);
+	return HG_OK;
+}
+
+/*
+ * Check all, then apply all or nothing. The text is made durable before it is applied: a control
+ * that is killed in between starts with it, which is what the caller asked for.
+ */
+static enum hg_rc reload(
+        void *arg, const struct api_config *config, struct hg_buf *ret_diff, struct hg_err *err)
+{
+	struct control *c = arg;
+	struct running *next = NULL;
+	struct fleet_plan *plan = NULL;
+	enum hg_rc rc = running_load(c, config, &next, err);
+	if (rc < 0) goto out;
+	HG_ASSERT(next);
+	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
+	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
+	if (rc < 0 || config->dry_run) goto out;
+	struct store_config keep = {.text = config->text,
+	        .file = config->file,
+	        .dir = config->dir,
+	        .environment = config->environment,
+	        .applied_ms = clock_wall_ms()};
+	rc = store_config_set(c->store, &keep, err);
+	if (rc < 0) goto out;
+	fleet_apply(c->fleet, plan);
+	plan = NULL;
+	running_free(c->running);
+	c->running = next;
+	next = NULL;
+	hg_log(&c->log, HG_INFO, "config.applied", HG_V("file", config->file));
+out:
+	fleet_plan_free(plan);
+	running_free(next);
+	return rc;
+}
+
+static enum hg_rc config_text(void *arg, struct hg_buf *to, struct hg_err *err)
+{
+	struct control *c = arg;
+	if (!c->running) return hg_err_set(err, HG_E_AGAIN, "no configuration was applied yet");
+	spec_show(c->running->spec, to);
+	return HG_OK;
+}
+
+static bool ready(void *arg, const char **ret_why)
+{
+	struct control *c = arg;
+	*ret_why = c->running ? "" : "no configuration was applied yet";
+	return c->running != NULL;
+}
+
+static void on_event(void *arg, const struct store_event *e)
+{
+	struct control *c = arg;
+	(void)e;
+	if (c->api) api_events_changed(c->api);
+}
+
+static void on_api_drained(void *arg)
+{
+	struct control *c = arg;
+	loop_stop(c->loop);
+}
+
+static void on_stopped(void *arg)
+{
+	struct control *c = arg;
+	hg_log(&c->log, HG_INFO, "control.stopping");
+	api_drain(c->api, DRAIN_MS, on_api_drained, c);
+}
+
+static void on_warden_lost(void *arg)
+{
+	struct control *c = arg;
+	/* Traffic goes on and so does the API, which says what is wrong; nothing heals. */
+	hg_log(&c->log, HG_ERROR, "warden.lost",
+	        HG_S("hint", "headgate down, then headgate up -f FILE"));
+}
+
+/* The document that `up` handed over; whoever reads it, the descriptor stays the warden's. */
+static enum hg_rc plan_read(
+        int fd, struct hg_arena *mem, struct api_config *ret_config, struct hg_err *err)
+{
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0 || (size_t)st.st_size > PLAN_MAX) {
+		return hg_err_set(
+		        err, HG_E_IO, "could not read the configuration handed over by \"up\"");
+	}
+	size_t n = (size_t)st.st_size;
+	char *p = hg_arena_take(mem, n + 1);
+	if (!p || pread(fd, p, n, 0) != (ssize_t)n) {
+		return hg_err_set(
+		        err, HG_E_IO, "could not read the configuration handed over by \"up\"");
+	}
+	return api_config_parse(mem, (struct hg_str){p, n}, ret_config, err);
+}
+
+/* First start: what `up` was given. After a crash: what was applied last, unless there is none. */
+static enum hg_rc first_config(struct control *c, struct hg_err *err)
+{
+	struct hg_arena mem;
+	struct hg_buf text;
+	struct store_config kept;
+	struct api_config config = {0};
+	enum hg_rc rc = HG_E_NOT_FOUND;
+	hg_arena_init(&mem, "plan", 2 * PLAN_MAX);
+	hg_buf_init(&text, STORE_CONFIG_MAX + 65536);
+	if (c->child->incarnation > 1) {
+		rc = store_config_get(c->store, &text, &kept, err);
+		config = (struct api_config){.text = kept.text,
+		        .file = kept.file,
+		        .dir = kept.dir,
+		        .environment = kept.environment};
+	}
+	if (rc < 0) rc = plan_read(c->child->plan_fd, &mem, &config, err);
+	if (rc == HG_OK) rc = reload(c, &config, NULL, err);
+	hg_buf_free(&text);
+	hg_arena_fini(&mem);
+	return rc;
+}
+
+static enum hg_rc start(struct control *c, struct hg_err *err)
+{
+	const struct warden_child *child = c->child;
+	struct fleet_options options = {
+	        .store = NULL,
+	        .log = &c->log,
+	        .child = child,
+	        .seed = clock_mono_ns() ^ ((uint64_t)getpid() << 32),
+	        .on_stopped = on_stopped,
+	        .on_warden_lost = on_warden_lost,
+	        .arg = c,
+	};
+	enum hg_rc rc = loop_new(&c->loop);
+	if (rc < 0) return hg_err_set(err, rc, "could not make an event loop");
+	rc = store_open(child->data_dir, &c->store, err);
+	if (rc < 0) return rc;
+	options.loop = c->loop;
+	options.store = c->store;
+	rc = fleet_new(&options, &c->fleet, err);
+	if (rc < 0) return rc;
+	fleet_watch_start(c->fleet, &c->watch, on_event, c);
+	rc = first_config(c, err);
+	if (rc < 0) return rc;
+	struct stat owner;
+	struct api_deps deps = {
+	        .loop = c->loop,
+	        .log = &c->log,
+	        .fleet = c->fleet,
+	        .store = c->store,
+	        .meter = meter_open(child->meter, child->meter_size),
+	        .data_dir = child->data_dir,
+	        .control_fd = child->control_fd,
+	        .admin_fd = child->admin_fd,
+	        .owner_uid = stat(child->data_dir, &owner) == 0 ? owner.st_uid : geteuid(),
+	        .reload = reload,
+	        .config_text = config_text,
+	        .ready = ready,
+	        .arg = c,
+	};
+	return api_new(&deps, &c->api, err);
+}
+
+int control_main(const struct warden_child *child)
+{
+	struct control c = {
+	        .child = child,
+	        .log = {.fd = STDERR_FILENO,
+	                .least = HG_INFO,
+	                .who = "control",
+	                .wall_ms = clock_wall_ms},
+	};
+	struct hg_err err = {0};
+	enum hg_rc rc = start(&c, &err);
+	if (rc == HG_OK) rc = loop_run(c.loop);
+	if (rc < 0) {
+		hg_log(&c.log, HG_ERROR, "control.failed", HG_S("code", hg_rc_info(rc)->code),
+		        HG_S("message", err.message[0] ? err.message : hg_rc_info(rc)->summary),
+		        HG_S("detail", err.detail), HG_S("hint", err.hint));
+		c.status = hg_rc_info(rc)->exit_status;
+	}
+	api_free(c.api);
+	fleet_free(c.fleet);
+	store_close(c.store);
+	running_free(c.running);
+	loop_free(c.loop);
+	return c.status;
+}
