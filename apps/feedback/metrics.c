@@ -3,8 +3,12 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "os/clock.h"
 
 /* 499: the client left before the answer, or it was refused one. The last, 0: everything else. */
 static const uint16_t statuses[METRICS_STATUSES] = {200, 201, 204, 206, 301, 302, 304, 400, 403,
@@ -135,25 +139,31 @@ static bool read_text(const char *path, char *to, size_t cap)
 /* Fields 22 to 24 of /proc/self/stat (proc(5)), counted behind the name in parentheses. */
 static void stat_text(struct hg_buf *to)
 {
-	char stat[1024], boot[4096];
-	unsigned long long started = 0, vsize = 0, btime = 0;
-	long rss = 0;
+	char stat[1024];
+	struct timespec up;
+	unsigned long long started, vsize;
+	long long rss;
 	const char *p = read_text("/proc/self/stat", stat, sizeof stat) ? strrchr(stat, ')') : NULL;
+	char *end;
 	for (int field = 2; p && field < 22; field++)
 		p = strchr(p + 1, ' ');
-	if (!p || sscanf(p, "%llu %llu %ld", &started, &vsize, &rss) != 3) return;
+	if (!p) return;
+	started = strtoull(p, &end, 10);
+	vsize = strtoull(end, &end, 10);
+	rss = strtoll(end, NULL, 10);
 	hg_buf_fmt(to,
 	        "# HELP process_virtual_memory_bytes Virtual memory size\n"
 	        "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes %llu\n"
 	        "# HELP process_resident_memory_bytes Resident memory size\n"
 	        "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lld\n",
-	        vsize, (long long)rss * sysconf(_SC_PAGESIZE));
-	p = read_text("/proc/stat", boot, sizeof boot) ? strstr(boot, "btime ") : NULL;
-	if (!p || sscanf(p, "btime %llu", &btime) != 1) return;
+	        vsize, rss * sysconf(_SC_PAGESIZE));
+	/* Started so long after boot; boot was so long ago. */
+	if (clock_gettime(CLOCK_BOOTTIME, &up) < 0) return;
 	hg_buf_fmt(to,
 	        "# HELP process_start_time_seconds Start of the process, Unix time\n"
 	        "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.2f\n",
-	        (double)btime + (double)started / (double)sysconf(_SC_CLK_TCK));
+	        (double)clock_wall_ms() / 1e3 - (double)up.tv_sec - (double)up.tv_nsec / 1e9 +
+	                (double)started / (double)sysconf(_SC_CLK_TCK));
 }
 
 void metrics_process_text(struct hg_buf *to)

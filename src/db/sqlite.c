@@ -84,6 +84,7 @@ static int wait_for_writer(void *arg, int tries)
 
 static enum hg_rc path_of(const char *url, const char **ret_path, struct hg_err *err)
 {
+	if (!url) url = "";
 	struct hg_str u = hg_str(url);
 	if (hg_str_starts(u, HG_STR("postgresql://")) || hg_str_starts(u, HG_STR("postgres://"))) {
 		hg_err_set(err, HG_E_INVALID, "PostgreSQL databases are not available yet");
@@ -96,8 +97,7 @@ static enum hg_rc path_of(const char *url, const char **ret_path, struct hg_err 
 		if (url[0] == '/' && url[1] == '/') url += 2;
 	}
 	if (!*url || strstr(url, "://"))
-		return hg_err_set(
-		        err, HG_E_INVALID, "\"%.200s\" is not a database address", u.n ? u.p : "");
+		return hg_err_set(err, HG_E_INVALID, "\"%.200s\" is not a database address", url);
 	*ret_path = url;
 	return HG_OK;
 }
