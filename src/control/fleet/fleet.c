@@ -108,8 +108,6 @@ static void do_save(struct fleet_replica *r)
 	r->since_ms = clock_wall_ms();
 	if (!fl_runs(c)) fleet_probes_stop(r);
 	fleet_row_save(r);
-	/* Only what is on disk may be forgotten by the warden. */
-	if (c->state == FLEET_BACKOFF && !r->dirty) fleet_forget(r);
 }
 
 static void do_gone(struct fleet_replica *r)
@@ -190,6 +188,7 @@ static void stop_check(struct fleet *f)
 	if (!f->stopping || f->stopped || !all_gone(f)) return;
 	f->stopped = true;
 	fleet_journal(f, "fleet.stopped", NULL, 0, 0, NULL);
+	fleet_flush(f);
 	if (f->stop_done) f->stop_done(f->stop_arg);
 }
 
@@ -205,9 +204,13 @@ static void pass(struct loop *l, struct loop_task *t)
 	struct fleet *f = HG_CONTAINER(t, struct fleet, task);
 	uint64_t now = loop_now_ms(l), next = now + LATEST_MS;
 	bool listed = (f->greeted && f->list_left == 0) || f->warden_lost;
+	f->hold = true;
 	if (f->known) {
 		/* While the past is unknown nothing is decided: it could be done twice. */
-		if (!listed || (!f->applied && !f->stopping)) return;
+		if (!listed || (!f->applied && !f->stopping)) {
+			fleet_flush(f);
+			return;
+		}
 		fleet_known_settle(f);
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
@@ -216,6 +219,7 @@ static void pass(struct loop *l, struct loop_task *t)
 	for (int turn = 0; turn < 2; turn++)
 		for (uint32_t i = 0; i < f->app_count; i++)
 			next = HG_MIN(next, app_pass(f, f->apps[i]));
+	fleet_flush(f);
 	apps_sweep(f);
 	stop_check(f);
 	uint64_t wait = next > now ? next - now : 1;
@@ -233,7 +237,10 @@ static void on_sample(struct loop *l, struct loop_timer *t)
 {
 	struct fleet *f = HG_CONTAINER(t, struct fleet, sample);
 	fleet_sample(f);
-	fleet_rows_retry(f);
+	for (uint32_t i = 0; i < f->app_count; i++)
+		if (f->apps[i]->dirty) fleet_app_save(f, f->apps[i]);
+	f->retry = true;
+	fleet_kick(f);
 	/* Without memory for the timer there are no further samples; nothing else depends on it. */
 	(void)!loop_timer_start(l, &f->sample, FLEET_SAMPLE_MS, on_sample);
 }
@@ -244,6 +251,7 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	if (!f) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	*f = (struct fleet){.magic = FLEET_MAGIC, .o = *o, .warden = {.fd = -1}};
 	hg_list_init(&f->outbox);
+	hg_list_init(&f->pending);
 	hg_list_init(&f->watches);
 	hg_list_init(&f->reporters);
 	hg_rand_seed(&f->rand, o->seed);
@@ -276,6 +284,13 @@ out:
 void fleet_free(struct fleet *f)
 {
 	if (!f) return;
+	f->retry = true;
+	fleet_flush(f);
+	while (!hg_list_empty(&f->pending)) {
+		struct hg_list *node = f->pending.next;
+		hg_list_remove(node);
+		free(HG_CONTAINER(node, struct fleet_pending, node));
+	}
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);

@@ -72,10 +72,11 @@ struct fleet_replica {
 	struct fleet *f;
 	struct fleet_app *app;
 	uint32_t slot;
-	uint64_t id;    /* of the newest process, 0: none yet */
-	bool row;       /* the store has a row of this id */
-	bool dirty;     /* the row is behind */
-	bool forgotten; /* the warden was told that its end is recorded */
+	uint64_t id;      /* of the newest process, 0: none yet */
+	bool row;         /* the store has a row of this id */
+	uint64_t old_row; /* row of a former process that goes with the next write, 0: none */
+	bool dirty;       /* the row is behind */
+	bool forgotten;   /* the warden was told that its end is recorded */
 	int pid;
 	char address[112];
 	struct sock_addr addr;
@@ -115,7 +116,18 @@ struct fleet_message {
 	int fd; /* ours to close, -1: none */
 };
 
-struct fleet_reporter; /* a death whose last lines are being asked for */
+/* Not in the journal yet: all of a turn are written in one transaction. */
+struct fleet_pending {
+	struct hg_list node;
+	struct store_event e; /* its strings are below */
+	char app[WD_NAME_MAX], kind[64];
+	char text[];
+};
+
+#define FLEET_PENDING_MAX 1024u
+#define FLEET_GONE_MAX    256u
+
+struct fleet_reporter; /* a deathwhose last lines are being asked for */
 
 struct fleet_known; /* rows_priv.h */
 
@@ -139,7 +151,12 @@ struct fleet {
 	bool applied, ready_sent;
 	struct loop_timer timer, sample;
 	struct loop_task task;
-	bool store_failing;
+	bool store_failing, retry; /* a failing store is tried again every FLEET_SAMPLE_MS */
+	bool hold;                 /* messages wait until what they rest on is on disk */
+	struct hg_list pending;
+	uint32_t pending_count;
+	uint64_t gone[FLEET_GONE_MAX]; /* rows to be removed */
+	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
 	struct fleet_lane_slot lane[METER_LANES_MAX];
@@ -193,6 +210,8 @@ HG_MUST enum hg_rc fleet_link_start(struct fleet *f, struct hg_err *err);
 void fleet_link_stop(struct fleet *f);
 /* `fd` is taken over, -1: none. Never blocks: waits in the outbox when the pair is full. */
 void fleet_send(struct fleet *f, struct wd_msg *m, int fd);
+/* Sends what was held or had no room. */
+void fleet_link_flush(struct fleet *f);
 void fleet_send_simple(struct fleet *f, enum wd_type type, uint64_t id, int signo);
 
 /* ---- local/probes.c ---- */
@@ -212,6 +231,7 @@ void fleet_journal(struct fleet *f, const char *kind, const struct fleet_app *a,
         uint32_t replica, const char *detail);
 void fleet_report(struct fleet_replica *r, const struct fl_action *a);
 void fleet_reports_stop(struct fleet *f);
+void fleet_journal_tell(struct fleet *f, const struct store_event *e);
 void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err);
 void fleet_exit_text(int status, char *to, size_t cap);
 
@@ -224,7 +244,9 @@ void fleet_row_save(struct fleet_replica *r);
 void fleet_row_spawn(struct fleet_replica *r, uint64_t old_id);
 void fleet_row_remove(struct fleet_replica *r);
 void fleet_app_save(struct fleet *f, struct fleet_app *a);
-void fleet_rows_retry(struct fleet *f);
+/* One transaction for all rows and events that wait; then watchers hear of the events. A store
+ * that fails keeps them waiting. */
+void fleet_flush(struct fleet *f);
 
 static inline struct fl_replica *fleet_core(const struct fleet_replica *r)
 {

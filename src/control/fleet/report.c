@@ -38,28 +38,49 @@ void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err
 		hg_log(f->o.log, HG_INFO, "store.recovered");
 }
 
+void fleet_journal_tell(struct fleet *f, const struct store_event *e)
+{
+	HG_LIST_EACH_SAFE (node, after, &f->watches) {
+		struct fleet_watch *w = HG_CONTAINER(node, struct fleet_watch, node);
+		w->fn(w->arg, e);
+	}
+}
+
+/* The oldest goes without a number: the store has refused to write for long. */
+static void pending_overflow(struct fleet *f)
+{
+	struct fleet_pending *p = HG_CONTAINER(f->pending.next, struct fleet_pending, node);
+	hg_list_remove(&p->node);
+	f->pending_count--;
+	fleet_journal_tell(f, &p->e);
+	free(p);
+}
+
 void fleet_journal(struct fleet *f, const char *kind, const struct fleet_app *a, uint32_t release,
         uint32_t replica, const char *detail)
 {
-	struct hg_err err = {0};
-	struct store_event e = {
+	const char *text = detail ? detail : "{}";
+	size_t n = strlen(text) + 1;
+	if (f->o.log)
+		hg_log(f->o.log, HG_INFO, kind, HG_S("app", a ? a->name : ""),
+		        HG_I("release", release), HG_I("replica", replica), HG_S("detail", text));
+	if (f->pending_count >= FLEET_PENDING_MAX) pending_overflow(f);
+	struct fleet_pending *p = calloc(1, sizeof *p + n);
+	if (!p) return;
+	memcpy(p->text, text, n);
+	(void)hg_str_copy(hg_str(kind), p->kind, sizeof p->kind);
+	(void)hg_str_copy(hg_str(a ? a->name : ""), p->app, sizeof p->app);
+	p->e = (struct store_event){
 	        .ts_ms = clock_wall_ms(),
-	        .kind = hg_str(kind),
-	        .app = hg_str(a ? a->name : ""),
+	        .kind = hg_str(p->kind),
+	        .app = hg_str(p->app),
 	        .release = release,
 	        .replica = replica,
-	        .text = hg_str(detail ? detail : "{}"),
+	        .text = hg_str(p->text),
 	};
-	enum hg_rc rc = store_event_add(f->o.store, &e, &e.id, &err);
-	fleet_store_result(f, rc, &err);
-	if (f->o.log)
-		hg_log(f->o.log, HG_INFO, kind, HG_V("app", e.app), HG_I("release", release),
-		        HG_I("replica", replica), HG_V("detail", e.text));
-	/* Watchers hear of it also when the disk is full; it has no number then. */
-	HG_LIST_EACH_SAFE (node, after, &f->watches) {
-		struct fleet_watch *w = HG_CONTAINER(node, struct fleet_watch, node);
-		w->fn(w->arg, &e);
-	}
+	hg_list_append(&f->pending, &p->node);
+	f->pending_count++;
+	fleet_kick(f);
 }
 
 void fleet_watch_start(struct fleet *f, struct fleet_watch *w, fleet_event_fn fn, void *arg)

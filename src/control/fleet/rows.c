@@ -30,48 +30,125 @@ static struct store_replica row_of(const struct fleet_replica *r)
 	};
 }
 
+/* Without a row a replica starts all the same when the disk is full: availability does not wait
+ * for it. A control that dies meanwhile learns of the process from the warden's list. */
 void fleet_row_spawn(struct fleet_replica *r, uint64_t old_id)
 {
-	struct store *s = r->f->o.store;
-	struct hg_err err = {0};
-	struct store_replica row = row_of(r);
-	uint64_t id;
-	enum hg_rc rc = store_begin(s, &err);
-	if (rc == HG_OK && old_id) rc = store_replica_remove(s, old_id, &err);
-	if (rc == HG_OK) rc = store_replica_add(s, &row, &id, &err);
-	if (rc == HG_OK) rc = store_commit(s, &err);
-	if (rc < 0) store_rollback(s);
-	/* Without a row the replica starts all the same: availability does not wait for a disk.
-	 * A control that dies meanwhile learns of it from the warden's list. */
-	r->row = rc == HG_OK;
-	r->dirty = rc < 0;
-	fleet_store_result(r->f, rc, &err);
+	if (old_id) r->old_row = old_id;
+	r->row = false;
+	r->dirty = true;
 }
 
 void fleet_row_save(struct fleet_replica *r)
 {
-	struct hg_err err = {0};
-	struct store_replica row = row_of(r);
-	uint64_t id;
-	enum hg_rc rc;
-	if (!r->id) return;
-	if (r->row)
-		rc = store_replica_set(r->f->o.store, &row, &err);
-	else
-		rc = store_replica_add(r->f->o.store, &row, &id, &err);
-	r->row = r->row || rc == HG_OK;
-	r->dirty = rc < 0;
-	fleet_store_result(r->f, rc, &err);
+	if (r->id) r->dirty = true;
+	fleet_kick(r->f);
 }
 
 void fleet_row_remove(struct fleet_replica *r)
 {
-	struct hg_err err = {0};
-	if (!r->row) return;
-	enum hg_rc rc = store_replica_remove(r->f->o.store, r->id, &err);
-	/* A row that stays is found without a process at the next start, and removed then. */
+	struct fleet *f = r->f;
+	const uint64_t ids[] = {r->row ? r->id : 0, r->old_row};
+	for (size_t i = 0; i < HG_COUNT(ids); i++) {
+		/* A row that stays is found without a process at the next start, and goes then. */
+		if (ids[i] && f->gone_count < FLEET_GONE_MAX) f->gone[f->gone_count++] = ids[i];
+	}
 	r->row = r->dirty = false;
-	fleet_store_result(r->f, rc, &err);
+	r->old_row = 0;
+}
+
+typedef enum hg_rc (*each_fn)(struct fleet_replica *r, struct hg_err *err);
+
+static enum hg_rc each_dirty(struct fleet *f, each_fn fn, struct hg_err *err)
+{
+	enum hg_rc rc = HG_OK;
+	for (uint32_t i = 0; rc == HG_OK && i < f->app_count; i++) {
+		struct fleet_app *a = f->apps[i];
+		for (uint32_t k = 0; rc == HG_OK && k < a->core.high; k++)
+			if (a->at[k] && a->at[k]->dirty) rc = fn(a->at[k], err);
+	}
+	return rc;
+}
+
+static enum hg_rc write_row(struct fleet_replica *r, struct hg_err *err)
+{
+	struct store *s = r->f->o.store;
+	struct store_replica row = row_of(r);
+	uint64_t id;
+	if (r->old_row) {
+		enum hg_rc rc = store_replica_remove(s, r->old_row, err);
+		if (rc < 0) return rc;
+	}
+	return r->row ? store_replica_set(s, &row, err) : store_replica_add(s, &row, &id, err);
+}
+
+static enum hg_rc row_written(struct fleet_replica *r, struct hg_err *err)
+{
+	(void)err;
+	r->row = true;
+	r->dirty = false;
+	r->old_row = 0;
+	/* Only what is on disk may be forgotten by the warden. */
+	if (fleet_core(r)->state == FLEET_BACKOFF) fleet_forget(r);
+	return HG_OK;
+}
+
+static enum hg_rc note(struct fleet_replica *r, struct hg_err *err)
+{
+	(void)r;
+	(void)err;
+	return HG_E_AGAIN; /* there is one */
+}
+
+static enum hg_rc write_all(struct fleet *f, struct hg_err *err)
+{
+	enum hg_rc rc = store_begin(f->o.store, err);
+	if (rc < 0) return rc;
+	for (uint32_t i = 0; rc == HG_OK && i < f->gone_count; i++)
+		rc = store_replica_remove(f->o.store, f->gone[i], err);
+	if (rc == HG_OK) rc = each_dirty(f, write_row, err);
+	HG_LIST_EACH (node, &f->pending) {
+		struct fleet_pending *p = HG_CONTAINER(node, struct fleet_pending, node);
+		if (rc == HG_OK) rc = store_event_add(f->o.store, &p->e, &p->e.id, err);
+	}
+	if (rc == HG_OK) rc = store_commit(f->o.store, err);
+	if (rc < 0) store_rollback(f->o.store);
+	return rc;
+}
+
+static void flush_store(struct fleet *f)
+{
+	struct hg_err err = {0};
+	bool work = f->gone_count || f->pending_count || each_dirty(f, note, &err) < 0;
+	if (!work || (f->store_failing && !f->retry)) return;
+	f->retry = false;
+	enum hg_rc rc = write_all(f, &err);
+	fleet_store_result(f, rc, &err);
+	if (rc < 0) return;
+	f->gone_count = 0;
+	(void)each_dirty(f, row_written, &err);
+	/* A watcher may cause events of its own: those wait for the next turn. */
+	struct hg_list done;
+	hg_list_init(&done);
+	while (!hg_list_empty(&f->pending)) {
+		struct hg_list *node = f->pending.next;
+		hg_list_remove(node);
+		hg_list_append(&done, node);
+	}
+	f->pending_count = 0;
+	while (!hg_list_empty(&done)) {
+		struct fleet_pending *p = HG_CONTAINER(done.next, struct fleet_pending, node);
+		hg_list_remove(&p->node);
+		fleet_journal_tell(f, &p->e);
+		free(p);
+	}
+}
+
+void fleet_flush(struct fleet *f)
+{
+	flush_store(f);
+	f->hold = false;
+	if (!f->warden_lost) fleet_link_flush(f);
 }
 
 struct newest {
@@ -115,16 +192,6 @@ void fleet_app_save(struct fleet *f, struct fleet_app *a)
 	if (rc < 0) store_rollback(s);
 	a->dirty = rc < 0;
 	fleet_store_result(f, rc, &err);
-}
-
-void fleet_rows_retry(struct fleet *f)
-{
-	for (uint32_t i = 0; i < f->app_count; i++) {
-		struct fleet_app *a = f->apps[i];
-		if (a->dirty) fleet_app_save(f, a);
-		for (uint32_t k = 0; k < a->core.high; k++)
-			if (a->at[k] && a->at[k]->dirty) fleet_row_save(a->at[k]);
-	}
 }
 
 /* ---- the past ---- */

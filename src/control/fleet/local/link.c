@@ -46,7 +46,7 @@ static int send_now(struct fleet *f, const struct wd_msg *m, int fd)
 	return rc;
 }
 
-static void flush(struct fleet *f)
+void fleet_link_flush(struct fleet *f)
 {
 	while (!hg_list_empty(&f->outbox)) {
 		struct fleet_message *q = HG_CONTAINER(f->outbox.next, struct fleet_message, node);
@@ -65,14 +65,14 @@ void fleet_send(struct fleet *f, struct wd_msg *m, int fd)
 {
 	m->magic = WD_MAGIC;
 	int rc = f->warden_lost ? -EPIPE : -EAGAIN;
-	if (!f->warden_lost && hg_list_empty(&f->outbox)) rc = send_now(f, m, fd);
+	if (!f->warden_lost && !f->hold && hg_list_empty(&f->outbox)) rc = send_now(f, m, fd);
 	struct fleet_message *q =
 	        rc == -EAGAIN && f->outbox_count < OUTBOX_MAX ? malloc(sizeof *q) : NULL;
 	if (q) {
 		*q = (struct fleet_message){.m = *m, .fd = fd};
 		hg_list_append(&f->outbox, &q->node);
 		f->outbox_count++;
-		want_writable(f, true);
+		if (!f->hold) want_writable(f, true);
 		return;
 	}
 	if (fd >= 0) (void)close(fd);
@@ -202,7 +202,7 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 	int fds[SOCK_FDS_MAX];
 	size_t fd_count = 0;
 	(void)l;
-	if (events & EPOLLOUT) flush(f);
+	if (events & EPOLLOUT) fleet_link_flush(f);
 	if (f->warden_lost || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
 	/* One message an event: the descriptor may be a blocking one. */
 	ssize_t n = sock_recv(io->fd, &m, sizeof m, fds, &fd_count);

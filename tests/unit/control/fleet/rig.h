@@ -53,6 +53,7 @@ struct rig {
 	struct loop_io observe;
 	int observe_fd;
 	bool on_stopped;
+	struct hg_list conns;
 };
 
 static void rig_send(struct rig *r, struct wd_msg *m)
@@ -63,6 +64,7 @@ static void rig_send(struct rig *r, struct wd_msg *m)
 
 /* One connection to a "process" or to observe: answers once the request is whole. */
 struct rig_conn {
+	struct hg_list node;
 	struct loop_io io;
 	int fd;
 	const char *answer;
@@ -70,6 +72,14 @@ struct rig_conn {
 	size_t n;
 	const char *want;
 };
+
+static void rig_conn_end(struct loop *l, struct rig_conn *c)
+{
+	loop_io_stop(l, &c->io);
+	close(c->fd);
+	hg_list_remove(&c->node);
+	free(c);
+}
 
 static void rig_request(struct loop *l, struct loop_io *io, uint32_t events)
 {
@@ -82,12 +92,10 @@ static void rig_request(struct loop *l, struct loop_io *io, uint32_t events)
 		if (c->want && !strstr(c->got, c->want)) fail_msg("asked: %s", c->got);
 		assert_int_equal(write(c->fd, c->answer, strlen(c->answer)), strlen(c->answer));
 	}
-	loop_io_stop(l, io);
-	close(c->fd);
-	free(c);
+	rig_conn_end(l, c);
 }
 
-static void rig_accept(struct loop *l, int listener, const char *answer, const char *want)
+static void rig_accept(struct rig *r, int listener, const char *answer, const char *want)
 {
 	struct rig_conn *c = calloc(1, sizeof *c);
 	assert_non_null(c);
@@ -95,14 +103,16 @@ static void rig_accept(struct loop *l, int listener, const char *answer, const c
 	c->answer = answer;
 	c->want = want;
 	assert_true(c->fd >= 0);
-	assert_int_equal(loop_io_start(l, &c->io, c->fd, EPOLLIN, rig_request), HG_OK);
+	hg_list_append(&r->conns, &c->node);
+	assert_int_equal(loop_io_start(r->loop, &c->io, c->fd, EPOLLIN, rig_request), HG_OK);
 }
 
 static void rig_answer(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct rig_proc *p = HG_CONTAINER(io, struct rig_proc, io);
+	(void)l;
 	(void)events;
-	rig_accept(l, p->fd,
+	rig_accept(p->rig, p->fd,
 	        p->rig->answer == 200 ? "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 	                              : "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
 	        NULL);
@@ -302,6 +312,7 @@ static int rig_up(void **state)
 	char path[128];
 	assert_non_null(r);
 	r->answer = 200;
+	hg_list_init(&r->conns);
 	r->observe_fd = -1;
 	(void)snprintf(r->dir, sizeof r->dir, "/tmp/headgate-fleet-XXXXXX");
 	assert_non_null(mkdtemp(r->dir));
@@ -332,6 +343,8 @@ static int rig_down(void **state)
 	for (uint32_t i = 0; i < r->proc_count; i++)
 		if (r->proc[i].fd >= 0) close(r->proc[i].fd);
 	if (r->observe_fd >= 0) close(r->observe_fd);
+	while (!hg_list_empty(&r->conns))
+		rig_conn_end(r->loop, HG_CONTAINER(r->conns.next, struct rig_conn, node));
 	loop_free(r->loop);
 	store_close(r->store);
 	free(r->child.table);
