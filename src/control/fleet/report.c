@@ -128,11 +128,16 @@ static void lines_of(struct hg_str body, json_t *to)
 	}
 	json_decref(doc);
 	if (json_array_size(to) > 0) return;
+	json_int_t last = 0;
 	while (body.n > 0) {
 		struct hg_str line = hg_str_cut(&body, '\n');
 		json_t *entry = json_loadb(line.p, line.n, 0, NULL);
 		json_t *text = json_object_get(entry, "text");
-		if (json_is_string(text)) json_array_append(to, text);
+		/* The newest come first; people read them the other way round. */
+		json_int_t seq = json_integer_value(json_object_get(entry, "seq"));
+		if (json_is_string(text))
+			json_array_insert(to, seq < last ? 0 : json_array_size(to), text);
+		last = seq;
 		json_decref(entry);
 	}
 }

@@ -83,8 +83,8 @@ static void on_observe(struct loop *l, struct loop_io *io, uint32_t events)
 	struct rig *r = HG_CONTAINER(io, struct rig, observe);
 	static const char answer[] =
 	        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
-	        "{\"ts\":\"x\",\"app\":\"hello\",\"text\":\"reading configuration\"}\n"
-	        "{\"ts\":\"x\",\"app\":\"hello\",\"text\":\"no such table: users\"}\n";
+	        "{\"seq\":8,\"app\":\"hello\",\"text\":\"no such table: users\"}\n"
+	        "{\"seq\":7,\"app\":\"hello\",\"text\":\"reading configuration\"}\n";
 	(void)l;
 	(void)events;
 	rig_accept(
