@@ -51,6 +51,8 @@ struct edge_pool {
 	char *base;
 	uint32_t *free; /* stack of free numbers: the last one freed is still in the cache */
 	uint32_t free_n, made, max;
+	uint32_t low;  /* the least free_n since the last trim: what lies below was not needed */
+	uint32_t cold; /* so many at the bottom have given their pages back */
 	size_t size;
 };
 
@@ -59,6 +61,8 @@ void edge_pool_fini(struct edge_pool *p);
 /* Not cleared; NULL: the pool is used up. */
 void *edge_pool_take(struct edge_pool *p);
 void edge_pool_give(struct edge_pool *p, void *item);
+/* Gives the pages of items back to the kernel that were not needed since the last call. */
+void edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 

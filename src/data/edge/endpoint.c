@@ -112,11 +112,14 @@ void edge_table_refresh(struct edge *e, bool force)
 		weights_sum(e, &e->apps[i]);
 }
 
+/* What has to be done now and then while there is traffic. */
 static void on_table(struct loop *l, struct loop_timer *t)
 {
 	struct edge *e = HG_CONTAINER(t, struct edge, table_timer);
 	(void)l;
 	edge_table_refresh(e, false);
+	edge_pool_trim(&e->bufs);
+	edge_pool_trim(&e->keeps);
 	if (e->ups.free_n < e->ups.made) edge_table_watch(e);
 }
 

@@ -25,7 +25,12 @@ void edge_pool_fini(struct edge_pool *p)
 
 void *edge_pool_take(struct edge_pool *p)
 {
-	if (p->free_n) return p->base + p->free[--p->free_n] * p->size;
+	if (p->free_n) {
+		p->free_n--;
+		if (p->free_n < p->low) p->low = p->free_n;
+		if (p->free_n < p->cold) p->cold = p->free_n;
+		return p->base + p->free[p->free_n] * p->size;
+	}
 	if (p->made == p->max) return NULL;
 	return p->base + p->made++ * p->size;
 }
@@ -36,4 +41,12 @@ void edge_pool_give(struct edge_pool *p, void *item)
 	size_t at = (size_t)((char *)item - p->base);
 	HG_ASSERT(at % p->size == 0 && at / p->size < p->made && p->free_n < p->made);
 	p->free[p->free_n++] = (uint32_t)(at / p->size);
+}
+
+void edge_pool_trim(struct edge_pool *p)
+{
+	if (p->size % 4096) return;
+	for (; p->cold < p->low; p->cold++)
+		madvise(p->base + p->free[p->cold] * p->size, p->size, MADV_DONTNEED);
+	p->low = p->free_n;
 }

@@ -220,6 +220,45 @@ static void dates_are_those_of_rfc_9110(void **state)
 	assert_string_equal(to, "Thu, 01 Jan 1970 00:00:00 GMT");
 }
 
+static bool resident(void *p)
+{
+	unsigned char in[EDGE_BUF_SIZE / 4096];
+	assert_int_equal(mincore(p, EDGE_BUF_SIZE, in), 0);
+	return in[0] & 1;
+}
+
+static void memory_of_a_burst_goes_back_to_the_kernel(void **state)
+{
+	struct edge_pool p;
+	char *item[8];
+	(void)state;
+	assert_int_equal(edge_pool_init(&p, EDGE_BUF_SIZE, 8), HG_OK);
+	for (int i = 0; i < 8; i++) {
+		item[i] = edge_pool_take(&p);
+		memset(item[i], 1, EDGE_BUF_SIZE);
+	}
+	assert_null(edge_pool_take(&p));
+	for (int i = 0; i < 8; i++)
+		edge_pool_give(&p, item[i]);
+	edge_pool_trim(&p);
+	/* One is used all the time: it stays, the others were not needed between two trims. */
+	for (int i = 0; i < 3; i++) {
+		char *hot = edge_pool_take(&p);
+		assert_ptr_equal(hot, item[7]);
+		hot[0] = 1;
+		edge_pool_give(&p, hot);
+		edge_pool_trim(&p);
+	}
+	assert_true(resident(item[7]));
+	for (int i = 0; i < 7; i++)
+		assert_false(resident(item[i]));
+	for (int i = 7; i >= 0; i--) {
+		assert_ptr_equal(edge_pool_take(&p), item[i]);
+		item[i][0] = 2;
+	}
+	edge_pool_fini(&p);
+}
+
 /* ---- the process role ---- */
 
 static int edge_process(struct rig *g, void *meter, void *table, int warden_fd)
@@ -309,6 +348,7 @@ int main(void)
 	        cmocka_unit_test(a_full_log_pipe_drops_lines_and_never_blocks),
 	        cmocka_unit_test(sampling_logs_a_share),
 	        cmocka_unit_test(dates_are_those_of_rfc_9110),
+	        cmocka_unit_test(memory_of_a_burst_goes_back_to_the_kernel),
 	        cmocka_unit_test(the_role_serves_without_a_warden_and_obeys_drain),
 	};
 	return cmocka_run_group_tests_name("life", tests, NULL, NULL);
