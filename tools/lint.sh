@@ -12,15 +12,17 @@ say "tidy"
 python3 tools/tidy.py --build "$build" || status=1
 
 say "cppcheck"
+mkdir -p "$build/lint-cache/cppcheck"
 git ls-files 'src/*.c' 'apps/*.c' | xargs cppcheck --quiet --enable=warning,portability,performance \
     --inline-suppr --error-exitcode=1 --std=c11 --suppressions-list=tools/cppcheck.txt \
-    -Isrc -I"$build" -I. -D_GNU_SOURCE -DHG_VERSION='"x"' -j2 || status=1
+    --cppcheck-build-dir="$build/lint-cache/cppcheck" \
+    -Isrc -I"$build" -I. -D_GNU_SOURCE -DHG_VERSION='"x"' -D__cppcheck__ -j2 \
+    -D'json_array_foreach(a,i,v)=while (i = 0, (v = json_array_get(a, i)))' \
+    -D'json_object_foreach(o,k,v)=while (k = "", (v = json_object_get(o, k)))' || status=1
 
 say "clang-tidy"
-git ls-files 'src/*.c' 'apps/*.c' | xargs -P2 -n8 clang-tidy --quiet -p "$build" \
-    --extra-arg=-ftrivial-auto-var-init=pattern --extra-arg=-Wno-unknown-warning-option \
-    --warnings-as-errors='*' 2>/dev/null || status=1
+python3 tools/analyze.py clang-tidy "$build" || status=1
 
 say "gcc -fanalyzer"
-tools/analyze.sh "$build" || status=1
+python3 tools/analyze.py gcc "$build" || status=1
 exit $status

@@ -10,6 +10,11 @@ skip=" ${HEADGATE_TEST_SKIP:-} "
 mkdir -p "$reports"
 rm -f "$reports"/*.xml
 
+# Instrumented builds are slower by that much.
+times=1
+grep -q -e '-fsanitize=' "$build/compile_commands.json" && times=5
+grep -q -e '-DHG_COVERAGE' "$build/compile_commands.json" && times=2
+
 suites=(unit sim fuzz e2e)
 [ -n "${HEADGATE_TEST_LONG:-}" ] && suites+=(long)
 known=$(meson introspect "$build" --tests | python3 -c '
@@ -23,6 +28,7 @@ for suite in "${suites[@]}"; do
     jobs=()
     case $suite in e2e | long) jobs=(--num-processes 1) ;; esac
     meson test -C "$build" --no-rebuild --suite "$suite" --print-errorlogs --quiet \
+        --timeout-multiplier "$times" \
         ${jobs[@]+"${jobs[@]}"} || status=1
     mv "$build/meson-logs/testlog.junit.xml" "$reports/$suite.xml" 2>/dev/null || status=1
 done
