@@ -37,8 +37,8 @@ struct sandbox_filter {
 	size_t count;
 };
 
-/* HG_E_NOT_FOUND: this build or kernel knows no filters (also under sanitizers for roles, whose
- * leak check needs ptrace). */
+/* HG_E_NOT_FOUND: this build or kernel knows no filters (also for roles under sanitizers, whose
+ * leak check needs ptrace, and in coverage builds, which write files at exit). */
 HG_MUST enum hg_rc sandbox_filter_build(
         enum sandbox_profile profile, struct sandbox_filter *ret_filter);
 void sandbox_filter_free(struct sandbox_filter *filter);

@@ -16,8 +16,10 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("BUILD", ROOT / "build")).resolve()
 LONG = bool(os.environ.get("HEADGATE_TEST_LONG"))
-SANITIZED = (BUILD / "compile_commands.json").exists() and \
-    "-fsanitize=" in (BUILD / "compile_commands.json").read_text()
+FLAGS = (BUILD / "compile_commands.json").read_text() if (BUILD / "compile_commands.json").exists() else ""
+SANITIZED = "-fsanitize=" in FLAGS
+# The app writes its line counts beside its objects when it ends; nothing else of the sandbox changes.
+WRITABLE = f"data/, {BUILD}" if "-DHG_COVERAGE" in FLAGS else "data/"
 
 
 def free_port():
@@ -98,7 +100,7 @@ apps:
       readiness: {{http: /health, every: 500ms, timeout: 2s, failures: 2}}
     shutdown: {{grace: 10s}}
     protect: {{timeout: 5s, retries: 2, retry_budget: 100%}}
-    sandbox: {{writable: [data/]}}
+    sandbox: {{writable: [{writable}]}}
     routes: [{{host: "*", path: /}}]
 """
 
@@ -113,7 +115,7 @@ class Platform:
         self.data = pathlib.Path(data) if data else self.dir / "hg"
         self.file = self.dir / "headgate.yaml"
         text = (config or FEEDBACK).format(port=self.port, build=BUILD, dir=self.dir, replicas=replicas,
-                                           workers=workers, log_level=log_level)
+                                           workers=workers, log_level=log_level, writable=WRITABLE)
         self.file.write_text(text)
 
     def run(self, *argv, check=True, timeout=60, **more):

@@ -150,7 +150,7 @@ static HG_NORETURN void child_run(const struct up *u, struct warden_plan *p, int
 	dup2(pipe_end, 4);
 	close_range(5, ~0u, 0);
 	p->plan_fd = 3;
-	_exit(u->c->deps->start_warden(p, 4));
+	exit(u->c->deps->start_warden(p, 4)); /* nothing was buffered when we were forked */
 }
 
 /* The text of a failure, or success at the first zero byte. */
