@@ -150,8 +150,10 @@ enum hg_rc store_replica_add(
 	bool row;
 	enum hg_rc rc = store_stmt(s, Q_REPLICA_ADD, &q, err);
 	if (rc < 0) return rc;
-	if (r->id) db_bind_i64(q, 1, (int64_t)r->id);
-	else db_bind_null(q, 1);
+	if (r->id)
+		db_bind_i64(q, 1, (int64_t)r->id);
+	else
+		db_bind_null(q, 1);
 	replica_bind(q, r);
 	rc = db_step(q, &row, err);
 	if (rc < 0) return rc;

@@ -50,9 +50,12 @@ static const char *next(const char **at, const char *end)
 static const char **strings(const char **at, const char *end, uint32_t n)
 {
 	const char **list = calloc((size_t)n + 1, sizeof *list);
-	for (uint32_t i = 0; i < n && list; i++) {
+	if (!list) return NULL;
+	for (uint32_t i = 0; i < n; i++) {
 		list[i] = next(at, end);
-		if (!list[i]) return NULL;
+		if (list[i]) continue;
+		free(list);
+		return NULL;
 	}
 	return list;
 }
@@ -60,10 +63,13 @@ static const char **strings(const char **at, const char *end, uint32_t n)
 static const char *absolute(const char *dir, const char *path)
 {
 	char *to = malloc(PATH_ROOM);
-	int n = to ? snprintf(to, PATH_ROOM, "%s%s%s", path[0] == '/' ? "" : dir,
-	                     path[0] == '/' ? "" : "/", path)
-	           : -1;
-	if (n <= 1 || n >= PATH_ROOM) return NULL;
+	if (!to) return NULL;
+	int n = snprintf(to, PATH_ROOM, "%s%s%s", path[0] == '/' ? "" : dir,
+	        path[0] == '/' ? "" : "/", path);
+	if (n <= 1 || n >= PATH_ROOM) {
+		free(to);
+		return NULL;
+	}
 	while (n > 1 && to[n - 1] == '/')
 		to[--n] = 0;
 	return to;

@@ -198,7 +198,7 @@ static void on_message(struct fleet *f, const struct wd_msg *m)
 static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct fleet *f = HG_CONTAINER(io, struct fleet, warden);
-	struct wd_msg m;
+	struct wd_msg m = {0};
 	int fds[SOCK_FDS_MAX];
 	size_t fd_count = 0;
 	(void)l;
