@@ -2,9 +2,13 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all run test test-long bench fuzz lint format coverage sanitize dist install clean docs
+.PHONY: all everything run test test-long bench fuzz lint format coverage sanitize dist install clean docs
 
+# The two programs, and nothing a first look does not need.
 all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet headgate feedback-app
+
+everything: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 $(BUILD)/build.ninja:
@@ -13,10 +17,10 @@ $(BUILD)/build.ninja:
 run: all
 	@$(BUILD)/headgate up -f headgate.yaml
 
-test: all
+test: everything
 	@tools/test.sh $(BUILD)
 
-test-long: all
+test-long: everything
 	@HEADGATE_TEST_LONG=1 tools/test.sh $(BUILD)
 
 # The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
@@ -29,7 +33,7 @@ sanitize:
 coverage:
 	@tools/coverage.sh
 
-lint: all
+lint: everything
 	@tools/lint.sh $(BUILD)
 
 format:
