@@ -357,6 +357,8 @@ int sandbox_view_enter(const struct sandbox_view *view, uint32_t *ret_how)
 	HG_ASSERT(view->writable_count <= SANDBOX_PATHS_MAX);
 	int rc = enter_namespace(view, ret_how);
 	if (rc < 0) return rc;
+	/* The directories on a way must be open for `uid`, whatever the caller's mask closes. */
+	mode_t mask = umask(022);
 	rc = open_ways(view, ways);
 	if (rc == 0 && view->read_only) {
 		rc = enter_read_only(view, ways);
@@ -365,6 +367,7 @@ int sandbox_view_enter(const struct sandbox_view *view, uint32_t *ret_how)
 		if (rc == 0) rc = lay_ways("", view, ways);
 	}
 	close_ways(view, ways);
+	umask(mask);
 	/* From here on "not allowed" is no longer "nothing has changed". */
 	return rc == -EPERM || rc == -ENOSYS || rc == -ENOSPC ? -EIO : rc;
 }
