@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -267,6 +266,21 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	return api_new(&deps, &c->api, err);
 }
 
+/* On the log, and to the warden: until control runs, nobody could ask for its log. */
+static int failed(struct control *c, enum hg_rc rc, const struct hg_err *err)
+{
+	const struct hg_rc_info *info = hg_rc_info(rc);
+	const char *why = err->message[0] ? err->message : info->summary;
+	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_FAILED, .error = rc};
+	hg_log(&c->log, HG_ERROR, "control.failed", HG_S("code", info->code), HG_S("message", why),
+	        HG_S("detail", err->detail), HG_S("hint", err->hint));
+	struct hg_out text = hg_out_over(m.dir, sizeof m.dir - 1);
+	hg_out_fmt(&text, "%.*s", (int)sizeof m.dir - 2, why);
+	if (err->hint[0]) hg_out_fmt(&text, "; %s", err->hint); /* left out when it does not fit */
+	if (sock_send(c->child->warden_fd, &m, sizeof m, NULL, 0) < 0) c->log.dropped++;
+	return info->exit_status;
+}
+
 int control_main(const struct warden_child *child)
 {
 	struct control c = {
@@ -279,12 +293,7 @@ int control_main(const struct warden_child *child)
 	struct hg_err err = {0};
 	enum hg_rc rc = start(&c, &err);
 	if (rc == HG_OK) rc = loop_run(c.loop);
-	if (rc < 0) {
-		hg_log(&c.log, HG_ERROR, "control.failed", HG_S("code", hg_rc_info(rc)->code),
-		        HG_S("message", err.message[0] ? err.message : hg_rc_info(rc)->summary),
-		        HG_S("detail", err.detail), HG_S("hint", err.hint));
-		c.status = hg_rc_info(rc)->exit_status;
-	}
+	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
 	fleet_free(c.fleet);
 	store_close(c.store);

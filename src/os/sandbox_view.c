@@ -110,7 +110,10 @@ static bool hidden_by_tmp(const struct sandbox_view *v, const char *path)
 	       (strncmp(path, "/tmp/", 5) == 0 || strncmp(path, "/var/tmp/", 9) == 0);
 }
 
-/* Makes the mount point for `path` below `root`: directories, or an empty file at the end. */
+/*
+ * Makes the mount point for `path` below `root`: directories, or an empty file at the end. Like the
+ * cover, the directories can be passed but not listed: what they show is not all there is.
+ */
 static int make_point(const char *root, const char *path, int fd)
 {
 	char at[ROOM];
@@ -118,10 +121,10 @@ static int make_point(const char *root, const char *path, int fd)
 	int rc = path_of(at, "%s%s", root, path);
 	if (rc < 0) return rc;
 	if (fstat(fd, &st) < 0) return -errno;
-	if (S_ISDIR(st.st_mode)) return file_mkdirs(at, 0755);
+	if (S_ISDIR(st.st_mode)) return file_mkdirs(at, 0711);
 	char *slash = strrchr(at, '/');
 	*slash = 0;
-	rc = file_mkdirs(at, 0755);
+	rc = file_mkdirs(at, 0711);
 	*slash = '/';
 	if (rc < 0) return rc;
 	int made = file_open(at, O_WRONLY | O_CREAT, 0644);

@@ -38,6 +38,12 @@ static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t 
 		replica_settle(p);
 		break;
 	case WD_READY: w->control_ready = true; break;
+	case WD_FAILED:
+		/* Its own log may not be readable by anybody yet: `up` shows this line instead. */
+		hg_log(&w->log, HG_ERROR, "control.failed",
+		        HG_S("code", hg_rc_info((enum hg_rc)m->error)->code),
+		        HG_S("message", m->dir));
+		break;
 	case WD_STOPPED:
 		w->control_done = true;
 		shutdown_step(w);

@@ -22,6 +22,7 @@ enum wd_type {
 	WD_FORGET,    /* the exit of this replica was recorded: the warden may drop its entry */
 	WD_READY,     /* control is up and its first snapshot is published (once per start) */
 	WD_STOPPED,   /* answer to WD_SHUTDOWN: all replicas are gone */
+	WD_FAILED,    /* control cannot start: error = its hg_rc, dir = why, for the warden's log */
 	/* warden → control */
 	WD_HELLO,    /* first message; count = replicas that live or whose exit is not forgotten */
 	WD_REPLICA,  /* one per known replica after WD_HELLO, and the answer to WD_SPAWN;

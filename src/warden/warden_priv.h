@@ -2,6 +2,7 @@
 #ifndef WARDEN_PRIV_H
 #define WARDEN_PRIV_H
 
+#include "base/err.h"
 #include "base/log.h"
 #include "os/cgroup.h"
 #include "os/file.h"

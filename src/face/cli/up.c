@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -376,6 +377,26 @@ static void stop_asked(struct up *u)
 	}
 }
 
+/* Why control could not start: the last such line of the warden's log, if there is one. */
+static void say_why(const struct up *u)
+{
+	char path[PATH_MAX], line[4096];
+	json_t *last = NULL;
+	if (snprintf(path, sizeof path, "%s/run/headgate.log", u->c->data_dir) >= (int)sizeof path)
+		return;
+	FILE *f = fopen(path, "re");
+	while (f && fgets(line, sizeof line, f)) {
+		if (!strstr(line, "\"control.failed\"")) continue;
+		json_decref(last);
+		last = json_loads(line, 0, NULL);
+	}
+	if (f) fclose(f);
+	const char *code = json_string_value(json_object_get(last, "code"));
+	const char *why = json_string_value(json_object_get(last, "message"));
+	if (code && why) cli_say("headgate: error %s: %s", code, why);
+	json_decref(last);
+}
+
 static int ended(struct up *u)
 {
 	int status = 0;
@@ -388,6 +409,7 @@ static int ended(struct up *u)
 		cli_say("%s stopped", cli_mark(u->c, CLI_GOOD));
 		cli_next("headgate up -f %s", u->k->file);
 	} else {
+		say_why(u);
 		cli_say("%s Headgate ended with status %d; the reason is in %s/run/headgate.log",
 		        cli_mark(u->c, CLI_BAD), status, u->c->data_dir);
 		cli_next("headgate up -f %s", u->k->file);
