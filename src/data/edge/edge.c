@@ -161,13 +161,16 @@ static uint32_t conn_limit(const struct edge *e)
 	return wish && wish < e->conns.max ? wish : e->conns.max;
 }
 
-/* The connection that has been idle longest makes room for one that wants to work. */
+/* The connection that has been silent longest makes room, whether it was ever served or not: who
+ * only opens connections must not be able to keep others out. */
 static bool reclaim(struct edge *e)
 {
 	struct hg_list *n = hg_list_first(&e->by_state[EDGE_IDLE]);
 	if (!n) return false;
 	struct edge_conn *c = HG_CONTAINER(n, struct edge_conn, node);
-	if (!c->served || c->flags & EDGE_CAN_READ) return false;
+	/* A newcomer's request may be on its way. */
+	if (!c->served && edge_now_ms(e) - c->idle_ms < EDGE_SILENT_MS) return false;
+	if (c->flags & EDGE_CAN_READ) return false;
 	edge_conn_close(c);
 	return true;
 }

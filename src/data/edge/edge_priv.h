@@ -30,6 +30,7 @@
 #define EDGE_UP_IDLE_MS     60000u
 #define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
+#define EDGE_SILENT_MS      100u
 #define EDGE_LINGER_MS      2000u
 #define EDGE_LINGER_BYTES   (1024u * 1024)
 #define EDGE_STALL_MS       30000u /* a client that does not take its answer */
@@ -307,6 +308,7 @@ struct edge_conn {
 	struct edge_timer timer;
 	struct edge_flow in;
 	struct edge_req *req;
+	uint64_t idle_ms; /* when it became idle */
 	uint64_t head_ms; /* when the first byte of this head came */
 	uint8_t client_n;
 	char client[47];

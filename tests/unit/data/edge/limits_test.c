@@ -337,6 +337,29 @@ static void a_full_table_of_connections_refuses_with_a_reason(void **state)
 	rig_free(g);
 }
 
+static void silent_connections_cannot_keep_others_out(void **state)
+{
+	struct rig *g = rig_bare(8, 0);
+	int silent[8];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 8; i++)
+		silent[i] = dial(g);
+	while (atomic_load(&g->meter->worker[1].connections) < 8)
+		usleep(1000);
+	usleep((EDGE_SILENT_MS + 20) * 1000);
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(g);
+		talk(fd, GET, 200, "=");
+		close(fd);
+	}
+	assert_int_equal(g->meter->worker[1].refused_full, 0);
+	for (int i = 0; i < 8; i++)
+		close(silent[i]);
+	rig_free(g);
+}
+
 static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
 	struct rig *g = rig_bare(0, 3);
@@ -381,6 +404,7 @@ int main(void)
 	        cmocka_unit_test(bytes_after_a_response_never_reach_the_next_request),
 	        cmocka_unit_test(requests_over_the_applications_limit_are_told_to_come_back),
 	        cmocka_unit_test(a_full_table_of_connections_refuses_with_a_reason),
+	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
