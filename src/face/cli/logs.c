@@ -11,8 +11,19 @@ struct view {
 	struct hg_buf text;
 };
 
-/* The message of a JSON line; the line itself when it is none. */
-static void message_of(const char *line, struct hg_buf *to)
+/* What the columns say already. Control's lines name the app and replica that they are about: these
+ * are not its own labels and have to be shown; empty ones and zeros are about none. */
+static bool is_label(const char *key, const json_t *value, const json_t *labels)
+{
+	if (strcmp(key, "app") != 0 && strcmp(key, "release") != 0 && strcmp(key, "replica") != 0)
+		return false;
+	if (json_is_integer(value) && json_integer_value(value) == 0) return true;
+	if (json_is_string(value) && json_string_length(value) == 0) return true;
+	return json_equal(value, json_object_get(labels, key));
+}
+
+/* The message of a JSON line; the line itself when it is none. `labels`: the stored entry. */
+static void message_of(const char *line, const json_t *labels, struct hg_buf *to)
 {
 	static const char *const names[] = {"message", "msg", "event", "text"};
 	json_t *j = line[0] == '{' ? json_loads(line, 0, NULL) : NULL;
@@ -30,11 +41,10 @@ static void message_of(const char *line, struct hg_buf *to)
 	json_object_foreach(j, key, value)
 	{
 		static const char said[] =
-		        " message msg event text ts time timestamp level severity "
-		        "app release replica ";
+		        " message msg event text ts time timestamp level severity ";
 		char padded[64];
 		snprintf(padded, sizeof padded, " %.60s ", key);
-		if (strstr(said, padded)) continue;
+		if (strstr(said, padded) || is_label(key, value, labels)) continue;
 		char *v = json_is_string(value) ? NULL
 		                                : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 		hg_buf_byte(to, ' ');
@@ -62,7 +72,7 @@ void cli_log_line(const struct cli *c, const json_t *j, struct hg_buf *to)
 	hg_buf_fmt(to, "%s%-5s%s ", level_colour(c, level), level[0] ? level : "info", cli_off(c));
 	hg_buf_fmt(to, "%s.%d.%d  ", cli_text(j, "app"), (int)cli_int(j, "release"),
 	        (int)cli_int(j, "replica"));
-	message_of(cli_text(j, "text"), to);
+	message_of(cli_text(j, "text"), j, to);
 	hg_buf_byte(to, '\n');
 }
 

@@ -72,6 +72,15 @@ static void a_json_log_line_shows_its_message_and_fields(void **s)
 	json_object_set_new(j, "text", json_string("plain \033[2Jtext"));
 	cli_log_line(&c, j, &b);
 	assert_string_equal(hg_buf_text(&b), "20:14:03.123 error web.2.3  plain text\n");
+	/* What control says of a replica is not a label of control's own. */
+	hg_buf_reset(&b);
+	json_object_set_new(j, "app", json_string("control"));
+	json_object_set_new(j, "text",
+	        json_string("{\"event\":\"replica.created\",\"app\":\"web\",\"release\":4,"
+	                    "\"replica\":2}"));
+	cli_log_line(&c, j, &b);
+	assert_string_equal(hg_buf_text(&b), "20:14:03.123 error control.2.3  replica.created "
+	                                     "app=web release=4 replica=2\n");
 	hg_buf_free(&b);
 	json_decref(j);
 }
