@@ -293,6 +293,7 @@ void fleet_free(struct fleet *f)
 	}
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
+	fleet_retention_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);
 	loop_timer_stop(f->o.loop, &f->sample);
 	loop_task_cancel(&f->task);

@@ -54,6 +54,7 @@ struct fleet_conf {
 	uint32_t route_count;
 	struct snap_app edge;
 	const char *release_json, *digest;
+	uint64_t logs_keep_ms, logs_max_bytes;
 };
 
 struct fleet_plan {
@@ -164,6 +165,12 @@ struct fleet {
 	size_t lane_count;
 	struct hg_list watches, reporters;
 	uint32_t reporter_count;
+	struct {
+		struct loop_timer timer;
+		struct prober *prober;
+		uint32_t at; /* the app that is being told of */
+		bool failing;
+	} retention;
 	bool stopping, stopped;
 	uint64_t stop_by_ms;
 	void (*stop_done)(void *arg);
@@ -234,6 +241,11 @@ void fleet_reports_stop(struct fleet *f);
 void fleet_journal_tell(struct fleet *f, const struct store_event *e);
 void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err);
 void fleet_exit_text(int status, char *to, size_t cap);
+
+/* ---- retention.c ---- */
+/* From the first app on: after each apply and each start of observe. Tries until it is told. */
+void fleet_retention_tell(struct fleet *f);
+void fleet_retention_stop(struct fleet *f);
 
 /* ---- status.c ---- */
 void fleet_sample(struct fleet *f); /* CPU and memory of the replicas, from /proc */

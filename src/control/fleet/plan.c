@@ -162,6 +162,8 @@ static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const
 	          take_probe(c, PROBE_LIVENESS, &s->probes.liveness);
 	if (!ok) return hg_err_set(err, HG_E_NOMEM, "the configuration is too large");
 	imply_startup(c);
+	c->logs_keep_ms = s->logs.keep_ms;
+	c->logs_max_bytes = s->logs.max_size_bytes;
 	take_edge(c, s);
 	enum hg_rc rc = dir_of(s, base_dir, dir, err);
 	if (rc < 0) return rc;
@@ -382,8 +384,9 @@ static int by_name(const void *a, const void *b)
 	return strcmp((*(struct fleet_app *const *)a)->name, (*(struct fleet_app *const *)b)->name);
 }
 
-static void release_event(struct fleet *f, const struct fleet_app *a)
+static void release_event(struct fleet *f, struct fleet_app *a)
 {
+	const struct fleet_release *r = fleet_release_find(f, a, a->core.release);
 	struct hg_buf text;
 	struct json_out j;
 	hg_buf_init(&text, FLEET_CONF_MAX);
@@ -391,8 +394,16 @@ static void release_event(struct fleet *f, const struct fleet_app *a)
 	json_out_object(&j);
 	json_out_key(&j, "replicas");
 	json_out_u64(&j, a->conf->replicas);
-	json_out_key(&j, "spec");
-	json_out_raw(&j, hg_str(a->conf->release_json));
+	json_out_key(&j, "command");
+	json_out_cstr(&j, r ? r->command : "");
+	/* Names only: values may be secrets, and events are read by viewers and kept in logs. */
+	json_out_key(&j, "env");
+	json_out_array(&j);
+	for (uint32_t i = 0; r && i < r->env_count; i++)
+		json_out_str(&j, r->env[i].name);
+	json_out_end(&j);
+	json_out_key(&j, "digest");
+	json_out_cstr(&j, a->conf->digest);
 	json_out_end(&j);
 	fleet_journal(f, "release.created", a, a->core.release, 0,
 	        json_out_ok(&j) ? hg_buf_text(&text) : NULL);
@@ -432,5 +443,6 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 	f->applied = true;
 	fleet_plan_free(p);
 	fleet_publish(f);
+	fleet_retention_tell(f);
 	fleet_kick(f);
 }

@@ -159,6 +159,7 @@ static void on_child(struct fleet *f, const struct wd_msg *m)
 	        name, m->who.replica, m->pid, started ? "" : ",\"exit\":\"", started ? "" : text,
 	        started ? "" : "\"");
 	fleet_journal(f, started ? "process.started" : "process.ended", NULL, 0, 0, detail);
+	if (started && m->role == WD_ROLE_OBSERVE && f->applied) fleet_retention_tell(f);
 }
 
 static void stopped_for_warden(void *arg)

@@ -216,9 +216,9 @@ static void compose(struct prober *p, const struct prober_target *t)
 	else
 		(void)sock_addr_text(t->addr, host, sizeof host);
 	hg_buf_fmt(&p->out,
-	        "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: headgate-probe\r\n"
-	        "Accept: */*\r\nConnection: close\r\n\r\n",
-	        t->path, host);
+	        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: headgate-probe\r\n"
+	        "Accept: */*\r\n%sConnection: close\r\n\r\n",
+	        t->put ? "PUT" : "GET", t->path, host, t->put ? "Content-Length: 0\r\n" : "");
 }
 
 enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober_fn fn, void *arg,

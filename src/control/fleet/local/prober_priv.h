@@ -1,8 +1,8 @@
 /*
- * One HTTP GET or TCP connect against a replica, without blocking: started on the loop, it calls
- * back exactly once, unless it is stopped before. No keep-alive, no redirects followed (a 3xx is
- * an answer and counts as success, as in Kubernetes for other hosts), at most PROBER_HEAD_MAX
- * bytes of head and `body_max` bytes of body are read.
+ * One HTTP GET (or bodiless PUT) or TCP connect against a replica, without blocking: started on the
+ * loop, it calls back exactly once, unless it is stopped before. No keep-alive, no redirects
+ * followed (a 3xx is an answer and counts as success, as in Kubernetes for other hosts), at most
+ * PROBER_HEAD_MAX bytes of head and `body_max` bytes of body are read.
  */
 #ifndef CONTROL_FLEET_LOCAL_PROBER_PRIV_H
 #define CONTROL_FLEET_LOCAL_PROBER_PRIV_H
@@ -28,6 +28,7 @@ typedef void (*prober_fn)(void *arg, const struct prober_result *result);
 struct prober_target {
 	const struct sock_addr *addr;
 	const char *path; /* NULL: connecting is enough */
+	bool put;         /* PUT without a body instead of GET */
 	uint32_t timeout_ms;
 	uint32_t body_max; /* 0: the head is enough */
 };

@@ -91,9 +91,8 @@ static void on_observe(struct loop *l, struct loop_io *io, uint32_t events)
 	        r, r->observe_fd, answer, "GET /v1/logs?app=hello&release=1&replica=1&limit=20 ");
 }
 
-static void a_replica_that_dies_starting_is_reported_with_status_and_last_lines(void **state)
+static void rig_observe(struct rig *r)
 {
-	struct rig *r = *state;
 	struct sock_addr a;
 	char text[128];
 	(void)snprintf(text, sizeof text, "unix:%s/run/observe.sock", r->dir);
@@ -102,6 +101,32 @@ static void a_replica_that_dies_starting_is_reported_with_status_and_last_lines(
 	assert_true(r->observe_fd >= 0);
 	assert_int_equal(
 	        loop_io_start(r->loop, &r->observe, r->observe_fd, EPOLLIN, on_observe), HG_OK);
+}
+
+static void observe_hears_how_long_to_keep_lines_and_again_when_it_starts_anew(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, HELLO(1) "logs: {keep: 3d, max_size: 100Mi}\n");
+	rig_observe(r); /* later than control: it is tried again */
+	RIG_UNTIL(r, r->retention[0]);
+	assert_string_equal(r->retention, "app=hello&keep_ms=259200000&max_bytes=104857600\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	struct wd_msg m = {
+	        .type = WD_CHILD, .role = WD_ROLE_OBSERVE, .flags = 1, .pid = 1 << 22, .count = 2};
+	r->retention[0] = 0;
+	rig_send(r, &m);
+	RIG_UNTIL(r, r->retention[0]);
+	r->retention[0] = 0;
+	rig_apply(r, HELLO(1) "logs: 1d\n");
+	RIG_UNTIL(r, r->retention[0]);
+	assert_non_null(strstr(r->retention, "keep_ms=86400000&"));
+	loop_io_stop(r->loop, &r->observe);
+}
+
+static void a_replica_that_dies_starting_is_reported_with_status_and_last_lines(void **state)
+{
+	struct rig *r = *state;
+	rig_observe(r);
 	r->dead_at_birth = true;
 	rig_apply(r, HELLO(1));
 	RIG_UNTIL(r, strstr(r->kinds, "replica.start_failed "));
@@ -400,6 +425,7 @@ int main(void)
 	        CASE(a_replica_nobody_recorded_is_taken_over_and_a_surplus_one_is_ended),
 	        CASE(a_probe_command_runs_as_a_one_shot),
 	        CASE(a_full_disk_keeps_nobody_from_being_restarted),
+	        CASE(observe_hears_how_long_to_keep_lines_and_again_when_it_starts_anew),
 	        CASE(events_wait_for_a_store_that_cannot_write),
 	        CASE(shutdown_stops_all_and_tells_the_warden),
 	        CASE(an_app_that_left_the_file_is_stopped_and_forgotten),

@@ -49,6 +49,7 @@ struct rig {
 	uint64_t generation;
 	char kinds[8192]; /* "replica.ready replica.died …" */
 	char last_text[4096];
+	char retention[1024]; /* what observe was told */
 	struct fleet_watch watch;
 	struct loop_io observe;
 	int observe_fd;
@@ -68,6 +69,7 @@ struct rig_conn {
 	struct loop_io io;
 	int fd;
 	const char *answer;
+	struct rig *rig;
 	char got[1024];
 	size_t n;
 	const char *want;
@@ -88,7 +90,13 @@ static void rig_request(struct loop *l, struct loop_io *io, uint32_t events)
 	ssize_t n = read(c->fd, c->got + c->n, sizeof c->got - 1 - c->n);
 	if (n > 0) c->n += (size_t)n;
 	if (n > 0 && !strstr(c->got, "\r\n\r\n")) return;
-	if (n > 0) {
+	if (n > 0 && strstr(c->got, "PUT /v1/logs/retention?") == c->got) {
+		const char done[] = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+		size_t at = strlen(c->rig->retention);
+		(void)snprintf(c->rig->retention + at, sizeof c->rig->retention - at, "%.*s\n",
+		        (int)strcspn(c->got + 23, " "), c->got + 23);
+		assert_int_equal(write(c->fd, done, sizeof done - 1), sizeof done - 1);
+	} else if (n > 0) {
 		if (c->want && !strstr(c->got, c->want)) fail_msg("asked: %s", c->got);
 		assert_int_equal(write(c->fd, c->answer, strlen(c->answer)), strlen(c->answer));
 	}
@@ -102,6 +110,7 @@ static void rig_accept(struct rig *r, int listener, const char *answer, const ch
 	c->fd = sock_accept(listener, NULL);
 	c->answer = answer;
 	c->want = want;
+	c->rig = r;
 	assert_true(c->fd >= 0);
 	hg_list_append(&r->conns, &c->node);
 	assert_int_equal(loop_io_start(r->loop, &c->io, c->fd, EPOLLIN, rig_request), HG_OK);
@@ -254,6 +263,8 @@ static void rig_event(void *arg, const struct store_event *e)
 	size_t n = strlen(r->kinds);
 	(void)snprintf(r->kinds + n, sizeof r->kinds - n, "%.*s ", HG_STR_ARG(e->kind));
 	(void)hg_str_copy(e->text, r->last_text, sizeof r->last_text);
+	/* Events go to viewers and into the logs: never a value of the environment. */
+	assert_null(strstr(r->last_text, "\"blue\""));
 }
 
 static void rig_stopped(void *arg)
