@@ -13,6 +13,8 @@
 #define UIDS_FILE_MAX     (UIDS_MAX * (WD_NAME_MAX + 16))
 #define REPLICAS_FILE_MAX (4 << 20)
 #define BACKLOG           4096
+#define STATE_BYTES       16000 /* below what warden_find() reads */
+#define RESERVE_BYTES     (256 << 10)
 
 static void path_in(const struct warden *w, char to[PATH_ROOM], const char *name)
 {
@@ -165,6 +167,14 @@ static int open_dir(struct warden *w, const char *name)
 	return file_open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
+/* Room behind the end of run/replicas for starts and deaths on a full disk. */
+static void reserve(struct warden *w)
+{
+	struct stat st;
+	if (fstat(w->replicas_fd, &st) == 0)
+		(void)!fallocate(w->replicas_fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE_BYTES);
+}
+
 enum hg_rc data_open(struct warden *w, struct hg_err *err)
 {
 	char path[PATH_ROOM];
@@ -185,6 +195,7 @@ enum hg_rc data_open(struct warden *w, struct hg_err *err)
 	if (w->run_fd < 0 || w->spool_fd < 0 || w->replicas_fd < 0) {
 		return bad_data(err, "open", w->data_dir, EACCES);
 	}
+	reserve(w);
 	read_uids(w);
 	return HG_OK;
 }
@@ -193,6 +204,7 @@ void data_close(struct warden *w)
 {
 	if (w->run_fd >= 0) {
 		unlinkat(w->run_fd, "warden", 0);
+		unlinkat(w->run_fd, "warden.spare", 0);
 		unlinkat(w->run_fd, "observe.sock", 0);
 		unlinkat(w->run_fd, "admin", 0);
 		unlinkat(w->run_fd, "../control.sock", 0);
@@ -204,12 +216,31 @@ void data_close(struct warden *w)
 	}
 }
 
+/*
+ * run/warden must follow every restart of a role even when the disk is full: `status` and `down`
+ * find the processes by it. So there are two files whose blocks are taken while there is room, and
+ * a change writes the spare one over itself and exchanges the names: atomic, and nothing is
+ * allocated. Worthless after a reboot (the boot id differs), so not worth an fsync each.
+ */
+static bool write_over_spare(struct warden *w, const struct hg_buf *text)
+{
+	const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(w->run_fd, "warden.spare", flags, 0644);
+	if (fd < 0) return false;
+	/* File systems without fallocate() keep the blocks once they are written. */
+	(void)!fallocate(fd, 0, 0, STATE_BYTES);
+	bool good = fchmod(fd, 0644) == 0 && file_write_all(fd, text->p, text->n) == 0;
+	close(fd);
+	if (!good) return false;
+	return renameat2(w->run_fd, "warden.spare", w->run_fd, "warden", RENAME_EXCHANGE) == 0;
+}
+
 void data_write_state(struct warden *w)
 {
 	static const char *const name[] = {"warden", "control", "observe", "edge"};
 	char path[PATH_ROOM], boot[37];
 	struct hg_buf text;
-	hg_buf_init(&text, 16384);
+	hg_buf_init(&text, STATE_BYTES);
 	if (!file_boot_id(boot)) boot[0] = 0;
 	hg_buf_fmt(&text, "headgate-warden 1\nboot %s\nwarden %d %llu\n", boot, (int)getpid(),
 	        (unsigned long long)proc_start_time(getpid()));
@@ -219,9 +250,16 @@ void data_write_state(struct warden *w)
 		hg_buf_fmt(&text, "%s %d %llu\n", name[r->role], r->pid,
 		        (unsigned long long)r->start_time);
 	}
+	/* Always the same size, or the blocks would be given back. */
+	size_t rest = STATE_BYTES - text.n;
+	char *pad = rest ? hg_buf_room(&text, rest) : NULL;
+	if (pad) {
+		memset(pad, '\n', rest);
+		hg_buf_add(&text, rest);
+	}
 	path_in(w, path, "run/warden");
-	/* Worthless after a reboot (the boot id differs), so not worth an fsync each. */
-	if (file_write_replace(path, 0644, hg_buf_view(&text), NULL) < 0) {
+	if (!write_over_spare(w, &text) &&
+	        file_write_replace(path, 0644, hg_buf_view(&text), NULL) < 0) {
 		hg_log(&w->log, HG_WARN, "warden.state",
 		        HG_S("error", "could not write run/warden"));
 	}
@@ -242,6 +280,7 @@ void data_note(struct warden *w, const char *what, const struct replica *r)
 	        (unsigned long long)r->id, r->pid, (unsigned long long)r->start_time, r->log.name,
 	        r->uid, r->status, r->address[0] ? r->address : "-");
 	if (n > 0 && (size_t)n < sizeof line) (void)!write(w->replicas_fd, line, (size_t)n);
+	reserve(w);
 }
 
 /* ---- listeners ---- */
