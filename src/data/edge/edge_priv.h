@@ -129,11 +129,16 @@ void edge_flow_compact(struct edge_flow *f);
 #define EDGE_EOF       16u /* 0 was read, or an error */
 #define EDGE_RESET     32u /* an error was read */
 
-/* Up to three pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. */
 struct edge_piece {
 	const char *p;
 	size_t n;
 };
+/* Bytes [at, end) of a buffer, which may be NULL when there are none. */
+static inline struct edge_piece edge_piece_of(const char *buf, uint32_t at, uint32_t end)
+{
+	return end > at ? (struct edge_piece){buf + at, end - at} : (struct edge_piece){NULL, 0};
+}
+/* Up to four pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. */
 ssize_t edge_send(int fd, const struct edge_piece *pieces, int count, uint32_t *flags);
 
 /* ---- images and routes (route.c) ---- */

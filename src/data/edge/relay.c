@@ -88,9 +88,9 @@ static enum edge_step request_pump(struct edge_conn *c)
 			return bad_body(c, 413, "the request body is too large");
 		}
 		keep_body(c);
-		struct edge_piece out[3] = {{r->uo + r->uo_sent, r->uo_n - r->uo_sent},
-		        {r->keep + r->keep_sent, r->keep_n - r->keep_sent},
-		        {c->in.buf + c->in.at, edge_flow_ready(&c->in)}};
+		struct edge_piece out[3] = {edge_piece_of(r->uo, r->uo_sent, r->uo_n),
+		        edge_piece_of(r->keep, r->keep_sent, r->keep_n),
+		        edge_piece_of(c->in.buf, c->in.at, c->in.ready)};
 		size_t want = out[0].n + out[1].n + out[2].n;
 		if (want == 0 && r->body.done) {
 			r->sent_all = true;
@@ -132,7 +132,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 static enum edge_step co_flush(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
-	struct edge_piece p = {r->co + r->co_sent, r->co_n - r->co_sent};
+	struct edge_piece p = edge_piece_of(r->co, r->co_sent, r->co_n);
 	if (p.n == 0 || !(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
 	ssize_t n = edge_send(c->io.fd, &p, 1, &c->flags);
 	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
@@ -312,8 +312,8 @@ static enum edge_step response_pump(struct edge_conn *c)
 		if (!edge_flow_frame(&r->rf, &r->resp)) return cut(c);
 		if (r->resp.done && r->up) response_received(c);
 		response_join(r);
-		struct edge_piece out[2] = {{r->co + r->co_sent, r->co_n - r->co_sent},
-		        {r->rf.buf + r->rf.at, edge_flow_ready(&r->rf)}};
+		struct edge_piece out[2] = {edge_piece_of(r->co, r->co_sent, r->co_n),
+		        edge_piece_of(r->rf.buf, r->rf.at, r->rf.ready)};
 		if (out[0].n + out[1].n == 0) {
 			if (r->resp.done) {
 				if (!r->local) r->bytes_out = r->resp.total;
@@ -359,7 +359,7 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 {
 	for (uint32_t moved = 0;;) {
 		edge_flow_frame(s->flow, s->framing);
-		struct edge_piece p = {s->flow->buf + s->flow->at, edge_flow_ready(s->flow)};
+		struct edge_piece p = edge_piece_of(s->flow->buf, s->flow->at, s->flow->ready);
 		if (p.n == 0 && *s->from_flags & EDGE_EOF) {
 			if (!*s->half) shutdown(s->to, SHUT_WR);
 			*s->half = true;
