@@ -227,7 +227,11 @@ static bool move_environ(void)
 	if (!copy) return false;
 	for (size_t i = 0; i < n; i++) {
 		copy[i] = strdup(environ[i]);
-		if (!copy[i]) return false; /* what was copied is lost: memory is gone anyway */
+		if (copy[i]) continue;
+		while (i > 0)
+			free(copy[--i]);
+		free(copy);
+		return false;
 	}
 	environ = copy;
 	return true;

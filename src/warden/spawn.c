@@ -82,7 +82,7 @@ static int read_blob(struct birth *b, int fd)
 	const char *end = at + b->m->blob_size;
 	b->blob.argv = strings(&at, end, b->m->blob_argc);
 	b->blob.env = b->blob.argv ? strings(&at, end, b->m->blob_envc) : NULL;
-	if (!b->blob.env || !b->blob.argv[0][0]) return EBADMSG;
+	if (!b->blob.env || !b->blob.argv[0] || !b->blob.argv[0][0]) return EBADMSG;
 	while (at < end) {
 		const char *path = next(&at, end);
 		if (!path || b->blob.writable_count == SANDBOX_PATHS_MAX - 4) return EBADMSG;

@@ -286,11 +286,9 @@ void fleet_free(struct fleet *f)
 	if (!f) return;
 	f->retry = true;
 	fleet_flush(f);
-	while (!hg_list_empty(&f->pending)) {
-		struct hg_list *node = f->pending.next;
-		hg_list_remove(node);
+	HG_LIST_EACH_SAFE (node, after, &f->pending)
 		free(HG_CONTAINER(node, struct fleet_pending, node));
-	}
+	hg_list_init(&f->pending);
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
 	fleet_retention_stop(f);

@@ -310,6 +310,7 @@ enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
 	r->id = id;
 	enum hg_rc rc = scope_of(r, id, &s, err);
 	if (rc < 0) goto out;
+	HG_ASSERT(s);
 	rc = address_choose(r, s->rel, s, &socket, err);
 	if (rc < 0) goto out;
 	rc = message_fill(r, s->rel, id, &m, err);
@@ -336,6 +337,7 @@ enum hg_rc fleet_spawn_probe(struct fleet_replica *r, enum probe_kind kind, stru
 	uint64_t id = r->f->next_id++;
 	enum hg_rc rc = scope_of(r, id, &s, err);
 	if (rc < 0) goto out;
+	HG_ASSERT(s);
 	bool socket = r->addr.sa.sa_family == AF_UNIX;
 	(void)snprintf(s->port, sizeof s->port, "%u", sock_addr_port(&r->addr));
 	if (socket) (void)hg_str_copy(hg_str(r->addr.un.sun_path), s->socket, sizeof s->socket);
