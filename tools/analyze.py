@@ -55,7 +55,7 @@ def main():
     which, build = sys.argv[1], pathlib.Path(sys.argv[2])
     rows = {}
     for row in json.loads((build / "compile_commands.json").read_text()):
-        if re.search(r"(^|/)(src|apps)/", row["file"]):
+        if re.match(r"(\.\./)*(src|apps)/", row["file"]):
             rows.setdefault(row["file"], row)
 
     if which == "gcc":
