@@ -37,7 +37,9 @@ case "$skip" in
 *" browser "*) ;;
 *)
     if [ -x tests/browser/run ]; then
-        BUILD=$build JUNIT=$PWD/$reports/browser.xml tests/browser/run || status=1
+        reports_at=$(realpath "$reports")
+        BUILD=$build JUNIT=$reports_at/browser.xml tests/browser/run || status=1
+        BUILD=$build JUNIT=$reports_at/browser-edge.xml tests/browser/run --edge || status=1
     fi
     ;;
 esac

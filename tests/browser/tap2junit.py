@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints the failures and the sum of node's TAP output, and makes a JUnit file of it.
 
-usage: tap2junit.py TAP [JUNIT]
+usage: tap2junit.py TAP [JUNIT [SUITE]]
 """
 import re
 import sys
@@ -39,10 +39,11 @@ def main():
         if not good:
             print(diagnosis)
     if len(sys.argv) > 2:
-        suite = ET.Element("testsuite", name="browser", tests=str(len(tests)), failures=str(len(failed)),
+        name_of_suite = sys.argv[3] if len(sys.argv) > 3 else "browser"
+        suite = ET.Element("testsuite", name=name_of_suite, tests=str(len(tests)), failures=str(len(failed)),
                            skipped=str(len(skipped)))
         for name, good, skip, seconds, diagnosis in tests:
-            case = ET.SubElement(suite, "testcase", classname="browser", name=name, time=f"{seconds:.3f}")
+            case = ET.SubElement(suite, "testcase", classname=name_of_suite, name=name, time=f"{seconds:.3f}")
             if skip:
                 ET.SubElement(case, "skipped")
             elif not good:
