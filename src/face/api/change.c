@@ -190,6 +190,11 @@ enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 	        .name = hg_str(name), .role = (enum store_role)role, .created_ms = clock_wall_ms()};
 	rc = api_token_make(text, t.sha256, err);
 	if (rc == HG_OK && !r->dry_run) rc = store_token_add(r->api->d.store, &t, err);
+	if (rc == HG_E_DB_CONSTRAINT) {
+		hg_err_set(err, HG_E_TOKEN_EXISTS, "there is a token \"%s\" already", name);
+		hg_err_hint(err, "Revoke it first: headgate token revoke %s", name);
+		return HG_E_TOKEN_EXISTS;
+	}
 	if (rc < 0) return rc;
 	r->reply = json_pack("{s:s,s:s,s:s,s:s,s:b}", "schema", "headgate.token/1", "name", name,
 	        "role", role_name, "token", r->dry_run ? "" : text, "dry_run", r->dry_run);

@@ -148,11 +148,6 @@ int cli_do_token_create(struct cli *c)
 	}
 	enum hg_rc rc = cli_call(c, "POST", "/v1/tokens", body, CLI_CHANGE_MS, &j, &err);
 	json_decref(body);
-	if (rc == HG_E_DB_CONSTRAINT) {
-		hg_err_set(&err, rc, "there is a token \"%s\" already", c->args.positional[0]);
-		hg_err_hint(
-		        &err, "Revoke it first: headgate token revoke %s", c->args.positional[0]);
-	}
 	if (rc < 0) return cli_fail(&err);
 	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
 	if (dry) {

@@ -277,7 +277,8 @@ enum hg_rc cli_lines(const struct cli *c, const char *path, uint32_t timeout_ms,
 	enum hg_rc rc = connection_open(c, &n, HG_MIN(timeout_ms, 10000u), err);
 	if (rc == HG_OK)
 		rc = request(&n, "GET", path, "application/x-ndjson", (struct hg_str){0}, err);
-	if (rc == HG_OK && n.head.status >= 300) {
+	bool refused = rc == HG_OK && n.head.status >= 300;
+	if (refused) {
 		rc = answer_take(&n, &text, err);
 		json_t *j = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
 		if (rc == HG_OK) rc = cli_problem(j, n.head.status, err);
@@ -304,7 +305,8 @@ enum hg_rc cli_lines(const struct cli *c, const char *path, uint32_t timeout_ms,
 	}
 	hg_buf_free(&text);
 	connection_close(&n);
-	return rc == HG_E_CLOSED ? HG_OK : rc;
+	/* Here it means the end of the body; in a problem it is an error like any other. */
+	return rc == HG_E_CLOSED && !refused ? HG_OK : rc;
 }
 
 void cli_query_add(struct hg_buf *path, const char *name, struct hg_str value)

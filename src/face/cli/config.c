@@ -167,9 +167,11 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 		if (i == 0)
 			cli_say("nothing changes");
 		else if (dry_run)
-			cli_say("%zu changes (dry run, nothing was changed)", i);
+			cli_say("%zu change%s (dry run, nothing was changed)", i,
+			        i == 1 ? "" : "s");
 		else
-			cli_say("%s %zu changes applied", cli_mark(c, CLI_GOOD), i);
+			cli_say("%s %zu change%s applied", cli_mark(c, CLI_GOOD), i,
+			        i == 1 ? "" : "s");
 		cli_next(dry_run ? "headgate reload" : "headgate status");
 	}
 	json_decref(j);

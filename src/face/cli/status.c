@@ -22,14 +22,20 @@ enum cli_mark cli_phase_mark(const char *phase)
 	return CLI_WAIT;
 }
 
+static bool warden_lives(const json_t *status)
+{
+	const json_t *p;
+	size_t i;
+	json_array_foreach(cli_list(status, "processes"), i,
+	        p) if (!strcmp(cli_text(p, "role"), "warden")) return true;
+	return false;
+}
+
 int cli_status_exit(const json_t *status)
 {
 	const json_t *app;
 	size_t i;
-	bool warden = false;
-	json_array_foreach(cli_list(status, "processes"), i, app) warden |=
-	        !strcmp(cli_text(app, "role"), "warden");
-	if (!warden) return 7;
+	if (!warden_lives(status)) return 7; /* traffic goes on, nothing heals */
 	json_array_foreach(cli_list(status, "apps"), i, app)
 	{
 		const char *phase = cli_text(app, "phase");
@@ -192,6 +198,12 @@ static void status_next(const struct cli *c, const json_t *status)
 	const json_t *app;
 	size_t i;
 	if (cli_has(&c->args, CLI_F_JSON)) return;
+	if (!warden_lives(status)) {
+		cli_say("%s the warden is dead: traffic goes on, but nothing is started again",
+		        cli_mark(c, CLI_BAD));
+		cli_next("headgate down, then headgate up");
+		return;
+	}
 	json_array_foreach(cli_list(status, "apps"), i, app)
 	{
 		enum cli_mark m = cli_phase_mark(cli_text(app, "phase"));

@@ -38,8 +38,8 @@ struct up {
 	int drawn; /* lines of the live view on the screen */
 	struct seen seen[SEEN_MAX];
 	uint32_t seen_count;
-	struct hg_buf page;
-	char events[5][160]; /* the latest, for the live view */
+	struct hg_buf page, shown; /* being made, and on the screen */
+	char events[5][160];       /* the latest, for the live view */
 	uint32_t event_count;
 };
 
@@ -220,6 +220,9 @@ static void event_text(const struct cli *c, const json_t *e, struct hg_buf *to)
 	if (cli_int(e, "replica")) hg_buf_fmt(to, ".%d", (int)cli_int(e, "replica"));
 	json_object_foreach(json_object_get(e, "evidence"), key, value)
 	{
+		/* Whole objects are for programs: /v1/events has them. */
+		const char *said = json_string_value(value);
+		if (json_is_object(value) || json_is_array(value) || (said && !*said)) continue;
 		char *v = json_is_string(value) ? NULL
 		                                : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 		hg_buf_fmt(to, "  %s=", key);
@@ -347,10 +350,13 @@ static void draw(struct up *u, const json_t *status)
 	hg_buf_fmt(&u->page, "%s\n",
 	        u->stops ? "stopping; Ctrl-C again stops faster" : "Ctrl-C stops everything");
 	lines++;
+	if (u->drawn && hg_str_eq(hg_buf_view(&u->page), hg_buf_view(&u->shown))) return;
 	erase(u);
 	cli_out("%s", hg_buf_text(&u->page));
 	fflush(stdout);
 	u->drawn = lines;
+	hg_buf_reset(&u->shown);
+	hg_buf_str(&u->shown, hg_buf_view(&u->page));
 }
 
 static void ready_lines(struct up *u, const json_t *status)
@@ -397,6 +403,14 @@ static void say_why(const struct up *u)
 	json_decref(last);
 }
 
+static void next_up(const struct up *u)
+{
+	if (u->k->file[0] == '(') /* there is no file */
+		cli_next("headgate run -- COMMAND, or headgate init to keep it in a file");
+	else
+		cli_next("headgate up -f %s", u->k->file);
+}
+
 static int ended(struct up *u)
 {
 	int status = 0;
@@ -407,12 +421,12 @@ static int ended(struct up *u)
 		status = u->stops ? 0 : 7;
 	if (status == 0) {
 		cli_say("%s stopped", cli_mark(u->c, CLI_GOOD));
-		cli_next("headgate up -f %s", u->k->file);
+		next_up(u);
 	} else {
 		say_why(u);
 		cli_say("%s Headgate ended with status %d; the reason is in %s/run/headgate.log",
 		        cli_mark(u->c, CLI_BAD), status, u->c->data_dir);
-		cli_next("headgate up -f %s", u->k->file);
+		next_up(u);
 	}
 	return status;
 }
@@ -501,8 +515,10 @@ static int start_and_follow(struct up *u)
 	u->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	u->started_wall_ms = clock_wall_ms();
 	hg_buf_init(&u->page, 4u << 20);
+	hg_buf_init(&u->shown, 4u << 20);
 	int status = warden_start(u, &err) < 0 ? cli_fail(&err) : follow(u);
 	hg_buf_free(&u->page);
+	hg_buf_free(&u->shown);
 	if (u->signals >= 0) close(u->signals);
 	if (u->pidfd >= 0) close(u->pidfd);
 	return status;

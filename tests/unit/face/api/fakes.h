@@ -9,7 +9,9 @@
 
 #include <stdlib.h>
 
-/* ---- serve ---- */
+/* ---- serve, unless the real one is wanted ---- */
+
+#ifndef FAKES_REAL_SERVE
 
 struct serve_call {
 	unsigned status;
@@ -107,6 +109,8 @@ bool serve_query(struct hg_str query, const char *name, char *to, size_t cap)
 	}
 	return false;
 }
+
+#endif
 
 /* ---- fleet: one app "web" with two replicas, one of them in back-off ---- */
 
