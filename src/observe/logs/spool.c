@@ -232,7 +232,8 @@ static size_t parse_one(struct logs *l, struct logs_source *s, const char *p, si
 	/* An empty rest of a split line is no line. */
 	bool nothing = text.n == 0 && s->in_line;
 	if (!nothing && app_add(l, s->app, s, text, flags, arrival_of(l, s)) < 0) return 0;
-	s->in_line = flags & LOGS_SPLIT;
+	/* A line broken off by a gap is ended by gap_close(), and that is no line of its own. */
+	s->in_line = (flags & LOGS_SPLIT) || (!feed && broken);
 	return used;
 }
 
@@ -295,14 +296,27 @@ static ssize_t copy_some(struct logs *l, struct logs_source *s)
 	return rc < 0 ? rc : n;
 }
 
+/*
+ * Is there room again behind lines that were dropped? Then the part of a line that came before the
+ * gap ends here, in the file: after a kill too it is never joined to the line that comes next.
+ */
+static int gap_close(struct logs_source *s)
+{
+	char last = s->in_line ? 0 : '\n';
+	if (s->parsed < s->size && disk_read(s->spool_fd, &last, 1, s->size - 1) != 1) return -EIO;
+	int rc = disk_write(s->spool_fd, "\n", 1, s->size);
+	if (rc < 0) return rc;
+	if (last == '\n') return disk_cut(s->spool_fd, s->size);
+	s->size++;
+	return 0;
+}
+
 static ssize_t move_some(struct logs *l, struct logs_source *s)
 {
-	if (s->drop_to_line_end && s->dropping) {
-		/* Is there room again? Ask with the byte that is dropped anyway. */
-		int rc = disk_write(s->spool_fd, "\n", 1, s->size);
-		if (rc < 0 && disk_is_full(rc)) return rc;
-		if (rc == 0 && disk_cut(s->spool_fd, s->size) < 0) return -EIO;
-		if (!drop_rest(l, s)) return -EAGAIN;
+	if (s->dropping) {
+		int rc = gap_close(s);
+		if (rc < 0) return disk_is_full(rc) ? rc : -EIO;
+		if (s->drop_to_line_end && !drop_rest(l, s)) return -EAGAIN;
 	}
 	ssize_t n = disk_splice(s->pipe_fd, s->spool_fd, s->size, MOVE_BYTES);
 	if (n == -EINVAL) n = copy_some(l, s);
