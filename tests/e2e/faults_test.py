@@ -86,6 +86,14 @@ def zombies(parent):
     return found
 
 
+def started(pid):
+    """Start time of a process in ticks; 0 when it is gone."""
+    try:
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except OSError:
+        return 0
+
+
 class Malformed(threading.Thread):
     """Sends what the fuzzers found worth keeping, whole, cut short and with a byte changed."""
 
@@ -214,8 +222,10 @@ class Faults(unittest.TestCase):
             ready = [r["pid"] for r in p.replicas() if r["state"] == "ready" and r["pid"] not in spared]
         except (AssertionError, json.JSONDecodeError):
             return  # control is being replaced
-        if len(ready) > 1:  # one that serves stays: the promise is about a fault at a time, not an outage
-            kill(ready[0])
+        if len(ready) > 1:  # one that serves stays: without any there is nothing to replay to
+            # The one that has lived longest: killing the same one again and again only teaches back-off.
+            with contextlib.suppress(ProcessLookupError):
+                kill(min(ready, key=started))
             self.kills["replica"] += 1
 
     def misfortunes(self, p, load):
