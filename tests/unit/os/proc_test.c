@@ -101,8 +101,8 @@ static void a_helper_has_only_three_descriptors_and_a_clean_signal_mask(void **s
 	signal(SIGPIPE, SIG_DFL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	/* 3 is the directory that ls reads. */
-	assert_true(hg_str_starts(hg_str(text), HG_STR("0 1 2 3 SigBlk:\t0000000000000000")));
-	assert_non_null(strstr(text, "SigIgn:\t0000000000000000"));
+	if (strcmp(text, "0 1 2 3 SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n") != 0)
+		fail_msg("the helper has \"%s\"", text);
 }
 
 static void a_title_longer_than_the_arguments_shows_and_the_environment_stays(void **state)
