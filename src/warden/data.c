@@ -146,18 +146,48 @@ static void write_uids(struct warden *w)
 	hg_buf_free(&text);
 }
 
+/* FNV-1a over both names. */
+static uint32_t uid_hash(const char *data_dir, const char *app)
+{
+	const char *const part[] = {data_dir, app};
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < HG_COUNT(part); i++) {
+		const char *s = part[i];
+		do { /* the zero at the end counts: "a","bc" is not "ab","c" */
+			h = (h ^ (unsigned char)*s) * 16777619u;
+		} while (*s++);
+	}
+	return h;
+}
+
+static bool uid_taken(const struct warden *w, uid_t uid)
+{
+	for (uint32_t i = 0; i < w->uid_count; i++) {
+		if (w->uids[i].uid == uid) return true;
+	}
+	return false;
+}
+
+/* From the names and not counted: an app finds its files again when DATA was removed or other apps
+ * came, and apps of another Headgate on this machine hardly ever share a user with it. */
 uid_t data_uid_of(struct warden *w, const char *app)
 {
-	uid_t next = WARDEN_UID_APPS;
+	const uint32_t span = WARDEN_UID_APPS_END - WARDEN_UID_APPS;
+	uint32_t at = uid_hash(w->data_dir, app) % span, tries = 0;
 	for (uint32_t i = 0; i < w->uid_count; i++) {
 		if (strcmp(w->uids[i].app, app) == 0) return w->uids[i].uid;
-		next = HG_MAX(next, w->uids[i].uid + 1);
 	}
-	if (w->uid_count == UIDS_MAX || next >= WARDEN_UID_APPS_END) return 0;
+	if (w->uid_count == UIDS_MAX) return 0;
+	while (tries < span && uid_taken(w, WARDEN_UID_APPS + at)) {
+		at = (at + 1) % span;
+		tries++;
+	}
+	if (tries == span) return 0;
+	uid_t uid = WARDEN_UID_APPS + at;
 	hg_str_copy(hg_str(app), w->uids[w->uid_count].app, WD_NAME_MAX);
-	w->uids[w->uid_count++].uid = next;
+	w->uids[w->uid_count++].uid = uid;
 	write_uids(w);
-	return next;
+	return uid;
 }
 
 static int open_dir(struct warden *w, const char *name)

@@ -110,6 +110,7 @@ struct wd_msg {
 	X(UID, "change of its user")                        \
 	X(CAPS, "drop of capabilities")                     \
 	X(SECCOMP, "system call filter")                    \
+	X(WRITABLE, "write access to its writable folders") \
 	X(CHDIR, "change into its working directory")       \
 	X(EXEC, "execution of its command")
 

@@ -228,6 +228,15 @@ static void become_user(struct birth *b)
 	if (rc < 0 && rc != -ENOSYS && rc != -EINVAL) fail(b, WD_STEP_SECCOMP, -rc);
 }
 
+/* Said here, with the command that mends it, instead of by a program that crashes in a loop. */
+static void check_writable(const struct birth *b)
+{
+	for (size_t i = 0; i < b->blob.writable_count; i++) {
+		if (access(b->blob.writable[i], W_OK) == 0) continue;
+		if (errno == EACCES || errno == EROFS) fail(b, WD_STEP_WRITABLE, errno);
+	}
+}
+
 void spawn_child(struct warden *w, const struct replica *r, const struct wd_msg *m, int blob_fd,
         int report_fd)
 {
@@ -248,6 +257,7 @@ void spawn_child(struct warden *w, const struct replica *r, const struct wd_msg 
 	become_user(&b);
 	/* Sockets the replica makes are for the edge's group too, and for nobody else. */
 	umask(w->as_root ? 0007 : 0022);
+	check_writable(&b);
 	if (chdir(m->dir) < 0) fail(&b, WD_STEP_CHDIR, errno);
 	struct spawn_report good = {WD_STEP_NONE, 0, b.applied};
 	(void)!write(b.report_fd, &good, sizeof good);

@@ -27,7 +27,7 @@
 #define WARDEN_UID_EDGE     59900u
 #define WARDEN_UID_CONTROL  59901u
 #define WARDEN_UID_OBSERVE  59902u
-#define WARDEN_UID_APPS     59910u /* + n, the same for one app name for ever */
+#define WARDEN_UID_APPS     59910u /* + n, from the names of DATA and app */
 #define WARDEN_UID_APPS_END 60900u
 
 /* What a role process finds when its main function is called, in the forked child. */

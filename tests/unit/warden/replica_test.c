@@ -1,5 +1,7 @@
 #include "rig.h"
 
+#include "warden/warden_priv.h"
+
 static void a_replica_starts_and_its_exit_status_comes_back(void **state)
 {
 	struct rig r;
@@ -146,8 +148,12 @@ static void everything_runs_without_privileges(void **state)
 	struct wd_msg k = rig_spawn(&r, .id = 2001, .app = "two", .argv = {"/bin/sleep", "1000"});
 	int pids[] = {m.pid, k.pid, rig_role(&r, WD_ROLE_CONTROL, 0),
 	        rig_role(&r, WD_ROLE_OBSERVE, 0), rig_role(&r, WD_ROLE_EDGE, 0)};
-	uint32_t uids[] = {WARDEN_UID_APPS, WARDEN_UID_APPS + 1, WARDEN_UID_CONTROL,
-	        WARDEN_UID_OBSERVE, WARDEN_UID_EDGE};
+	uint32_t uids[] = {m.uid, k.uid, WARDEN_UID_CONTROL, WARDEN_UID_OBSERVE, WARDEN_UID_EDGE};
+	if (geteuid() == 0) {
+		assert_true(m.uid >= WARDEN_UID_APPS && m.uid < WARDEN_UID_APPS_END);
+		assert_true(k.uid >= WARDEN_UID_APPS && k.uid < WARDEN_UID_APPS_END);
+		assert_int_not_equal(m.uid, k.uid);
+	}
 	for (size_t i = 0; i < HG_COUNT(pids); i++) {
 		uint32_t uid = geteuid() == 0 ? uids[i] : geteuid();
 		snprintf(want, sizeof want, "Uid:\t%u\t%u\t%u\t%u", uid, uid, uid, uid);
@@ -204,9 +210,48 @@ static void a_sandboxed_replica_writes_only_where_it_may(void **state)
 	rig_close(&r);
 }
 
+static void an_app_keeps_its_user_when_others_came_first(void **state)
+{
+	struct rig r;
+	uint32_t first = 0;
+	(void)state;
+	rig_open(&r, 1);
+	first = rig_spawn(&r, .id = 2000, .app = "web", .argv = {"/bin/sleep", "1000"}).uid;
+	static struct warden w, other;
+	w.log = (struct hg_log){.fd = STDERR_FILENO, .who = "test", .wall_ms = clock_wall_ms};
+	snprintf(w.data_dir, sizeof w.data_dir, "%s", r.data);
+	other = w;
+	/* Another Headgate; nothing is there to be written to. */
+	snprintf(other.data_dir, sizeof other.data_dir, "%s/other", r.data);
+	assert_int_not_equal(data_uid_of(&w, "api"), 0);
+	assert_true(geteuid() != 0 || data_uid_of(&w, "web") == first);
+	assert_int_not_equal(data_uid_of(&other, "web"), data_uid_of(&w, "web"));
+	rig_close(&r);
+}
+
+static void a_writable_folder_of_somebody_else_fails_the_start_by_name(void **state)
+{
+	struct rig r;
+	char dir[300];
+	(void)state;
+	if (geteuid() != 0) skip(); /* whose else would it be */
+	rig_open(&r, 1);
+	snprintf(dir, sizeof dir, "%s.root", r.data);
+	assert_int_equal(mkdir(dir, 0755), 0);
+	struct wd_msg m =
+	        rig_spawn(&r, .id = 2000, .argv = {"/bin/sleep", "1000"}, .writable = {dir});
+	assert_int_equal(m.step, WD_STEP_WRITABLE);
+	assert_int_equal(m.error, EACCES);
+	assert_int_not_equal(m.uid, 0);
+	assert_int_equal(rmdir(dir), 0);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(an_app_keeps_its_user_when_others_came_first),
+	        cmocka_unit_test(a_writable_folder_of_somebody_else_fails_the_start_by_name),
 	        cmocka_unit_test(a_replica_starts_and_its_exit_status_comes_back),
 	        cmocka_unit_test(a_pidfd_comes_with_a_started_replica_and_signals_reach_it),
 	        cmocka_unit_test(a_failed_start_names_its_step_and_errno),

@@ -86,6 +86,21 @@ void fleet_send_simple(struct fleet *f, enum wd_type type, uint64_t id, int sign
 }
 
 /* The answer to a WD_SPAWN of ours. */
+static void not_started(struct fleet_replica *r, const struct wd_msg *m)
+{
+	const struct fleet_release *rel = fleet_release_find(r->f, r->app, fleet_core(r)->release);
+	if (m->step == WD_STEP_WRITABLE && rel && rel->writable_count > 0) {
+		(void)snprintf(r->reason, sizeof r->reason,
+		        "as root run: chown -R %u %s (it may not write%s)", m->uid,
+		        rel->writable[0],
+		        rel->writable_count == 1 ? " there"
+		                                 : " there or to another of its folders");
+		return;
+	}
+	(void)snprintf(r->reason, sizeof r->reason, "could not be started: %s failed: %s",
+	        wd_step_text(m->step), strerror(m->error));
+}
+
 static void on_spawned(struct fleet_replica *r, const struct wd_msg *m)
 {
 	struct fleet *f = r->f;
@@ -98,8 +113,7 @@ static void on_spawned(struct fleet_replica *r, const struct wd_msg *m)
 		fleet_row_save(r);
 	} else {
 		r->pid = 0;
-		(void)snprintf(r->reason, sizeof r->reason, "could not be started: %s failed: %s",
-		        wd_step_text(m->step), strerror(m->error));
+		not_started(r, m);
 		fl_ended(&r->app->core, r->slot, loop_now_ms(f->o.loop));
 		fleet_forget(r);
 	}
