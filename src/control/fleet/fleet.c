@@ -303,16 +303,26 @@ void fleet_free(struct fleet *f)
 	free(f);
 }
 
+enum hg_rc fleet_may_change(const struct fleet *f, struct hg_err *err)
+{
+	if (f->stopping) return hg_err_set(err, HG_E_FLEET_STOPPING, "Headgate is shutting down");
+	if (!f->warden_lost) return HG_OK;
+	(void)hg_err_set(err, HG_E_FLEET_WARDEN, "the warden is dead: nothing can be changed");
+	hg_err_hint(err, "Traffic is served. headgate down, then headgate up.");
+	return HG_E_FLEET_WARDEN;
+}
+
 static enum hg_rc app_for(
         struct fleet *f, struct hg_str name, struct fleet_app **ret_app, struct hg_err *err)
 {
-	if (f->stopping) return hg_err_set(err, HG_E_FLEET_STOPPING, "Headgate is shutting down");
+	enum hg_rc rc = fleet_may_change(f, err);
+	if (rc < 0) return rc;
 	struct fleet_app *a = fleet_app_find(f, name), *near = NULL;
 	if (a && a->present) {
 		*ret_app = a;
 		return HG_OK;
 	}
-	enum hg_rc rc = hg_err_set(
+	rc = hg_err_set(
 	        err, HG_E_FLEET_APP, "there is no app \"%.*s\"", (int)HG_MIN(name.n, 64u), name.p);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (hg_str_distance(name, hg_str(f->apps[i]->name)) <= 2) near = f->apps[i];

@@ -158,6 +158,7 @@ struct fleet_status {
 	uint64_t generation; /* of the snapshot in force; 0: none yet */
 	bool settled;        /* every app is running or stopped: what `up --detach` waits for */
 	bool shutting_down;
+	bool warden_lost; /* it died: what runs goes on, nothing is healed or changed */
 	const struct fleet_app_status *apps; /* by name */
 	uint32_t app_count;
 };

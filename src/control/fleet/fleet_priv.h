@@ -190,6 +190,8 @@ void fleet_replica_free(struct fleet_replica *r);
 void fleet_app_free(struct fleet_app *a);
 /* The end of its process is on disk: the warden may forget it. Once an id. */
 void fleet_forget(struct fleet_replica *r);
+/* HG_E_FLEET_STOPPING, HG_E_FLEET_WARDEN: a change would never take effect. */
+HG_MUST enum hg_rc fleet_may_change(const struct fleet *f, struct hg_err *err);
 uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a);
 
 /* ---- plan.c, release.c ---- */

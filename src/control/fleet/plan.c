@@ -290,9 +290,10 @@ static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, str
 enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
         struct fleet_plan **ret_plan, struct hg_err *err)
 {
-	if (f->stopping) return hg_err_set(err, HG_E_FLEET_STOPPING, "Headgate is shutting down");
+	enum hg_rc rc = fleet_may_change(f, err);
+	if (rc < 0) return rc;
 	struct fleet_plan *p = calloc(1, sizeof *p);
-	enum hg_rc rc = HG_E_NOMEM;
+	rc = HG_E_NOMEM;
 	if (!p) return hg_err_set(err, rc, "memory is exhausted");
 	p->count = s->app_count;
 	p->table_cap = f->app_count + s->app_count;

@@ -167,6 +167,7 @@ enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 	        .generation = f->generation,
 	        .settled = f->applied && !f->known,
 	        .shutting_down = f->stopping,
+	        .warden_lost = f->warden_lost,
 	        .apps = apps,
 	};
 	for (uint32_t i = 0; rc == HG_OK && i < f->app_count; i++) {

@@ -143,6 +143,7 @@ static const char *overall(const struct fleet_status *s)
 {
 	bool starting = s->generation == 0;
 	if (s->shutting_down) return "stopping";
+	if (s->warden_lost) return "degraded";
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		enum fleet_phase p = s->apps[i].phase;
 		if (p == FLEET_APP_DEGRADED || p == FLEET_APP_CRASHLOOP) return "degraded";

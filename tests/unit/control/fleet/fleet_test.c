@@ -375,6 +375,24 @@ static void events_wait_for_a_store_that_cannot_write(void **state)
 	assert_true(fleet_replica_by_id(r->fleet, r->proc[1].m.id)->row);
 }
 
+static void without_a_warden_changes_are_refused_and_the_status_says_so(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	struct fleet_status *s;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	loop_io_stop(r->loop, &r->io);
+	assert_int_equal(shutdown(r->fds[1], SHUT_RDWR), 0);
+	RIG_UNTIL(r, strstr(r->kinds, "warden.lost "));
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 2, &err), HG_E_FLEET_WARDEN);
+	assert_int_equal(fleet_restart(r->fleet, HG_STR("hello"), &err), HG_E_FLEET_WARDEN);
+	assert_int_equal(fleet_status(r->fleet, &s), HG_OK);
+	assert_true(s->warden_lost);
+	assert_int_equal(s->apps[0].desired, 1);
+	fleet_status_free(s);
+}
+
 static void shutdown_stops_all_and_tells_the_warden(void **state)
 {
 	struct rig *r = *state;
@@ -427,6 +445,7 @@ int main(void)
 	        CASE(a_full_disk_keeps_nobody_from_being_restarted),
 	        CASE(observe_hears_how_long_to_keep_lines_and_again_when_it_starts_anew),
 	        CASE(events_wait_for_a_store_that_cannot_write),
+	        CASE(without_a_warden_changes_are_refused_and_the_status_says_so),
 	        CASE(shutdown_stops_all_and_tells_the_warden),
 	        CASE(an_app_that_left_the_file_is_stopped_and_forgotten),
 	};
