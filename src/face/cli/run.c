@@ -104,8 +104,7 @@ static bool feedback_find(char to[PATH_MAX])
 	char all[PATH_MAX];
 	static const char *const tries[] = {"/feedback-app", "/apps/feedback/feedback-app",
 	        "/../feedback-app", "/../libexec/headgate/feedback-app"};
-	if (!program_dir(all) || strlen(all) >= sizeof dir) return false;
-	snprintf(dir, sizeof dir, "%s", all);
+	if (!program_dir(all) || !hg_str_copy(hg_str(all), dir, sizeof dir)) return false;
 	for (size_t i = 0; i < HG_COUNT(tries); i++) {
 		snprintf(to, PATH_MAX, "%s%s", dir, tries[i]);
 		if (access(to, X_OK) == 0) return true;
