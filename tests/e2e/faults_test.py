@@ -363,6 +363,8 @@ class Faults(unittest.TestCase):
         everyone = p.everyone()
         p.run("down")
         self.assertEqual([pid for pid in everyone if alive(pid)], [])
+        said = p.platform_log()  # of the sanitizers too, in a build that has them
+        self.assertNotRegex(said, "AddressSanitizer|detected memory leaks|runtime error:")
 
     def test_faults_under_load(self):
         self.run_of_faults(disk=os.geteuid() == 0)
