@@ -218,6 +218,9 @@ def c_row(group, name, row):
     if "choices" in row:
         words = ", ".join(c_str(c) for c in row["choices"])
         parts.append(f".choices = (const char *const[]){{{words}, NULL}}")
+    if "later" in row:
+        words = ", ".join(c_str(c) for c in row["later"])
+        parts.append(f".later = (const char *const[]){{{words}, NULL}}")
     if "limits" in row:
         parts.append(f".min = {row['limits'][0]}u, .max = {row['limits'][1]}u")
         low, high = row.get("range", LIMITS[row["kind"]]).split("..")
@@ -381,7 +384,7 @@ def md_type(row):
         text = {"group": "mapping", "map": "mapping by name", "list": "list of mappings",
                 "overlays": "mapping by name"}[row["kind"]]
     if "choices" in row:
-        text += ": " + ", ".join(f"`{c}`" for c in row["choices"])
+        text += ": " + ", ".join(f"`{c}`" + (" †" if c in row.get("later", []) else "") for c in row["choices"])
     if "range" in row:
         text += ", {} to {}".format(*row["range"].split(".."))
     for word in row.get("words", {}):

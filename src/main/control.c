@@ -147,6 +147,21 @@ static enum hg_rc config_text(void *arg, struct hg_buf *to, struct hg_err *err)
 	return HG_OK;
 }
 
+/* "http://localhost:8080": what a person types; all addresses are reached as localhost. */
+static void edge_urls(void *arg, struct hg_buf *to)
+{
+	struct control *c = arg;
+	if (!c->running) return;
+	const struct spec_address *a = &c->running->spec->edge.listen.http;
+	bool any = a->host.n == 0 || hg_str_eq(a->host, HG_STR("0.0.0.0")) ||
+	           hg_str_eq(a->host, HG_STR("::"));
+	struct hg_str host = any ? HG_STR("localhost") : a->host;
+	bool six = hg_str_find(host, ':') < host.n && host.p[0] != '[';
+	hg_buf_fmt(to, six ? "http://[%.*s]" : "http://%.*s", HG_STR_ARG(host));
+	if (a->port != 80) hg_buf_fmt(to, ":%u", a->port);
+	hg_buf_cstr(to, "\n");
+}
+
 static bool ready(void *arg, const char **ret_why)
 {
 	struct control *c = arg;
@@ -260,6 +275,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .owner_uid = stat(child->data_dir, &owner) == 0 ? owner.st_uid : geteuid(),
 	        .reload = reload,
 	        .config_text = config_text,
+	        .edge_urls = edge_urls,
 	        .ready = ready,
 	        .arg = c,
 	};

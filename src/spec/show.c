@@ -172,6 +172,17 @@ static void missing_add(struct missing *m, const struct spec_node *n)
 	        n->key_line ? n->key_column : n->column);
 }
 
+/* A choice that is known and not built yet counts like a key that is not. */
+static void missing_choice(struct missing *m, const struct spec_key *k, const struct spec_node *n)
+{
+	for (size_t i = 0; k->later && k->later[i]; i++) {
+		if (!hg_str_eq(n->text, hg_str(k->later[i]))) continue;
+		size_t was = path_push(m, ": ", k->later[i], strlen(k->later[i]));
+		missing_add(m, n);
+		m->path[was] = 0;
+	}
+}
+
 static void missing_group(
         struct missing *m, const struct spec_group *g, const struct spec_node *map)
 {
@@ -181,6 +192,8 @@ static void missing_group(
 		size_t was = path_push(m, ".", k->name, strlen(k->name));
 		if (!k->available) {
 			missing_add(m, c);
+		} else if (k->later) {
+			missing_choice(m, k, c);
 		} else if (k->kind == SPEC_K_GROUP) {
 			missing_group(m, k->of, c);
 		} else if (k->kind == SPEC_K_MAP || k->kind == SPEC_K_LIST) {

@@ -49,6 +49,7 @@ struct spec_key {
 	const char *name;
 	const struct spec_group *of; /* GROUP, MAP, LIST; OVERLAYS: the keys of an environment */
 	const char *const *choices;  /* ends with NULL */
+	const char *const *later;    /* choices that are not built yet; NULL or ends with NULL */
 	uint64_t min, max;           /* in the unit of the field */
 	const char *low, *high;      /* the same as people write it */
 	const char *word;            /* a name for a number, e.g. auto */

@@ -316,6 +316,11 @@ static void keys_that_are_not_built_are_named_with_their_place(void **s)
 	assert_int_equal(errs[1].column, 1);
 	c = load("app: a\ncommand: ./a --port $PORT\nhealth: /h\ndomain: a.example\n");
 	assert_int_equal(spec_unavailable(c, errs, 2), 0);
+	c = load("app: a\ncommand: ./a --port $PORT\nedge: {access_log: {to: stdout}}\n");
+	assert_int_equal(spec_unavailable(c, errs, 2), 1);
+	assert_string_equal(errs[0].message, "\"edge.access_log.to: stdout\" is not available yet");
+	c = load("app: a\ncommand: ./a --port $PORT\nedge: {access_log: {to: off}}\n");
+	assert_int_equal(spec_unavailable(c, errs, 2), 0);
 }
 
 int main(void)
