@@ -14,7 +14,8 @@
 
 #include "os/file.h"
 
-#define ROOM (PATH_MAX + 64)
+#define ROOM        (PATH_MAX + 64)
+#define ENTRIES_MAX 1024
 
 static const char *const devices[] = {"null", "zero", "full", "random", "urandom", "tty"};
 
@@ -81,6 +82,7 @@ bool sandbox_reachable(const char *path, uid_t uid, gid_t gid)
 struct way {
 	int fd;        /* of the path as the machine has it; -1: visible anyway */
 	size_t closed; /* length of the closed directory to cover, 0: none */
+	bool whole;    /* the path itself is that directory: all that lies in it is shown */
 };
 
 static int cover(const char *root, const char *path, size_t closed)
@@ -108,6 +110,13 @@ static bool hidden_by_tmp(const struct sandbox_view *v, const char *path)
 {
 	return v->private_tmp &&
 	       (strncmp(path, "/tmp/", 5) == 0 || strncmp(path, "/var/tmp/", 9) == 0);
+}
+
+/* The path itself is a directory that the user cannot search: a bind mount would keep it closed. */
+static bool closed_itself(const struct sandbox_view *v, const char *path)
+{
+	struct stat st;
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !may_search(&st, v->uid, v->gid);
 }
 
 /*
@@ -140,6 +149,8 @@ static int open_ways(const struct sandbox_view *v, struct way *ways)
 	for (size_t i = 0; i < v->reach_count; i++) {
 		ways[i].closed = closed_prefix(v->reach[i], v->uid, v->gid);
 		bool hidden = hidden_by_tmp(v, v->reach[i]);
+		ways[i].whole = closed_itself(v, v->reach[i]);
+		if (ways[i].whole && !ways[i].closed) ways[i].closed = strlen(v->reach[i]);
 		if (!ways[i].closed && !hidden) continue;
 		/* The private /tmp is empty: the way through it is made anew, nothing is closed. */
 		if (hidden) ways[i].closed = 0;
@@ -158,21 +169,62 @@ static void close_ways(const struct sandbox_view *v, struct way *ways)
 	}
 }
 
+static int lay_way(const char *root, const char *path, int fd, bool read_only)
+{
+	char at[ROOM];
+	int rc = path_of(at, "%s%s", root, path);
+	if (rc == 0) rc = make_point(root, path, fd);
+	if (rc == 0) rc = bind_fd(fd, at, true);
+	return rc == 0 && read_only ? set_read_only(at) : rc;
+}
+
+/* What lies in a closed directory, entry by entry; each keeps its own mode. */
+static int lay_entries(const char *root, const char *path, int fd, bool read_only)
+{
+	char from[32], entry[ROOM], at[ROOM], target[PATH_MAX];
+	int rc = 0, left = ENTRIES_MAX;
+	snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+	rc = path_of(at, "%s%s", root, path);
+	if (rc == 0) rc = file_mkdirs(at, 0711);
+	if (rc < 0) return rc;
+	DIR *d = opendir(from);
+	if (!d) return -errno;
+	for (struct dirent *e; rc == 0 && (e = readdir(d));) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+		if (left-- == 0) rc = -E2BIG;
+		if (rc == 0) rc = path_of(entry, "%s/%s", path, e->d_name);
+		if (rc == 0) rc = path_of(at, "%s%s", root, entry);
+		if (rc < 0) break;
+		ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof target - 1);
+		if (n >= 0) {
+			target[n] = 0;
+			if (symlink(target, at) < 0 && errno != EEXIST) rc = -errno;
+			continue;
+		}
+		int one = openat(dirfd(d), e->d_name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (one < 0) continue; /* it went away meanwhile */
+		rc = lay_way(root, entry, one, read_only);
+		close(one);
+	}
+	closedir(d);
+	return rc;
+}
+
 /* First all covers, then all paths: a path may lie below another one's cover. */
 static int lay_ways(const char *root, const struct sandbox_view *v, const struct way *ways)
 {
-	char at[ROOM];
 	int rc = 0;
 	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
 		if (ways[i].fd < 0 || !ways[i].closed || covered_before(v, ways, i)) continue;
 		rc = cover(root, v->reach[i], ways[i].closed);
 	}
 	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
-		if (ways[i].fd < 0) continue;
-		rc = path_of(at, "%s%s", root, v->reach[i]);
-		if (rc == 0) rc = make_point(root, v->reach[i], ways[i].fd);
-		if (rc == 0) rc = bind_fd(ways[i].fd, at, true);
-		if (rc == 0 && v->read_only) rc = set_read_only(at);
+		if (ways[i].fd < 0 || !ways[i].whole) continue;
+		rc = lay_entries(root, v->reach[i], ways[i].fd, v->read_only);
+	}
+	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
+		if (ways[i].fd < 0 || ways[i].whole) continue;
+		rc = lay_way(root, v->reach[i], ways[i].fd, v->read_only);
 	}
 	return rc;
 }

@@ -179,7 +179,10 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 {
 	if (v->read_only || v->private_tmp) return true;
 	for (size_t i = 0; i < v->reach_count && b->w->as_root; i++) {
-		if (!sandbox_reachable(v->reach[i], v->uid, v->gid)) return true;
+		char inside[PATH_ROOM];
+		/* The directory itself has to be entered as well. */
+		snprintf(inside, sizeof inside, "%s/.", v->reach[i]);
+		if (!sandbox_reachable(inside, v->uid, v->gid)) return true;
 	}
 	return false;
 }

@@ -146,19 +146,21 @@ static bool can_write(const char *dir, const char *name)
 /* dir/{staging,tmp,rw,closed/way/app}; closed is 0700 and not ours when we are root. */
 static void in_view(const char *dir)
 {
-	char staging[128], tmp[128], rw[128], app[128];
+	char staging[128], tmp[128], rw[128], app[128], home[128], file[160];
 	uint32_t how;
 	snprintf(staging, sizeof staging, "%s/staging", dir);
 	snprintf(tmp, sizeof tmp, "%s/tmp", dir);
 	snprintf(rw, sizeof rw, "%s/rw", dir);
 	snprintf(app, sizeof app, "%s/closed/way/app", dir);
+	snprintf(home, sizeof home, "%s/home", dir);
+	snprintf(file, sizeof file, "%s/home/file", dir);
 	struct sandbox_view v = {.staging = staging,
 	        .read_only = true,
 	        .private_tmp = tmp,
 	        .writable = {rw},
 	        .writable_count = 1,
-	        .reach = {app, rw, tmp},
-	        .reach_count = 3,
+	        .reach = {app, rw, tmp, home},
+	        .reach_count = 4,
 	        .uid = runs_as(),
 	        .gid = runs_in()};
 	umask(0077); /* as the warden's children have it: the ways must be open all the same */
@@ -172,6 +174,7 @@ static void in_view(const char *dir)
 	CHECK(!can_write("", "hg-test") && errno == EROFS);
 	CHECK(!can_write(dir, "closed/way/app/file"));
 	CHECK(access(app, X_OK) == 0);
+	CHECK(access(file, R_OK) == 0); /* home itself is 0700 */
 	CHECK(access("/usr/bin/env", X_OK) == 0);
 	CHECK(open("/dev/null", O_RDWR) >= 0 && open("/dev/urandom", O_RDONLY) >= 0);
 	CHECK(access("/dev/vda", F_OK) < 0 && access("/dev/kmsg", F_OK) < 0);
@@ -190,6 +193,12 @@ static void a_process_in_its_view_writes_only_where_it_may(void **state)
 		assert_int_equal(mkdir(path, 0755), 0);
 		if (geteuid() == 0 && i < 3) assert_int_equal(chown(path, NOBODY, NOBODY), 0);
 	}
+	snprintf(path, sizeof path, "%s/home", top);
+	assert_int_equal(mkdir(path, 0700), 0);
+	snprintf(path, sizeof path, "%s/home/file", top);
+	int fd = open(path, O_WRONLY | O_CREAT, 0644);
+	assert_true(fd >= 0);
+	close(fd);
 	snprintf(path, sizeof path, "%s/closed", top);
 	assert_int_equal(chmod(path, 0700), 0);
 	if (geteuid() == 0) assert_false(sandbox_reachable(path, 65534, 65534)); /* top is 0700 */
