@@ -33,6 +33,14 @@ struct probe_rules {
 	bool endless; /* failures never become a verdict: for probes nobody asked for */
 };
 
+/* Whether both say the same. */
+static inline bool probe_rules_equal(const struct probe_rules *a, const struct probe_rules *b)
+{
+	return a->present == b->present && a->delay_ms == b->delay_ms &&
+	       a->period_ms == b->period_ms && a->successes == b->successes &&
+	       a->failures == b->failures && a->endless == b->endless;
+}
+
 struct probe_worker {
 	enum probe_verdict verdict; /* in force */
 	bool running;               /* asked for, no result yet */

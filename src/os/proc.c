@@ -146,9 +146,14 @@ size_t proc_status_text(int status, char *to, size_t cap)
 void proc_reset_signals(void)
 {
 	sigset_t none;
-	struct sigaction dfl = {.sa_handler = SIG_DFL};
+	/*
+	 * By the system call: the C library refuses the two signals it keeps for itself (32, 33),
+	 * and a parent that ignored them would hand that on. All zero is SIG_DFL without flags.
+	 */
+	const unsigned long dfl[8] = {0};
 	for (int s = 1; s < NSIG; s++) {
-		if (s != SIGKILL && s != SIGSTOP) sigaction(s, &dfl, NULL);
+		if (s != SIGKILL && s != SIGSTOP)
+			syscall(SYS_rt_sigaction, s, dfl, NULL, (size_t)8);
 	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -362,9 +362,10 @@ enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, st
 
 enum hg_rc fleet_restart(struct fleet *f, struct hg_str app, struct hg_err *err)
 {
-	struct fleet_app *a;
+	struct fleet_app *a = NULL;
 	enum hg_rc rc = app_for(f, app, &a, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(a);
 	struct store_app row = {.id = a->id,
 	        .scale = a->scale,
 	        .scale_file = a->scale_file,

@@ -225,6 +225,7 @@ static enum hg_rc limits_check(const struct fleet_plan *p, struct hg_err *err)
 	if (!mark) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	enum hg_rc rc = HG_OK;
 	for (uint32_t i = 0; i < p->count; i++) {
+		HG_ASSERT(p->confs[i]);
 		routes += p->confs[i]->route_count;
 		replicas += p->confs[i]->replicas;
 		if (rc == HG_OK) rc = visit(p, i, mark, err);
@@ -260,6 +261,7 @@ static void on_release(void *arg, const struct store_release *r)
 static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, struct hg_err *err)
 {
 	struct fleet_conf *c = p->confs[i];
+	HG_ASSERT(c);
 	struct store_app row;
 	struct same same = {.json = c->release_json};
 	struct fleet_app *a = fleet_app_find(f, hg_str(c->name));
@@ -357,9 +359,10 @@ static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **
         struct fleet_release **release)
 {
 	struct fleet_conf *c = *conf, *old = a->conf;
-	bool changed = !old || memcmp(old->rules.probe, c->rules.probe, sizeof c->rules.probe) != 0;
+	bool changed = !old;
 	for (int k = 0; old && k < PROBE_KINDS; k++)
-		changed = changed || old->probe[k].kind != c->probe[k].kind ||
+		changed = changed || !probe_rules_equal(&old->rules.probe[k], &c->rules.probe[k]) ||
+		          old->probe[k].kind != c->probe[k].kind ||
 		          (c->probe[k].what && strcmp(old->probe[k].what, c->probe[k].what) != 0);
 	if (old && changed) probes_change(f, a, &c->rules);
 	a->conf = c;

@@ -251,8 +251,8 @@ void fleet_death_report(struct fleet_replica *r, const char *kind, const struct 
 
 void fleet_reports_stop(struct fleet *f)
 {
-	while (!hg_list_empty(&f->reporters))
-		reporter_free(HG_CONTAINER(f->reporters.next, struct fleet_reporter, node));
+	for (struct hg_list *n; (n = hg_list_pop(&f->reporters));)
+		reporter_free(HG_CONTAINER(n, struct fleet_reporter, node));
 }
 
 /* ---- events of the decision ---- */

@@ -202,7 +202,7 @@ static struct fleet_known *known_get(struct fleet *f, uint64_t id)
 		if (f->known[i].id == id) return &f->known[i];
 	if (f->known_count == f->known_cap) {
 		if (f->known_cap >= KNOWN_MAX) return NULL;
-		uint32_t cap = f->known_cap * 2;
+		uint32_t cap = f->known_cap ? f->known_cap * 2 : 64;
 		struct fleet_known *more = realloc(f->known, cap * sizeof *more);
 		if (!more) return NULL;
 		f->known = more;

@@ -89,7 +89,7 @@ static enum fleet_phase phase_of(
 static void reason_write(
         const struct fleet *f, const struct fleet_app *a, struct fleet_app_status *to)
 {
-	if (to->phase == FLEET_APP_WAITING) {
+	if (to->phase == FLEET_APP_WAITING && a->conf) {
 		for (uint32_t i = 0; i < a->conf->need_count; i++) {
 			const struct fleet_app *need = fleet_app_find(f, hg_str(a->conf->needs[i]));
 			if (!need || need->core.ever_ready) continue;

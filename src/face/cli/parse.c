@@ -201,6 +201,7 @@ static enum hg_rc verb_find(struct parser *p)
 {
 	struct hg_str word = hg_str(p->argv[p->at]);
 	char both[64];
+	HG_ASSERT(word.p);
 	if (cli_is_noun(word)) {
 		const char *second = p->at + 1 < p->argc ? p->argv[p->at + 1] : NULL;
 		if (second && second[0] == '-') second = NULL;
@@ -212,7 +213,7 @@ static enum hg_rc verb_find(struct parser *p)
 			p->a->row = cli_row_find((struct hg_str){both, o.n});
 		if (!p->a->row) {
 			bool help = false;
-			for (int i = p->at + 1; i < p->argc; i++)
+			for (int i = p->at + 1; i < p->argc && p->argv[i]; i++)
 				help |= !strcmp(p->argv[i], "--help") || !strcmp(p->argv[i], "-h");
 			if (help && !second) {
 				p->a->help = true;

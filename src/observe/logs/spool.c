@@ -128,6 +128,7 @@ void source_free(struct logs *l, struct logs_source *s)
 /* What is in the spool now came before this start: its time is that of the last write. */
 static void source_recover(struct logs_source *s)
 {
+	HG_ASSERT(s);
 	int64_t size = disk_size(s->spool_fd);
 	if (size > 0 && (uint64_t)size > s->size) s->size = (uint64_t)size;
 	if (s->size > s->parsed) {

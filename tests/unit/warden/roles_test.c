@@ -81,7 +81,8 @@ static void a_new_edge_gets_the_newest_snapshot(void **state)
 	}
 	for (int round = 0; round < 3; round++) {
 		int first = rig_role(&r, WD_ROLE_EDGE, 0);
-		assert_int_equal(kill(first, SIGKILL), 0);
+		/* The list may still name the one that was killed in the round before. */
+		assert_true(kill(first, SIGKILL) == 0 || errno == ESRCH);
 		(void)rig_role(&r, WD_ROLE_EDGE, first);
 	}
 	/* Its first message may come after its first connection; the last answer must be right. */

@@ -30,8 +30,8 @@ static void lost(struct fleet *f)
 	if (f->warden_lost) return;
 	loop_io_stop(f->o.loop, &f->warden);
 	f->warden_lost = true;
-	while (!hg_list_empty(&f->outbox))
-		message_free(f, HG_CONTAINER(f->outbox.next, struct fleet_message, node));
+	for (struct hg_list *n; (n = hg_list_pop(&f->outbox));)
+		message_free(f, HG_CONTAINER(n, struct fleet_message, node));
 	fleet_journal(f, "warden.lost", NULL, 0, 0, NULL);
 	if (f->o.on_warden_lost) f->o.on_warden_lost(f->o.arg);
 }
@@ -48,8 +48,8 @@ static int send_now(struct fleet *f, const struct wd_msg *m, int fd)
 
 void fleet_link_flush(struct fleet *f)
 {
-	while (!hg_list_empty(&f->outbox)) {
-		struct fleet_message *q = HG_CONTAINER(f->outbox.next, struct fleet_message, node);
+	HG_LIST_EACH_SAFE (n, after, &f->outbox) {
+		struct fleet_message *q = HG_CONTAINER(n, struct fleet_message, node);
 		int rc = send_now(f, &q->m, q->fd);
 		if (rc == -EAGAIN) break;
 		if (rc < 0) {
@@ -244,6 +244,6 @@ void fleet_link_stop(struct fleet *f)
 {
 	if (!f->warden_lost) loop_io_stop(f->o.loop, &f->warden);
 	f->warden_lost = true;
-	while (!hg_list_empty(&f->outbox))
-		message_free(f, HG_CONTAINER(f->outbox.next, struct fleet_message, node));
+	for (struct hg_list *n; (n = hg_list_pop(&f->outbox));)
+		message_free(f, HG_CONTAINER(n, struct fleet_message, node));
 }
