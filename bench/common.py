@@ -4,6 +4,7 @@ import datetime
 import os
 import pathlib
 import platform
+import random
 import re
 import shutil
 import signal
@@ -17,9 +18,15 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the kernel's source ports: polling a port nobody listens on yet could connect to itself."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
 
 
 def wait_port(port, seconds=15):

@@ -49,7 +49,7 @@ def main():
         text = (ROOT / "headgate.yaml").read_text()
         config = dir_ / "headgate.yaml"
         config.write_text(text.replace("build/feedback-app", f"{build}/feedback-app").replace("8080", str(port)))
-        command = [build / "headgate", "--data", dir_ / "data"]
+        command = [build / "headgate", "--data", dir_ / "hg"]
         begin = time.monotonic()
         up = subprocess.Popen([*map(str, command), "up", "--detach", "-f", str(config)], stdout=subprocess.DEVNULL)
         first_ms = first_answer(port, begin)

@@ -18,5 +18,7 @@ done <<END
 config_md config.toml configuration.md
 config_schema config.toml headgate.schema.json
 errors_md errors.toml errors.md
+api_md routes.toml api.md
+cli_md cli.toml cli.md
 END
 exit $bad

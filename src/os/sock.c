@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -234,16 +235,31 @@ uint32_t sock_peer_uid(int fd)
 	return who.uid;
 }
 
-uint16_t sock_free_port(void)
+#define FREE_PORT_FIRST 10240u
+#define FREE_PORT_LAST  32767u /* Linux takes source ports from 32768 on, unless told otherwise */
+#define FREE_PORT_TRIES 256
+
+static bool port_is_free(uint16_t port)
 {
 	struct sock_addr a;
-	uint16_t port = 0;
-	sock_addr_tcp4(INADDR_LOOPBACK, 0, &a);
+	sock_addr_tcp4(INADDR_LOOPBACK, port, &a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0) return 0;
-	if (bind(fd, &a.sa, a.len) == 0 && sock_local(fd, &a)) port = sock_addr_port(&a);
+	if (fd < 0) return false;
+	bool free_now = bind(fd, &a.sa, a.len) == 0;
 	close(fd);
-	return port;
+	return free_now;
+}
+
+uint16_t sock_free_port(void)
+{
+	uint16_t dice[FREE_PORT_TRIES];
+	if (getrandom(dice, sizeof dice, 0) != sizeof dice) return 0;
+	for (size_t i = 0; i < FREE_PORT_TRIES; i++) {
+		unsigned span = FREE_PORT_LAST - FREE_PORT_FIRST + 1;
+		uint16_t port = (uint16_t)(FREE_PORT_FIRST + dice[i] % span);
+		if (port_is_free(port)) return port;
+	}
+	return 0;
 }
 
 int sock_pair(int ret_fds[2])

@@ -57,7 +57,11 @@ void sock_finish(int fd);
 void sock_close(int fd);
 /* Who is on the other end of a unix socket (SO_PEERCRED); UINT32_MAX for other sockets. */
 uint32_t sock_peer_uid(int fd);
-/* A TCP port of 127.0.0.1 that was free a moment ago; 0 when there is none. */
+/*
+ * A TCP port of 127.0.0.1 that was free a moment ago; 0 when there is none. It lies below the
+ * range the kernel takes source ports from: a probe of such a port that nobody listens on yet
+ * could otherwise connect to itself, and keep the port from the program it was meant for.
+ */
 uint16_t sock_free_port(void);
 
 /*
