@@ -217,7 +217,7 @@ static void on_role_io(struct loop *l, struct loop_io *io, uint32_t events)
 	HG_ASSERT(r->magic == ROLE_MAGIC);
 	if (events & EPOLLOUT) role_flush(r);
 	for (int i = 0; i < MESSAGES_A_TURN && r->fd >= 0; i++) {
-		struct wd_msg m;
+		struct wd_msg m = {0};
 		int fds[SOCK_FDS_MAX];
 		size_t fd_count;
 		ssize_t n = sock_recv(r->fd, &m, sizeof m, fds, &fd_count);

@@ -51,7 +51,7 @@ static void on_warden(struct loop *l, struct loop_io *io, uint32_t events)
 	struct role *r = HG_CONTAINER(io, struct role, warden_io);
 	(void)events;
 	for (;;) {
-		struct wd_msg m;
+		struct wd_msg m = {0};
 		int fds[SOCK_FDS_MAX];
 		size_t fd_n = 0;
 		ssize_t n = sock_recv(io->fd, &m, sizeof m, fds, &fd_n);

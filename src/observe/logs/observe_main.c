@@ -187,7 +187,7 @@ static void warden_message(struct observe *o, const struct wd_msg *m, int *fds, 
 static void warden_ready(struct loop *loop, struct loop_io *io, uint32_t events)
 {
 	struct observe *o = HG_CONTAINER(io, struct observe, warden_io);
-	struct wd_msg m;
+	struct wd_msg m = {0};
 	int fds[SOCK_FDS_MAX];
 	size_t fd_count = 0;
 	(void)events;
