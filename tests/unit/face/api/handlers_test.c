@@ -496,12 +496,9 @@ static void observe_once(struct world *w, int listener, const char *answer, stru
 	close(fd);
 }
 
-static void logs_are_passed_on_as_they_come(void **s)
+static int observe_listen(struct world *w)
 {
-	struct world *w = *s;
-	struct serve_call c;
 	struct sock_addr addr;
-	struct hg_buf seen;
 	char text[128];
 	snprintf(text, sizeof text, "%s/run", w->dir);
 	assert_int_equal(mkdir(text, 0700), 0);
@@ -509,6 +506,15 @@ static void logs_are_passed_on_as_they_come(void **s)
 	assert_true(sock_addr_parse(hg_str(text), &addr));
 	int listener = sock_listen(&addr, 8);
 	assert_true(listener >= 0);
+	return listener;
+}
+
+static void logs_are_passed_on_as_they_come(void **s)
+{
+	struct world *w = *s;
+	struct serve_call c;
+	struct hg_buf seen;
+	int listener = observe_listen(w);
 	hg_buf_init(&seen, 65536);
 	ask(w, &(struct ask){.method = "GET", .path = "/v1/logs", .query = "app=web&limit=2"}, &c);
 	observe_once(w, listener,
@@ -536,6 +542,39 @@ static void logs_are_passed_on_as_they_come(void **s)
 	close(listener);
 }
 
+/* The log store has said everything and hung up, the client reads slowly: nothing is read beyond
+ * what can be passed on, and nothing is lost. */
+static void logs_wait_for_a_slow_client_though_the_store_has_hung_up(void **s)
+{
+	enum { BODY = 150000 };
+	struct world *w = *s;
+	struct serve_call c;
+	struct hg_buf seen, answer;
+	int listener = observe_listen(w);
+	hg_buf_init(&seen, 65536);
+	hg_buf_init(&answer, BODY + 1024);
+	hg_buf_fmt(&answer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", BODY);
+	for (int i = 0; i < BODY; i++)
+		hg_buf_byte(&answer, 'x');
+	ask(w, &(struct ask){.method = "GET", .path = "/v1/logs"}, &c);
+	c.full = true;
+	observe_once(w, listener, hg_buf_text(&answer), &seen);
+	for (int i = 0; i < 50; i++)
+		assert_int_equal(loop_turn(w->loop, 1), HG_OK);
+	assert_false(c.aborted);
+	assert_true(c.body.n <= 65536);
+	while (!c.ended && !c.aborted) {
+		c.writable(c.arg);
+		if (!c.ended) assert_int_equal(loop_turn(w->loop, 10), HG_OK);
+	}
+	assert_false(c.aborted);
+	assert_int_equal(c.body.n, BODY);
+	call_free(&c);
+	hg_buf_free(&seen);
+	hg_buf_free(&answer);
+	close(listener);
+}
+
 int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -555,6 +594,7 @@ int main(void)
 	        CASE(streams_are_limited),
 	        CASE(without_observe_the_logs_say_so),
 	        CASE(logs_are_passed_on_as_they_come),
+	        CASE(logs_wait_for_a_slow_client_though_the_store_has_hung_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
