@@ -362,6 +362,42 @@ static void check_steps(struct checking *c, const struct spec_app *app)
 	}
 }
 
+/* A gate does one thing, and one at a weight has its step. */
+static void check_gate(struct checking *c, const struct spec_app *app, uint32_t i)
+{
+	const struct spec_gate *g = &app->rollout.gates[i];
+	const struct spec_node *at = item(below(below(app_node(c, app), "rollout"), "gates"), i);
+	struct spec_share share;
+	struct spec_problem ignored;
+	bool known = app->rollout.step_count == 0;
+	if (!g->run.n == !g->confirm) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+		spec_err_say(e, "a gate must have one of run and confirm");
+		hg_err_hint(
+		        e, "run: a command that must succeed; confirm: true waits for a person");
+	}
+	if (!spec_value_share(g->when, &share, &ignored) || share.is_count) return;
+	for (uint32_t k = 0; k < app->rollout.step_count; k++)
+		known = known || app->rollout.steps[k].weight_ppm == share.ppm;
+	if (known) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, below(at, "when"));
+	spec_err_say(e, "no step has the weight \"%.*s\"", HG_STR_ARG(g->when));
+	hg_err_hint(e, "the weights are listed under rollout.steps");
+}
+
+static void check_gates(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *at = below(app_node(c, app), "rollout");
+	for (uint32_t i = 0; i < app->rollout.gate_count; i++)
+		check_gate(c, app, i);
+	if (app->rollout.gate_count > SPEC_GATES_MAX)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, below(at, "gates")),
+		        "a rollout has at most %d gates", SPEC_GATES_MAX);
+	if (app->rollout.step_count > SPEC_STEPS_MAX)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, below(at, "steps")),
+		        "a rollout has at most %d steps", SPEC_STEPS_MAX);
+}
+
 static void check_receivers(
         struct checking *c, struct hg_str *names, uint32_t n, const struct spec_node *at)
 {
@@ -426,6 +462,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_probes(&c, app);
 		check_autoscale(&c, app);
 		check_steps(&c, app);
+		check_gates(&c, app);
 		if (database_find(s, app->name))
 			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),
 			        "an app and a database have the same name \"%.*s\"",
