@@ -185,6 +185,7 @@ struct snap_trial {
 	uint32_t mirror_ppm; /* share of replayable requests copied to the new release */
 	uint64_t rollout;    /* never the same twice; meter.h: the trip */
 	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
+	uint64_t base_users[6]; /* for control alone: forced, rescued, seen, … */
 	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
