@@ -157,6 +157,7 @@ enum snap_trial_flag {
 	SNAP_TRIAL_RESCUE = 2,     /* what fails on the new release is answered by the old one */
 	SNAP_TRIAL_STICKY = 4,     /* a signed cookie keeps a client on the arm that it drew */
 	SNAP_TRIAL_REPLAYABLE = 8, /* only requests that could be repeated are drawn at all */
+	SNAP_TRIAL_MATCH = 16,     /* match rules and preview routes reach the new release */
 };
 
 enum snap_match_kind { SNAP_MATCH_NONE, SNAP_MATCH_HEADER, SNAP_MATCH_COOKIE, SNAP_MATCH_QUERY };
@@ -207,6 +208,7 @@ struct snap_trial_slot {
 struct snap_table {
 	uint32_t magic, layout;
 	_Atomic uint64_t generation; /* +1 after every change of any slot */
+	_Atomic uint64_t id; /* of this memory, by its first control; 0: none has been here yet */
 	struct snap_slot slot[SNAP_ENDPOINTS];
 	struct snap_trial_slot trial[SNAP_TRIALS];
 };

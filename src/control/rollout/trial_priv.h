@@ -1,11 +1,11 @@
 /*
  * A release under trial as the edge sees it: the trial slot of the snapshot, and what the meter
- * says about it. One `struct traffic` a rollout that has traffic to split. Everything that is not
+ * says about it. One `struct trial` a rollout that has traffic to split. Everything that is not
  * in the slot can be made again from it, so that a control that was killed goes on with the same
  * epoch, counters and cookie key.
  */
-#ifndef CONTROL_ROLLOUT_TRAFFIC_PRIV_H
-#define CONTROL_ROLLOUT_TRAFFIC_PRIV_H
+#ifndef CONTROL_ROLLOUT_TRIAL_PRIV_H
+#define CONTROL_ROLLOUT_TRIAL_PRIV_H
 
 #include "math/judge.h"
 #include "meter/meter.h"
@@ -14,7 +14,7 @@
 struct fleet;
 
 /* Shared by all rollouts. */
-struct traffic_board {
+struct trial_board {
 	struct snap_table *table;
 	const struct meter *meter;
 	const struct fleet *fleet;
@@ -23,10 +23,10 @@ struct traffic_board {
 };
 
 /* Takes over the slots that a former control left. `table` has been repaired (the fleet did). */
-void traffic_board_init(struct traffic_board *b, struct snap_table *table,
-        const struct meter *meter, const struct fleet *fleet);
+void trial_board_init(struct trial_board *b, struct snap_table *table, const struct meter *meter,
+        const struct fleet *fleet);
 
-struct traffic_rules {
+struct trial_rules {
 	uint64_t rollout;
 	uint32_t app, old_release, new_release;
 	const char *app_name;
@@ -39,13 +39,13 @@ struct traffic_rules {
 	struct snap_match match[SNAP_TRIAL_MATCHES];
 };
 
-struct traffic {
+struct trial {
 	int slot; /* -1: no slot */
-	struct snap_trial trial;
+	struct snap_trial snap;
 };
 
 /* What happened in the present epoch. */
-struct traffic_seen {
+struct trial_seen {
 	struct judge_evidence evidence;
 	uint64_t forced, rescued, seen, unreplayable, mirrored, mirror_differs;
 	bool tripped;
@@ -54,24 +54,24 @@ struct traffic_seen {
 
 /* The slot that a former control made for this rollout; false: there is none, or it belongs to
  * other releases. */
-bool traffic_find(struct traffic_board *b, struct traffic *t, const struct traffic_rules *r);
+bool trial_find(struct trial_board *b, struct trial *t, const struct trial_rules *r);
 /* A slot with weight 0 and without counters; false: all are in use. */
-bool traffic_open(struct traffic_board *b, struct traffic *t, const struct traffic_rules *r);
-/* A new value of w: counters from here on belong to `epoch`. */
-void traffic_epoch(struct traffic_board *b, struct traffic *t, const struct traffic_rules *r,
+bool trial_open(struct trial_board *b, struct trial *t, const struct trial_rules *r);
+/* Another value of w: with a new `epoch` counters begin from here on in a fresh cell; the same
+ * epoch keeps its cell. */
+void trial_set(struct trial_board *b, struct trial *t, const struct trial_rules *r,
         uint32_t weight_ppm, uint32_t epoch, const struct judge *judge);
 /* The same epoch with what the judge has learnt. */
-void traffic_lens(struct traffic_board *b, struct traffic *t, const struct judge *judge);
+void trial_lens(struct trial_board *b, struct trial *t, const struct judge *judge);
 /* Endpoint weights count again. */
-void traffic_close(struct traffic_board *b, struct traffic *t);
+void trial_close(struct trial_board *b, struct trial *t);
 
-void traffic_look(
-        const struct traffic_board *b, const struct traffic *t, struct traffic_seen *ret_seen);
+void trial_look(const struct trial_board *b, const struct trial *t, struct trial_seen *ret_seen);
 
 /* A quantile of what the old release took, from the meter's histograms; 0: too little is known. */
-uint64_t traffic_quantile_ns(
-        const struct traffic_board *b, const char *app, uint32_t release, double q);
+uint64_t trial_quantile_ns(
+        const struct trial_board *b, const char *app, uint32_t release, double q);
 /* Requests that release has answered since the meter began. */
-uint64_t traffic_requests(const struct traffic_board *b, const char *app, uint32_t release);
+uint64_t trial_requests(const struct trial_board *b, const char *app, uint32_t release);
 
 #endif
