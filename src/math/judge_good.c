@@ -94,6 +94,8 @@ void judge_report(const struct judge *j, const struct judge_evidence *now, struc
 		ret->e_old[i] = ret->weight[JUDGE_RULE_ERROR_RATE + i] > 0
 		                        ? judge_lens_e_old(l, now, i)
 		                        : 1;
+	for (unsigned i = 0; i < JUDGE_ABSOLUTE; i++)
+		ret->worse_now[i] = judge_lens_worse_now(l, now, JUDGE_RULE_ERROR_RATE + i);
 	ret->count[JUDGE_RULE_ERROR_RATE] = now->count[JUDGE_ERRORS];
 	ret->count[JUDGE_RULE_ERROR_ABOVE] = now->count[JUDGE_ERRORS];
 	ret->rate_new = rate_of(now->count[JUDGE_ERRORS].c, now->n_new);

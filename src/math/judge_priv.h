@@ -29,4 +29,7 @@ double judge_lens_e_old(const struct judge_lens *l, const struct judge_evidence 
 bool judge_lens_gate(
         const struct judge_lens *l, const struct judge_evidence *now, unsigned m, bool apart);
 
+/* Does comparison say that the new release is worse just now, in what absolute rule m counts? */
+bool judge_lens_worse_now(const struct judge_lens *l, const struct judge_evidence *now, unsigned m);
+
 #endif

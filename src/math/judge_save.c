@@ -81,6 +81,7 @@ static void state(struct pass *p, struct judge *j)
 	number(p, &j->above_p0, 0, 1);
 	small(p, &j->epochs);
 	small(p, &j->looks);
+	small(p, &j->ticks);
 	number(p, &j->lens.rest, 0, 0.5);
 	evidence(p, &j->lens.seen);
 	evidence(p, &j->lens.look);
@@ -90,6 +91,9 @@ static void state(struct pass *p, struct judge *j)
 	for (unsigned i = 0; i < JUDGE_ABSOLUTE; i++)
 		for (unsigned k = 0; k < JUDGE_TERMS; k++)
 			number(p, &j->lens.old[i][k], -M_MAX, M_MAX);
+	for (unsigned i = 0; i < JUDGE_BY_LIMIT; i++)
+		for (unsigned k = 0; k < JUDGE_TERMS; k++)
+			number(p, &j->lens.now[i][k], 0, M_MAX);
 	if (j->epochs > j->looks) p->bad = true;
 }
 
