@@ -398,10 +398,29 @@ static enum judge_verdict weigh_up(
 	return known || plain ? JUDGE_SHARED : JUDGE_NOT_YET;
 }
 
+/* No mean is above its largest term: one exp a metric where the mean takes eight. */
+static bool cannot_be(const struct judge_lens *l, const struct judge_evidence *now)
+{
+	double most = 0;
+	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
+		const struct judge_lens_metric *x = &l->metric[m];
+		if (!(x->weight > 0)) continue;
+		struct seen s = seen_since(now, &l->seen, m);
+		double e = x->m[0] + x->a[0] * s.x + x->b[0] * s.y;
+		for (int k = 1; k < JUDGE_TERMS; k++) {
+			double f = x->m[k] + x->a[k] * s.x + x->b[k] * s.y;
+			e = f > e ? f : e;
+		}
+		most += x->weight * (l->rest + exp(e));
+	}
+	return most < l->threshold;
+}
+
 enum judge_verdict judge_decide(
         const struct judge_lens *lens, const struct judge_evidence *now, double *ret_e)
 {
 	double e[JUDGE_METRICS] = {0}, mean = 0;
+	if (!ret_e && cannot_be(lens, now)) return JUDGE_NOT_YET;
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		if (!(lens->metric[m].weight > 0)) continue;
 		e[m] = judge_lens_e(lens, now, m);

@@ -327,7 +327,7 @@ static void speed_of_mix(struct sim *s, const char *what, double w, double old_r
 	        .latency = true};
 	const struct judge j = bare(w, (double[JUDGE_METRICS]){0.4, 0.2, 0.2, 0.2}, 0, true);
 	/* About as much work for each row. */
-	unsigned n = (unsigned)fmin(fmax(8e6 / want.median, 400), 2000);
+	unsigned n = (unsigned)fmin(fmax(4e6 / want.median, 200), 2000);
 	speed_of(s, what, x, &j, ALL_REQUESTS, runs_of(s, n, n * 5), want);
 }
 
@@ -387,7 +387,7 @@ static void speed_of_verdict(struct sim *s, const char *what, const struct judge
 	        .new_slow = 0.05,
 	        .latency = true,
 	        .ticks = true};
-	unsigned n = runs_of(s, 300, 5000);
+	unsigned n = runs_of(s, 150, 5000);
 	char wants[32], haves[96];
 	for (unsigned i = 0; i < n; i++) {
 		struct judge j;
@@ -419,7 +419,7 @@ static void outage_of_both(struct sim *s, double w, double most_bad)
 	        .new_slow = 0.05,
 	        .latency = true,
 	        .ticks = true};
-	unsigned n = runs_of(s, 300, 5000), bad = 0, shared = 0;
+	unsigned n = runs_of(s, 150, 5000), bad = 0, shared = 0;
 	char what[80], haves[80], wants[32];
 	for (unsigned i = 0; i < n; i++) {
 		struct judge j;
@@ -463,7 +463,7 @@ static void plan_of_detection(
 	        .latency = true,
 	        .ticks = true};
 	double plan = judge_detects(rules, w, old_rate, new_rate);
-	unsigned n = (unsigned)fmin(fmax(runs_of(s, 3, 30) * 1e6 / plan, 100), 2000);
+	unsigned n = (unsigned)fmin(fmax(runs_of(s, 1, 30) * 1e6 / plan, 60), 2000);
 	char what[80];
 	for (unsigned i = 0; i < n; i++) {
 		struct judge j;
@@ -505,7 +505,7 @@ static void all_alarms(struct sim *s)
 	alarms_of_errors(s, "the same, base 1 %", 0.01, runs_of(s, 5000, 100000),
 	        (double[]){0.0052, 0.0005}, 30000);
 	alarms_of_ramp(s, runs_of(s, 1000, 50000));
-	alarms_of_verdict(s, runs_of(s, 100, 10000));
+	alarms_of_verdict(s, runs_of(s, 40, 10000));
 }
 
 static void all_speeds(struct sim *s)
