@@ -564,7 +564,7 @@ static void all_verdicts(struct sim *s)
 	speed_of_verdict(s, "after 15 minutes, no rules, 1 -> 100 %", &alone, 0.01, 15, 15);
 	outage_of_both(s, 0.1, 0.05);
 	outage_of_both(s, 0.5, 0.05);
-	outage_of_both(s, 0.9, 0.05);
+	outage_of_both(s, 0.9, 0.08);
 }
 
 static void all_plans(struct sim *s)
@@ -585,6 +585,7 @@ static void all_plans(struct sim *s)
 	plan_of_proof(s, 0.005, 0.015);
 	plan_of_proof(s, 0.01, 0.02);
 	plan_of_proof(s, 0.03, 0.05);
+	plan_of_proof(s, 0.04, 0.05);
 }
 
 int main(int argc, char **argv)

@@ -300,6 +300,8 @@ static void both_over_the_limit_is_a_pause_and_not_a_verdict(void **state)
 	assert_int_equal(decide(&j, errors(40, 2, 200, 1800)), JUDGE_BAD);
 	/* Both are over it, but the new one is far worse: comparison alone condemns it. */
 	assert_int_equal(decide(&j, errors(200, 360, 200, 1800)), JUDGE_BAD);
+	/* Comparison finds the new one worse, but the old one breaks the rule as surely. */
+	assert_int_equal(decide(&j, errors(65, 360, 200, 1800)), JUDGE_SHARED);
 	/* Nearly all traffic is on the new one, so that little is known of the old one: it is not
 	 * worse, and that is enough. */
 	j = begin(&two_rules, 0.95);
