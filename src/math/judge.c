@@ -118,15 +118,17 @@ static struct seen seen_since(
 	        .x = c, .y = HG_MAX(well, 0), .x_old = s, .y_old = HG_MAX(well_old, 0)};
 }
 
+static void add(double *m, const struct judge_lens_metric *x, double c, double y)
+{
+	for (int k = 0; k < JUDGE_TERMS; k++)
+		m[k] = fmin(fmax(m[k] + x->a[k] * c + x->b[k] * y, -JUDGE_M_MAX), JUDGE_M_MAX);
+}
+
 static void take_in(struct judge_lens *l, unsigned m, struct seen s)
 {
 	struct judge_lens_metric *x = &l->metric[m];
-	for (int k = 0; k < JUDGE_TERMS; k++)
-		x->m[k] += x->a[k] * s.x + x->b[k] * s.y;
-	if (!is_absolute(m)) return;
-	double *old = l->old[m - JUDGE_RULE_ERROR_RATE];
-	for (int k = 0; k < JUDGE_TERMS; k++)
-		old[k] += x->a[k] * s.x_old + x->b[k] * s.y_old;
+	add(x->m, x, s.x, s.y);
+	if (is_absolute(m)) add(l->old[m - JUDGE_RULE_ERROR_RATE], x, s.x_old, s.y_old);
 }
 
 /* Errors are compared by the terms of JUDGE_ERRORS, the limit of p95 by those of latency. */
@@ -149,8 +151,9 @@ static void compare_now(struct judge_lens *l, const struct judge_evidence *now)
 	for (unsigned i = 0; i < JUDGE_BY_LIMIT; i++) {
 		const struct judge_lens_metric *x = compared_by(l, i);
 		struct judge_count n = of_kind(now, &l->seen, i);
+		add(l->now[i], x, n.c, n.s);
 		for (int k = 0; k < JUDGE_TERMS; k++)
-			l->now[i][k] = HG_MAX(l->now[i][k] + x->a[k] * n.c + x->b[k] * n.s, 0);
+			l->now[i][k] = HG_MAX(l->now[i][k], 0);
 	}
 }
 

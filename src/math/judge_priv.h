@@ -5,6 +5,7 @@
 #include "math/judge.h"
 
 #define JUDGE_E_MAX     1e300 /* an E of more says no more */
+#define JUDGE_M_MAX     1e15  /* logarithms of a term stay within: counters can say no more */
 #define JUDGE_P_MAX     0.999 /* alternatives end here, and limits from here on are none */
 #define JUDGE_RULE_SLOW 0.05  /* the share of "p95" */
 

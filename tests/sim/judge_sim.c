@@ -505,7 +505,7 @@ static void all_alarms(struct sim *s)
 	alarms_of_errors(s, "the same, base 1 %", 0.01, runs_of(s, 5000, 100000),
 	        (double[]){0.0052, 0.0005}, 30000);
 	alarms_of_ramp(s, runs_of(s, 1000, 50000));
-	alarms_of_verdict(s, runs_of(s, 40, 10000));
+	alarms_of_verdict(s, runs_of(s, 40, 4000));
 }
 
 static void all_speeds(struct sim *s)
