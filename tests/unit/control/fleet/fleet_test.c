@@ -43,6 +43,16 @@ static void wanted_replicas_are_spawned_probed_and_given_to_the_edge(void **stat
 	assert_string_equal(lanes[0].route, "hello.example.com/");
 }
 
+static void writable_folders_lie_in_the_folder_the_app_runs_in(void **state)
+{
+	struct rig *r = *state;
+	char want[128];
+	rig_apply(r, HELLO(1) "dir: sub\nsandbox: {writable: [data/, /srv/hello]}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	(void)snprintf(want, sizeof want, "%s/sub/data/\n/srv/hello\n", r->dir);
+	assert_string_equal(rig_alive(r, 0)->writable, want);
+}
+
 static void nobody_gets_traffic_before_readiness(void **state)
 {
 	struct rig *r = *state;
@@ -429,6 +439,7 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
 	const struct CMUnitTest tests[] = {
 	        CASE(wanted_replicas_are_spawned_probed_and_given_to_the_edge),
+	        CASE(writable_folders_lie_in_the_folder_the_app_runs_in),
 	        CASE(nobody_gets_traffic_before_readiness),
 	        CASE(a_replica_that_is_killed_is_replaced_at_once_in_its_place),
 	        CASE(a_replica_that_dies_starting_is_reported_with_status_and_last_lines),

@@ -29,6 +29,7 @@ struct rig_proc {
 	int fd, status;
 	char argv0[128];
 	char env[4096]; /* "NAME=value\n…" */
+	char writable[512];
 };
 
 struct rig {
@@ -177,6 +178,10 @@ static void rig_read_blob(struct rig_proc *p, int fd)
 	for (uint32_t i = 0; i < p->m.blob_envc; i++, at += strlen(at) + 1) {
 		size_t n = strlen(p->env);
 		(void)snprintf(p->env + n, sizeof p->env - n, "%s\n", at);
+	}
+	for (; at < blob + p->m.blob_size; at += strlen(at) + 1) {
+		size_t n = strlen(p->writable);
+		(void)snprintf(p->writable + n, sizeof p->writable - n, "%s\n", at);
 	}
 	munmap(blob, p->m.blob_size);
 }
