@@ -115,7 +115,7 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 	} else if (file_read(file, &k->text, &err) < 0 || folder_of(file, k->dir, &err) < 0) {
 		return cli_fail(&err);
 	}
-	struct spec_source from = {hg_buf_view(&k->text), k->file, k->environment};
+	struct spec_source from = {hg_buf_view(&k->text), k->file, k->environment, k->dir};
 	enum hg_rc rc = spec_load(&from, &k->mem, k->report, &k->spec);
 	if (rc == HG_OK) rc = spec_check(k->spec, k->report);
 	report_print(k->report);
@@ -314,7 +314,7 @@ int cli_do_config_fmt(struct cli *c)
 	hg_buf_init(&now, 4u << 20);
 	enum hg_rc rc = file_read(file, &was, &err);
 	if (rc == HG_OK) {
-		struct spec_source from = {hg_buf_view(&was), file, NULL};
+		struct spec_source from = {hg_buf_view(&was), file, NULL, NULL};
 		rc = spec_fmt(&from, &now, report);
 		report_print(report);
 		if (rc < 0) status = hg_rc_info(rc)->exit_status;
