@@ -162,6 +162,32 @@ static void changing_verbs_change_and_report(void **s)
 	assert_int_equal(run("token revoke ci", text), 2);
 }
 
+static void scale_says_as_json_what_was_changed(void **s)
+{
+	char text[8192];
+	(void)s;
+	assert_int_equal(run("scale web=5 --json", text), 0);
+	json_t *j = json_loads(text, 0, NULL);
+	const json_t *app = json_array_get(cli_list(j, "apps"), 0);
+	assert_string_equal(cli_text(j, "schema"), "headgate.scaled/1");
+	assert_true(json_is_false(json_object_get(j, "dry_run")));
+	assert_int_equal(json_array_size(cli_list(j, "apps")), 1);
+	assert_string_equal(cli_text(app, "app"), "web");
+	assert_int_equal(cli_int(app, "was"), 2);
+	assert_int_equal(cli_int(app, "replicas"), 5);
+	json_decref(j);
+	assert_int_equal(run("scale web=5 --json --dry-run", text), 0);
+	j = json_loads(text, 0, NULL);
+	assert_true(json_is_true(json_object_get(j, "dry_run")));
+	json_decref(j);
+	/* The first was changed, the second does not exist. */
+	assert_int_equal(run("scale web=4 nope=5 --json", text), 2);
+	assert_non_null(strchr(text, '{'));
+	j = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL);
+	assert_int_equal(json_array_size(cli_list(j, "apps")), 1);
+	json_decref(j);
+}
+
 static void a_reload_is_checked_here_and_applied_there(void **s)
 {
 	struct world *w = *s;
@@ -233,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        CASE(reading_verbs_show_what_the_api_says),
 	        CASE(changing_verbs_change_and_report),
+	        CASE(scale_says_as_json_what_was_changed),
 	        CASE(a_reload_is_checked_here_and_applied_there),
 	        CASE(a_reload_without_a_file_takes_the_one_that_runs),
 	};
