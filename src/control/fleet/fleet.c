@@ -84,6 +84,19 @@ static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
 	return false;
 }
 
+/* Apps that need it and are not gone yet. */
+static uint32_t users_left(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		const struct fleet_app *user = f->apps[i];
+		if (user->core.high == 0 || !user->conf) continue;
+		for (uint32_t k = 0; k < user->conf->need_count; k++)
+			n += strcmp(user->conf->needs[k], a->name) == 0;
+	}
+	return n;
+}
+
 static void do_spawn(struct fleet_replica *r)
 {
 	struct hg_err err = {0};
@@ -147,6 +160,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 	a->core.desired = fleet_desired(f, a);
 	a->core.blocked = app_blocked(f, a);
 	a->core.hurry_ms = f->stopping ? f->stop_by_ms : 0;
+	a->core.users = f->stopping ? users_left(f, a) : 0;
 	for (uint32_t i = 0; i < a->core.high; i++) {
 		struct fl_replica *c = &a->core.slot[i];
 		bool has = a->at[i] && a->at[i]->ep >= 0 && f->meter;
@@ -215,7 +229,8 @@ static void pass(struct loop *l, struct loop_task *t)
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
 	}
-	/* Twice: an app that got ready unblocks those that need it. */
+	/* Twice: an app that got ready unblocks those that need it, one that is gone those it
+	 * needed. */
 	for (int turn = 0; turn < 2; turn++)
 		for (uint32_t i = 0; i < f->app_count; i++)
 			next = HG_MIN(next, app_pass(f, f->apps[i]));

@@ -229,13 +229,13 @@ void fl_live(struct fl_app *app, uint32_t slot, uint64_t now_ms, struct hg_rand 
 	}
 	switch (r->state) {
 	case FLEET_WAITING:
-		if (r->retire)
+		if (r->retire || app->hurry_ms) /* nothing begins while all ends */
 			gone(r, slot, out);
 		else if (!app->blocked)
 			spawn(r, slot, now_ms, out);
 		break;
 	case FLEET_BACKOFF:
-		if (r->retire)
+		if (r->retire || app->hurry_ms) /* nothing begins while all ends */
 			gone(r, slot, out);
 		else if (now_ms >= r->next_start_ms)
 			spawn(r, slot, now_ms, out);

@@ -217,6 +217,52 @@ static void a_shutdown_in_a_hurry_kills_by_its_deadline(void **state)
 	assert_int_equal(find(s, FL_SIGNAL).signo, SIGKILL);
 }
 
+static void a_shutdown_stops_an_app_after_those_that_need_it(void **state)
+{
+	/* Grace 10 s. */
+	static const struct {
+		uint32_t users;
+		uint64_t left_ms; /* to the deadline; 0: no shutdown */
+		bool stops;
+	} row[] = {
+	        {0, 60000, true}, {1, 60000, false}, {3, 10001, false},
+	        {1, 10000, true},            /* its own grace period is all that is left */
+	        {1, 50, true}, {1, 0, true}, /* scaled to none: nobody is waited for */
+	};
+	struct stage *s = *state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		s->app->high = 0;
+		s->app->users = 0;
+		s->app->hurry_ms = 0;
+		s->app->desired = 2;
+		play(s);
+		start_all(s);
+		assert_int_equal(fl_counts(s->app).ready, 2);
+		s->app->desired = 0;
+		s->app->users = row[i].users;
+		s->app->hurry_ms = row[i].left_ms ? s->now + row[i].left_ms : 0;
+		play(s);
+		assert_int_equal(happened(s, FL_EV_RETIRED), row[i].stops);
+		assert_int_equal(
+		        find(s, FL_ENDPOINT).endpoint, row[i].stops ? SNAP_EP_DRAINING : 99);
+		if (!row[i].stops) {
+			assert_true(s->next <= s->app->hurry_ms - 10000);
+			/* A replica that dies meanwhile is not started again. */
+			fl_ended(s->app, 0, s->now);
+			play(s);
+			assert_int_equal(count(s, FL_SPAWN), 0);
+			assert_int_equal(count(s, FL_GONE), 1);
+			s->app->users = 0;
+			play(s);
+			assert_true(happened(s, FL_EV_RETIRED));
+		}
+		s->now += 100;
+		play(s);
+		end_all_signalled(s);
+		assert_int_equal(s->app->high, 0);
+	}
+}
+
 static void a_replica_that_dies_starting_is_told_at_once_and_backs_off(void **state)
 {
 	static const uint32_t want[] = {0, 1000, 2000, 4000, 8000};
@@ -446,6 +492,7 @@ int main(void)
 	        CASE(a_stop_leaves_the_balancer_drains_terms_and_kills),
 	        CASE(an_idle_replica_is_terminated_soon_after_it_left_the_balancer),
 	        CASE(a_shutdown_in_a_hurry_kills_by_its_deadline),
+	        CASE(a_shutdown_stops_an_app_after_those_that_need_it),
 	        CASE(a_replica_that_dies_starting_is_told_at_once_and_backs_off),
 	        CASE(ten_ready_minutes_forgive_the_streak_of_a_living_replica),
 	        CASE(a_failed_liveness_restarts_in_the_same_place),

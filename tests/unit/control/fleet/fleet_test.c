@@ -419,6 +419,30 @@ static void shutdown_stops_all_and_tells_the_warden(void **state)
 	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 1, &err), HG_E_FLEET_STOPPING);
 }
 
+static void shutdown_goes_against_the_order_of_needs(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, "project: p\napps:\n"
+	             "  a-base: {command: sleep 1}\n"
+	             "  b-mid: {command: sleep 1, needs: [a-base], replicas: 2}\n"
+	             "  c-top: {command: sleep 1, needs: [b-mid]}\n"
+	             "  d-alone: {command: sleep 1}\n");
+	RIG_UNTIL(r, rig_living(r) == 5);
+	RIG_UNTIL(r, rig_app(r, NULL).ready == 1);
+	struct wd_msg m = {.type = WD_SHUTDOWN, .deadline_ms = 120000};
+	rig_send(r, &m);
+	RIG_UNTIL(r, r->stopped == 1);
+	assert_int_equal(r->kills, 0);
+	const char *was = "";
+	for (uint32_t i = 0; i < r->term_count; i++) {
+		if (strcmp(r->term_app[i], "d-alone") == 0) continue;
+		assert_true(i == 0 || !was[0] || strcmp(r->term_app[i], was) <= 0);
+		was = r->term_app[i];
+	}
+	assert_int_equal(r->term_count, 5);
+	assert_string_equal(was, "a-base");
+}
+
 static void an_app_that_left_the_file_is_stopped_and_forgotten(void **state)
 {
 	struct rig *r = *state;
@@ -458,6 +482,7 @@ int main(void)
 	        CASE(events_wait_for_a_store_that_cannot_write),
 	        CASE(without_a_warden_changes_are_refused_and_the_status_says_so),
 	        CASE(shutdown_stops_all_and_tells_the_warden),
+	        CASE(shutdown_goes_against_the_order_of_needs),
 	        CASE(an_app_that_left_the_file_is_stopped_and_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
