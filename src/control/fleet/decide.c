@@ -154,6 +154,18 @@ static bool pass(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
 	return sick || well;
 }
 
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n)
+{
+	uint32_t up = 0;
+	*ret_n = 0;
+	for (uint32_t i = 0; i < app->high; i++) {
+		const struct fl_replica *r = &app->slot[i];
+		up += r->used && r->endpoint == SNAP_EP_UP;
+		*ret_n += r->used && r->endpoint == SNAP_EP_UNREADY;
+	}
+	return up == 0 && *ret_n > 0;
+}
+
 bool fl_held(const struct fl_app *app, uint64_t now_ms)
 {
 	return app->users > 0 && now_ms + app->rules.grace_ms < app->hurry_ms;

@@ -140,6 +140,12 @@ struct fl_count {
 struct fl_count fl_counts(const struct fl_app *app);
 
 /*
+ * No replica is ready, but some were and live: the edge sends them the requests all the same (as
+ * Envoy does in its panic mode). *ret_n: how many.
+ */
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n);
+
+/*
  * While all is shut down an app stays until those that need it are gone, or until no more is left
  * to the deadline than its own grace period. It starts nothing any more.
  */

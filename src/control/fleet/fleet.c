@@ -153,6 +153,18 @@ static void do_action(struct fleet *f, struct fleet_app *a, const struct fl_acti
 	}
 }
 
+static void panic_note(struct fleet *f, struct fleet_app *a)
+{
+	uint32_t n;
+	char detail[64];
+	bool now = fl_panics(&a->core, &n) && a->conf && a->conf->route_count > 0;
+	if (now == a->panics) return;
+	a->panics = now;
+	(void)snprintf(detail, sizeof detail, "{\"ready\":%u,\"unready\":%u}",
+	        fl_counts(&a->core).ready, n);
+	fleet_journal(f, now ? "app.panic" : "app.panic_over", a, a->core.release, 0, detail);
+}
+
 static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 {
 	struct fl_actions out;
@@ -173,6 +185,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 			do_action(f, a, &out.a[i]);
 		if (out.next_ms > now) break;
 	}
+	panic_note(f, a);
 	return out.next_ms;
 }
 
@@ -226,6 +239,9 @@ static void pass(struct loop *l, struct loop_task *t)
 			return;
 		}
 		fleet_known_settle(f);
+		uint32_t n;
+		for (uint32_t i = 0; i < f->app_count; i++)
+			f->apps[i]->panics = fl_panics(&f->apps[i]->core, &n);
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
 	}

@@ -198,6 +198,7 @@ struct edge_app {
 	uint32_t id, refs;
 	uint32_t first, count; /* of edge.slots */
 	bool even;             /* all weights are equal */
+	bool panic;            /* none is up: those that were and live are asked */
 	uint64_t weight_sum;
 	uint32_t in_flight; /* of this worker */
 	uint64_t tokens_ppm, tokens_at_ms;

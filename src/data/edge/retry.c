@@ -21,6 +21,7 @@ static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
 		break;
 	}
 	meter_add(&edge_lane(c->edge, r)->attempts, 1);
+	if (r->app->panic) meter_add(&c->edge->count->panic, 1);
 }
 
 static enum edge_step no_replica(struct edge_conn *c)

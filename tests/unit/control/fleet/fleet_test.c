@@ -68,6 +68,22 @@ static void nobody_gets_traffic_before_readiness(void **state)
 	assert_string_equal(first.reason, "");
 }
 
+static void an_app_whose_replicas_are_all_unready_is_in_a_panic(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, "app: hello\ncommand: sleep $PORT\ndomain: hello.example.com\nreplicas: 2\n"
+	             "probes: {readiness: {http: /r, every: 1s, failures: 1}}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	r->answer = 503;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UNREADY) == 2);
+	RIG_UNTIL(r, strstr(r->kinds, "app.panic ") != NULL);
+	assert_null(strstr(r->kinds, "app.panic_over"));
+	r->answer = 200;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	RIG_UNTIL(r, strstr(r->kinds, "app.panic_over ") != NULL);
+	assert_null(strstr(strstr(r->kinds, "app.panic ") + 1, "app.panic "));
+}
+
 static void a_replica_that_is_killed_is_replaced_at_once_in_its_place(void **state)
 {
 	struct rig *r = *state;
@@ -465,6 +481,7 @@ int main(void)
 	        CASE(wanted_replicas_are_spawned_probed_and_given_to_the_edge),
 	        CASE(writable_folders_lie_in_the_folder_the_app_runs_in),
 	        CASE(nobody_gets_traffic_before_readiness),
+	        CASE(an_app_whose_replicas_are_all_unready_is_in_a_panic),
 	        CASE(a_replica_that_is_killed_is_replaced_at_once_in_its_place),
 	        CASE(a_replica_that_dies_starting_is_reported_with_status_and_last_lines),
 	        CASE(a_command_that_cannot_be_executed_backs_off_and_says_why),

@@ -270,6 +270,45 @@ static void a_failing_replica_is_ejected_and_the_last_one_never(void **state)
 	rig_free(g);
 }
 
+static void unready_replicas_are_asked_when_none_is_ready(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	struct meter_worker *m = &g->meter->worker[1];
+	int fd = dial(g);
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	/* One is ready: it has them all. */
+	rig_endpoint(g, 1, SNAP_EP_UNREADY);
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 200, "=");
+	assert_int_equal(g->rep[1].requests, 0);
+	assert_int_equal(m->panic, 0);
+	/* None is: those that were ready share them. */
+	rig_endpoint(g, 0, SNAP_EP_UNREADY);
+	for (int i = 0; i < 40; i++)
+		talk(fd, GET, 200, "=");
+	assert_true(g->rep[0].requests > 20 && g->rep[1].requests > 0);
+	assert_int_equal(m->panic, 40);
+	/* Never ready, draining, gone: nobody may answer. */
+	rig_endpoint(g, 0, SNAP_EP_DOWN);
+	int had = g->rep[0].requests;
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 200, "=");
+	assert_int_equal(g->rep[0].requests, had);
+	rig_endpoint(g, 1, SNAP_EP_DRAINING);
+	talk(fd, GET, 503, NULL);
+	rig_endpoint(g, 1, SNAP_EP_FREE);
+	talk(fd, GET, 503, NULL);
+	assert_int_equal(m->no_replica, 2);
+	/* It is over with the first that is ready. */
+	rig_endpoint(g, 0, SNAP_EP_UP);
+	talk(fd, GET, 200, "=");
+	assert_int_equal(m->panic, 60);
+	close(fd);
+	rig_free(g);
+}
+
 static void an_ejected_replica_comes_back_on_probation(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1);
@@ -469,6 +508,7 @@ int main(void)
 	        cmocka_unit_test(retries_end_at_the_applications_limit),
 	        cmocka_unit_test(a_retry_budget_ends_a_storm),
 	        cmocka_unit_test(a_failing_replica_is_ejected_and_the_last_one_never),
+	        cmocka_unit_test(unready_replicas_are_asked_when_none_is_ready),
 	        cmocka_unit_test(an_ejected_replica_comes_back_on_probation),
 	        cmocka_unit_test(a_draining_replica_finishes_what_it_has_and_gets_nothing_new),
 	        cmocka_unit_test(idle_connections_to_a_draining_replica_are_closed_without_traffic),
