@@ -279,9 +279,21 @@ void edge_budget_earn(struct edge_app *a, const struct snap_app *limits, uint64_
 	if (a->tokens_ppm > BUDGET_MAX_PPM) a->tokens_ppm = BUDGET_MAX_PPM;
 }
 
+bool edge_other_usable(struct edge *e, const struct edge_app *a, uint16_t slot)
+{
+	for (uint32_t k = a->first; !a->panic && k < a->first + a->count; k++)
+		if (usable(e, e->slots[k], &slot, 1)) return true;
+	return false;
+}
+
+bool edge_budget_has(const struct edge_app *a)
+{
+	return a->tokens_ppm >= PPM;
+}
+
 bool edge_budget_take(struct edge_app *a)
 {
-	if (a->tokens_ppm < PPM) return false;
+	if (!edge_budget_has(a)) return false;
 	a->tokens_ppm -= PPM;
 	return true;
 }
