@@ -50,7 +50,8 @@ static enum hg_rc running_load(struct control *c, const struct api_config *confi
 	hg_arena_init(&r->mem, "configuration", SPEC_ARENA_MAX);
 	struct spec_source from = {.text = config->text,
 	        .file = config->file.p,
-	        .environment = config->environment.n ? config->environment.p : NULL};
+	        .environment = config->environment.n ? config->environment.p : NULL,
+	        .dir = config->dir.p};
 	rc = spec_load(&from, &r->mem, report, &r->spec);
 	if (rc == HG_OK) rc = spec_check(r->spec, report);
 	if (rc == HG_OK && spec_unavailable(r->spec, err, 1) > 0) {

@@ -124,6 +124,7 @@ enum snap_ep_state {
 	SNAP_EP_UP,       /* takes requests */
 	SNAP_EP_DRAINING, /* no new requests; those in flight finish */
 	SNAP_EP_DOWN,     /* known, not ready */
+	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up */
 };
 
 struct snap_endpoint {

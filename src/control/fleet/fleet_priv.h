@@ -97,6 +97,7 @@ struct fleet_app {
 	char name[WD_NAME_MAX];
 	bool present; /* in the configuration */
 	bool dirty;   /* its row is behind */
+	bool panics;  /* as the journal has it */
 	int32_t scale;
 	uint32_t scale_file;
 	struct fleet_conf *conf; /* NULL: only what is left of it is being stopped */

@@ -189,6 +189,7 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 	const struct snap_image *im = r->image->snap;
 	uint64_t response = or_default(r->limits->response_ms, 60000);
 	if (r->sent_all || r->write_dead) {
+		if (edge_attempt_hasty(c)) return r->sent_ms + response / 2;
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
@@ -266,6 +267,19 @@ void edge_conn_drive(struct edge_conn *c)
 	if (s == EDGE_STEP_BLOCK) conn_arm(c);
 }
 
+/* Half of the first attempt's time is over: when it can no longer be repeated it gets the rest. */
+static bool wait_on(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	if (c->state != EDGE_WAIT || !r->sent_all || r->patient) return false;
+	if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
+	r->patient = true;
+	uint64_t until = deadline_of(c);
+	if (until <= edge_now_ms(c->edge)) return false;
+	edge_timer_set(c->edge, &c->timer, until);
+	return true;
+}
+
 static enum edge_step wait_timeout(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
@@ -277,6 +291,7 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 void edge_conn_timeout(struct edge_conn *c)
 {
 	enum edge_step s = EDGE_STEP_GONE;
+	if (wait_on(c)) return;
 	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER) {
 		meter_add(&c->edge->count->timeouts, 1);
 	}

@@ -198,6 +198,7 @@ struct edge_app {
 	uint32_t id, refs;
 	uint32_t first, count; /* of edge.slots */
 	bool even;             /* all weights are equal */
+	bool panic;            /* none is up: those that were and live are asked */
 	uint64_t weight_sum;
 	uint32_t in_flight; /* of this worker */
 	uint64_t tokens_ppm, tokens_at_ms;
@@ -217,6 +218,10 @@ bool edge_app_full(struct edge *e, const struct edge_app *app, const struct snap
 /* One request earns its share of a retry; one retry takes a token. */
 void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint64_t now_ms);
 HG_MUST bool edge_budget_take(struct edge_app *app);
+/* Is there a token? */
+bool edge_budget_has(const struct edge_app *app);
+/* Is there another replica that is up and not ejected? */
+bool edge_other_usable(struct edge *e, const struct edge_app *app, uint16_t slot);
 
 /* ---- upstream connections (upstream.c) ---- */
 
@@ -269,6 +274,7 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
+	bool patient; /* the first attempt waits its whole time */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -401,6 +407,9 @@ enum edge_fault {
 	EDGE_FAULT_RESPONSE_TIMEOUT,
 };
 enum edge_step edge_attempt(struct edge_conn *c);
+/* The first attempt of a request that could be repeated on another replica: it waits only half of
+ * the time for the response, so that a replica that stands still costs half as much. */
+bool edge_attempt_hasty(const struct edge_conn *c);
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
 /* The attempt is over; the connection is kept or closed. */
 void edge_attempt_release(struct edge_conn *c, bool keep);

@@ -52,23 +52,43 @@ static void ep_read(struct edge *e, uint16_t slot)
 		sock_addr_tcp4(in.ip4, in.port, &ep->addr);
 	}
 	ep->text_n = (uint8_t)sock_addr_text(&ep->addr, ep->text, sizeof ep->text);
-	if (ep->state != SNAP_EP_UP) close_idle(ep);
+	if (ep->state != SNAP_EP_UP && ep->state != SNAP_EP_UNREADY) close_idle(ep);
 }
 
-static bool takes_requests(const struct edge_ep *ep)
+static bool is_up(const struct edge_ep *ep)
 {
 	return ep->known && ep->state == SNAP_EP_UP && ep->weight > 0;
+}
+
+/* The application the endpoint is in the list of; NULL: in none. */
+static struct edge_app *takes_requests(struct edge *e, const struct edge_ep *ep)
+{
+	bool unready = ep->known && ep->state == SNAP_EP_UNREADY && ep->weight > 0;
+	struct edge_app *a = unready || is_up(ep) ? app_of(e, ep->app_id) : NULL;
+	return a && unready && !a->panic ? NULL : a;
+}
+
+/* An app none of whose replicas is ready may be overloaded: an answer of some is better than 503
+ * to all. One that was never ready, drains or ends is not asked. */
+static void panic_find(struct edge *e)
+{
+	for (uint32_t i = 0; i < EDGE_APPS; i++)
+		e->apps[i].panic = true;
+	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
+		struct edge_app *a = is_up(&e->eps[i]) ? app_of(e, e->eps[i].app_id) : NULL;
+		if (a) a->panic = false;
+	}
 }
 
 /* Counting sort by application; releases are put together by insertion. */
 static void lists_build(struct edge *e)
 {
 	uint32_t at = 0;
+	panic_find(e);
 	for (uint32_t i = 0; i < EDGE_APPS; i++)
 		e->apps[i].count = 0;
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
-		struct edge_app *a =
-		        takes_requests(&e->eps[i]) ? app_of(e, e->eps[i].app_id) : NULL;
+		struct edge_app *a = takes_requests(e, &e->eps[i]);
 		if (a) a->count++;
 	}
 	for (uint32_t i = 0; i < EDGE_APPS; i++) {
@@ -77,8 +97,7 @@ static void lists_build(struct edge *e)
 		e->apps[i].count = 0;
 	}
 	for (uint16_t i = 0; i < SNAP_ENDPOINTS; i++) {
-		struct edge_app *a =
-		        takes_requests(&e->eps[i]) ? app_of(e, e->eps[i].app_id) : NULL;
+		struct edge_app *a = takes_requests(e, &e->eps[i]);
 		if (!a) continue;
 		uint16_t *list = e->slots + a->first;
 		uint32_t k = a->count++;
@@ -260,9 +279,21 @@ void edge_budget_earn(struct edge_app *a, const struct snap_app *limits, uint64_
 	if (a->tokens_ppm > BUDGET_MAX_PPM) a->tokens_ppm = BUDGET_MAX_PPM;
 }
 
+bool edge_other_usable(struct edge *e, const struct edge_app *a, uint16_t slot)
+{
+	for (uint32_t k = a->first; !a->panic && k < a->first + a->count; k++)
+		if (usable(e, e->slots[k], &slot, 1)) return true;
+	return false;
+}
+
+bool edge_budget_has(const struct edge_app *a)
+{
+	return a->tokens_ppm >= PPM;
+}
+
 bool edge_budget_take(struct edge_app *a)
 {
-	if (a->tokens_ppm < PPM) return false;
+	if (!edge_budget_has(a)) return false;
 	a->tokens_ppm -= PPM;
 	return true;
 }

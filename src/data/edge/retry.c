@@ -21,6 +21,7 @@ static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
 		break;
 	}
 	meter_add(&edge_lane(c->edge, r)->attempts, 1);
+	if (r->app->panic) meter_add(&c->edge->count->panic, 1);
 }
 
 static enum edge_step no_replica(struct edge_conn *c)
@@ -113,6 +114,15 @@ static bool in_time(struct edge_conn *c)
 	const struct edge_req *r = c->req;
 	uint64_t one = r->limits->response_ms ? r->limits->response_ms : 60000;
 	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
+}
+
+bool edge_attempt_hasty(const struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	bool answered = r->rf.n > 0 || r->interim > 0;
+	bool first = r->retries == 0 && r->tried_n == 0 && !r->patient;
+	return first && r->sent_all && r->limits->retries > 0 && !answered && r->idempotent &&
+	       body_here(r) && edge_other_usable(c->edge, r->app, r->slot);
 }
 
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)

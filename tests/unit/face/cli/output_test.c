@@ -101,7 +101,7 @@ static void run_makes_a_configuration_that_loads(void **s)
 	hg_buf_init(&text, 65536);
 	hg_arena_init(&mem, "test", 64u << 20);
 	assert_true(cli_run_text(&a, &text));
-	struct spec_source from = {hg_buf_view(&text), "(run)", NULL};
+	struct spec_source from = {hg_buf_view(&text), "(run)", NULL, NULL};
 	assert_int_equal(spec_load(&from, &mem, report, &spec), HG_OK);
 	assert_int_equal(spec_check(spec, report), HG_OK);
 	struct hg_err later;
