@@ -123,8 +123,8 @@ HG_MUST enum hg_rc fleet_release_info(struct fleet *f, struct hg_str app, uint32
  */
 struct fleet_want {
 	uint32_t serving;
-	uint32_t serving_replicas; /* 0: the app's own number; fewer while both arms change places */
-	uint32_t trial; /* 0: none */
+	uint32_t serving_replicas; /* 0: the app's own number; fewer in a rolling update */
+	uint32_t trial;            /* 0: none */
 	uint32_t trial_replicas;
 	bool recreate;
 };
