@@ -336,12 +336,14 @@ static void wanted(struct world *w)
 static bool decide(struct world *w, bool may_die)
 {
 	struct fl_actions out;
+	bool did = w->swapped;
 	for (int turn = 0;; turn++) {
 		MUST(turn < 10000);
 		fl_decide(w->app, w->now, &w->fleet_rand, &out);
 		for (uint32_t i = 0; i < out.n; i++) {
 			bool dies = may_die && below(w, 400) == 0;
 			if (!act(w, &out.a[i], dies)) return false;
+			did = did || out.a[i].kind != FL_PROBE;
 		}
 		if (out.next_ms > w->now) break;
 	}
@@ -349,7 +351,7 @@ static bool decide(struct world *w, bool may_die)
 		const struct fl_replica *r = &w->app->slot[i];
 		MUST(!r->used || !r->retire || r->endpoint != SNAP_EP_UP);
 	}
-	check_roles(w);
+	if (did) check_roles(w);
 	w->next = out.next_ms;
 	return true;
 }

@@ -175,6 +175,7 @@ static bool trial_pass(struct fl_app *app, const struct rolling_fence *f, uint64
 	uint32_t now = fl_counts_trial(app).total;
 	bool left = retire(app, FL_SLOTS, FL_LEFT, false, now_ms, out);
 	if (now > n) return retire(app, now - n, FL_TRIAL, false, now_ms, out) || left;
+	if (now == n) return left;
 	uint32_t more = HG_MIN(n - now, trial_room(app, f));
 	return grow(app, FL_TRIAL, more, now_ms, out) || left;
 }
