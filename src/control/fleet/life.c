@@ -295,6 +295,7 @@ uint32_t fl_adopt(struct fl_app *app, const struct fl_adopted *a, uint64_t now_m
 	r->restarts = a->restarts;
 	r->backoff.streak = a->streak;
 	r->retire = a->retire;
+	r->spare = a->spare;
 	r->endpoint = a->endpoint;
 	r->process = a->alive;
 	r->born_ms = HG_MIN(a->start_ms, now_ms);
