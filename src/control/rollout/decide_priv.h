@@ -211,6 +211,7 @@ struct ro_state {
 	/* Replicas. */
 	uint32_t want_old, want_new; /* rolling: how many of each; else want_new: of the trial */
 	uint32_t base;               /* N when the weight was raised last */
+	bool begun;                  /* ro_decide has looked once */
 	bool asked;                  /* replicas for this step, and not all were available yet */
 	bool raised;                 /* the step's weight was reached once */
 	bool had_ready;              /* the new arm has had ready replicas since then */
@@ -274,7 +275,7 @@ enum ro_split_flag {
  * empty: bases anew.
  */
 struct ro_split {
-	bool present;
+	bool present; /* and of this rollout's id */
 	uint32_t weight_ppm, epoch, flags;
 };
 
