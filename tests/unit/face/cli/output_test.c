@@ -206,7 +206,7 @@ static void every_exit_code_is_the_documented_one(void **s)
 	        {{"help", "HG9999"}, 2},
 	        {{NULL}, 2},
 	        {{"frobnicate"}, 2},
-	        {{"deploy"}, 2},
+	        {{"traces"}, 2},
 	        {{"status"}, 6},
 	        {{"logs"}, 6},
 	        {{"scale", "web=3"}, 6},

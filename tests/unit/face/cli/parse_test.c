@@ -76,7 +76,7 @@ static void wrong_command_lines_say_what_is_wrong(void **s)
 	        {"headgate stop", HG_E_VERB_UNKNOWN, "\"stop\"", "headgate down"},
 	        {"headgate zzzzzz", HG_E_VERB_UNKNOWN, "\"zzzzzz\"", "headgate help"},
 	        {"headgate xy", HG_E_VERB_UNKNOWN, "\"xy\"", "headgate help"},
-	        {"headgate deploy web", HG_E_VERB_LATER, "not available yet", ""},
+	        {"headgate traces web", HG_E_VERB_LATER, "not available yet", ""},
 	        {"headgate config", HG_E_USAGE, "needs a word more", "check show fmt schema"},
 	        {"headgate config chekc", HG_E_VERB_UNKNOWN, "config chekc", "check show"},
 	        {"headgate up --detahc", HG_E_USAGE, "--detahc", "--detach"},
