@@ -33,7 +33,8 @@ struct wait {
 	uint64_t changed_ms;  /* when the document was last another one */
 	uint64_t until_ms;    /* 0: no end */
 	char key[256], note[160];
-	int drawn; /* lines on the screen that are ours */
+	int drawn;           /* lines on the screen that are ours */
+	struct hg_buf shown; /* … and what they say */
 	int signals;
 	struct termios was;
 	sigset_t mask;
@@ -112,11 +113,16 @@ static void draw(struct wait *w, bool last)
 		        cli_mark(c, CLI_WARN));
 	if (w->note[0] && !last) hg_buf_fmt(&page, " %s %s\n", cli_mark(c, CLI_WARN), w->note);
 	if (!last) hints(w, &page);
-	erase(w);
-	w->drawn = cli_clip(&shown, hg_buf_view(&page), (size_t)c->columns, last ? 1000 : rows);
-	cli_out("%s", hg_buf_text(&shown));
-	fflush(stdout);
-	if (last) w->drawn = 0;
+	int lines = cli_clip(&shown, hg_buf_view(&page), (size_t)c->columns, last ? 1000 : rows);
+	bool same = w->drawn == lines && hg_str_eq(hg_buf_view(&shown), hg_buf_view(&w->shown));
+	if (last || !same) {
+		erase(w);
+		cli_out("%s", hg_buf_text(&shown));
+		fflush(stdout);
+		w->drawn = last ? 0 : lines;
+		hg_buf_reset(&w->shown);
+		hg_buf_str(&w->shown, hg_buf_view(&shown));
+	}
 	hg_buf_free(&page);
 	hg_buf_free(&shown);
 }
@@ -329,6 +335,7 @@ int cli_rollout_wait(struct cli *c, uint64_t id, const struct cli_wait *want)
 	        .json = cli_has(&c->args, CLI_F_JSON),
 	        .answered_ms = clock_mono_ms()};
 	int status;
+	hg_buf_init(&w.shown, 1u << 20);
 	w.live = c->out_tty && !w.json;
 	w.changed_ms = w.answered_ms;
 	if (cli_has(&c->args, CLI_F_TIMEOUT))
@@ -336,24 +343,25 @@ int cli_rollout_wait(struct cli *c, uint64_t id, const struct cli_wait *want)
 	watch_start(&w);
 	for (;;) {
 		status = ask(&w);
-		if (status >= 0) break;
+		if (status >= 0) {
+			watch_end(&w);
+			break;
+		}
 		status = w.doc ? over(&w) : GO_ON;
 		if (status >= 0) {
 			watch_end(&w);
 			finish(&w, status);
-			json_decref(w.doc);
-			return status;
+			break;
 		}
 		status = w.until_ms && clock_mono_ms() >= w.until_ms ? TIMED_OUT
 		                                                     : pause_for(&w, interval(&w));
 		if (status >= 0) {
 			watch_end(&w);
 			leave(&w, status);
-			json_decref(w.doc);
-			return status;
+			break;
 		}
 	}
-	watch_end(&w);
 	json_decref(w.doc);
+	hg_buf_free(&w.shown);
 	return status;
 }
