@@ -1,13 +1,13 @@
 /*
  * What the judge costs: a request without an event, a failure, a tick, a look. One core.
- * usage: judge-cost     prints a table; nanoseconds, the best of seven rounds
+ * usage: judge-cost     prints a table; nanoseconds of CPU, the best of 30 rounds
  */
 #include "math/judge.h"
-#include "os/clock.h"
 
 #include <stdio.h>
+#include <time.h>
 
-enum { ROUNDS = 7, MANY = 2000000, FEW = 20000 };
+enum { ROUNDS = 30, MANY = 500000, FEW = 1000 };
 
 struct place {
 	struct judge j;
@@ -70,6 +70,13 @@ static void one_load(struct place *p)
 	p->sum += judge_load(p->bytes, sizeof p->bytes, &p->j);
 }
 
+static double cpu_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 /* Five minutes at 1 % failures. */
 static struct place place(const struct judge_rules *rules)
 {
@@ -93,12 +100,12 @@ static void measure(
 	for (int round = 0; round < ROUNDS; round++) {
 		struct place p = place(rules);
 		judge_save(&p.j, p.bytes);
-		uint64_t from = clock_mono_ns();
+		double from = cpu_ns();
 		for (int i = 0; i < n; i++) {
 			step(&p);
 			__asm__ volatile("" : : "r"(&p) : "memory");
 		}
-		double ns = (double)(clock_mono_ns() - from) / n;
+		double ns = (cpu_ns() - from) / n;
 		best = ns < best ? ns : best;
 	}
 	printf("| %s | %.1f |\n", what, best);

@@ -378,7 +378,7 @@ bool judge_lens_worse_now(const struct judge_lens *l, const struct judge_evidenc
 static enum judge_verdict weigh_up(
         const struct judge_lens *l, const struct judge_evidence *now, const double e[JUDGE_METRICS])
 {
-	double bad = 0, both = 0, all = 0;
+	double bad = 0, both = 0, unknown = 0; /* by whom it is broken */
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		double part = l->metric[m].weight * e[m];
 		if (!(l->metric[m].weight > 0)) continue;
@@ -388,17 +388,18 @@ static enum judge_verdict weigh_up(
 			continue;
 		}
 		if (!judge_lens_gate(l, now, m, false)) continue;
-		all += part;
 		if (judge_lens_e_old(l, now, m - JUDGE_RULE_ERROR_RATE) >= OLD_BREAKS_TOO)
 			both += part;
 		else if (apart && judge_lens_worse_now(l, now, m))
 			bad += part;
+		else
+			unknown += part;
 	}
 	if (bad >= l->threshold) return JUDGE_BAD;
-	bool known = bad + both >= l->threshold;
-	/* Who is to blame has to be known some day. */
-	bool plain = bad + all >= l->threshold * l->threshold;
-	return known || plain ? JUDGE_SHARED : JUDGE_NOT_YET;
+	if (bad + both >= l->threshold) return JUDGE_SHARED;
+	/* A rule that is broken beyond doubt does not wait for somebody to blame. */
+	bool plain = bad + both + unknown >= l->threshold * l->threshold;
+	return plain ? JUDGE_SHARED : JUDGE_NOT_YET;
 }
 
 /* No mean is above its largest term: one exp a metric where the mean takes eight. */

@@ -50,8 +50,7 @@ enum judge_metric {
 enum {
 	JUDGE_TERMS = 8,    /* alternatives in each mixture */
 	JUDGE_ABSOLUTE = 3, /* JUDGE_RULE_ERROR_RATE, _P95, _ERROR_ABOVE, in this order */
-	JUDGE_BY_LIMIT =
-	        2, /* kinds of events absolute rules count: errors, over the limit of p95 */
+	JUDGE_BY_LIMIT = 2, /* kinds of events in absolute rules: errors, over the p95 limit */
 	JUDGE_SAVED_SIZE = 1112
 };
 

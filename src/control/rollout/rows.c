@@ -18,8 +18,8 @@ static json_t *users_save(const struct ro_users *u)
 
 static void users_load(const json_t *a, struct ro_users *u)
 {
-	uint64_t *to[] = {&u->requests_new, &u->requests_old, &u->failed_new, &u->rescued,
-	        &u->seen, &u->unreplayable, &u->forced, &u->mirrored, &u->differs};
+	uint64_t *to[] = {&u->requests_new, &u->requests_old, &u->failed_new, &u->rescued, &u->seen,
+	        &u->unreplayable, &u->forced, &u->mirrored, &u->differs};
 	for (size_t i = 0; i < HG_COUNT(to); i++) {
 		json_int_t v = json_integer_value(json_array_get(a, i));
 		*to[i] = v > 0 ? (uint64_t)v : 0;
@@ -41,8 +41,8 @@ static char *text_of(struct ro_run *run, const struct ro_state *s)
 {
 	struct ro_users u;
 	users_of_the_past(run, &u);
-	json_t *o = json_pack("{s:s,s:o,s:o,s:o}", "who", run->who, "conf", ro_conf_json(&run->conf),
-	        "users", users_save(&u), "shown", ro_run_json(run, s));
+	json_t *o = json_pack("{s:s,s:o,s:o,s:o}", "who", run->who, "conf",
+	        ro_conf_json(&run->conf), "users", users_save(&u), "shown", ro_run_json(run, s));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text;
@@ -157,8 +157,7 @@ static void on_old(void *arg, const struct store_rollout *row)
 {
 	struct finding *f = arg;
 	json_t *o = json_loadb(row->text.p, row->text.n, 0, NULL);
-	const char *app = json_string_value(
-	        json_object_get(json_object_get(o, "conf"), "app"));
+	const char *app = json_string_value(json_object_get(json_object_get(o, "conf"), "app"));
 	f->old = (struct ro_old){.old_release = row->old_release, .new_release = row->new_release};
 	if (!app || !hg_str_copy(hg_str(app), f->old.app, sizeof f->old.app)) f->old.app[0] = 0;
 	f->any = f->old.app[0] != 0;
@@ -181,8 +180,7 @@ static void on_promoted(void *arg, const struct store_rollout *row)
 {
 	struct finding *f = arg;
 	if (!row->promoted || f->before) return;
-	if (row->new_release == f->serving)
-		f->before = row->old_release;
+	if (row->new_release == f->serving) f->before = row->old_release;
 }
 
 enum hg_rc ro_row_before(struct rollouts *r, uint32_t app, uint32_t serving, uint32_t *ret_release,
