@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "os/clock.h"
+#include "spec/spec.h"
 
 #define LIST_MAX 1000u
 
