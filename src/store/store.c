@@ -56,7 +56,7 @@ static const struct db_migration schema[] = {
 	"id,app,release,revision,number,state,pid,address,flags,restarts,streak,started_ms," \
 	"exit_ms,exit_status"
 #define EVENT_COLUMNS "id,ts_ms,kind,app,release,replica,text"
-#define APP_COLUMNS                                                                          \
+#define APP_COLUMNS                                                                              \
 	"id,name,scale,scale_file,release,revision,present,trial,trial_revision,trial_replicas," \
 	"recreate,file_release,told"
 #define RELEASE_COLUMNS "app,number,digest,spec,created_ms,version,kept"

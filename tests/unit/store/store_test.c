@@ -205,10 +205,11 @@ static void what_is_wanted_of_two_releases_survives(void **state)
 }
 
 /* What the program before this schema sends. */
-#define FORMER_APPS "SELECT id,name,scale,scale_file,release,revision,present FROM app ORDER BY name"
-#define FORMER_SET  "UPDATE app SET scale=-1,scale_file=1,release=4,revision=9,present=1 WHERE id=1"
-#define FORMER_ADD                                                            \
-	"INSERT INTO release(app,number,digest,spec,created_ms) VALUES(1,"    \
+#define FORMER_APPS \
+	"SELECT id,name,scale,scale_file,release,revision,present FROM app ORDER BY name"
+#define FORMER_SET "UPDATE app SET scale=-1,scale_file=1,release=4,revision=9,present=1 WHERE id=1"
+#define FORMER_ADD                                                               \
+	"INSERT INTO release(app,number,digest,spec,created_ms) VALUES(1,"       \
 	"(SELECT coalesce(max(number),0)+1 FROM release WHERE app=1),'','{}',5)" \
 	" RETURNING number"
 
@@ -223,7 +224,8 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	                "ALTER TABLE app DROP COLUMN trial; ALTER TABLE app DROP COLUMN "
 	                "trial_revision; ALTER TABLE app DROP COLUMN trial_replicas; ALTER TABLE "
 	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN file_release; ALTER "
-	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; ALTER "
+	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; "
+	                "ALTER "
 	                "TABLE release DROP COLUMN kept; DELETE FROM schema_migrations WHERE "
 	                "version=2; INSERT INTO app(name,release,revision,present) "
 	                "VALUES('a',3,8,1); INSERT INTO release VALUES(1,3,'','{}',1)",
@@ -237,8 +239,8 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	assert_int_equal(a.trial, 0);
 	assert_int_equal(store_releases(p->s, a.id, 3, note_release, text, NULL), HG_OK);
 	assert_string_equal(text, "3  0");
-	assert_int_equal(db_exec(p->s->db, FORMER_APPS ";" FORMER_SET ";" FORMER_ADD, &p->err),
-	        HG_OK);
+	assert_int_equal(
+	        db_exec(p->s->db, FORMER_APPS ";" FORMER_SET ";" FORMER_ADD, &p->err), HG_OK);
 	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
 	assert_int_equal(a.release, 4);
 	assert_int_equal(a.revision, 9);
