@@ -55,8 +55,7 @@ static struct fl_count count(const struct fl_app *app, bool trial)
 		c.total++;
 		c.ready += ready;
 		c.waiting += r->state == FLEET_WAITING;
-		c.starting += r->state == FLEET_SPAWNING || r->state == FLEET_STARTING ||
-		              (r->state == FLEET_UNREADY && !r->probes.ever_ready);
+		c.starting += fl_starting(r);
 		c.failed += !ready && r->backoff.streak > 0;
 		c.crash_loops += backoff_crash_loop(&r->backoff);
 		if (arm != FL_OLD) {
@@ -166,8 +165,8 @@ static uint32_t trial_room(const struct fl_app *app, const struct rolling_fence 
 	return used < FL_SLOTS ? FL_SLOTS - used : 0;
 }
 
-static bool trial_pass(struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms,
-        struct fl_actions *out)
+static bool trial_pass(
+        struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms, struct fl_actions *out)
 {
 	uint32_t n = app->trial.release && app->desired
 	                     ? HG_MIN(app->trial.desired, (uint32_t)FLEET_REPLICAS_MAX)
@@ -181,8 +180,8 @@ static bool trial_pass(struct fl_app *app, const struct rolling_fence *f, uint64
 }
 
 /* One thing a pass, as Kubernetes' deployment controller does it; false: nothing to do. */
-static bool main_pass(struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms,
-        struct fl_actions *out)
+static bool main_pass(
+        struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms, struct fl_actions *out)
 {
 	struct fl_count c = fl_counts(app);
 	uint32_t n = app->desired, old = c.total - c.updated;
