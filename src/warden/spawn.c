@@ -155,11 +155,14 @@ static const char *program_dir(const struct birth *b)
 	return real;
 }
 
-static void fill_view(struct birth *b, struct sandbox_view *v, char *staging, char *tmp)
+static void fill_view(
+        struct birth *b, struct sandbox_view *v, char *staging, char *tmp, char *releases)
 {
 	const char *program = program_dir(b);
 	snprintf(staging, PATH_ROOM, "%s/root", b->dir);
 	snprintf(tmp, PATH_ROOM, "%s/tmp", b->dir);
+	/* Its own artifacts, wherever the data folder lies; not those of other apps. */
+	snprintf(releases, PATH_ROOM, "%s/releases/%s", b->w->data_dir, b->m->who.app);
 	*v = (struct sandbox_view){.staging = staging,
 	        .read_only = b->m->flags & WD_F_READ_ONLY_ROOT,
 	        .private_tmp = b->m->flags & WD_F_PRIVATE_TMP ? tmp : NULL,
@@ -168,6 +171,7 @@ static void fill_view(struct birth *b, struct sandbox_view *v, char *staging, ch
 	v->reach[v->reach_count++] = b->m->dir;
 	if (program) v->reach[v->reach_count++] = program;
 	v->reach[v->reach_count++] = b->dir;
+	v->reach[v->reach_count++] = releases;
 	v->writable[v->writable_count++] = b->dir;
 	for (size_t i = 0; i < b->blob.writable_count; i++) {
 		v->writable[v->writable_count++] = b->blob.writable[i];
@@ -190,10 +194,10 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 static void enter_view(struct birth *b)
 {
 	struct sandbox_view v;
-	char staging[PATH_ROOM], tmp[PATH_ROOM];
+	char staging[PATH_ROOM], tmp[PATH_ROOM], releases[PATH_ROOM];
 	uint32_t how;
 	make_writable(b);
-	fill_view(b, &v, staging, tmp);
+	fill_view(b, &v, staging, tmp, releases);
 	if (!view_wanted(b, &v)) return;
 	if (b->w->view_state > 0) {
 		int rc = sandbox_view_enter(&v, &how);
