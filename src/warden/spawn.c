@@ -192,11 +192,14 @@ static void add_reach(struct birth *b, struct sandbox_view *v, const char *path)
 	        (struct sandbox_path){path, file_open_guarded(path, trusted(b), NULL)};
 }
 
-static void fill_view(struct birth *b, struct sandbox_view *v, char *staging, char *tmp)
+static void fill_view(
+        struct birth *b, struct sandbox_view *v, char *staging, char *tmp, char *releases)
 {
 	const char *program = program_dir(b);
 	snprintf(staging, PATH_ROOM, "%s/root", b->dir);
 	snprintf(tmp, PATH_ROOM, "%s/tmp", b->dir);
+	/* Its own artifacts, wherever the data folder lies; not those of other apps. */
+	snprintf(releases, PATH_ROOM, "%s/releases/%s", b->w->data_dir, b->m->who.app);
 	*v = (struct sandbox_view){.staging = staging,
 	        .read_only = b->m->flags & WD_F_READ_ONLY_ROOT,
 	        .private_tmp = b->m->flags & WD_F_PRIVATE_TMP ? tmp : NULL,
@@ -204,6 +207,7 @@ static void fill_view(struct birth *b, struct sandbox_view *v, char *staging, ch
 	        .gid = b->w->as_root ? b->r->uid : getegid()};
 	add_reach(b, v, b->m->dir);
 	if (program) add_reach(b, v, program);
+	add_reach(b, v, releases);
 	struct sandbox_path own = {b->dir, file_open(b->dir, O_PATH | O_NOFOLLOW, 0)};
 	v->reach[v->reach_count++] = own;
 	v->writable[v->writable_count++] = own;
@@ -228,10 +232,10 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 static void enter_view(struct birth *b)
 {
 	struct sandbox_view v;
-	char staging[PATH_ROOM], tmp[PATH_ROOM];
+	char staging[PATH_ROOM], tmp[PATH_ROOM], releases[PATH_ROOM];
 	uint32_t how;
 	open_writable(b);
-	fill_view(b, &v, staging, tmp);
+	fill_view(b, &v, staging, tmp, releases);
 	if (!view_wanted(b, &v)) return;
 	if (b->w->view_state > 0) {
 		int rc = sandbox_view_enter(&v, &how);

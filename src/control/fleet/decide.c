@@ -55,8 +55,7 @@ static struct fl_count count(const struct fl_app *app, bool trial)
 		c.total++;
 		c.ready += ready;
 		c.waiting += r->state == FLEET_WAITING;
-		c.starting += r->state == FLEET_SPAWNING || r->state == FLEET_STARTING ||
-		              (r->state == FLEET_UNREADY && !r->probes.ever_ready);
+		c.starting += fl_starting(r);
 		c.failed += !ready && r->backoff.streak > 0;
 		c.crash_loops += backoff_crash_loop(&r->backoff);
 		if (arm != FL_OLD) {

@@ -176,6 +176,13 @@ bool fl_held(const struct fl_app *app, uint64_t now_ms);
 /* Who goes first when there are too many (Kubernetes ActivePodsWithRanks): < 0 when a does. */
 int fl_victim_order(const struct fl_replica *a, const struct fl_replica *b, uint64_t now_ms);
 
+/* Not ready yet for the first time. */
+static inline bool fl_starting(const struct fl_replica *r)
+{
+	return r->state == FLEET_SPAWNING || r->state == FLEET_STARTING ||
+	       (r->state == FLEET_UNREADY && !r->probes.ever_ready);
+}
+
 static inline bool fl_runs(const struct fl_replica *r)
 {
 	return r->state == FLEET_STARTING || r->state == FLEET_UNREADY || r->state == FLEET_READY;
