@@ -45,6 +45,7 @@ static const struct db_migration schema[] = {
                 "ALTER TABLE app ADD COLUMN trial_revision INTEGER NOT NULL DEFAULT 0;"
                 "ALTER TABLE app ADD COLUMN trial_replicas INTEGER NOT NULL DEFAULT 0;"
                 "ALTER TABLE app ADD COLUMN recreate INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN serving_replicas INTEGER NOT NULL DEFAULT 0;"
                 "ALTER TABLE app ADD COLUMN file_release INTEGER NOT NULL DEFAULT 0;"
                 "ALTER TABLE app ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
                 "UPDATE app SET file_release=release, told=release;"
@@ -66,7 +67,7 @@ static const struct db_migration schema[] = {
 #define EVENT_COLUMNS "id,ts_ms,kind,app,release,replica,text"
 #define APP_COLUMNS                                                                              \
 	"id,name,scale,scale_file,release,revision,present,trial,trial_revision,trial_replicas," \
-	"recreate,file_release,told"
+	"recreate,file_release,told,serving_replicas"
 #define ROLLOUT_COLUMNS "app,created_ms,ended_ms,old,new,promoted,begun,state,text"
 #define RELEASE_COLUMNS "app,number,digest,spec,created_ms,version,kept"
 
@@ -81,7 +82,7 @@ static const char *const sql[Q_COUNT] = {
         [Q_APP_ADD] = "INSERT INTO app(name) VALUES($1)",
         [Q_APP_SET] = "UPDATE app SET scale=$2,scale_file=$3,release=$4,revision=$5,present=$6,"
                       "trial=$7,trial_revision=$8,trial_replicas=$9,recreate=$10,"
-                      "file_release=$11,told=$12 WHERE id=$1",
+                      "file_release=$11,told=$12,serving_replicas=$13 WHERE id=$1",
         [Q_APPS] = "SELECT " APP_COLUMNS " FROM app ORDER BY name",
         [Q_RELEASE_ADD] = "INSERT INTO release(" RELEASE_COLUMNS ") VALUES($1,"
                           "(SELECT coalesce(max(number),0)+1 FROM release WHERE app=$1),"

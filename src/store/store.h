@@ -65,9 +65,10 @@ struct store_app {
 	bool present;        /* in the configuration in force */
 	/* Beside it; the revision is never that of the serving one. 0: none */
 	uint32_t trial, trial_revision, trial_replicas;
-	bool recreate;         /* all old replicas end before the first of `release` starts */
-	uint32_t file_release; /* made from the configuration in force */
-	uint32_t told;         /* the file_release that was told to who decides about it */
+	uint32_t serving_replicas; /* of `release`; 0: the app's own number */
+	bool recreate;             /* all old replicas end before the first of `release` starts */
+	uint32_t file_release;     /* made from the configuration in force */
+	uint32_t told;             /* the file_release that was told to who decides about it */
 };
 /* The app of this name, created when it is new. */
 HG_MUST enum hg_rc store_app_open(

@@ -73,6 +73,13 @@ uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a)
 	return a->scale >= 0 ? (uint32_t)a->scale : a->conf->replicas;
 }
 
+/* Of the serving release; in a rolling update it gives places to the one under trial. */
+uint32_t fleet_serving(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = fleet_desired(f, a);
+	return a->serving_replicas ? HG_MIN(n, a->serving_replicas) : n;
+}
+
 /* ---- the pass ---- */
 
 static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
@@ -186,7 +193,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 {
 	struct fl_actions out;
 	uint64_t now = loop_now_ms(f->o.loop);
-	a->core.desired = fleet_desired(f, a);
+	a->core.desired = fleet_serving(f, a);
 	a->core.blocked = app_blocked(f, a);
 	a->core.hurry_ms = f->stopping ? f->stop_by_ms : 0;
 	a->core.users = f->stopping ? users_left(f, a) : 0;

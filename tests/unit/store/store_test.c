@@ -223,7 +223,7 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	        db_exec(p->s->db,
 	                "ALTER TABLE app DROP COLUMN trial; ALTER TABLE app DROP COLUMN "
 	                "trial_revision; ALTER TABLE app DROP COLUMN trial_replicas; ALTER TABLE "
-	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN file_release; ALTER "
+	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN serving_replicas; ALTER TABLE app DROP COLUMN file_release; ALTER "
 	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; "
 	                "ALTER "
 	                "TABLE release DROP COLUMN kept; DELETE FROM schema_migrations WHERE "
