@@ -306,6 +306,30 @@ static void a_slow_response_streams_after_a_second(void **state)
 	rig_free(g);
 }
 
+static void rep_events(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n"
+	        "Transfer-Encoding: chunked\r\n\r\n3\r\na\n\n\r\n");
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void events_are_not_held(void **state)
+{
+	struct snap_trial t = all_new();
+	struct rig *g = trial_rig(rep_echo, rep_events, &t);
+	int fd = dial(g);
+	char c;
+	(void)state;
+	put(fd, GET);
+	uint64_t begin = clock_mono_ns();
+	assert_int_equal(recv(fd, &c, 1, 0), 1);
+	assert_true(clock_mono_ns() - begin < 700000000u);
+	close(fd);
+	rig_free(g);
+}
+
 static void the_first_try_gets_half_of_the_time(void **state)
 {
 	struct snap_trial t = all_new();
@@ -568,6 +592,7 @@ int main(void)
 	        cmocka_unit_test(a_response_that_stops_later_is_a_failure_that_the_client_saw),
 	        cmocka_unit_test(held_responses_of_all_sizes_come_whole),
 	        cmocka_unit_test(a_slow_response_streams_after_a_second),
+	        cmocka_unit_test(events_are_not_held),
 	        cmocka_unit_test(the_first_try_gets_half_of_the_time),
 	        cmocka_unit_test(without_an_old_replica_the_client_gets_what_there_is),
 	        cmocka_unit_test(an_interim_response_does_not_stand_in_the_way),
