@@ -4,8 +4,10 @@
 
 #define GATE_COUNT      3
 #define GATE_DIFFERENCE 0.002
-#define OLD_BREAKS_TOO  20 /* E of the old release; a wrong pause is cheaper than a wrong verdict \
-	                    */
+/* E of the old release. A wrong pause is cheaper than a wrong verdict. */
+#define OLD_BREAKS_TOO 20
+/* So much says a comparison before a rule blames the new release. */
+#define WORSE_NOW 20
 /* The upper bound behind error_rate_above_stable may be wrong with this part of alpha; the
  * threshold is raised by as much, so that both together keep alpha. */
 #define BOUND_PART 0.05
@@ -116,20 +118,49 @@ static struct seen seen_since(
 	        .x = c, .y = HG_MAX(well, 0), .x_old = s, .y_old = HG_MAX(well_old, 0)};
 }
 
+static void add(double *m, const struct judge_lens_metric *x, double c, double y)
+{
+	for (int k = 0; k < JUDGE_TERMS; k++)
+		m[k] = fmin(fmax(m[k] + x->a[k] * c + x->b[k] * y, -JUDGE_M_MAX), JUDGE_M_MAX);
+}
+
 static void take_in(struct judge_lens *l, unsigned m, struct seen s)
 {
 	struct judge_lens_metric *x = &l->metric[m];
-	for (int k = 0; k < JUDGE_TERMS; k++)
-		x->m[k] += x->a[k] * s.x + x->b[k] * s.y;
-	if (!is_absolute(m)) return;
-	double *old = l->old[m - JUDGE_RULE_ERROR_RATE];
-	for (int k = 0; k < JUDGE_TERMS; k++)
-		old[k] += x->a[k] * s.x_old + x->b[k] * s.y_old;
+	add(x->m, x, s.x, s.y);
+	if (is_absolute(m)) add(l->old[m - JUDGE_RULE_ERROR_RATE], x, s.x_old, s.y_old);
+}
+
+/* Errors are compared by the terms of JUDGE_ERRORS, the limit of p95 by those of latency. */
+static const struct judge_lens_metric *compared_by(const struct judge_lens *l, unsigned kind)
+{
+	return &l->metric[kind == 0 ? JUDGE_ERRORS : JUDGE_P95];
+}
+
+static struct judge_count of_kind(
+        const struct judge_evidence *now, const struct judge_evidence *then, unsigned kind)
+{
+	unsigned m = kind == 0 ? JUDGE_ERRORS : JUDGE_RULE_P95;
+	struct judge_count n = now->count[m], t = then->count[m];
+	return (struct judge_count){n.c > t.c ? n.c - t.c : 0, n.s > t.s ? n.s - t.s : 0};
+}
+
+/* As Page's sum: what speaks against an alternative is forgotten at each tick. */
+static void compare_now(struct judge_lens *l, const struct judge_evidence *now)
+{
+	for (unsigned i = 0; i < JUDGE_BY_LIMIT; i++) {
+		const struct judge_lens_metric *x = compared_by(l, i);
+		struct judge_count n = of_kind(now, &l->seen, i);
+		add(l->now[i], x, n.c, n.s);
+		for (int k = 0; k < JUDGE_TERMS; k++)
+			l->now[i][k] = HG_MAX(l->now[i][k], 0);
+	}
 }
 
 /* All metrics up to `now`, which becomes the mark. */
 static void take_in_all(struct judge_lens *l, const struct judge_evidence *now)
 {
+	compare_now(l, now);
 	for (unsigned m = 0; m < JUDGE_METRICS; m++)
 		take_in(l, m, seen_since(now, &l->seen, m));
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
@@ -192,36 +223,56 @@ void judge_init(struct judge *j, const struct judge_rules *rules)
 	judge_terms(j);
 }
 
-/* v_j, which sum up to 1. */
-static double share_of_start(uint32_t number)
-{
-	return 6 / (M_PI * M_PI * (double)number * (double)number);
-}
-
 static double log_of_sum(double a, double b)
 {
 	double high = HG_MAX(a, b), low = HG_MIN(a, b);
 	return high + log1p(exp(low - high));
 }
 
-/* A look-point: a part of `rest` becomes a start from here, with a product of 1. */
-static void start_again(struct judge *j)
+/* A part of `rest` becomes a start from here, with a product of 1. */
+static void start_again(struct judge_lens *l, double v)
 {
-	if (j->looks == UINT32_MAX) return;
-	double half = share_of_start(++j->looks) / 2, l = log(half);
-	j->lens.rest = HG_MAX(j->lens.rest - half, 0);
+	double log_v = log(v);
+	l->rest = HG_MAX(l->rest - v, 0);
 	for (unsigned k = 0; k < JUDGE_TERMS; k++) {
 		for (unsigned m = 0; m < JUDGE_METRICS; m++)
-			j->lens.metric[m].m[k] = log_of_sum(j->lens.metric[m].m[k], l);
+			l->metric[m].m[k] = log_of_sum(l->metric[m].m[k], log_v);
 		for (unsigned i = 0; i < JUDGE_ABSOLUTE; i++)
-			j->lens.old[i][k] = log_of_sum(j->lens.old[i][k], l);
+			l->old[i][k] = log_of_sum(l->old[i][k], log_v);
 	}
+}
+
+/* v_j, which sum up to 1. */
+static double share_of_number(uint32_t number)
+{
+	return 6 / (M_PI * M_PI * (double)number * (double)number);
+}
+
+static void look_point(struct judge *j)
+{
+	if (j->looks < UINT32_MAX) start_again(&j->lens, share_of_number(++j->looks) / 4);
+}
+
+/* Their weights fall slowly, since there are many: 1/(n ln^2 n) over n >= 2 adds up to 2.1098. */
+static void tick_point(struct judge *j)
+{
+	if (j->ticks == UINT32_MAX) return;
+	double n = (double)++j->ticks + 1, l = log(n);
+	start_again(&j->lens, 0.473 / (n * l * l) / 4);
+}
+
+static bool is_same(const struct judge_evidence *a, const struct judge_evidence *b)
+{
+	bool same = a->n_new == b->n_new && a->n_old == b->n_old;
+	for (unsigned m = 0; m < JUDGE_METRICS; m++)
+		same = same && a->count[m].c == b->count[m].c && a->count[m].s == b->count[m].s;
+	return same;
 }
 
 void judge_epoch(struct judge *j, double w, const struct judge_evidence *last)
 {
 	if (last) take_in_all(&j->lens, last);
-	start_again(j);
+	look_point(j);
 	if (j->epochs < UINT32_MAX) j->epochs++;
 	j->lens.seen = j->lens.look = (struct judge_evidence){0};
 	j->w = within(w, 0, 1, 0);
@@ -229,24 +280,33 @@ void judge_epoch(struct judge *j, double w, const struct judge_evidence *last)
 	judge_terms(j);
 }
 
-void judge_tune(struct judge *j, const struct judge_evidence *now)
+/* The limit is a function of what was counted before it is used: so the product stays an
+ * e-process although the limit moves. Each epoch has its part of the bound's alpha. */
+static void set_above(struct judge *j)
 {
-	take_in_all(&j->lens, now);
 	if (!(j->rules.error_above > 0)) return;
-	/* The limit is a function of what was counted before it is used: so the product stays an
-	 * e-process although the limit moves. Each epoch has its part of the bound's alpha. */
 	const struct judge_evidence *e = &j->lens.seen;
-	double part = j->rules.alpha * BOUND_PART * share_of_start(HG_MAX(j->epochs, 1));
+	double part = j->rules.alpha * BOUND_PART * share_of_number(HG_MAX(j->epochs, 1));
 	j->above_p0 = judge_upper(e->count[JUDGE_ERRORS].s, e->n_old, part) + j->rules.error_above;
 	if (!(j->above_p0 < JUDGE_P_MAX)) j->above_p0 = 1;
 	struct judge_lens_metric *x = &j->lens.metric[JUDGE_RULE_ERROR_ABOVE];
 	judge_terms_absolute(j->above_p0, x->a, x->b);
 }
 
+void judge_tune(struct judge *j, const struct judge_evidence *now)
+{
+	struct judge_evidence before = j->lens.seen;
+	take_in_all(&j->lens, now);
+	if (is_same(&before, &j->lens.seen)) return;
+	tick_point(j);
+	set_above(j);
+}
+
 void judge_look(struct judge *j, const struct judge_evidence *now)
 {
-	judge_tune(j, now);
-	start_again(j);
+	take_in_all(&j->lens, now);
+	look_point(j);
+	set_above(j);
 	j->lens.look = j->lens.seen;
 }
 
@@ -304,34 +364,67 @@ bool judge_lens_gate(
 	       gate_since(l, now, &l->seen, m, apart);
 }
 
+bool judge_lens_worse_now(const struct judge_lens *l, const struct judge_evidence *now, unsigned m)
+{
+	unsigned kind = m == JUDGE_RULE_P95 ? 1 : 0;
+	const struct judge_lens_metric *x = compared_by(l, kind);
+	struct judge_count n = of_kind(now, &l->seen, kind);
+	/* Without traffic on both sides there is nobody to compare with. */
+	if (!(x->a[0] > 0)) return true;
+	return judge_mean(l->now[kind], x->a, x->b, n.c, n.s) >= WORSE_NOW;
+}
+
 /* The mean has crossed: is it for metrics whose gate holds, and the new release's alone? */
 static enum judge_verdict weigh_up(
         const struct judge_lens *l, const struct judge_evidence *now, const double e[JUDGE_METRICS])
 {
-	double alone = 0, all = 0;
+	double bad = 0, both = 0, unknown = 0; /* by whom it is broken */
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		double part = l->metric[m].weight * e[m];
 		if (!(l->metric[m].weight > 0)) continue;
-		bool worse_than_old = judge_lens_gate(l, now, m, true);
-		if (is_absolute(m)) {
-			if (!worse_than_old && !judge_lens_gate(l, now, m, false)) continue;
-			all += part;
-			unsigned i = m - JUDGE_RULE_ERROR_RATE;
-			if (worse_than_old && judge_lens_e_old(l, now, i) < OLD_BREAKS_TOO)
-				alone += part;
-		} else if (worse_than_old) {
-			all += part;
-			alone += part;
+		bool apart = judge_lens_gate(l, now, m, true);
+		if (!is_absolute(m)) {
+			bad += apart ? part : 0;
+			continue;
 		}
+		if (!judge_lens_gate(l, now, m, false)) continue;
+		if (judge_lens_e_old(l, now, m - JUDGE_RULE_ERROR_RATE) >= OLD_BREAKS_TOO)
+			both += part;
+		else if (apart && judge_lens_worse_now(l, now, m))
+			bad += part;
+		else
+			unknown += part;
 	}
-	if (alone >= l->threshold) return JUDGE_BAD;
-	return all >= l->threshold ? JUDGE_SHARED : JUDGE_NOT_YET;
+	if (bad >= l->threshold) return JUDGE_BAD;
+	if (bad + both >= l->threshold) return JUDGE_SHARED;
+	/* A rule that is broken beyond doubt does not wait for somebody to blame. */
+	bool plain = bad + both + unknown >= l->threshold * l->threshold;
+	return plain ? JUDGE_SHARED : JUDGE_NOT_YET;
+}
+
+/* No mean is above its largest term: one exp a metric where the mean takes eight. */
+static bool cannot_be(const struct judge_lens *l, const struct judge_evidence *now)
+{
+	double most = 0;
+	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
+		const struct judge_lens_metric *x = &l->metric[m];
+		if (!(x->weight > 0)) continue;
+		struct seen s = seen_since(now, &l->seen, m);
+		double e = x->m[0] + x->a[0] * s.x + x->b[0] * s.y;
+		for (int k = 1; k < JUDGE_TERMS; k++) {
+			double f = x->m[k] + x->a[k] * s.x + x->b[k] * s.y;
+			e = f > e ? f : e;
+		}
+		most += x->weight * (l->rest + exp(e));
+	}
+	return most < l->threshold;
 }
 
 enum judge_verdict judge_decide(
         const struct judge_lens *lens, const struct judge_evidence *now, double *ret_e)
 {
 	double e[JUDGE_METRICS] = {0}, mean = 0;
+	if (!ret_e && cannot_be(lens, now)) return JUDGE_NOT_YET;
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		if (!(lens->metric[m].weight > 0)) continue;
 		e[m] = judge_lens_e(lens, now, m);

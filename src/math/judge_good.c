@@ -7,6 +7,7 @@
 #define GOOD_BAD       10 /* a step may not pass while E_bad is there */
 #define GOOD_REQUESTS  200
 #define HORIZON        1e13 /* requests; a plan looks no further */
+#define COUNTS         512  /* failures a plan counts one by one */
 
 static const double ratio[JUDGE_TERMS] = {1.25, 1.5, 2, 3, 5, 10, 30, 100};
 
@@ -94,6 +95,8 @@ void judge_report(const struct judge *j, const struct judge_evidence *now, struc
 		ret->e_old[i] = ret->weight[JUDGE_RULE_ERROR_RATE + i] > 0
 		                        ? judge_lens_e_old(l, now, i)
 		                        : 1;
+	for (unsigned i = 0; i < JUDGE_ABSOLUTE; i++)
+		ret->worse_now[i] = judge_lens_worse_now(l, now, JUDGE_RULE_ERROR_RATE + i);
 	ret->count[JUDGE_RULE_ERROR_RATE] = now->count[JUDGE_ERRORS];
 	ret->count[JUDGE_RULE_ERROR_ABOVE] = now->count[JUDGE_ERRORS];
 	ret->rate_new = rate_of(now->count[JUDGE_ERRORS].c, now->n_new);
@@ -151,21 +154,57 @@ double judge_detects(const struct judge_rules *rules, double w, double rate_old,
 	return failures / (j.w * rate_new);
 }
 
-double judge_proves(double rate, double p0)
+/* Requests after which x failures among them prove it, GOOD_REQUESTS at least. */
+static double proven_at(double x, double share, double p0)
 {
-	if (!(rate >= 0) || !(p0 > 0 && p0 < 1) || rate >= p0) return INFINITY;
-	double few = 0, many = GOOD_REQUESTS;
-	while (e_below(many * rate, many, p0) < GOOD_E) {
+	double few = x, many = HG_MAX(GOOD_REQUESTS, x);
+	/* `share`: of failures beyond x, for a path on which they grow with n. */
+	while (e_below(x + share * many, many, p0) < GOOD_E) {
 		few = many;
 		many *= 2;
 		if (many > HORIZON) return INFINITY;
 	}
 	for (int i = 0; i < 50 && many > GOOD_REQUESTS; i++) {
 		double middle = (few + many) / 2;
-		if (e_below(middle * rate, middle, p0) < GOOD_E)
+		if (e_below(x + share * middle, middle, p0) < GOOD_E)
 			few = middle;
 		else
 			many = middle;
 	}
-	return many;
+	return HG_MAX(many, GOOD_REQUESTS);
+}
+
+/* Adds a number of failures with mean `mean` (Poisson) to their distribution. */
+static void more_failures(double p[COUNTS], int from, double mean)
+{
+	for (int i = COUNTS - 1; i >= from; i--) {
+		double sum = 0, chance = exp(-mean);
+		for (int k = 0; i - k >= from; k++) {
+			sum += p[i - k] * chance;
+			chance *= mean / (k + 1);
+		}
+		p[i] = sum;
+	}
+}
+
+/*
+ * Proven with x failures at n_x, if there are no more by then: the chance of each number that is
+ * still waiting is carried from n_0 to n_1 and so on. Where rate and p0 are so close that
+ * hundreds of failures are needed, chance matters little and the expected path is followed.
+ */
+double judge_proves(double rate, double p0)
+{
+	double p[COUNTS] = {1}, waiting = 1, mean = 0, at = 0;
+	if (!(rate >= 0) || !(p0 > 0 && p0 < 1) || rate >= p0) return INFINITY;
+	double straight = proven_at(0, rate, p0);
+	if (2 * straight * rate > COUNTS) return straight;
+	for (int x = 0; x < COUNTS && waiting > 1e-3; x++) {
+		double n = proven_at(x, 0, p0);
+		more_failures(p, x, rate * (n - at));
+		mean += n * p[x];
+		waiting -= p[x];
+		p[x] = 0;
+		at = n;
+	}
+	return mean + HG_MAX(waiting, 0) * at;
 }

@@ -5,6 +5,7 @@
 #include "math/judge.h"
 
 #define JUDGE_E_MAX     1e300 /* an E of more says no more */
+#define JUDGE_M_MAX     1e15  /* logarithms of a term stay within: counters can say no more */
 #define JUDGE_P_MAX     0.999 /* alternatives end here, and limits from here on are none */
 #define JUDGE_RULE_SLOW 0.05  /* the share of "p95" */
 
@@ -28,5 +29,8 @@ double judge_lens_e_old(const struct judge_lens *l, const struct judge_evidence 
 /* The gate of a metric; `apart`: the difference is asked for too. */
 bool judge_lens_gate(
         const struct judge_lens *l, const struct judge_evidence *now, unsigned m, bool apart);
+
+/* Does comparison say that the new release is worse just now, in what absolute rule m counts? */
+bool judge_lens_worse_now(const struct judge_lens *l, const struct judge_evidence *now, unsigned m);
 
 #endif

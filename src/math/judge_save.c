@@ -9,8 +9,7 @@
  * Words of 64 bits, little endian: a mark that names the version, all that cannot be derived, and
  * CRC-32C over what comes before it. Coefficients are derived again.
  */
-#define MARK  0x31454744554a4748u /* "HGJUDGE1" */
-#define M_MAX 1e15                /* no m gets there: 2^32 events at most 30 each, times epochs */
+#define MARK 0x31454744554a4748u /* "HGJUDGE1" */
 
 /* One pass serves both directions, so that they cannot disagree. */
 struct pass {
@@ -81,15 +80,19 @@ static void state(struct pass *p, struct judge *j)
 	number(p, &j->above_p0, 0, 1);
 	small(p, &j->epochs);
 	small(p, &j->looks);
+	small(p, &j->ticks);
 	number(p, &j->lens.rest, 0, 0.5);
 	evidence(p, &j->lens.seen);
 	evidence(p, &j->lens.look);
 	for (unsigned m = 0; m < JUDGE_METRICS; m++)
 		for (unsigned k = 0; k < JUDGE_TERMS; k++)
-			number(p, &j->lens.metric[m].m[k], -M_MAX, M_MAX);
+			number(p, &j->lens.metric[m].m[k], -JUDGE_M_MAX, JUDGE_M_MAX);
 	for (unsigned i = 0; i < JUDGE_ABSOLUTE; i++)
 		for (unsigned k = 0; k < JUDGE_TERMS; k++)
-			number(p, &j->lens.old[i][k], -M_MAX, M_MAX);
+			number(p, &j->lens.old[i][k], -JUDGE_M_MAX, JUDGE_M_MAX);
+	for (unsigned i = 0; i < JUDGE_BY_LIMIT; i++)
+		for (unsigned k = 0; k < JUDGE_TERMS; k++)
+			number(p, &j->lens.now[i][k], 0, JUDGE_M_MAX);
 	if (j->epochs > j->looks) p->bad = true;
 }
 

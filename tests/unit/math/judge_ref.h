@@ -23,7 +23,8 @@ struct ref_event {
 struct ref {
 	struct judge_rules rules;
 	struct ref_event event[REF_EVENTS];
-	unsigned events, restart[REF_RESTARTS], restarts, epochs;
+	unsigned events, restart[REF_RESTARTS], restarts, epochs, looks, ticks;
+	long double weight[REF_RESTARTS];
 	double w;
 	long double above_p0;
 	struct judge_evidence epoch; /* totals since the epoch began */
@@ -90,14 +91,19 @@ static long double ref_v(unsigned j)
 	return 6 / (acosl(-1) * acosl(-1) * j * j);
 }
 
+static long double ref_u(unsigned i)
+{
+	return 0.473L / ((i + 1) * logl(i + 1) * logl(i + 1));
+}
+
 static long double ref_e(const struct ref *r, unsigned m, bool old)
 {
-	long double e = ref_mean(r, 0, m, old) / 2, reached = 0;
-	for (unsigned j = 1; j <= r->restarts; j++) {
-		e += ref_v(j) * ref_mean(r, r->restart[j - 1], m, old) / 2;
-		reached += ref_v(j);
+	long double e = ref_mean(r, 0, m, old) / 2, rest = 0.5L;
+	for (unsigned j = 0; j < r->restarts; j++) {
+		e += r->weight[j] * ref_mean(r, r->restart[j], m, old);
+		rest -= r->weight[j];
 	}
-	return e + (1 - reached) / 2;
+	return e + rest;
 }
 
 /* The largest rate that x of n do not refute with 1/alpha, by halving from above. */
@@ -139,14 +145,15 @@ static void ref_add(struct ref *r, const struct judge_evidence *d, double w, boo
 	r->epoch.n_old += d->n_old;
 }
 
-static void ref_restart(struct ref *r)
+static void ref_restart(struct ref *r, bool tick)
 {
+	r->weight[r->restarts] = (tick ? ref_u(++r->ticks) : ref_v(++r->looks)) / 4;
 	r->restart[r->restarts++] = r->events;
 }
 
 static void ref_epoch(struct ref *r, double w)
 {
-	ref_restart(r);
+	ref_restart(r, false);
 	r->epochs++;
 	r->w = w;
 	r->above_p0 = 1;
