@@ -219,6 +219,37 @@ static void a_response_that_stops_later_is_a_failure_that_the_client_saw(void **
 	rig_free(g);
 }
 
+static void rep_stall(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+	put_body(fd, 0, 300000);
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void a_response_that_stalls_later_is_a_failure_too(void **state)
+{
+	struct snap_trial t = all_new();
+	struct rig *g = trial_rig(rep_echo, rep_stall, &t);
+	struct meter_failure f;
+	int fd = dial(g);
+	(void)state;
+	g->app.idle_ms = 300;
+	rig_publish(g);
+	put(fd, GET);
+	struct resp *r = hear(fd);
+	assert_true(r && r->closed);
+	resp_free(r);
+	struct meter_trial_sum s = trial_sum(g);
+	assert_int_equal(count_new(&s, JUDGE_ERRORS), 1);
+	assert_int_equal(s.seen, 1);
+	assert_true(meter_failure_get(&g->meter->trial[SLOT], 0, ROLLOUT, &f));
+	assert_int_equal(f.cause, METER_CAUSE_TIMEOUT);
+	close(fd);
+	rig_free(g);
+}
+
 static void rep_sizes(struct replica *rep, int fd)
 {
 	char head[128], path[32];
@@ -590,6 +621,7 @@ int main(void)
 	        cmocka_unit_test(bodies_up_to_64_kib_are_kept_for_the_rescue),
 	        cmocka_unit_test(a_response_that_stops_within_64_kib_is_rescued),
 	        cmocka_unit_test(a_response_that_stops_later_is_a_failure_that_the_client_saw),
+	        cmocka_unit_test(a_response_that_stalls_later_is_a_failure_too),
 	        cmocka_unit_test(held_responses_of_all_sizes_come_whole),
 	        cmocka_unit_test(a_slow_response_streams_after_a_second),
 	        cmocka_unit_test(events_are_not_held),
