@@ -204,7 +204,8 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 {
 	const struct edge_req *r = c->req;
-	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || !r->limits) {
+	bool held = HG_UNLIKELY(r->draw != NULL) && r->draw->held;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || held || !r->limits) {
 		return now + EDGE_STALL_MS;
 	}
 	return now + or_default(r->limits->idle_ms, 60000);
@@ -298,8 +299,9 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 static void relay_timeout(struct edge_conn *c)
 {
 	const struct edge_req *r = c->req;
-	bool replica = r->up && r->co_sent == r->co_n && edge_flow_ready(&r->rf) == 0;
-	if (r->draw && replica) edge_draw_cut(c, METER_CAUSE_TIMEOUT);
+	if (!r->draw) return;
+	bool taken = r->co_sent == r->co_n && edge_flow_ready(&r->rf) == 0 && !r->draw->held;
+	if (r->up && taken) edge_draw_cut(c, METER_CAUSE_TIMEOUT);
 }
 
 void edge_conn_timeout(struct edge_conn *c)

@@ -480,14 +480,6 @@ static inline struct edge_piece edge_hold_piece(const struct edge_draw *d)
 	return edge_piece_of(d->held, d->held_sent, d->held_n);
 }
 
-/* Of `n` bytes that were sent: how many of them were held ones. */
-static inline uint32_t edge_hold_sent(struct edge_draw *d, uint32_t n)
-{
-	uint32_t k = HG_MIN(n, d->held_n - d->held_sent);
-	d->held_sent += k;
-	return k;
-}
-
 static inline const struct edge_set *edge_set_of(const struct edge_req *r)
 {
 	const struct edge_app *a = r->app;

@@ -182,10 +182,10 @@ static enum edge_step response_begin(struct edge_conn *c)
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	const struct http1_head *h = &e->head;
-	enum edge_step step;
-	if (HG_UNLIKELY(r->draw) && edge_rescue_head(c, &step)) return step;
-	bool hold = HG_UNLIKELY(r->draw) && edge_hold_wanted(c);
-	if (hold) r->draw->keep_alive = r->keep_alive;
+	if (HG_UNLIKELY(r->draw != NULL)) {
+		if (edge_rescue_head(c)) return edge_rescue(c);
+		r->draw->keep_alive = r->keep_alive;
+	}
 	r->status = h->status;
 	r->up_keep_alive = h->keep_alive;
 	r->resp = (struct edge_framing){.kind = h->body,
@@ -204,7 +204,7 @@ static enum edge_step response_begin(struct edge_conn *c)
 	edge_ep_good(&e->eps[r->slot]);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;
-	if (hold) {
+	if (HG_UNLIKELY(r->draw != NULL) && edge_hold_wanted(c)) {
 		edge_hold_begin(c, before);
 		return EDGE_STEP_ON;
 	}
@@ -304,9 +304,7 @@ static void response_sent(struct edge_conn *c, uint32_t n)
 	struct edge_req *r = c->req;
 	uint32_t k = HG_MIN(n, r->co_n - r->co_sent);
 	r->co_sent += k;
-	n -= k;
-	if (HG_UNLIKELY(r->draw)) n -= edge_hold_sent(r->draw, n);
-	r->rf.at += n;
+	r->rf.at += n - k;
 	c->progress = true;
 }
 
@@ -317,25 +315,46 @@ static void response_join(struct edge_req *r)
 	if (r->co_sent == r->co_n || n == 0 || n > EDGE_JOIN_MAX || n > EDGE_BUF_SIZE - r->co_n) {
 		return;
 	}
-	if (HG_UNLIKELY(r->draw) && r->draw->held) return;
 	memcpy(r->co + r->co_n, r->rf.buf + r->rf.at, n);
 	r->co_n += n;
 	r->rf.at += n;
 }
 
+/* What was held goes first, in one piece with the head. */
+static enum edge_step held_flush(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	while (r->draw->held) {
+		struct edge_piece out[2] = {
+		        edge_piece_of(r->co, r->co_sent, r->co_n), edge_hold_piece(r->draw)};
+		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
+		ssize_t n = edge_send(c->io.fd, out, 2, &c->flags);
+		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
+		if (n < 0) return client_gone(c);
+		uint32_t k = HG_MIN((uint32_t)n, r->co_n - r->co_sent);
+		r->co_sent += k;
+		c->progress = true;
+		edge_hold_sent(c, (uint32_t)n - k);
+	}
+	return EDGE_STEP_ON;
+}
+
 static enum edge_step response_pump(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->draw != NULL)) {
+		enum edge_step s = held_flush(c);
+		if (s != EDGE_STEP_ON) return s;
+	}
 	for (uint32_t moved = 0;;) {
 		if (!edge_flow_frame(&r->rf, &r->resp)) {
 			return response_cut(c, METER_CAUSE_INVALID);
 		}
 		if (r->resp.done && r->up) response_received(c);
 		response_join(r);
-		struct edge_piece out[3] = {edge_piece_of(r->co, r->co_sent, r->co_n),
-		        HG_UNLIKELY(r->draw) ? edge_hold_piece(r->draw) : edge_piece_of(NULL, 0, 0),
+		struct edge_piece out[2] = {edge_piece_of(r->co, r->co_sent, r->co_n),
 		        edge_piece_of(r->rf.buf, r->rf.at, r->rf.ready)};
-		if (out[0].n + out[1].n + out[2].n == 0) {
+		if (out[0].n + out[1].n == 0) {
 			if (r->resp.done) {
 				if (!r->local) r->bytes_out = r->resp.total;
 				return edge_request_end(c);
@@ -345,7 +364,7 @@ static enum edge_step response_pump(struct edge_conn *c)
 			continue;
 		}
 		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
-		ssize_t n = edge_send(c->io.fd, out, 3, &c->flags);
+		ssize_t n = edge_send(c->io.fd, out, 2, &c->flags);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n < 0) return client_gone(c);
 		response_sent(c, (uint32_t)n);

@@ -90,25 +90,36 @@ static struct hg_str body_start(
 	return (struct hg_str){to, n};
 }
 
-bool edge_rescue_head(struct edge_conn *c, enum edge_step *ret_step)
+static bool status_failed(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	char text[256];
-	if (e->head.status < 500 || r->draw->first_over) return false;
 	r->status = e->head.status;
 	edge_draw_failed(c, METER_CAUSE_STATUS, body_start(r, &e->head, text, sizeof text));
 	if (!edge_rescue_possible(c)) return false;
 	edge_ep_good(&e->eps[r->slot]);
-	*ret_step = edge_rescue(c);
 	return true;
+}
+
+bool edge_rescue_head(struct edge_conn *c)
+{
+	return c->edge->head.status >= 500 && !c->req->draw->first_over && status_failed(c);
 }
 
 /* ---- holding ---- */
 
+/* Events are sent one by one to be seen at once: such a response is never complete. */
+static bool is_stream(const struct http1_head *h)
+{
+	const struct http1_field *f = http1_find(h, HTTP1_F_CONTENT_TYPE);
+	struct hg_str type = f ? f->value : HG_STR("");
+	return hg_str_eq_nocase(hg_str_trim(hg_str_cut(&type, ';')), HG_STR("text/event-stream"));
+}
+
 bool edge_hold_wanted(const struct edge_conn *c)
 {
-	return !c->req->upgrade && edge_rescue_protects(c->req);
+	return !c->req->upgrade && edge_rescue_protects(c->req) && !is_stream(&c->edge->head);
 }
 
 void edge_hold_begin(struct edge_conn *c, uint32_t co_before)
@@ -126,6 +137,21 @@ enum edge_step edge_hold_end(struct edge_conn *c)
 	return EDGE_STEP_ON;
 }
 
+static void held_drop(struct edge_conn *c)
+{
+	struct edge_draw *d = c->req->draw;
+	edge_pool_give(&c->edge->keeps, d->held);
+	d->held = NULL;
+	d->held_n = d->held_sent = 0;
+}
+
+void edge_hold_sent(struct edge_conn *c, uint32_t n)
+{
+	struct edge_draw *d = c->req->draw;
+	d->held_sent += n;
+	if (d->held_sent == d->held_n) held_drop(c);
+}
+
 void edge_hold_discard(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
@@ -134,9 +160,7 @@ void edge_hold_discard(struct edge_conn *c)
 	r->co_n = d->hold_at;
 	r->keep_alive = d->keep_alive;
 	r->status = 0;
-	edge_pool_give(&c->edge->keeps, d->held);
-	d->held = NULL;
-	d->held_n = d->held_sent = 0;
+	held_drop(c);
 }
 
 /* Room for more of the body; false: it is time to let go of what is here. */

@@ -127,9 +127,8 @@ bool edge_rescue_possible(struct edge_conn *c);
 enum edge_step edge_rescue(struct edge_conn *c);
 /* Without a rescue: how many second attempts there may be, which go to the old release. */
 uint32_t edge_rescue_retries(struct edge_conn *c);
-/* A final head of the new release is in edge.head; true: it was a failure, and *ret_step says how
- * the rescue goes. */
-bool edge_rescue_head(struct edge_conn *c, enum edge_step *ret_step);
+/* A final head is in edge.head; true: it is a failure that the old release can make good. */
+bool edge_rescue_head(struct edge_conn *c);
 
 /* Is this response to be held until it is complete? */
 bool edge_hold_wanted(const struct edge_conn *c);
@@ -137,6 +136,8 @@ void edge_hold_begin(struct edge_conn *c, uint32_t co_before);
 enum edge_step edge_hold(struct edge_conn *c);
 /* What was held goes to the client, and the rest as it comes. */
 enum edge_step edge_hold_end(struct edge_conn *c);
+/* So many held bytes were sent. */
+void edge_hold_sent(struct edge_conn *c, uint32_t n);
 /* Forgets a response of which the client knows nothing. */
 void edge_hold_discard(struct edge_conn *c);
 

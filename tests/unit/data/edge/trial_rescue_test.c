@@ -219,6 +219,37 @@ static void a_response_that_stops_later_is_a_failure_that_the_client_saw(void **
 	rig_free(g);
 }
 
+static void rep_stall(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 400000\r\n\r\n");
+	put_body(fd, 0, 300000);
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void a_response_that_stalls_later_is_a_failure_too(void **state)
+{
+	struct snap_trial t = all_new();
+	struct rig *g = trial_rig(rep_echo, rep_stall, &t);
+	struct meter_failure f;
+	int fd = dial(g);
+	(void)state;
+	g->app.idle_ms = 300;
+	rig_publish(g);
+	put(fd, GET);
+	struct resp *r = hear(fd);
+	assert_true(r && r->closed);
+	resp_free(r);
+	struct meter_trial_sum s = trial_sum(g);
+	assert_int_equal(count_new(&s, JUDGE_ERRORS), 1);
+	assert_int_equal(s.seen, 1);
+	assert_true(meter_failure_get(&g->meter->trial[SLOT], 0, ROLLOUT, &f));
+	assert_int_equal(f.cause, METER_CAUSE_TIMEOUT);
+	close(fd);
+	rig_free(g);
+}
+
 static void rep_sizes(struct replica *rep, int fd)
 {
 	char head[128], path[32];
@@ -302,6 +333,30 @@ static void a_slow_response_streams_after_a_second(void **state)
 	assert_in_range(first_ms, 950, 1500);
 	assert_true(last_ms > first_ms + 400);
 	assert_int_equal(trial_sum(g).n_new, 1);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_events(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Type: Text/Event-Stream; charset=utf-8\r\n"
+	        "Transfer-Encoding: chunked\r\n\r\n3\r\na\n\n\r\n");
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void events_are_not_held(void **state)
+{
+	struct snap_trial t = all_new();
+	struct rig *g = trial_rig(rep_echo, rep_events, &t);
+	int fd = dial(g);
+	char c;
+	(void)state;
+	put(fd, GET);
+	uint64_t begin = clock_mono_ns();
+	assert_int_equal(recv(fd, &c, 1, 0), 1);
+	assert_true(clock_mono_ns() - begin < 700000000u);
 	close(fd);
 	rig_free(g);
 }
@@ -566,8 +621,10 @@ int main(void)
 	        cmocka_unit_test(bodies_up_to_64_kib_are_kept_for_the_rescue),
 	        cmocka_unit_test(a_response_that_stops_within_64_kib_is_rescued),
 	        cmocka_unit_test(a_response_that_stops_later_is_a_failure_that_the_client_saw),
+	        cmocka_unit_test(a_response_that_stalls_later_is_a_failure_too),
 	        cmocka_unit_test(held_responses_of_all_sizes_come_whole),
 	        cmocka_unit_test(a_slow_response_streams_after_a_second),
+	        cmocka_unit_test(events_are_not_held),
 	        cmocka_unit_test(the_first_try_gets_half_of_the_time),
 	        cmocka_unit_test(without_an_old_replica_the_client_gets_what_there_is),
 	        cmocka_unit_test(an_interim_response_does_not_stand_in_the_way),
