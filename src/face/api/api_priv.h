@@ -38,6 +38,7 @@ struct api_request {
 	json_t *reply;    /* set by the handler: answered as JSON with `status` */
 	unsigned status;  /* 200 unless the handler says otherwise */
 	char target[128]; /* for the audit trail */
+	json_t *details;  /* the same; may be NULL */
 	bool answered;    /* the handler answered or took the call over */
 };
 

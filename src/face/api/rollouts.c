@@ -166,6 +166,25 @@ static enum hg_rc deploy_read(const json_t *body, struct spec_pair pairs[ENV_MAX
 	return rc;
 }
 
+/* What was asked for; of the environment the names, because values may be secret. */
+static json_t *deploy_details(const struct rollouts_deploy *d)
+{
+	json_t *j = json_object(), *env = json_array();
+	const struct {
+		const char *name;
+		struct hg_str value;
+	} rows[] = {{"version", d->version}, {"artifact", d->artifact}, {"command", d->command},
+	        {"strategy", d->strategy}, {"override", d->override}};
+	for (size_t i = 0; i < HG_COUNT(rows); i++)
+		if (rows[i].value.n)
+			json_object_set_new(j, rows[i].name, api_json_str(rows[i].value));
+	for (uint32_t i = 0; i < d->env_count; i++)
+		json_array_append_new(env, api_json_str(d->env[i].name));
+	if (d->env_count) json_object_set(j, "env", env);
+	json_decref(env);
+	return j;
+}
+
 /* The rollout that was made or changed, and where it is. */
 static void accepted(struct api_request *r, const char *schema, uint64_t id)
 {
@@ -187,6 +206,7 @@ enum hg_rc api_post_deploy(struct api_request *r, struct hg_err *err)
 	api_target_set(r, r->param[0]);
 	enum hg_rc rc = room_find(r, &room, err);
 	if (rc == HG_OK) rc = deploy_read(r->body, pairs, &d, err);
+	if (rc == HG_OK) r->details = deploy_details(&d);
 	if (rc == HG_OK) rc = api_app_find(r, &desired, err);
 	if (rc < 0) return rc;
 	if (!r->dry_run) {
@@ -207,11 +227,12 @@ enum hg_rc api_post_rollback(struct api_request *r, struct hg_err *err)
 	api_target_set(r, r->param[0]);
 	enum hg_rc rc = room_find(r, &room, err);
 	if (rc == HG_OK) rc = api_members_known(r->body, "to dry_run", err);
-	const json_t *to = json_object_get(r->body, "to");
+	json_t *to = json_object_get(r->body, "to");
 	if (rc == HG_OK && to &&
 	        (!json_is_integer(to) || json_integer_value(to) < 1 ||
 	                json_integer_value(to) > UINT32_MAX))
 		rc = hg_err_set(err, HG_E_API_BODY, "\"to\" is the number of a release, from 1 on");
+	if (rc == HG_OK && to) r->details = json_pack("{s:O}", "to", to);
 	if (rc == HG_OK) rc = api_app_find(r, &desired, err);
 	if (rc == HG_OK && !r->dry_run)
 		rc = rollouts_rollback(room, r->param[0], (uint32_t)json_integer_value(to),
@@ -256,6 +277,7 @@ enum hg_rc api_post_promote(struct api_request *r, struct hg_err *err)
 	const json_t *full = json_object_get(r->body, "full");
 	if (full && !json_is_boolean(full))
 		return hg_err_set(err, HG_E_API_BODY, "\"full\" is true or false");
+	if (json_is_true(full)) r->details = json_pack("{s:b}", "full", 1);
 	return steer(r, json_is_true(full) ? ROLLOUTS_PROMOTE_FULL : ROLLOUTS_PROMOTE,
 	        "full dry_run", err);
 }

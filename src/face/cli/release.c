@@ -185,6 +185,15 @@ static int plan_show(const struct cli *c, const json_t *plan)
 
 /* ---- deploy ---- */
 
+/* Control may have died between doing it and saying so. */
+static int ask_failed(const struct cli *c, struct hg_err *err)
+{
+	if (err->rc == HG_E_CONTROL_SILENT && !cli_has(&c->args, CLI_F_DRY_RUN))
+		hg_err_hint(err, "It may have begun all the same: headgate rollouts list %.64s",
+		        c->args.positional[0]);
+	return cli_fail(err);
+}
+
 static enum hg_rc deploy_ask(const struct cli *c, bool dry, json_t **ret_answer, struct hg_err *err)
 {
 	char path[256];
@@ -218,7 +227,7 @@ int cli_do_deploy(struct cli *c)
 		hg_err_set(&err, HG_E_USAGE, "--detach does not wait: leave --wait and --timeout");
 		return cli_fail(&err);
 	}
-	if (deploy_ask(c, dry, &answer, &err) < 0) return cli_fail(&err);
+	if (deploy_ask(c, dry, &answer, &err) < 0) return ask_failed(c, &err);
 	uint64_t id = (uint64_t)cli_int(answer, "id");
 	if (dry)
 		status = plan_show(c, answer);
@@ -300,7 +309,7 @@ int cli_do_rollback(struct cli *c)
 	if (dry) json_object_set_new(body, "dry_run", json_true());
 	if (rc == HG_OK) rc = cli_call(c, "POST", path, body, CLI_CHANGE_MS, &answer, &err);
 	json_decref(body);
-	if (rc < 0) return cli_fail(&err);
+	if (rc < 0) return ask_failed(c, &err);
 	if (dry && !cli_has(&c->args, CLI_F_JSON)) {
 		cli_out("%s: would go back (dry run, nothing was changed)\n", app);
 		cli_next("headgate rollouts list %s", app);

@@ -48,6 +48,7 @@ static const json_t *worst_metric(const json_t *doc)
 	size_t i;
 	json_array_foreach(cli_list(json_object_get(doc, "evidence"), "metrics"), i, m)
 	{
+		if (json_is_false(json_object_get(m, "enabled"))) continue;
 		if (!worst || cli_num(m, "e") > cli_num(worst, "e")) worst = m;
 	}
 	return worst;
@@ -233,11 +234,12 @@ static void back_text(const json_t *doc, struct hg_buf *to)
 	char t[CLI_TEXT_MAX];
 	hg_buf_cstr(to,
 	        !strcmp(outcome, "superseded") ? "superseded by another rollout" : "rolled back");
-	if (cli_int(step, "index") == 0) {
+	if (cli_int(step, "index") == 0 && cli_int(back, "requests") == 0) {
 		hg_buf_cstr(to, " before it got a request");
 		return;
 	}
-	hg_buf_fmt(to, " from %s", cli_human_share(cli_num(step, "weight"), t));
+	if (cli_int(step, "index"))
+		hg_buf_fmt(to, " from %s", cli_human_share(cli_num(step, "weight"), t));
 	if (!back) return;
 	hg_buf_fmt(to, " after %s", cli_human_ms(cli_int(back, "took_ms"), t));
 	hg_buf_fmt(to, ", %lld requests, %lld failed", (long long)cli_int(back, "requests"),

@@ -230,7 +230,10 @@ static void what_the_room_refuses_is_a_problem_with_its_code(void **s)
 static void every_change_is_audited_also_one_that_failed(void **s)
 {
 	struct world *w = *s;
-	ask_status(w, &(struct ask){.method = "POST", .path = "/v1/apps/web/rollouts"});
+	ask_status(w, &(struct ask){.method = "POST",
+	                      .path = "/v1/apps/web/rollouts",
+	                      .body = "{\"version\":\"2\",\"override\":\"urgent\",\"env\":{\"KEY\":"
+	                              "\"hush\"}}"});
 	w->rollouts.rc = HG_E_ROLLOUT_STATE;
 	ask_status(w, &(struct ask){.method = "POST", .path = "/v1/rollouts/42/abort"});
 	json_t *j = ask_json(w, &(struct ask){.method = "GET", .path = "/v1/audit"}, 200);
@@ -244,6 +247,11 @@ static void every_change_is_audited_also_one_that_failed(void **s)
 	assert_string_equal(json_string_value(json_object_get(deploy, "target")), "web");
 	assert_string_equal(json_string_value(json_object_get(deploy, "who")), "unix:1000");
 	assert_string_equal(json_string_value(json_object_get(deploy, "result")), "ok");
+	/* Why a freeze was overridden; never what a variable was set to. */
+	char *details = json_dumps(json_object_get(deploy, "details"), JSON_COMPACT);
+	assert_string_equal(
+	        details, "{\"version\":\"2\",\"override\":\"urgent\",\"env\":[\"KEY\"]}");
+	free(details);
 	json_decref(j);
 }
 

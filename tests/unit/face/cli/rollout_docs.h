@@ -81,35 +81,34 @@ static const char doc_ended[] = DOC_HEAD DOC_OLD
         "," DOC_STATE("done", "end",
                 "promoted") "\"weight\":{\"set\":1,\"actual\":1},\"step\":{\"index\":4,\"count\":4,"
                             "\"weight\":1}," DOC_STEPS "\"users\":{\"requests_new\":20112,\"failed_"
-                                                       "new\":3,\"rescued\":3,\"seen\":0},"
+                            "new\":3,\"rescued\":3,\"seen\":0},"
                             "\"changed_ms\":2600000,\"ended_ms\":2600000,\"next\":\"\"}";
 
-#define DOC_BACK(ready, body, cause)                                                               \
-	DOC_HEAD                                                                                   \
-	        "\"old\":{\"release\":7,\"version\":\"1.7.3\",\"wanted\":3,\"ready\":" #ready      \
-	        ",\"starting\":0,\"crash_loops\":0}," DOC_NEW(1, 0) DOC_STATE("aborted", "end",    \
-	                "rolled_back") "\"weight\":{\"set\":0,\"actual\":0.1},\"step\":{"          \
-	                               "\"index\":2,\"count\":4,\"weight\":"                       \
-	                               "0.1,\"since_ms\":1100000,\"until_ms\":1700000,\"wait_"     \
-	                               "ms\":600000}," DOC_STEPS DOC_GATES DOC_EVIDENCE(1700, 5,   \
-	                                       14, 0.357, 0.128,                                   \
-	                                       0.649) "\"verdict\":\"bad\",\"why\":\"errors: "     \
-	                                              "canary 5 of 14, stable 0 of "               \
-	                                              "1804\",\"cause\":"                          \
-	                                              "\"" cause                                   \
-	                                              "\",\"users\":{\"requests_new\":14,"         \
-	                                              "\"failed_new\":6,\"rescued\":6,\"seen\":0," \
-	                                              "\"unreplayable\":0,\"forced\":0},\"back\":" \
-	                                              "{\"requests\":14,\"failures\":5,"           \
-	                                              "\"took_ms\":70},\"first_failures\":[{\"ts_" \
-	                                              "ms\":1100020,\"replica\":4,\"cause\":"      \
-	                                              "\"status\",\"status\":500,\"method\":"      \
-	                                              "\"POST\",\"path\":\"/"                      \
-	                                              "feedback\",\"request_id\":"                 \
-	                                              "\"7f3c91\",\"body\":\"" body                \
-	                                              "\"}],\"changed_ms\":1100090,\"ended_ms\":"  \
-	                                              "1100200,"                                   \
-	                                              "\"next\":\"headgate rollouts why 42\"}"
+#define DOC_BACK(ready, body, cause)                                                          \
+	DOC_HEAD                                                                              \
+	"\"old\":{\"release\":7,\"version\":\"1.7.3\",\"wanted\":3,\"ready\":" #ready         \
+	",\"starting\":0,\"crash_loops\":0}," DOC_NEW(1, 0) DOC_STATE("aborted", "end",       \
+	        "rolled_back") "\"weight\":{\"set\":0,\"actual\":0.1},\"step\":{"             \
+	                       "\"index\":2,\"count\":4,\"weight\":"                          \
+	                       "0.1,\"since_ms\":1100000,\"until_ms\":1700000,\"wait_"        \
+	                       "ms\":600000}," DOC_STEPS DOC_GATES DOC_EVIDENCE(1700, 5, 14,  \
+	                               0.357, 0.128,                                          \
+	                               0.649) "\"verdict\":\"bad\",\"why\":\"errors: "        \
+	                                      "canary 5 of 14, stable 0 of "                  \
+	                                      "1804\",\"cause\":"                             \
+	                                      "\"" cause "\",\"users\":{\"requests_new\":14," \
+	                                      "\"failed_new\":6,\"rescued\":6,\"seen\":0,"    \
+	                                      "\"unreplayable\":0,\"forced\":0},\"back\":"    \
+	                                      "{\"requests\":14,\"failures\":5,"              \
+	                                      "\"took_ms\":70},\"first_failures\":[{\"ts_"    \
+	                                      "ms\":1100020,\"replica\":4,\"cause\":"         \
+	                                      "\"status\",\"status\":500,\"method\":"         \
+	                                      "\"POST\",\"path\":\"/"                         \
+	                                      "feedback\",\"request_id\":"                    \
+	                                      "\"7f3c91\",\"body\":\"" body                   \
+	                                      "\"}],\"changed_ms\":1100090,\"ended_ms\":"     \
+	                                      "1100200,"                                      \
+	                                      "\"next\":\"headgate rollouts why 42\"}"
 
 static const char doc_back[] = DOC_BACK(3, "no such column: rating", "evidence");
 static const char doc_degraded[] = DOC_BACK(0, "no such column: rating", "evidence");
