@@ -67,8 +67,7 @@ class Deploy:
 
     def result(self):
         out, err = self.child.communicate(timeout=self.timeout)
-        last = [line for line in out.splitlines() if line.startswith("{")]
-        return self.child.returncode, json.loads(last[-1] if last else "{}"), err
+        return self.child.returncode, json.loads(out or "{}"), err
 
 
 def rollouts(p):
