@@ -196,7 +196,7 @@ class Bad(unittest.TestCase):
         with Platform(config(rollout)) as p:
             p.up()
             load = Load(p.port, rate=RATE, seconds=45, posts=0)
-            code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+15s").result()
+            code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+25s").result()
             self.assertEqual(code, 0, err)
             end = wait_end(p, doc["id"])
             self.assertEqual(end["outcome"], "rolled_back", json.dumps(end))
