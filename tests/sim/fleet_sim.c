@@ -63,6 +63,7 @@ struct world {
 	struct row row[FL_SLOTS];
 	struct place place[NUMBERS];
 	struct answer answer[1024];
+	size_t answer_high; /* answers in use are below */
 	uint64_t control_born;
 	uint32_t desired, release, revision, last; /* last: release and revision given out */
 	struct fl_trial trial;
@@ -183,10 +184,13 @@ static void row_write(struct world *w, uint32_t slot)
 static void probe_run(struct world *w, uint32_t slot, enum probe_kind kind)
 {
 	struct proc *p = proc_by_id(w, w->slot_id[slot]);
-	struct answer *a = NULL;
-	for (size_t i = 0; i < HG_COUNT(w->answer) && !a; i++)
-		if (!w->answer[i].used) a = &w->answer[i];
-	MUST(a);
+	struct answer *a;
+	size_t at = 0;
+	while (at < w->answer_high && w->answer[at].used)
+		at++;
+	MUST(at < HG_COUNT(w->answer));
+	w->answer_high = HG_MAX(w->answer_high, at + 1);
+	a = &w->answer[at];
 	*a = (struct answer){.used = true,
 	        .slot = slot,
 	        .id = w->slot_id[slot],
@@ -433,7 +437,7 @@ static void world_facts(struct world *w, bool control_lives)
 		if (p->alive && w->now >= p->die_at) proc_end(w, p);
 		if (control_lives && p->listed) tell(w, p);
 	}
-	for (size_t i = 0; control_lives && i < HG_COUNT(w->answer); i++) {
+	for (size_t i = 0; control_lives && i < w->answer_high; i++) {
 		struct answer *a = &w->answer[i];
 		if (!a->used || a->at > w->now) continue;
 		a->used = false;
@@ -463,7 +467,7 @@ static uint64_t world_next(const struct world *w, bool control_lives)
 		if (p->alive) next = HG_MIN(next, p->die_at);
 		if (p->listed && !p->told_spawn) next = HG_MIN(next, p->spawned_at);
 	}
-	for (size_t i = 0; control_lives && i < HG_COUNT(w->answer); i++)
+	for (size_t i = 0; control_lives && i < w->answer_high; i++)
 		if (w->answer[i].used) next = HG_MIN(next, w->answer[i].at);
 	if (control_lives) next = HG_MIN(next, w->next);
 	return HG_MAX(next, w->now + 1);
