@@ -10,13 +10,16 @@
  * judge_evidence`) an edge worker decides alone, at its own failure, with judge_decide(). Pure:
  * no I/O, no clock, no allocation, no globals, no pointers; any input gives a finite answer.
  *
- * Staying awake: half of each process runs from the start, half is spread over restarts at
- * look-points j = 1, 2, … with weights v_j = 6/(pi^2 j^2) fixed beforehand; one not yet reached
- * counts as 1. Since a restart divides the product of likelihood ratios by what it was then, all
- * restarts of one alternative k collapse into one number, exactly and with bounded state:
+ * Staying awake: half of each process runs from the start; the other half is spread over restarts,
+ * a quarter with v_j = 6/(pi^2 j^2) over the look-points j = 1, 2, … (epochs and minutes), a
+ * quarter with u_i = 0.473/((i+1) ln^2(i+1)) over the ticks i that saw something. Weights are fixed
+ * beforehand, and one not yet reached counts as 1. Ticks are for the failures of the old release:
+ * at 1,000 requests a second and 1 % there are 500 within a minute, each an argument against a
+ * start before them. Since a restart divides the product of likelihood ratios by what it was then,
+ * all restarts of one alternative k collapse into one number, exactly and with bounded state:
  *
  *     E = rest + mean over k of exp(m_k),   m_k += the log ratio of what was seen,
- *     at look-point j:  m_k = log(exp(m_k) + v_j / 2),   rest -= v_j / 2.
+ *     at a restart of weight v:  m_k = log(exp(m_k) + v),   rest -= v.
  *
  * No old start has to be merged or forgotten, and nothing cancels: m_k stays small while the
  * product from the start goes to e^-1000000.
@@ -47,7 +50,8 @@ enum judge_metric {
 enum {
 	JUDGE_TERMS = 8,    /* alternatives in each mixture */
 	JUDGE_ABSOLUTE = 3, /* JUDGE_RULE_ERROR_RATE, _P95, _ERROR_ABOVE, in this order */
-	JUDGE_SAVED_SIZE = 976
+	JUDGE_BY_LIMIT = 2, /* kinds of events in absolute rules: errors, over the p95 limit */
+	JUDGE_SAVED_SIZE = 1112
 };
 
 /* Names for people and for JSON: "errors", "p50", … "p95_vs_stable". */
@@ -96,24 +100,28 @@ struct judge_lens {
 	struct judge_evidence look; /* of this epoch: at the last look-point; for the gate */
 	struct judge_lens_metric metric[JUDGE_METRICS];
 	double old[JUDGE_ABSOLUTE][JUDGE_TERMS]; /* m of the old release under the same rule */
+	/* Is the new one worse than the old one just now? The log ratios of a comparison since the
+	 * start that suits each alternative best; no e-process, only a brake on absolute rules. */
+	double now[JUDGE_BY_LIMIT][JUDGE_TERMS];
 };
 
-_Static_assert(sizeof(struct judge_lens) == 4 * 8 + 2 * 80 + JUDGE_METRICS * 200 + 192 &&
-                       sizeof(struct judge_lens) < 2048,
+_Static_assert(sizeof(struct judge_lens) == 4 * 8 + 2 * 80 + JUDGE_METRICS * 200 + 192 + 128 &&
+                       sizeof(struct judge_lens) < 2304,
         "the lens has no padding and is small");
 
 struct judge {
 	struct judge_rules rules; /* as understood: defaults filled in */
 	double w;                 /* of this epoch */
 	double above_p0;          /* limit of JUDGE_RULE_ERROR_ABOVE now; 1: not yet known */
-	uint32_t epochs, looks;
+	uint32_t epochs, looks, ticks;
 	struct judge_lens lens; /* publish this */
 };
 
 enum judge_verdict {
 	JUDGE_NOT_YET,
 	JUDGE_BAD,   /* roll back */
-	JUDGE_SHARED /* a rule is broken, but not by the new release alone: pause and alert */
+	JUDGE_SHARED /* a rule is broken, but not by the new release alone as far as is known: pause
+	                and alert, and go on asking: JUDGE_BAD may follow */
 };
 
 void judge_init(struct judge *j, const struct judge_rules *rules);
@@ -125,11 +133,15 @@ void judge_init(struct judge *j, const struct judge_rules *rules);
  */
 void judge_epoch(struct judge *j, double w, const struct judge_evidence *last);
 
-/* Takes in the counters so far and sets the limit of error_rate_above_stable to what is known of
- * the old release now. Changes no verdict by itself. Counters that go backwards count as still. */
+/*
+ * A tick (every second or, better, quarter of it): takes in the counters so far, starts all
+ * processes once more if there is anything new, and sets the limit of error_rate_above_stable to
+ * what is known of the old release now. E itself stays as it was. Counters that go backwards count
+ * as still.
+ */
 void judge_tune(struct judge *j, const struct judge_evidence *now);
 
-/* A look-point (every minute): judge_tune, and all processes start once more. */
+/* A look-point (every minute), instead of a tick. */
 void judge_look(struct judge *j, const struct judge_evidence *now);
 
 /* What completed late, in an epoch that has ended and had weight w: differences, not totals. The
@@ -138,14 +150,18 @@ void judge_fold(struct judge *j, double w, const struct judge_evidence *late);
 
 /*
  * The verdict, from the lens and the epoch's counters as they are now: at every failure, by
- * whoever saw it. Some hundred nanoseconds. *ret_e (may be NULL): the weighted mean of all
- * processes without the gate, in [0, 1e300].
+ * whoever saw it. *ret_e: the weighted mean of all processes without the gate, in [0, 1e300];
+ * without it (NULL) the answer is the same and comes several times faster.
  *
  * A metric takes part when its gate holds: 3 events of the new release, and a share 0.2 points
  * above that of the old one, both within the epoch, since the last look-point or since the last
- * tick (after a long healthy epoch its mean would hide a total failure for minutes). A rule that
- * the old release breaks too (its own process >= 20), or whose gate lacks only the difference,
- * leads to JUDGE_SHARED.
+ * tick (after a long healthy epoch its mean would hide a total failure for minutes).
+ *
+ * An absolute rule alone would blame the new release for an outage of both. It counts towards
+ * JUDGE_BAD only while the old release is not known to break it too (its own process < 20) and,
+ * where both have traffic, comparison says that the new one is worse (evidence >= 20 since the
+ * start that suits it best). Broken otherwise, it leads to JUDGE_SHARED: at once if the old
+ * release breaks it too, else when the evidence is beyond the square of the threshold.
  */
 enum judge_verdict judge_decide(
         const struct judge_lens *lens, const struct judge_evidence *now, double *ret_e);
@@ -163,9 +179,10 @@ struct judge_report {
 	double threshold; /* what it must reach */
 	double e_bad;     /* of the four metrics of comparison alone, by their weights */
 	double e_metric[JUDGE_METRICS];
-	double weight[JUDGE_METRICS]; /* 0: the metric is off */
-	bool gate[JUDGE_METRICS];     /* it takes part in the verdict */
-	double e_old[JUDGE_ABSOLUTE]; /* the old release under the absolute rules */
+	double weight[JUDGE_METRICS];   /* 0: the metric is off */
+	bool gate[JUDGE_METRICS];       /* it takes part in the verdict */
+	double e_old[JUDGE_ABSOLUTE];   /* the old release under the absolute rules */
+	bool worse_now[JUDGE_ABSOLUTE]; /* comparison lets the rule blame the new release */
 	struct judge_count count[JUDGE_METRICS];
 	struct judge_rate rate_new, rate_old; /* failed first attempts of this epoch */
 	double above_p0;                      /* limit of error_rate_above_stable; 1: unknown */

@@ -124,6 +124,7 @@ enum snap_ep_state {
 	SNAP_EP_UP,       /* takes requests */
 	SNAP_EP_DRAINING, /* no new requests; those in flight finish */
 	SNAP_EP_DOWN,     /* known, not ready */
+	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up */
 };
 
 struct snap_endpoint {
@@ -157,6 +158,7 @@ enum snap_trial_flag {
 	SNAP_TRIAL_RESCUE = 2,     /* what fails on the new release is answered by the old one */
 	SNAP_TRIAL_STICKY = 4,     /* a signed cookie keeps a client on the arm that it drew */
 	SNAP_TRIAL_REPLAYABLE = 8, /* only requests that could be repeated are drawn at all */
+	SNAP_TRIAL_MATCH = 16,     /* match rules and preview routes reach the new release */
 };
 
 enum snap_match_kind { SNAP_MATCH_NONE, SNAP_MATCH_HEADER, SNAP_MATCH_COOKIE, SNAP_MATCH_QUERY };
@@ -185,6 +187,7 @@ struct snap_trial {
 	uint32_t mirror_ppm; /* share of replayable requests copied to the new release */
 	uint64_t rollout;    /* never the same twice; meter.h: the trip */
 	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
+	uint64_t base_users[6]; /* for control alone: forced, rescued, seen, … */
 	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
@@ -206,6 +209,7 @@ struct snap_trial_slot {
 struct snap_table {
 	uint32_t magic, layout;
 	_Atomic uint64_t generation; /* +1 after every change of any slot */
+	_Atomic uint64_t id; /* of this memory, by its first control; 0: none has been here yet */
 	struct snap_slot slot[SNAP_ENDPOINTS];
 	struct snap_trial_slot trial[SNAP_TRIALS];
 };

@@ -17,6 +17,7 @@ static void app_read(struct db_stmt *q, struct store_app *a)
 	        .recreate = db_column_i64(q, 10) != 0,
 	        .file_release = (uint32_t)db_column_i64(q, 11),
 	        .told = (uint32_t)db_column_i64(q, 12),
+	        .serving_replicas = (uint32_t)db_column_i64(q, 13),
 	};
 }
 
@@ -68,6 +69,7 @@ enum hg_rc store_app_set(struct store *s, const struct store_app *a, struct hg_e
 	db_bind_i64(q, 10, a->recreate);
 	db_bind_i64(q, 11, a->file_release);
 	db_bind_i64(q, 12, a->told);
+	db_bind_i64(q, 13, a->serving_replicas);
 	rc = db_run(q, err);
 	if (rc == HG_OK && db_changes(s->db) == 0) rc = HG_E_NOT_FOUND;
 	return rc;

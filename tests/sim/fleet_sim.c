@@ -27,6 +27,7 @@ struct proc {
 	bool ignores_term, told_spawn, told_end, sick; /* sick: probes answer with failure */
 	bool readiness_ok;                             /* what its last readiness probe said */
 	unsigned readiness_bad;
+	bool was_up, liveness_bad; /* taken requests once; its last liveness probe failed */
 	uint32_t endpoint;
 	bool liveness_dead;
 	bool spare; /* weight 0 in the endpoint table */
@@ -231,6 +232,10 @@ static void do_endpoint(struct world *w, const struct fl_action *a)
 	struct proc *p = proc_by_id(w, w->slot_id[a->slot]);
 	MUST(a->endpoint == SNAP_EP_FREE || p);
 	if (!p) return;
+	p->was_up = p->was_up || a->endpoint == SNAP_EP_UP;
+	/* In a panic the edge asks it: never before it was ready once, nor while it ends. */
+	if (a->endpoint == SNAP_EP_UNREADY)
+		MUST(p->was_up && !p->liveness_bad && !w->app->slot[a->slot].retire);
 	if (a->endpoint == SNAP_EP_UP) {
 		/* A new weight is told with the state that was told last. */
 		MUST(p->readiness_ok || p->endpoint == SNAP_EP_UP);
@@ -246,7 +251,8 @@ static void do_signal(struct world *w, const struct fl_action *a)
 {
 	struct proc *p = proc_by_id(w, w->slot_id[a->slot]);
 	if (!p || !p->alive) return;
-	MUST(p->endpoint != SNAP_EP_UP); /* out of the balancer first */
+	/* out of the balancer first */
+	MUST(p->endpoint != SNAP_EP_UP && p->endpoint != SNAP_EP_UNREADY);
 	if (a->signo == SIGKILL) {
 		w->kills++;
 		p->die_at = w->now + 1;
@@ -353,7 +359,8 @@ static bool decide(struct world *w, bool may_die)
 	}
 	for (uint32_t i = 0; i < w->app->high; i++) {
 		const struct fl_replica *r = &w->app->slot[i];
-		MUST(!r->used || !r->retire || r->endpoint != SNAP_EP_UP);
+		bool asked = r->endpoint == SNAP_EP_UP || r->endpoint == SNAP_EP_UNREADY;
+		MUST(!r->used || !r->retire || !asked);
 	}
 	if (did) check_roles(w);
 	w->next = out.next_ms;
@@ -396,6 +403,7 @@ static void control_start(struct world *w)
 		w->slot_id[slot] = old[i].id;
 		w->row[slot] = old[i];
 		if (listed) p->told_spawn = true;
+		if (listed) p->liveness_bad = false; /* nobody remembers */
 		if (listed && !p->alive) {
 			p->told_end = true;
 			fl_ended(w->app, slot, w->now);
@@ -449,6 +457,8 @@ static void world_facts(struct world *w, bool control_lives)
 			if (a->outcome == PROBE_OK) p->readiness_ok = true;
 			if (p->readiness_bad >= 3) p->readiness_ok = false;
 		}
+		if (p && a->kind == PROBE_LIVENESS && a->outcome != PROBE_BROKEN)
+			p->liveness_bad = a->outcome != PROBE_OK;
 		fl_probed(w->app, a->slot, a->kind, a->outcome, w->now);
 	}
 	for (uint32_t i = 0; control_lives && i < w->app->high; i++) {

@@ -197,6 +197,23 @@ static bool main_pass(
 	return sick || well;
 }
 
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n)
+{
+	uint32_t up = 0;
+	*ret_n = 0;
+	for (uint32_t i = 0; i < app->high; i++) {
+		const struct fl_replica *r = &app->slot[i];
+		up += r->used && r->endpoint == SNAP_EP_UP;
+		*ret_n += r->used && r->endpoint == SNAP_EP_UNREADY;
+	}
+	return up == 0 && *ret_n > 0;
+}
+
+bool fl_held(const struct fl_app *app, uint64_t now_ms)
+{
+	return app->users > 0 && now_ms + app->rules.grace_ms < app->hurry_ms;
+}
+
 static bool pass(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
 {
 	uint32_t n = app->desired;
@@ -236,7 +253,9 @@ void fl_decide(struct fl_app *app, uint64_t now_ms, struct hg_rand *rand, struct
 	/* Facts first: an end that was not looked at yet changes what is counted below. */
 	for (uint32_t i = 0; i < app->high; i++)
 		fl_live(app, i, now_ms, rand, out);
-	for (int turn = 0; turn < 8 && out->n + 8 < FL_ACTIONS_MAX; turn++) {
+	bool held = fl_held(app, now_ms);
+	if (held) out->next_ms = HG_MIN(out->next_ms, app->hurry_ms - app->rules.grace_ms);
+	for (int turn = 0; !held && turn < 8 && out->n + 8 < FL_ACTIONS_MAX; turn++) {
 		if (!pass(app, now_ms, out)) break;
 		out->next_ms = now_ms;
 	}

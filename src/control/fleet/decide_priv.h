@@ -73,7 +73,8 @@ struct fl_app {
 	struct fl_trial trial; /* stopped as well while `desired` is 0 */
 	struct fl_rules rules;
 	bool blocked;      /* an app it needs is not ready */
-	uint64_t hurry_ms; /* 0, or: whatever stops is killed by then */
+	uint64_t hurry_ms; /* 0, or all is shut down: whatever stops is killed by then */
+	uint32_t users;    /* observed: apps that need this one and have places left */
 	/* observed */
 	bool ever_ready; /* all wanted replicas have been ready at one time */
 	uint32_t high;   /* slots in use are below */
@@ -159,6 +160,18 @@ struct fl_count fl_counts(const struct fl_app *app);
 /* Of the trial alone; all of it is "updated". */
 struct fl_count fl_counts_trial(const struct fl_app *app);
 enum fl_arm fl_arm(const struct fl_app *app, const struct fl_replica *r);
+
+/*
+ * No replica is ready, but some were and live: the edge sends them the requests all the same (as
+ * Envoy does in its panic mode). *ret_n: how many.
+ */
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n);
+
+/*
+ * While all is shut down an app stays until those that need it are gone, or until no more is left
+ * to the deadline than its own grace period. It starts nothing any more.
+ */
+bool fl_held(const struct fl_app *app, uint64_t now_ms);
 
 /* Who goes first when there are too many (Kubernetes ActivePodsWithRanks): < 0 when a does. */
 int fl_victim_order(const struct fl_replica *a, const struct fl_replica *b, uint64_t now_ms);

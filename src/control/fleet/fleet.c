@@ -73,6 +73,13 @@ uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a)
 	return a->scale >= 0 ? (uint32_t)a->scale : a->conf->replicas;
 }
 
+/* Of the serving release; in a rolling update it gives places to the one under trial. */
+uint32_t fleet_serving(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = fleet_desired(f, a);
+	return a->serving_replicas ? HG_MIN(n, a->serving_replicas) : n;
+}
+
 /* ---- the pass ---- */
 
 static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
@@ -82,6 +89,19 @@ static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
 		if (need && !need->core.ever_ready) return true;
 	}
 	return false;
+}
+
+/* Apps that need it and are not gone yet. */
+static uint32_t users_left(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		const struct fleet_app *user = f->apps[i];
+		if (user->core.high == 0 || !user->conf) continue;
+		for (uint32_t k = 0; k < user->conf->need_count; k++)
+			n += strcmp(user->conf->needs[k], a->name) == 0;
+	}
+	return n;
 }
 
 static void do_spawn(struct fleet_replica *r)
@@ -157,13 +177,26 @@ static void do_action(struct fleet *f, struct fleet_app *a, const struct fl_acti
 	}
 }
 
+static void panic_note(struct fleet *f, struct fleet_app *a)
+{
+	uint32_t n;
+	char detail[64];
+	bool now = fl_panics(&a->core, &n) && a->conf && a->conf->route_count > 0;
+	if (now == a->panics) return;
+	a->panics = now;
+	(void)snprintf(detail, sizeof detail, "{\"ready\":%u,\"unready\":%u}",
+	        fl_counts(&a->core).ready, n);
+	fleet_journal(f, now ? "app.panic" : "app.panic_over", a, a->core.release, 0, detail);
+}
+
 static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 {
 	struct fl_actions out;
 	uint64_t now = loop_now_ms(f->o.loop);
-	a->core.desired = fleet_desired(f, a);
+	a->core.desired = fleet_serving(f, a);
 	a->core.blocked = app_blocked(f, a);
 	a->core.hurry_ms = f->stopping ? f->stop_by_ms : 0;
+	a->core.users = f->stopping ? users_left(f, a) : 0;
 	for (uint32_t i = 0; i < a->core.high; i++) {
 		struct fl_replica *c = &a->core.slot[i];
 		bool has = a->at[i] && a->at[i]->ep >= 0 && f->meter;
@@ -176,6 +209,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 			do_action(f, a, &out.a[i]);
 		if (out.next_ms > now) break;
 	}
+	panic_note(f, a);
 	return out.next_ms;
 }
 
@@ -229,10 +263,14 @@ static void pass(struct loop *l, struct loop_task *t)
 			return;
 		}
 		fleet_known_settle(f);
+		uint32_t n;
+		for (uint32_t i = 0; i < f->app_count; i++)
+			f->apps[i]->panics = fl_panics(&f->apps[i]->core, &n);
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
 	}
-	/* Twice: an app that got ready unblocks those that need it. */
+	/* Twice: an app that got ready unblocks those that need it, one that is gone those it
+	 * needed. */
 	for (int turn = 0; turn < 2; turn++)
 		for (uint32_t i = 0; i < f->app_count; i++)
 			next = HG_MIN(next, app_pass(f, f->apps[i]));

@@ -132,7 +132,8 @@ HG_MUST enum hg_rc fleet_release_info(struct fleet *f, struct hg_str app, uint32
  */
 struct fleet_want {
 	uint32_t serving;
-	uint32_t trial; /* 0: none */
+	uint32_t serving_replicas; /* 0: the app's own number; fewer in a rolling update */
+	uint32_t trial;            /* 0: none */
 	uint32_t trial_replicas;
 	bool recreate;
 };
@@ -164,6 +165,11 @@ void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t rele
 /* Replicas the app is to have, also while all is shut down: the file's, or fleet_scale's. 0 for an
  * unknown app. */
 uint32_t fleet_replicas_wanted(const struct fleet *f, struct hg_str app);
+/* Stable number of the app's name; 0 for an unknown one. */
+uint32_t fleet_app_id(const struct fleet *f, struct hg_str app);
+/* The warden's list is complete and a configuration is in force: what is said of replicas may be
+ * believed. */
+bool fleet_knows(const struct fleet *f);
 
 /*
  * Runs a command once, as a replica of the release would run (user, sandbox, folder, env), with

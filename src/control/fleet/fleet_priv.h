@@ -114,10 +114,12 @@ struct fleet_app {
 	char name[WD_NAME_MAX];
 	bool present; /* in the configuration */
 	bool dirty;   /* its row is behind */
+	bool panics;  /* as the journal has it */
 	int32_t scale;
 	uint32_t scale_file;
-	uint32_t file_release; /* made from the configuration in force */
-	uint32_t told;         /* the one that on_release was called for */
+	uint32_t file_release;     /* made from the configuration in force */
+	uint32_t told;             /* the one that on_release was called for */
+	uint32_t serving_replicas; /* struct fleet_want */
 	bool recreate;
 	struct fleet_conf *conf; /* NULL: only what is left of it is being stopped */
 	struct fleet_release *releases;
@@ -213,6 +215,7 @@ void fleet_forget(struct fleet_replica *r);
 /* HG_E_FLEET_STOPPING, HG_E_FLEET_WARDEN: a change would never take effect. */
 HG_MUST enum hg_rc fleet_may_change(const struct fleet *f, struct hg_err *err);
 uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a);
+uint32_t fleet_serving(const struct fleet *f, const struct fleet_app *a);
 
 HG_MUST enum hg_rc fleet_app_for(
         struct fleet *f, struct hg_str name, struct fleet_app **ret_app, struct hg_err *err);

@@ -19,8 +19,8 @@ static json_t *text(struct hg_str s)
 	return json_stringn(s.n ? s.p : "", s.n);
 }
 
-static json_t *release_object(const struct spec_app *s, const char *base_dir, const char *dir,
-        const char *folder, const char *digest)
+static json_t *release_object(
+        const struct spec_app *s, const char *dir, const char *folder, const char *digest)
 {
 	json_t *o = json_object(), *env = json_object(), *writable = json_array();
 	char path[PATH_MAX];
@@ -29,7 +29,7 @@ static json_t *release_object(const struct spec_app *s, const char *base_dir, co
 		ok = json_object_setn_new(
 		             env, s->env[i].name.p, s->env[i].name.n, text(s->env[i].value)) == 0;
 	for (uint32_t i = 0; ok && i < s->sandbox.writable_count; i++) {
-		ok = path_join(base_dir, s->sandbox.writable[i], path) &&
+		ok = path_join(dir, s->sandbox.writable[i], path) &&
 		     json_array_append_new(writable, json_string(path)) == 0;
 	}
 	unsigned flags = (s->sandbox.read_only_root ? WD_F_READ_ONLY_ROOT : 0) |
@@ -127,7 +127,7 @@ enum hg_rc fleet_release_json(struct fleet *f, struct fleet_conf *c, const struc
 		enum hg_rc rc = artifact_take(f, c, artifact, digest, folder, err);
 		if (rc < 0) return rc;
 	}
-	json_t *o = release_object(s, base_dir, dir, folder, digest);
+	json_t *o = release_object(s, dir, folder, digest);
 	if (o && artifact[0] && !fleet_release_place(o, artifact, folder, digest, c->kept)) {
 		json_decref(o);
 		o = NULL;

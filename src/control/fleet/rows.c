@@ -296,6 +296,7 @@ static bool settle_alive(struct fleet *f, struct fleet_app *a, const struct flee
 	uint64_t now = loop_now_ms(f->o.loop);
 	int place = endpoint_of(f, a, k->id, &ep);
 	bool up = place >= 0 && ep.state == SNAP_EP_UP;
+	bool was_up = place >= 0 && ep.state == SNAP_EP_UNREADY;
 	struct fl_adopted ad = {
 	        .number = k->row ? k->r.number : k->who.replica,
 	        .release = k->row ? k->r.release : k->who.release,
@@ -303,7 +304,7 @@ static bool settle_alive(struct fleet *f, struct fleet_app *a, const struct flee
 	        .restarts = k->r.restarts,
 	        .streak = k->r.streak,
 	        .alive = true,
-	        .started = k->r.started || up,
+	        .started = k->r.started || up || was_up,
 	        /* The table is written before the row: where both speak, it knows better. */
 	        .ready = place >= 0 ? up : k->r.ready,
 	        .retire = k->r.retire,

@@ -17,6 +17,7 @@ struct store_app fleet_app_row(const struct fleet_app *a)
 	        .trial = a->core.trial.release,
 	        .trial_revision = a->core.trial.revision,
 	        .trial_replicas = a->core.trial.desired,
+	        .serving_replicas = a->serving_replicas,
 	        .recreate = a->recreate,
 	        .file_release = a->file_release,
 	        .told = a->told};
@@ -32,6 +33,7 @@ void fleet_app_take(struct fleet_app *a, const struct store_app *row)
 	a->file_release = row->file_release;
 	a->told = row->told;
 	a->recreate = row->recreate;
+	a->serving_replicas = row->serving_replicas;
 	a->core.release = row->release;
 	a->core.revision = row->revision;
 	a->core.rules.grace_ms = 30000; /* until there is a configuration */
@@ -125,7 +127,8 @@ enum hg_rc fleet_want_set(
 	arms_of(f, a, w, &main, &trial);
 	bool same = main.revision == a->core.revision && trial.revision == a->core.trial.revision &&
 	            trial.desired == a->core.trial.desired;
-	if (same && w->recreate == a->recreate) return HG_OK;
+	if (same && w->recreate == a->recreate && w->serving_replicas == a->serving_replicas)
+		return HG_OK;
 	struct store_app row = fleet_app_row(a);
 	row.release = main.release;
 	row.revision = main.revision;
@@ -133,12 +136,14 @@ enum hg_rc fleet_want_set(
 	row.trial_revision = trial.revision;
 	row.trial_replicas = trial.desired;
 	row.recreate = w->recreate;
+	row.serving_replicas = w->serving_replicas;
 	rc = store_app_set(f->o.store, &row, err);
 	fleet_store_result(f, rc, err);
 	if (rc < 0) return rc;
 	a->core.release = main.release;
 	a->core.revision = main.revision;
 	a->core.trial = trial;
+	a->serving_replicas = w->serving_replicas;
 	a->recreate = a->core.rules.recreate = w->recreate;
 	(void)snprintf(detail, sizeof detail,
 	        "{\"serving\":%u,\"trial\":%u,\"trial_replicas\":%u,\"recreate\":%s}", main.release,
@@ -156,6 +161,7 @@ enum hg_rc fleet_want(const struct fleet *f, struct hg_str app, struct fleet_wan
 	*ret_want = (struct fleet_want){.serving = a->core.release,
 	        .trial = a->core.trial.release,
 	        .trial_replicas = a->core.trial.desired,
+	        .serving_replicas = a->serving_replicas,
 	        .recreate = a->recreate};
 	return HG_OK;
 }
@@ -168,7 +174,7 @@ void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t rele
 	*s = (struct fleet_release_state){0};
 	if (!a || !release) return;
 	uint32_t desired = fleet_desired(f, a);
-	if (release == a->core.release) s->wanted += desired;
+	if (release == a->core.release) s->wanted += fleet_serving(f, a);
 	if (release == a->core.trial.release && desired) s->wanted += a->core.trial.desired;
 	for (uint32_t i = 0; i < a->core.high; i++) {
 		const struct fl_replica *c = &a->core.slot[i];
@@ -211,4 +217,15 @@ void fleet_releases_tell(struct fleet *f)
 		a->told = a->file_release;
 		fleet_app_save(f, a);
 	}
+}
+
+uint32_t fleet_app_id(const struct fleet *f, struct hg_str app)
+{
+	const struct fleet_app *a = fleet_app_find(f, app);
+	return a ? a->id : 0;
+}
+
+bool fleet_knows(const struct fleet *f)
+{
+	return f->applied && !f->known;
 }

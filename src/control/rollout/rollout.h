@@ -31,7 +31,8 @@ struct rollouts_options {
 	struct hg_log *log; /* may be NULL */
 	struct fleet *fleet;
 	const struct warden_child *child; /* table, meter, data_dir, incarnation */
-	uint64_t seed;
+	void (*on_event)(void *arg);      /* journal entries were written; may be NULL */
+	void *arg;
 };
 
 /* Reads all rollouts that have not ended from the store; acts after the first rollouts_apply. */

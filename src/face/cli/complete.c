@@ -1,8 +1,30 @@
 /* Completion scripts, made from the rows: what is in the table is offered, nothing else. */
 #include "cli_priv.h"
 
-/* Names of the running apps; empty when nothing runs. */
-#define LIST_APPS "headgate status --plain 2>/dev/null | awk 'NR > 1 {print $1}'"
+/* Names of the running apps; empty when nothing runs. Lines with a reason are indented, what
+ * follows the table comes after an empty line. */
+#define LIST_APPS                                \
+	"headgate status --plain 2>/dev/null | " \
+	"awk '/^$/ {exit} NR > 1 && /^[a-z0-9]/ {print $1}'"
+/* Shells expand what they are offered, so only harmless words are. */
+#define LIST_ROLLOUTS                                   \
+	"headgate rollouts list --plain 2>/dev/null | " \
+	"awk 'NR > 1 && $1 ~ /^[0-9]+$/ {print $1}'"
+#define LIST_RELEASES                                                                        \
+	"headgate rollouts list --plain 2>/dev/null | "                                      \
+	"awk 'NR > 1 {for (i = 3; i <= 5; i++) if ($i ~ /^[A-Za-z0-9][A-Za-z0-9._+:@-]*$/) " \
+	"print $i}' | sort -u"
+
+/* The same for fish, inside double quotes. */
+#define FISH_APPS                                \
+	"headgate status --plain 2>/dev/null | " \
+	"awk '/^\\$/ {exit} NR > 1 && /^[a-z0-9]/ {print \\$1}'"
+#define FISH_ROLLOUTS                                   \
+	"headgate rollouts list --plain 2>/dev/null | " \
+	"awk 'NR > 1 && \\$1 ~ /^[0-9]+\\$/ {print \\$1}'"
+#define FISH_RELEASES                                                                         \
+	"headgate rollouts list --plain 2>/dev/null | awk 'NR > 1 {for (i = 3; i <= 5; i++) " \
+	"if (\\$i ~ /^[A-Za-z0-9][A-Za-z0-9._+:@-]*\\$/) print \\$i}' | sort -u"
 
 static void quoted(struct hg_buf *to, const char *text)
 {
@@ -38,6 +60,7 @@ static void flag_words(const struct cli_verb_row *row, struct hg_buf *to)
 static const char *bash_arguments(const char *complete)
 {
 	if (!strcmp(complete, "app")) return "$(" LIST_APPS ")";
+	if (!strcmp(complete, "rollout")) return "$(" LIST_ROLLOUTS ")";
 	if (!strcmp(complete, "verb")) return "$commands";
 	if (!strcmp(complete, "shell")) return "bash zsh fish";
 	return "";
@@ -61,6 +84,9 @@ static void bash_values(struct hg_buf *to)
 				hg_buf_cstr(to, "COMPREPLY=($(compgen -f -- \"$cur\")); return");
 			else if (f->type == CLI_T_DIR)
 				hg_buf_cstr(to, "COMPREPLY=($(compgen -d -- \"$cur\")); return");
+			else if (f->type == CLI_T_RELEASE)
+				hg_buf_cstr(to, "COMPREPLY=($(compgen -W \"$(" LIST_RELEASES
+				                ")\" -- \"$cur\")); return");
 			else
 				hg_buf_cstr(to, "return");
 			hg_buf_cstr(to, " ;;\n");
@@ -137,6 +163,8 @@ void cli_complete_zsh(struct hg_buf *to)
 		hg_buf_cstr(to, "'--data:data folder' '--plain:no colour' '--help:help')\n");
 		if (!strcmp(rows[i].complete, "app"))
 			hg_buf_cstr(to, "\t\tapps=(${(f)\"$(" LIST_APPS ")\"})\n");
+		if (!strcmp(rows[i].complete, "rollout"))
+			hg_buf_cstr(to, "\t\tapps=(${(f)\"$(" LIST_ROLLOUTS ")\"})\n");
 		hg_buf_cstr(to, "\t\t;;\n");
 	}
 	hg_buf_cstr(to, "\tesac\n\tif (( CURRENT == 3 )); then\n\t\tcase $words[2] in\n");
@@ -148,6 +176,8 @@ void cli_complete_zsh(struct hg_buf *to)
 			        HG_STR_ARG(rest));
 	}
 	hg_buf_cstr(to, "\t\tesac\n\tfi\n"
+	                "\t[[ $words[CURRENT-1] == --to ]] && "
+	                "{ compadd -- ${(f)\"$(" LIST_RELEASES ")\"}; return }\n"
 	                "\t[[ $PREFIX == -* ]] && { _describe flag flags; return }\n"
 	                "\t(( $#apps )) && compadd -a apps || _files\n}\n"
 	                "compdef _headgate headgate\n");
@@ -182,18 +212,21 @@ void cli_complete_fish(struct hg_buf *to)
 			if (f->letter) hg_buf_fmt(to, " -s %c", f->letter);
 			if (f->type == CLI_T_CHOICE)
 				hg_buf_fmt(to, " -x -a '%s'", f->choices);
+			else if (f->type == CLI_T_RELEASE)
+				hg_buf_cstr(to, " -x -a \"(" FISH_RELEASES ")\"");
 			else if (f->type != CLI_T_SWITCH)
 				hg_buf_cstr(to, " -r");
 			hg_buf_cstr(to, " -d '");
 			quoted(to, f->help);
 			hg_buf_cstr(to, "'\n");
 		}
-		if (!strcmp(rows[i].complete, "app"))
-			hg_buf_fmt(to,
-			        "complete -c headgate -n '__fish_seen_subcommand_from %.*s' -f -a "
-			        "'(headgate status --plain 2>/dev/null | tail -n +2 | "
-			        "string split -f1 \" \")'\n",
-			        HG_STR_ARG(first));
+		bool app = !strcmp(rows[i].complete, "app");
+		if (!app && strcmp(rows[i].complete, "rollout") != 0) continue;
+		hg_buf_fmt(to, "complete -c headgate -n '__fish_seen_subcommand_from %.*s",
+		        HG_STR_ARG(first));
+		if (rest.n)
+			hg_buf_fmt(to, "; and __fish_seen_subcommand_from %.*s", HG_STR_ARG(rest));
+		hg_buf_fmt(to, "' -f -a \"(%s)\"\n", app ? FISH_APPS : FISH_ROLLOUTS);
 	}
 }
 

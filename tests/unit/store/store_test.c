@@ -223,11 +223,12 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	        db_exec(p->s->db,
 	                "ALTER TABLE app DROP COLUMN trial; ALTER TABLE app DROP COLUMN "
 	                "trial_revision; ALTER TABLE app DROP COLUMN trial_replicas; ALTER TABLE "
-	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN file_release; ALTER "
+	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN serving_replicas; ALTER TABLE app DROP COLUMN file_release; ALTER "
 	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; "
 	                "ALTER "
 	                "TABLE release DROP COLUMN kept; DELETE FROM schema_migrations WHERE "
-	                "version=2; INSERT INTO app(name,release,revision,present) "
+	                "version>=2; DROP TABLE rollout; DROP TABLE "
+	                "quarantine; INSERT INTO app(name,release,revision,present) "
 	                "VALUES('a',3,8,1); INSERT INTO release VALUES(1,3,'','{}',1)",
 	                &p->err),
 	        HG_OK);
@@ -513,6 +514,69 @@ static void what_was_committed_survives_kill_9_at_any_moment(void **state)
 	}
 }
 
+static void rollout_into(void *arg, const struct store_rollout *r)
+{
+	struct store_rollout *to = arg;
+	assert_int_equal(r->state.n, 3);
+	assert_memory_equal(r->state.p, "a\0b", 3);
+	assert_true(hg_str_eq(r->text, HG_STR("{}")));
+	*to = *r;
+}
+
+static void count_rollout(void *arg, const struct store_rollout *r)
+{
+	uint64_t *sum = arg;
+	*sum = *sum * 10 + r->id;
+}
+
+static void rollouts_are_kept_and_releases_put_in_quarantine(void **state)
+{
+	struct place *p = *state;
+	struct store_rollout r = {.app = 1,
+	        .old_release = 1,
+	        .new_release = 2,
+	        .created_ms = 5,
+	        .begun = true,
+	        .state = {"a\0b", 3},
+	        .text = HG_STR("{}")};
+	struct store_rollout found = {0};
+	uint64_t first = 0, second = 0, sum = 0, by = 7;
+	assert_int_equal(store_rollout_add(p->s, &r, &first, NULL), HG_OK);
+	r.app = 2;
+	assert_int_equal(store_rollout_add(p->s, &r, &second, NULL), HG_OK);
+	assert_true(second > first);
+	r.id = first;
+	r.app = 1;
+	r.ended_ms = 9;
+	r.promoted = true;
+	assert_int_equal(store_rollout_set(p->s, &r, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_rollout_get(p->s, first, rollout_into, &found, NULL), HG_OK);
+	assert_int_equal(found.ended_ms, 9);
+	assert_true(found.promoted && found.begun);
+	assert_int_equal(found.new_release, 2);
+	assert_int_equal(store_rollouts(p->s, 0, false, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, second * 10 + first);
+	sum = 0;
+	assert_int_equal(store_rollouts(p->s, 1, false, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, first);
+	sum = 0;
+	assert_int_equal(store_rollouts(p->s, 0, true, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, second);
+	r.id = 99;
+	assert_int_equal(store_rollout_set(p->s, &r, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(store_rollout_get(p->s, 99, rollout_into, &found, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, 0);
+	assert_int_equal(store_quarantine_set(p->s, 1, 2, first, NULL), HG_OK);
+	assert_int_equal(store_quarantine_set(p->s, 1, 2, second, NULL), HG_OK);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, second);
+	assert_int_equal(store_quarantine_remove(p->s, 1, 2, NULL), HG_OK);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_fresh, remove_all)
@@ -522,6 +586,7 @@ int main(void)
 	        CASE(an_app_keeps_its_number_for_ever),
 	        CASE(releases_are_numbered_per_app),
 	        CASE(what_is_wanted_of_two_releases_survives),
+	        CASE(rollouts_are_kept_and_releases_put_in_quarantine),
 	        CASE(a_former_file_is_migrated_and_a_former_program_still_works_with_it),
 	        CASE(a_replica_id_is_never_used_again),
 	        CASE(events_come_in_order_by_app_and_after_an_id),

@@ -90,6 +90,18 @@ void fleet_send_simple(struct fleet *f, enum wd_type type, uint64_t id, int sign
 static void not_started(struct fleet_replica *r, const struct wd_msg *m)
 {
 	const struct fleet_release *rel = fleet_release_find(r->f, r->app, fleet_core(r)->release);
+	if (m->step == WD_STEP_WRITABLE && (m->error == ELOOP || m->error == ESTALE)) {
+		(void)snprintf(r->reason, sizeof r->reason,
+		        "a writable folder is reached through a symbolic link that others may "
+		        "change: name the folder itself in sandbox.writable");
+		return;
+	}
+	if (m->step == WD_STEP_WRITABLE && m->error == EXDEV) {
+		(void)snprintf(r->reason, sizeof r->reason,
+		        "a writable folder holds Headgate's data folder: name one beside it, or "
+		        "use --data DIR");
+		return;
+	}
 	if (m->step == WD_STEP_WRITABLE && rel && rel->writable_count > 0) {
 		(void)snprintf(r->reason, sizeof r->reason,
 		        "as root run: chown -R %u %s (it may not write%s)", m->uid,

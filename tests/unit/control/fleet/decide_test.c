@@ -147,8 +147,57 @@ static void no_traffic_before_readiness_and_none_after_it_fails(void **state)
 	play(s);
 	fl_probed(s->app, 0, PROBE_READINESS, PROBE_FAILED, s->now);
 	play(s);
-	assert_int_equal(find(s, FL_ENDPOINT).endpoint, SNAP_EP_DOWN);
+	assert_int_equal(find(s, FL_ENDPOINT).endpoint, SNAP_EP_UNREADY);
 	assert_true(happened(s, FL_EV_UNREADY));
+}
+
+static void one_that_was_ready_may_be_asked_in_a_panic_until_its_liveness_fails(void **state)
+{
+	struct stage *s = *state;
+	uint32_t n;
+	for (int k = PROBE_READINESS; k <= PROBE_LIVENESS; k++)
+		s->app->rules.probe[k] = (struct probe_rules){.present = true,
+		        .period_ms = 1000,
+		        .successes = 1,
+		        .failures = k == PROBE_LIVENESS ? 3 : 1};
+	s->app->desired = 2;
+	play(s);
+	start_all(s);
+	/* Neither was ever ready. */
+	fl_probed(s->app, 0, PROBE_READINESS, PROBE_FAILED, s->now);
+	play(s);
+	assert_false(fl_panics(s->app, &n));
+	for (uint32_t i = 0; i < 2; i++)
+		fl_probed(s->app, i, PROBE_READINESS, PROBE_OK, s->now);
+	play(s);
+	assert_false(fl_panics(s->app, &n));
+	s->now += 1000;
+	play(s);
+	fl_probed(s->app, 0, PROBE_READINESS, PROBE_FAILED, s->now);
+	play(s);
+	assert_false(fl_panics(s->app, &n)); /* the other is ready */
+	assert_int_equal(n, 1);
+	fl_probed(s->app, 1, PROBE_READINESS, PROBE_FAILED, s->now);
+	play(s);
+	assert_true(fl_panics(s->app, &n));
+	assert_int_equal(n, 2);
+	/* It may hang: one failure is not yet the verdict, but enough not to ask it. */
+	fl_probed(s->app, 0, PROBE_LIVENESS, PROBE_FAILED, s->now);
+	play(s);
+	assert_int_equal(find(s, FL_ENDPOINT).endpoint, SNAP_EP_DOWN);
+	s->now += 1000;
+	play(s);
+	fl_probed(s->app, 0, PROBE_LIVENESS, PROBE_OK, s->now);
+	play(s);
+	assert_int_equal(find(s, FL_ENDPOINT).endpoint, SNAP_EP_UNREADY);
+	/* One that is to go is drained like any that took requests. */
+	s->app->slot[0].in_flight = s->app->slot[1].in_flight = 1;
+	s->app->desired = 0;
+	play(s);
+	assert_int_equal(find(s, FL_ENDPOINT).endpoint, SNAP_EP_DRAINING);
+	assert_int_equal(count(s, FL_SIGNAL), 0);
+	assert_false(fl_panics(s->app, &n));
+	assert_int_equal(n, 0);
 }
 
 static void a_stop_leaves_the_balancer_drains_terms_and_kills(void **state)
@@ -215,6 +264,52 @@ static void a_shutdown_in_a_hurry_kills_by_its_deadline(void **state)
 	s->now += 2000;
 	play(s);
 	assert_int_equal(find(s, FL_SIGNAL).signo, SIGKILL);
+}
+
+static void a_shutdown_stops_an_app_after_those_that_need_it(void **state)
+{
+	/* Grace 10 s. */
+	static const struct {
+		uint32_t users;
+		uint64_t left_ms; /* to the deadline; 0: no shutdown */
+		bool stops;
+	} row[] = {
+	        {0, 60000, true}, {1, 60000, false}, {3, 10001, false},
+	        {1, 10000, true},            /* its own grace period is all that is left */
+	        {1, 50, true}, {1, 0, true}, /* scaled to none: nobody is waited for */
+	};
+	struct stage *s = *state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		s->app->high = 0;
+		s->app->users = 0;
+		s->app->hurry_ms = 0;
+		s->app->desired = 2;
+		play(s);
+		start_all(s);
+		assert_int_equal(fl_counts(s->app).ready, 2);
+		s->app->desired = 0;
+		s->app->users = row[i].users;
+		s->app->hurry_ms = row[i].left_ms ? s->now + row[i].left_ms : 0;
+		play(s);
+		assert_int_equal(happened(s, FL_EV_RETIRED), row[i].stops);
+		assert_int_equal(
+		        find(s, FL_ENDPOINT).endpoint, row[i].stops ? SNAP_EP_DRAINING : 99);
+		if (!row[i].stops) {
+			assert_true(s->next <= s->app->hurry_ms - 10000);
+			/* A replica that dies meanwhile is not started again. */
+			fl_ended(s->app, 0, s->now);
+			play(s);
+			assert_int_equal(count(s, FL_SPAWN), 0);
+			assert_int_equal(count(s, FL_GONE), 1);
+			s->app->users = 0;
+			play(s);
+			assert_true(happened(s, FL_EV_RETIRED));
+		}
+		s->now += 100;
+		play(s);
+		end_all_signalled(s);
+		assert_int_equal(s->app->high, 0);
+	}
 }
 
 static void a_replica_that_dies_starting_is_told_at_once_and_backs_off(void **state)
@@ -417,6 +512,19 @@ static void after_a_restart_of_control_ready_replicas_stay_in_the_balancer(void 
 	assert_int_equal(count(s, FL_SPAWN), 0);
 	assert_int_equal(count(s, FL_ENDPOINT), 0);
 	assert_int_equal(fl_counts(s->app).ready, 2);
+	/* One that was asked in a panic still may be. */
+	struct fl_adopted a = {.number = 3,
+	        .release = 1,
+	        .revision = 1,
+	        .alive = true,
+	        .started = true,
+	        .start_ms = s->now - 60000,
+	        .endpoint = SNAP_EP_UNREADY};
+	s->app->desired = 3;
+	assert_int_equal(fl_adopt(s->app, &a, s->now, 10, &s->rand), 2);
+	play(s);
+	assert_int_equal(count(s, FL_ENDPOINT), 0);
+	assert_int_equal(s->app->slot[2].state, FLEET_UNREADY);
 }
 
 static void a_wait_goes_on_after_a_restart_of_control(void **state)
@@ -682,9 +790,11 @@ int main(void)
 	        CASE(wanted_replicas_are_started_with_the_lowest_numbers),
 	        CASE(an_app_waits_for_what_it_needs),
 	        CASE(no_traffic_before_readiness_and_none_after_it_fails),
+	        CASE(one_that_was_ready_may_be_asked_in_a_panic_until_its_liveness_fails),
 	        CASE(a_stop_leaves_the_balancer_drains_terms_and_kills),
 	        CASE(an_idle_replica_is_terminated_soon_after_it_left_the_balancer),
 	        CASE(a_shutdown_in_a_hurry_kills_by_its_deadline),
+	        CASE(a_shutdown_stops_an_app_after_those_that_need_it),
 	        CASE(a_replica_that_dies_starting_is_told_at_once_and_backs_off),
 	        CASE(ten_ready_minutes_forgive_the_streak_of_a_living_replica),
 	        CASE(a_failed_liveness_restarts_in_the_same_place),

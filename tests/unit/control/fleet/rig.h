@@ -31,6 +31,7 @@ struct rig_proc {
 	int fd, status;
 	char argv0[128];
 	char env[4096]; /* "NAME=value\n…" */
+	char writable[512];
 };
 
 struct rig {
@@ -52,6 +53,8 @@ struct rig {
 	bool decides;          /* somebody else decides how a release takes over */
 	/* what was seen */
 	uint32_t snapshots, readies, stopped, terms, kills;
+	char term_app[16][WD_NAME_MAX]; /* in the order of their SIGTERMs */
+	uint32_t term_count;
 	uint64_t generation;
 	char kinds[8192]; /* "replica.ready replica.died …" */
 	char last_text[4096];
@@ -186,6 +189,10 @@ static void rig_read_blob(struct rig_proc *p, int fd)
 		size_t n = strlen(p->env);
 		(void)snprintf(p->env + n, sizeof p->env - n, "%s\n", at);
 	}
+	for (; at < blob + p->m.blob_size; at += strlen(at) + 1) {
+		size_t n = strlen(p->writable);
+		(void)snprintf(p->writable + n, sizeof p->writable - n, "%s\n", at);
+	}
 	munmap(blob, p->m.blob_size);
 }
 
@@ -255,6 +262,9 @@ static void rig_warden(struct loop *l, struct loop_io *io, uint32_t events)
 	case WD_SIGNAL:
 		assert_non_null(p);
 		if (m.signo == SIGTERM) r->terms++;
+		if (m.signo == SIGTERM && p && r->term_count < HG_COUNT(r->term_app))
+			hg_str_copy(
+			        hg_str(p->m.who.app), r->term_app[r->term_count++], WD_NAME_MAX);
 		if (m.signo == SIGKILL) r->kills++;
 		if (p->alive) rig_end(p, m.signo);
 		break;

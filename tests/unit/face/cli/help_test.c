@@ -55,6 +55,77 @@ static void the_bash_completion_is_valid_and_completes(void **s)
 	hg_buf_free(&text);
 }
 
+static void a_page_of_help_is_what_it_was(void **s)
+{
+	struct hg_buf text;
+	(void)s;
+	hg_buf_init(&text, 65536);
+	cli_help_text(cli_row_find(HG_STR("rollback")), false, &text);
+	assert_string_equal(hg_buf_text(&text),
+	        "headgate rollback APP [FLAGS]\n"
+	        "  go back to an earlier release\n"
+	        "\n"
+	        "To the release that was promoted last before the serving one, or to the one\n"
+	        "named by --to. While a rollout of the app runs, it is aborted. With --wait it\n"
+	        "returns when the earlier release serves.\n"
+	        "\n"
+	        "Flags\n"
+	        "      --to RELEASE          number or version of the release\n"
+	        "      --wait                return when it is done\n"
+	        "      --timeout DURATION    with --wait: end with 5 after so long (default: no \n"
+	        "                            end)\n"
+	        "      --dry-run             show what would happen, change nothing\n"
+	        "      --json                print one JSON object with a schema field\n"
+	        "      --data DIR            data folder (HEADGATE_DATA, default ./.headgate)\n"
+	        "      --plain               no colour, no animation, ASCII symbols\n"
+	        "  -h, --help                show the help of the command\n"
+	        "\n"
+	        "Examples\n"
+	        "  # back to the version before\n"
+	        "  headgate rollback feedback --wait\n"
+	        "  # to a release by version or number\n"
+	        "  headgate rollback feedback --to 1.6.2\n"
+	        "\n"
+	        "Exit codes\n"
+	        "  0    done\n"
+	        "  1    unexpected failure\n"
+	        "  2    usage: the command line is not understood\n"
+	        "  4    rolled back, the old version is serving\n"
+	        "  5    still waiting, or timed out\n"
+	        "  6    a precondition is not met; nothing was changed\n"
+	        "  7    degraded, needs a human\n"
+	        "  130  detached by q or Ctrl-C; what was asked for goes on\n");
+	hg_buf_free(&text);
+}
+
+/* A version could be made by somebody else, and shells expand what they are offered. */
+static void running_things_are_offered_and_nothing_a_shell_would_run(void **s)
+{
+	struct hg_buf text;
+	(void)s;
+	hg_buf_init(&text, 1u << 20);
+	cli_complete_bash(&text);
+	hg_buf_cstr(&text,
+	        "headgate() {\n"
+	        "  case \"$*\" in\n"
+	        "  'status --plain') printf 'APP V\\nfeedback 1\\n  why it\\nweb 2\\n\\nedge "
+	        "x\\n';;\n"
+	        "  'rollouts list --plain') printf 'ID APP REL FROM TO\\n"
+	        "43 web 9 1.7.3 $(exit)\\n42 web 8 - 1.7.3\\n';;\n"
+	        "  esac; }\n"
+	        "complete_words() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _headgate; "
+	        "echo \"${COMPREPLY[@]}\"; }\n"
+	        "[ \"$(complete_words headgate promote 4)\" = '43 42' ] || exit 3\n"
+	        "[ \"$(complete_words headgate rollouts why 4)\" = '43 42' ] || exit 4\n"
+	        "[ \"$(complete_words headgate rollouts re)\" = 'resume retry' ] || exit 5\n"
+	        "[ \"$(complete_words headgate rollback web --to '')\" = '1.7.3 8 9' ] || exit 6\n"
+	        "[ \"$(complete_words headgate deploy w)\" = web ] || exit 7\n"
+	        "[ \"$(complete_words headgate deploy e)\" = '' ] || exit 8\n"
+	        "[ \"$(complete_words headgate deploy web --strategy ca)\" = canary ] || exit 9\n");
+	assert_int_equal(feed("bash", &text), 0);
+	hg_buf_free(&text);
+}
+
 static void every_shell_is_offered_every_verb(void **s)
 {
 	void (*const shells[])(struct hg_buf *) = {
@@ -142,6 +213,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(no_help_page_is_wider_than_80_columns),
 	        cmocka_unit_test(the_bash_completion_is_valid_and_completes),
+	        cmocka_unit_test(running_things_are_offered_and_nothing_a_shell_would_run),
+	        cmocka_unit_test(a_page_of_help_is_what_it_was),
 	        cmocka_unit_test(every_shell_is_offered_every_verb),
 	        cmocka_unit_test(numbers_read_like_people_write_them),
 	        cmocka_unit_test(log_text_cannot_drive_the_terminal),
