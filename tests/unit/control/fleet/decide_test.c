@@ -731,6 +731,29 @@ static void a_trial_that_is_promoted_alone_lets_the_former_release_go_by_the_fen
 	assert_int_equal(fl_counts(s->app).total, 4);
 }
 
+static void a_ready_trial_is_no_help_in_a_panic(void **state)
+{
+	struct stage *s = *state;
+	uint32_t n;
+	s->app->rules.probe[PROBE_READINESS] = (struct probe_rules){
+	        .present = true, .period_ms = 1000, .successes = 1, .failures = 1};
+	s->app->desired = 1;
+	s->app->trial = (struct fl_trial){.release = 2, .revision = 2, .desired = 1};
+	play(s);
+	start_all(s);
+	for (uint32_t i = 0; i < 2; i++)
+		fl_probed(s->app, i, PROBE_READINESS, PROBE_OK, s->now);
+	play(s);
+	assert_int_equal(up_of(s, 1, false), 1);
+	assert_int_equal(up_of(s, 2, true), 1);
+	s->now += 1000;
+	play(s);
+	fl_probed(s->app, 0, PROBE_READINESS, PROBE_FAILED, s->now);
+	play(s);
+	assert_true(fl_panics(s->app, &n));
+	assert_int_equal(n, 1);
+}
+
 static void a_stopped_app_stops_its_trial(void **state)
 {
 	struct stage *s = *state;
@@ -811,6 +834,7 @@ int main(void)
 	        CASE(a_new_trial_takes_the_place_of_the_former_one),
 	        CASE(a_third_release_replaces_the_main_one_and_leaves_the_trial_alone),
 	        CASE(a_trial_that_is_promoted_alone_lets_the_former_release_go_by_the_fence),
+	        CASE(a_ready_trial_is_no_help_in_a_panic),
 	        CASE(a_stopped_app_stops_its_trial),
 	        CASE(a_trial_never_takes_places_that_the_main_arm_needs),
 	        CASE(both_arms_are_adopted_as_they_are),
