@@ -233,11 +233,11 @@ static void do_endpoint(struct world *w, const struct fl_action *a)
 	MUST(a->endpoint == SNAP_EP_FREE || p);
 	if (!p) return;
 	p->was_up = p->was_up || a->endpoint == SNAP_EP_UP;
-	/* In a panic the edge asks it: never before it was ready once, nor while it ends. */
-	if (a->endpoint == SNAP_EP_UNREADY)
+	/* In a panic the edge asks it: never before it was ready once, nor while it ends. A new
+	 * weight is told with the state that was told last. */
+	if (a->endpoint == SNAP_EP_UNREADY && p->endpoint != SNAP_EP_UNREADY)
 		MUST(p->was_up && !p->liveness_bad && !w->app->slot[a->slot].retire);
 	if (a->endpoint == SNAP_EP_UP) {
-		/* A new weight is told with the state that was told last. */
 		MUST(p->readiness_ok || p->endpoint == SNAP_EP_UP);
 		if (!w->place[p->number].ready_from) w->place[p->number].ready_from = w->now;
 	} else {
