@@ -92,7 +92,7 @@ struct world {
 	/* fleet */
 	struct replica replica[REPLICAS];
 	struct ro_want want;
-	uint32_t n, failed_starts, exits;
+	uint32_t n, failed_starts, exits, high;
 	uint64_t sample_at, sample;
 	bool changed; /* a fact control is to hear of */
 	/* edge */
@@ -165,7 +165,7 @@ static uint32_t arg_of(const struct world *w, enum fault_kind kind)
 static struct ro_arm arm(const struct world *w, uint32_t release)
 {
 	struct ro_arm a = {0};
-	for (uint32_t i = 0; i < REPLICAS; i++) {
+	for (uint32_t i = 0; i < w->high; i++) {
 		const struct replica *r = &w->replica[i];
 		if (!r->used || r->release != release) continue;
 		a.total++;
@@ -217,6 +217,7 @@ static void add(struct world *w, uint32_t release)
 {
 	for (uint32_t i = 0; i < REPLICAS; i++) {
 		if (w->replica[i].used) continue;
+		w->high = HG_MAX(w->high, i + 1);
 		w->replica[i] = (struct replica){.used = true, .release = release};
 		replica_begin(w, &w->replica[i]);
 		return;
@@ -227,7 +228,7 @@ static void add(struct world *w, uint32_t release)
 static void drop(struct world *w, uint32_t release)
 {
 	struct replica *victim = NULL;
-	for (uint32_t i = 0; i < REPLICAS; i++) {
+	for (uint32_t i = 0; i < w->high; i++) {
 		struct replica *r = &w->replica[i];
 		if (r->used && r->release == release && (!victim || (victim->ready && !r->ready)))
 			victim = r;
@@ -269,7 +270,7 @@ static void fleet_pass(struct world *w)
 
 static void replicas_live(struct world *w)
 {
-	for (uint32_t i = 0; i < REPLICAS; i++) {
+	for (uint32_t i = 0; i < w->high; i++) {
 		struct replica *r = &w->replica[i];
 		if (!r->used) continue;
 		bool was = r->ready, new = r->release == NEW;
@@ -686,7 +687,7 @@ static void fault_begins(struct world *w, struct fault *f)
 	switch (f->kind) {
 	case FAULT_NEW_CRASH:
 	case FAULT_NEW_EXIT:
-		for (uint32_t i = 0; i < REPLICAS; i++) {
+		for (uint32_t i = 0; i < w->high; i++) {
 			struct replica *r = &w->replica[i];
 			if (!r->used || r->release != NEW || r->waits) continue;
 			replica_ends(w, r);
@@ -703,7 +704,7 @@ static void fault_begins(struct world *w, struct fault *f)
 		w->tripped = false;
 		memset(w->cell_epoch, 0, sizeof w->cell_epoch);
 		memset(w->late, 0, sizeof w->late);
-		for (uint32_t i = 0; i < REPLICAS; i++)
+		for (uint32_t i = 0; i < w->high; i++)
 			if (w->replica[i].used) replica_begin(w, &w->replica[i]);
 		break;
 	case FAULT_CLOCK_BACK: w->wall -= HG_MIN(w->wall, 1000ull * (1 + f->arg)); break;

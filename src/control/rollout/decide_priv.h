@@ -42,7 +42,7 @@
 #define RO_TICK_MS      1000u    /* out->next_ms is never later than this while it runs */
 #define RO_TICK_MAX_MS  2000u    /* no more than this counts as gone by between two looks */
 #define RO_SAVE_MS      5000u    /* spans are saved at least so often */
-#define RO_LOOK_MS      60000u   /* judge_look */
+#define RO_LOOK_MS      60000u   /* judge_look; at weight 100 % every RO_TICK_MS */
 #define RO_DWELL_MS     10000u   /* no step is shorter, unless a person says so */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */

@@ -22,6 +22,7 @@ void ro_epoch_open(struct ro_turn *t, uint32_t weight_ppm, uint32_t epoch)
 		memset(&s->evidence, 0, sizeof s->evidence);
 		s->look_ms = 0;
 		s->shared = false;
+		s->verdict = JUDGE_NOT_YET;
 		t->out->lens = true;
 	}
 	s->head.epoch = epoch;
