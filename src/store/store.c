@@ -39,13 +39,32 @@ static const struct db_migration schema[] = {
                 "CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, ts_ms INTEGER NOT NULL,"
                 " who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL,"
                 " result TEXT NOT NULL, text TEXT NOT NULL);"},
+        {3, "rollouts",
+                /* AUTOINCREMENT: the edge knows a trip by the rollout's id. */
+                "CREATE TABLE rollout(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+                " app INTEGER NOT NULL REFERENCES app(id), old_release INTEGER NOT NULL,"
+                " new_release INTEGER NOT NULL, strategy INTEGER NOT NULL,"
+                " phase INTEGER NOT NULL DEFAULT 0, pause INTEGER NOT NULL DEFAULT 0,"
+                " outcome INTEGER NOT NULL DEFAULT 0, cause INTEGER NOT NULL DEFAULT 0,"
+                " weight_ppm INTEGER NOT NULL DEFAULT 0, who TEXT NOT NULL,"
+                " texts TEXT NOT NULL, created_ms INTEGER NOT NULL,"
+                " changed_ms INTEGER NOT NULL DEFAULT 0, ended_ms INTEGER NOT NULL DEFAULT 0,"
+                " state BLOB NOT NULL DEFAULT x'');"
+                "CREATE INDEX rollout_app ON rollout(app, id);"
+                "CREATE INDEX rollout_running ON rollout(id) WHERE ended_ms=0;"
+                "CREATE TABLE quarantine(app INTEGER NOT NULL REFERENCES app(id),"
+                " release INTEGER NOT NULL, rollout INTEGER NOT NULL,"
+                " since_ms INTEGER NOT NULL, PRIMARY KEY(app, release)) WITHOUT ROWID;"},
 };
 
 #define REPLICA_COLUMNS                                                                      \
 	"id,app,release,revision,number,state,pid,address,flags,restarts,streak,started_ms," \
 	"exit_ms,exit_status"
 #define EVENT_COLUMNS "id,ts_ms,kind,app,release,replica,text"
-#define APP_COLUMNS   "id,name,scale,scale_file,release,revision,present"
+#define ROLLOUT_COLUMNS                                                                     \
+	"id,app,old_release,new_release,strategy,phase,pause,outcome,cause,weight_ppm,who," \
+	"created_ms,changed_ms,ended_ms"
+#define APP_COLUMNS "id,name,scale,scale_file,release,revision,present"
 
 static const char *const sql[Q_COUNT] = {
         [Q_KV_GET] = "SELECT value FROM kv WHERE key=$1",
@@ -95,6 +114,21 @@ static const char *const sql[Q_COUNT] = {
                         " VALUES($1,$2,$3,$4,$5,$6)",
         [Q_AUDITS] = "SELECT id,ts_ms,who,what,target,result,text FROM audit"
                      " WHERE id<$1 ORDER BY id DESC LIMIT $2",
+        [Q_ROLLOUT_ADD] = "INSERT INTO rollout(app,old_release,new_release,strategy,who,texts,"
+                          "created_ms) VALUES($1,$2,$3,$4,$5,$6,$7) RETURNING id",
+        [Q_ROLLOUT_SET] = "UPDATE rollout SET phase=$2,pause=$3,outcome=$4,cause=$5,"
+                          "weight_ppm=$6,changed_ms=$7,ended_ms=$8,state=$9 WHERE id=$1",
+        [Q_ROLLOUT_GET] = "SELECT " ROLLOUT_COLUMNS ",texts,state FROM rollout WHERE id=$1",
+        [Q_ROLLOUTS_RUNNING] = "SELECT " ROLLOUT_COLUMNS ",texts,state FROM rollout"
+                               " WHERE ended_ms=0 ORDER BY id",
+        [Q_ROLLOUTS] = "SELECT " ROLLOUT_COLUMNS ",'',x'' FROM rollout"
+                       " WHERE id<$1 ORDER BY id DESC LIMIT $2",
+        [Q_ROLLOUTS_APP] = "SELECT " ROLLOUT_COLUMNS ",'',x'' FROM rollout"
+                           " WHERE app=$3 AND id<$1 ORDER BY id DESC LIMIT $2",
+        [Q_QUARANTINE_ADD] = "INSERT OR REPLACE INTO quarantine VALUES($1,$2,$3,$4)",
+        [Q_QUARANTINE_REMOVE] = "DELETE FROM quarantine WHERE app=$1 AND release=$2",
+        [Q_QUARANTINES] = "SELECT app,release,rollout,since_ms FROM quarantine WHERE app=$1"
+                          " ORDER BY release",
 };
 
 enum hg_rc store_stmt(

@@ -1,10 +1,10 @@
 /*
  * Headgate's memory: one SQLite file (WAL) at DATA/store/headgate.db, written by control alone.
- * It keeps the configuration last applied, apps and their releases, replicas, meter lanes, tokens,
- * the audit trail, and the journal of every decision, for ever. Commits are durable when a function
- * returns (synchronous=FULL). One thread, the owner's; views handed to callbacks are valid during
- * the callback only. A full disk, a locked or broken file are returned as HG_E_DB_… rows and leave
- * the former state; the store never crashes for them, and never deletes what it cannot read.
+ * It keeps the configuration last applied, apps and their releases, rollouts, replicas, meter
+ * lanes, tokens, the audit trail, and the journal of every decision. Commits are durable when a
+ * function returns (synchronous=FULL). One thread, the owner's; views handed to callbacks are valid
+ * during the callback only. A full disk, a locked or broken file are returned as HG_E_DB_… rows and
+ * leave the former state; the store never crashes for them, and never deletes what it cannot read.
  *
  * The schema is additive between neighbouring versions: a former program reads a newer file.
  */
@@ -84,6 +84,53 @@ typedef void (*store_release_fn)(void *arg, const struct store_release *r);
 /* `number` 0: all of the app, newest first. HG_E_NOT_FOUND for a number that is not there. */
 HG_MUST enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number,
         store_release_fn fn, void *arg, struct hg_err *err);
+
+/* ---- rollouts ---- */
+
+/* Numbers are those of the rollout room (enum ro_…); the store only keeps them. */
+struct store_rollout {
+	uint64_t id; /* ascending, never used again */
+	uint32_t app, old_release, new_release;
+	uint32_t strategy, phase, pause, outcome, cause, weight_ppm;
+	struct hg_str who;   /* "unix:1000", "token:ci", "file" */
+	struct hg_str texts; /* JSON: commands of gates and whatever else is frozen with it */
+	struct hg_str state; /* ro_save; empty in store_rollouts */
+	uint64_t created_ms, changed_ms, ended_ms; /* Unix time; 0: not yet */
+};
+/* app, old_release, new_release, strategy, who, texts and created_ms; the rest is 0 and empty. */
+HG_MUST enum hg_rc store_rollout_add(
+        struct store *s, const struct store_rollout *r, uint64_t *ret_id, struct hg_err *err);
+/* phase … weight_ppm, state, changed_ms and ended_ms of the row `r->id`. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_rollout_set(
+        struct store *s, const struct store_rollout *r, struct hg_err *err);
+typedef void (*store_rollout_fn)(void *arg, const struct store_rollout *r);
+/* HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_rollout_get(
+        struct store *s, uint64_t id, store_rollout_fn fn, void *arg, struct hg_err *err);
+/* All with ended_ms 0, oldest first, with texts and state. */
+HG_MUST enum hg_rc store_rollouts_running(
+        struct store *s, store_rollout_fn fn, void *arg, struct hg_err *err);
+/* The newest `limit` with an id below `before` (0: from the end), newest first, without texts and
+ * state; `app` 0: of all. */
+HG_MUST enum hg_rc store_rollouts(struct store *s, uint32_t app, uint64_t before, uint32_t limit,
+        store_rollout_fn fn, void *arg, struct hg_err *err);
+
+/* A release that was taken back is not deployed again until somebody says so. */
+struct store_quarantine {
+	uint32_t app, release;
+	uint64_t rollout; /* the one that took it back */
+	uint64_t since_ms;
+};
+/* The last one counts. */
+HG_MUST enum hg_rc store_quarantine_add(
+        struct store *s, const struct store_quarantine *q, struct hg_err *err);
+/* Fine when it is not there. */
+HG_MUST enum hg_rc store_quarantine_remove(
+        struct store *s, uint32_t app, uint32_t release, struct hg_err *err);
+typedef void (*store_quarantine_fn)(void *arg, const struct store_quarantine *q);
+/* Of one app, by release. */
+HG_MUST enum hg_rc store_quarantines(
+        struct store *s, uint32_t app, store_quarantine_fn fn, void *arg, struct hg_err *err);
 
 /* ---- replicas: one row a process, from before it is asked for until its end is recorded ---- */
 
