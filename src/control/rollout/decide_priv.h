@@ -106,8 +106,8 @@ struct ro_rules {
 void ro_rules_default(struct ro_rules *r, enum ro_strategy strategy);
 /*
  * Puts right what cannot be meant: default steps, steps that do not rise are left out, waits and
- * shares in range. A strategy that ends at 100 % without live control has nothing to compare with
- * there: without a rule for errors it gets error_rate 5 %. ro_begin calls it.
+ * shares in range. Near 100 % there is little or nothing to compare with: what is judged and has no
+ * rule error_rate gets 5 %, above which no step could be proven anyway. ro_begin calls it.
  */
 void ro_rules_fill(struct ro_rules *r);
 

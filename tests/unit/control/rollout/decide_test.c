@@ -193,6 +193,10 @@ static void a_tripped_rollout_never_gets_a_request_again(void **state)
 	s->fails_new = 1;
 	UNTIL(s, phase(s, RO_PHASE_BACK), MINUTE);
 	assert_int_equal(weight(s), 0);
+	assert_int_equal(told(s, RO_EV_BACK), 1);
+	for (uint32_t i = 0; i < s->log_n; i++)
+		if (s->log[i].kind == RO_EVENT && s->log[i].event.kind == RO_EV_BACK)
+			assert_true(s->log[i].event.e >= s->log[i].event.threshold);
 	uint32_t from = s->log_n;
 	s->fails_new = 0;
 	tick(s, 4 * MINUTE);

@@ -35,6 +35,37 @@ static void what_is_loaded_is_what_was_saved(void **state)
 	assert_memory_equal(&back.evidence, &s->ro.evidence, sizeof back.evidence);
 }
 
+static void every_field_is_saved(void **state)
+{
+	static uint8_t bytes[RO_SAVED_MAX];
+	struct stage *s = *state;
+	struct ro_state back;
+	(void)midway(s, bytes);
+	struct ro_state *r = &s->ro;
+	/* What is not zero by now: something of its own each. */
+	r->begun = r->asked = r->raised = r->had_ready = r->tripped = r->abort = r->skip = true;
+	r->full = r->closing = r->traffic = r->proven = r->shared = r->stuck = true;
+	r->told_hold = true;
+	r->promoted_ms = 11, r->back_ms = 12, r->ended_ms = 13, r->hold_ms = 14, r->ask_ms = 15;
+	r->settle_ms = 16, r->look_ms = 17, r->unsaved_ms = 18, r->want_old = 19, r->want_new = 20;
+	r->base = 21, r->memory_over = 22, r->cpu_over = 23, r->sample = 24, r->memory_id = 25;
+	r->verdict = JUDGE_SHARED;
+	r->head.pause = RO_PAUSED_SHARED;
+	r->head.outcome = RO_SUPERSEDED;
+	r->head.cause = RO_CAUSE_REMOVED;
+	r->head.promoted = true;
+	r->gate_status[3] = -7;
+	r->gate_took_ms[4] = 26;
+	r->step_took_ms[5] = 27;
+	size_t n = ro_save(r, bytes, sizeof bytes);
+	memset(&back, 0, sizeof back);
+	assert_true(ro_load(bytes, n, &back));
+	/* Rules and judge have padding, and what_is_loaded_is_what_was_saved. */
+	size_t from = offsetof(struct ro_state, head), to = offsetof(struct ro_state, judge);
+	assert_memory_equal((char *)&back + from, (char *)r + from, to - from);
+	assert_memory_equal(back.former, r->former, sizeof back.former);
+}
+
 static void what_is_loaded_decides_as_before(void **state)
 {
 	static uint8_t bytes[RO_SAVED_MAX];
@@ -165,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(what_is_loaded_is_what_was_saved),
+	        TEST(every_field_is_saved),
 	        TEST(what_is_loaded_decides_as_before),
 	        TEST(a_state_with_one_wrong_bit_is_refused),
 	        TEST(a_state_that_is_cut_or_longer_is_refused),

@@ -256,6 +256,39 @@ static void what_completes_late_is_judged_under_the_weight_it_was_drawn_with(voi
 	assert_in_range(s->failures_new, 3, 5); /* the gate, and a portion of requests */
 }
 
+static void scaled_to_nothing_an_abort_waits_for_nobody(void **state)
+{
+	struct stage *s = *state;
+	begin(s);
+	to_step(s, 1);
+	s->o.replicas = 0;
+	tick(s, 5000);
+	say(s, ROLLOUTS_ABORT);
+	tick(s, 5000);
+	ended(s, RO_ROLLED_BACK, RO_CAUSE_PERSON);
+}
+
+static void what_is_judged_has_a_rule_for_errors_in_any_case(void **state)
+{
+	struct stage *s = *state;
+	for (int strategy = 0; strategy < RO_STRATEGIES; strategy++) {
+		struct ro_rules r;
+		ro_rules_default(&r, strategy);
+		r.control_ppm = 50000; /* too little to compare with */
+		r.judge.error_above = 0.03;
+		ro_rules_fill(&r);
+		bool judged = strategy != RO_RECREATE && strategy != RO_IMMEDIATE;
+		assert_true(judged == (r.judge.error_rate > 0));
+	}
+	s->rules.strategy = RO_BLUE_GREEN;
+	s->rules.control_ppm = 50000;
+	s->rate = 5;
+	s->fails_new = 1;
+	begin(s);
+	ended(s, RO_ROLLED_BACK, RO_CAUSE_EVIDENCE);
+	assert_in_range(s->failures_new, 3, 6);
+}
+
 /* ---- other strategies ---- */
 
 static void recreate_stops_all_and_then_starts_all(void **state)
@@ -286,6 +319,22 @@ static void recreate_that_misses_its_deadline_starts_the_old_release_again(void 
 	assert_true(s->o.want.recreate);
 	ended(s, RO_ROLLED_BACK, RO_CAUSE_DEADLINE);
 	assert_int_equal(s->o.old_arm.ready, 4);
+}
+
+static void recreate_that_is_superseded_does_not_start_the_old_release_again(void **state)
+{
+	struct stage *s = *state;
+	s->rules.strategy = RO_RECREATE;
+	s->start_ms = MINUTE;
+	begin(s);
+	tick(s, 5000);
+	assert_int_equal(s->o.old_arm.total, 0);
+	s->o.superseded = true;
+	play(s);
+	assert_true(phase(s, RO_PHASE_END));
+	assert_int_equal(s->ro.head.outcome, RO_SUPERSEDED);
+	assert_int_equal(s->o.want.serving, NEW);
+	assert_int_equal(count(s, RO_PROMOTED), 0);
 }
 
 static void blue_green_switches_once_and_back_at_once(void **state)
@@ -401,6 +450,23 @@ static void a_rolling_update_that_is_aborted_goes_the_same_way_back(void **state
 	ended(s, RO_ROLLED_BACK, RO_CAUSE_PERSON);
 }
 
+static void gates_before_promotion_come_before_a_rolling_update_takes_anything_away(void **state)
+{
+	struct stage *s = *state;
+	s->rules.strategy = RO_ROLLING;
+	gate_add(s, RO_WHEN_PROMOTE, 0);
+	gate_add(s, RO_WHEN_CONFIRM, 100);
+	begin(s);
+	UNTIL(s, phase(s, RO_PHASE_GATE), MINUTE);
+	gate_ends(s, 0, true);
+	assert_int_equal(s->ro.head.gate[1], RO_GATE_WAITING);
+	tick(s, 10 * MINUTE);
+	assert_int_equal(s->o.old_arm.ready, 4);
+	assert_int_equal(weight(s), 0);
+	say(s, ROLLOUTS_PROMOTE);
+	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
+}
+
 static void a_paused_rolling_update_moves_no_replica(void **state)
 {
 	struct stage *s = *state;
@@ -496,8 +562,11 @@ int main(void)
 	        TEST(a_reboot_in_the_watch_leaves_the_promoted_release_where_it_is),
 	        TEST(a_slot_torn_by_a_death_comes_back_with_the_same_weight),
 	        TEST(what_completes_late_is_judged_under_the_weight_it_was_drawn_with),
+	        TEST(scaled_to_nothing_an_abort_waits_for_nobody),
+	        TEST(what_is_judged_has_a_rule_for_errors_in_any_case),
 	        TEST(recreate_stops_all_and_then_starts_all),
 	        TEST(recreate_that_misses_its_deadline_starts_the_old_release_again),
+	        TEST(recreate_that_is_superseded_does_not_start_the_old_release_again),
 	        TEST(blue_green_switches_once_and_back_at_once),
 	        TEST(blue_green_is_judged_by_a_rule_when_nobody_gave_one),
 	        TEST(back_to_a_warm_release_takes_one_turn),
@@ -505,6 +574,7 @@ int main(void)
 	        TEST(rolling_may_go_without_surge),
 	        TEST(a_rolling_update_that_fails_gets_no_request_more_and_goes_back),
 	        TEST(a_rolling_update_that_is_aborted_goes_the_same_way_back),
+	        TEST(gates_before_promotion_come_before_a_rolling_update_takes_anything_away),
 	        TEST(a_paused_rolling_update_moves_no_replica),
 	        TEST(a_death_after_any_action_goes_on_to_the_same_weight_or_to_zero),
 	};
