@@ -10,381 +10,20 @@
  * A seed that breaks something is run again with fewer and fewer faults while it still does, and
  * printed with those that are left.
  */
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/rand.h"
-#include "control/rollout/decide_priv.h"
-
-#define OLD        1u
-#define NEW        2u
-#define QUANTUM_MS 250u
-#define REPLICAS   64u
-#define CELLS      64u
-#define PENDING    64u
-#define FAULTS     6u
-#define CALM_MS    (20 * 60 * 1000ull) /* after this nothing bad happens any more */
-#define END_MS     (12 * 3600 * 1000ull)
-#define NEVER      UINT64_MAX
-
-enum fault_kind {
-	FAULT_NEW_FAILS,   /* share of failures of the new release */
-	FAULT_NEW_NEVER,   /* new replicas never get ready */
-	FAULT_NEW_SLOW,    /* they need up to a minute */
-	FAULT_NEW_CRASH,   /* all of them exit */
-	FAULT_NEW_CRASHES, /* one after the other, again and again */
-	FAULT_NEW_EXIT,    /* one exits once */
-	FAULT_NEW_FLAPS,   /* readiness comes and goes */
-	FAULT_OLD_FLAPS,
-	FAULT_OLD_DOWN, /* no old replica is ready for a while */
-	FAULT_OUTAGE,   /* both fail */
-	FAULT_QUIET,    /* no requests for a while */
-	FAULT_CONTROL_DIES,
-	FAULT_CONTROL_WEAK, /* dies between actions, again and again for a while */
-	FAULT_REBOOT,       /* everything starts anew, the shared memory is empty */
-	FAULT_STORE,        /* commits fail for a while */
-	FAULT_CLOCK_BACK,
-	FAULT_CLOCK_FORWARD,
-	FAULT_SUPERSEDED,
-	FAULT_REMOVED,
-	FAULT_SCALE,
-	FAULT_PERSON,
-	FAULT_GATE_FAILS,
-	FAULT_TORN_SLOT,
-	FAULT_KINDS
-};
-
-static const char *const fault_names[FAULT_KINDS] = {"the new release fails",
-        "new replicas never get ready", "new replicas start slowly", "all new replicas exit",
-        "new replicas crash again and again", "one new replica exits", "new replicas flap",
-        "old replicas flap", "no old replica is ready", "shared outage", "no requests",
-        "control dies", "control dies between actions", "reboot", "the store fails",
-        "the clock jumps back", "the clock jumps forward", "a newer deploy", "the app is removed",
-        "scaled", "a person", "a gate fails", "the slot is torn"};
-
-struct fault {
-	enum fault_kind kind;
-	uint64_t at, until;
-	uint32_t arg;
-};
-
-struct replica {
-	bool used, ready, ever_ready, waits;
-	uint32_t release, streak;
-	uint64_t at; /* when it is ready, or starts again */
-};
-
-struct late {
-	uint64_t at;
-	uint32_t epoch;
-	bool new_arm;
-};
-
-struct world {
-	struct hg_rand rand;
-	uint64_t seed, now, wall, started;
-	bool verbose, quiet;
-	jmp_buf broken;
-	struct fault fault[FAULTS];
-	uint32_t faults;
-	/* fleet */
-	struct replica replica[REPLICAS];
-	struct ro_want want;
-	uint32_t n, failed_starts, exits;
-	uint64_t sample_at, sample;
-	bool changed; /* a fact control is to hear of */
-	/* edge */
-	double rate, fails_old;
-	struct ro_split split;
-	struct judge_lens lens;
-	struct judge_evidence cell[CELLS]; /* by epoch */
-	uint32_t cell_epoch[CELLS];
-	struct late late[PENDING];
-	uint64_t memory_id, requests, failures_new, seen, trip_requests;
-	bool tripped, traffic;
-	/* control */
-	bool alive;
-	uint64_t back_at, decide_at, fleet_known_at;
-	struct ro_state kept;
-	uint8_t saved[RO_SAVED_MAX];
-	size_t saved_n;
-	struct ro_head journal, pending; /* committed; and of the transaction under way */
-	struct ro_gate_seen gate[RO_GATES_MAX];
-	uint64_t gate_at[RO_GATES_MAX];
-	bool superseded, removed;
-	uint64_t person_at;
-	/* the oracle's memory */
-	uint64_t step_real_ms; /* real time in which the step's weight was in force */
-	uint64_t step_requests, unserved_since;
-	uint32_t said_promote, said_abort, quarantined, promoted, incidents, looks, deaths, jumps;
-	bool done;
-};
-
-static void broken(struct world *w, const char *what)
-{
-	if (!w->quiet)
-		fprintf(stderr, "rollout_sim: seed %llu after %llu ms (%s, phase %s): %s\n",
-		        (unsigned long long)w->seed, (unsigned long long)(w->now - w->started),
-		        ro_strategy_name(w->kept.rules.strategy), ro_phase_name(w->kept.head.phase),
-		        what);
-	longjmp(w->broken, 1);
-}
-
-#define MUST(cond)                                     \
-	do {                                           \
-		if (!(cond)) broken(w, "not: " #cond); \
-	} while (0)
-
-static uint32_t below(struct world *w, uint32_t n)
-{
-	return hg_rand_below(&w->rand, n);
-}
-
-static bool on(const struct world *w, enum fault_kind kind)
-{
-	for (uint32_t i = 0; i < w->faults; i++)
-		if (w->fault[i].kind == kind && w->now >= w->fault[i].at &&
-		        w->now < w->fault[i].until)
-			return true;
-	return false;
-}
-
-static uint32_t arg_of(const struct world *w, enum fault_kind kind)
-{
-	for (uint32_t i = 0; i < w->faults; i++)
-		if (w->fault[i].kind == kind && w->now >= w->fault[i].at &&
-		        w->now < w->fault[i].until)
-			return w->fault[i].arg;
-	return 0;
-}
-
-/* ---- fleet ---- */
-
-static struct ro_arm arm(const struct world *w, uint32_t release)
-{
-	struct ro_arm a = {0};
-	for (uint32_t i = 0; i < REPLICAS; i++) {
-		const struct replica *r = &w->replica[i];
-		if (!r->used || r->release != release) continue;
-		a.total++;
-		a.ready += r->ready;
-		a.starting += !r->ready && !r->waits;
-		a.crash_loops += r->streak >= 3;
-	}
-	if (release == w->want.serving)
-		a.wanted = w->want.serving_replicas ? w->want.serving_replicas : w->n;
-	else if (release == w->want.trial)
-		a.wanted = w->want.trial_replicas;
-	if (release == NEW) {
-		a.failed_starts = w->failed_starts;
-		a.exits = w->exits;
-	}
-	return a;
-}
-
-static void replica_begin(struct world *w, struct replica *r)
-{
-	r->ready = r->waits = false;
-	r->at = w->now + 200 + below(w, 4000);
-	if (r->release != NEW) return;
-	if (on(w, FAULT_NEW_SLOW)) r->at += below(w, 60000);
-	if (on(w, FAULT_NEW_NEVER)) r->at = NEVER;
-}
-
-static void replica_ends(struct world *w, struct replica *r)
-{
-	static const uint32_t backoff_ms[] = {0, 0, 1000, 2000, 4000, 8000, 16000};
-	if (r->release == NEW) {
-		w->exits++;
-		w->failed_starts += !r->ever_ready && r->streak == 0;
-	}
-	r->streak++;
-	r->ready = false;
-	r->waits = true;
-	r->at = w->now + backoff_ms[HG_MIN(r->streak, HG_COUNT(backoff_ms) - 1)];
-	w->changed = true;
-}
-
-static uint32_t count(const struct world *w, uint32_t release, bool only_ready)
-{
-	struct ro_arm a = arm(w, release);
-	return only_ready ? a.ready : a.total;
-}
-
-static void add(struct world *w, uint32_t release)
-{
-	for (uint32_t i = 0; i < REPLICAS; i++) {
-		if (w->replica[i].used) continue;
-		w->replica[i] = (struct replica){.used = true, .release = release};
-		replica_begin(w, &w->replica[i]);
-		return;
-	}
-	broken(w, "more replicas than anybody should want");
-}
-
-static void drop(struct world *w, uint32_t release)
-{
-	struct replica *victim = NULL;
-	for (uint32_t i = 0; i < REPLICAS; i++) {
-		struct replica *r = &w->replica[i];
-		if (r->used && r->release == release && (!victim || (victim->ready && !r->ready)))
-			victim = r;
-	}
-	if (victim) victim->used = false;
-}
-
-/* What the fleet does of struct fleet_want, in one pass. */
-static void fleet_pass(struct world *w)
-{
-	uint32_t other = w->want.serving == OLD ? NEW : OLD, n = arm(w, w->want.serving).wanted;
-	uint32_t beside = other == w->want.trial ? w->want.trial_replicas : 0;
-	bool replaces = other != w->want.trial && count(w, other, false) > 0;
-	if (replaces && w->want.recreate) {
-		while (count(w, other, false) > 0)
-			drop(w, other);
-	} else if (replaces && w->kept.rules.strategy == RO_ROLLING) {
-		/* A serving release that was not the trial replaces the former by the fence. */
-		struct rolling_fence f =
-		        rolling_fence(w->kept.rules.surge, w->kept.rules.unavailable, w->n);
-		uint32_t have = count(w, w->want.serving, false);
-		n = rolling_new(f, w->n, have, have + count(w, other, false));
-		struct rolling_down d = rolling_old(f, w->n, count(w, other, false),
-		        count(w, other, true), have, count(w, w->want.serving, true));
-		beside = count(w, other, false) -
-		         HG_MIN(count(w, other, false), d.unhealthy + d.available);
-		n = HG_MAX(n, have);
-	}
-	while (count(w, w->want.serving, false) < n)
-		add(w, w->want.serving);
-	while (count(w, w->want.serving, false) > n)
-		drop(w, w->want.serving);
-	while (count(w, other, false) < beside)
-		add(w, other);
-	while (count(w, other, false) > beside)
-		drop(w, other);
-	if (count(w, NEW, false) == 0) w->failed_starts = w->exits = 0;
-}
-
-static void replicas_live(struct world *w)
-{
-	for (uint32_t i = 0; i < REPLICAS; i++) {
-		struct replica *r = &w->replica[i];
-		if (!r->used) continue;
-		bool was = r->ready, new = r->release == NEW;
-		if (w->now >= r->at && r->waits) {
-			replica_begin(w, r);
-		} else if (w->now >= r->at && !r->ready) {
-			r->ready = r->ever_ready = true;
-			r->at = NEVER;
-		}
-		if (r->at == NEVER && !r->ready && !(new &&on(w, FAULT_NEW_NEVER)))
-			r->at = w->now + 500;
-		if (new &&on(w, FAULT_NEW_CRASHES) && !r->waits && below(w, 6) == 0)
-			replica_ends(w, r);
-		bool flaps = on(w, new ? FAULT_NEW_FLAPS : FAULT_OLD_FLAPS) && below(w, 20) == 0;
-		bool down = !new &&on(w, FAULT_OLD_DOWN);
-		if (r->ready && (flaps || down)) {
-			r->ready = false;
-			r->at = w->now + 300 + below(w, 3000);
-		}
-		if (r->ready && !flaps && was) r->streak = 0;
-		if (r->ready != was) w->changed = true;
-	}
-}
-
-/* ---- edge ---- */
-
-static struct judge_evidence *cell_of(struct world *w, uint32_t epoch)
-{
-	uint32_t i = epoch % CELLS;
-	return w->cell_epoch[i] == epoch ? &w->cell[i] : NULL;
-}
-
-/* One request comes to its end and is counted where it was drawn. */
-static void complete(struct world *w, uint32_t epoch, bool new_arm, bool failed)
-{
-	struct judge_evidence *e = cell_of(w, epoch);
-	if (!e) return;
-	if (new_arm)
-		e->n_new++;
-	else
-		e->n_old++;
-	if (!failed) return;
-	if (new_arm) {
-		e->count[JUDGE_ERRORS].c++;
-		w->failures_new++;
-	} else {
-		e->count[JUDGE_ERRORS].s++;
-	}
-	bool judged =
-	        w->split.present && (w->split.flags & RO_SPLIT_JUDGE) && epoch == w->split.epoch;
-	if (new_arm && judged && !w->tripped && judge_decide(&w->lens, e, NULL) == JUDGE_BAD) {
-		w->tripped = true;
-		w->trip_requests = w->requests;
-		w->changed = true;
-	}
-}
-
-static bool fails(struct world *w, bool new_arm, double unit)
-{
-	double p = w->fails_old;
-	if (new_arm && on(w, FAULT_NEW_FAILS)) p = HG_MAX(p, arg_of(w, FAULT_NEW_FAILS) / 100.0);
-	if (on(w, FAULT_OUTAGE)) p = HG_MAX(p, 0.4);
-	return unit < p;
-}
-
-static void request(struct world *w, uint32_t ready_old, uint32_t ready_new)
-{
-	uint64_t bits = hg_rand_u64(&w->rand);
-	double unit = (double)(bits >> 32) / 4294967296.0;
-	w->requests++;
-	w->traffic = true;
-	if (!w->split.present) return;
-	uint32_t weight = w->tripped ? 0 : w->split.weight_ppm;
-	bool new_arm = (bits & 0xfffff) * 1000000 >> 20 < weight;
-	MUST(!(w->tripped && new_arm));
-	w->step_requests++;
-	bool none = new_arm ? ready_new == 0 : ready_old == 0;
-	bool failed = none || fails(w, new_arm, unit);
-	if (failed && new_arm && (ready_old == 0 || !(w->split.flags & RO_SPLIT_RESCUE))) w->seen++;
-	if ((bits >> 24 & 0x3f) == 0) {
-		struct late *l = &w->late[bits >> 56 & (PENDING - 1)];
-		if (l->at == 0) {
-			l->at = w->now + 1 + (bits >> 40 & 0xfff);
-			l->epoch = w->split.epoch;
-			l->new_arm = new_arm;
-			return;
-		}
-	}
-	complete(w, w->split.epoch, new_arm, failed);
-}
-
-static void edge_lives(struct world *w)
-{
-	for (uint32_t i = 0; i < PENDING; i++) {
-		struct late *l = &w->late[i];
-		if (l->at == 0 || w->now < l->at) continue;
-		l->at = 0;
-		complete(w, l->epoch, l->new_arm, fails(w, l->new_arm, hg_rand_unit(&w->rand)));
-	}
-	if (on(w, FAULT_QUIET)) return;
-	double expected = w->rate * QUANTUM_MS / 1000;
-	uint32_t k = (uint32_t)expected + (hg_rand_unit(&w->rand) < expected - (uint32_t)expected);
-	uint32_t old = count(w, OLD, true), new = count(w, NEW, true);
-	for (uint32_t i = 0; i < k; i++)
-		request(w, old, new);
-}
+#include "rollout_world.h"
 
 /* ---- what must hold ---- */
 
 static bool can_serve(const struct world *w)
 {
-	uint32_t old = count(w, OLD, true), new = count(w, NEW, true);
+	uint32_t old = world_count(w, OLD, true), new = world_count(w, NEW, true);
 	uint32_t weight = w->tripped ? 0 : w->split.weight_ppm;
 	if (w->split.present) return (weight < RO_WHOLE && old > 0) || (weight > 0 && new > 0);
-	return count(w, w->want.serving, true) > 0 ||
+	return world_count(w, w->want.serving, true) > 0 ||
 	       (w->kept.rules.strategy == RO_ROLLING && old + new > 0);
 }
 
@@ -392,14 +31,18 @@ static void check(struct world *w)
 {
 	const struct ro_state *s = &w->kept;
 	const struct ro_head *h = &s->head;
+	bool trial = s->rules.strategy != RO_RECREATE && s->rules.strategy != RO_ROLLING;
+	/* While requests may have to go back, the old release has all its replicas. */
+	if (trial && w->split.present && w->alive && !w->removed)
+		MUST(world_arm(w, OLD).wanted >= w->n || w->changed || world_on(w, FAULT_SCALE));
 	if (s->rules.strategy == RO_RECREATE || w->n == 0 || w->removed) return;
 	/* The new release may serve once its gates have passed; not after it was proven bad. */
 	bool may = h->phase >= RO_PHASE_STEP && !w->tripped && h->cause != RO_CAUSE_EVIDENCE &&
 	           (h->phase != RO_PHASE_BACK || h->weight_ppm > 0) &&
 	           (h->phase != RO_PHASE_PROMOTE || h->weight_ppm > 0);
-	bool somebody = count(w, OLD, true) > 0 || (may && count(w, NEW, true) > 0);
+	bool somebody = world_count(w, OLD, true) > 0 || (may && world_count(w, NEW, true) > 0);
 	if (can_serve(w) || !somebody || !w->alive || w->now < w->fleet_known_at ||
-	        on(w, FAULT_STORE) || h->pause != RO_GOING) {
+	        world_on(w, FAULT_STORE) || h->pause != RO_GOING) {
 		w->unserved_since = w->now;
 		return;
 	}
@@ -411,9 +54,9 @@ static void check_want(struct world *w, const struct ro_want *new_want)
 {
 	const struct ro_state *s = &w->kept;
 	struct ro_want was = w->want;
-	uint32_t ready = count(w, OLD, true) + count(w, NEW, true);
+	uint32_t ready = world_count(w, OLD, true) + world_count(w, NEW, true);
 	w->want = *new_want;
-	uint32_t old = arm(w, OLD).wanted, new = arm(w, NEW).wanted;
+	uint32_t old = world_arm(w, OLD).wanted, new = world_arm(w, NEW).wanted;
 	bool trial = s->rules.strategy == RO_CANARY || s->rules.strategy == RO_BLUE_GREEN ||
 	             s->rules.strategy == RO_IMMEDIATE;
 	/* Stable stays whole and warm while it can be needed. */
@@ -424,14 +67,14 @@ static void check_want(struct world *w, const struct ro_want *new_want)
 	if (s->rules.strategy == RO_ROLLING && new_want->trial) {
 		struct rolling_fence f = rolling_fence(s->rules.surge, s->rules.unavailable, w->n);
 		MUST(old + new <= HG_MAX(w->n, was.serving_replicas) + f.surge || w->n == 0 ||
-		        on(w, FAULT_SCALE));
-		uint32_t old_left = HG_MIN(count(w, OLD, true), old);
-		uint32_t new_left = HG_MIN(count(w, NEW, true), new);
+		        world_on(w, FAULT_SCALE));
+		uint32_t old_left = HG_MIN(world_count(w, OLD, true), old);
+		uint32_t new_left = HG_MIN(world_count(w, NEW, true), new);
 		uint32_t least = w->n - HG_MIN(f.unavailable, w->n);
 		bool serves = w->split.weight_ppm > 0;
 		uint32_t left = old_left + (serves ? new_left : 0);
-		uint32_t had = serves ? ready : count(w, OLD, true);
-		MUST(left >= least || left >= had || on(w, FAULT_SCALE));
+		uint32_t had = serves ? ready : world_count(w, OLD, true);
+		MUST(left >= least || left >= had || world_on(w, FAULT_SCALE));
 	}
 	w->want = was;
 }
@@ -447,9 +90,10 @@ static void check_split(struct world *w, const struct ro_split *p, const struct 
 		/* Never above what is on disk. */
 		MUST(ro_load(w->saved, w->saved_n, &disk));
 		MUST(disk.head.epoch == p->epoch && disk.head.weight_ppm == p->weight_ppm);
-		if (known) MUST(count(w, NEW, true) > 0 || w->kept.head.phase == RO_PHASE_WATCH);
+		if (known)
+			MUST(world_count(w, NEW, true) > 0 || w->kept.head.phase == RO_PHASE_WATCH);
 		MUST(next->head.phase != RO_PHASE_GATE && next->head.phase != RO_PHASE_START);
-		bool alone = p->weight_ppm == RO_WHOLE && count(w, OLD, true) == 0;
+		bool alone = p->weight_ppm == RO_WHOLE && world_count(w, OLD, true) == 0;
 		MUST(next->head.phase != RO_PHASE_BACK || alone ||
 		        next->rules.strategy == RO_ROLLING);
 	}
@@ -462,7 +106,7 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 	uint64_t wait_ms = ro_step_wait_ms(s, e->index), real = w->step_real_ms;
 	/* A jump of the clock may pass for one look's worth of time, not for more. */
 	uint64_t slack = RO_TICK_MS + w->jumps * RO_TICK_MAX_MS;
-	const struct judge_evidence *cell = cell_of(w, e->head.epoch);
+	const struct judge_evidence *cell = world_cell(w, e->head.epoch);
 	bool canary = s->rules.strategy == RO_CANARY;
 	switch (proof) {
 	case RO_PROOF_EVIDENCE:
@@ -481,7 +125,7 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 		if (canary) MUST(real + slack >= wait_ms + s->rules.inconclusive_after_ms);
 		break;
 	case RO_PROOF_PERSON: MUST(w->said_promote > 0); break;
-	default: broken(w, "a step was left without a reason");
+	default: world_broken(w, "a step was left without a reason");
 	}
 }
 
@@ -494,7 +138,7 @@ static void check_event(struct world *w, const struct ro_event *e, const struct 
 	if (e->kind == RO_EV_PASSED) check_passed(w, e, s);
 	if (e->kind == RO_EV_PROMOTED && w->n > 0 && s->rules.strategy != RO_RECREATE &&
 	        s->rules.strategy != RO_ROLLING) {
-		MUST(count(w, NEW, true) >= w->n);
+		MUST(world_count(w, NEW, true) >= w->n);
 		for (uint32_t i = 0; i < s->rules.step_count; i++)
 			MUST(h->proof[i] != RO_PROOF_NONE);
 	}
@@ -514,8 +158,8 @@ static void observe(struct world *w, struct ro_observation *o)
 	*o = (struct ro_observation){
 	        .replicas = w->n,
 	        .fleet_known = w->now >= w->fleet_known_at,
-	        .old_arm = arm(w, OLD),
-	        .new_arm = arm(w, NEW),
+	        .old_arm = world_arm(w, OLD),
+	        .new_arm = world_arm(w, NEW),
 	        .want = w->want,
 	        .split = w->split,
 	        .sample = w->sample,
@@ -530,13 +174,13 @@ static void observe(struct world *w, struct ro_observation *o)
 	}
 	memcpy(o->gate, w->gate, sizeof o->gate);
 	if (w->split.present) {
-		const struct judge_evidence *e = cell_of(w, w->split.epoch);
+		const struct judge_evidence *e = world_cell(w, w->split.epoch);
 		o->evidence_epoch = e ? w->split.epoch : 0;
 		if (e) o->evidence = *e;
 	}
 	for (uint32_t i = 0; i < RO_FORMER; i++) {
 		uint32_t epoch = w->kept.former[i].epoch;
-		const struct judge_evidence *e = cell_of(w, epoch);
+		const struct judge_evidence *e = world_cell(w, epoch);
 		if (epoch && e) o->former[i] = (struct ro_seen_former){epoch, *e};
 	}
 	w->traffic = false;
@@ -567,7 +211,7 @@ static bool act(struct world *w, const struct ro_action *a, struct ro_state *nex
 	case RO_INCIDENT: w->incidents++; break;
 	case RO_PROMOTED: w->promoted++; break;
 	case RO_SAVE:
-		if (on(w, FAULT_STORE)) return false;
+		if (world_on(w, FAULT_STORE)) return false;
 		w->saved_n = ro_save(next, w->saved, sizeof w->saved);
 		MUST(w->saved_n > 0);
 		w->journal = w->pending;
@@ -580,19 +224,19 @@ static bool act(struct world *w, const struct ro_action *a, struct ro_state *nex
 	case RO_WANT:
 		check_want(w, &a->want);
 		w->want = a->want;
-		fleet_pass(w);
+		world_fleet_pass(w);
 		break;
 	case RO_GATE_KILL: w->gate[a->gate].state = RO_GATE_NEXT; break;
 	case RO_GATE_RUN:
 		MUST(w->gate[a->gate].state == RO_GATE_NEXT);
 		w->gate[a->gate].state = RO_GATE_RUNNING;
-		w->gate_at[a->gate] = w->now + 100 + below(w, 20000);
+		w->gate_at[a->gate] = w->now + 100 + world_below(w, 20000);
 		break;
 	case RO_END_TRIAL:
 		MUST(w->split.present);
 		w->split = (struct ro_split){0};
 		break;
-	default: broken(w, "an unknown action");
+	default: world_broken(w, "an unknown action");
 	}
 	return true;
 }
@@ -601,7 +245,7 @@ static void control_dies(struct world *w)
 {
 	w->alive = false;
 	w->deaths++;
-	w->back_at = w->now + 50 + below(w, 15000);
+	w->back_at = w->now + 50 + world_below(w, 15000);
 	for (uint32_t i = 0; i < RO_GATES_MAX; i++)
 		w->gate[i] = (struct ro_gate_seen){0}; /* its commands die with it */
 }
@@ -610,7 +254,7 @@ static void control_starts(struct world *w)
 {
 	struct ro_state s;
 	w->alive = true;
-	w->fleet_known_at = w->now + below(w, 1500);
+	w->fleet_known_at = w->now + world_below(w, 1500);
 	w->decide_at = w->now;
 	if (w->saved_n) {
 		MUST(ro_load(w->saved, w->saved_n, &s));
@@ -633,7 +277,7 @@ static void control_looks(struct world *w)
 		w->looks++;
 		bool saves = false;
 		for (uint32_t i = 0; i < out.n; i++) {
-			if (on(w, FAULT_CONTROL_WEAK) && below(w, 8) == 0) {
+			if (world_on(w, FAULT_CONTROL_WEAK) && world_below(w, 8) == 0) {
 				control_dies(w);
 				return;
 			}
@@ -659,7 +303,7 @@ static void gates_live(struct world *w)
 {
 	for (uint32_t i = 0; i < RO_GATES_MAX; i++) {
 		if (w->gate[i].state != RO_GATE_RUNNING || w->now < w->gate_at[i]) continue;
-		bool bad = on(w, FAULT_GATE_FAILS);
+		bool bad = world_on(w, FAULT_GATE_FAILS);
 		w->gate[i].state = bad ? RO_GATE_FAILED : RO_GATE_PASSED;
 		w->gate[i].status = bad;
 		w->changed = true;
@@ -686,10 +330,10 @@ static void fault_begins(struct world *w, struct fault *f)
 	switch (f->kind) {
 	case FAULT_NEW_CRASH:
 	case FAULT_NEW_EXIT:
-		for (uint32_t i = 0; i < REPLICAS; i++) {
+		for (uint32_t i = 0; i < w->high; i++) {
 			struct replica *r = &w->replica[i];
 			if (!r->used || r->release != NEW || r->waits) continue;
-			replica_ends(w, r);
+			world_replica_ends(w, r);
 			if (f->kind == FAULT_NEW_EXIT) break;
 		}
 		break;
@@ -703,8 +347,8 @@ static void fault_begins(struct world *w, struct fault *f)
 		w->tripped = false;
 		memset(w->cell_epoch, 0, sizeof w->cell_epoch);
 		memset(w->late, 0, sizeof w->late);
-		for (uint32_t i = 0; i < REPLICAS; i++)
-			if (w->replica[i].used) replica_begin(w, &w->replica[i]);
+		for (uint32_t i = 0; i < w->high; i++)
+			if (w->replica[i].used) world_replica_begin(w, &w->replica[i]);
 		break;
 	case FAULT_CLOCK_BACK: w->wall -= HG_MIN(w->wall, 1000ull * (1 + f->arg)); break;
 	case FAULT_CLOCK_FORWARD:
@@ -715,7 +359,7 @@ static void fault_begins(struct world *w, struct fault *f)
 	case FAULT_REMOVED: w->removed = true; break;
 	case FAULT_SCALE:
 		w->n = f->arg % 9;
-		fleet_pass(w);
+		world_fleet_pass(w);
 		break;
 	case FAULT_PERSON: person(w, f->arg); break;
 	case FAULT_TORN_SLOT: w->split = (struct ro_split){0}; break;
@@ -726,16 +370,23 @@ static void fault_begins(struct world *w, struct fault *f)
 
 static void faults_make(struct world *w)
 {
-	w->faults = below(w, FAULTS + 1);
+	w->faults = world_below(w, FAULTS + 1);
+	if (w->seed % 20 == 0) {
+		/* Nothing but a release that fails every request. */
+		w->faults = 1;
+		w->fault[0] =
+		        (struct fault){FAULT_NEW_FAILS, w->now, w->now + CALM_MS + 3600000, 100};
+		return;
+	}
 	for (uint32_t i = 0; i < w->faults; i++) {
 		struct fault *f = &w->fault[i];
-		f->kind = below(w, FAULT_KINDS);
-		if (f->kind == FAULT_REMOVED && below(w, 4)) f->kind = FAULT_NEW_FAILS;
-		f->at = w->now + below(w, 3) * below(w, 120000);
-		f->until = f->at + 1000 + below(w, 60000);
-		f->arg = below(w, 100000);
+		f->kind = world_below(w, FAULT_KINDS);
+		if (f->kind == FAULT_REMOVED && world_below(w, 4)) f->kind = FAULT_NEW_FAILS;
+		f->at = w->now + world_below(w, 3) * world_below(w, 120000);
+		f->until = f->at + 1000 + world_below(w, 60000);
+		f->arg = world_below(w, 100000);
 		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER)
-			f->until = below(w, 3) ? w->now + CALM_MS : f->until;
+			f->until = world_below(w, 3) ? w->now + CALM_MS : f->until;
 		if (f->kind == FAULT_NEW_FAILS)
 			f->arg = (const uint32_t[]){2, 5, 20, 50, 100, 100}[f->arg % 6];
 		if (f->kind == FAULT_SCALE) f->until = w->now + CALM_MS;
@@ -744,35 +395,35 @@ static void faults_make(struct world *w)
 
 static struct rolling_share share(struct world *w)
 {
-	if (below(w, 2)) return (struct rolling_share){true, below(w, 5) * 125000};
-	return (struct rolling_share){false, below(w, 3)};
+	if (world_below(w, 2)) return (struct rolling_share){true, world_below(w, 5) * 125000};
+	return (struct rolling_share){false, world_below(w, 3)};
 }
 
 static void rules_make(struct world *w, struct ro_rules *r)
 {
-	ro_rules_default(r, below(w, RO_STRATEGIES + 2) % RO_STRATEGIES);
-	if (below(w, 4) == 0) r->strategy = RO_CANARY;
-	r->step_count = below(w, 5);
+	ro_rules_default(r, world_below(w, RO_STRATEGIES + 2) % RO_STRATEGIES);
+	if (world_below(w, 4) == 0) r->strategy = RO_CANARY;
+	r->step_count = world_below(w, 5);
 	for (uint32_t i = 0; i < r->step_count; i++)
 		r->step[i] = (struct ro_step){
-		        .weight_ppm =
-		                (i + 1) * 1000000 / (r->step_count + below(w, 2)) - below(w, 90000),
-		        .wait_ms = below(w, 30000)};
-	r->gate_count = below(w, 3) ? 0 : 1 + below(w, 3);
+		        .weight_ppm = (i + 1) * 1000000 / (r->step_count + world_below(w, 2)) -
+		                      world_below(w, 90000),
+		        .wait_ms = world_below(w, 30000)};
+	r->gate_count = world_below(w, 3) ? 0 : 1 + world_below(w, 3);
 	for (uint32_t i = 0; i < r->gate_count; i++)
-		r->gate[i] = (struct ro_gate){
-		        .when = below(w, RO_WHENS), .weight_ppm = below(w, 11) * 100000};
-	r->judge.error_rate = below(w, 3) ? 0 : 0.05;
-	r->judge.error_above = below(w, 4) ? 0 : 0.03;
-	r->inconclusive = below(w, 3);
-	r->inconclusive_after_ms = 5000 + below(w, 60000);
-	r->rescue = below(w, 4) > 0;
-	r->match = below(w, 2);
-	r->control_ppm = below(w, 3) ? 0 : 50000;
-	r->keep_canary_ms = below(w, 2) * below(w, 30000);
-	r->watch_ms = below(w, 60000);
-	r->keep_previous_ms = below(w, 60000);
-	r->progress_deadline_ms = 20000 + below(w, 60000);
+		r->gate[i] = (struct ro_gate){.when = world_below(w, RO_WHENS),
+		        .weight_ppm = world_below(w, 11) * 100000};
+	r->judge.error_rate = world_below(w, 3) ? 0 : 0.05;
+	r->judge.error_above = world_below(w, 4) ? 0 : 0.03;
+	r->inconclusive = world_below(w, 3);
+	r->inconclusive_after_ms = 5000 + world_below(w, 60000);
+	r->rescue = world_below(w, 4) > 0;
+	r->match = world_below(w, 2);
+	r->control_ppm = world_below(w, 3) ? 0 : 50000;
+	r->keep_canary_ms = world_below(w, 2) * world_below(w, 30000);
+	r->watch_ms = world_below(w, 60000);
+	r->keep_previous_ms = world_below(w, 60000);
+	r->progress_deadline_ms = 20000 + world_below(w, 60000);
 	r->surge = share(w);
 	r->unavailable = share(w);
 }
@@ -783,9 +434,9 @@ static void setup(struct world *w)
 	hg_rand_seed(&w->rand, w->seed);
 	w->now = w->started = 1000000;
 	w->wall = 1700000000000ull;
-	w->n = below(w, 16) ? 1 + below(w, 8) : 0;
-	w->rate = (const double[]){0, 0.3, 5, 40, 150}[below(w, 5)];
-	w->fails_old = (const double[]){0, 0, 0.001, 0.01}[below(w, 4)];
+	w->n = world_below(w, 16) ? 1 + world_below(w, 8) : 0;
+	w->rate = (const double[]){0, 0.3, 5, 40, 150}[world_below(w, 5)];
+	w->fails_old = (const double[]){0, 0, 0.001, 0.01}[world_below(w, 4)];
 	w->memory_id = 1;
 	w->want.serving = OLD;
 	w->alive = true;
@@ -794,7 +445,7 @@ static void setup(struct world *w)
 	ro_begin(&w->kept, 1 + w->seed, 7, OLD, NEW, &rules, w->wall);
 	w->saved_n = ro_save(&w->kept, w->saved, sizeof w->saved);
 	for (uint32_t i = 0; i < w->n; i++) {
-		add(w, OLD);
+		world_replica_add(w, OLD);
 		w->replica[i].ready = w->replica[i].ever_ready = true;
 		w->replica[i].at = NEVER;
 	}
@@ -823,6 +474,17 @@ static void finished(struct world *w)
 	if (h->outcome == RO_PROMOTED_OK) MUST(w->want.serving == NEW && w->promoted > 0);
 	if (h->outcome == RO_ROLLED_BACK) MUST(w->want.serving == OLD && w->quarantined > 0);
 	if (h->outcome == RO_ROLLED_BACK) MUST(h->cause != RO_CAUSE_NONE);
+	const struct fault *f = &w->fault[0];
+	bool hopeless = w->faults == 1 && f->kind == FAULT_NEW_FAILS && f->arg == 100 &&
+	                f->at == w->started && f->until - f->at > CALM_MS;
+	if (hopeless && w->n > 0 && w->rate >= 5 &&
+	        (w->kept.rules.strategy == RO_CANARY || w->kept.rules.strategy == RO_BLUE_GREEN)) {
+		MUST(h->outcome == RO_ROLLED_BACK && h->cause == RO_CAUSE_EVIDENCE);
+		/* 5 at 10 %, a tick's worth at 100 %. In between the few requests of the old release
+		 * must first show that it does not fail too: some 35 at 90 %, 70 at 95 %. */
+		MUST(w->failures_new <= 120);
+		MUST(w->seen == 0 || !w->kept.rules.rescue);
+	}
 	if (w->faults == 0 && w->kept.rules.inconclusive != RO_INCONCLUSIVE_ABORT)
 		MUST(h->outcome == RO_PROMOTED_OK);
 }
@@ -838,9 +500,9 @@ static void run_on(struct world *w)
 			begun[i] = true;
 			fault_begins(w, &w->fault[i]);
 		}
-		replicas_live(w);
-		fleet_pass(w);
-		edge_lives(w);
+		world_replicas_live(w);
+		world_fleet_pass(w);
+		world_edge_lives(w);
 		if (w->alive) gates_live(w);
 		if (w->now >= w->sample_at) w->sample++, w->sample_at = w->now + 5000;
 		calm(w);
@@ -850,7 +512,7 @@ static void run_on(struct world *w)
 			control_looks(w);
 		}
 		check(w);
-		if (w->split.present &&
+		if (w->split.present && w->kept.head.pause == RO_GOING &&
 		        w->split.weight_ppm >= ro_step_weight(&w->kept, w->kept.head.step))
 			w->step_real_ms += QUANTUM_MS;
 		w->now += QUANTUM_MS;
@@ -889,7 +551,7 @@ static void shrink(struct world *w, uint64_t seed)
 		fprintf(stderr, "    %6.1f … %.1f s: %s (%u)\n",
 		        (double)(w->fault[i].at - w->started) / 1000,
 		        (double)(w->fault[i].until - w->started) / 1000,
-		        fault_names[w->fault[i].kind], w->fault[i].arg);
+		        world_fault_names[w->fault[i].kind], w->fault[i].arg);
 	if (w->faults == 0) fprintf(stderr, "    none\n");
 }
 

@@ -42,7 +42,7 @@
 #define RO_TICK_MS      1000u    /* out->next_ms is never later than this while it runs */
 #define RO_TICK_MAX_MS  2000u    /* no more than this counts as gone by between two looks */
 #define RO_SAVE_MS      5000u    /* spans are saved at least so often */
-#define RO_LOOK_MS      60000u   /* judge_look */
+#define RO_LOOK_MS      60000u   /* judge_look; at weight 100 % every RO_TICK_MS */
 #define RO_DWELL_MS     10000u   /* of a step that names no wait */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */
@@ -106,8 +106,8 @@ struct ro_rules {
 void ro_rules_default(struct ro_rules *r, enum ro_strategy strategy);
 /*
  * Puts right what cannot be meant: default steps, steps that do not rise are left out, waits and
- * shares in range. A strategy that ends at 100 % without live control has nothing to compare with
- * there: without a rule for errors it gets error_rate 5 %. ro_begin calls it.
+ * shares in range. Near 100 % there is little or nothing to compare with: what is judged and has no
+ * rule error_rate gets 5 %, above which no step could be proven anyway. ro_begin calls it.
  */
 void ro_rules_fill(struct ro_rules *r);
 

@@ -71,10 +71,8 @@ void ro_rules_fill(struct ro_rules *r)
 	r->watch_ms = HG_MIN(r->watch_ms, YEAR_MS);
 	r->keep_previous_ms = HG_MIN(r->keep_previous_ms, YEAR_MS);
 	r->progress_deadline_ms = HG_MIN(HG_MAX(r->progress_deadline_ms, RO_TICK_MS), YEAR_MS);
-	bool whole =
-	        r->control_ppm == 0 && (r->strategy == RO_CANARY || r->strategy == RO_BLUE_GREEN);
-	if (whole && !(r->judge.error_rate > 0) && !(r->judge.error_above > 0))
-		r->judge.error_rate = 0.05;
+	bool judged = r->strategy != RO_RECREATE && r->strategy != RO_IMMEDIATE;
+	if (judged && !(r->judge.error_rate > 0)) r->judge.error_rate = 0.05;
 }
 
 uint32_t ro_need(uint32_t weight_ppm, uint32_t n)

@@ -115,9 +115,10 @@ static bool difference(
 	return any || ret->n_new || ret->n_old;
 }
 
-static void late(struct ro_turn *t)
+static bool late(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
+	bool any = false;
 	for (unsigned i = 0; i < RO_FORMER; i++) {
 		struct ro_former *f = &s->former[i];
 		for (unsigned k = 0; k < RO_FORMER && f->epoch; k++) {
@@ -125,29 +126,34 @@ static void late(struct ro_turn *t)
 			if (t->o->former[k].epoch != f->epoch) continue;
 			if (!difference(&f->taken, &t->o->former[k].evidence, &d)) continue;
 			judge_fold(&s->judge, (double)f->weight_ppm / RO_WHOLE, &d);
-			t->out->lens = true;
+			any = true;
 		}
 	}
+	return any;
 }
 
 static void judge(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
-	late(t);
+	bool news = late(t), minute = s->look_ms >= RO_LOOK_MS, look = minute;
 	if (t->o->evidence_epoch == s->head.epoch && s->head.epoch) {
 		struct judge_evidence d;
-		if (difference(&s->evidence, &t->o->evidence, &d)) s->traffic = true;
+		if (difference(&s->evidence, &t->o->evidence, &d)) s->traffic = news = true;
 	}
+	/* With nothing to compare with, each request that does well wears an absolute rule down:
+	 * only one that starts again and again sees a release that fails late. */
+	if (s->head.weight_ppm == RO_WHOLE) look = news && s->look_ms >= RO_TICK_MS;
+	if (!news && !look) return;
 	/* Before it is taken in: what came since the last look has a gate of its own. */
 	s->verdict = judge_decide(&s->judge.lens, &s->evidence, NULL);
-	if (s->look_ms >= RO_LOOK_MS) {
-		judge_look(&s->judge, &s->evidence);
-		s->look_ms = 0;
-		t->dirty = true;
-	} else {
-		judge_tune(&s->judge, &s->evidence);
-	}
 	t->out->lens = true;
+	if (!look) {
+		judge_tune(&s->judge, &s->evidence);
+		return;
+	}
+	judge_look(&s->judge, &s->evidence);
+	s->look_ms = 0;
+	t->dirty = t->dirty || minute;
 }
 
 bool ro_good(const struct ro_turn *t)

@@ -22,6 +22,7 @@ void ro_epoch_open(struct ro_turn *t, uint32_t weight_ppm, uint32_t epoch)
 		memset(&s->evidence, 0, sizeof s->evidence);
 		s->look_ms = 0;
 		s->shared = false;
+		s->verdict = JUDGE_NOT_YET;
 		t->out->lens = true;
 	}
 	s->head.epoch = epoch;
@@ -59,7 +60,7 @@ static uint32_t weight_back(struct ro_turn *t)
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
 	if (s->tripped || s->head.cause == RO_CAUSE_EVIDENCE || s->head.weight_ppm == 0) return 0;
 	if (!t->o->fleet_known) return s->head.weight_ppm;
-	if (new->ready == 0) return 0;
+	if (new->ready == 0 || t->o->replicas == 0) return 0;
 	if (ro_rolling_gentle(t)) return ro_rolling_share(t);
 	/* Never to nobody: the new release serves until the old one is there again. */
 	t->stable = old->ready == 0;
