@@ -44,6 +44,7 @@ void ro_back(struct ro_turn *t, enum ro_cause cause)
 	bool own_fault = cause != RO_CAUSE_SUPERSEDED && cause != RO_CAUSE_REMOVED;
 	/* Replicas that the fleet has in the role of the serving release stay what they are. */
 	if (ro_is_trial(s) && s->head.phase == RO_PHASE_WATCH) s->want_new = t->o->replicas;
+	ro_rolling_turn(t);
 	s->head.cause = cause;
 	s->head.pause = RO_GOING;
 	s->head.phase = RO_PHASE_BACK;
@@ -134,7 +135,9 @@ static void emit(struct ro_turn *t)
 	if (differs && !lower) ro_add(t, RO_SPLIT)->split = split;
 	struct ro_want want = ro_want_of(t);
 	bool ended = s->head.phase == RO_PHASE_END;
-	bool wants = !ended && !t->o->removed && !ro_want_eq(t->o->want, want);
+	/* Replicas are moved by who sees them. */
+	bool sees = t->o->fleet_known && !t->o->removed;
+	bool wants = !ended && sees && !ro_want_eq(t->o->want, want);
 	if (wants) ro_add(t, RO_WANT)->want = want;
 	ro_gates_emit(t);
 	bool ends = !slot && in->present;

@@ -44,7 +44,9 @@ void ro_gates_stop(struct ro_turn *t, bool back_too);
 void ro_gates_emit(struct ro_turn *t);
 
 /* rolling.c */
-bool ro_rolling_on(struct ro_turn *t);   /* forwards, in START and STEP */
+bool ro_rolling_on(struct ro_turn *t); /* forwards, in START and STEP */
+/* It goes back from here: old replicas that have not been told to go stay. */
+void ro_rolling_turn(struct ro_turn *t);
 bool ro_rolling_back(struct ro_turn *t); /* true: all old ones serve again */
 /* The new release's share of ready replicas. */
 uint32_t ro_rolling_share(const struct ro_turn *t);

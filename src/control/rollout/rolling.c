@@ -60,6 +60,35 @@ static bool start(struct ro_turn *t)
 	return s->want_new > 0 && t->o->new_arm.ready >= s->want_new;
 }
 
+/* Old replicas that the fleet was last told to have; 0: all of them were told to go. */
+static uint32_t in_force(const struct ro_turn *t)
+{
+	const struct ro_want *w = &t->o->want;
+	if (w->serving != t->s->old_release) return 0;
+	return w->serving_replicas ? w->serving_replicas : t->o->replicas;
+}
+
+/* A move that was saved but not done before control died may not be allowed any more. */
+static void catch_up(struct ro_turn *t)
+{
+	struct ro_state *s = t->s;
+	const struct ro_want *w = &t->o->want;
+	uint32_t old = in_force(t), new = w->trial == s->new_release ? w->trial_replicas : 0;
+	if (s->want_old >= old) return;
+	uint32_t least = shrunk(t, old, t->o->old_arm.ready, new, t->o->new_arm.ready);
+	if (s->want_old >= least) return;
+	uint32_t most = t->o->replicas + fence(t).surge;
+	s->want_old = least;
+	s->want_new = HG_MIN(s->want_new, HG_MAX(new, most - HG_MIN(most, least)));
+	t->dirty = true;
+}
+
+void ro_rolling_turn(struct ro_turn *t)
+{
+	struct ro_state *s = t->s;
+	if (s->rules.strategy == RO_ROLLING) s->want_old = HG_MAX(s->want_old, in_force(t));
+}
+
 static bool move_is_due(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
@@ -73,6 +102,7 @@ bool ro_rolling_on(struct ro_turn *t)
 	struct ro_state *s = t->s;
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
 	if (!t->o->fleet_known) return false;
+	catch_up(t);
 	if (s->head.phase == RO_PHASE_START) return start(t);
 	if (s->want_new > t->o->replicas || s->want_old == 0) s->want_new = t->o->replicas;
 	if (new->ready < s->want_new) return false;

@@ -20,7 +20,7 @@ struct pass {
 static void word(struct pass *p, uint64_t *v)
 {
 	uint64_t got = 0;
-	if (p->bad || p->size - p->at < 8) {
+	if (p->bad || p->size - p->at < 8 || (!p->to && !p->from)) {
 		p->bad = true;
 		return;
 	}

@@ -59,7 +59,9 @@ static uint32_t weight_back(struct ro_turn *t)
 	const struct ro_state *s = t->s;
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
 	if (s->tripped || s->head.cause == RO_CAUSE_EVIDENCE || s->head.weight_ppm == 0) return 0;
-	if (!t->o->fleet_known) return s->head.weight_ppm;
+	/* What was saved but not done before control died is not done any more. */
+	if (!t->o->fleet_known)
+		return HG_MIN(s->head.weight_ppm, t->o->split.present ? t->o->split.weight_ppm : 0);
 	if (new->ready == 0 || t->o->replicas == 0) return 0;
 	if (ro_rolling_gentle(t)) return ro_rolling_share(t);
 	/* Never to nobody: the new release serves until the old one is there again. */

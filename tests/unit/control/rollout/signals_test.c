@@ -543,6 +543,48 @@ static void a_death_after_any_action_goes_on_to_the_same_weight_or_to_zero(void 
 	assert_in_range(deaths, 20, 1000);
 }
 
+static void a_rise_that_was_saved_but_not_done_is_not_done_on_the_way_back(void **state)
+{
+	struct stage *s = *state;
+	begin(s);
+	to_step(s, 1);
+	/* Control died before the slot was written, and does not know the fleet yet. */
+	s->o.split.weight_ppm = 100000;
+	s->o.split.epoch--;
+	s->o.fleet_known = false;
+	s->o.superseded = true;
+	uint32_t from = s->log_n;
+	play(s);
+	for (uint32_t i = from; i < s->log_n; i++)
+		assert_false(s->log[i].kind == RO_SPLIT && s->log[i].split.weight_ppm > 100000);
+	s->o.fleet_known = true;
+	play(s);
+	ended(s, RO_SUPERSEDED, RO_CAUSE_SUPERSEDED);
+}
+
+static void a_move_that_was_saved_but_not_done_is_looked_at_again(void **state)
+{
+	struct stage *s = *state;
+	s->rules.strategy = RO_ROLLING;
+	s->rules.surge = (struct rolling_share){false, 1};
+	s->rules.unavailable = (struct rolling_share){false, 0};
+	begin(s);
+	UNTIL(s, s->o.new_arm.ready == 2, MINUTE);
+	struct ro_want before = s->o.want;
+	assert_int_equal(before.serving_replicas, 3);
+	UNTIL(s, s->ro.want_old == 2, MINUTE);
+	/* It was to take another one away; meanwhile a new one is no longer ready. */
+	s->o.want = before;
+	s->had_old = s->o.old_arm.wanted = 3;
+	s->had_new = s->o.new_arm.wanted = 2;
+	s->sick_new = 1;
+	s->start_ms = 0;
+	play(s);
+	assert_int_equal(s->o.old_arm.ready, 3);
+	s->sick_new = 0;
+	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -577,6 +619,8 @@ int main(void)
 	        TEST(a_rolling_update_that_is_aborted_goes_the_same_way_back),
 	        TEST(gates_before_promotion_come_before_a_rolling_update_takes_anything_away),
 	        TEST(a_paused_rolling_update_moves_no_replica),
+	        TEST(a_rise_that_was_saved_but_not_done_is_not_done_on_the_way_back),
+	        TEST(a_move_that_was_saved_but_not_done_is_looked_at_again),
 	        TEST(a_death_after_any_action_goes_on_to_the_same_weight_or_to_zero),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
