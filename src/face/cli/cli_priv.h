@@ -109,11 +109,13 @@ struct cli {
 	struct cli_args args;
 	char data_dir[4096]; /* absolute */
 	bool out_tty, colour, utf8, plain;
-	int columns;
+	int columns, rows; /* of the screen; rows 0: not known */
 };
 
 /* Looks at stdout, the environment and --plain. */
 void cli_term_init(struct cli *c);
+/* Asks again how large the screen is: people resize it. */
+void cli_size(struct cli *c);
 /* Symbol for a state; the caller writes the word beside it. Coloured when allowed. */
 const char *cli_mark(const struct cli *c, enum cli_mark m);
 /* "" unless colours are on. */
@@ -126,8 +128,11 @@ const char *cli_arrow(const struct cli *c);
 /* Results on stdout; messages on stderr, whole lines. */
 void cli_out(const char *fmt, ...) HG_PRINTF(1, 2);
 void cli_say(const char *fmt, ...) HG_PRINTF(1, 2);
-/* "next: headgate …" on stderr, the last line of a verb. */
-void cli_next(const char *fmt, ...) HG_PRINTF(1, 2);
+/*
+ * "next: headgate …" on stderr, the last line of a verb. With a `c` that was given --data, the
+ * commands that are named get it as well, so that they work as they stand.
+ */
+void cli_next(const struct cli *c, const char *fmt, ...) HG_PRINTF(2, 3);
 /* Prints the error and returns its exit status. */
 int cli_fail(const struct hg_err *err);
 
@@ -140,6 +145,15 @@ const char *cli_human_bytes(uint64_t bytes, char to[CLI_TEXT_MAX]); /* "4.1 MiB"
 const char *cli_human_age(uint64_t seconds, char to[CLI_TEXT_MAX]); /* "41s" "12m" "3h" "2d" */
 /* Columns a text takes on a terminal (code points; ours are never wide). */
 size_t cli_width(const char *text);
+/* Bytes of the longest beginning that takes at most `width` columns, with colours behind it. */
+size_t cli_cut(struct hg_str text, size_t width, size_t *ret_width);
+/*
+ * Writes a page so that no line wraps and at most `room` lines come out (0: all): what does not
+ * fit is left out before the last line. Returns the number of lines.
+ */
+int cli_fit(const struct cli *c, struct hg_str page, int room, struct hg_buf *to);
+/* Rows a page takes on the screen as wide as it is now. */
+int cli_rows_of(const struct cli *c, struct hg_str page);
 /* Writes at most `width` columns of text, padded with spaces to it. */
 void cli_pad(struct hg_buf *b, const char *text, size_t width);
 /* Removes control bytes and escape sequences that a log line could carry. */

@@ -161,7 +161,7 @@ int cli_do_init(struct cli *c)
 		cli_say("%s %s%s (from: %s)", cli_mark(c, found ? CLI_GOOD : CLI_WARN),
 		        fd >= 0 ? "written to " : "dry run, nothing written", fd >= 0 ? file : "",
 		        g.from);
-		cli_next("headgate up -f %s", file);
+		cli_next(c, "headgate up -f %s", file);
 	}
 	hg_buf_free(&text);
 	return err.rc < 0 ? cli_fail(&err) : 0;

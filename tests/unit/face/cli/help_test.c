@@ -119,6 +119,28 @@ static void columns_count_letters_and_not_bytes_or_colours(void **s)
 	hg_buf_free(&b);
 }
 
+static void a_page_is_cut_to_the_screen_and_keeps_its_last_line(void **s)
+{
+	struct cli c = {.columns = 4, .colour = true};
+	struct hg_str page = HG_STR("\033[1mhéadgate\033[0m\none\ntwo\n\nlast\n");
+	struct hg_buf b;
+	(void)s;
+	hg_buf_init(&b, 256);
+	assert_int_equal(cli_fit(&c, page, 0, &b), 5);
+	assert_string_equal(hg_buf_text(&b), "\033[1mhéad\033[0m\none\ntwo\n\nlast\n");
+	hg_buf_reset(&b);
+	assert_int_equal(cli_fit(&c, page, 3, &b), 3);
+	assert_string_equal(hg_buf_text(&b), "\033[1mhéad\033[0m\none\nlast\n");
+	/* héadgate takes two rows of four columns, an empty line takes one. */
+	assert_int_equal(cli_rows_of(&c, page), 6);
+	c.columns = 8;
+	assert_int_equal(cli_rows_of(&c, page), 5);
+	hg_buf_reset(&b);
+	assert_int_equal(cli_fit(&c, page, 5, &b), 5);
+	assert_str(hg_buf_view(&b), page.p);
+	hg_buf_free(&b);
+}
+
 static void plain_output_has_words_and_ascii_only(void **s)
 {
 	struct cli c = {0};
@@ -146,6 +168,7 @@ int main(void)
 	        cmocka_unit_test(numbers_read_like_people_write_them),
 	        cmocka_unit_test(log_text_cannot_drive_the_terminal),
 	        cmocka_unit_test(columns_count_letters_and_not_bytes_or_colours),
+	        cmocka_unit_test(a_page_is_cut_to_the_screen_and_keeps_its_last_line),
 	        cmocka_unit_test(plain_output_has_words_and_ascii_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
