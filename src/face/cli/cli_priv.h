@@ -196,8 +196,23 @@ int cli_do_demo(struct cli *c);
 int cli_do_open(struct cli *c);
 int cli_do_down(struct cli *c);
 int cli_do_doctor(struct cli *c);
-void cli_complete_bash(struct hg_buf *to);
-void cli_complete_zsh(struct hg_buf *to);
-void cli_complete_fish(struct hg_buf *to);
+
+/* ---- complete.c ---- */
+
+/* What is offered beside the words: the shell or the API knows it. */
+enum cli_more { CLI_MORE_NOTHING, CLI_MORE_FILES, CLI_MORE_FOLDERS, CLI_MORE_APPS };
+
+/*
+ * What may come as the last of `words` (the line without the program; the last is being written,
+ * maybe empty): lines of "WORD" or "WORD<TAB>DESCRIPTION". `*ret_data` is the line's --data or
+ * NULL.
+ */
+enum cli_more cli_complete_words(
+        int count, const char *const *words, const char **ret_data, struct hg_buf *to);
+/* The script for "bash", "zsh" or "fish"; else NULL. */
+const char *cli_complete_script(const char *shell);
+
+/* cli.c: --data, HEADGATE_DATA or ./.headgate as an absolute path; asks nobody whether it is. */
+HG_MUST enum hg_rc cli_data_dir(struct cli *c, struct hg_err *err);
 
 #endif
