@@ -199,7 +199,7 @@ static bool rig_launch(struct rig *r, char *ret_text, size_t cap)
 		prctl(PR_SET_PDEATHSIG, SIGTERM); /* a failed test leaves nothing behind */
 		log_fd = open("/dev/null", O_WRONLY);
 		if (!getenv("RIG_LOG")) dup2(log_fd, 2);
-		_exit(warden_run(&r->plan, ready[1]));
+		hg_child_exit(warden_run(&r->plan, ready[1]));
 	}
 	close(ready[1]);
 	size_t n = 0;

@@ -31,7 +31,7 @@ static void house_start(struct house *h)
 		        .observe_fd = h->listener,
 		        .data_dir = h->path};
 		close(h->warden[0]);
-		_exit(observe_main(&child));
+		hg_child_exit(observe_main(&child));
 	}
 	close(h->warden[1]);
 }
