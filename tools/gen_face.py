@@ -7,7 +7,7 @@ import sys
 from gen import HEAD, c_str
 
 WIDTH = 80
-TYPES = {"text", "file", "dir", "duration", "count", "choice"}
+TYPES = {"text", "file", "dir", "duration", "count", "choice", "release"}
 ROLES = {"none", "viewer", "deployer", "admin"}
 
 
@@ -29,6 +29,7 @@ def cli_checked(doc):
     for row in doc["verb"]:
         here = f"schema/cli.toml: {row['name']}"
         row.setdefault("complete", "")
+        row.setdefault("default", False)
         if row["group"] not in groups:
             die(here, f"unknown group {row['group']}")
         if len(row["name"]) + len(row["summary"]) > 76:
@@ -39,6 +40,7 @@ def cli_checked(doc):
             flag.setdefault("arg", "")
             flag.setdefault("type", "text" if flag["arg"] else "")
             flag.setdefault("choices", [])
+            flag.setdefault("repeat", False)
             if flag["arg"] and flag["type"] not in TYPES:
                 die(here, f"--{flag['name']} has an unknown type")
             if flag["short"] and flag["short"] in shorts:
@@ -77,7 +79,8 @@ def c_flags(name, flags):
         kind = f"CLI_T_{(f['type'] or 'switch').upper()}"
         choices = c_str(" ".join(f["choices"]))
         rows += (f"\t{{CLI_F_{c_name(f['name'])}, {c_str(f['name'])}, {short}, {kind}, "
-                 f"{c_str(f['arg'])}, {choices}, {c_str(f['help'])}}},\n")
+                 f"{c_str(f['arg'])}, {choices}, {c_str(f['help'])}, "
+                 f"{str(f['repeat']).lower()}}},\n")
     return f"static const struct cli_flag {name}[] = {{\n{rows}\t{{.name = NULL}},\n}};\n"
 
 
@@ -96,7 +99,8 @@ def gen_cli_rows(doc):
         rows += (f"\t{{CLI_{c_name(v['name'])}, {c_str(v['name'])}, {c_str(v['group'])}, "
                  f"{c_str(v['summary'])},\n\t\t{c_str(v['args'])}, {v['min']}, {v['max']}, "
                  f"{c_str(v['complete'])}, {c_str(v['text'].strip(chr(10)))},\n"
-                 f"\t\tcli_flags_{low}, cli_examples_{low}, cli_exits_{low}}},\n")
+                 f"\t\tcli_flags_{low}, cli_examples_{low}, cli_exits_{low}, "
+                 f"{str(v['default']).lower()}}},\n")
     out += f"static const struct cli_verb_row cli_verb_rows[] = {{\n{rows}}};\n"
     later = "".join(f"\t{{{c_str(r['name'])}, {c_str(r['group'])}, {c_str(r['summary'])}}},\n"
                     for r in doc["later"])

@@ -1,6 +1,8 @@
 #include "apps/feedback/app_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 
 #include "os/clock.h"
 #include "wire/json.h"
@@ -167,13 +169,26 @@ static void on_slow_over(struct loop *l, struct loop_timer *t)
 	dispatch(d->app, d->call, d->req, d);
 }
 
+#define LEAK_BYTES (1u << 20)
+
+/* Kept by nobody, on purpose: mapped, so that a sanitizer does not take it for a defect. */
+static void leak(void)
+{
+	char *p =
+	        mmap(NULL, LEAK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p != MAP_FAILED) memset(p, 1, LEAK_BYTES);
+}
+
 /* True: the request is dealt with. */
 static bool misbehave(
         struct app *a, struct serve_call *call, const struct serve_request *req, bool probe)
 {
 	struct deferred *d;
-	switch (fault_draw(&a->fault, &a->rand, probe)) {
+	struct fault_past past = {loop_now_ms(a->loop) - a->born_ms, a->requests};
+	if (!probe) a->requests++;
+	switch (fault_draw(&a->fault, &a->rand, probe, past)) {
 	case FAULT_NONE: return false;
+	case FAULT_LEAK: leak(); return false;
 	case FAULT_ERRORS:
 		app_fail(a, call, req, ERROR_FAULT, HG_E_INTERNAL, "FEEDBACK_FAULT=errors");
 		return true;
@@ -257,7 +272,12 @@ void app_error_body(void *arg, unsigned status, const char *what, struct hg_buf 
 enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const struct fault *fault,
         struct rows *rows, struct rows *writer_rows)
 {
-	*a = (struct app){.magic = APP_MAGIC, .loop = l, .log = log, .rows = rows, .fault = *fault};
+	*a = (struct app){.magic = APP_MAGIC,
+	        .loop = l,
+	        .log = log,
+	        .rows = rows,
+	        .fault = *fault,
+	        .born_ms = loop_now_ms(l)};
 	hg_rand_seed(&a->rand, clock_mono_ns());
 	hg_buf_init(&a->body, BODY_MAX);
 	hg_list_init(&a->deferred);

@@ -21,6 +21,7 @@ struct app {
 	struct writer *writer;
 	struct metrics metrics;
 	struct fault fault;
+	uint64_t born_ms, requests; /* without probes */
 	struct hg_rand rand;
 	struct hg_buf body;      /* of the answer that is being made */
 	struct hg_list deferred; /* requests that are answered later */

@@ -50,11 +50,13 @@ const char *config_help(void)
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
 	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
 	       "  FEEDBACK_FAULT, --fault\n"
-	       "                        fail on purpose: KIND[:SHARE%][:TIME], for example\n"
-	       "                        errors, errors:10%, slow:25%:800ms. Kinds: errors (500),\n"
-	       "                        slow (2 s, or TIME), hang (no answer), crash (abort),\n"
-	       "                        close (the connection), unhealthy (only /health, 503).\n"
-	       "                        /health and /metrics are spared but for unhealthy.\n";
+	       "                        fail on purpose: KIND[:SHARE%][:TIME][:+TIME][:#N], for\n"
+	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
+	       "                        (500), slow (2 s, or TIME), hang (no answer), crash\n"
+	       "                        (abort), close (the connection), unhealthy (only /health,\n"
+	       "                        503), leak (1 MiB a request). +TIME: healthy for so long\n"
+	       "                        after the start; #N: for N requests. /health and /metrics\n"
+	       "                        are spared but for unhealthy.\n";
 }
 
 static struct hg_str unquoted(struct hg_str v)

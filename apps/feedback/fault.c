@@ -1,12 +1,12 @@
 #include "apps/feedback/fault_priv.h"
 
 #define SLOW_MS_DEFAULT 2000u
-#define SLOW_MS_MAX     600000u
+#define TIME_MS_MAX     86400000u
 
 static bool kind_of(struct hg_str s, enum fault_kind *ret_kind)
 {
 	static const char *const names[] = {
-	        "none", "errors", "slow", "hang", "crash", "close", "unhealthy"};
+	        "none", "errors", "slow", "hang", "crash", "close", "unhealthy", "leak"};
 	for (size_t i = 0; i < HG_COUNT(names); i++) {
 		if (!hg_str_eq(s, hg_str(names[i]))) continue;
 		*ret_kind = (enum fault_kind)i;
@@ -35,8 +35,11 @@ static bool time_of(struct hg_str s, uint32_t *ret_ms)
 	} else if (hg_str_ends(s, HG_STR("s"))) {
 		unit = 1000;
 		s.n -= 1;
+	} else if (hg_str_ends(s, HG_STR("m"))) {
+		unit = 60000;
+		s.n -= 1;
 	}
-	if (!unit || !hg_str_u64(s, &n) || n > SLOW_MS_MAX / unit) return false;
+	if (!unit || !hg_str_u64(s, &n) || n > TIME_MS_MAX / unit) return false;
 	*ret_ms = (uint32_t)(n * unit);
 	return true;
 }
@@ -48,9 +51,15 @@ bool fault_parse(struct hg_str text, struct fault *ret_fault)
 	if (rest.n && !kind_of(hg_str_cut(&rest, ':'), &f.kind)) return false;
 	while (rest.n) {
 		struct hg_str part = hg_str_cut(&rest, ':');
+		char first = part.n ? part.p[0] : 0;
+		struct hg_str tail = {part.p + 1, part.n ? part.n - 1 : 0};
 		if (hg_str_ends(part, HG_STR("%"))) {
 			part.n--;
 			if (!share_of(part, &f.share)) return false;
+		} else if (first == '+') {
+			if (!time_of(tail, &f.after_ms)) return false;
+		} else if (first == '#') {
+			if (!hg_str_u64(tail, &f.after_n)) return false;
 		} else if (f.kind != FAULT_SLOW || !time_of(part, &f.slow_ms)) {
 			return false;
 		}
@@ -59,9 +68,11 @@ bool fault_parse(struct hg_str text, struct fault *ret_fault)
 	return true;
 }
 
-enum fault_kind fault_draw(const struct fault *f, struct hg_rand *r, bool probe)
+enum fault_kind fault_draw(
+        const struct fault *f, struct hg_rand *r, bool probe, struct fault_past past)
 {
 	if (f->kind == FAULT_NONE) return FAULT_NONE;
+	if (past.age_ms < f->after_ms || past.requests < f->after_n) return FAULT_NONE;
 	if (f->kind == FAULT_UNHEALTHY) return probe ? FAULT_UNHEALTHY : FAULT_NONE;
 	if (probe || hg_rand_unit(r) >= f->share) return FAULT_NONE;
 	return f->kind;

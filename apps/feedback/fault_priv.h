@@ -8,8 +8,11 @@
  *   crash         the process aborts
  *   close         the connection is closed without an answer
  *   unhealthy     /health answers 503; everything else is fine
+ *   leak          1 MiB of memory a request is never given back; everything else is fine
  *
- * KIND[:SHARE%][:TIME], for example errors:10%, slow:25%:800ms; the share is of all requests.
+ * KIND[:SHARE%][:TIME][:+TIME][:#N], for example errors:10%, slow:25%:800ms, errors:+15m,
+ * crash:#200. The share is of all requests; +TIME: healthy for so long after the start; #N: healthy
+ * for N requests.
  */
 #ifndef FEEDBACK_FAULT_PRIV_H
 #define FEEDBACK_FAULT_PRIV_H
@@ -24,18 +27,27 @@ enum fault_kind {
 	FAULT_HANG,
 	FAULT_CRASH,
 	FAULT_CLOSE,
-	FAULT_UNHEALTHY
+	FAULT_UNHEALTHY,
+	FAULT_LEAK
 };
 
 struct fault {
 	enum fault_kind kind;
 	double share; /* 0 … 1 */
 	uint32_t slow_ms;
+	uint32_t after_ms; /* of the process's life */
+	uint64_t after_n;  /* requests, probes not counted */
+};
+
+/* What the process has behind it. */
+struct fault_past {
+	uint64_t age_ms, requests;
 };
 
 /* "" and "none" are FAULT_NONE. False when it is not understood. */
 HG_MUST bool fault_parse(struct hg_str text, struct fault *ret_fault);
 /* What happens to this request; FAULT_NONE mostly. `probe`: /health or /metrics. */
-enum fault_kind fault_draw(const struct fault *f, struct hg_rand *r, bool probe);
+enum fault_kind fault_draw(
+        const struct fault *f, struct hg_rand *r, bool probe, struct fault_past past);
 
 #endif

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "control/fleet/fleet.h"
+#include "control/rollout/rollout.h"
 #include "face/api/api.h"
 #include "main/main_priv.h"
 #include "meter/meter.h"
@@ -25,6 +26,7 @@ struct control {
 	struct hg_log log;
 	struct store *store;
 	struct fleet *fleet;
+	struct rollouts *rollouts;
 	struct api *api;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
@@ -50,7 +52,8 @@ static enum hg_rc running_load(struct control *c, const struct api_config *confi
 	hg_arena_init(&r->mem, "configuration", SPEC_ARENA_MAX);
 	struct spec_source from = {.text = config->text,
 	        .file = config->file.p,
-	        .environment = config->environment.n ? config->environment.p : NULL};
+	        .environment = config->environment.n ? config->environment.p : NULL,
+	        .dir = config->dir.p};
 	rc = spec_load(&from, &r->mem, report, &r->spec);
 	if (rc == HG_OK) rc = spec_check(r->spec, report);
 	if (rc == HG_OK && spec_unavailable(r->spec, err, 1) > 0) {
@@ -114,10 +117,12 @@ static enum hg_rc reload(
 	struct control *c = arg;
 	struct running *next = NULL;
 	struct fleet_plan *plan = NULL;
+	struct rollouts_plan *ways = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
+	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -127,6 +132,9 @@ static enum hg_rc reload(
 	        .applied_ms = clock_wall_ms()};
 	rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
+	/* The ways first: a release that the fleet makes finds its strategy. */
+	rollouts_apply(c->rollouts, ways);
+	ways = NULL;
 	fleet_apply(c->fleet, plan);
 	plan = NULL;
 	running_free(c->running);
@@ -135,6 +143,7 @@ static enum hg_rc reload(
 	hg_log(&c->log, HG_INFO, "config.applied", HG_V("file", config->file));
 out:
 	fleet_plan_free(plan);
+	rollouts_plan_free(ways);
 	running_free(next);
 	return rc;
 }
@@ -174,6 +183,18 @@ static void on_event(void *arg, const struct store_event *e)
 	struct control *c = arg;
 	(void)e;
 	if (c->api) api_events_changed(c->api);
+}
+
+static void on_rollout_event(void *arg)
+{
+	struct control *c = arg;
+	if (c->api) api_events_changed(c->api);
+}
+
+static void on_release(void *arg, const char *app, uint32_t release)
+{
+	struct control *c = arg;
+	if (c->rollouts) rollouts_on_release(c->rollouts, app, release);
 }
 
 static void on_api_drained(void *arg)
@@ -249,8 +270,11 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .seed = clock_mono_ns() ^ ((uint64_t)getpid() << 32),
 	        .on_stopped = on_stopped,
 	        .on_warden_lost = on_warden_lost,
+	        .on_release = on_release,
 	        .arg = c,
 	};
+	struct rollouts_options ways = {
+	        .log = &c->log, .child = child, .on_event = on_rollout_event, .arg = c};
 	enum hg_rc rc = loop_new(&c->loop);
 	if (rc < 0) return hg_err_set(err, rc, "could not make an event loop");
 	rc = store_open(child->data_dir, &c->store, err);
@@ -260,6 +284,11 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	rc = fleet_new(&options, &c->fleet, err);
 	if (rc < 0) return rc;
 	fleet_watch_start(c->fleet, &c->watch, on_event, c);
+	ways.loop = c->loop;
+	ways.store = c->store;
+	ways.fleet = c->fleet;
+	rc = rollouts_new(&ways, &c->rollouts, err);
+	if (rc < 0) return rc;
 	rc = first_config(c, err);
 	if (rc < 0) return rc;
 	struct stat owner;
@@ -267,6 +296,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .loop = c->loop,
 	        .log = &c->log,
 	        .fleet = c->fleet,
+	        .rollouts = c->rollouts,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -311,6 +341,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	rollouts_free(c.rollouts);
 	fleet_free(c.fleet);
 	store_close(c.store);
 	running_free(c.running);

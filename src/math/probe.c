@@ -172,6 +172,13 @@ bool probe_ready(const struct probe_set *s)
 	return s->started && s->worker[PROBE_READINESS].verdict == PROBE_SUCCESS;
 }
 
+bool probe_may_serve(const struct probe_set *s)
+{
+	const struct probe_worker *live = &s->worker[PROBE_LIVENESS];
+	bool sick = s->rules[PROBE_LIVENESS].present && live->run > 0 && !live->last_ok;
+	return s->ever_ready && s->started && !s->terminating && !sick && !probe_ready(s);
+}
+
 bool probe_must_restart(const struct probe_set *s)
 {
 	return s->worker[PROBE_STARTUP].verdict == PROBE_FAILURE ||

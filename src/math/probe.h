@@ -90,6 +90,8 @@ void probe_terminate(struct probe_set *s);
 
 /* Started, and readiness in force is success. */
 bool probe_ready(const struct probe_set *s);
+/* Not ready now, but it was once, and its liveness did not fail when it was asked last. */
+bool probe_may_serve(const struct probe_set *s);
 /* Liveness or startup failed: the process is to be restarted. */
 bool probe_must_restart(const struct probe_set *s);
 

@@ -1,6 +1,7 @@
 #include "meter/meter.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Dense where service objectives lie (50 ms to 1 s), so that a quantile read from them is sharp. */
 const double meter_bounds[METER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075,
@@ -31,7 +32,11 @@ uint32_t meter_layout(void)
 	h = mix(h, sizeof(struct meter_worker));
 	h = mix(h, sizeof(struct meter_lane));
 	h = mix(h, offsetof(struct meter_worker, in_flight));
+	h = mix(h, offsetof(struct meter_worker, trial));
 	h = mix(h, offsetof(struct meter_worker, lane));
+	h = mix(h, sizeof(struct meter_trial));
+	h = mix(h, sizeof(struct meter_trial_cell));
+	h = mix(h, sizeof(struct meter_trial_count));
 	h = mix(h, offsetof(struct meter_lane, bucket));
 	h = mix(h, offsetof(struct meter_lane, aborted));
 	for (int i = 0; i < METER_BUCKETS; i++)
@@ -141,4 +146,79 @@ uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint)
 		n += atomic_load_explicit(&m->worker[w].in_flight[endpoint], memory_order_relaxed);
 	}
 	return n;
+}
+
+/* ---- trials ---- */
+
+void meter_trial_sum(const struct meter *m, uint32_t cell, struct meter_trial_sum *ret_sum)
+{
+	*ret_sum = (struct meter_trial_sum){0};
+	if (cell >= METER_CELLS) return;
+	for (int i = 0; i < METER_METRICS; i++)
+		ret_sum->word[i] =
+		        atomic_load_explicit(&m->cell[cell].word[i], memory_order_acquire);
+	for (uint32_t w = 0; w < m->worker_count; w++) {
+		const struct meter_trial_count *c = &m->worker[w].trial[cell];
+		ret_sum->n_new += get(&c->n_new);
+		ret_sum->n_old += get(&c->n_old);
+		ret_sum->warm_new += get(&c->warm_new);
+		ret_sum->forced += get(&c->forced);
+		ret_sum->rescued += get(&c->rescued);
+		ret_sum->seen += get(&c->seen);
+		ret_sum->unreplayable += get(&c->unreplayable);
+		ret_sum->mirrored += get(&c->mirrored);
+		ret_sum->mirror_differs += get(&c->mirror_differs);
+	}
+}
+
+bool meter_trip(struct meter_trial *t, uint64_t rollout, uint32_t epoch, uint64_t wall_ms)
+{
+	uint64_t was = atomic_load_explicit(&t->tripped, memory_order_relaxed);
+	while (was < rollout) {
+		if (!atomic_compare_exchange_weak_explicit(
+		            &t->tripped, &was, rollout, memory_order_acq_rel, memory_order_relaxed))
+			continue;
+		atomic_store_explicit(&t->tripped_epoch, epoch, memory_order_relaxed);
+		atomic_store_explicit(&t->tripped_wall_ms, wall_ms, memory_order_release);
+		return true;
+	}
+	return false;
+}
+
+/* A worker that dies while it fills its place leaves it taken: one of eight is lost. */
+struct meter_failure *meter_failure_take(struct meter_trial *t, uint64_t rollout)
+{
+	for (int i = 0; i < METER_FAILURES; i++) {
+		struct meter_failure *f = &t->first[i];
+		uint64_t was = atomic_load_explicit(&f->owner, memory_order_relaxed);
+		if (was >> 1 >= rollout) continue;
+		if (atomic_compare_exchange_strong_explicit(&f->owner, &was, rollout << 1,
+		            memory_order_acq_rel, memory_order_relaxed))
+			return f;
+	}
+	return NULL;
+}
+
+void meter_failure_done(struct meter_failure *f, uint64_t rollout)
+{
+	atomic_store_explicit(&f->owner, rollout << 1 | 1, memory_order_release);
+}
+
+bool meter_failure_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
+        struct meter_failure *ret_failure)
+{
+	if (i >= METER_FAILURES) return false;
+	const struct meter_failure *f = &t->first[i];
+	uint64_t want = rollout << 1 | 1;
+	if (atomic_load_explicit(&f->owner, memory_order_acquire) != want) return false;
+	memcpy((char *)ret_failure + sizeof f->owner, (const char *)f + sizeof f->owner,
+	        sizeof *f - sizeof f->owner);
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&f->owner, memory_order_relaxed) != want) return false;
+	/* Shared memory is not trusted with lengths. */
+	ret_failure->method_n = HG_MIN(ret_failure->method_n, (uint8_t)sizeof f->method);
+	ret_failure->path_n = HG_MIN(ret_failure->path_n, (uint8_t)sizeof f->path);
+	ret_failure->rid_n = HG_MIN(ret_failure->rid_n, (uint8_t)sizeof f->rid);
+	ret_failure->body_n = HG_MIN(ret_failure->body_n, (uint16_t)sizeof f->body);
+	return true;
 }

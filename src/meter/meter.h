@@ -19,6 +19,10 @@
 #define METER_ENDPOINTS   4096 /* = SNAP_ENDPOINTS: in-flight gauges by endpoint slot */
 #define METER_CODES       500  /* status 100…599 at [status − 100] */
 #define METER_BUCKETS     24   /* the last one is +Inf */
+#define METER_TRIALS      32   /* = SNAP_TRIALS */
+#define METER_CELLS       256  /* epochs of all rollouts in turn */
+#define METER_METRICS     8    /* = JUDGE_METRICS */
+#define METER_FAILURES    8    /* first failures kept of each rollout */
 
 /* Upper bounds of the duration buckets in seconds; meter_bounds[METER_BUCKETS - 1] is +Inf. */
 extern const double meter_bounds[METER_BUCKETS];
@@ -36,6 +40,55 @@ struct meter_lane {
 	meter_u64 aborted;             /* client went away before the response was complete */
 };
 
+/*
+ * Trials: what proves a release bad. Failures and exceedances are added by all workers to one word
+ * a metric (new release: upper half, old: lower half), so that they have one order and the worker
+ * whose addition completes the proof knows it. Trials without an event cost the worker's own
+ * counter only. Nothing is ever set back: the snapshot's trial says where an epoch began.
+ */
+struct meter_trial_cell {
+	_Atomic uint64_t word[METER_METRICS];
+};
+
+/* Of one worker, by cell. */
+struct meter_trial_count {
+	meter_u64 n_new, n_old; /* first attempts that count */
+	meter_u64 warm_new;     /* of n_new: not judged by latency */
+	meter_u64 forced;       /* drawn by match, preview or a cookie: no evidence */
+	meter_u64 rescued;      /* failed on the new release, answered by the old one */
+	meter_u64 seen;         /* failed on the new release, and the client saw it */
+	meter_u64 unreplayable; /* of `seen`: could not be repeated */
+	meter_u64 mirrored, mirror_differs;
+};
+
+enum meter_cause {
+	METER_CAUSE_STATUS = 1, /* 5xx */
+	METER_CAUSE_CONNECT,
+	METER_CAUSE_CLOSED,  /* before a complete response */
+	METER_CAUSE_INVALID, /* not HTTP */
+	METER_CAUSE_TIMEOUT,
+	METER_CAUSE_NO_ENDPOINT, /* drawn, but no replica could take it */
+};
+
+/* One of the first failures of the new release; `owner` last: rollout << 1 | 1 when it is whole. */
+struct meter_failure {
+	_Atomic uint64_t owner;
+	uint64_t wall_ms;
+	uint32_t replica;
+	uint16_t status; /* METER_CAUSE_STATUS */
+	uint8_t cause, method_n, path_n, rid_n;
+	uint16_t body_n;
+	char method[16], path[128], rid[64], body[256];
+};
+
+struct meter_trial {
+	/* The rollout that was proved bad; only ever raised. Draws look here first. */
+	_Atomic uint64_t tripped;
+	_Atomic uint64_t tripped_wall_ms;
+	_Atomic uint32_t tripped_epoch;
+	struct meter_failure first[METER_FAILURES];
+};
+
 struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
@@ -44,8 +97,10 @@ struct meter_worker {
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
 	meter_u64 access_lines, access_dropped;
 	meter_u64 loop_turns, busy_ns;
-	meter_u64 reserved[16];
+	meter_u64 panic;
+	meter_u64 reserved[15];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
+	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];
 };
 
@@ -54,6 +109,8 @@ struct meter {
 	uint32_t layout; /* meter_layout(): readers of another layout must not touch the segment */
 	uint32_t worker_count;
 	uint32_t pad;
+	struct meter_trial trial[METER_TRIALS]; /* by slot of the snapshot */
+	struct meter_trial_cell cell[METER_CELLS];
 	struct meter_worker worker[];
 };
 
@@ -92,5 +149,27 @@ struct meter_lane_sum {
 };
 void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum);
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
+/* Sums of all workers for one cell. X before n (judge.md): read the words first. */
+struct meter_trial_sum {
+	uint64_t word[METER_METRICS];
+	uint64_t n_new, n_old, warm_new, forced, rescued, seen, unreplayable, mirrored,
+	        mirror_differs;
+};
+void meter_trial_sum(const struct meter *m, uint32_t cell, struct meter_trial_sum *ret_sum);
+
+/* The worker that completed the proof; true for the one that was first. A late worker cannot trip
+ * a later rollout. */
+bool meter_trip(struct meter_trial *t, uint64_t rollout, uint32_t epoch, uint64_t wall_ms);
+static inline bool meter_tripped(const struct meter_trial *t, uint64_t rollout)
+{
+	return atomic_load_explicit(&t->tripped, memory_order_acquire) >= rollout;
+}
+/* A place for one of the first failures, NULL when all are taken; give it to meter_failure_done
+ * once it is filled. */
+struct meter_failure *meter_failure_take(struct meter_trial *t, uint64_t rollout);
+void meter_failure_done(struct meter_failure *f, uint64_t rollout);
+/* A copy; false when there is none of this rollout at `i`. */
+bool meter_failure_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
+        struct meter_failure *ret_failure);
 
 #endif

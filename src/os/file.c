@@ -263,6 +263,104 @@ int file_chown_below(int dir_fd, uid_t uid, gid_t gid)
 	return chown_level(dir_fd, uid, gid, 0);
 }
 
+/* ---- paths on which others may lie in wait ---- */
+
+#define LINKS_MAX 40
+
+static bool link_trusted(int dir, const struct stat *link, uid_t trusted)
+{
+	struct stat d;
+	if (link->st_uid != 0 && link->st_uid != trusted) return false;
+	if (fstat(dir, &d) < 0 || (d.st_uid != 0 && d.st_uid != trusted)) return false;
+	return !(d.st_mode & (S_IWGRP | S_IWOTH)) || d.st_mode & S_ISVTX;
+}
+
+/* What the link names comes before what is `left` of the path. */
+static int link_put(int link, char left[PATH_MAX])
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(link, "", target, sizeof target - 1);
+	if (n <= 0) return n < 0 ? -errno : -ENOENT;
+	target[n] = 0;
+	size_t rest = strlen(left);
+	if ((size_t)n + 1 + rest >= PATH_MAX) return -ENAMETOOLONG;
+	memmove(left + n + 1, left, rest + 1);
+	memcpy(left, target, (size_t)n);
+	left[n] = '/';
+	return 0;
+}
+
+static int make_part(int dir, const char *part, bool *ret_made)
+{
+	struct stat st;
+	bool made = mkdirat(dir, part, 0755) == 0;
+	if (!made && errno != EEXIST) return -errno;
+	int fd = openat(dir, part, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0) return -errno;
+	if (made && (fstat(fd, &st) < 0 || st.st_uid != geteuid())) {
+		close(fd);
+		return -ESTALE;
+	}
+	*ret_made = made;
+	return fd;
+}
+
+/* Takes the first part off; false: nothing is left. */
+static bool part_cut(char left[PATH_MAX], char ret_part[NAME_MAX + 1], int *ret_err)
+{
+	size_t from = strspn(left, "/"), n = strcspn(left + from, "/");
+	if (n == 0) return false;
+	*ret_err = n > NAME_MAX ? -ENAMETOOLONG : 0;
+	if (*ret_err) return true;
+	memcpy(ret_part, left + from, n);
+	ret_part[n] = 0;
+	memmove(left, left + from + n, strlen(left + from + n) + 1);
+	return true;
+}
+
+int file_open_guarded(const char *path, uid_t trusted, bool *ret_made)
+{
+	char left[PATH_MAX], part[NAME_MAX + 1];
+	int rc = 0, links = 0;
+	if (ret_made) *ret_made = false;
+	if (path[0] != '/') return -EINVAL;
+	if (!hg_str_copy(hg_str(path), left, sizeof left)) return -ENAMETOOLONG;
+	int at = file_open("/", O_PATH | O_DIRECTORY, 0);
+	while (at >= 0 && part_cut(left, part, &rc)) {
+		struct stat st;
+		bool made = false;
+		int next = rc < 0 ? rc : openat(at, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		if (next == -1) next = -errno;
+		if (next == -ENOENT && ret_made) next = make_part(at, part, &made);
+		if (ret_made) *ret_made = made;
+		rc = next < 0 ? next : fstat(next, &st) < 0 ? -errno : 0;
+		bool is_link = rc == 0 && S_ISLNK(st.st_mode);
+		if (is_link && (++links > LINKS_MAX || !link_trusted(at, &st, trusted)))
+			rc = -ELOOP;
+		if (is_link && rc == 0) rc = link_put(next, left);
+		if (is_link || rc < 0) {
+			if (next >= 0) close(next);
+			/* A link goes on from where it lies, or from the root. */
+			next = rc == 0 && left[0] != '/' ? at
+			       : rc < 0                  ? rc
+			                                 : file_open("/", O_PATH, 0);
+		}
+		if (next != at) close(at);
+		at = next;
+	}
+	return at;
+}
+
+bool file_path_of(int fd, char *ret_path, size_t cap)
+{
+	char link[32];
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, ret_path, cap);
+	if (n <= 0 || (size_t)n >= cap || ret_path[0] != '/') return false;
+	ret_path[n] = 0;
+	return true;
+}
+
 int file_random(void *to, size_t n)
 {
 	char *p = to;

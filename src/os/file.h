@@ -43,6 +43,16 @@ HG_MUST int file_random(void *to, size_t n);
 HG_MUST bool file_boot_id(char ret_id[37]);
 /* Writes all, repeating short writes. 0 or -errno. */
 HG_MUST int file_write_all(int fd, const void *bytes, size_t n);
+/*
+ * Opens an absolute path on which others may lie in wait, as an O_PATH descriptor or -errno. Part
+ * after part is opened below the one before, so no name is looked up twice. A symbolic link is
+ * followed only when it belongs to root or to `trusted` and lies in a folder that nobody else may
+ * write, or a sticky one; any other is -ELOOP. What is missing is made as folders of mode 0755 when
+ * *ret_made is wanted: it says whether the last part is new. -ESTALE: what was made was exchanged.
+ */
+HG_MUST int file_open_guarded(const char *path, uid_t trusted, bool *ret_made);
+/* Where a descriptor's file is, without links; false when it cannot be told in `cap` bytes. */
+HG_MUST bool file_path_of(int fd, char *ret_path, size_t cap);
 /* O_CLOEXEC open that repeats on EINTR; the descriptor or -errno. */
 HG_MUST int file_open(const char *path, int flags, mode_t mode);
 

@@ -194,18 +194,24 @@ int sandbox_filter_apply(const struct sandbox_filter *filter)
 	        LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |   \
 	        LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_SYM)
 
+static int landlock_allow_fd(int ruleset, int fd, uint64_t access)
+{
+	struct landlock_path_beneath_attr rule = {.allowed_access = access, .parent_fd = fd};
+	if (fd < 0) return 0;
+	int rc = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+	return rc < 0 ? -errno : 0;
+}
+
 static int landlock_allow(int ruleset, const char *path, uint64_t access)
 {
-	struct landlock_path_beneath_attr rule = {.allowed_access = access};
-	rule.parent_fd = open(path, O_PATH | O_CLOEXEC);
-	if (rule.parent_fd < 0) return errno == ENOENT ? 0 : -errno;
-	int rc = (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
-	if (rc < 0) rc = -errno;
-	close(rule.parent_fd);
+	int fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0) return errno == ENOENT ? 0 : -errno;
+	int rc = landlock_allow_fd(ruleset, fd, access);
+	close(fd);
 	return rc;
 }
 
-int sandbox_landlock_writes(const char *const *writable, size_t count)
+int sandbox_landlock_writes(const struct sandbox_path *writable, size_t count)
 {
 	struct landlock_ruleset_attr attr = {.handled_access_fs = LL_WRITE};
 	int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
@@ -213,7 +219,7 @@ int sandbox_landlock_writes(const char *const *writable, size_t count)
 	int rc = landlock_allow(ruleset, "/dev", LANDLOCK_ACCESS_FS_WRITE_FILE);
 	if (rc == 0) rc = landlock_allow(ruleset, "/proc", LANDLOCK_ACCESS_FS_WRITE_FILE);
 	for (size_t i = 0; i < count && rc == 0; i++)
-		rc = landlock_allow(ruleset, writable[i], LL_WRITE);
+		rc = landlock_allow_fd(ruleset, writable[i].fd, LL_WRITE);
 	if (rc == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) rc = -errno;
 	if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0) rc = -errno;
 	close(ruleset);

@@ -49,18 +49,25 @@ HG_MUST int sandbox_filter_apply(const struct sandbox_filter *filter);
 
 #define SANDBOX_PATHS_MAX 24
 
+/* A path as the process will name it, and what it is: opened once (O_PATH), by whoever checked it.
+ * fd < 0: it is not there, or nobody vouches for it; it is passed over. The caller's to close. */
+struct sandbox_path {
+	const char *name;
+	int fd;
+};
+
 struct sandbox_view {
 	const char *staging;     /* an empty directory of ours, hidden afterwards; read_only only */
 	bool read_only;          /* all of the machine read-only, but `writable` */
 	const char *private_tmp; /* directory shown as /tmp and /var/tmp; NULL: the machine's own */
-	const char *writable[SANDBOX_PATHS_MAX];
+	struct sandbox_path writable[SANDBOX_PATHS_MAX];
 	size_t writable_count;
 	/*
 	 * Paths the process must be able to reach although a directory on the way may be closed
 	 * for it (a mode-0700 home): such a directory is replaced, for this process only, by an
 	 * empty one that holds just the way to the path.
 	 */
-	const char *reach[SANDBOX_PATHS_MAX];
+	struct sandbox_path reach[SANDBOX_PATHS_MAX];
 	size_t reach_count;
 	uid_t uid; /* who will use the view */
 	gid_t gid;
@@ -72,7 +79,7 @@ struct sandbox_view {
  * Enters the view in a mount namespace of its own. As a plain user through a user namespace that
  * maps only `uid` to itself. *ret_how: SANDBOX_VIEW_… bits. -EPERM, -ENOSYS, -ENOSPC: this machine
  * does not allow it; nothing has changed and the caller may go on without.
- * Other errors may leave a half-made view: exit.
+ * Other errors may leave a half-made view: exit (-ESTALE: a path was exchanged meanwhile).
  */
 HG_MUST int sandbox_view_enter(const struct sandbox_view *view, uint32_t *ret_how);
 /* True when no directory above `path` is closed for that user (by mode bits; ACLs count not). */
@@ -82,7 +89,7 @@ HG_MUST bool sandbox_reachable(const char *path, uid_t uid, gid_t gid);
  * Landlock: from now on writes only below `writable` (and /dev, /proc). For machines without the
  * namespaces above. -EOPNOTSUPP, -ENOSYS: the kernel has none; go on without.
  */
-HG_MUST int sandbox_landlock_writes(const char *const *writable, size_t count);
+HG_MUST int sandbox_landlock_writes(const struct sandbox_path *writable, size_t count);
 
 /* ---- what this machine offers ---- */
 

@@ -5,8 +5,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -80,7 +82,7 @@ bool sandbox_reachable(const char *path, uid_t uid, gid_t gid)
 /* ---- ways through closed directories ---- */
 
 struct way {
-	int fd;        /* of the path as the machine has it; -1: visible anyway */
+	int fd;        /* of the path as the machine has it, the caller's; -1: visible anyway */
 	size_t closed; /* length of the closed directory to cover, 0: none */
 	bool whole;    /* the path itself is that directory: all that lies in it is shown */
 };
@@ -99,7 +101,7 @@ static bool covered_before(const struct sandbox_view *v, const struct way *ways,
 {
 	for (size_t k = 0; k < i; k++) {
 		if (ways[k].fd >= 0 && ways[k].closed == ways[i].closed &&
-		        strncmp(v->reach[k], v->reach[i], ways[i].closed) == 0) {
+		        strncmp(v->reach[k].name, v->reach[i].name, ways[i].closed) == 0) {
 			return true;
 		}
 	}
@@ -113,10 +115,10 @@ static bool hidden_by_tmp(const struct sandbox_view *v, const char *path)
 }
 
 /* The path itself is a directory that the user cannot search: a bind mount would keep it closed. */
-static bool closed_itself(const struct sandbox_view *v, const char *path)
+static bool closed_itself(const struct sandbox_view *v, int fd)
 {
 	struct stat st;
-	return stat(path, &st) == 0 && S_ISDIR(st.st_mode) && !may_search(&st, v->uid, v->gid);
+	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && !may_search(&st, v->uid, v->gid);
 }
 
 /*
@@ -142,30 +144,20 @@ static int make_point(const char *root, const char *path, int fd)
 	return 0;
 }
 
-static int open_ways(const struct sandbox_view *v, struct way *ways)
+static void find_ways(const struct sandbox_view *v, struct way *ways)
 {
-	for (size_t i = 0; i < v->reach_count; i++)
-		ways[i] = (struct way){.fd = -1};
 	for (size_t i = 0; i < v->reach_count; i++) {
-		ways[i].closed = closed_prefix(v->reach[i], v->uid, v->gid);
-		bool hidden = hidden_by_tmp(v, v->reach[i]);
-		ways[i].whole = closed_itself(v, v->reach[i]);
-		if (ways[i].whole && !ways[i].closed) ways[i].closed = strlen(v->reach[i]);
+		const struct sandbox_path *p = &v->reach[i];
+		ways[i] = (struct way){.fd = -1};
+		if (p->fd < 0) continue;
+		ways[i].closed = closed_prefix(p->name, v->uid, v->gid);
+		bool hidden = hidden_by_tmp(v, p->name);
+		ways[i].whole = closed_itself(v, p->fd);
+		if (ways[i].whole && !ways[i].closed) ways[i].closed = strlen(p->name);
 		if (!ways[i].closed && !hidden) continue;
 		/* The private /tmp is empty: the way through it is made anew, nothing is closed. */
 		if (hidden) ways[i].closed = 0;
-		int fd = file_open(v->reach[i], O_PATH, 0);
-		if (fd == -ENOENT) continue; /* what is not there need not be reached */
-		if (fd < 0) return fd;
-		ways[i].fd = fd;
-	}
-	return 0;
-}
-
-static void close_ways(const struct sandbox_view *v, struct way *ways)
-{
-	for (size_t i = 0; i < v->reach_count; i++) {
-		if (ways[i].fd >= 0) close(ways[i].fd);
+		ways[i].fd = p->fd;
 	}
 }
 
@@ -216,15 +208,15 @@ static int lay_ways(const char *root, const struct sandbox_view *v, const struct
 	int rc = 0;
 	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
 		if (ways[i].fd < 0 || !ways[i].closed || covered_before(v, ways, i)) continue;
-		rc = cover(root, v->reach[i], ways[i].closed);
+		rc = cover(root, v->reach[i].name, ways[i].closed);
 	}
 	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
 		if (ways[i].fd < 0 || !ways[i].whole) continue;
-		rc = lay_entries(root, v->reach[i], ways[i].fd, v->read_only);
+		rc = lay_entries(root, v->reach[i].name, ways[i].fd, v->read_only);
 	}
 	for (size_t i = 0; i < v->reach_count && rc == 0; i++) {
 		if (ways[i].fd < 0 || ways[i].whole) continue;
-		rc = lay_way(root, v->reach[i], ways[i].fd, v->read_only);
+		rc = lay_way(root, v->reach[i].name, ways[i].fd, v->read_only);
 	}
 	return rc;
 }
@@ -310,15 +302,28 @@ static int show_machine(const char *root)
 	return rc;
 }
 
-static int show_writable(const char *root, const char *path)
+/* Links on the way to the place are the machine's as the process will see them: none leads out. */
+static int place_of(const char *root, const char *path)
 {
-	char at[ROOM];
-	int fd = file_open(path, O_PATH, 0);
-	if (fd == -ENOENT) return 0;
-	if (fd < 0) return fd;
-	int rc = path_of(at, "%s%s", root, path);
-	if (rc == 0) rc = bind_fd(fd, at, true);
-	close(fd);
+	struct open_how how = {
+	        .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+	int top = file_open(root, O_PATH | O_DIRECTORY, 0);
+	if (top < 0) return top;
+	int fd = (int)syscall(SYS_openat2, top, path, &how, sizeof how);
+	int rc = fd < 0 ? -errno : fd;
+	close(top);
+	return rc;
+}
+
+static int show_writable(const char *root, const struct sandbox_path *p)
+{
+	char to[32];
+	if (p->fd < 0) return 0;
+	int place = place_of(root, p->name);
+	if (place < 0) return place;
+	snprintf(to, sizeof to, "/proc/self/fd/%d", place);
+	int rc = bind_fd(p->fd, to, true);
+	close(place);
 	return rc;
 }
 
@@ -363,7 +368,7 @@ static int enter_read_only(const struct sandbox_view *v, const struct way *ways)
 	if (rc == 0 && v->private_tmp) rc = show_tmp(root, v->private_tmp);
 	if (rc == 0) rc = lay_ways(root, v, ways);
 	for (size_t i = 0; i < v->writable_count && rc == 0; i++)
-		rc = show_writable(root, v->writable[i]);
+		rc = show_writable(root, &v->writable[i]);
 	return rc < 0 ? rc : enter_root(root);
 }
 
@@ -405,24 +410,95 @@ static int enter_namespace(const struct sandbox_view *v, uint32_t *ret_how)
 	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 
-int sandbox_view_enter(const struct sandbox_view *view, uint32_t *ret_how)
+/* ---- descriptors into the namespace ---- */
+
+/* A mount is of its namespace, and so is a descriptor below it: where each is, is asked before. */
+static int names_take(const struct sandbox_path *p, size_t n, char **names)
+{
+	char path[PATH_MAX];
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].fd < 0) continue;
+		if (!file_path_of(p[i].fd, path, sizeof path)) return -ENAMETOOLONG;
+		names[i] = strdup(path);
+		if (!names[i]) return -ENOMEM;
+	}
+	return 0;
+}
+
+/* The same file or none: no link is followed, and what was exchanged meanwhile is refused. */
+static int reopen(struct sandbox_path *p, const char *name)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC,
+	        .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	struct stat was, is;
+	if (fstat(p->fd, &was) < 0) return -errno;
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof how);
+	if (fd < 0) return -errno;
+	bool same = fstat(fd, &is) == 0 && was.st_dev == is.st_dev && was.st_ino == is.st_ino;
+	if (!same) {
+		close(fd);
+		return -ESTALE;
+	}
+	p->fd = fd;
+	return 0;
+}
+
+static int reopen_all(struct sandbox_path *p, size_t n, char *const *names)
+{
+	int rc = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].fd < 0) continue;
+		if (rc == 0) rc = reopen(&p[i], names[i]);
+		if (rc < 0) p[i].fd = -1; /* the one there is, is the caller's */
+	}
+	return rc;
+}
+
+static void paths_close(const struct sandbox_path *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (p[i].fd >= 0) close(p[i].fd);
+	}
+}
+
+static int enter(struct sandbox_view *v, char *const *reach, char *const *writable)
 {
 	struct way ways[SANDBOX_PATHS_MAX];
-	HG_ASSERT(view->reach_count <= SANDBOX_PATHS_MAX);
-	HG_ASSERT(view->writable_count <= SANDBOX_PATHS_MAX);
-	int rc = enter_namespace(view, ret_how);
-	if (rc < 0) return rc;
+	int rc = reopen_all(v->reach, v->reach_count, reach);
+	int more = reopen_all(v->writable, v->writable_count, writable);
+	if (rc == 0) rc = more;
+	if (rc == 0) find_ways(v, ways);
+	if (rc == 0 && v->read_only) {
+		rc = enter_read_only(v, ways);
+	} else if (rc == 0) {
+		if (v->private_tmp) rc = show_tmp("", v->private_tmp);
+		if (rc == 0) rc = lay_ways("", v, ways);
+	}
+	paths_close(v->reach, v->reach_count);
+	paths_close(v->writable, v->writable_count);
+	return rc;
+}
+
+int sandbox_view_enter(const struct sandbox_view *view, uint32_t *ret_how)
+{
+	char *reach[SANDBOX_PATHS_MAX] = {0}, *writable[SANDBOX_PATHS_MAX] = {0};
+	struct sandbox_view v = *view;
+	HG_ASSERT(v.reach_count <= SANDBOX_PATHS_MAX);
+	HG_ASSERT(v.writable_count <= SANDBOX_PATHS_MAX);
+	int rc = names_take(v.reach, v.reach_count, reach);
+	if (rc == 0) rc = names_take(v.writable, v.writable_count, writable);
+	if (rc == 0) rc = enter_namespace(view, ret_how);
+	if (rc < 0) goto out;
 	/* The directories on a way must be open for `uid`, whatever the caller's mask closes. */
 	mode_t mask = umask(022);
-	rc = open_ways(view, ways);
-	if (rc == 0 && view->read_only) {
-		rc = enter_read_only(view, ways);
-	} else if (rc == 0) {
-		if (view->private_tmp) rc = show_tmp("", view->private_tmp);
-		if (rc == 0) rc = lay_ways("", view, ways);
-	}
-	close_ways(view, ways);
+	rc = enter(&v, reach, writable);
 	umask(mask);
 	/* From here on "not allowed" is no longer "nothing has changed". */
-	return rc == -EPERM || rc == -ENOSYS || rc == -ENOSPC ? -EIO : rc;
+	if (rc == -EPERM || rc == -ENOSYS || rc == -ENOSPC) rc = -EIO;
+out:
+	for (size_t i = 0; i < SANDBOX_PATHS_MAX; i++) {
+		free(reach[i]);
+		free(writable[i]);
+	}
+	return rc;
 }

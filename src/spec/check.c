@@ -208,6 +208,118 @@ static void check_routes(struct checking *c)
 	}
 }
 
+/* ---- folders ---- */
+
+#define FOLDER_MAX       8192u
+#define FOLDERS_COMPARED 4096u
+
+struct folder {
+	const struct spec_app *app;
+	uint32_t at; /* in its `writable` */
+	struct hg_str path;
+};
+
+/* Appends the parts of `path` in their plain form: no "//", no ".", ".." takes one away. */
+static void path_add(struct hg_buf *to, struct hg_str path)
+{
+	while (path.n) {
+		struct hg_str part = hg_str_cut(&path, '/');
+		if (part.n == 0 || hg_str_eq(part, HG_STR("."))) continue;
+		if (hg_str_eq(part, HG_STR(".."))) {
+			while (to->n && to->p[--to->n] != '/') {
+			}
+			continue;
+		}
+		hg_buf_cstr(to, "/");
+		hg_buf_str(to, part);
+	}
+}
+
+/* Where the folder will be, from the root; below "/?" when the configuration's folder is not known.
+ * False: no memory. */
+static bool folder_path(
+        const struct checking *c, struct hg_arena *a, struct folder *f, struct hg_str *ret_path)
+{
+	struct hg_buf b;
+	struct hg_str path = f->app->sandbox.writable[f->at], dir = f->app->dir;
+	bool whole = path.n && path.p[0] == '/', from_root = dir.n && dir.p[0] == '/';
+	hg_buf_init(&b, FOLDER_MAX);
+	if (!whole && !from_root) {
+		struct hg_str base = c->s->origin->dir;
+		path_add(&b, base.n ? base : HG_STR("?"));
+	}
+	if (!whole) path_add(&b, dir);
+	path_add(&b, path);
+	*ret_path = hg_arena_str(a, hg_buf_view(&b));
+	hg_buf_free(&b);
+	return ret_path->p != NULL;
+}
+
+/* True when `in` lies below `out`, not for the same folder. */
+static bool lies_in(struct hg_str in, struct hg_str out)
+{
+	return in.n > out.n && hg_str_starts(in, out) && in.p[out.n] == '/';
+}
+
+static void nested(struct checking *c, const struct folder *in, const struct folder *out)
+{
+	const struct spec_node *list = below(below(app_node(c, out->app), "sandbox"), "writable");
+	const struct spec_node *at = item(list, out->at);
+	struct hg_str mine = in->app->sandbox.writable[in->at];
+	struct hg_err *e = fail(c, HG_E_CONFIG_NESTED,
+	        item(below(below(app_node(c, in->app), "sandbox"), "writable"), in->at));
+	spec_err_say(e, "writable folder \"%.*s\" of app \"%.*s\" lies inside \"%.*s\" of %s%.*s%s",
+	        HG_STR_ARG(mine), HG_STR_ARG(in->app->name),
+	        HG_STR_ARG(out->app->sandbox.writable[out->at]),
+	        in->app == out->app ? "the same app" : "app \"",
+	        in->app == out->app ? 0 : (int)out->app->name.n, out->app->name.p,
+	        in->app == out->app ? "" : "\"");
+	if (at && at->line) hg_err_detail(e, "the outer one is on line %u", at->line);
+	if (in->app == out->app)
+		hg_err_hint(e, "the outer folder is enough: remove the inner one");
+	else
+		hg_err_hint(e, "give each app a folder of its own, side by side");
+}
+
+/*
+ * Whoever may write the outer folder may put something else in place of the inner one, which is
+ * opened with more rights than its own at the next start. The same folder twice is another matter:
+ * nobody may replace it, its parent is not theirs. Apps with the same `user` share it that way.
+ */
+static void check_folders(struct checking *c)
+{
+	uint32_t n = 0, filled = 0;
+	struct hg_arena a;
+	struct folder *f = NULL;
+	for (uint32_t i = 0; i < c->s->app_count; i++)
+		n += c->s->apps[i].sandbox.writable_count;
+	if (n < 2) return;
+	if (n > FOLDERS_COMPARED) {
+		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, NULL),
+		        "there are %u writable folders; the limit is %u", n, FOLDERS_COMPARED);
+		return;
+	}
+	hg_arena_init(&a, "spec.folders", 64u << 20);
+	f = hg_arena_array(&a, n, sizeof *f);
+	bool good = f != NULL;
+	for (uint32_t i = 0; good && i < c->s->app_count; i++) {
+		const struct spec_app *app = &c->s->apps[i];
+		for (uint32_t k = 0; good && k < app->sandbox.writable_count; k++, filled++) {
+			f[filled] = (struct folder){.app = app, .at = k};
+			good = folder_path(c, &a, &f[filled], &f[filled].path);
+		}
+	}
+	if (!good) spec_err_say(fail(c, HG_E_NOMEM, NULL), "no memory for the writable folders");
+	for (uint32_t i = 0; good && i < n; i++) {
+		for (uint32_t k = 0; k < n; k++) {
+			if (!lies_in(f[i].path, f[k].path)) continue;
+			nested(c, &f[i], &f[k]);
+			break; /* once a folder */
+		}
+	}
+	hg_arena_fini(&a);
+}
+
 /* ---- commands ---- */
 
 static bool app_variable(void *ctx, struct hg_str name, struct hg_str *ret_value)
@@ -362,6 +474,42 @@ static void check_steps(struct checking *c, const struct spec_app *app)
 	}
 }
 
+/* A gate does one thing, and one at a weight has its step. */
+static void check_gate(struct checking *c, const struct spec_app *app, uint32_t i)
+{
+	const struct spec_gate *g = &app->rollout.gates[i];
+	const struct spec_node *at = item(below(below(app_node(c, app), "rollout"), "gates"), i);
+	struct spec_share share;
+	struct spec_problem ignored;
+	bool known = app->rollout.step_count == 0;
+	if (!g->run.n == !g->confirm) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+		spec_err_say(e, "a gate must have one of run and confirm");
+		hg_err_hint(
+		        e, "run: a command that must succeed; confirm: true waits for a person");
+	}
+	if (!spec_value_share(g->when, &share, &ignored) || share.is_count) return;
+	for (uint32_t k = 0; k < app->rollout.step_count; k++)
+		known = known || app->rollout.steps[k].weight_ppm == share.ppm;
+	if (known) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_REFERENCE, below(at, "when"));
+	spec_err_say(e, "no step has the weight \"%.*s\"", HG_STR_ARG(g->when));
+	hg_err_hint(e, "the weights are listed under rollout.steps");
+}
+
+static void check_gates(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *at = below(app_node(c, app), "rollout");
+	for (uint32_t i = 0; i < app->rollout.gate_count; i++)
+		check_gate(c, app, i);
+	if (app->rollout.gate_count > SPEC_GATES_MAX)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, below(at, "gates")),
+		        "a rollout has at most %d gates", SPEC_GATES_MAX);
+	if (app->rollout.step_count > SPEC_STEPS_MAX)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, below(at, "steps")),
+		        "a rollout has at most %d steps", SPEC_STEPS_MAX);
+}
+
 static void check_receivers(
         struct checking *c, struct hg_str *names, uint32_t n, const struct spec_node *at)
 {
@@ -426,6 +574,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_probes(&c, app);
 		check_autoscale(&c, app);
 		check_steps(&c, app);
+		check_gates(&c, app);
 		if (database_find(s, app->name))
 			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),
 			        "an app and a database have the same name \"%.*s\"",
@@ -433,6 +582,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 	}
 	check_cycles(&c);
 	check_routes(&c);
+	check_folders(&c);
 	if (s->admin.listen.port == s->edge.listen.http.port) {
 		struct hg_err *e = fail(&c, HG_E_CONFIG_CONFLICT,
 		        below(below(tree, s->admin.set ? "admin" : "edge"), "listen"));

@@ -420,7 +420,9 @@ static enum hg_rc load(struct spec_loading *l, const struct spec_source *from,
 	        .root = spec_root,
 	        .environment_name = over ? own->key.p : NULL,
 	        .file = l->report->file,
-	        .text = l->report->text};
+	        .text = l->report->text,
+	        .dir = hg_arena_str(l->a, hg_str(from->dir ? from->dir : ""))};
+	if (nomem(l, origin->dir.p)) return HG_E_NOMEM;
 	s->origin = origin;
 	if (!l->report->error_count) *ret_spec = s;
 	return spec_report_rc(l->report);

@@ -30,7 +30,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_lane));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
-	h = mix(h, offsetof(struct snap_route, lane_none));
+	h = mix(h, offsetof(struct snap_route, preview));
 	return mix(h, offsetof(struct snap_image, via));
 }
 
@@ -40,6 +40,9 @@ static uint32_t table_layout(void)
 	h = mix(h, sizeof(struct snap_table));
 	h = mix(h, sizeof(struct snap_slot));
 	h = mix(h, offsetof(struct snap_endpoint, weight));
+	h = mix(h, sizeof(struct snap_trial));
+	h = mix(h, offsetof(struct snap_trial, lens));
+	h = mix(h, offsetof(struct snap_trial, match));
 	return mix(h, offsetof(struct snap_endpoint, path));
 }
 
@@ -190,6 +193,7 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->name = put_text(im, r->name);
 		to->app = r->app;
 		to->lane_none = r->lane_none;
+		to->preview = r->preview;
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
 		for (uint32_t k = 0; k < r->lane_count; k++) {
@@ -409,9 +413,59 @@ bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpo
 	return false;
 }
 
+void snap_trial_set(struct snap_table *t, uint32_t slot, const struct snap_trial *trial)
+{
+	HG_ASSERT(slot < SNAP_TRIALS);
+	struct snap_trial_slot *s = &t->trial[slot];
+	uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+	HG_ASSERT(seq % 2 == 0);
+	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+	s->trial = *trial;
+	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
+	atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
+}
+
+static bool trial_ok(struct snap_trial *t)
+{
+	if (t->weight_ppm > 1000000 || t->mirror_ppm > 1000000) return false;
+	if (t->cell >= SNAP_CELLS || t->match_count > SNAP_TRIAL_MATCHES) return false;
+	for (uint32_t i = 0; i < t->match_count; i++) {
+		t->match[i].name[sizeof t->match[i].name - 1] = 0;
+		t->match[i].value[sizeof t->match[i].value - 1] = 0;
+	}
+	return true;
+}
+
+bool snap_trial_get(const struct snap_table *t, uint32_t slot, struct snap_trial *ret_trial)
+{
+	HG_ASSERT(slot < SNAP_TRIALS);
+	const struct snap_trial_slot *s = &t->trial[slot];
+	for (int i = 0; i < READ_MAX; i++) {
+		uint32_t before = atomic_load_explicit(&s->seq, memory_order_acquire);
+		if (before % 2) {
+			if (i % 16 == 15) sched_yield();
+			continue;
+		}
+		*ret_trial = s->trial;
+		atomic_thread_fence(memory_order_acquire);
+		if (atomic_load_explicit(&s->seq, memory_order_relaxed) == before)
+			return trial_ok(ret_trial);
+	}
+	return false;
+}
+
 void snap_table_repair(struct snap_table *t)
 {
 	const struct snap_endpoint none = {0};
+	for (uint32_t i = 0; i < SNAP_TRIALS; i++) {
+		struct snap_trial_slot *s = &t->trial[i];
+		uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);
+		if (seq % 2 == 0) continue;
+		s->trial = (struct snap_trial){0};
+		atomic_store_explicit(&s->seq, seq + 1, memory_order_release);
+		atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
+	}
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
 		struct snap_slot *s = &t->slot[i];
 		uint32_t seq = atomic_load_explicit(&s->seq, memory_order_relaxed);

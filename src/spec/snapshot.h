@@ -3,8 +3,8 @@
  *
  *  - the image: routes, apps and limits of one generation, in a sealed memfd; never changes.
  *    Control builds it, the warden keeps the newest descriptor and passes it to every worker.
- *  - the endpoint table: one slot a replica (address, state, weight), each a seqlock; changes
- *    all the time without a new generation.
+ *  - the endpoint table: one slot a replica (address, state, weight) and one a release under
+ *    trial, each a seqlock; changes all the time without a new generation.
  *
  * The edge trusts neither blindly: snap_map checks magic, layout, size and every offset once,
  * so that reading needs no checks. No private keys, no secrets.
@@ -13,6 +13,7 @@
 #define SPEC_SNAPSHOT_H
 
 #include "base/err.h"
+#include "math/judge.h"
 
 #include <stdatomic.h>
 
@@ -48,6 +49,7 @@ struct snap_route {
 	uint32_t lane_first;   /* index into the lanes, lane_count of them */
 	uint32_t lane_count;
 	uint32_t lane_none; /* meter lane of answers that no replica gave */
+	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
 };
 
 struct snap_lane {
@@ -75,7 +77,7 @@ struct snap_in_route {
 	struct hg_str host, path, name;
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
-	uint32_t lane_count, lane_none;
+	uint32_t lane_count, lane_none, preview;
 };
 struct snap_in_app {
 	struct hg_str name;
@@ -122,6 +124,7 @@ enum snap_ep_state {
 	SNAP_EP_UP,       /* takes requests */
 	SNAP_EP_DRAINING, /* no new requests; those in flight finish */
 	SNAP_EP_DOWN,     /* known, not ready */
+	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up */
 };
 
 struct snap_endpoint {
@@ -143,10 +146,72 @@ struct snap_slot {
 	struct snap_endpoint ep;
 };
 
+/* ---- releases under trial ---- */
+
+#define SNAP_TRIALS        32  /* rollouts at a time */
+#define SNAP_CELLS         256 /* = METER_CELLS */
+#define SNAP_TRIAL_MATCHES 4
+#define SNAP_TRIAL_LEVELS  3 /* quantiles of latency: 0.5, 0.95, 0.99 */
+
+enum snap_trial_flag {
+	SNAP_TRIAL_JUDGE = 1,      /* evidence is counted, and the proof trips the trial */
+	SNAP_TRIAL_RESCUE = 2,     /* what fails on the new release is answered by the old one */
+	SNAP_TRIAL_STICKY = 4,     /* a signed cookie keeps a client on the arm that it drew */
+	SNAP_TRIAL_REPLAYABLE = 8, /* only requests that could be repeated are drawn at all */
+	SNAP_TRIAL_MATCH = 16,     /* match rules and preview routes reach the new release */
+};
+
+enum snap_match_kind { SNAP_MATCH_NONE, SNAP_MATCH_HEADER, SNAP_MATCH_COOKIE, SNAP_MATCH_QUERY };
+
+/* Requests that always see the new release; they are no evidence. An empty value: any. */
+struct snap_match {
+	uint32_t kind;
+	char name[60], value[128];
+};
+
+/*
+ * One value of w, as every request that is drawn under it carries it until it is counted. While an
+ * app has a trial the weights of its endpoints do not count: requests go to ready endpoints of
+ * new_release with probability weight_ppm, to those of old_release otherwise, to no others.
+ *
+ * Counters (meter.h) are never set back: `cell` names the counters of this epoch and the bases say
+ * what stood there when it began.
+ */
+struct snap_trial {
+	uint32_t app; /* id; 0: the slot is unused */
+	uint32_t old_release, new_release;
+	uint32_t weight_ppm; /* share of the new release */
+	uint32_t epoch;      /* 1… within the rollout */
+	uint32_t cell;       /* of meter_trial_cell and of each worker's meter_trial_count */
+	uint32_t flags;      /* enum snap_trial_flag */
+	uint32_t mirror_ppm; /* share of replayable requests copied to the new release */
+	uint64_t rollout;    /* never the same twice; meter.h: the trip */
+	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
+	uint64_t base_users[6]; /* for control alone: forced, rescued, seen, … */
+	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
+	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
+	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
+	uint64_t rule_ratio_old_ns, rule_ratio_new_ns; /* abort_when.p95_vs_stable */
+	uint32_t warm_requests, warm_ms;               /* of a new replica, not judged by latency */
+	uint32_t sticky_s;                             /* life of the cookie */
+	uint32_t match_count;
+	uint8_t sticky_key[16]; /* of the cookie's signature; of this rollout only */
+	struct snap_match match[SNAP_TRIAL_MATCHES];
+	struct judge_lens lens;
+};
+
+struct snap_trial_slot {
+	_Atomic uint32_t seq; /* odd while control writes */
+	uint32_t pad;
+	struct snap_trial trial;
+};
+
 struct snap_table {
 	uint32_t magic, layout;
 	_Atomic uint64_t generation; /* +1 after every change of any slot */
+	_Atomic uint64_t id; /* of this memory, by its first control; 0: none has been here yet */
 	struct snap_slot slot[SNAP_ENDPOINTS];
+	struct snap_trial_slot trial[SNAP_TRIALS];
 };
 
 void snap_table_init(struct snap_table *t);
@@ -155,7 +220,14 @@ struct snap_table *snap_table_open(void *mapping, size_t size); /* NULL: not one
 void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpoint *ep);
 /* A consistent copy; false after 1000 tries (a writer died half way: treat as SNAP_EP_FREE). */
 bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpoint *ret_ep);
-/* After a writer's death: makes odd slots even again as SNAP_EP_FREE. Control, at start. */
+/* After a writer's death: makes odd slots even again as SNAP_EP_FREE, trials as unused: the old
+ * release has all requests. Control, at start. */
 void snap_table_repair(struct snap_table *t);
+
+/* The one writer (control). */
+void snap_trial_set(struct snap_table *t, uint32_t slot, const struct snap_trial *trial);
+/* A consistent copy with all indices in range; false after 1000 tries, or for one that no honest
+ * control writes: keep what was known before, or else take it as unused. */
+bool snap_trial_get(const struct snap_table *t, uint32_t slot, struct snap_trial *ret_trial);
 
 #endif

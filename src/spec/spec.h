@@ -16,6 +16,8 @@
 
 #define SPEC_FILE_MAX     (1u << 20) /* bytes of a configuration file */
 #define SPEC_PROBLEMS_MAX 20         /* errors, and warnings, that one report holds */
+#define SPEC_STEPS_MAX    32         /* of a rollout */
+#define SPEC_GATES_MAX    16
 
 struct spec_origin; /* where the values came from; for spec_show and spec_unavailable */
 
@@ -58,6 +60,7 @@ struct spec_source {
 	struct hg_str text;
 	const char *file;        /* as messages name it */
 	const char *environment; /* overlay to lay on; NULL: the base alone */
+	const char *dir;         /* absolute folder relative paths start from; NULL: not known */
 };
 
 /*
@@ -72,9 +75,9 @@ HG_MUST enum hg_rc spec_load_file(const char *path, const char *environment, str
         struct spec_report *report, struct spec **ret_spec);
 /*
  * What no single key can tell: needs exist and have no cycle, no two apps on one route, min ≤
- * max, `$PORT` in the command of an app with routes, probes that say enough, commands that can be
- * split. Adds errors and warnings to `report` (of the same load); returns the rc of the first
- * error.
+ * max, no writable folder inside another, `$PORT` in the command of an app with routes, probes that
+ * say enough, commands that can be split. Adds errors and warnings to `report` (of the same load);
+ * returns the rc of the first error.
  */
 HG_MUST enum hg_rc spec_check(const struct spec *s, struct spec_report *report);
 /* All problems as a person reads them; ends with how many more there are. */

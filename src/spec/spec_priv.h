@@ -111,6 +111,7 @@ struct spec_origin {
 	const struct spec_group *root;
 	const char *environment_name;
 	struct hg_str file, text;
+	struct hg_str dir; /* absolute; "": not known */
 };
 
 HG_MUST enum hg_rc spec_yaml_parse(

@@ -116,10 +116,14 @@ static bool header(struct hg_str s, struct spec_problem *p)
 
 static bool when(struct hg_str s, struct spec_problem *p)
 {
+	static const char *const words[] = {"before", "promote", "after", "rollback"};
 	struct spec_share share;
-	if (hg_str_eq(s, HG_STR("before")) || hg_str_eq(s, HG_STR("after"))) return true;
+	for (size_t i = 0; i < HG_COUNT(words); i++)
+		if (hg_str_eq(s, hg_str(words[i]))) return true;
 	if (spec_value_share(s, &share, p) && !share.is_count) return true;
-	return no(p, "must be before, after, or the weight of a step such as \"10%\"", NULL);
+	return no(p,
+	        "must be before, the weight of a step such as \"10%\", promote, after or rollback",
+	        NULL);
 }
 
 /* 1000/min per user · 2000/5m per ip */

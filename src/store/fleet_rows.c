@@ -11,6 +11,13 @@ static void app_read(struct db_stmt *q, struct store_app *a)
 	        .release = (uint32_t)db_column_i64(q, 4),
 	        .revision = (uint32_t)db_column_i64(q, 5),
 	        .present = db_column_i64(q, 6) != 0,
+	        .trial = (uint32_t)db_column_i64(q, 7),
+	        .trial_revision = (uint32_t)db_column_i64(q, 8),
+	        .trial_replicas = (uint32_t)db_column_i64(q, 9),
+	        .recreate = db_column_i64(q, 10) != 0,
+	        .file_release = (uint32_t)db_column_i64(q, 11),
+	        .told = (uint32_t)db_column_i64(q, 12),
+	        .serving_replicas = (uint32_t)db_column_i64(q, 13),
 	};
 }
 
@@ -56,6 +63,13 @@ enum hg_rc store_app_set(struct store *s, const struct store_app *a, struct hg_e
 	db_bind_i64(q, 4, a->release);
 	db_bind_i64(q, 5, a->revision);
 	db_bind_i64(q, 6, a->present);
+	db_bind_i64(q, 7, a->trial);
+	db_bind_i64(q, 8, a->trial_revision);
+	db_bind_i64(q, 9, a->trial_replicas);
+	db_bind_i64(q, 10, a->recreate);
+	db_bind_i64(q, 11, a->file_release);
+	db_bind_i64(q, 12, a->told);
+	db_bind_i64(q, 13, a->serving_replicas);
 	rc = db_run(q, err);
 	if (rc == HG_OK && db_changes(s->db) == 0) rc = HG_E_NOT_FOUND;
 	return rc;
@@ -86,6 +100,8 @@ enum hg_rc store_release_add(
 	db_bind_str(q, 2, r->digest);
 	db_bind_str(q, 3, r->spec);
 	db_bind_i64(q, 4, (int64_t)r->created_ms);
+	db_bind_str(q, 5, r->version);
+	db_bind_i64(q, 6, r->kept);
 	rc = db_step(q, &row, err);
 	if (rc < 0) return rc;
 	if (!row) return hg_err_set(err, HG_E_DB_QUERY, "the store gave no release number");
@@ -93,6 +109,20 @@ enum hg_rc store_release_add(
 	/* To its end, so that the row is committed. */
 	rc = db_step(q, &row, err);
 	if (rc == HG_OK) *ret_number = number;
+	return rc;
+}
+
+enum hg_rc store_release_note(struct store *s, const struct store_release *r, struct hg_err *err)
+{
+	struct db_stmt *q;
+	enum hg_rc rc = store_stmt(s, Q_RELEASE_NOTE, &q, err);
+	if (rc < 0) return rc;
+	db_bind_i64(q, 1, r->app);
+	db_bind_i64(q, 2, r->number);
+	db_bind_str(q, 3, r->version);
+	db_bind_i64(q, 4, r->kept);
+	rc = db_run(q, err);
+	if (rc == HG_OK && db_changes(s->db) == 0) rc = HG_E_NOT_FOUND;
 	return rc;
 }
 
@@ -115,6 +145,8 @@ enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number, store_
 		                .digest = db_column_str(q, 2),
 		                .spec = db_column_str(q, 3),
 		                .created_ms = (uint64_t)db_column_i64(q, 4),
+		                .version = db_column_str(q, 5),
+		                .kept = db_column_i64(q, 6) != 0,
 		        });
 	}
 	return rc == HG_OK && number && !found ? HG_E_NOT_FOUND : rc;
@@ -123,11 +155,12 @@ enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number, store_
 #define REPLICA_STARTED 1
 #define REPLICA_READY   2
 #define REPLICA_RETIRE  4
+#define REPLICA_SPARE   8
 
 static void replica_bind(struct db_stmt *q, const struct store_replica *r)
 {
 	int flags = (r->started ? REPLICA_STARTED : 0) | (r->ready ? REPLICA_READY : 0) |
-	            (r->retire ? REPLICA_RETIRE : 0);
+	            (r->retire ? REPLICA_RETIRE : 0) | (r->spare ? REPLICA_SPARE : 0);
 	db_bind_i64(q, 2, r->app);
 	db_bind_i64(q, 3, r->release);
 	db_bind_i64(q, 4, r->revision);
@@ -214,6 +247,7 @@ enum hg_rc store_replicas(struct store *s, store_replica_fn fn, void *arg, struc
 		                .started = (flags & REPLICA_STARTED) != 0,
 		                .ready = (flags & REPLICA_READY) != 0,
 		                .retire = (flags & REPLICA_RETIRE) != 0,
+		                .spare = (flags & REPLICA_SPARE) != 0,
 		                .restarts = (uint32_t)db_column_i64(q, 9),
 		                .streak = (uint32_t)db_column_i64(q, 10),
 		                .started_ms = (uint64_t)db_column_i64(q, 11),

@@ -39,13 +39,37 @@ static const struct db_migration schema[] = {
                 "CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, ts_ms INTEGER NOT NULL,"
                 " who TEXT NOT NULL, what TEXT NOT NULL, target TEXT NOT NULL,"
                 " result TEXT NOT NULL, text TEXT NOT NULL);"},
+        /* Until then every release was made from the file, and there was one at a time. */
+        {2, "releases under trial",
+                "ALTER TABLE app ADD COLUMN trial INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN trial_revision INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN trial_replicas INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN recreate INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN serving_replicas INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN file_release INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE app ADD COLUMN told INTEGER NOT NULL DEFAULT 0;"
+                "UPDATE app SET file_release=release, told=release;"
+                "ALTER TABLE release ADD COLUMN version TEXT NOT NULL DEFAULT '';"
+                "ALTER TABLE release ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;"},
+        {3, "rollouts",
+                "CREATE TABLE rollout(id INTEGER PRIMARY KEY AUTOINCREMENT, app INTEGER NOT NULL,"
+                " created_ms INTEGER NOT NULL, ended_ms INTEGER NOT NULL DEFAULT 0,"
+                " old INTEGER NOT NULL, new INTEGER NOT NULL, promoted INTEGER NOT NULL,"
+                " begun INTEGER NOT NULL, state BLOB NOT NULL, text TEXT NOT NULL);"
+                "CREATE INDEX rollout_app ON rollout(app, id);"
+                "CREATE TABLE quarantine(app INTEGER NOT NULL, release INTEGER NOT NULL,"
+                " rollout INTEGER NOT NULL, PRIMARY KEY(app, release)) WITHOUT ROWID;"},
 };
 
 #define REPLICA_COLUMNS                                                                      \
 	"id,app,release,revision,number,state,pid,address,flags,restarts,streak,started_ms," \
 	"exit_ms,exit_status"
 #define EVENT_COLUMNS "id,ts_ms,kind,app,release,replica,text"
-#define APP_COLUMNS   "id,name,scale,scale_file,release,revision,present"
+#define APP_COLUMNS                                                                              \
+	"id,name,scale,scale_file,release,revision,present,trial,trial_revision,trial_replicas," \
+	"recreate,file_release,told,serving_replicas"
+#define ROLLOUT_COLUMNS "app,created_ms,ended_ms,old,new,promoted,begun,state,text"
+#define RELEASE_COLUMNS "app,number,digest,spec,created_ms,version,kept"
 
 static const char *const sql[Q_COUNT] = {
         [Q_KV_GET] = "SELECT value FROM kv WHERE key=$1",
@@ -56,16 +80,17 @@ static const char *const sql[Q_COUNT] = {
                          " ORDER BY id DESC LIMIT 1",
         [Q_APP_GET] = "SELECT " APP_COLUMNS " FROM app WHERE name=$1",
         [Q_APP_ADD] = "INSERT INTO app(name) VALUES($1)",
-        [Q_APP_SET] = "UPDATE app SET scale=$2,scale_file=$3,release=$4,revision=$5,present=$6"
-                      " WHERE id=$1",
+        [Q_APP_SET] = "UPDATE app SET scale=$2,scale_file=$3,release=$4,revision=$5,present=$6,"
+                      "trial=$7,trial_revision=$8,trial_replicas=$9,recreate=$10,"
+                      "file_release=$11,told=$12,serving_replicas=$13 WHERE id=$1",
         [Q_APPS] = "SELECT " APP_COLUMNS " FROM app ORDER BY name",
-        [Q_RELEASE_ADD] = "INSERT INTO release(app,number,digest,spec,created_ms) VALUES($1,"
-                          "(SELECT coalesce(max(number),0)+1 FROM release WHERE app=$1),$2,$3,$4)"
-                          " RETURNING number",
-        [Q_RELEASE_GET] = "SELECT app,number,digest,spec,created_ms FROM release"
-                          " WHERE app=$1 AND number=$2",
-        [Q_RELEASES] = "SELECT app,number,digest,spec,created_ms FROM release"
+        [Q_RELEASE_ADD] = "INSERT INTO release(" RELEASE_COLUMNS ") VALUES($1,"
+                          "(SELECT coalesce(max(number),0)+1 FROM release WHERE app=$1),"
+                          "$2,$3,$4,$5,$6) RETURNING number",
+        [Q_RELEASE_GET] = "SELECT " RELEASE_COLUMNS " FROM release WHERE app=$1 AND number=$2",
+        [Q_RELEASES] = "SELECT " RELEASE_COLUMNS " FROM release"
                        " WHERE app=$1 ORDER BY number DESC",
+        [Q_RELEASE_NOTE] = "UPDATE release SET version=$3,kept=$4 WHERE app=$1 AND number=$2",
         [Q_REPLICA_ADD] = "INSERT INTO replica(" REPLICA_COLUMNS ")"
                           " VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) RETURNING id",
         [Q_REPLICA_SET] = "UPDATE replica SET app=$2,release=$3,revision=$4,number=$5,state=$6,"
@@ -91,6 +116,19 @@ static const char *const sql[Q_COUNT] = {
         [Q_TOKEN_USED] = "UPDATE token SET used_ms=$2 WHERE sha256=$1 AND used_ms<$2-60000",
         [Q_TOKEN_REMOVE] = "DELETE FROM token WHERE name=$1",
         [Q_TOKENS] = "SELECT sha256,name,role,created_ms,used_ms FROM token ORDER BY name",
+        [Q_ROLLOUT_ADD] = "INSERT INTO rollout(" ROLLOUT_COLUMNS ")"
+                          " VALUES($2,$3,$4,$5,$6,$7,$8,$9,$10) RETURNING id",
+        [Q_ROLLOUT_SET] = "UPDATE rollout SET app=$2,created_ms=$3,ended_ms=$4,old=$5,new=$6,"
+                          "promoted=$7,begun=$8,state=$9,text=$10 WHERE id=$1",
+        [Q_ROLLOUT_GET] = "SELECT id," ROLLOUT_COLUMNS " FROM rollout WHERE id=$1",
+        [Q_ROLLOUTS] = "SELECT id," ROLLOUT_COLUMNS " FROM rollout"
+                       " WHERE ($1=0 OR app=$1) ORDER BY id DESC LIMIT $2",
+        [Q_ROLLOUTS_OPEN] = "SELECT id," ROLLOUT_COLUMNS " FROM rollout"
+                            " WHERE ended_ms=0 AND ($1=0 OR app=$1) ORDER BY id DESC LIMIT $2",
+        [Q_QUARANTINE_SET] = "INSERT INTO quarantine(app,release,rollout) VALUES($1,$2,$3)"
+                             " ON CONFLICT(app,release) DO UPDATE SET rollout=excluded.rollout",
+        [Q_QUARANTINE_GET] = "SELECT rollout FROM quarantine WHERE app=$1 AND release=$2",
+        [Q_QUARANTINE_REMOVE] = "DELETE FROM quarantine WHERE app=$1 AND release=$2",
         [Q_AUDIT_ADD] = "INSERT INTO audit(ts_ms,who,what,target,result,text)"
                         " VALUES($1,$2,$3,$4,$5,$6)",
         [Q_AUDITS] = "SELECT id,ts_ms,who,what,target,result,text FROM audit"

@@ -60,9 +60,15 @@ struct store_app {
 	struct hg_str name;
 	int32_t scale;       /* replicas set by `headgate scale`; -1: the file's */
 	uint32_t scale_file; /* the file's `replicas` when scale was set */
-	uint32_t release;    /* wanted, 0: none yet */
-	uint32_t revision;   /* + 1 with every new release and every restart */
+	uint32_t release;    /* the serving one that is wanted, 0: none yet */
+	uint32_t revision;   /* a higher one with every new release and every restart */
 	bool present;        /* in the configuration in force */
+	/* Beside it; the revision is never that of the serving one. 0: none */
+	uint32_t trial, trial_revision, trial_replicas;
+	uint32_t serving_replicas; /* of `release`; 0: the app's own number */
+	bool recreate;             /* all old replicas end before the first of `release` starts */
+	uint32_t file_release;     /* made from the configuration in force */
+	uint32_t told;             /* the file_release that was told to who decides about it */
 };
 /* The app of this name, created when it is new. */
 HG_MUST enum hg_rc store_app_open(
@@ -76,10 +82,15 @@ struct store_release {
 	struct hg_str digest; /* of the artifact, "sha256:…"; empty: none */
 	struct hg_str spec;   /* JSON: what the release is made of */
 	uint64_t created_ms;
+	struct hg_str version; /* name for people, "" without */
+	bool kept;             /* a copy of its artifact is kept under DATA/releases */
 };
 /* Numbers it: the highest number of the app + 1. */
 HG_MUST enum hg_rc store_release_add(
         struct store *s, const struct store_release *r, uint32_t *ret_number, struct hg_err *err);
+/* `version` and `kept` of the row; what a release is made of never changes. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_release_note(
+        struct store *s, const struct store_release *r, struct hg_err *err);
 typedef void (*store_release_fn)(void *arg, const struct store_release *r);
 /* `number` 0: all of the app, newest first. HG_E_NOT_FOUND for a number that is not there. */
 HG_MUST enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number,
@@ -95,6 +106,7 @@ struct store_replica {
 	struct hg_str address;
 	bool started, ready; /* what the probes said last */
 	bool retire;         /* not to be started again when it ends */
+	bool spare;          /* it was under trial when the row was written */
 	uint32_t restarts, streak;
 	uint64_t started_ms, exit_ms; /* Unix time */
 	int32_t exit_status;
@@ -111,6 +123,39 @@ HG_MUST enum hg_rc store_replica_remove(struct store *s, uint64_t id, struct hg_
 typedef void (*store_replica_fn)(void *arg, const struct store_replica *r);
 HG_MUST enum hg_rc store_replicas(
         struct store *s, store_replica_fn fn, void *arg, struct hg_err *err);
+
+/* ---- rollouts: one row each, for ever ---- */
+
+struct store_rollout {
+	uint64_t id; /* ascending, never used again */
+	uint32_t app, old_release, new_release;
+	uint64_t created_ms, ended_ms /* 0: it has not ended */;
+	bool promoted;       /* it was, and was not taken back */
+	bool begun;          /* false: it waits until an older one of its app has ended */
+	struct hg_str state; /* bytes of the state machine */
+	struct hg_str text;  /* JSON: the rest of it, and what people are shown once it has ended */
+};
+HG_MUST enum hg_rc store_rollout_add(
+        struct store *s, const struct store_rollout *r, uint64_t *ret_id, struct hg_err *err);
+/* All fields of the row `r->id`. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_rollout_set(
+        struct store *s, const struct store_rollout *r, struct hg_err *err);
+typedef void (*store_rollout_fn)(void *arg, const struct store_rollout *r);
+/* HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_rollout_get(
+        struct store *s, uint64_t id, store_rollout_fn fn, void *arg, struct hg_err *err);
+/* The newest `limit`, newest first; `app` 0: of all; `open`: only those that have not ended. */
+HG_MUST enum hg_rc store_rollouts(struct store *s, uint32_t app, bool open, uint32_t limit,
+        store_rollout_fn fn, void *arg, struct hg_err *err);
+
+/* A release that was taken back by a rollout is not tried again by itself. */
+HG_MUST enum hg_rc store_quarantine_set(
+        struct store *s, uint32_t app, uint32_t release, uint64_t rollout, struct hg_err *err);
+/* *ret_rollout 0: it is not in quarantine. */
+HG_MUST enum hg_rc store_quarantine_get(
+        struct store *s, uint32_t app, uint32_t release, uint64_t *ret_rollout, struct hg_err *err);
+HG_MUST enum hg_rc store_quarantine_remove(
+        struct store *s, uint32_t app, uint32_t release, struct hg_err *err);
 
 /* ---- meter lanes ---- */
 

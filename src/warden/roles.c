@@ -146,10 +146,13 @@ static void child_fds(struct warden *w, const struct role *r, int fd, struct war
 /* The data folder may lie below a directory that only root may enter, like /root. */
 static int child_reach_data(const struct warden *w, uid_t uid)
 {
-	struct sandbox_view v = {.reach = {w->data_dir}, .reach_count = 1, .uid = uid, .gid = uid};
+	struct sandbox_view v = {.reach_count = 1, .uid = uid, .gid = uid};
 	uint32_t how;
 	if (sandbox_reachable(w->data_dir, uid, uid)) return 0;
-	return sandbox_view_enter(&v, &how);
+	v.reach[0] = (struct sandbox_path){w->data_dir, file_open(w->data_dir, O_PATH, 0)};
+	int rc = sandbox_view_enter(&v, &how);
+	if (v.reach[0].fd >= 0) close(v.reach[0].fd);
+	return rc;
 }
 
 static int child_confine(struct warden *w, const struct role *r)

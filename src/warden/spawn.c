@@ -1,6 +1,7 @@
 /* The child's side of WD_SPAWN, between fork and exec: orders and steps as in enum wd_step. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,7 @@
 
 struct blob {
 	const char **argv, **env;
-	const char *writable[SANDBOX_PATHS_MAX];
+	struct sandbox_path writable[SANDBOX_PATHS_MAX];
 	size_t writable_count;
 };
 
@@ -89,7 +90,7 @@ static int read_blob(struct birth *b, int fd)
 		if (!path[0]) continue;
 		path = absolute(b->m->dir, path);
 		if (!path) return ENAMETOOLONG;
-		b->blob.writable[b->blob.writable_count++] = path;
+		b->blob.writable[b->blob.writable_count++] = (struct sandbox_path){path, -1};
 	}
 	return 0;
 }
@@ -129,14 +130,40 @@ static void join_cgroup(struct birth *b)
 	b->applied |= WD_A_CGROUP_KILL;
 }
 
-/* Missing writable directories are made and given to the app; what exists is left as it is. */
-static void make_writable(struct birth *b)
+/* Whose symbolic links are followed, besides root's: the operator's, when the app is not him. */
+static uid_t trusted(const struct birth *b)
 {
-	struct stat st;
+	return b->w->as_root && b->w->owner == b->r->uid ? 0 : b->w->owner;
+}
+
+/* Whoever may write around DATA may put something else in its place. */
+static bool holds_data(const struct birth *b, int fd)
+{
+	char path[PATH_MAX], data[PATH_MAX];
+	int data_fd = file_open(b->w->data_dir, O_PATH, 0);
+	bool known = data_fd >= 0 && file_path_of(data_fd, data, sizeof data) &&
+	             file_path_of(fd, path, sizeof path);
+	if (data_fd >= 0) close(data_fd);
+	if (!known) return true;
+	size_t n = strlen(path);
+	return strncmp(data, path, n) == 0 && (!data[n] || data[n] == '/');
+}
+
+/*
+ * Missing writable directories are made and given to the app; what exists is left as it is. From
+ * here on each is its descriptor: another app may be writing somewhere on the way.
+ */
+static void open_writable(struct birth *b)
+{
 	for (size_t i = 0; i < b->blob.writable_count; i++) {
-		const char *path = b->blob.writable[i];
-		if (lstat(path, &st) == 0 || file_mkdirs(path, 0755) < 0) continue;
-		if (b->w->as_root && lchown(path, b->r->uid, b->r->uid) < 0) {
+		struct sandbox_path *p = &b->blob.writable[i];
+		uid_t uid = b->r->uid;
+		bool made;
+		p->fd = file_open_guarded(p->name, trusted(b), &made);
+		if (p->fd == -ELOOP || p->fd == -ESTALE) fail(b, WD_STEP_WRITABLE, -p->fd);
+		if (p->fd < 0 || !b->w->as_root) continue;
+		if (holds_data(b, p->fd)) fail(b, WD_STEP_WRITABLE, EXDEV);
+		if (made && fchownat(p->fd, "", uid, uid, AT_EMPTY_PATH) < 0) {
 			fail(b, WD_STEP_ROOT, errno);
 		}
 	}
@@ -145,30 +172,45 @@ static void make_writable(struct birth *b)
 /* The folder of the program, when its name says where it is. */
 static const char *program_dir(const struct birth *b)
 {
+	char real[PATH_MAX];
 	const char *arg = b->blob.argv[0];
 	char *slash;
 	if (!strchr(arg, '/')) return NULL;
 	const char *path = absolute(b->m->dir, arg);
-	char *real = path ? realpath(path, NULL) : NULL;
-	if (!real || !(slash = strrchr(real, '/')) || slash == real) return NULL;
+	int fd = path ? file_open_guarded(path, trusted(b), NULL) : -1;
+	bool known = fd >= 0 && file_path_of(fd, real, sizeof real);
+	if (fd >= 0) close(fd);
+	if (!known || !(slash = strrchr(real, '/')) || slash == real) return NULL;
 	*slash = 0;
-	return real;
+	return strdup(real);
 }
 
-static void fill_view(struct birth *b, struct sandbox_view *v, char *staging, char *tmp)
+static void add_reach(struct birth *b, struct sandbox_view *v, const char *path)
+{
+	/* What cannot be trusted is not opened: it may still be open anyway. */
+	v->reach[v->reach_count++] =
+	        (struct sandbox_path){path, file_open_guarded(path, trusted(b), NULL)};
+}
+
+static void fill_view(
+        struct birth *b, struct sandbox_view *v, char *staging, char *tmp, char *releases)
 {
 	const char *program = program_dir(b);
 	snprintf(staging, PATH_ROOM, "%s/root", b->dir);
 	snprintf(tmp, PATH_ROOM, "%s/tmp", b->dir);
+	/* Its own artifacts, wherever the data folder lies; not those of other apps. */
+	snprintf(releases, PATH_ROOM, "%s/releases/%s", b->w->data_dir, b->m->who.app);
 	*v = (struct sandbox_view){.staging = staging,
 	        .read_only = b->m->flags & WD_F_READ_ONLY_ROOT,
 	        .private_tmp = b->m->flags & WD_F_PRIVATE_TMP ? tmp : NULL,
 	        .uid = b->r->uid,
 	        .gid = b->w->as_root ? b->r->uid : getegid()};
-	v->reach[v->reach_count++] = b->m->dir;
-	if (program) v->reach[v->reach_count++] = program;
-	v->reach[v->reach_count++] = b->dir;
-	v->writable[v->writable_count++] = b->dir;
+	add_reach(b, v, b->m->dir);
+	if (program) add_reach(b, v, program);
+	add_reach(b, v, releases);
+	struct sandbox_path own = {b->dir, file_open(b->dir, O_PATH | O_NOFOLLOW, 0)};
+	v->reach[v->reach_count++] = own;
+	v->writable[v->writable_count++] = own;
 	for (size_t i = 0; i < b->blob.writable_count; i++) {
 		v->writable[v->writable_count++] = b->blob.writable[i];
 		v->reach[v->reach_count++] = b->blob.writable[i];
@@ -181,7 +223,7 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 	for (size_t i = 0; i < v->reach_count && b->w->as_root; i++) {
 		char inside[PATH_ROOM];
 		/* The directory itself has to be entered as well. */
-		snprintf(inside, sizeof inside, "%s/.", v->reach[i]);
+		snprintf(inside, sizeof inside, "%s/.", v->reach[i].name);
 		if (!sandbox_reachable(inside, v->uid, v->gid)) return true;
 	}
 	return false;
@@ -190,10 +232,10 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 static void enter_view(struct birth *b)
 {
 	struct sandbox_view v;
-	char staging[PATH_ROOM], tmp[PATH_ROOM];
+	char staging[PATH_ROOM], tmp[PATH_ROOM], releases[PATH_ROOM];
 	uint32_t how;
-	make_writable(b);
-	fill_view(b, &v, staging, tmp);
+	open_writable(b);
+	fill_view(b, &v, staging, tmp, releases);
 	if (!view_wanted(b, &v)) return;
 	if (b->w->view_state > 0) {
 		int rc = sandbox_view_enter(&v, &how);
@@ -205,7 +247,10 @@ static void enter_view(struct birth *b)
 	}
 	if (!v.read_only) return;
 	/* No namespaces here: Landlock at least keeps the writes where they belong. */
-	if (!v.private_tmp) v.writable[v.writable_count++] = "/tmp";
+	if (!v.private_tmp) {
+		v.writable[v.writable_count++] =
+		        (struct sandbox_path){"/tmp", file_open("/tmp", O_PATH, 0)};
+	}
 	if (sandbox_landlock_writes(v.writable, v.writable_count) == 0) {
 		b->applied |= WD_A_LANDLOCK;
 	}
@@ -235,7 +280,7 @@ static void become_user(struct birth *b)
 static void check_writable(const struct birth *b)
 {
 	for (size_t i = 0; i < b->blob.writable_count; i++) {
-		if (access(b->blob.writable[i], W_OK) == 0) continue;
+		if (access(b->blob.writable[i].name, W_OK) == 0) continue;
 		if (errno == EACCES || errno == EROFS) fail(b, WD_STEP_WRITABLE, errno);
 	}
 }

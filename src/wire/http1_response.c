@@ -12,7 +12,7 @@ static enum http1_result take_status(struct http1_reading *r)
 	}
 	if (n < 13) {
 		/* The shortest status line has 14 bytes with its CR LF. */
-		const char *lf = memchr(p, '\n', n);
+		const char *lf = n ? memchr(p, '\n', n) : NULL;
 		return lf ? http1_refuse(r, 502, "malformed status line") : HTTP1_MORE;
 	}
 	if (p[7] != '0' && p[7] != '1')

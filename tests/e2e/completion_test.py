@@ -23,7 +23,11 @@ ASKED = [
     ("headgate completion ", {"bash", "zsh", "fish"}),
     ("headgate --data {data} restart ", {"feedback"}),
     ("headgate --data {data} logs --app fee", {"feedback"}),
+    ("headgate --data {data} rollouts why ", {"1"}),
+    ("headgate --data {data} rollback feedback --to ", {"1", "2", "1.0.1"}),
+    ("headgate --data {data} rollback nobody --to ", set()),
     ("headgate --data /nonexistent restart ", set()),
+    ("headgate --data /nonexistent promote ", set()),
     ("headgate config check -f {dir}/headg", {"{dir}/headgate.yaml"}),
 ]
 
@@ -34,6 +38,7 @@ class Completion(unittest.TestCase):
         cls.platform = Platform(replicas=1)
         cls.platform.__enter__()
         cls.platform.up()
+        cls.platform.run("deploy", "feedback", "--version", "1.0.1", "--env", "A=$(exit)", "--detach")
         cls.dir = pathlib.Path(tempfile.mkdtemp(prefix="hg-shell-"))
         cls.env = {**os.environ, "PATH": f"{BUILD}:{os.environ['PATH']}", "HOME": str(cls.dir),
                    "TERM": "dumb", "LC_ALL": "C.UTF-8"}

@@ -17,8 +17,8 @@ apps:
 """
 
 
-def lines(p, *argv):
-    out = p.run("logs", "--json", "--app", "counter", "--limit", 100000, *argv, check=False).stdout
+def lines(p, *argv, check=False):
+    out = p.run("logs", "--json", "--app", "counter", "--limit", 100000, *argv, check=check).stdout
     return [json.loads(line) for line in out.splitlines() if line.startswith("{")]
 
 
@@ -33,7 +33,7 @@ class Logs(unittest.TestCase):
                     pass
                 time.sleep(0.1)
             wait_for(lambda: any(e.get("text", e.get("message", "")) == "done" for e in lines(p, "--grep", "done")))
-            texts = [e.get("text", e.get("message", "")) for e in lines(p, "--grep", "line ")]
+            texts = [e.get("text", e.get("message", "")) for e in lines(p, "--grep", "line ", check=True)]
             numbers = sorted(int(t.split()[1]) for t in texts if t.startswith("line "))
             self.assertEqual(numbers, list(range(20000)))
 

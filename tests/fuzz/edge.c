@@ -2,7 +2,8 @@
  * The whole path of a request through the edge: the bytes before the line "====" are a client's,
  * those after it a replica's answer to whatever reaches it (closed at the end when its last byte
  * is "!"). What the replica gets must be well-formed to our own strict parser, what the client
- * gets must begin with a response, and afterwards every buffer must be back in its pool.
+ * gets must begin with a response, and afterwards every buffer must be back in its pool. With an
+ * odd number of bytes a release is under trial, so that responses are held and requests rescued.
  */
 #include "fuzz.h"
 
@@ -70,6 +71,9 @@ static void world_begin(void)
 	meter_init(w.meter, 1);
 	snap_table_init(w.table);
 	snap_table_set(w.table, 0, &ep);
+	ep.release = 1;
+	ep.weight = 0;
+	snap_table_set(w.table, 1, &ep);
 	sock_addr_tcp4(INADDR_LOOPBACK, 1, &w.peer);
 	struct edge_conf conf = {.loop = w.l,
 	        .meter = w.meter,
@@ -79,6 +83,26 @@ static void world_begin(void)
 	        .buffers = 16};
 	HG_ASSERT(edge_new(&conf, &w.e) == HG_OK);
 	world_image();
+}
+
+static void world_trial(size_t size)
+{
+	static uint32_t epoch;
+	struct snap_trial t = {.app = size & 1,
+	        .new_release = 1,
+	        .weight_ppm = size & 2 ? 1000000 : 500000,
+	        .epoch = ++epoch,
+	        .cell = epoch % SNAP_CELLS,
+	        .flags = SNAP_TRIAL_JUDGE | SNAP_TRIAL_RESCUE | (size & 4 ? SNAP_TRIAL_STICKY : 0) |
+	                 (size & 8 ? SNAP_TRIAL_REPLAYABLE : 0),
+	        .rollout = 1,
+	        .slow_new_ns = {1},
+	        .match_count = 3,
+	        .match = {{SNAP_MATCH_HEADER, "b", "1"}, {SNAP_MATCH_COOKIE, "b", ""},
+	                {SNAP_MATCH_QUERY, "b", ""}}};
+	hg_rand_seed(&w.e->rand, size);
+	snap_trial_set(w.table, 0, &t);
+	edge_table_refresh(w.e, false);
 }
 
 /* What reaches a replica is a request, or the beginning of one. */
@@ -147,8 +171,10 @@ static void world_check(void)
 	}
 	HG_ASSERT(edge_idle(w.e));
 	HG_ASSERT(w.e->bufs.free_n == w.e->bufs.made && w.e->reqs.free_n == w.e->reqs.made);
+	HG_ASSERT(w.e->draws.free_n == w.e->draws.made && hg_list_empty(&w.e->judged));
+	HG_ASSERT(w.e->trials.made - w.e->trials.free_n <= 1 && w.e->apps[0].rescues == 0);
 	HG_ASSERT(w.e->keeps.free_n == w.e->keeps.made && w.e->ups.free_n == w.e->ups.made);
-	HG_ASSERT(meter_in_flight(w.meter, 0) == 0);
+	HG_ASSERT(meter_in_flight(w.meter, 0) == 0 && meter_in_flight(w.meter, 1) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -157,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct hg_str all = {(const char *)data, size}, answer = HG_STR("");
 	int pair[2];
 	world_begin();
+	world_trial(size);
 	const char *cut = size ? memmem(data, size, "\n====\n", 6) : NULL;
 	if (cut) {
 		all.n = (size_t)(cut - all.p) + 1;

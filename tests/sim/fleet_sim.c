@@ -1,7 +1,8 @@
 /*
  * The fleet's decisions against a world that does its worst: processes that crash, hang, start
- * slowly, ignore SIGTERM; scale changes, new releases, restarts by hand; and a control that is
- * killed between any two of its actions and resumes from rows and from what lives.
+ * slowly, ignore SIGTERM; scale changes, new releases, restarts by hand; releases under trial that
+ * come, go and change places with the one that serves; and a control that is killed between any
+ * two of its actions and resumes from rows and from what lives.
  *
  * usage: fleet_sim FIRST COUNT [-v]    (seeds FIRST … FIRST + COUNT - 1)
  */
@@ -26,12 +27,14 @@ struct proc {
 	bool ignores_term, told_spawn, told_end, sick; /* sick: probes answer with failure */
 	bool readiness_ok;                             /* what its last readiness probe said */
 	unsigned readiness_bad;
+	bool was_up, liveness_bad; /* taken requests once; its last liveness probe failed */
 	uint32_t endpoint;
 	bool liveness_dead;
+	bool spare; /* weight 0 in the endpoint table */
 };
 
 struct row {
-	bool used, retire, started, ready, backoff;
+	bool used, retire, started, ready, backoff, spare;
 	uint32_t number, release, revision, restarts, streak;
 	uint64_t id, exit_at;
 };
@@ -62,9 +65,11 @@ struct world {
 	struct place place[NUMBERS];
 	struct answer answer[1024];
 	uint64_t control_born;
-	uint32_t desired, release, revision;
+	uint32_t desired, release, revision, last; /* last: release and revision given out */
+	struct fl_trial trial;
+	bool lives, swapped; /* swapped: in this very turn */
 	struct fl_rules rules;
-	uint64_t spawns, kills, restarts, control_deaths;
+	uint64_t spawns, kills, restarts, control_deaths, trials, swaps;
 };
 
 static void broken(const struct world *w, const char *what)
@@ -165,6 +170,7 @@ static void row_write(struct world *w, uint32_t slot)
 	        .started = r->probes.started,
 	        .ready = r->state == FLEET_READY,
 	        .backoff = r->state == FLEET_BACKOFF,
+	        .spare = r->spare,
 	        .number = r->number,
 	        .release = r->release,
 	        .revision = r->revision,
@@ -222,20 +228,27 @@ static void do_endpoint(struct world *w, const struct fl_action *a)
 	struct proc *p = proc_by_id(w, w->slot_id[a->slot]);
 	MUST(a->endpoint == SNAP_EP_FREE || p);
 	if (!p) return;
+	p->was_up = p->was_up || a->endpoint == SNAP_EP_UP;
+	/* In a panic the edge asks it: never before it was ready once, nor while it ends. */
+	if (a->endpoint == SNAP_EP_UNREADY)
+		MUST(p->was_up && !p->liveness_bad && !w->app->slot[a->slot].retire);
 	if (a->endpoint == SNAP_EP_UP) {
-		MUST(p->readiness_ok);
+		/* A new weight is told with the state that was told last. */
+		MUST(p->readiness_ok || p->endpoint == SNAP_EP_UP);
 		if (!w->place[p->number].ready_from) w->place[p->number].ready_from = w->now;
 	} else {
 		w->place[p->number].ready_from = 0;
 	}
 	p->endpoint = a->endpoint;
+	p->spare = w->app->slot[a->slot].spare;
 }
 
 static void do_signal(struct world *w, const struct fl_action *a)
 {
 	struct proc *p = proc_by_id(w, w->slot_id[a->slot]);
 	if (!p || !p->alive) return;
-	MUST(p->endpoint != SNAP_EP_UP); /* out of the balancer first */
+	/* out of the balancer first */
+	MUST(p->endpoint != SNAP_EP_UP && p->endpoint != SNAP_EP_UNREADY);
 	if (a->signo == SIGKILL) {
 		w->kills++;
 		p->die_at = w->now + 1;
@@ -244,12 +257,46 @@ static void do_signal(struct world *w, const struct fl_action *a)
 	}
 }
 
-static void check_counts(struct world *w)
+static void check_created(struct world *w, uint32_t slot)
 {
 	struct fl_count c = fl_counts(w->app);
 	struct rolling_fence f =
 	        rolling_fence(w->rules.surge, w->rules.unavailable, w->app->desired);
-	MUST(c.total <= w->app->desired + f.surge);
+	MUST(!w->swapped);
+	if (w->app->slot[slot].spare)
+		MUST(fl_counts_trial(w->app).total <= w->trial.desired);
+	else
+		MUST(c.total <= w->app->desired + f.surge);
+}
+
+/* Nobody who serves goes for the sake of a trial. */
+static void check_retired(struct world *w, uint32_t slot)
+{
+	struct fl_count c = fl_counts(w->app);
+	struct rolling_fence f =
+	        rolling_fence(w->rules.surge, w->rules.unavailable, w->app->desired);
+	const struct fl_replica *r = &w->app->slot[slot];
+	enum fl_arm arm = fl_arm(w->app, r);
+	MUST(!w->swapped);
+	if (arm == FL_MAIN) MUST(c.updated >= w->desired);
+	if (arm == FL_OLD && r->state == FLEET_READY && !w->rules.recreate)
+		MUST(c.ready + f.unavailable >= w->desired);
+	if (arm == FL_TRIAL) MUST(!w->desired || fl_counts_trial(w->app).total >= w->trial.desired);
+}
+
+/* Who serves has weight, who is under trial has none; in the table as well. */
+static void check_roles(struct world *w)
+{
+	for (uint32_t i = 0; i < w->app->high; i++) {
+		const struct fl_replica *r = &w->app->slot[i];
+		const struct proc *p = proc_by_id(w, w->slot_id[i]);
+		if (!r->used) continue;
+		enum fl_arm arm = fl_arm(w->app, r);
+		MUST(arm != FL_MAIN || !r->spare);
+		MUST(arm != FL_TRIAL || r->spare);
+		MUST(arm != FL_LEFT || r->retire);
+		if (p && p->alive && p->endpoint != SNAP_EP_FREE) MUST(p->spare == r->spare);
+	}
 }
 
 /* False: control dies here. */
@@ -273,10 +320,11 @@ static bool act(struct world *w, const struct fl_action *a, bool dies)
 	}
 	case FL_EVENT:
 		if (a->event == FL_EV_CREATED) {
-			check_counts(w);
+			check_created(w, a->slot);
 			w->slot_id[a->slot] = 0;
 			w->place[w->app->slot[a->slot].number] = (struct place){0};
 		}
+		if (a->event == FL_EV_RETIRED) check_retired(w, a->slot);
 		break;
 	}
 	return !dies;
@@ -287,25 +335,30 @@ static void wanted(struct world *w)
 	w->app->desired = w->desired;
 	w->app->release = w->release;
 	w->app->revision = w->revision;
+	w->app->trial = w->trial;
 	w->app->rules = w->rules;
 }
 
 static bool decide(struct world *w, bool may_die)
 {
 	struct fl_actions out;
+	bool did = w->swapped;
 	for (int turn = 0;; turn++) {
 		MUST(turn < 10000);
 		fl_decide(w->app, w->now, &w->fleet_rand, &out);
 		for (uint32_t i = 0; i < out.n; i++) {
 			bool dies = may_die && below(w, 400) == 0;
 			if (!act(w, &out.a[i], dies)) return false;
+			did = did || out.a[i].kind != FL_PROBE;
 		}
 		if (out.next_ms > w->now) break;
 	}
 	for (uint32_t i = 0; i < w->app->high; i++) {
 		const struct fl_replica *r = &w->app->slot[i];
-		MUST(!r->used || !r->retire || r->endpoint != SNAP_EP_UP);
+		bool asked = r->endpoint == SNAP_EP_UP || r->endpoint == SNAP_EP_UNREADY;
+		MUST(!r->used || !r->retire || !asked);
 	}
+	if (did) check_roles(w);
 	w->next = out.next_ms;
 	return true;
 }
@@ -337,6 +390,7 @@ static void control_start(struct world *w)
 		                listed && (p->endpoint == SNAP_EP_FREE ? old[i].ready
 		                                                       : p->endpoint == SNAP_EP_UP),
 		        .retire = old[i].retire,
+		        .spare = listed && p->endpoint != SNAP_EP_FREE ? p->spare : old[i].spare,
 		        .start_ms = p ? p->start : w->now,
 		        .ended_ago_ms = w->now - HG_MIN(old[i].exit_at, w->now),
 		        .endpoint = listed ? p->endpoint : SNAP_EP_FREE};
@@ -345,6 +399,7 @@ static void control_start(struct world *w)
 		w->slot_id[slot] = old[i].id;
 		w->row[slot] = old[i];
 		if (listed) p->told_spawn = true;
+		if (listed) p->liveness_bad = false; /* nobody remembers */
 		if (listed && !p->alive) {
 			p->told_end = true;
 			fl_ended(w->app, slot, w->now);
@@ -398,6 +453,8 @@ static void world_facts(struct world *w, bool control_lives)
 			if (a->outcome == PROBE_OK) p->readiness_ok = true;
 			if (p->readiness_bad >= 3) p->readiness_ok = false;
 		}
+		if (p && a->kind == PROBE_LIVENESS && a->outcome != PROBE_BROKEN)
+			p->liveness_bad = a->outcome != PROBE_OK;
 		fl_probed(w->app, a->slot, a->kind, a->outcome, w->now);
 	}
 	for (uint32_t i = 0; control_lives && i < w->app->high; i++) {
@@ -422,15 +479,51 @@ static uint64_t world_next(const struct world *w, bool control_lives)
 	return HG_MAX(next, w->now + 1);
 }
 
+static void swap(struct world *w, uint32_t trial_replicas)
+{
+	struct fl_trial was = w->trial;
+	w->trial = (struct fl_trial){w->release, w->revision, trial_replicas};
+	w->release = was.release;
+	w->revision = was.revision;
+	w->swaps++;
+}
+
+static void trial_change(struct world *w)
+{
+	struct fl_count c = fl_counts(w->app), t = fl_counts_trial(w->app);
+	switch (below(w, 6)) {
+	case 0:
+	case 1:
+		w->last++;
+		w->trial = (struct fl_trial){w->last, w->last, below(w, 13)};
+		w->trials++;
+		break;
+	case 2: w->trial.desired = below(w, 2) ? w->desired : below(w, 13); break;
+	case 3:
+		if (!w->trial.release) break;
+		/* With as many on both sides nothing may be started or stopped for it. */
+		w->swapped = w->lives && c.total == w->desired && c.updated == w->desired &&
+		             t.total == w->desired;
+		swap(w, w->swapped ? w->desired : below(w, 13));
+		break;
+	case 4:
+		/* The trial serves from now on, and the former release goes by the fence. */
+		if (w->trial.release) swap(w, 0);
+		w->trial = (struct fl_trial){0};
+		break;
+	default: w->trial = (struct fl_trial){0}; break;
+	}
+}
+
 static void people(struct world *w)
 {
-	switch (below(w, 6)) {
+	switch (below(w, 9)) {
 	case 0: w->desired = below(w, 13); break;
-	case 1:
-		w->release++;
-		w->revision++;
-		break;
-	case 2: w->revision++; break;
+	case 1: w->release = w->revision = ++w->last; break;
+	case 2: w->revision = ++w->last; break;
+	case 6:
+	case 7:
+	case 8: trial_change(w); break;
 	case 3: {
 		struct proc *p = &w->proc[below(w, w->proc_count + 1) % HG_MAX(w->proc_count, 1u)];
 		if (p->alive) p->die_at = w->now + 1; /* kill -9 */
@@ -456,18 +549,24 @@ static void calm_down(struct world *w)
 
 static void settled(struct world *w)
 {
-	struct fl_count c = fl_counts(w->app);
-	uint32_t alive = 0, up = 0;
+	struct fl_count c = fl_counts(w->app), t = fl_counts_trial(w->app);
+	uint32_t alive = 0, up = 0, beside = 0, trial = w->trial.release ? w->trial.desired : 0;
 	for (uint32_t i = 0; i < w->proc_count; i++) {
-		alive += w->proc[i].alive;
-		up += w->proc[i].alive && w->proc[i].endpoint == SNAP_EP_UP;
+		const struct proc *p = &w->proc[i];
+		alive += p->alive;
+		up += p->alive && p->endpoint == SNAP_EP_UP && !p->spare;
+		beside += p->alive && p->endpoint == SNAP_EP_UP && p->spare;
+		if (p->alive) MUST(p->release == (p->spare ? w->trial.release : w->release));
 	}
 	MUST(c.ready == w->desired);
 	MUST(c.total == w->desired);
 	MUST(c.updated == w->desired);
 	MUST(c.retiring == 0);
-	MUST(alive == w->desired);
+	MUST(t.ready == trial);
+	MUST(t.total == trial);
+	MUST(alive == w->desired + trial);
 	MUST(up == w->desired);
+	MUST(beside == trial);
 }
 
 static void setup(struct world *w, uint64_t seed)
@@ -484,7 +583,7 @@ static void setup(struct world *w, uint64_t seed)
 	w->now = 1000000;
 	w->next_id = 1024;
 	w->desired = below(w, 11);
-	w->release = w->revision = 1;
+	w->release = w->revision = w->last = 1;
 	w->rules = (struct fl_rules){.grace_ms = 5000 + below(w, 3) * 5000,
 	        .surge = ROLLING_25_PERCENT,
 	        .unavailable = ROLLING_25_PERCENT};
@@ -512,6 +611,7 @@ static void run(struct world *w, uint64_t seed)
 			wanted(w);
 		}
 		if (!w->calm && w->now >= people_at) {
+			w->lives = lives;
 			people(w);
 			people_at = w->now + 1 + below(w, 60000);
 		}
@@ -523,6 +623,7 @@ static void run(struct world *w, uint64_t seed)
 			lives = false;
 			back_at = w->now + 1 + below(w, 5000);
 		}
+		w->swapped = false;
 		uint64_t next = world_next(w, lives);
 		if (!w->calm) next = HG_MIN(next, people_at);
 		if (!lives) next = HG_MIN(next, back_at);
@@ -531,10 +632,11 @@ static void run(struct world *w, uint64_t seed)
 	}
 	settled(w);
 	if (w->verbose)
-		printf("seed %llu: %llu starts, %llu restarts, %llu kills, control died %llu "
-		       "times\n",
+		printf("seed %llu: %llu starts, %llu restarts, %llu kills, %llu trials, %llu "
+		       "swaps, control died %llu times\n",
 		        (unsigned long long)seed, (unsigned long long)w->spawns,
 		        (unsigned long long)w->restarts, (unsigned long long)w->kills,
+		        (unsigned long long)w->trials, (unsigned long long)w->swaps,
 		        (unsigned long long)w->control_deaths);
 }
 

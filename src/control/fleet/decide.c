@@ -32,30 +32,48 @@ int fl_victim_order(const struct fl_replica *a, const struct fl_replica *b, uint
 	return a->number > b->number ? -1 : a->number < b->number;
 }
 
-struct fl_count fl_counts(const struct fl_app *app)
+enum fl_arm fl_arm(const struct fl_app *app, const struct fl_replica *r)
+{
+	if (r->revision == app->revision) return FL_MAIN;
+	if (app->trial.release && r->revision == app->trial.revision) return FL_TRIAL;
+	return r->spare ? FL_LEFT : FL_OLD;
+}
+
+static struct fl_count count(const struct fl_app *app, bool trial)
 {
 	struct fl_count c = {0};
 	for (uint32_t i = 0; i < app->high; i++) {
 		const struct fl_replica *r = &app->slot[i];
 		if (!r->used) continue;
+		enum fl_arm arm = fl_arm(app, r);
 		if (r->retire) {
 			c.retiring++;
 			continue;
 		}
+		if (arm == FL_LEFT || (arm == FL_TRIAL) != trial) continue;
 		bool ready = r->state == FLEET_READY;
 		c.total++;
 		c.ready += ready;
 		c.waiting += r->state == FLEET_WAITING;
-		c.starting += r->state == FLEET_SPAWNING || r->state == FLEET_STARTING ||
-		              (r->state == FLEET_UNREADY && !r->probes.ever_ready);
+		c.starting += fl_starting(r);
 		c.failed += !ready && r->backoff.streak > 0;
 		c.crash_loops += backoff_crash_loop(&r->backoff);
-		if (r->revision == app->revision) {
+		if (arm != FL_OLD) {
 			c.updated++;
 			c.updated_ready += ready;
 		}
 	}
 	return c;
+}
+
+struct fl_count fl_counts(const struct fl_app *app)
+{
+	return count(app, false);
+}
+
+struct fl_count fl_counts_trial(const struct fl_app *app)
+{
+	return count(app, true);
 }
 
 /* The lowest number nobody has, so that labels stay few. */
@@ -80,22 +98,23 @@ uint32_t fl_slot_take(struct fl_app *app, uint64_t now_ms)
 	return i;
 }
 
-static bool create(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
+static bool create(struct fl_app *app, enum fl_arm arm, uint64_t now_ms, struct fl_actions *out)
 {
 	uint32_t number = free_number(app);
 	uint32_t i = fl_slot_take(app, now_ms);
 	if (i == FL_SLOTS) return false;
 	struct fl_replica *r = &app->slot[i];
 	r->number = number;
-	r->release = app->release;
-	r->revision = app->revision;
+	r->spare = arm == FL_TRIAL;
+	r->release = r->spare ? app->trial.release : app->release;
+	r->revision = r->spare ? app->trial.revision : app->revision;
 	r->state = FLEET_WAITING;
 	fl_event(out, i, FL_EV_CREATED);
 	return true;
 }
 
-/* Retires up to `n` of the places that `pick` accepts, in the order of victims. */
-static bool retire(struct fl_app *app, uint32_t n, bool old, bool only_sick, uint64_t now_ms,
+/* Retires up to `n` places of this arm, in the order of victims. */
+static bool retire(struct fl_app *app, uint32_t n, enum fl_arm arm, bool only_sick, uint64_t now_ms,
         struct fl_actions *out)
 {
 	bool did = false;
@@ -103,8 +122,7 @@ static bool retire(struct fl_app *app, uint32_t n, bool old, bool only_sick, uin
 		uint32_t victim = FL_SLOTS;
 		for (uint32_t i = 0; i < app->high; i++) {
 			struct fl_replica *r = &app->slot[i];
-			if (!r->used || r->retire || (r->revision != app->revision) != old)
-				continue;
+			if (!r->used || r->retire || fl_arm(app, r) != arm) continue;
 			if (only_sick && r->state == FLEET_READY) continue;
 			if (victim == FL_SLOTS ||
 			        fl_victim_order(r, &app->slot[victim], now_ms) < 0)
@@ -123,45 +141,121 @@ static bool old_process_left(const struct fl_app *app)
 {
 	for (uint32_t i = 0; i < app->high; i++) {
 		const struct fl_replica *r = &app->slot[i];
-		if (r->used && r->revision != app->revision) return true;
+		if (r->used && fl_arm(app, r) == FL_OLD) return true;
 	}
 	return false;
 }
 
-static bool grow(struct fl_app *app, uint32_t n, uint64_t now_ms, struct fl_actions *out)
+static bool grow(
+        struct fl_app *app, enum fl_arm arm, uint32_t n, uint64_t now_ms, struct fl_actions *out)
 {
 	bool did = false;
-	for (; n > 0 && out->n + 8 < FL_ACTIONS_MAX && create(app, now_ms, out); n--)
+	for (; n > 0 && out->n + 8 < FL_ACTIONS_MAX && create(app, arm, now_ms, out); n--)
 		did = true;
 	return did;
 }
 
+/* Places the trial may take without ever being in the way of the main arm. */
+static uint32_t trial_room(const struct fl_app *app, const struct rolling_fence *f)
+{
+	uint32_t used = 0, most = app->desired + f->surge, main = fl_counts(app).total;
+	for (uint32_t i = 0; i < app->high; i++)
+		used += app->slot[i].used;
+	used += most > main ? most - main : 0;
+	return used < FL_SLOTS ? FL_SLOTS - used : 0;
+}
+
+static bool trial_pass(
+        struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms, struct fl_actions *out)
+{
+	uint32_t n = app->trial.release && app->desired
+	                     ? HG_MIN(app->trial.desired, (uint32_t)FLEET_REPLICAS_MAX)
+	                     : 0;
+	uint32_t now = fl_counts_trial(app).total;
+	bool left = retire(app, FL_SLOTS, FL_LEFT, false, now_ms, out);
+	if (now > n) return retire(app, now - n, FL_TRIAL, false, now_ms, out) || left;
+	if (now == n) return left;
+	uint32_t more = HG_MIN(n - now, trial_room(app, f));
+	return grow(app, FL_TRIAL, more, now_ms, out) || left;
+}
+
 /* One thing a pass, as Kubernetes' deployment controller does it; false: nothing to do. */
-static bool pass(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
+static bool main_pass(
+        struct fl_app *app, const struct rolling_fence *f, uint64_t now_ms, struct fl_actions *out)
 {
 	struct fl_count c = fl_counts(app);
 	uint32_t n = app->desired, old = c.total - c.updated;
-	if (app->rules.recreate && old > 0) return retire(app, old, true, false, now_ms, out);
+	if (app->rules.recreate && old > 0) return retire(app, old, FL_OLD, false, now_ms, out);
 	if (app->rules.recreate && c.updated < n && old_process_left(app)) return false;
-	struct rolling_fence f = rolling_fence(app->rules.surge, app->rules.unavailable, n);
-	uint32_t want = old ? rolling_new(f, n, c.updated, c.total) : n;
-	if (want < c.updated) return retire(app, c.updated - want, false, false, now_ms, out);
-	if (want > c.updated) return grow(app, want - c.updated, now_ms, out);
+	uint32_t want = old ? rolling_new(*f, n, c.updated, c.total) : n;
+	if (want < c.updated) return retire(app, c.updated - want, FL_MAIN, false, now_ms, out);
+	if (want > c.updated) return grow(app, FL_MAIN, want - c.updated, now_ms, out);
 	struct rolling_down d =
-	        rolling_old(f, n, old, c.ready - c.updated_ready, c.updated, c.updated_ready);
-	bool sick = d.unhealthy && retire(app, d.unhealthy, true, true, now_ms, out);
-	bool well = d.available && retire(app, d.available, true, false, now_ms, out);
+	        rolling_old(*f, n, old, c.ready - c.updated_ready, c.updated, c.updated_ready);
+	bool sick = d.unhealthy && retire(app, d.unhealthy, FL_OLD, true, now_ms, out);
+	bool well = d.available && retire(app, d.available, FL_OLD, false, now_ms, out);
 	return sick || well;
+}
+
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n)
+{
+	uint32_t up = 0;
+	*ret_n = 0;
+	for (uint32_t i = 0; i < app->high; i++) {
+		const struct fl_replica *r = &app->slot[i];
+		up += r->used && r->endpoint == SNAP_EP_UP;
+		*ret_n += r->used && r->endpoint == SNAP_EP_UNREADY;
+	}
+	return up == 0 && *ret_n > 0;
+}
+
+bool fl_held(const struct fl_app *app, uint64_t now_ms)
+{
+	return app->users > 0 && now_ms + app->rules.grace_ms < app->hurry_ms;
+}
+
+static bool pass(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
+{
+	uint32_t n = app->desired;
+	struct rolling_fence f = rolling_fence(app->rules.surge, app->rules.unavailable, n);
+	if (main_pass(app, &f, now_ms, out)) return true;
+	return trial_pass(app, &f, now_ms, out);
+}
+
+/*
+ * Who has weight in the balancer; those that serve from now on first, so that there is no moment
+ * with nobody. False: there is more of it than one answer holds.
+ */
+static bool roles(struct fl_app *app, struct fl_actions *out)
+{
+	for (int lower = 0; lower < 2; lower++) {
+		for (uint32_t i = 0; i < app->high; i++) {
+			struct fl_replica *r = &app->slot[i];
+			if (!r->used || r->spare == lower) continue;
+			if (fl_arm(app, r) != (lower ? FL_TRIAL : FL_MAIN)) continue;
+			if (out->n == FL_ACTIONS_MAX) return false;
+			r->spare = lower;
+			if (r->endpoint != SNAP_EP_FREE)
+				fl_emit(out, FL_ENDPOINT, i)->endpoint = r->endpoint;
+		}
+	}
+	return true;
 }
 
 void fl_decide(struct fl_app *app, uint64_t now_ms, struct hg_rand *rand, struct fl_actions *out)
 {
 	out->n = 0;
 	out->next_ms = UINT64_MAX;
+	if (!roles(app, out)) {
+		out->next_ms = now_ms;
+		return;
+	}
 	/* Facts first: an end that was not looked at yet changes what is counted below. */
 	for (uint32_t i = 0; i < app->high; i++)
 		fl_live(app, i, now_ms, rand, out);
-	for (int turn = 0; turn < 8 && out->n + 8 < FL_ACTIONS_MAX; turn++) {
+	bool held = fl_held(app, now_ms);
+	if (held) out->next_ms = HG_MIN(out->next_ms, app->hurry_ms - app->rules.grace_ms);
+	for (int turn = 0; !held && turn < 8 && out->n + 8 < FL_ACTIONS_MAX; turn++) {
 		if (!pass(app, now_ms, out)) break;
 		out->next_ms = now_ms;
 	}

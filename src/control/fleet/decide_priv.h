@@ -42,6 +42,7 @@ struct fl_replica {
 	bool killed;             /* SIGKILL was sent */
 	bool probe_kill;         /* it is being stopped for a failed probe */
 	uint32_t endpoint;       /* enum snap_ep_state, as last told */
+	bool spare;              /* weight 0 in the balancer: it is or was under trial */
 	uint32_t in_flight;      /* observed */
 	struct probe_set probes; /* of the process */
 	struct backoff backoff;
@@ -50,12 +51,30 @@ struct fl_replica {
 	uint64_t term_ms, kill_ms; /* draining: SIGTERM at the latest; stopping: SIGKILL */
 };
 
+/*
+ * Beside the release that serves there may be one under trial. A place belongs to the arm whose
+ * revision it has. When main and trial change places nothing is started or stopped; only who has
+ * weight in the balancer changes.
+ */
+enum fl_arm {
+	FL_MAIN,  /* serves */
+	FL_TRIAL, /* counted for itself: neither old nor part of the main fence */
+	FL_OLD,   /* has served: replaced step by step, by the fence */
+	FL_LEFT,  /* was under trial: serves nobody and is stopped at once */
+};
+
+struct fl_trial {
+	uint32_t release, revision, desired; /* release 0: none */
+};
+
 struct fl_app {
 	/* wanted */
 	uint32_t desired, release, revision;
+	struct fl_trial trial; /* stopped as well while `desired` is 0 */
 	struct fl_rules rules;
 	bool blocked;      /* an app it needs is not ready */
-	uint64_t hurry_ms; /* 0, or: whatever stops is killed by then */
+	uint64_t hurry_ms; /* 0, or all is shut down: whatever stops is killed by then */
+	uint32_t users;    /* observed: apps that need this one and have places left */
 	/* observed */
 	bool ever_ready; /* all wanted replicas have been ready at one time */
 	uint32_t high;   /* slots in use are below */
@@ -65,7 +84,7 @@ struct fl_app {
 enum fl_act {
 	FL_SPAWN,    /* start the process of this slot; answer with fl_spawned or fl_ended */
 	FL_PROBE,    /* run the probe `probe`; answer with fl_probed */
-	FL_ENDPOINT, /* tell the edge: `endpoint` */
+	FL_ENDPOINT, /* tell the edge: `endpoint`, and the weight: 0 for a spare place */
 	FL_SIGNAL,   /* send `signo` */
 	FL_SAVE,     /* state, started, ready or retire changed: record it */
 	FL_GONE,     /* the place is free again: forget all about it */
@@ -119,7 +138,7 @@ void fl_probed(struct fl_app *app, uint32_t slot, enum probe_kind kind, enum pro
 struct fl_adopted {
 	uint32_t number, release, revision, restarts, streak;
 	bool alive; /* the process lives; false: it waits for its next start */
-	bool started, ready, retire;
+	bool started, ready, retire, spare;
 	uint64_t start_ms;     /* of the process */
 	uint64_t ended_ago_ms; /* not alive: since its end */
 	uint32_t endpoint;     /* as the table has it */
@@ -136,10 +155,33 @@ struct fl_count {
 	uint32_t retiring; /* places on their way out */
 	uint32_t failed;   /* not ready after having ended or failed a probe */
 };
+/* Of what serves and what is being replaced by it; `retiring` counts all places. */
 struct fl_count fl_counts(const struct fl_app *app);
+/* Of the trial alone; all of it is "updated". */
+struct fl_count fl_counts_trial(const struct fl_app *app);
+enum fl_arm fl_arm(const struct fl_app *app, const struct fl_replica *r);
+
+/*
+ * No replica is ready, but some were and live: the edge sends them the requests all the same (as
+ * Envoy does in its panic mode). *ret_n: how many.
+ */
+bool fl_panics(const struct fl_app *app, uint32_t *ret_n);
+
+/*
+ * While all is shut down an app stays until those that need it are gone, or until no more is left
+ * to the deadline than its own grace period. It starts nothing any more.
+ */
+bool fl_held(const struct fl_app *app, uint64_t now_ms);
 
 /* Who goes first when there are too many (Kubernetes ActivePodsWithRanks): < 0 when a does. */
 int fl_victim_order(const struct fl_replica *a, const struct fl_replica *b, uint64_t now_ms);
+
+/* Not ready yet for the first time. */
+static inline bool fl_starting(const struct fl_replica *r)
+{
+	return r->state == FLEET_SPAWNING || r->state == FLEET_STARTING ||
+	       (r->state == FLEET_UNREADY && !r->probes.ever_ready);
+}
 
 static inline bool fl_runs(const struct fl_replica *r)
 {

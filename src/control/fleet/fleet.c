@@ -73,6 +73,13 @@ uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a)
 	return a->scale >= 0 ? (uint32_t)a->scale : a->conf->replicas;
 }
 
+/* Of the serving release; in a rolling update it gives places to the one under trial. */
+uint32_t fleet_serving(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = fleet_desired(f, a);
+	return a->serving_replicas ? HG_MIN(n, a->serving_replicas) : n;
+}
+
 /* ---- the pass ---- */
 
 static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
@@ -82,6 +89,19 @@ static bool app_blocked(const struct fleet *f, const struct fleet_app *a)
 		if (need && !need->core.ever_ready) return true;
 	}
 	return false;
+}
+
+/* Apps that need it and are not gone yet. */
+static uint32_t users_left(const struct fleet *f, const struct fleet_app *a)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		const struct fleet_app *user = f->apps[i];
+		if (user->core.high == 0 || !user->conf) continue;
+		for (uint32_t k = 0; k < user->conf->need_count; k++)
+			n += strcmp(user->conf->needs[k], a->name) == 0;
+	}
+	return n;
 }
 
 static void do_spawn(struct fleet_replica *r)
@@ -117,6 +137,20 @@ static void do_gone(struct fleet_replica *r)
 	fleet_replica_free(r);
 }
 
+/* For who judges a release by what became of its processes. */
+static void note_end(struct fleet *f, struct fleet_app *a, const struct fl_action *act)
+{
+	const struct fl_replica *c = &a->core.slot[act->slot];
+	if (act->event != FL_EV_DIED && act->event != FL_EV_DIED_STARTING) return;
+	if (!fleet_release_find(f, a, c->release)) return;
+	struct fleet_release *rel = a->releases;
+	while (rel->number != c->release)
+		rel = rel->next;
+	rel->exits++;
+	/* Killed by its startup probe is told as a death like any other. */
+	if (act->event == FL_EV_DIED_STARTING || !c->probes.ever_ready) rel->failed_starts++;
+}
+
 static void do_action(struct fleet *f, struct fleet_app *a, const struct fl_action *act)
 {
 	struct fleet_replica *r = a->at[act->slot];
@@ -136,17 +170,33 @@ static void do_action(struct fleet *f, struct fleet_app *a, const struct fl_acti
 	case FL_SIGNAL: fleet_send_simple(f, WD_SIGNAL, r->id, act->signo); break;
 	case FL_SAVE: do_save(r); break;
 	case FL_GONE: do_gone(r); break;
-	case FL_EVENT: fleet_report(r, act); break;
+	case FL_EVENT:
+		note_end(f, a, act);
+		fleet_report(r, act);
+		break;
 	}
+}
+
+static void panic_note(struct fleet *f, struct fleet_app *a)
+{
+	uint32_t n;
+	char detail[64];
+	bool now = fl_panics(&a->core, &n) && a->conf && a->conf->route_count > 0;
+	if (now == a->panics) return;
+	a->panics = now;
+	(void)snprintf(detail, sizeof detail, "{\"ready\":%u,\"unready\":%u}",
+	        fl_counts(&a->core).ready, n);
+	fleet_journal(f, now ? "app.panic" : "app.panic_over", a, a->core.release, 0, detail);
 }
 
 static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 {
 	struct fl_actions out;
 	uint64_t now = loop_now_ms(f->o.loop);
-	a->core.desired = fleet_desired(f, a);
+	a->core.desired = fleet_serving(f, a);
 	a->core.blocked = app_blocked(f, a);
 	a->core.hurry_ms = f->stopping ? f->stop_by_ms : 0;
+	a->core.users = f->stopping ? users_left(f, a) : 0;
 	for (uint32_t i = 0; i < a->core.high; i++) {
 		struct fl_replica *c = &a->core.slot[i];
 		bool has = a->at[i] && a->at[i]->ep >= 0 && f->meter;
@@ -159,6 +209,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 			do_action(f, a, &out.a[i]);
 		if (out.next_ms > now) break;
 	}
+	panic_note(f, a);
 	return out.next_ms;
 }
 
@@ -212,10 +263,14 @@ static void pass(struct loop *l, struct loop_task *t)
 			return;
 		}
 		fleet_known_settle(f);
+		uint32_t n;
+		for (uint32_t i = 0; i < f->app_count; i++)
+			f->apps[i]->panics = fl_panics(&f->apps[i]->core, &n);
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
 	}
-	/* Twice: an app that got ready unblocks those that need it. */
+	/* Twice: an app that got ready unblocks those that need it, one that is gone those it
+	 * needed. */
 	for (int turn = 0; turn < 2; turn++)
 		for (uint32_t i = 0; i < f->app_count; i++)
 			next = HG_MIN(next, app_pass(f, f->apps[i]));
@@ -239,6 +294,7 @@ static void on_sample(struct loop *l, struct loop_timer *t)
 	fleet_sample(f);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->dirty) fleet_app_save(f, f->apps[i]);
+	fleet_releases_tell(f);
 	f->retry = true;
 	fleet_kick(f);
 	/* Without memory for the timer there are no further samples; nothing else depends on it. */
@@ -254,6 +310,7 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	hg_list_init(&f->pending);
 	hg_list_init(&f->watches);
 	hg_list_init(&f->reporters);
+	hg_list_init(&f->commands);
 	hg_rand_seed(&f->rand, o->seed);
 	loop_task_init(&f->task, pass);
 	f->born_ms = loop_now_ms(o->loop);
@@ -291,6 +348,7 @@ void fleet_free(struct fleet *f)
 	hg_list_init(&f->pending);
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
+	fleet_commands_free(f);
 	fleet_retention_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);
 	loop_timer_stop(f->o.loop, &f->sample);
@@ -312,7 +370,7 @@ enum hg_rc fleet_may_change(const struct fleet *f, struct hg_err *err)
 	return HG_E_FLEET_WARDEN;
 }
 
-static enum hg_rc app_for(
+enum hg_rc fleet_app_for(
         struct fleet *f, struct hg_str name, struct fleet_app **ret_app, struct hg_err *err)
 {
 	enum hg_rc rc = fleet_may_change(f, err);
@@ -334,7 +392,7 @@ enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, st
 {
 	struct fleet_app *a;
 	char detail[96];
-	enum hg_rc rc = app_for(f, app, &a, err);
+	enum hg_rc rc = fleet_app_for(f, app, &a, err);
 	if (rc < 0) return rc;
 	if (replicas > FLEET_REPLICAS_MAX)
 		return hg_err_set(err, HG_E_INVALID, "an app can have %d replicas, not %u",
@@ -342,12 +400,7 @@ enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, st
 	uint32_t before = fleet_desired(f, a);
 	int32_t was = a->scale;
 	a->scale = (int32_t)replicas;
-	struct store_app row = {.id = a->id,
-	        .scale = a->scale,
-	        .scale_file = a->scale_file,
-	        .release = a->core.release,
-	        .revision = a->core.revision,
-	        .present = a->present};
+	struct store_app row = fleet_app_row(a);
 	rc = store_app_set(f->o.store, &row, err);
 	fleet_store_result(f, rc, err);
 	if (rc < 0) {
@@ -363,19 +416,17 @@ enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, st
 enum hg_rc fleet_restart(struct fleet *f, struct hg_str app, struct hg_err *err)
 {
 	struct fleet_app *a = NULL;
-	enum hg_rc rc = app_for(f, app, &a, err);
+	enum hg_rc rc = fleet_app_for(f, app, &a, err);
 	if (rc < 0) return rc;
 	HG_ASSERT(a);
-	struct store_app row = {.id = a->id,
-	        .scale = a->scale,
-	        .scale_file = a->scale_file,
-	        .release = a->core.release,
-	        .revision = a->core.revision + 1,
-	        .present = a->present};
+	struct store_app row = fleet_app_row(a);
+	row.revision = fleet_revision_next(f, a);
+	row.recreate = a->conf && a->conf->rules.recreate;
 	rc = store_app_set(f->o.store, &row, err);
 	fleet_store_result(f, rc, err);
 	if (rc < 0) return rc;
-	a->core.revision++;
+	a->core.revision = row.revision;
+	a->recreate = a->core.rules.recreate = row.recreate;
 	fleet_journal(f, "app.restarted", a, a->core.release, 0, NULL);
 	fleet_kick(f);
 	return HG_OK;

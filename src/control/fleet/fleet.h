@@ -22,6 +22,7 @@
 struct fleet;
 struct fleet_plan;
 struct spec;
+struct spec_pair;
 
 #define FLEET_REPLICAS_MAX 256 /* per app */
 
@@ -39,6 +40,17 @@ struct fleet_options {
 	/* The warden's end of the socket closed: nothing can be started or stopped any more; the
 	 * probers and the balancer go on. May be NULL. */
 	void (*on_warden_lost)(void *arg);
+	/*
+	 * The file describes another release than before of an app that serves one already: it is
+	 * in the store, the snapshot is published, and who set this decides how it takes over
+	 * (fleet_want_set). Called at the end of fleet_apply, later when the store cannot be
+	 * written, and again after a control that died before the call returned. Not called for
+	 * the first release of an app, when the file goes back to what serves, and at the first
+	 * fleet_apply of a fresh warden, when nothing serves yet and no trial is wanted: these run
+	 * at once. A release made by fleet_release_make stays until the file itself changes.
+	 * NULL: the file's release replaces the serving one step by step at once.
+	 */
+	void (*on_release)(void *arg, const char *app, uint32_t release);
 	void *arg;
 };
 
@@ -63,7 +75,8 @@ HG_MUST enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char
 void fleet_plan_free(struct fleet_plan *p);
 /*
  * Makes the plan the desired state (frees the plan). Apps with a changed command, env, dir or
- * artifact get a new release and are replaced step by step; apps that are gone are stopped. The
+ * artifact get a new release, see on_release; what is made of the same as a release of before is
+ * that one. Releases run from copies of their artifacts. Apps that are gone are stopped. The
  * first snapshot is published and WD_READY sent in the same turn. A scale set by fleet_scale stays
  * until the file's own `replicas` changes.
  */
@@ -74,6 +87,105 @@ HG_MUST enum hg_rc fleet_scale(
         struct fleet *f, struct hg_str app, uint32_t replicas, struct hg_err *err);
 /* Replaces every replica of the app step by step, with the same release. */
 HG_MUST enum hg_rc fleet_restart(struct fleet *f, struct hg_str app, struct hg_err *err);
+
+/* ---- releases ---- */
+
+#define FLEET_VERSION_MAX   64
+#define FLEET_RELEASES_KEPT 10 /* per app, beside those in use */
+
+/* What a deploy lays over the app's configuration; empty: as configured. */
+struct fleet_change {
+	struct hg_str version; /* name for people, also that of one of the app's `versions` */
+	struct hg_str command;
+	struct hg_str artifact; /* absolute path of a file or folder */
+	const struct spec_pair *env;
+	uint32_t env_count;
+};
+
+/*
+ * Writes the release to the store and keeps a copy of its artifact under DATA/releases, so that a
+ * rollback needs no rebuild. What is made of the same as a kept release is that one: then
+ * *ret_fresh is false, and a name is noted for it. The artifact is read anew, also the configured
+ * one. Blocks while it is copied (1 GiB at most). Nothing is started. HG_E_FLEET_APP, HG_E_COMMAND,
+ * HG_E_FLEET_COMMAND, HG_E_FLEET_ARTIFACT, HG_E_INVALID (names of version or environment),
+ * HG_E_AGAIN (the file's own release could not be written yet), the store's.
+ */
+HG_MUST enum hg_rc fleet_release_make(struct fleet *f, struct hg_str app,
+        const struct fleet_change *c, uint32_t *ret_release, bool *ret_fresh, struct hg_err *err);
+
+struct fleet_release_info {
+	uint32_t number;
+	char version[FLEET_VERSION_MAX]; /* "" when it has no name */
+	char digest[80];                 /* of the artifact, "" without */
+	uint64_t created_ms;
+};
+/* HG_E_FLEET_APP, HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc fleet_release_info(struct fleet *f, struct hg_str app, uint32_t release,
+        struct fleet_release_info *ret_info, struct hg_err *err);
+
+/*
+ * The releases an app is to run. `serving` has the app's own number of replicas, `trial` runs
+ * beside it. When both change places no process is started or stopped (a promotion, and the way
+ * back). A serving release that was not the trial replaces the former one by the app's fence
+ * (max_surge, max_unavailable), or with `recreate` after all former replicas have ended. Endpoints
+ * of the trial have weight 0: they get requests only from a trial of the snapshot.
+ */
+struct fleet_want {
+	uint32_t serving;
+	uint32_t serving_replicas; /* 0: the app's own number; fewer in a rolling update */
+	uint32_t trial;            /* 0: none */
+	uint32_t trial_replicas;
+	bool recreate;
+};
+/*
+ * Durable when it returns; the pass at the end of the turn acts on it. A former trial that is
+ * neither of both any more is stopped at once. With `serving` new and the former serving one as
+ * trial the former replicas serve until they are replaced; the trial gets replicas of its own.
+ * HG_E_FLEET_APP; HG_E_NOT_FOUND: no such release; HG_E_FLEET_ARTIFACT: its artifact is not kept
+ * any more; HG_E_INVALID: twice the same release, too many replicas; the store's.
+ */
+HG_MUST enum hg_rc fleet_want_set(
+        struct fleet *f, struct hg_str app, const struct fleet_want *w, struct hg_err *err);
+HG_MUST enum hg_rc fleet_want(
+        const struct fleet *f, struct hg_str app, struct fleet_want *ret_want);
+
+/* What became of one release of an app; all zero when nothing of it runs or is wanted. */
+struct fleet_release_state {
+	uint32_t wanted, total /* not being stopped */, ready, starting;
+	uint32_t crash_loops;   /* replicas in CrashLoop */
+	uint32_t failed_starts; /* replicas whose process ended, or was killed by its startup probe,
+	                           before it was ready for the first time */
+	uint32_t exits;         /* unwanted ends of processes since control knows the release */
+	uint64_t memory_max;    /* bytes, of the largest replica */
+	double cpu_max;         /* cores, of the busiest */
+};
+void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t release,
+        struct fleet_release_state *ret_state);
+
+/* Replicas the app is to have, also while all is shut down: the file's, or fleet_scale's. 0 for an
+ * unknown app. */
+uint32_t fleet_replicas_wanted(const struct fleet *f, struct hg_str app);
+/* Stable number of the app's name; 0 for an unknown one. */
+uint32_t fleet_app_id(const struct fleet *f, struct hg_str app);
+/* The warden's list is complete and a configuration is in force: what is said of replicas may be
+ * believed. */
+bool fleet_knows(const struct fleet *f);
+
+/*
+ * Runs a command once, as a replica of the release would run (user, sandbox, folder, env), with
+ * `env` added. `done` is called once, on the loop: the wait status, or -1 and why when it could not
+ * be started or took longer than `timeout_ms` (it is killed, and its end waited for). Nothing
+ * listens, so PORT and SOCKET are only what `env` says. Its output is kept as log lines of the app,
+ * replica 0. At most 16 at a time, and none before the past is known after a start (HG_E_AGAIN). A
+ * fleet that is freed tells nobody; a command that ran when control died is ended, and counts as
+ * failed because control was replaced: who waits for one writes that down and asks again after a
+ * start. HG_E_FLEET_APP, HG_E_NOT_FOUND (no such release), HG_E_COMMAND, HG_E_FLEET_COMMAND,
+ * HG_E_INVALID.
+ */
+typedef void (*fleet_command_fn)(void *arg, int status, const char *why);
+HG_MUST enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_t release,
+        struct hg_str command, const struct spec_pair *env, uint32_t env_count, uint32_t timeout_ms,
+        fleet_command_fn done, void *arg, struct hg_err *err);
 
 /*
  * Drains and stops all replicas; `done` runs once when the last is gone. After `within_ms` those
@@ -99,7 +211,7 @@ enum fleet_state {
 const char *fleet_state_name(enum fleet_state s);
 
 enum fleet_phase {
-	FLEET_APP_RUNNING,   /* all replicas wanted are ready, of the wanted release */
+	FLEET_APP_RUNNING,   /* all replicas wanted are ready, of the serving release */
 	FLEET_APP_STARTING,  /* not all ready yet, nothing has failed */
 	FLEET_APP_UPDATING,  /* replicas of another release are being replaced */
 	FLEET_APP_WAITING,   /* for an app it needs */
@@ -140,11 +252,13 @@ struct fleet_replica_status {
 struct fleet_app_status {
 	uint32_t id; /* stable number of the name */
 	char name[WD_NAME_MAX];
-	uint32_t release; /* the wanted one */
+	uint32_t release; /* the serving one */
+	uint32_t trial;   /* the one under trial beside it, 0: none */
 	uint32_t desired; /* replicas wanted: the file's, or fleet_scale's */
 	uint32_t desired_file;
-	uint32_t ready, starting, total; /* of all releases; total = replicas not being stopped */
-	uint32_t updated;                /* of the wanted release */
+	/* Of what serves or is being replaced, never of the trial; total = not being stopped. */
+	uint32_t ready, starting, total;
+	uint32_t updated; /* of the serving release */
 	uint32_t restarts;
 	enum fleet_phase phase;
 	char reason[192];                            /* one line for people; "" when all is well */

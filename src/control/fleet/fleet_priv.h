@@ -10,6 +10,8 @@
 #include "os/sock.h"
 #include "spec/spec.h"
 
+#include <limits.h>
+
 #define FLEET_MAGIC         0xf1ee7001u
 #define FLEET_REPLICA_MAGIC 0xf1ee7002u
 #define FLEET_CONF_MAX      (4u << 20) /* memory of one app's configuration */
@@ -22,13 +24,16 @@ struct fleet_release {
 	uint32_t number;
 	struct hg_arena mem;
 	const char *command, *dir;
-	const char *path; /* folder that comes first in PATH; "" when there is no artifact */
+	const char *path;   /* folder that comes first in PATH; "" when there is no artifact */
+	const char *source; /* what `path` is a copy of, "" when it is none */
 	struct spec_pair *env;
 	uint32_t env_count;
 	const char **writable;
 	uint32_t writable_count;
 	uint32_t uid;
 	uint32_t flags; /* WD_F_… */
+	/* observed, since control knows it */
+	uint32_t failed_starts, exits;
 };
 
 struct fleet_probe_conf {
@@ -39,6 +44,13 @@ struct fleet_probe_conf {
 
 struct fleet_route {
 	const char *host, *path, *name;
+	bool preview; /* shows the release under trial */
+};
+
+struct fleet_version {
+	struct hg_str name;
+	struct spec_pair *env;
+	uint32_t env_count;
 };
 
 /* One app's part of the configuration, copied. */
@@ -54,6 +66,11 @@ struct fleet_conf {
 	uint32_t route_count;
 	struct snap_app edge;
 	const char *release_json, *digest;
+	const char *artifact; /* absolute, "": none */
+	bool kept;            /* there is a copy of it under DATA/releases */
+	uint32_t release;     /* number of what the file describes */
+	struct fleet_version *versions;
+	uint32_t version_count;
 	uint64_t logs_keep_ms, logs_max_bytes;
 };
 
@@ -97,8 +114,13 @@ struct fleet_app {
 	char name[WD_NAME_MAX];
 	bool present; /* in the configuration */
 	bool dirty;   /* its row is behind */
+	bool panics;  /* as the journal has it */
 	int32_t scale;
 	uint32_t scale_file;
+	uint32_t file_release;     /* made from the configuration in force */
+	uint32_t told;             /* the one that on_release was called for */
+	uint32_t serving_replicas; /* struct fleet_want */
+	bool recreate;
 	struct fleet_conf *conf; /* NULL: only what is left of it is being stopped */
 	struct fleet_release *releases;
 	struct fl_app core;
@@ -163,8 +185,8 @@ struct fleet {
 	struct fleet_lane_slot lane[METER_LANES_MAX];
 	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
 	size_t lane_count;
-	struct hg_list watches, reporters;
-	uint32_t reporter_count;
+	struct hg_list watches, reporters, commands;
+	uint32_t reporter_count, command_count;
 	struct {
 		struct loop_timer timer;
 		struct prober *prober;
@@ -193,18 +215,59 @@ void fleet_forget(struct fleet_replica *r);
 /* HG_E_FLEET_STOPPING, HG_E_FLEET_WARDEN: a change would never take effect. */
 HG_MUST enum hg_rc fleet_may_change(const struct fleet *f, struct hg_err *err);
 uint32_t fleet_desired(const struct fleet *f, const struct fleet_app *a);
+uint32_t fleet_serving(const struct fleet *f, const struct fleet_app *a);
+
+HG_MUST enum hg_rc fleet_app_for(
+        struct fleet *f, struct hg_str name, struct fleet_app **ret_app, struct hg_err *err);
+
+/* ---- want.c ---- */
+void fleet_app_take(struct fleet_app *a, const struct store_app *row);
+struct store_app fleet_app_row(const struct fleet_app *a);
+/* Above all that any place of the app has or had. */
+uint32_t fleet_revision_next(const struct fleet *f, const struct fleet_app *a);
+/* Calls on_release for what the file brought and nobody was told of yet. */
+void fleet_releases_tell(struct fleet *f);
 
 /* ---- plan.c, release.c ---- */
 void fleet_conf_free(struct fleet_conf *c);
-HG_MUST enum hg_rc fleet_release_json(const struct spec_app *s, const char *base_dir,
-        const char *dir, struct hg_arena *mem, const char **ret_json, const char **ret_digest,
-        struct hg_err *err);
+/* Fills release_json, digest, artifact and kept; an artifact that can be read and not be kept is
+ * run from where it is. */
+HG_MUST enum hg_rc fleet_release_json(struct fleet *f, struct fleet_conf *c,
+        const struct spec_app *s, const char *base_dir, const char *dir, struct hg_err *err);
+struct json_t;
+/* Where its artifact lies; `kept`: the folder is a copy of `artifact`. */
+bool fleet_release_place(
+        struct json_t *o, const char *artifact, const char *folder, const char *digest, bool kept);
+HG_MUST enum hg_rc fleet_release_dump(struct json_t *o, const char *app, struct hg_arena *mem,
+        const char **ret_json, struct hg_err *err);
+/* The release of the app that is made of the same, whether its artifact lies elsewhere or not; of
+ * several the serving one, else the newest. 0: none. *ret_newest: the highest number in use. */
+HG_MUST enum hg_rc fleet_release_same(struct fleet *f, const struct fleet_app *a, const char *json,
+        const char *digest, uint32_t *ret_number, uint32_t *ret_newest, struct hg_err *err);
+/* "release.created" for the journal. */
+void fleet_release_event(struct fleet *f, struct fleet_app *a, uint32_t number, const char *digest,
+        const char *version);
+/* Artifacts that neither run nor belong to the last FLEET_RELEASES_KEPT are removed. */
+void fleet_releases_sweep(struct fleet *f, struct fleet_app *a);
 HG_MUST enum hg_rc fleet_release_read(struct hg_str json, uint32_t number,
         struct fleet_release **ret_release, struct hg_err *err);
 void fleet_release_free(struct fleet_release *r);
 /* From memory or from the store; NULL when neither has it. */
 const struct fleet_release *fleet_release_find(
         struct fleet *f, struct fleet_app *a, uint32_t number);
+
+/* ---- artifact.c ---- */
+#define FLEET_DIGEST_MAX 40
+/*
+ * The digest of a file or folder, and the folder of its copy under DATA/releases, made when it is
+ * not there or not whole. On failure *ret_digest is "" when the artifact could not be read;
+ * otherwise only the copy failed, and *ret_folder is where the artifact itself lies.
+ */
+HG_MUST enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char *path,
+        char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX], struct hg_err *err);
+/* Removes all copies of the app that `keep` does not want. */
+void fleet_artifacts_sweep(const char *data_dir, const char *app,
+        bool (*keep)(void *arg, const char *digest), void *arg);
 
 /* ---- local/spawn.c ---- */
 /* Splits with sample values: says at check time what would fail at every start. */
@@ -213,6 +276,25 @@ HG_MUST enum hg_rc fleet_command_check(
 HG_MUST enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err);
 HG_MUST enum hg_rc fleet_spawn_probe(
         struct fleet_replica *r, enum probe_kind kind, struct hg_err *err);
+
+struct fleet_oneshot {
+	struct fleet_app *app;
+	uint32_t release;
+	uint64_t id;
+	struct hg_str command;
+	const struct spec_pair *env;
+	uint32_t env_count, timeout_ms;
+};
+HG_MUST enum hg_rc fleet_spawn_command(
+        struct fleet *f, const struct fleet_oneshot *o, struct hg_err *err);
+/* HG_E_INVALID: a name that no environment can have, or a value with a zero. */
+HG_MUST enum hg_rc fleet_env_check(const struct spec_pair *env, uint32_t n, struct hg_err *err);
+
+/* ---- local/command.c ---- */
+/* True when the message is about a command of fleet_command_run. */
+bool fleet_command_ended(struct fleet *f, const struct wd_msg *m);
+void fleet_commands_lost(struct fleet *f);
+void fleet_commands_free(struct fleet *f); /* nobody is told */
 
 /* ---- local/link.c ---- */
 HG_MUST enum hg_rc fleet_link_start(struct fleet *f, struct hg_err *err);

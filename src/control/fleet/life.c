@@ -78,7 +78,7 @@ static void drain(struct fl_app *app, struct fl_replica *r, uint32_t slot, uint6
         struct fl_actions *out)
 {
 	uint32_t grace = app->rules.grace_ms;
-	bool served = r->endpoint == SNAP_EP_UP;
+	bool served = r->endpoint == SNAP_EP_UP || r->endpoint == SNAP_EP_UNREADY;
 	probe_terminate(&r->probes);
 	endpoint(r, slot, SNAP_EP_DRAINING, out);
 	move(r, FLEET_DRAINING, now_ms);
@@ -98,6 +98,14 @@ static void announce(
 		fl_event(out, slot, FL_EV_READY);
 	else if (was == FLEET_READY)
 		fl_event(out, slot, FL_EV_UNREADY);
+}
+
+/* What the edge is told of one that runs. One that was ready and only says no by its readiness may
+ * be overloaded: better asked than nobody, when all of them say no. */
+static uint32_t endpoint_wanted(const struct fl_replica *r)
+{
+	if (r->state == FLEET_READY) return SNAP_EP_UP;
+	return probe_may_serve(&r->probes) ? SNAP_EP_UNREADY : SNAP_EP_DOWN;
 }
 
 static void run(struct fl_app *app, struct fl_replica *r, uint32_t slot, uint64_t now_ms,
@@ -120,11 +128,11 @@ static void run(struct fl_app *app, struct fl_replica *r, uint32_t slot, uint64_
 		move(r, now, now_ms);
 		r->ready_since_ms = now == FLEET_READY ? now_ms : 0;
 		/* To the edge first, then to the disk: traffic waits for no fsync. */
-		endpoint(r, slot, now == FLEET_READY ? SNAP_EP_UP : SNAP_EP_DOWN, out);
+		endpoint(r, slot, endpoint_wanted(r), out);
 		announce(r, slot, was, out);
 		fl_emit(out, FL_SAVE, slot);
 	} else {
-		endpoint(r, slot, now == FLEET_READY ? SNAP_EP_UP : SNAP_EP_DOWN, out);
+		endpoint(r, slot, endpoint_wanted(r), out);
 	}
 	if (r->ready_since_ms && r->backoff.streak) {
 		backoff_healthy(&r->backoff, now_ms - r->ready_since_ms);
@@ -229,13 +237,13 @@ void fl_live(struct fl_app *app, uint32_t slot, uint64_t now_ms, struct hg_rand 
 	}
 	switch (r->state) {
 	case FLEET_WAITING:
-		if (r->retire)
+		if (r->retire || app->hurry_ms) /* nothing begins while all ends */
 			gone(r, slot, out);
 		else if (!app->blocked)
 			spawn(r, slot, now_ms, out);
 		break;
 	case FLEET_BACKOFF:
-		if (r->retire)
+		if (r->retire || app->hurry_ms) /* nothing begins while all ends */
 			gone(r, slot, out);
 		else if (now_ms >= r->next_start_ms)
 			spawn(r, slot, now_ms, out);
@@ -287,6 +295,7 @@ uint32_t fl_adopt(struct fl_app *app, const struct fl_adopted *a, uint64_t now_m
 	r->restarts = a->restarts;
 	r->backoff.streak = a->streak;
 	r->retire = a->retire;
+	r->spare = a->spare;
 	r->endpoint = a->endpoint;
 	r->process = a->alive;
 	r->born_ms = HG_MIN(a->start_ms, now_ms);
@@ -300,6 +309,7 @@ uint32_t fl_adopt(struct fl_app *app, const struct fl_adopted *a, uint64_t now_m
 		jitter[k] = hg_rand_unit(rand);
 	probe_resume(&r->probes, app->rules.probe, a->start_ms, a->started, a->ready, now_ms,
 	        uptime_ms, jitter);
+	if (a->endpoint == SNAP_EP_UNREADY) r->probes.ever_ready = true;
 	r->state = running_state(r);
 	/* How long it had been ready before is not known: the streak is forgiven later. */
 	if (r->state == FLEET_READY) r->ready_since_ms = now_ms;

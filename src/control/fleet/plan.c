@@ -74,7 +74,8 @@ static struct rolling_share share_of(const struct spec_share *s)
 static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 {
 	char name[256];
-	c->routes = hg_arena_array(&c->mem, s->route_count + 1, sizeof *c->routes);
+	const struct spec_preview *preview = &s->rollout.preview;
+	c->routes = hg_arena_array(&c->mem, s->route_count + 2, sizeof *c->routes);
 	if (!c->routes) return false;
 	for (uint32_t i = 0; i < s->route_count; i++) {
 		const struct spec_route *r = &s->routes[i];
@@ -86,7 +87,33 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name) return false;
 	}
-	return true;
+	if (!preview->set || !preview->host.n) return true;
+	struct fleet_route *to = &c->routes[c->route_count++];
+	(void)snprintf(name, sizeof name, "%.*s/", HG_STR_ARG(preview->host));
+	*to = (struct fleet_route){.host = keep(&c->mem, preview->host),
+	        .path = "/",
+	        .name = keep(&c->mem, hg_str(name)),
+	        .preview = true};
+	return to->host && to->name;
+}
+
+static bool take_versions(struct fleet_conf *c, const struct spec_app *s)
+{
+	c->versions = hg_arena_array(&c->mem, s->version_count + 1, sizeof *c->versions);
+	for (uint32_t i = 0; c->versions && i < s->version_count; i++) {
+		const struct spec_app_version *v = &s->versions[i];
+		struct fleet_version *to = &c->versions[c->version_count++];
+		to->name = hg_arena_str(&c->mem, v->name);
+		to->env = hg_arena_array(&c->mem, v->env_count + 1, sizeof *to->env);
+		if (!to->name.p || !to->env) return false;
+		for (uint32_t k = 0; k < v->env_count; k++) {
+			struct spec_pair *p = &to->env[to->env_count++];
+			p->name = hg_arena_str(&c->mem, v->env[k].name);
+			p->value = hg_arena_str(&c->mem, v->env[k].value);
+			if (!p->name.p || !p->value.p) return false;
+		}
+	}
+	return c->versions != NULL;
 }
 
 static bool take_needs(struct fleet_conf *c, const struct spec_app *s, const struct spec *spec)
@@ -132,8 +159,8 @@ static enum hg_rc dir_of(
 	        HG_STR_ARG(s->name));
 }
 
-static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const struct spec_app *s,
-        const char *base_dir, struct hg_err *err)
+static enum hg_rc conf_fill(struct fleet *f, struct fleet_conf *c, const struct spec *spec,
+        const struct spec_app *s, const char *base_dir, struct hg_err *err)
 {
 	char dir[PATH_MAX];
 	if (s->name.n >= WD_NAME_MAX)
@@ -156,7 +183,7 @@ static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const
 	c->rules.surge = share_of(&s->rollout.max_surge);
 	c->rules.unavailable = share_of(&s->rollout.max_unavailable);
 	c->rules.recreate = s->rollout.strategy == SPEC_ROLLOUT_STRATEGY_RECREATE;
-	bool ok = c->name && take_routes(c, s) && take_needs(c, s, spec) &&
+	bool ok = c->name && take_routes(c, s) && take_needs(c, s, spec) && take_versions(c, s) &&
 	          take_probe(c, PROBE_STARTUP, &s->probes.startup) &&
 	          take_probe(c, PROBE_READINESS, &s->probes.readiness) &&
 	          take_probe(c, PROBE_LIVENESS, &s->probes.liveness);
@@ -167,7 +194,7 @@ static enum hg_rc conf_fill(struct fleet_conf *c, const struct spec *spec, const
 	take_edge(c, s);
 	enum hg_rc rc = dir_of(s, base_dir, dir, err);
 	if (rc < 0) return rc;
-	return fleet_release_json(s, base_dir, dir, &c->mem, &c->release_json, &c->digest, err);
+	return fleet_release_json(f, c, s, base_dir, dir, err);
 }
 
 static enum hg_rc conf_check(const struct fleet_conf *c, struct hg_err *err)
@@ -183,13 +210,13 @@ static enum hg_rc conf_check(const struct fleet_conf *c, struct hg_err *err)
 	return rc;
 }
 
-static enum hg_rc conf_make(const struct spec *spec, const struct spec_app *s, const char *base_dir,
-        struct fleet_conf **ret_conf, struct hg_err *err)
+static enum hg_rc conf_make(struct fleet *f, const struct spec *spec, const struct spec_app *s,
+        const char *base_dir, struct fleet_conf **ret_conf, struct hg_err *err)
 {
 	struct fleet_conf *c = calloc(1, sizeof *c);
 	if (!c) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	hg_arena_init(&c->mem, "app configuration", FLEET_CONF_MAX);
-	enum hg_rc rc = conf_fill(c, spec, s, base_dir, err);
+	enum hg_rc rc = conf_fill(f, c, spec, s, base_dir, err);
 	if (rc == HG_OK) rc = conf_check(c, err);
 	if (rc == HG_OK)
 		*ret_conf = c;
@@ -243,27 +270,13 @@ static enum hg_rc limits_check(const struct fleet_plan *p, struct hg_err *err)
 	return rc;
 }
 
-struct same {
-	const char *json;
-	uint32_t newest;
-	bool equal;
-};
-
-static void on_release(void *arg, const struct store_release *r)
-{
-	struct same *s = arg;
-	if (r->number < s->newest) return;
-	s->newest = r->number;
-	s->equal = hg_str_eq(r->spec, hg_str(s->json));
-}
-
 /* Everything that applying this app will need. */
 static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, struct hg_err *err)
 {
 	struct fleet_conf *c = p->confs[i];
 	HG_ASSERT(c);
 	struct store_app row;
-	struct same same = {.json = c->release_json};
+	uint32_t newest;
 	struct fleet_app *a = fleet_app_find(f, hg_str(c->name));
 	enum hg_rc rc;
 	if (!a) {
@@ -272,21 +285,16 @@ static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, str
 		rc = store_app_open(f->o.store, hg_str(c->name), &row, err);
 		if (rc < 0) return rc;
 		(void)hg_str_copy(hg_str(c->name), a->name, sizeof a->name);
-		a->id = row.id;
-		a->scale = row.scale;
-		a->scale_file = row.scale_file;
-		a->core.release = row.release;
-		a->core.revision = row.revision;
+		fleet_app_take(a, &row);
 	}
-	rc = store_releases(f->o.store, a->id, 0, on_release, &same, err);
+	rc = fleet_release_same(f, a, c->release_json, c->digest, &c->release, &newest, err);
 	if (rc < 0) return rc;
-	/* The wanted release may be one that a full disk kept out of the store. */
-	bool same_release = same.equal && a->core.release == same.newest;
-	if (a->conf && a->core.release > same.newest)
-		same_release = strcmp(a->conf->release_json, c->release_json) == 0;
-	if (same_release && a->core.release > 0) return HG_OK;
-	uint32_t number = HG_MAX(same.newest, a->core.release) + 1;
-	return fleet_release_read(hg_str(c->release_json), number, &p->releases[i], err);
+	/* The file's release may be one that a full disk kept out of the store. */
+	if (!c->release && a->conf && strcmp(a->conf->release_json, c->release_json) == 0)
+		c->release = a->file_release;
+	if (c->release) return HG_OK;
+	c->release = newest + 1;
+	return fleet_release_read(hg_str(c->release_json), c->release, &p->releases[i], err);
 }
 
 enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
@@ -309,7 +317,7 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	}
 	rc = HG_OK;
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
-		rc = conf_make(s, &s->apps[i], base_dir, &p->confs[i], err);
+		rc = conf_make(f, s, &s->apps[i], base_dir, &p->confs[i], err);
 	if (rc == HG_OK) rc = limits_check(p, err);
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
 		rc = prepare(f, p, i, err);
@@ -355,6 +363,27 @@ static void probes_change(struct fleet *f, struct fleet_app *a, const struct fl_
 	}
 }
 
+/* What the file describes: run at once, or for somebody else to say how it takes over. */
+static void release_apply(struct fleet *f, struct fleet_app *a, const struct fleet_conf *c)
+{
+	bool changed = a->file_release != c->release;
+	/* After a start of all nothing serves yet that could be compared with. */
+	bool cold = f->o.child->incarnation <= 1 && !f->applied && a->core.trial.release == 0;
+	bool at_once = !f->o.on_release || !a->core.release || !a->present || cold;
+	a->file_release = c->release;
+	if (at_once) {
+		a->told = c->release;
+		a->recreate = c->rules.recreate;
+	}
+	if (at_once && !a->present) a->core.trial = (struct fl_trial){0};
+	if (c->release == a->core.release) a->told = c->release;
+	if (!at_once || !(changed || !a->present) || c->release == a->core.release) return;
+	bool was_trial = c->release == a->core.trial.release;
+	a->core.revision = was_trial ? a->core.trial.revision : fleet_revision_next(f, a);
+	a->core.release = c->release;
+	if (was_trial) a->core.trial = (struct fl_trial){0};
+}
+
 static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **conf,
         struct fleet_release **release)
 {
@@ -367,18 +396,18 @@ static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **
 	if (old && changed) probes_change(f, a, &c->rules);
 	a->conf = c;
 	*conf = NULL;
-	a->core.rules = c->rules;
 	/* A scale by hand stays until the file says something new. */
 	if (a->scale >= 0 && a->scale_file != c->replicas) a->scale = -1;
 	a->scale_file = c->replicas;
-	a->present = true;
 	if (*release) {
-		a->core.release = (*release)->number;
-		a->core.revision++;
 		(*release)->next = a->releases;
 		a->releases = *release;
 		*release = NULL;
 	}
+	release_apply(f, a, c);
+	a->present = true;
+	a->core.rules = c->rules;
+	a->core.rules.recreate = a->recreate;
 	fleet_conf_free(old);
 	fleet_app_save(f, a);
 }
@@ -386,32 +415,6 @@ static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **
 static int by_name(const void *a, const void *b)
 {
 	return strcmp((*(struct fleet_app *const *)a)->name, (*(struct fleet_app *const *)b)->name);
-}
-
-static void release_event(struct fleet *f, struct fleet_app *a)
-{
-	const struct fleet_release *r = fleet_release_find(f, a, a->core.release);
-	struct hg_buf text;
-	struct json_out j;
-	hg_buf_init(&text, FLEET_CONF_MAX);
-	json_out_init(&j, &text);
-	json_out_object(&j);
-	json_out_key(&j, "replicas");
-	json_out_u64(&j, a->conf->replicas);
-	json_out_key(&j, "command");
-	json_out_cstr(&j, r ? r->command : "");
-	/* Names only: values may be secrets, and events are read by viewers and kept in logs. */
-	json_out_key(&j, "env");
-	json_out_array(&j);
-	for (uint32_t i = 0; r && i < r->env_count; i++)
-		json_out_str(&j, r->env[i].name);
-	json_out_end(&j);
-	json_out_key(&j, "digest");
-	json_out_cstr(&j, a->conf->digest);
-	json_out_end(&j);
-	fleet_journal(f, "release.created", a, a->core.release, 0,
-	        json_out_ok(&j) ? hg_buf_text(&text) : NULL);
-	hg_buf_free(&text);
 }
 
 void fleet_apply(struct fleet *f, struct fleet_plan *p)
@@ -441,12 +444,15 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 		struct fleet_app *a = fleet_app_find(f, hg_str(p->confs[i]->name));
 		bool fresh = p->releases[i] != NULL;
 		app_apply(f, a, &p->confs[i], &p->releases[i]);
-		if (fresh) release_event(f, a);
+		if (fresh) fleet_release_event(f, a, a->file_release, a->conf->digest, "");
 	}
 	f->edge = p->edge;
 	f->applied = true;
 	fleet_plan_free(p);
 	fleet_publish(f);
 	fleet_retention_tell(f);
+	for (uint32_t i = 0; i < f->app_count; i++)
+		if (f->apps[i]->conf) fleet_releases_sweep(f, f->apps[i]);
+	fleet_releases_tell(f);
 	fleet_kick(f);
 }

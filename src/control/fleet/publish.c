@@ -65,6 +65,7 @@ static uint32_t releases_in_use(const struct fleet_app *a, uint32_t *to, uint32_
 {
 	uint32_t n = 0;
 	to[n++] = a->core.release;
+	if (a->core.trial.release) to[n++] = a->core.trial.release;
 	for (uint32_t i = 0; i < a->core.high && n < cap; i++) {
 		const struct fl_replica *r = &a->core.slot[i];
 		bool seen = !r->used;
@@ -98,6 +99,7 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .lanes = lanes,
 		        .lane_count = n,
 		        .lane_none = lane_of(f, a->id, 0, route->name),
+		        .preview = route->preview,
 		};
 	}
 	d->app_count++;
@@ -194,7 +196,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 	        .release = c->release,
 	        .replica = c->number,
 	        .incarnation = (uint32_t)r->id,
-	        .weight = 1000000,
+	        .weight = c->spare ? 0 : 1000000,
 	        .family = r->addr.sa.sa_family,
 	};
 	if (ep.family == AF_UNIX) {

@@ -1,139 +1,9 @@
 /* What a release is made of, as JSON for the store and back. */
 #include "control/fleet/fleet_priv.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define ARTIFACT_FILES_MAX 10000u
-#define ARTIFACT_BYTES_MAX (1ull << 30)
-#define ARTIFACT_DEPTH_MAX 16
-
-/* FNV-1a over 128 bits in two halves with different starts: tells versions of one's own files
- * apart; it is no protection against somebody who wants two files to look the same. */
-struct print {
-	uint64_t a, b;
-	uint64_t bytes;
-	uint32_t files;
-};
-
-static void print_add(struct print *p, const void *bytes, size_t n)
-{
-	const unsigned char *s = bytes;
-	uint64_t a = p->a, b = p->b;
-	for (size_t i = 0; i < n; i++) {
-		a = (a ^ s[i]) * 0x100000001b3ull;
-		b = (b + s[i]) * 0x9e3779b97f4a7c15ull;
-		b ^= b >> 29;
-	}
-	p->a = a;
-	p->b = b;
-}
-
-static enum hg_rc refuse(const char *path, const char *why, struct hg_err *err)
-{
-	return hg_err_set(
-	        err, HG_E_FLEET_ARTIFACT, "could not read artifact \"%s\": %s", path, why);
-}
-
-static enum hg_rc print_file(
-        int at, const char *name, struct print *p, const char *path, struct hg_err *err)
-{
-	char block[65536];
-	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0) return refuse(path, strerror(errno), err);
-	enum hg_rc rc = HG_OK;
-	for (;;) {
-		ssize_t n = read(fd, block, sizeof block);
-		if (n < 0 && errno == EINTR) continue;
-		if (n < 0) rc = refuse(path, strerror(errno), err);
-		if (n <= 0) break;
-		p->bytes += (uint64_t)n;
-		if (p->bytes > ARTIFACT_BYTES_MAX) {
-			rc = refuse(path, "it is larger than 1 GiB", err);
-			break;
-		}
-		print_add(p, block, (size_t)n);
-	}
-	(void)close(fd);
-	return rc;
-}
-
-static int by_name(const struct dirent **a, const struct dirent **b)
-{
-	return strcmp((*a)->d_name, (*b)->d_name);
-}
-
-static enum hg_rc print_tree(
-        const char *path, struct print *p, int depth, const char *top, struct hg_err *err);
-
-static enum hg_rc print_entry(const char *path, const char *name, struct print *p, int depth,
-        const char *top, struct hg_err *err)
-{
-	char full[PATH_MAX];
-	struct stat st;
-	if (++p->files > ARTIFACT_FILES_MAX) return refuse(top, "it has too many files", err);
-	if (snprintf(full, sizeof full, "%s/%s", path, name) >= (int)sizeof full)
-		return refuse(top, "a path in it is too long", err);
-	if (lstat(full, &st) < 0) return refuse(full, strerror(errno), err);
-	print_add(p, name, strlen(name) + 1);
-	print_add(p, &st.st_mode, sizeof st.st_mode);
-	if (S_ISREG(st.st_mode)) return print_file(AT_FDCWD, full, p, full, err);
-	if (S_ISDIR(st.st_mode)) return print_tree(full, p, depth + 1, top, err);
-	if (S_ISLNK(st.st_mode)) {
-		char link[PATH_MAX];
-		ssize_t n = readlink(full, link, sizeof link);
-		if (n > 0) print_add(p, link, (size_t)n);
-	}
-	return HG_OK;
-}
-
-static enum hg_rc print_tree(
-        const char *path, struct print *p, int depth, const char *top, struct hg_err *err)
-{
-	struct dirent **names = NULL;
-	if (depth > ARTIFACT_DEPTH_MAX) return refuse(top, "its folders are too deep", err);
-	int n = scandir(path, &names, NULL, by_name);
-	if (n < 0) return refuse(path, strerror(errno), err);
-	enum hg_rc rc = HG_OK;
-	for (int i = 0; i < n; i++) {
-		const char *name = names[i]->d_name;
-		bool dot = strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-		if (rc == HG_OK && !dot) rc = print_entry(path, name, p, depth, top, err);
-		free(names[i]);
-	}
-	free(names);
-	return rc;
-}
-
-/* Digest of file or folder, and the folder that comes first in PATH. */
-static enum hg_rc artifact_read(
-        const char *path, char ret_digest[40], char ret_folder[PATH_MAX], struct hg_err *err)
-{
-	struct print p = {.a = 0xcbf29ce484222325ull, .b = 0x243f6a8885a308d3ull};
-	struct stat st;
-	if (stat(path, &st) < 0) return refuse(path, strerror(errno), err);
-	enum hg_rc rc;
-	(void)snprintf(ret_folder, PATH_MAX, "%s", path);
-	if (S_ISDIR(st.st_mode)) {
-		rc = print_tree(path, &p, 0, path, err);
-	} else if (S_ISREG(st.st_mode)) {
-		char *slash = strrchr(ret_folder, '/');
-		if (slash && slash > ret_folder) *slash = 0;
-		rc = print_file(AT_FDCWD, path, &p, path, err);
-	} else {
-		rc = refuse(path, "it is neither a file nor a folder", err);
-	}
-	(void)snprintf(
-	        ret_digest, 40, "%016llx%016llx", (unsigned long long)p.a, (unsigned long long)p.b);
-	return rc;
-}
 
 static bool path_join(const char *base, struct hg_str rel, char to[PATH_MAX])
 {
@@ -148,8 +18,8 @@ static json_t *text(struct hg_str s)
 	return json_stringn(s.n ? s.p : "", s.n);
 }
 
-static json_t *release_object(const struct spec_app *s, const char *base_dir, const char *dir,
-        const char *folder, const char *digest)
+static json_t *release_object(
+        const struct spec_app *s, const char *dir, const char *folder, const char *digest)
 {
 	json_t *o = json_object(), *env = json_object(), *writable = json_array();
 	char path[PATH_MAX];
@@ -158,7 +28,7 @@ static json_t *release_object(const struct spec_app *s, const char *base_dir, co
 		ok = json_object_setn_new(
 		             env, s->env[i].name.p, s->env[i].name.n, text(s->env[i].value)) == 0;
 	for (uint32_t i = 0; ok && i < s->sandbox.writable_count; i++) {
-		ok = path_join(base_dir, s->sandbox.writable[i], path) &&
+		ok = path_join(dir, s->sandbox.writable[i], path) &&
 		     json_array_append_new(writable, json_string(path)) == 0;
 	}
 	unsigned flags = (s->sandbox.read_only_root ? WD_F_READ_ONLY_ROOT : 0) |
@@ -177,28 +47,100 @@ static json_t *release_object(const struct spec_app *s, const char *base_dir, co
 	return NULL;
 }
 
-enum hg_rc fleet_release_json(const struct spec_app *s, const char *base_dir, const char *dir,
-        struct hg_arena *mem, const char **ret_json, const char **ret_digest, struct hg_err *err)
+/* What the copy under `folder` was made of, so that a command that names it finds the copy. */
+bool fleet_release_place(
+        json_t *o, const char *artifact, const char *folder, const char *digest, bool kept)
 {
-	char folder[PATH_MAX] = "", digest[40] = "", artifact[PATH_MAX];
+	return json_object_set_new(o, "path", json_string(folder)) == 0 &&
+	       json_object_set_new(o, "artifact", json_string(digest)) == 0 &&
+	       json_object_set_new(o, "source", json_string(kept ? artifact : "")) == 0;
+}
+
+enum hg_rc fleet_release_dump(
+        json_t *o, const char *app, struct hg_arena *mem, const char **ret_json, struct hg_err *err)
+{
+	char *text = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+	if (!text)
+		return hg_err_set(err, HG_E_FLEET_COMMAND,
+		        "app \"%s\" has text that is not UTF-8, or too much of it", app);
+	*ret_json = hg_arena_str(mem, hg_str(text)).p;
+	free(text);
+	return *ret_json ? HG_OK : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+}
+
+enum hg_rc fleet_release_json(struct fleet *f, struct fleet_conf *c, const struct spec_app *s,
+        const char *base_dir, const char *dir, struct hg_err *err)
+{
+	char folder[PATH_MAX] = "", digest[FLEET_DIGEST_MAX] = "", artifact[PATH_MAX] = "";
 	if (s->artifact.n) {
 		if (!path_join(base_dir, s->artifact, artifact))
-			return refuse("…", "its path is too long", err);
-		enum hg_rc rc = artifact_read(artifact, digest, folder, err);
-		if (rc < 0) return rc;
+			return hg_err_set(err, HG_E_FLEET_ARTIFACT,
+			        "the path of the artifact of app \"%s\" is too long", c->name);
+		enum hg_rc rc = fleet_artifact_keep(
+		        f->o.child->data_dir, c->name, artifact, digest, folder, err);
+		if (rc < 0 && !digest[0]) return rc;
+		c->kept = rc == HG_OK;
+		if (!c->kept && f->o.log)
+			hg_log(f->o.log, HG_WARN, "artifact.not_kept", HG_S("app", c->name),
+			        HG_S("error", err ? err->message : ""));
+		if (!c->kept && err) *err = (struct hg_err){0};
 	}
-	json_t *o = release_object(s, base_dir, dir, folder, digest);
-	char *dump = o ? json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT) : NULL;
+	json_t *o = release_object(s, dir, folder, digest);
+	if (o && artifact[0] && !fleet_release_place(o, artifact, folder, digest, c->kept)) {
+		json_decref(o);
+		o = NULL;
+	}
+	enum hg_rc rc = fleet_release_dump(o, c->name, &c->mem, &c->release_json, err);
 	json_decref(o);
-	if (!dump)
-		return hg_err_set(err, HG_E_FLEET_COMMAND,
-		        "app \"%.*s\" has text that is not UTF-8, or too much of it",
-		        HG_STR_ARG(s->name));
-	*ret_json = hg_arena_str(mem, hg_str(dump)).p;
-	*ret_digest = hg_arena_str(mem, hg_str(digest)).p;
-	free(dump);
-	if (!*ret_json || !*ret_digest) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (rc < 0) return rc;
+	c->digest = hg_arena_str(&c->mem, hg_str(digest)).p;
+	c->artifact = hg_arena_str(&c->mem, hg_str(artifact)).p;
+	if (!c->digest || !c->artifact) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	return HG_OK;
+}
+
+/* ---- the same again? ---- */
+
+/* Where an artifact lies is no part of what the release is made of: its digest is. */
+static json_t *without_place(struct hg_str json)
+{
+	json_t *o = json_loadb(json.p, json.n, JSON_REJECT_DUPLICATES, NULL);
+	if (!o) return NULL;
+	(void)json_object_del(o, "path");
+	(void)json_object_del(o, "source");
+	return o;
+}
+
+struct same {
+	json_t *wanted;
+	const char *digest;
+	uint32_t serving, newest, number;
+};
+
+static void on_same(void *arg, const struct store_release *r)
+{
+	struct same *s = arg;
+	s->newest = HG_MAX(s->newest, r->number);
+	if (!hg_str_eq(r->digest, hg_str(s->digest))) return;
+	json_t *o = without_place(r->spec);
+	bool equal = o && json_equal(o, s->wanted);
+	json_decref(o);
+	/* Newest first; but of several the one that serves is the same. */
+	if (equal && (!s->number || r->number == s->serving)) s->number = r->number;
+}
+
+enum hg_rc fleet_release_same(struct fleet *f, const struct fleet_app *a, const char *json,
+        const char *digest, uint32_t *ret_number, uint32_t *ret_newest, struct hg_err *err)
+{
+	struct same s = {.wanted = without_place(hg_str(json)),
+	        .digest = digest,
+	        .serving = a->core.release};
+	if (!s.wanted) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	enum hg_rc rc = store_releases(f->o.store, a->id, 0, on_same, &s, err);
+	json_decref(s.wanted);
+	*ret_number = s.number;
+	*ret_newest = HG_MAX(HG_MAX(s.newest, a->file_release), a->core.release);
+	return rc;
 }
 
 static const char *keep(struct fleet_release *r, const json_t *v)
@@ -216,6 +158,8 @@ static bool read_object(struct fleet_release *r, json_t *o)
 	r->command = keep(r, json_object_get(o, "command"));
 	r->dir = keep(r, json_object_get(o, "dir"));
 	r->path = keep(r, json_object_get(o, "path"));
+	r->source = keep(r, json_object_get(o, "source"));
+	if (!r->source) r->source = ""; /* kept by a former program */
 	r->uid = (uint32_t)json_integer_value(json_object_get(o, "uid"));
 	r->flags = (uint32_t)json_integer_value(json_object_get(o, "flags"));
 	r->env = hg_arena_array(&r->mem, json_object_size(env) + 1, sizeof *r->env);

@@ -22,6 +22,7 @@ static struct store_replica row_of(const struct fleet_replica *r)
 	        .started = c->probes.started,
 	        .ready = fl_runs(c) && probe_ready(&c->probes),
 	        .retire = c->retire,
+	        .spare = c->spare,
 	        .restarts = c->restarts,
 	        .streak = c->backoff.streak,
 	        .started_ms = r->started_ms,
@@ -166,24 +167,17 @@ void fleet_app_save(struct fleet *f, struct fleet_app *a)
 	struct store *s = f->o.store;
 	struct hg_err err = {0};
 	struct newest newest = {0};
-	struct store_app row = {
-	        .id = a->id,
-	        .name = hg_str(a->name),
-	        .scale = a->scale,
-	        .scale_file = a->scale_file,
-	        .release = a->core.release,
-	        .revision = a->core.revision,
-	        .present = a->present,
-	};
+	struct store_app row = fleet_app_row(a);
 	uint32_t number;
 	enum hg_rc rc = store_begin(s, &err);
 	if (rc == HG_OK) rc = store_releases(s, a->id, 0, on_newest, &newest, &err);
-	if (rc == HG_OK && a->conf && newest.number < a->core.release) {
+	if (rc == HG_OK && a->conf && newest.number < a->file_release) {
 		struct store_release rel = {
 		        .app = a->id,
 		        .digest = hg_str(a->conf->digest),
 		        .spec = hg_str(a->conf->release_json),
 		        .created_ms = clock_wall_ms(),
+		        .kept = a->conf->kept,
 		};
 		rc = store_release_add(s, &rel, &number, &err);
 	}
@@ -250,14 +244,7 @@ static void on_app(void *arg, const struct store_app *row)
 	struct fleet_app *a = more ? calloc(1, sizeof *a) : NULL;
 	if (more) f->apps = more;
 	if (!a) return;
-	a->id = row->id;
-	(void)hg_str_copy(row->name, a->name, sizeof a->name);
-	a->present = row->present;
-	a->scale = row->scale;
-	a->scale_file = row->scale_file;
-	a->core.release = row->release;
-	a->core.revision = row->revision;
-	a->core.rules.grace_ms = 30000;
+	fleet_app_take(a, row);
 	f->apps[f->app_count++] = a; /* the rows come in the order of their names */
 }
 
@@ -295,23 +282,33 @@ static bool number_taken(const struct fleet_app *a, uint32_t number)
 	return false;
 }
 
+/* Of a process that has no row. */
+static uint32_t revision_of(const struct fleet_app *a, uint32_t release)
+{
+	if (a->core.trial.release && release == a->core.trial.release)
+		return a->core.trial.revision;
+	return release == a->core.release ? a->core.revision : 0;
+}
+
 static bool settle_alive(struct fleet *f, struct fleet_app *a, const struct fleet_known *k)
 {
 	struct snap_endpoint ep;
 	uint64_t now = loop_now_ms(f->o.loop);
 	int place = endpoint_of(f, a, k->id, &ep);
 	bool up = place >= 0 && ep.state == SNAP_EP_UP;
+	bool was_up = place >= 0 && ep.state == SNAP_EP_UNREADY;
 	struct fl_adopted ad = {
 	        .number = k->row ? k->r.number : k->who.replica,
 	        .release = k->row ? k->r.release : k->who.release,
-	        .revision = k->row ? k->r.revision : a->core.revision,
+	        .revision = k->row ? k->r.revision : revision_of(a, k->who.release),
 	        .restarts = k->r.restarts,
 	        .streak = k->r.streak,
 	        .alive = true,
-	        .started = k->r.started || up,
+	        .started = k->r.started || up || was_up,
 	        /* The table is written before the row: where both speak, it knows better. */
 	        .ready = place >= 0 ? up : k->r.ready,
 	        .retire = k->r.retire,
+	        .spare = place >= 0 ? ep.weight == 0 : k->r.spare,
 	        .start_ms = HG_MIN(k->at_ms, now),
 	        .endpoint = place >= 0 ? ep.state : SNAP_EP_FREE,
 	};
@@ -352,6 +349,7 @@ static void settle_over(struct fleet *f, struct fleet_app *a, const struct fleet
 	        .revision = k->r.revision,
 	        .restarts = k->r.restarts,
 	        .streak = k->r.streak,
+	        .spare = k->r.spare,
 	        .start_ms = now,
 	        .ended_ago_ms = wall > k->r.exit_ms ? wall - k->r.exit_ms : 0,
 	};

@@ -101,6 +101,7 @@ static void reason_write(
 	if (to->phase == FLEET_APP_RUNNING || to->phase == FLEET_APP_STOPPED) return;
 	for (uint32_t i = 0; i < to->replica_count; i++) {
 		const struct fleet_replica_status *r = &to->replicas[i];
+		if (to->trial && r->release == to->trial) continue;
 		if (r->state == FLEET_READY || r->state == FLEET_DRAINING ||
 		        r->state == FLEET_STOPPING)
 			continue;
@@ -127,6 +128,7 @@ static enum hg_rc app_status(
 	*to = (struct fleet_app_status){
 	        .id = a->id,
 	        .release = a->core.release,
+	        .trial = a->core.trial.release,
 	        .desired = fleet_desired(f, a),
 	        .desired_file = a->conf ? a->conf->replicas : 0,
 	        .ready = c.ready,
@@ -146,7 +148,8 @@ static enum hg_rc app_status(
 	}
 	qsort(list, to->replica_count, sizeof *list, by_number);
 	for (uint32_t i = 0; a->conf && i < a->conf->route_count; i++) {
-		if (!(routes[i] = strdup(a->conf->routes[i].name))) return HG_E_NOMEM;
+		if (a->conf->routes[i].preview) continue;
+		if (!(routes[to->route_count] = strdup(a->conf->routes[i].name))) return HG_E_NOMEM;
 		to->route_count++;
 	}
 	reason_write(f, a, to);

@@ -126,6 +126,13 @@ static void where(struct edge_conn *c, struct hg_out *o)
 	}
 }
 
+static void trial(const struct edge_draw *d, struct hg_out *o)
+{
+	key_str(o, HG_STR(",\"arm\":\""), d->arm == EDGE_NEW ? HG_STR("new") : HG_STR("old"));
+	key_u64(o, HG_STR("\",\"rollout\":"), d->trial->is.rollout);
+	if (d->failed && d->side != d->arm) hg_out_str(o, HG_STR(",\"rescued\":true"));
+}
+
 static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 {
 	const struct edge_req *r = c->req;
@@ -150,6 +157,7 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 		key_str(o, HG_STR("\",\"request_id\":\""), (struct hg_str){r->rid, r->rid_n});
 	}
 	key_u64(o, HG_STR("\",\"retries\":"), r->retries);
+	if (r->draw) trial(r->draw, o);
 	if (r->aborted) hg_out_str(o, HG_STR(",\"aborted\":true"));
 	hg_out_str(o, HG_STR("}\n"));
 }

@@ -37,6 +37,9 @@ static void head_write(struct edge_conn *c, unsigned status, size_t body_n, stru
 		hg_out_str(o, (struct hg_str){r->rid, r->rid_n});
 		hg_out_cstr(o, "\r\n");
 	}
+	if (r->draw && r->draw->set_cookie) {
+		edge_sticky_write(&r->draw->trial->is, r->draw->arm, o);
+	}
 	if (!r->keep_alive) {
 		hg_out_cstr(o, "Connection: close\r\n");
 	} else if (!r->minor_1) {
@@ -63,6 +66,7 @@ enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why
 	if (!edge_request_make(c)) return hopeless(c);
 	struct edge_req *r = c->req;
 	bool unread = c->state == EDGE_HEAD && r->status == 0 && !r->method_n;
+	if (HG_UNLIKELY(r->draw)) edge_hold_discard(c);
 	edge_attempt_release(c, false);
 	edge_flow_drop(e, &r->rf);
 	if (!r->co) r->co = edge_pool_take(&e->bufs);

@@ -11,7 +11,8 @@ static const uint16_t allowed[EDGE_STATES] = {
         [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_CONNECT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_WAIT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_TUNNEL) |
-                      BIT(EDGE_FREE),
+                      BIT(EDGE_HOLD) | BIT(EDGE_FREE),
+        [EDGE_HOLD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_RELAY] = BIT(EDGE_IDLE) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_TUNNEL] = BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_LINGER] = BIT(EDGE_FREE),
@@ -188,7 +189,11 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 	const struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	uint64_t response = or_default(r->limits->response_ms, 60000);
+	/* Half of it, where there is somebody else to ask. */
+	bool protected = HG_UNLIKELY(r->draw) && edge_rescue_protects(r);
+	if (protected) response /= 2;
 	if (r->sent_all || r->write_dead) {
+		if (!protected && edge_attempt_hasty(c)) return r->sent_ms + response / 2;
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
@@ -199,7 +204,8 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 {
 	const struct edge_req *r = c->req;
-	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || !r->limits) {
+	bool held = HG_UNLIKELY(r->draw != NULL) && r->draw->held;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || held || !r->limits) {
 		return now + EDGE_STALL_MS;
 	}
 	return now + or_default(r->limits->idle_ms, 60000);
@@ -217,6 +223,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_HEAD: return c->head_ms + header;
 	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
 	case EDGE_WAIT: return wait_deadline(c, now);
+	case EDGE_HOLD: return c->req->draw->hold_until_ms;
 	case EDGE_RELAY: return relay_deadline(c, now);
 	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
 	case EDGE_LINGER: return now + EDGE_LINGER_MS;
@@ -241,6 +248,7 @@ static enum edge_step conn_step(struct edge_conn *c)
 	case EDGE_HEAD: return head_step(c);
 	case EDGE_CONNECT: return connect_step(c);
 	case EDGE_WAIT:
+	case EDGE_HOLD:
 	case EDGE_RELAY: return edge_exchange(c);
 	case EDGE_TUNNEL: return edge_tunnel(c);
 	case EDGE_LINGER: return linger_step(c);
@@ -266,6 +274,19 @@ void edge_conn_drive(struct edge_conn *c)
 	if (s == EDGE_STEP_BLOCK) conn_arm(c);
 }
 
+/* Half of the first attempt's time is over: when it can no longer be repeated it gets the rest. */
+static bool wait_on(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	if (c->state != EDGE_WAIT || !r->sent_all || r->patient) return false;
+	if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
+	r->patient = true;
+	uint64_t until = deadline_of(c);
+	if (until <= edge_now_ms(c->edge)) return false;
+	edge_timer_set(c->edge, &c->timer, until);
+	return true;
+}
+
 static enum edge_step wait_timeout(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
@@ -274,17 +295,29 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 	return edge_attempt_failed(c, EDGE_FAULT_RESPONSE_TIMEOUT);
 }
 
+/* Who kept the other waiting in the middle of a response: the replica, or a slow client? */
+static void relay_timeout(struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	if (!r->draw) return;
+	bool taken = r->co_sent == r->co_n && edge_flow_ready(&r->rf) == 0 && !r->draw->held;
+	if (r->up && taken) edge_draw_cut(c, METER_CAUSE_TIMEOUT);
+}
+
 void edge_conn_timeout(struct edge_conn *c)
 {
 	enum edge_step s = EDGE_STEP_GONE;
-	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER) {
+	if (wait_on(c)) return;
+	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER && c->state != EDGE_HOLD) {
 		meter_add(&c->edge->count->timeouts, 1);
 	}
 	switch ((enum edge_state)c->state) {
 	case EDGE_HEAD: s = edge_answer(c, 408, "the request head did not arrive in time"); break;
 	case EDGE_CONNECT: s = edge_attempt_failed(c, EDGE_FAULT_CONNECT_TIMEOUT); break;
 	case EDGE_WAIT: s = wait_timeout(c); break;
+	case EDGE_HOLD: s = edge_hold_end(c); break;
 	default:
+		if (c->state == EDGE_RELAY) relay_timeout(c);
 		if (c->req) edge_request_abort(c);
 		edge_conn_close(c);
 	}

@@ -207,6 +207,8 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), conns);
+	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), conns);
+	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
 	e->log.buf = rc == HG_OK ? malloc(LOG_SIZE) : NULL;
@@ -243,6 +245,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)
 		hg_list_init(&e->by_state[i]);
+	hg_list_init(&e->judged);
 	edge_wheel_init(e);
 	enum hg_rc rc = pools_init(e, conf);
 	if (rc == HG_OK) rc = listeners_start(e, conf);
@@ -290,6 +293,7 @@ void edge_free(struct edge *e)
 	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	upstreams_close(e);
+	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	if (e->log.buf && e->log.fd >= 0) edge_log_flush(e);
 	loop_timer_stop(e->loop, &e->log.timer);
@@ -299,6 +303,8 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->reqs);
 	edge_pool_fini(&e->bufs);
 	edge_pool_fini(&e->keeps);
+	edge_pool_fini(&e->draws);
+	edge_pool_fini(&e->trials);
 	free(e->log.buf);
 	e->magic = 0;
 	free(e);

@@ -15,6 +15,7 @@
 #include "base/rand.h"
 #include "data/edge/edge.h"
 #include "os/sock.h"
+#include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 
 #define EDGE_BUF_SIZE       32768u
@@ -121,6 +122,12 @@ void edge_flow_drop(struct edge *e, struct edge_flow *f);
 /* Moves what is left to the start of the buffer. */
 void edge_flow_compact(struct edge_flow *f);
 
+/* What was received and not passed on. */
+static inline struct hg_str edge_flow_seen(const struct edge_flow *f)
+{
+	return f->buf ? (struct hg_str){f->buf + f->at, f->n - f->at} : (struct hg_str){NULL, 0};
+}
+
 /* Socket flags, kept from edge-triggered events. */
 #define EDGE_CAN_READ  1u
 #define EDGE_CAN_WRITE 2u
@@ -192,23 +199,37 @@ struct edge_ep {
 	uint32_t idle_n;
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
+	uint64_t up_ms;            /* when this worker first saw this incarnation up */
+	uint32_t taken;            /* requests sent to it as the release under trial */
+};
+
+/* Endpoints that a request may go to: a range of edge.slots. */
+struct edge_set {
+	uint32_t first, count;
+	bool even; /* all weights are equal */
+	uint64_t weight_sum;
 };
 
 struct edge_app {
 	uint32_t id, refs;
-	uint32_t first, count; /* of edge.slots */
-	bool even;             /* all weights are equal */
-	uint64_t weight_sum;
+	bool panic; /* none is up: those that were and live are asked */
+	struct edge_set all;
 	uint32_t in_flight; /* of this worker */
 	uint64_t tokens_ppm, tokens_at_ms;
+	struct edge_trial *trial;       /* in force, or NULL */
+	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
+	uint32_t rescues;               /* in progress */
 };
+
+struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
 
 /* Reads the table again when it has changed: with every attempt, and while connections to replicas
  * are kept, from time to time, so that those to a draining one are closed. */
 void edge_table_refresh(struct edge *e, bool force);
 void edge_table_watch(struct edge *e);
 /* A replica for one attempt, NULL when none is left. */
-struct edge_ep *edge_pick(struct edge *e, struct edge_app *app, const uint16_t *tried, int tried_n);
+struct edge_ep *edge_pick(
+        struct edge *e, const struct edge_set *set, const uint16_t *tried, int tried_n);
 void edge_ep_good(struct edge_ep *ep);
 void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
         const struct snap_app *limits);
@@ -217,6 +238,10 @@ bool edge_app_full(struct edge *e, const struct edge_app *app, const struct snap
 /* One request earns its share of a retry; one retry takes a token. */
 void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint64_t now_ms);
 HG_MUST bool edge_budget_take(struct edge_app *app);
+/* Is there a token? */
+bool edge_budget_has(const struct edge_app *app);
+/* Is there another replica that is up and not ejected? */
+bool edge_other_usable(struct edge *e, const struct edge_app *app, uint16_t slot);
 
 /* ---- upstream connections (upstream.c) ---- */
 
@@ -253,6 +278,7 @@ struct edge_req {
 	const struct snap_route *route; /* NULL: answered before routing */
 	const struct snap_app *limits;
 	struct edge_app *app;
+	struct edge_draw *draw; /* NULL: no trial */
 	uint64_t start_ns, sent_ms, first_attempt_ms;
 	/* the client's request */
 	enum http1_method method;
@@ -269,6 +295,7 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
+	bool patient; /* the first attempt waits its whole time */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -294,6 +321,7 @@ enum edge_state {
 	EDGE_HEAD,    /* part of a request head is here */
 	EDGE_CONNECT, /* a connection to the replica is being made */
 	EDGE_WAIT,    /* the request is being sent, the response head awaited */
+	EDGE_HOLD,    /* a response of the release under trial is kept until it is complete */
 	EDGE_RELAY,   /* the response is being sent */
 	EDGE_TUNNEL,  /* after 101 */
 	EDGE_LINGER,  /* everything sent, reading until the client has closed */
@@ -349,7 +377,11 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
-	struct edge_pool conns, ups, reqs, bufs, keeps;
+	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials;
+	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
+	uint32_t trial_seq[SNAP_TRIALS];
+	struct hg_list judged; /* draws whose age matters */
+	struct loop_timer sweep_timer;
 	uint32_t conn_n;
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;
@@ -377,12 +409,6 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
 
-enum edge_step {
-	EDGE_STEP_ON,    /* look again: the state has changed */
-	EDGE_STEP_BLOCK, /* wait for an event */
-	EDGE_STEP_GONE   /* the connection was closed */
-};
-
 /* request.c: from a complete head to the first attempt */
 /* A request to answer with when the head could not be read; false: the pool is used up. */
 bool edge_request_make(struct edge_conn *c);
@@ -391,6 +417,8 @@ enum edge_step edge_request_begin(struct edge_conn *c);
 enum edge_step edge_request_end(struct edge_conn *c);
 /* Frees without an answer: the client is gone, or the response cannot be completed. */
 void edge_request_abort(struct edge_conn *c);
+/* It will not be sent again: gives its buffers back, if all of it was sent. */
+void edge_request_forget(struct edge_conn *c);
 
 /* retry.c */
 enum edge_fault {
@@ -401,9 +429,14 @@ enum edge_fault {
 	EDGE_FAULT_RESPONSE_TIMEOUT,
 };
 enum edge_step edge_attempt(struct edge_conn *c);
+/* The first attempt of a request that could be repeated on another replica: it waits only half of
+ * the time for the response, so that a replica that stands still costs half as much. */
+bool edge_attempt_hasty(const struct edge_conn *c);
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
 /* The attempt is over; the connection is kept or closed. */
 void edge_attempt_release(struct edge_conn *c, bool keep);
+/* Forgets what the attempt sent and received: the request can be sent again. */
+void edge_attempt_reset(struct edge_conn *c);
 
 /* relay.c */
 enum edge_step edge_exchange(struct edge_conn *c);
@@ -434,6 +467,23 @@ static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req
 {
 	if (!r->route) return NULL;
 	return &e->count->lane[r->has_lane ? r->lane : r->route->lane_none];
+}
+
+/* Is every byte of the request's body that was received still here? */
+static inline bool edge_body_here(const struct edge_req *r)
+{
+	return !r->body_any || (r->keep && !r->keep_over);
+}
+
+static inline struct edge_piece edge_hold_piece(const struct edge_draw *d)
+{
+	return edge_piece_of(d->held, d->held_sent, d->held_n);
+}
+
+static inline const struct edge_set *edge_set_of(const struct edge_req *r)
+{
+	const struct edge_app *a = r->app;
+	return HG_LIKELY(!a->trial) ? &a->all : &a->arm[edge_draw_side(r)];
 }
 
 #endif

@@ -5,7 +5,7 @@
 #define PPM            1000000u
 #define PICK_TRIES     4
 
-static struct edge_app *app_of(struct edge *e, uint32_t id)
+struct edge_app *edge_app_of(struct edge *e, uint32_t id)
 {
 	uint32_t mask = HG_COUNT(e->app_hash) - 1;
 	for (uint32_t at = (id * 2654435761u) & mask; e->app_hash[at]; at = (at + 1) & mask) {
@@ -32,8 +32,8 @@ static void ep_read(struct edge *e, uint16_t slot)
 	if (!ep->known) hg_list_init(&ep->idle);
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
-		ep->fails = 0;
-		ep->ejected_until_ms = 0;
+		ep->fails = ep->taken = 0;
+		ep->ejected_until_ms = ep->up_ms = 0;
 	}
 	ep->known = true;
 	ep->seq = seq;
@@ -52,43 +52,81 @@ static void ep_read(struct edge *e, uint16_t slot)
 		sock_addr_tcp4(in.ip4, in.port, &ep->addr);
 	}
 	ep->text_n = (uint8_t)sock_addr_text(&ep->addr, ep->text, sizeof ep->text);
-	if (ep->state != SNAP_EP_UP) close_idle(ep);
+	if (ep->state != SNAP_EP_UP && ep->state != SNAP_EP_UNREADY) close_idle(ep);
+	if (ep->state == SNAP_EP_UP && !ep->up_ms) ep->up_ms = edge_now_ms(e);
 }
 
-static bool takes_requests(const struct edge_ep *ep)
+/* The application that the endpoint belongs to by its weight, or with a trial by its release. */
+static struct edge_app *wanted_by(struct edge *e, const struct edge_ep *ep)
 {
-	return ep->known && ep->state == SNAP_EP_UP && ep->weight > 0;
+	if (!ep->known) return NULL;
+	struct edge_app *a = edge_app_of(e, ep->app_id);
+	if (!a || !a->trial) return ep->weight > 0 ? a : NULL;
+	const struct snap_trial *t = &a->trial->is;
+	return ep->release == t->old_release || ep->release == t->new_release ? a : NULL;
+}
+
+/* The application whose requests it takes; NULL: nobody's. */
+static struct edge_app *taker_of(struct edge *e, const struct edge_ep *ep)
+{
+	struct edge_app *a = wanted_by(e, ep);
+	if (!a || ep->state == SNAP_EP_UP) return a;
+	return ep->state == SNAP_EP_UNREADY && a->panic ? a : NULL;
+}
+
+/* An app none of whose replicas is ready may be overloaded: an answer of some is better than 503
+ * to all. One that was never ready, drains or ends is not asked. */
+static void panic_find(struct edge *e)
+{
+	for (uint32_t i = 0; i < EDGE_APPS; i++)
+		e->apps[i].panic = true;
+	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
+		struct edge_app *a =
+		        e->eps[i].state == SNAP_EP_UP ? wanted_by(e, &e->eps[i]) : NULL;
+		if (a) a->panic = false;
+	}
 }
 
 /* Counting sort by application; releases are put together by insertion. */
 static void lists_build(struct edge *e)
 {
 	uint32_t at = 0;
+	panic_find(e);
 	for (uint32_t i = 0; i < EDGE_APPS; i++)
-		e->apps[i].count = 0;
+		e->apps[i].all.count = 0;
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
-		struct edge_app *a =
-		        takes_requests(&e->eps[i]) ? app_of(e, e->eps[i].app_id) : NULL;
-		if (a) a->count++;
+		struct edge_app *a = taker_of(e, &e->eps[i]);
+		if (a) a->all.count++;
 	}
 	for (uint32_t i = 0; i < EDGE_APPS; i++) {
-		e->apps[i].first = at;
-		at += e->apps[i].count;
-		e->apps[i].count = 0;
+		struct edge_set *all = &e->apps[i].all;
+		all->first = at;
+		at += all->count;
+		all->count = 0;
 	}
 	for (uint16_t i = 0; i < SNAP_ENDPOINTS; i++) {
-		struct edge_app *a =
-		        takes_requests(&e->eps[i]) ? app_of(e, e->eps[i].app_id) : NULL;
+		struct edge_app *a = taker_of(e, &e->eps[i]);
 		if (!a) continue;
-		uint16_t *list = e->slots + a->first;
-		uint32_t k = a->count++;
+		uint16_t *list = e->slots + a->all.first;
+		uint32_t k = a->all.count++;
 		for (; k && e->eps[list[k - 1]].release > e->eps[i].release; k--)
 			list[k] = list[k - 1];
 		list[k] = i;
 	}
 }
 
-static void weights_sum(struct edge *e, struct edge_app *a)
+/* The ready endpoints of a release, which stand together. */
+static struct edge_set arm_find(const struct edge *e, const struct edge_set *all, uint32_t release)
+{
+	struct edge_set arm = {.first = all->first, .even = true};
+	for (uint32_t k = all->first; k < all->first + all->count; k++) {
+		if (e->eps[e->slots[k]].release != release) continue;
+		if (arm.count++ == 0) arm.first = k;
+	}
+	return arm;
+}
+
+static void weights_sum(struct edge *e, struct edge_set *a)
 {
 	a->even = true;
 	a->weight_sum = 0;
@@ -107,9 +145,16 @@ void edge_table_refresh(struct edge *e, bool force)
 	e->table_generation = g;
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++)
 		ep_read(e, (uint16_t)i);
+	edge_trials_read(e);
+	edge_trials_assign(e);
 	lists_build(e);
-	for (uint32_t i = 0; i < EDGE_APPS; i++)
-		weights_sum(e, &e->apps[i]);
+	for (uint32_t i = 0; i < EDGE_APPS; i++) {
+		struct edge_app *a = &e->apps[i];
+		weights_sum(e, &a->all);
+		if (!a->trial) continue;
+		a->arm[EDGE_OLD] = arm_find(e, &a->all, a->trial->is.old_release);
+		a->arm[EDGE_NEW] = arm_find(e, &a->all, a->trial->is.new_release);
+	}
 }
 
 /* What has to be done now and then while there is traffic. */
@@ -141,7 +186,7 @@ static bool usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tri
 }
 
 /* A random place in the application's list, by weight. */
-static uint32_t draw(struct edge *e, const struct edge_app *a)
+static uint32_t draw(struct edge *e, const struct edge_set *a)
 {
 	if (a->even) return a->first + hg_rand_below(&e->rand, a->count);
 	uint64_t x = (uint64_t)(hg_rand_unit(&e->rand) * (double)a->weight_sum);
@@ -159,7 +204,7 @@ static uint32_t draw(struct edge *e, const struct edge_app *a)
 
 /* A second candidate. Where weights differ it is one of the same release: the split between
  * releases is a matter of chance alone, or the judge of a rollout would compare unlike loads. */
-static uint32_t draw_rival(struct edge *e, const struct edge_app *a, uint32_t first)
+static uint32_t draw_rival(struct edge *e, const struct edge_set *a, uint32_t first)
 {
 	uint32_t low = a->first, n = a->count;
 	if (!a->even) {
@@ -178,7 +223,7 @@ static uint32_t draw_rival(struct edge *e, const struct edge_app *a, uint32_t fi
 /* Everything drawn was unusable: the first usable one from a random place on. With nothing but
  * ejected ones left, an ejected one: an answer is possible, no answer is certain. */
 static struct edge_ep *pick_any(
-        struct edge *e, const struct edge_app *a, const uint16_t *tried, int tried_n)
+        struct edge *e, const struct edge_set *a, const uint16_t *tried, int tried_n)
 {
 	uint32_t start = hg_rand_below(&e->rand, a->count);
 	struct edge_ep *ejected = NULL;
@@ -193,7 +238,8 @@ static struct edge_ep *pick_any(
 	return ejected;
 }
 
-struct edge_ep *edge_pick(struct edge *e, struct edge_app *a, const uint16_t *tried, int tried_n)
+struct edge_ep *edge_pick(
+        struct edge *e, const struct edge_set *a, const uint16_t *tried, int tried_n)
 {
 	if (a->count == 0) return NULL;
 	for (int i = 0; i < PICK_TRIES; i++) {
@@ -217,7 +263,7 @@ void edge_ep_good(struct edge_ep *ep)
 	ep->ejected_until_ms = 0;
 }
 
-static uint32_t ejected_count(struct edge *e, const struct edge_app *a)
+static uint32_t ejected_count(struct edge *e, const struct edge_set *a)
 {
 	uint32_t n = 0;
 	for (uint32_t k = a->first; k < a->first + a->count; k++)
@@ -225,9 +271,17 @@ static uint32_t ejected_count(struct edge *e, const struct edge_app *a)
 	return n;
 }
 
-void edge_ep_bad(
-        struct edge *e, struct edge_ep *ep, const struct edge_app *a, const struct snap_app *limits)
+/* Those it shares its work with: the last of a release under trial is not ejected either. */
+static const struct edge_set *peers_of(const struct edge_ep *ep, const struct edge_app *a)
 {
+	if (!a->trial) return &a->all;
+	return &a->arm[ep->release == a->trial->is.new_release ? EDGE_NEW : EDGE_OLD];
+}
+
+void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
+        const struct snap_app *limits)
+{
+	const struct edge_set *a = peers_of(ep, app);
 	if (ep->fails < UINT32_MAX) ep->fails++;
 	if (limits->eject_errors == 0 || ep->fails < limits->eject_errors) return;
 	if (ep->ejected_until_ms > edge_now_ms(e)) return;
@@ -247,7 +301,7 @@ bool edge_app_full(struct edge *e, const struct edge_app *a, const struct snap_a
 	uint32_t max = limits->max_in_flight, n = 0;
 	/* As long as no worker has more than its share, the sum cannot exceed the limit. */
 	if (max == 0 || a->in_flight < max / e->meter->worker_count) return false;
-	for (uint32_t k = a->first; k < a->first + a->count; k++)
+	for (uint32_t k = a->all.first; k < a->all.first + a->all.count; k++)
 		n += meter_in_flight(e->meter, e->slots[k]);
 	return HG_MAX(n, a->in_flight) >= max;
 }
@@ -260,9 +314,21 @@ void edge_budget_earn(struct edge_app *a, const struct snap_app *limits, uint64_
 	if (a->tokens_ppm > BUDGET_MAX_PPM) a->tokens_ppm = BUDGET_MAX_PPM;
 }
 
+bool edge_other_usable(struct edge *e, const struct edge_app *a, uint16_t slot)
+{
+	for (uint32_t k = a->all.first; !a->panic && k < a->all.first + a->all.count; k++)
+		if (usable(e, e->slots[k], &slot, 1)) return true;
+	return false;
+}
+
+bool edge_budget_has(const struct edge_app *a)
+{
+	return a->tokens_ppm >= PPM;
+}
+
 bool edge_budget_take(struct edge_app *a)
 {
-	if (a->tokens_ppm < PPM) return false;
+	if (!edge_budget_has(a)) return false;
 	a->tokens_ppm -= PPM;
 	return true;
 }

@@ -272,6 +272,9 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 		upgrade(o, h);
 	} else if (final) {
 		if (!http1_find(h, HTTP1_F_DATE)) date(c->edge, o);
+		if (HG_UNLIKELY(r->draw) && r->draw->set_cookie) {
+			edge_sticky_write(&r->draw->trial->is, r->draw->arm, o);
+		}
 		if (!r->resp.dechunk && h->status != 204) framing(o, h, h->body);
 		if (!r->keep_alive) {
 			hg_out_str(o, HG_STR("Connection: close\r\n"));

@@ -47,9 +47,16 @@ static enum edge_step cut(struct edge_conn *c)
 	return client_gone(c);
 }
 
+/* … by the fault of the replica. */
+static enum edge_step response_cut(struct edge_conn *c, enum meter_cause cause)
+{
+	if (HG_UNLIKELY(c->req->draw)) edge_draw_cut(c, cause);
+	return cut(c);
+}
+
 static bool response_begun(const struct edge_conn *c)
 {
-	return c->state != EDGE_WAIT && c->state != EDGE_CONNECT;
+	return c->state != EDGE_WAIT && c->state != EDGE_CONNECT && c->state != EDGE_HOLD;
 }
 
 /* A request body that breaks the rules, seen too late for an answer if one is under way. */
@@ -175,6 +182,10 @@ static enum edge_step response_begin(struct edge_conn *c)
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	const struct http1_head *h = &e->head;
+	if (HG_UNLIKELY(r->draw != NULL)) {
+		if (edge_rescue_head(c)) return edge_rescue(c);
+		r->draw->keep_alive = r->keep_alive;
+	}
 	r->status = h->status;
 	r->up_keep_alive = h->keep_alive;
 	r->resp = (struct edge_framing){.kind = h->body,
@@ -186,19 +197,20 @@ static enum edge_step response_begin(struct edge_conn *c)
 		r->keep_alive = false;
 	}
 	if (!co_make(c)) return edge_answer(c, 503, "out of buffers");
+	uint32_t before = r->co_n;
 	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
 	if (!edge_head_response(c, h, &o)) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	r->co_n += (uint32_t)o.n;
 	edge_ep_good(&e->eps[r->slot]);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;
-	if (r->sent_all) {
-		edge_pool_give(&e->bufs, r->uo);
-		edge_pool_give(&e->keeps, r->keep);
-		r->uo = r->keep = NULL;
-		r->uo_n = r->uo_sent = r->keep_n = r->keep_sent = 0;
+	if (HG_UNLIKELY(r->draw != NULL) && edge_hold_wanted(c)) {
+		edge_hold_begin(c, before);
+		return EDGE_STEP_ON;
 	}
+	edge_request_forget(c);
 	if (h->body == HTTP1_BODY_TUNNEL) {
+		if (HG_UNLIKELY(r->draw)) edge_draw_done(c);
 		r->body = (struct edge_framing){.kind = HTTP1_BODY_TUNNEL};
 		r->sent_all = false;
 		r->keep_alive = false;
@@ -268,7 +280,9 @@ static enum edge_step response_read(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	if (r->up->flags & EDGE_EOF) {
 		/* The end of the connection is the end of the body; a reset is not. */
-		if (r->resp.kind != HTTP1_BODY_CLOSE || r->up->flags & EDGE_RESET) return cut(c);
+		if (r->resp.kind != HTTP1_BODY_CLOSE || r->up->flags & EDGE_RESET) {
+			return response_cut(c, METER_CAUSE_CLOSED);
+		}
 		r->resp.done = true;
 		return EDGE_STEP_ON;
 	}
@@ -279,7 +293,8 @@ static enum edge_step response_read(struct edge_conn *c)
 		edge_flow_trim(c->edge, &r->rf);
 		return EDGE_STEP_BLOCK;
 	}
-	if (n < 0) return cut(c);
+	if (n == -ENOBUFS) return cut(c);
+	if (n < 0) return response_cut(c, METER_CAUSE_CLOSED);
 	c->progress = true;
 	return EDGE_STEP_ON;
 }
@@ -305,11 +320,36 @@ static void response_join(struct edge_req *r)
 	r->rf.at += n;
 }
 
+/* What was held goes first, in one piece with the head. */
+static enum edge_step held_flush(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	while (r->draw->held) {
+		struct edge_piece out[2] = {
+		        edge_piece_of(r->co, r->co_sent, r->co_n), edge_hold_piece(r->draw)};
+		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
+		ssize_t n = edge_send(c->io.fd, out, 2, &c->flags);
+		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
+		if (n < 0) return client_gone(c);
+		uint32_t k = HG_MIN((uint32_t)n, r->co_n - r->co_sent);
+		r->co_sent += k;
+		c->progress = true;
+		edge_hold_sent(c, (uint32_t)n - k);
+	}
+	return EDGE_STEP_ON;
+}
+
 static enum edge_step response_pump(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->draw != NULL)) {
+		enum edge_step s = held_flush(c);
+		if (s != EDGE_STEP_ON) return s;
+	}
 	for (uint32_t moved = 0;;) {
-		if (!edge_flow_frame(&r->rf, &r->resp)) return cut(c);
+		if (!edge_flow_frame(&r->rf, &r->resp)) {
+			return response_cut(c, METER_CAUSE_INVALID);
+		}
 		if (r->resp.done && r->up) response_received(c);
 		response_join(r);
 		struct edge_piece out[2] = {edge_piece_of(r->co, r->co_sent, r->co_n),
@@ -340,7 +380,8 @@ enum edge_step edge_exchange(struct edge_conn *c)
 {
 	enum edge_step s = request_pump(c);
 	if (s != EDGE_STEP_BLOCK) return s;
-	return c->state == EDGE_WAIT ? response_head(c) : response_pump(c);
+	if (c->state == EDGE_WAIT) return response_head(c);
+	return HG_UNLIKELY(c->state == EDGE_HOLD) ? edge_hold(c) : response_pump(c);
 }
 
 /* ---- tunnel ---- */

@@ -93,7 +93,7 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 /* A POST is kept too: a closed keep-alive connection may turn out not to have seen it. */
 static bool wants_keep(const struct edge_req *r, const struct http1_head *h)
 {
-	return r->body_any && r->limits->retries > 0 &&
+	return r->body_any && (r->limits->retries > 0 || r->draw) &&
 	       (!h->has_content_length || h->content_length <= EDGE_KEEP_SIZE);
 }
 
@@ -130,6 +130,9 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	enum edge_step s = refuse_early(c, h);
 	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
+	edge_table_refresh(e, false);
+	if (HG_UNLIKELY(r->app->trial || r->route->preview)) s = edge_draw(c, h);
+	if (s != EDGE_STEP_ON || r->local) return s;
 
 	r->uo = edge_pool_take(&e->bufs);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
@@ -161,7 +164,19 @@ static void req_close(struct edge_conn *c)
 	edge_attempt_release(c, false);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);
+	if (HG_UNLIKELY(c->req->draw)) edge_draw_close(c);
 	req_free(c);
+}
+
+void edge_request_forget(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	if (!r->sent_all) return;
+	edge_pool_give(&e->bufs, r->uo);
+	edge_pool_give(&e->keeps, r->keep);
+	r->uo = r->keep = NULL;
+	r->uo_n = r->uo_sent = r->keep_n = r->keep_sent = 0;
 }
 
 void edge_request_abort(struct edge_conn *c)

@@ -21,6 +21,7 @@ static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
 		break;
 	}
 	meter_add(&edge_lane(c->edge, r)->attempts, 1);
+	if (r->app->panic) meter_add(&c->edge->count->panic, 1);
 }
 
 static enum edge_step no_replica(struct edge_conn *c)
@@ -29,18 +30,26 @@ static enum edge_step no_replica(struct edge_conn *c)
 	return edge_answer(c, 503, "no replica is ready");
 }
 
+/* Short of something here: no replica's fault. */
+static bool ours(int err)
+{
+	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EADDRNOTAVAIL;
+}
+
 enum edge_step edge_attempt(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	int err = 0;
-	edge_table_refresh(e, false);
-	struct edge_ep *ep = edge_pick(e, r->app, r->tried, r->tried_n);
+	struct edge_ep *ep = edge_pick(e, edge_set_of(r), r->tried, r->tried_n);
+	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
 	if (!ep) return no_replica(c);
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
 	attempt_note(c, ep);
+	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
 	struct edge_up *up = edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
 	if (!up && err == ENOBUFS) return edge_answer(c, 503, "out of upstream connections");
+	if (!up && r->draw && ours(err)) edge_draw_excuse(c);
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	r->up = up;
 	up->conn = c;
@@ -70,7 +79,7 @@ void edge_attempt_release(struct edge_conn *c, bool keep)
 	}
 }
 
-static void attempt_reset(struct edge_conn *c)
+void edge_attempt_reset(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	edge_flow_drop(c->edge, &r->rf);
@@ -78,6 +87,14 @@ static void attempt_reset(struct edge_conn *c)
 	r->uo_sent = r->keep_sent = 0;
 	r->sent_any = r->sent_all = r->write_dead = false;
 }
+
+static const enum meter_cause cause_of[] = {
+        [EDGE_FAULT_CONNECT] = METER_CAUSE_CONNECT,
+        [EDGE_FAULT_CONNECT_TIMEOUT] = METER_CAUSE_CONNECT,
+        [EDGE_FAULT_CLOSED] = METER_CAUSE_CLOSED,
+        [EDGE_FAULT_BAD_HEAD] = METER_CAUSE_INVALID,
+        [EDGE_FAULT_RESPONSE_TIMEOUT] = METER_CAUSE_TIMEOUT,
+};
 
 static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 {
@@ -94,18 +111,13 @@ static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 	return edge_answer(c, 504, "the replica did not answer in time");
 }
 
-static bool body_here(const struct edge_req *r)
-{
-	return !r->body_any || (r->keep && !r->keep_over);
-}
-
 /* Nothing was sent, or sending it twice has the effect of sending it once, no byte of a response
  * was received and every byte of the request is still here. */
 static bool replayable(const struct edge_req *r, bool answered)
 {
 	if (answered) return false;
 	if (!r->sent_any) return true;
-	return r->idempotent && body_here(r);
+	return r->idempotent && edge_body_here(r);
 }
 
 static bool in_time(struct edge_conn *c)
@@ -115,20 +127,32 @@ static bool in_time(struct edge_conn *c)
 	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
 }
 
+bool edge_attempt_hasty(const struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	bool answered = r->rf.n > 0 || r->interim > 0;
+	bool first = r->retries == 0 && r->tried_n == 0 && !r->patient;
+	return first && r->sent_all && r->limits->retries > 0 && !answered && r->idempotent &&
+	       edge_body_here(r) && edge_other_usable(c->edge, r->app, r->slot);
+}
+
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
+	uint32_t retries = r->limits->retries;
 	bool answered = r->rf.n > 0 || r->interim > 0;
 	/* The replica may close a kept connection at any moment; that is no failure. */
 	bool stale = r->up && r->up->reused && fault == EDGE_FAULT_CLOSED && !answered;
-	if (stale && r->sent_any && body_here(r) && edge_up_untouched(r->up)) r->sent_any = false;
+	if (stale && r->sent_any && edge_body_here(r) && edge_up_untouched(r->up))
+		r->sent_any = false;
 	bool again = replayable(r, answered);
 	bool same = !r->up || e->eps[r->slot].incarnation == r->up->incarnation;
 	edge_attempt_release(c, false);
 	if (stale && again && !r->fresh) {
 		r->fresh = true;
-		attempt_reset(c);
+		edge_attempt_reset(c);
+		edge_table_refresh(e, false);
 		return edge_attempt(c);
 	}
 	meter_add(&edge_lane(e, r)->failures, 1);
@@ -136,18 +160,22 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 		meter_add(&e->count->upstream_connect_errors, 1);
 	}
 	if (same) edge_ep_bad(e, &e->eps[r->slot], r->app, r->limits);
-	if (!again || r->retries >= r->limits->retries || r->tried_n == EDGE_TRIED_MAX ||
-	        !in_time(c)) {
+	if (HG_UNLIKELY(r->draw)) {
+		edge_draw_failed(c, cause_of[fault], edge_flow_seen(&r->rf));
+		if (edge_rescue_possible(c)) return edge_rescue(c);
+		retries = edge_rescue_retries(c);
+	}
+	if (!again || r->retries >= retries || r->tried_n == EDGE_TRIED_MAX || !in_time(c)) {
 		return give_up(c, fault);
 	}
 	r->tried[r->tried_n++] = r->slot;
 	edge_table_refresh(e, false);
-	if (!edge_pick(e, r->app, r->tried, r->tried_n) || !edge_budget_take(r->app)) {
+	if (!edge_pick(e, edge_set_of(r), r->tried, r->tried_n) || !edge_budget_take(r->app)) {
 		return give_up(c, fault);
 	}
 	r->retries++;
 	r->fresh = false;
-	attempt_reset(c);
+	edge_attempt_reset(c);
 	enum edge_step s = edge_attempt(c);
 	if (s != EDGE_STEP_GONE && c->req == r && !r->local) {
 		meter_add(&edge_lane(e, r)->retries, 1);

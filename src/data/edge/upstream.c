@@ -109,9 +109,9 @@ void edge_up_keep(struct edge_up *up)
 {
 	struct edge *e = up->edge;
 	struct edge_ep *ep = &e->eps[up->slot];
-	if (ep->incarnation != up->incarnation || ep->state != SNAP_EP_UP ||
-	        ep->idle_n >= EDGE_UP_IDLE_MAX || e->draining ||
-	        (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
+	bool taken = ep->state == SNAP_EP_UP || ep->state == SNAP_EP_UNREADY;
+	if (ep->incarnation != up->incarnation || !taken || ep->idle_n >= EDGE_UP_IDLE_MAX ||
+	        e->draining || (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
 		edge_up_close(up);
 		return;
 	}

@@ -148,18 +148,20 @@ static void audit(struct api_request *r, enum hg_rc rc)
 	char what[256];
 	snprintf(what, sizeof what, "%s %.*s%s", http1_method_name(r->req->method),
 	        (int)HG_MIN(r->req->path.n, 200), r->req->path.p, r->dry_run ? " (dry run)" : "");
+	char *details = r->details ? json_dumps(r->details, JSON_COMPACT) : NULL;
 	struct store_audit line = {
 	        .ts_ms = clock_wall_ms(),
 	        .who = hg_str(r->who[0] ? r->who : "nobody"),
 	        .what = hg_str(what),
 	        .target = hg_str(r->target),
 	        .result = hg_str(rc < 0 ? hg_rc_info(rc)->code : "ok"),
-	        .text = HG_STR("{}"),
+	        .text = details ? hg_str(details) : HG_STR("{}"),
 	};
 	struct hg_err err = {0};
 	if (store_audit_add(r->api->d.store, &line, &err) < 0 && r->api->d.log)
 		hg_log(r->api->d.log, HG_ERROR, "api.audit_not_written", HG_S("what", what),
 		        HG_S("error", err.message));
+	free(details);
 }
 
 static void handle(void *arg, struct serve_call *call, const struct serve_request *req)
@@ -189,6 +191,7 @@ static void handle(void *arg, struct serve_call *call, const struct serve_reques
 	}
 	json_decref(r.reply);
 	json_decref(r.body);
+	json_decref(r.details);
 }
 
 static void done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,

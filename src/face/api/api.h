@@ -21,6 +21,7 @@
 
 struct fleet;
 struct meter;
+struct rollouts;
 struct store;
 struct api;
 
@@ -37,6 +38,7 @@ struct api_deps {
 	struct loop *loop;
 	struct hg_log *log; /* may be NULL */
 	struct fleet *fleet;
+	struct rollouts *rollouts; /* may be NULL: what needs them is 503 */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

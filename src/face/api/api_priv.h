@@ -3,6 +3,7 @@
 #define FACE_API_API_PRIV_H
 
 #include "control/fleet/fleet.h"
+#include "control/rollout/rollout.h"
 #include "face/api/api.h"
 #include "meter/meter.h"
 #include "serve/serve.h"
@@ -37,6 +38,7 @@ struct api_request {
 	json_t *reply;    /* set by the handler: answered as JSON with `status` */
 	unsigned status;  /* 200 unless the handler says otherwise */
 	char target[128]; /* for the audit trail */
+	json_t *details;  /* the same; may be NULL */
 	bool answered;    /* the handler answered or took the call over */
 };
 
@@ -115,6 +117,12 @@ void api_text(struct api_request *r, unsigned status, const char *type, struct h
 /* A whole number in the query; `ret_v` stays when it is absent. */
 HG_MUST enum hg_rc api_query_u64(const struct api_request *r, const char *name, uint64_t max,
         uint64_t *ret_v, struct hg_err *err);
+/* Every member of the body is one of `known` (separated by spaces). */
+HG_MUST enum hg_rc api_members_known(const json_t *body, const char *known, struct hg_err *err);
+/* For the audit trail. */
+void api_target_set(struct api_request *r, struct hg_str target);
+/* The app that the first parameter of the path names; HG_E_NOT_FOUND with a near name. */
+HG_MUST enum hg_rc api_app_find(struct api_request *r, uint32_t *ret_desired, struct hg_err *err);
 /* jansson string of bytes that may not be UTF-8. */
 json_t *api_json_str(struct hg_str s);
 json_t *api_event_json(const struct store_event *e);

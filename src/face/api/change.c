@@ -4,8 +4,7 @@
 
 #include <stdio.h>
 
-/* Every member of the body is one of `known` (separated by spaces). */
-static enum hg_rc members_known(const json_t *body, const char *known, struct hg_err *err)
+enum hg_rc api_members_known(const json_t *body, const char *known, struct hg_err *err)
 {
 	const char *key;
 	json_t *value;
@@ -23,7 +22,7 @@ static enum hg_rc members_known(const json_t *body, const char *known, struct hg
 	return HG_OK;
 }
 
-static enum hg_rc app_find(struct api_request *r, uint32_t *ret_desired, struct hg_err *err)
+enum hg_rc api_app_find(struct api_request *r, uint32_t *ret_desired, struct hg_err *err)
 {
 	struct fleet_status *s;
 	enum hg_rc rc = fleet_status(r->api->d.fleet, &s);
@@ -50,7 +49,7 @@ static enum hg_rc app_find(struct api_request *r, uint32_t *ret_desired, struct 
 	return rc;
 }
 
-static void target_set(struct api_request *r, struct hg_str target)
+void api_target_set(struct api_request *r, struct hg_str target)
 {
 	if (!hg_str_copy(target, r->target, sizeof r->target)) r->target[0] = 0;
 }
@@ -58,8 +57,8 @@ static void target_set(struct api_request *r, struct hg_str target)
 enum hg_rc api_post_scale(struct api_request *r, struct hg_err *err)
 {
 	uint32_t was = 0;
-	target_set(r, r->param[0]);
-	enum hg_rc rc = members_known(r->body, "replicas dry_run", err);
+	api_target_set(r, r->param[0]);
+	enum hg_rc rc = api_members_known(r->body, "replicas dry_run", err);
 	if (rc < 0) return rc;
 	const json_t *n = json_object_get(r->body, "replicas");
 	if (!json_is_integer(n) || json_integer_value(n) < 0 ||
@@ -67,7 +66,7 @@ enum hg_rc api_post_scale(struct api_request *r, struct hg_err *err)
 		return hg_err_set(err, HG_E_API_BODY, "\"replicas\" is a whole number from 0 to %d",
 		        FLEET_REPLICAS_MAX);
 	uint32_t replicas = (uint32_t)json_integer_value(n);
-	rc = app_find(r, &was, err);
+	rc = api_app_find(r, &was, err);
 	if (rc == HG_OK && !r->dry_run)
 		rc = fleet_scale(r->api->d.fleet, r->param[0], replicas, err);
 	if (rc < 0) return rc;
@@ -80,9 +79,9 @@ enum hg_rc api_post_scale(struct api_request *r, struct hg_err *err)
 enum hg_rc api_post_restart(struct api_request *r, struct hg_err *err)
 {
 	uint32_t replicas = 0;
-	target_set(r, r->param[0]);
-	enum hg_rc rc = members_known(r->body, "dry_run", err);
-	if (rc == HG_OK) rc = app_find(r, &replicas, err);
+	api_target_set(r, r->param[0]);
+	enum hg_rc rc = api_members_known(r->body, "dry_run", err);
+	if (rc == HG_OK) rc = api_app_find(r, &replicas, err);
 	if (rc == HG_OK && !r->dry_run) rc = fleet_restart(r->api->d.fleet, r->param[0], err);
 	if (rc < 0) return rc;
 	r->reply = json_pack("{s:s,s:o,s:i,s:b}", "schema", "headgate.restart/1", "app",
@@ -113,7 +112,7 @@ static enum hg_rc config_read(
         struct hg_arena *mem, const json_t *body, struct api_config *ret_config, struct hg_err *err)
 {
 	struct api_config c = {.dry_run = json_is_true(json_object_get(body, "dry_run"))};
-	enum hg_rc rc = members_known(body, "text file dir environment dry_run", err);
+	enum hg_rc rc = api_members_known(body, "text file dir environment dry_run", err);
 	if (rc == HG_OK) rc = config_member(mem, body, "text", true, &c.text, err);
 	if (rc == HG_OK) rc = config_member(mem, body, "file", true, &c.file, err);
 	if (rc == HG_OK) rc = config_member(mem, body, "dir", true, &c.dir, err);
@@ -151,7 +150,7 @@ enum hg_rc api_post_reload(struct api_request *r, struct hg_err *err)
 	hg_buf_init(&diff, 1u << 20);
 	enum hg_rc rc = config_read(&mem, r->body, &c, err);
 	if (rc == HG_OK) {
-		target_set(r, c.file);
+		api_target_set(r, c.file);
 		rc = r->api->d.reload(r->api->d.arg, &c, &diff, err);
 	}
 	struct hg_str rest = hg_str(hg_buf_text(&diff));
@@ -176,14 +175,14 @@ enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 {
 	char text[API_TOKEN_TEXT];
 	enum api_role role;
-	enum hg_rc rc = members_known(r->body, "name role dry_run", err);
+	enum hg_rc rc = api_members_known(r->body, "name role dry_run", err);
 	if (rc < 0) return rc;
 	const char *name = json_string_value(json_object_get(r->body, "name"));
 	const char *role_name = json_string_value(json_object_get(r->body, "role"));
 	if (!name || !token_name_good(name))
 		return hg_err_set(err, HG_E_API_BODY,
 		        "\"name\" is 1 to 63 of a-z, 0-9, \".\", \"_\" and \"-\"");
-	target_set(r, hg_str(name));
+	api_target_set(r, hg_str(name));
 	if (!role_name || !api_role_parse(role_name, &role))
 		return hg_err_set(err, HG_E_API_BODY, "\"role\" is viewer, deployer or admin");
 	struct store_token t = {
@@ -204,8 +203,8 @@ enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 
 enum hg_rc api_delete_token(struct api_request *r, struct hg_err *err)
 {
-	target_set(r, r->param[0]);
-	enum hg_rc rc = members_known(r->body, "dry_run", err);
+	api_target_set(r, r->param[0]);
+	enum hg_rc rc = api_members_known(r->body, "dry_run", err);
 	if (rc < 0) return rc;
 	if (!r->dry_run) rc = store_token_remove(r->api->d.store, r->param[0], err);
 	if (rc == HG_E_NOT_FOUND)

@@ -18,7 +18,9 @@ struct proxy {
 	struct hg_list node;
 	struct api *api;
 	struct serve_call *call;
-	struct loop_io io;
+	int fd;
+	struct loop_io io; /* not watched while `full`: a hang-up is reported even to who asks for
+	                      nothing */
 	struct loop_timer deadline; /* until the head of the answer is here */
 	struct hg_buf out, in;
 	struct http1_chunked chunked;
@@ -29,9 +31,8 @@ struct proxy {
 
 static void proxy_free(struct proxy *p)
 {
-	int fd = p->io.fd;
 	loop_io_stop(p->api->d.loop, &p->io);
-	if (fd >= 0) close(fd);
+	if (p->fd >= 0) close(p->fd);
 	loop_timer_stop(p->api->d.loop, &p->deadline);
 	hg_list_remove(&p->node);
 	p->api->log_count--;
@@ -129,11 +130,19 @@ static bool proxy_head(struct proxy *p)
 	return false;
 }
 
+static void on_io(struct loop *l, struct loop_io *io, uint32_t events);
+
 static void watch(struct proxy *p)
 {
-	uint32_t events = (p->full ? 0 : EPOLLIN) | (p->out.n ? EPOLLOUT : 0);
-	if (loop_io_change(p->api->d.loop, &p->io, events) < 0)
-		proxy_fail(p, HG_E_IO, "the loop refused it");
+	struct loop *l = p->api->d.loop;
+	uint32_t events = EPOLLIN | (p->out.n ? EPOLLOUT : 0);
+	if (p->full) {
+		loop_io_stop(l, &p->io);
+		return;
+	}
+	enum hg_rc rc = p->io.fd < 0 ? loop_io_start(l, &p->io, p->fd, events, on_io)
+	                             : loop_io_change(l, &p->io, events);
+	if (rc < 0) proxy_fail(p, HG_E_IO, "the loop refused it");
 }
 
 static void on_writable(void *arg)
@@ -145,7 +154,7 @@ static void on_writable(void *arg)
 
 static bool proxy_send(struct proxy *p)
 {
-	ssize_t n = write(p->io.fd, p->out.p, p->out.n);
+	ssize_t n = write(p->fd, p->out.p, p->out.n);
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		proxy_fail(p, HG_E_CLOSED, strerror(errno));
 		return false;
@@ -195,12 +204,9 @@ static enum hg_rc proxy_connect(struct proxy *p, struct hg_err *err)
 	if (fd < 0)
 		return hg_err_set(
 		        err, HG_E_CLOSED, "the log store does not answer: %s", strerror(-fd));
+	p->fd = fd;
 	enum hg_rc rc = loop_io_start(p->api->d.loop, &p->io, fd, EPOLLIN | EPOLLOUT, on_io);
-	if (rc < 0) {
-		close(fd);
-		p->io.fd = -1;
-		return hg_err_set(err, rc, "could not watch the log store");
-	}
+	if (rc < 0) return hg_err_set(err, rc, "could not watch the log store");
 	rc = loop_timer_start(p->api->d.loop, &p->deadline, FIRST_BYTE_MS, on_deadline);
 	return rc < 0 ? hg_err_set(err, rc, "could not start a timer") : HG_OK;
 }
@@ -216,7 +222,7 @@ enum hg_rc api_get_logs(struct api_request *r, struct hg_err *err)
 	p->magic = PROXY_MAGIC;
 	p->api = a;
 	p->call = r->call;
-	p->io.fd = -1;
+	p->fd = p->io.fd = -1;
 	hg_buf_init(&p->out, HEAD_MAX * 2);
 	hg_buf_init(&p->in, 64u << 10);
 	hg_list_append(&a->log_streams, &p->node);

@@ -265,6 +265,7 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(upstream_connect_errors, "Connections to replicas that failed."),
 	        ROW(upstream_reused, "Requests sent over a kept connection."),
 	        ROW(ejected, "Replicas taken out after consecutive failures."),
+	        ROW(panic, "Requests sent to a replica that is not ready, as none of its app is."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
 	        ROW(loop_turns, "Turns of the event loop."),

@@ -82,29 +82,58 @@ static int wait_settled(const struct cli *c, struct hg_str app)
 	return cli_fail(&err);
 }
 
+static int print_json(json_t *j)
+{
+	char *text = json_dumps(j, JSON_INDENT(2));
+	cli_out("%s\n", text ? text : "{}");
+	free(text);
+	json_decref(j);
+	return 0;
+}
+
+/* Appends what became of it to `list`, or says it. */
+static enum hg_rc scale_one(
+        const struct cli *c, const struct target *t, json_t *list, struct hg_err *err)
+{
+	json_t *j = NULL;
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	enum hg_rc rc = app_call(
+	        c, t->app, "scale", json_pack("{s:i}", "replicas", (int)t->replicas), &j, err);
+	if (rc < 0) return rc;
+	int was = (int)cli_int(j, "was");
+	if (cli_has(&c->args, CLI_F_JSON))
+		json_array_append_new(list, json_pack("{s:s,s:i,s:i}", "app", cli_text(j, "app"),
+		                                    "was", was, "replicas", (int)t->replicas));
+	else
+		cli_out("%.*s: %d %s %u replicas%s\n", HG_STR_ARG(t->app), was, cli_arrow(c),
+		        t->replicas, dry ? " (dry run, nothing was changed)" : "");
+	json_decref(j);
+	return HG_OK;
+}
+
 int cli_do_scale(struct cli *c)
 {
 	struct hg_err err = {0};
 	struct target t[32];
+	int status = 0;
 	HG_ASSERT(c->args.count <= (int)HG_COUNT(t));
 	for (int i = 0; i < c->args.count; i++)
 		if (target_parse(c->args.positional[i], &t[i], &err) < 0) return cli_fail(&err);
-	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
-	for (int i = 0; i < c->args.count; i++) {
-		json_t *j = NULL;
-		enum hg_rc rc = app_call(c, t[i].app, "scale",
-		        json_pack("{s:i}", "replicas", (int)t[i].replicas), &j, &err);
-		if (rc < 0) return cli_fail(&err);
-		cli_out("%.*s: %d %s %u replicas%s\n", HG_STR_ARG(t[i].app), (int)cli_int(j, "was"),
-		        cli_arrow(c), t[i].replicas, dry ? " (dry run, nothing was changed)" : "");
-		json_decref(j);
-	}
-	for (int i = 0; i < c->args.count && !dry && cli_has(&c->args, CLI_F_WAIT); i++) {
-		int status = wait_settled(c, t[i].app);
-		if (status) return status;
-	}
-	cli_next(c, "headgate status");
-	return 0;
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN), json = cli_has(&c->args, CLI_F_JSON);
+	bool wait = !dry && cli_has(&c->args, CLI_F_WAIT);
+	json_t *list = json_array();
+	for (int i = 0; i < c->args.count && !status; i++)
+		if (scale_one(c, &t[i], list, &err) < 0) status = cli_fail(&err);
+	for (int i = 0; i < c->args.count && !status && wait; i++)
+		status = wait_settled(c, t[i].app);
+	/* What was changed before a failure is said as well; the exit status tells of the rest. */
+	if (json)
+		print_json(json_pack("{s:s,s:b,s:O}", "schema", "headgate.scaled/1", "dry_run", dry,
+		        "apps", list));
+	else if (!status)
+		cli_next(c, "headgate status");
+	json_decref(list);
+	return status;
 }
 
 int cli_do_restart(struct cli *c)
@@ -123,15 +152,6 @@ int cli_do_restart(struct cli *c)
 		if (status) return status;
 	}
 	cli_next(c, "headgate status %.*s", HG_STR_ARG(app));
-	return 0;
-}
-
-static int print_json(json_t *j)
-{
-	char *text = json_dumps(j, JSON_INDENT(2));
-	cli_out("%s\n", text ? text : "{}");
-	free(text);
-	json_decref(j);
 	return 0;
 }
 

@@ -12,6 +12,19 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_DOCTOR] = cli_do_doctor,
         [CLI_OPEN] = cli_do_open,
         [CLI_INIT] = cli_do_init,
+        [CLI_DEPLOY] = cli_do_deploy,
+        [CLI_PLAN] = cli_do_plan,
+        [CLI_ROLLOUTS_LIST] = cli_do_rollouts_list,
+        [CLI_ROLLOUTS_SHOW] = cli_do_rollouts_show,
+        [CLI_ROLLOUTS_WHY] = cli_do_rollouts_why,
+        [CLI_ROLLOUTS_PROMOTE] = cli_do_steer,
+        [CLI_ROLLOUTS_PAUSE] = cli_do_steer,
+        [CLI_ROLLOUTS_RESUME] = cli_do_steer,
+        [CLI_ROLLOUTS_ABORT] = cli_do_steer,
+        [CLI_ROLLOUTS_RETRY] = cli_do_steer,
+        [CLI_PROMOTE] = cli_do_steer,
+        [CLI_ABORT] = cli_do_steer,
+        [CLI_ROLLBACK] = cli_do_rollback,
         [CLI_STATUS] = cli_do_status,
         [CLI_LOGS] = cli_do_logs,
         [CLI_TOP] = cli_do_top,
@@ -63,7 +76,9 @@ int cli_main(int argc, char **argv, const struct cli_deps *deps)
 	if (c.args.version) {
 		status = cli_do_version(&c);
 	} else if (c.args.help) {
-		status = c.args.row ? cli_help_verb(&c, c.args.row) : cli_help_overview(&c);
+		status = c.args.row      ? cli_help_verb(&c, c.args.row)
+		         : c.args.noun.n ? cli_help_noun(c.args.noun)
+		                         : cli_help_overview(&c);
 		if (argc < 2) status = 2; /* nothing was asked for */
 	} else if (cli_data_dir(&c, &err) < 0) {
 		return cli_fail(&err);

@@ -15,7 +15,8 @@ enum cli_type {
 	CLI_T_DIR,
 	CLI_T_DURATION,
 	CLI_T_COUNT,
-	CLI_T_CHOICE
+	CLI_T_CHOICE,
+	CLI_T_RELEASE /* a text; completed from the releases there are */
 };
 
 struct cli_flag {
@@ -26,6 +27,7 @@ struct cli_flag {
 	const char *arg;     /* "" for a switch */
 	const char *choices; /* separated by spaces */
 	const char *help;
+	bool repeat; /* may be given several times: cli_args.many */
 };
 
 struct cli_example {
@@ -37,11 +39,12 @@ struct cli_verb_row {
 	const char *name; /* "up", "config check" */
 	const char *group, *summary, *args;
 	int min, max;
-	const char *complete; /* app file verb key shell, or "" */
+	const char *complete; /* app file verb key shell rollout, or "" */
 	const char *text;
 	const struct cli_flag *flags;       /* ends with a NULL name */
 	const struct cli_example *examples; /* ends with NULL */
 	const int *exits;                   /* ends with -1 */
+	bool alone;                         /* the noun without a word more means this one */
 };
 
 struct cli_later {
@@ -71,19 +74,31 @@ const struct cli_verb_row *cli_row_find(struct hg_str name);
 const struct cli_later *cli_later_find(struct hg_str name);
 /* True when some verb is "WORD …". */
 bool cli_is_noun(struct hg_str word);
+/* What the noun means without a word more; NULL: it needs one. */
+const struct cli_verb_row *cli_row_alone(struct hg_str noun);
 /* The nearest first word of a verb within distance 2, or NULL. */
 const char *cli_nearest_verb(struct hg_str word);
 const char *cli_nearest_flag(const struct cli_verb_row *row, struct hg_str name);
 
 /* ---- parse.c: argv → arguments; no I/O ---- */
 
+#define CLI_MANY_MAX 64
+
+struct cli_many {
+	enum cli_flag_id id;
+	const char *value;
+};
+
 struct cli_args {
 	const struct cli_verb_row *row;
-	bool help, version;            /* asked for by flag: nothing else was checked */
+	struct hg_str noun; /* with `help` and without `row`: of which noun; empty: of all */
+	bool help, version; /* asked for by flag: nothing else was checked */
 	const char *value[CLI_FLAGS];  /* NULL: not given; switches: "" */
 	uint64_t number[CLI_FLAGS];    /* durations in ms, counts */
 	const char *const *positional; /* into argv */
 	int count;
+	struct cli_many many[CLI_MANY_MAX]; /* every value of flags that repeat, in order */
+	int many_count;
 };
 
 /*
@@ -163,12 +178,21 @@ void cli_clean(struct hg_buf *b, struct hg_str text);
 
 /* help.c, complete.c */
 int cli_help_overview(const struct cli *c);
+int cli_help_noun(struct hg_str noun);
 int cli_help_verb(const struct cli *c, const struct cli_verb_row *row);
 void cli_help_text(const struct cli_verb_row *row, bool bold, struct hg_buf *to);
 int cli_help_code(const struct hg_rc_info *info);
 int cli_do_help(struct cli *c);
 int cli_do_version(struct cli *c);
 int cli_do_completion(struct cli *c);
+/* release.c, rollouts.c */
+int cli_do_deploy(struct cli *c);
+int cli_do_plan(struct cli *c);
+int cli_do_rollback(struct cli *c);
+int cli_do_rollouts_list(struct cli *c);
+int cli_do_rollouts_show(struct cli *c);
+int cli_do_rollouts_why(struct cli *c);
+int cli_do_steer(struct cli *c); /* promote pause resume abort retry */
 /* status.c, logs.c, change.c, config.c, init.c */
 int cli_do_status(struct cli *c);
 int cli_do_top(struct cli *c);
@@ -199,16 +223,28 @@ int cli_do_doctor(struct cli *c);
 
 /* ---- complete.c ---- */
 
-/* What is offered beside the words: the shell or the API knows it. */
-enum cli_more { CLI_MORE_NOTHING, CLI_MORE_FILES, CLI_MORE_FOLDERS, CLI_MORE_APPS };
+/* What is offered beside the words: the shell knows it, and from CLI_MORE_APPS on the API. */
+enum cli_more {
+	CLI_MORE_NOTHING,
+	CLI_MORE_FILES,
+	CLI_MORE_FOLDERS,
+	CLI_MORE_APPS,
+	CLI_MORE_ROLLOUTS, /* their numbers */
+	CLI_MORE_RELEASES  /* numbers and versions */
+};
+
+/* What the line has said of the Headgate that is asked; NULL: nothing. */
+struct cli_about {
+	const char *data;  /* --data */
+	const char *first; /* argument behind the verb */
+};
 
 /*
  * What may come as the last of `words` (the line without the program; the last is being written,
- * maybe empty): lines of "WORD" or "WORD<TAB>DESCRIPTION". `*ret_data` is the line's --data or
- * NULL.
+ * maybe empty): lines of "WORD" or "WORD<TAB>DESCRIPTION".
  */
 enum cli_more cli_complete_words(
-        int count, const char *const *words, const char **ret_data, struct hg_buf *to);
+        int count, const char *const *words, struct cli_about *ret_about, struct hg_buf *to);
 /* The script for "bash", "zsh" or "fish"; else NULL. */
 const char *cli_complete_script(const char *shell);
 

@@ -1,10 +1,11 @@
 /*
  * Completion. The scripts for the shells are thin: they ask `headgate completion words`, which
- * knows the rows, the flags before the verb and the apps that run. So all shells offer the same.
+ * knows the rows, the flags before the verb and what runs: apps, rollouts, releases. So all shells
+ * offer the same.
  */
 #include "client_priv.h"
 
-#define APPS_MS 500
+#define LIVE_MS 500 /* for what runs: nobody waits longer for a Tab */
 
 /* What the words before the one being written have said so far. */
 struct line {
@@ -12,6 +13,7 @@ struct line {
 	const char *noun;            /* "config", and its verb is still to come */
 	const struct cli_flag *flag; /* whose value comes next */
 	const char *data;            /* value of --data */
+	const char *first;           /* argument behind the verb */
 	int count;                   /* arguments behind the verb */
 	bool only_arguments;         /* after "--" */
 	bool lost;                   /* no such verb */
@@ -41,6 +43,7 @@ static void take_flag(struct line *l, const char *word)
 	const char *eq = strchr(word, '=');
 	struct hg_str name = hg_str(word);
 	const struct cli_flag *f;
+	if (!l->row && l->noun) l->row = cli_row_alone(hg_str(l->noun));
 	if (word[1] == '-') {
 		name = (struct hg_str){word + 2, (eq ? (size_t)(eq - word) : name.n) - 2};
 		f = flag_named(l->row, name, 0);
@@ -75,13 +78,18 @@ static void take_verb(struct line *l, const char *word)
 	}
 }
 
+static void take_argument(struct line *l, const char *word)
+{
+	if (!l->count++) l->first = word;
+}
+
 static void take(struct line *l, const char *word)
 {
 	if (l->flag && !strcmp(word, "=")) return; /* bash cuts "--level=error" into three */
 	if (l->flag)
 		take_value(l, l->flag, word);
 	else if (l->only_arguments)
-		l->count++;
+		take_argument(l, word);
 	else if (!strcmp(word, "--"))
 		l->only_arguments = true;
 	else if (word[0] == '-' && word[1])
@@ -89,7 +97,7 @@ static void take(struct line *l, const char *word)
 	else if (!l->row)
 		take_verb(l, word);
 	else
-		l->count++;
+		take_argument(l, word);
 }
 
 static void offer(struct hg_buf *to, const char *current, struct hg_str word, const char *what)
@@ -152,6 +160,7 @@ static enum cli_more offer_value(struct hg_buf *to, const char *current, const s
 {
 	if (f->type == CLI_T_CHOICE) offer_words(to, current, f->choices);
 	if (f->id == CLI_F_APP) return CLI_MORE_APPS;
+	if (f->type == CLI_T_RELEASE) return CLI_MORE_RELEASES;
 	return f->type == CLI_T_FILE  ? CLI_MORE_FILES
 	       : f->type == CLI_T_DIR ? CLI_MORE_FOLDERS
 	                              : CLI_MORE_NOTHING;
@@ -173,20 +182,21 @@ static void offer_joined(struct hg_buf *to, const char *current, const struct cl
 }
 
 enum cli_more cli_complete_words(
-        int count, const char *const *words, const char **ret_data, struct hg_buf *to)
+        int count, const char *const *words, struct cli_about *ret_about, struct hg_buf *to)
 {
 	struct line l = {0};
 	const char *current = count > 0 ? words[count - 1] : "";
 	for (int i = 0; i + 1 < count; i++)
 		take(&l, words[i]);
-	*ret_data = l.data;
+	*ret_about = (struct cli_about){l.data, l.first};
 	if (l.lost) return CLI_MORE_NOTHING;
 	if (l.flag) return offer_value(to, strcmp(current, "=") ? current : "", l.flag);
 	if (current[0] == '-' && !l.only_arguments) {
 		if (current[1] == '-' && strchr(current, '='))
 			offer_joined(to, current, l.row);
 		else
-			offer_flags(to, current, l.row);
+			offer_flags(to, current,
+			        l.row || !l.noun ? l.row : cli_row_alone(hg_str(l.noun)));
 		return CLI_MORE_NOTHING;
 	}
 	if (!l.row) {
@@ -196,25 +206,103 @@ enum cli_more cli_complete_words(
 	const char *what = l.row->complete;
 	if (l.count >= l.row->max) return CLI_MORE_NOTHING;
 	if (!strcmp(what, "app")) return CLI_MORE_APPS;
+	if (!strcmp(what, "rollout")) return CLI_MORE_ROLLOUTS;
 	if (!strcmp(what, "file")) return CLI_MORE_FILES;
 	if (l.count == 0 && !strcmp(what, "shell")) offer_words(to, current, "bash zsh fish");
 	if (l.count == 0 && !strcmp(what, "verb")) offer_verbs(to, current, NULL);
 	return CLI_MORE_NOTHING;
 }
 
-/* The apps of the Headgate that the line means; none when it does not run. */
-static void offer_apps(struct cli *c, const char *data, const char *current, struct hg_buf *to)
+/*
+ * What is offered ends up in a command line, and versions are written by others: nothing that a
+ * shell would run or expand.
+ */
+static bool is_harmless(struct hg_str word)
 {
-	json_t *status = NULL, *app;
-	size_t i;
-	if (data) c->args.value[CLI_F_DATA] = data;
-	if (cli_data_dir(c, NULL) < 0) return;
-	if (cli_call(c, "GET", "/v1/status", NULL, APPS_MS, &status, NULL) < 0) return;
-	json_array_foreach(cli_list(status, "apps"), i, app)
-	{
-		offer(to, current, hg_str(cli_text(app, "name")), cli_text(app, "phase"));
+	static const char more[] = "._+:@-";
+	for (size_t i = 0; i < word.n; i++) {
+		char ch = word.p[i];
+		bool letter = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+		              (ch >= '0' && ch <= '9');
+		if (!letter && (i == 0 || !memchr(more, ch, sizeof more - 1))) return false;
 	}
-	json_decref(status);
+	return word.n > 0;
+}
+
+/* Each side of a rollout by its number and its version; `seen` has those already offered. */
+static void offer_release(
+        struct hg_buf *to, const char *current, const json_t *side, const char *app, json_t *seen)
+{
+	char number[24] = "";
+	int64_t release = cli_int(side, "release");
+	if (release > 0) snprintf(number, sizeof number, "%lld", (long long)release);
+	const char *words[] = {cli_text(side, "version"), number};
+	for (size_t i = 0; i < HG_COUNT(words); i++) {
+		if (!is_harmless(hg_str(words[i])) || json_object_get(seen, words[i])) continue;
+		json_object_set_new(seen, words[i], json_true());
+		offer(to, current, hg_str(words[i]), app);
+	}
+}
+
+static void offer_rollouts(
+        enum cli_more more, const json_t *list, const char *current, struct hg_buf *to)
+{
+	json_t *seen = json_object();
+	const json_t *row;
+	size_t i;
+	json_array_foreach(cli_list(list, "rollouts"), i, row)
+	{
+		const char *app = cli_text(row, "app");
+		int64_t id = cli_int(row, "id");
+		char word[24], what[128];
+		if (!is_harmless(hg_str(app))) continue;
+		if (more == CLI_MORE_RELEASES) {
+			offer_release(to, current, json_object_get(row, "new"), app, seen);
+			offer_release(to, current, json_object_get(row, "old"), app, seen);
+		} else if (id > 0) {
+			const char *state = cli_text(row, "state");
+			snprintf(word, sizeof word, "%lld", (long long)id);
+			snprintf(what, sizeof what, "%s %s", app,
+			        is_harmless(hg_str(state)) ? state : "");
+			offer(to, current, hg_str(word), what);
+		}
+	}
+	json_decref(seen);
+}
+
+void cli_complete_live(
+        enum cli_more more, const json_t *doc, const char *current, struct hg_buf *to)
+{
+	const json_t *app;
+	size_t i;
+	if (more == CLI_MORE_ROLLOUTS || more == CLI_MORE_RELEASES)
+		offer_rollouts(more, doc, current, to);
+	if (more != CLI_MORE_APPS) return;
+	json_array_foreach(cli_list(doc, "apps"), i, app)
+	{
+		struct hg_str name = hg_str(cli_text(app, "name"));
+		if (is_harmless(name)) offer(to, current, name, cli_text(app, "phase"));
+	}
+}
+
+/* From the Headgate that the line means; nothing when it does not run. */
+static void offer_live(struct cli *c, enum cli_more more, const struct cli_about *about,
+        const char *current, struct hg_buf *to)
+{
+	json_t *doc = NULL;
+	struct hg_buf path;
+	if (about->data) c->args.value[CLI_F_DATA] = about->data;
+	if (cli_data_dir(c, NULL) < 0) return;
+	hg_buf_init(&path, 8192);
+	hg_buf_cstr(&path, more == CLI_MORE_APPS ? "/v1/status" : "/v1/rollouts?limit=100");
+	/* "rollback APP --to": of this app. */
+	if (more == CLI_MORE_RELEASES && about->first)
+		cli_query_add(&path, "app", hg_str(about->first));
+	if (!path.failed &&
+	        cli_call(c, "GET", hg_buf_text(&path), NULL, LIVE_MS, &doc, NULL) == HG_OK)
+		cli_complete_live(more, doc, current, to);
+	hg_buf_free(&path);
+	json_decref(doc);
 }
 
 static int answer_words(struct cli *c, int count, const char *const *words)
@@ -222,12 +310,14 @@ static int answer_words(struct cli *c, int count, const char *const *words)
 	static const char *const kinds[] = {[CLI_MORE_NOTHING] = "nothing",
 	        [CLI_MORE_FILES] = "files",
 	        [CLI_MORE_FOLDERS] = "folders",
-	        [CLI_MORE_APPS] = "nothing"};
-	const char *data;
+	        [CLI_MORE_APPS] = "nothing",
+	        [CLI_MORE_ROLLOUTS] = "nothing",
+	        [CLI_MORE_RELEASES] = "nothing"};
+	struct cli_about about;
 	struct hg_buf text;
 	hg_buf_init(&text, 1u << 20);
-	enum cli_more more = cli_complete_words(count, words, &data, &text);
-	if (more == CLI_MORE_APPS) offer_apps(c, data, words[count - 1], &text);
+	enum cli_more more = cli_complete_words(count, words, &about, &text);
+	if (more >= CLI_MORE_APPS) offer_live(c, more, &about, words[count - 1], &text);
 	cli_out("%s\n%s", kinds[more], hg_buf_text(&text));
 	hg_buf_free(&text);
 	return 0;

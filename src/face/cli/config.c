@@ -115,7 +115,7 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 	} else if (file_read(file, &k->text, &err) < 0 || folder_of(file, k->dir, &err) < 0) {
 		return cli_fail(&err);
 	}
-	struct spec_source from = {hg_buf_view(&k->text), k->file, k->environment};
+	struct spec_source from = {hg_buf_view(&k->text), k->file, k->environment, k->dir};
 	enum hg_rc rc = spec_load(&from, &k->mem, k->report, &k->spec);
 	if (rc == HG_OK) rc = spec_check(k->spec, k->report);
 	report_print(k->report);
@@ -155,13 +155,21 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 		return cli_fail(&err);
 	}
 	enum hg_rc rc = cli_call(c, "POST", "/v1/reload", body, CLI_CHANGE_MS, &j, &err);
-	json_decref(body);
-	if (rc < 0) return cli_fail(&err);
+	if (rc < 0) {
+		json_decref(body);
+		return cli_fail(&err);
+	}
 	if (cli_has(&c->args, CLI_F_JSON)) {
+		json_object_set(j, "file", json_object_get(body, "file"));
+		json_object_set(j, "environment", json_object_get(body, "environment"));
 		char *text = json_dumps(j, JSON_INDENT(2));
 		cli_out("%s\n", text ? text : "{}");
 		free(text);
 	} else {
+		if (k->file[0] != '(')
+			cli_say("from %s%s%s", cli_text(body, "file"),
+			        k->environment ? ", environment " : "",
+			        k->environment ? k->environment : "");
 		json_array_foreach(cli_list(j, "changes"), i, line)
 		        cli_out("%s\n", json_string_value(line));
 		if (i == 0)
@@ -172,18 +180,49 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 		else
 			cli_say("%s %zu change%s applied", cli_mark(c, CLI_GOOD), i,
 			        i == 1 ? "" : "s");
-		cli_next(c, dry_run ? "headgate reload" : "headgate status");
+		if (dry_run && cli_has(&c->args, CLI_F_FILE))
+			cli_next(c, "headgate reload -f %s", k->file);
+		else
+			cli_next(c, dry_run ? "headgate reload" : "headgate status");
 	}
+	json_decref(body);
 	json_decref(j);
 	return 0;
+}
+
+/* What the Headgate that runs was last given; the store keeps it. */
+static enum hg_rc remembered(const struct cli *c, json_t **ret_config, struct hg_err *err)
+{
+	enum hg_rc rc = cli_call(c, "GET", "/v1/config", NULL, CLI_READ_MS, ret_config, err);
+	if (rc < 0) return rc;
+	const char *file = cli_text(*ret_config, "file"), *slash = strrchr(file, '/');
+	if (file[0] && (slash ? slash[1] : file[0]) != '(') return HG_OK;
+	hg_err_set(err, HG_E_USAGE, "the Headgate that runs was started without a file");
+	hg_err_hint(err, "Name one: headgate reload -f FILE");
+	return HG_E_USAGE;
 }
 
 int cli_do_reload(struct cli *c)
 {
 	struct cli_config k;
-	int status = cli_config_load(c, &k, NULL, NULL, true);
-	if (!status) status = cli_config_send(c, &k, cli_has(&c->args, CLI_F_DRY_RUN));
+	struct hg_err err = {0};
+	struct cli with = *c; /* the environment that goes with the file */
+	json_t *was = NULL;
+	const char *file = NULL;
+	if (!cli_has(&c->args, CLI_F_FILE)) {
+		if (remembered(c, &was, &err) < 0) {
+			json_decref(was);
+			return cli_fail(&err);
+		}
+		file = cli_text(was, "file");
+		const char *environment = cli_text(was, "environment");
+		if (!cli_has(&c->args, CLI_F_ENVIRONMENT) && environment[0])
+			with.args.value[CLI_F_ENVIRONMENT] = environment;
+	}
+	int status = cli_config_load(&with, &k, file, NULL, true);
+	if (!status) status = cli_config_send(&with, &k, cli_has(&c->args, CLI_F_DRY_RUN));
 	cli_config_fini(&k);
+	json_decref(was);
 	return status;
 }
 
@@ -314,7 +353,7 @@ int cli_do_config_fmt(struct cli *c)
 	hg_buf_init(&now, 4u << 20);
 	enum hg_rc rc = file_read(file, &was, &err);
 	if (rc == HG_OK) {
-		struct spec_source from = {hg_buf_view(&was), file, NULL};
+		struct spec_source from = {hg_buf_view(&was), file, NULL, NULL};
 		rc = spec_fmt(&from, &now, report);
 		report_print(report);
 		if (rc < 0) status = hg_rc_info(rc)->exit_status;

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#define NAME_WIDTH 14 /* of the overview */
+#define NAME_WIDTH 17 /* of the overview */
 #define FLAG_WIDTH 28 /* of a flag with its argument */
 
 static void list_group(const struct cli *c, const struct cli_group *g)
@@ -149,11 +149,10 @@ int cli_help_code(const struct hg_rc_info *info)
 	return 0;
 }
 
-static int help_noun(const struct cli *c, struct hg_str noun)
+int cli_help_noun(struct hg_str noun)
 {
 	size_t n;
 	const struct cli_verb_row *rows = cli_rows(&n);
-	(void)c;
 	for (size_t i = 0; i < n; i++) {
 		struct hg_str rest = hg_str(rows[i].name);
 		struct hg_str first = hg_str_cut(&rest, ' ');
@@ -175,7 +174,7 @@ int cli_do_help(struct cli *c)
 	}
 	const struct cli_verb_row *row = cli_row_find(word);
 	if (row) return cli_help_verb(c, row);
-	if (cli_is_noun(word)) return help_noun(c, word);
+	if (cli_is_noun(word)) return cli_help_noun(word);
 	const struct hg_rc_info *info = hg_rc_by_code(word);
 	if (info) return cli_help_code(info);
 	const struct cli_later *later = cli_later_find(word);

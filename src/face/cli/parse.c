@@ -81,12 +81,18 @@ static enum hg_rc flag_value(struct parser *p, const struct cli_flag *f, const c
 		return HG_E_USAGE;
 	}
 	p->a->value[f->id] = value;
+	if (f->repeat) {
+		if (p->a->many_count >= CLI_MANY_MAX)
+			return hg_err_set(p->err, HG_E_USAGE, "--%s is given more than %d times",
+			        f->name, CLI_MANY_MAX);
+		p->a->many[p->a->many_count++] = (struct cli_many){f->id, value};
+	}
 	return HG_OK;
 }
 
 static enum hg_rc flag_take(struct parser *p, const struct cli_flag *f, const char *attached)
 {
-	if (cli_has(p->a, f->id) && f->type != CLI_T_SWITCH)
+	if (cli_has(p->a, f->id) && f->type != CLI_T_SWITCH && !f->repeat)
 		return hg_err_set(p->err, HG_E_USAGE, "--%s is given twice", f->name);
 	if (f->type == CLI_T_SWITCH) {
 		if (attached) return hg_err_set(p->err, HG_E_USAGE, "--%s takes no value", f->name);
@@ -217,9 +223,12 @@ static enum hg_rc verb_find(struct parser *p)
 				help |= !strcmp(p->argv[i], "--help") || !strcmp(p->argv[i], "-h");
 			if (help && !second) {
 				p->a->help = true;
+				p->a->noun = word;
 				p->at = p->argc;
 				return HG_OK;
 			}
+			if (!second) p->a->row = cli_row_alone(word);
+			if (p->a->row) return HG_OK;
 			return noun_refuse(p, word, second);
 		}
 		p->at++;

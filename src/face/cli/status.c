@@ -1,5 +1,5 @@
 /* status and top: what is, as a table a person reads and an object a program reads. */
-#include "client_priv.h"
+#include "rollout_priv.h"
 #include "os/clock.h"
 
 #include <poll.h>
@@ -8,6 +8,8 @@
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+
+#define ROLLOUT_WIDTH 14 /* "42 rolled back" */
 
 enum cli_mark cli_phase_mark(const char *phase)
 {
@@ -50,45 +52,122 @@ static void cell(struct hg_buf *to, const char *text, size_t width)
 	hg_buf_byte(to, ' ');
 }
 
+/* ---- with rollouts: versions instead of numbers, and the newest rollout of each app ---- */
+
+/* The newest of the app; NULL when it has none. */
+static const json_t *rollout_of(const json_t *status, const char *app)
+{
+	const json_t *r;
+	size_t i;
+	json_array_foreach(cli_list(status, "rollouts"), i, r)
+	{
+		if (!strcmp(cli_text(r, "app"), app)) return r;
+	}
+	return NULL;
+}
+
+/* The version that serves: the new one once it is promoted, else the old one. */
+static const char *version_of(const json_t *app, const json_t *rollout, char t[CLI_TEXT_MAX])
+{
+	static const char *const sides[] = {"old", "new"};
+	for (size_t i = 0; rollout && i < HG_COUNT(sides); i++) {
+		const json_t *side = json_object_get(rollout, sides[i]);
+		bool serves = cli_int(side, "release") == cli_int(app, "release");
+		if (serves && cli_text(side, "version")[0]) return cli_text(side, "version");
+	}
+	snprintf(t, CLI_TEXT_MAX, "%d", (int)cli_int(app, "release"));
+	return t;
+}
+
+static void rollout_cell(const struct cli *c, const json_t *rollout, struct hg_buf *to)
+{
+	char words[64];
+	struct hg_buf state;
+	if (!rollout) {
+		hg_buf_fmt(to, "%s\n", cli_dash(c));
+		return;
+	}
+	hg_buf_init(&state, 256);
+	cli_rollout_state(c, rollout, &state);
+	/* The number stands between symbol and words. */
+	struct hg_str rest = hg_buf_view(&state), mark = hg_str_cut(&rest, ' ');
+	long long id = (long long)cli_int(rollout, "id");
+	snprintf(words, sizeof words, "%lld %.*s", id, HG_STR_ARG(rest));
+	if (strlen(words) > ROLLOUT_WIDTH && hg_str_eq(rest, HG_STR("rolled back")))
+		snprintf(words, sizeof words, "%lld back", id);
+	hg_buf_fmt(to, "%.*s ", HG_STR_ARG(mark));
+	cli_put(c, to, hg_str(words), ROLLOUT_WIDTH);
+	hg_buf_byte(to, '\n');
+	hg_buf_free(&state);
+}
+
+static void app_cells(const struct cli *c, const json_t *app, bool releases, struct hg_buf *to)
+{
+	double errors = cli_num(app, "error_ratio"), p95 = cli_num(app, "p95_seconds");
+	char t[CLI_TEXT_MAX];
+	snprintf(t, sizeof t, "%d/%d", (int)cli_int(app, "ready"), (int)cli_int(app, "desired"));
+	cell(to, t, releases ? 7 : 6);
+	if (!releases) {
+		snprintf(t, sizeof t, "%d", (int)cli_int(app, "restarts"));
+		cell(to, t, 8);
+	}
+	cell(to, cli_human_rate(HG_MAX(cli_num(app, "rate"), 0), t), releases ? 5 : 7);
+	cell(to, errors < 0 ? cli_dash(c) : cli_human_ratio(errors, t), releases ? 7 : 8);
+	cell(to, p95 < 0 ? cli_dash(c) : cli_human_seconds(p95, t), releases ? 6 : 8);
+}
+
+static void reason_line(const struct cli *c, const json_t *app, struct hg_buf *to)
+{
+	struct hg_buf clean;
+	hg_buf_init(&clean, 4096);
+	hg_buf_cstr(to, "  ");
+	cli_clean(&clean, hg_str(cli_text(app, "reason")));
+	struct hg_str text = hg_buf_view(&clean);
+	size_t width;
+	text.n = cli_cut(text, (size_t)c->columns - 4, &width);
+	hg_buf_str(to, text);
+	hg_buf_byte(to, '\n');
+	hg_buf_free(&clean);
+}
+
 int cli_apps_table(const struct cli *c, const json_t *status, struct hg_buf *to)
 {
 	const json_t *app;
 	size_t i;
 	int lines = 1;
 	char t[CLI_TEXT_MAX];
-	hg_buf_cstr(to, cli_bold(c));
-	hg_buf_cstr(to, "APP              REL  READY  RESTARTS RATE/S  ERRORS   P95      STATE");
-	hg_buf_fmt(to, "%s\n", cli_off(c));
+	bool releases = json_array_size(cli_list(status, "rollouts")) > 0;
+	hg_buf_fmt(to, "%s%s%s\n", cli_bold(c),
+	        releases ? "APP          VERSION   READY   RATE  ERRORS  P95    STATE       ROLLOUT"
+	                 : "APP              REL  READY  RESTARTS RATE/S  ERRORS   P95      STATE",
+	        cli_off(c));
 	json_array_foreach(cli_list(status, "apps"), i, app)
 	{
-		double errors = cli_num(app, "error_ratio"), p95 = cli_num(app, "p95_seconds");
 		const char *phase = cli_text(app, "phase");
-		cell(to, cli_text(app, "name"), 16);
+		const json_t *rollout = releases ? rollout_of(status, cli_text(app, "name")) : NULL;
+		const char *name = cli_text(app, "name");
+		/* Scripts and completions read the first column: nothing is cut off it. */
+		size_t width = releases ? 12 : 16;
+		cell(to, name, c->plain ? HG_MAX(width, strlen(name)) : width);
 		snprintf(t, sizeof t, "%d", (int)cli_int(app, "release"));
-		cell(to, t, 4);
-		snprintf(t, sizeof t, "%d/%d", (int)cli_int(app, "ready"),
-		        (int)cli_int(app, "desired"));
-		cell(to, t, 6);
-		snprintf(t, sizeof t, "%d", (int)cli_int(app, "restarts"));
-		cell(to, t, 8);
-		cell(to, cli_human_rate(HG_MAX(cli_num(app, "rate"), 0), t), 7);
-		cell(to, errors < 0 ? cli_dash(c) : cli_human_ratio(errors, t), 8);
-		cell(to, p95 < 0 ? cli_dash(c) : cli_human_seconds(p95, t), 8);
-		hg_buf_fmt(to, "%s %s\n", cli_mark(c, cli_phase_mark(phase)), phase);
-		lines++;
-		if (cli_text(app, "reason")[0]) {
-			hg_buf_cstr(to, "  ");
-			struct hg_buf clean;
-			hg_buf_init(&clean, 4096);
-			cli_clean(&clean, hg_str(cli_text(app, "reason")));
-			struct hg_str text = hg_buf_view(&clean);
-			size_t width;
-			text.n = cli_cut(text, (size_t)c->columns - 4, &width);
-			hg_buf_str(to, text);
-			hg_buf_byte(to, '\n');
-			hg_buf_free(&clean);
-			lines++;
+		if (releases) {
+			cli_cell(c, to, version_of(app, rollout, t), 9);
+			hg_buf_byte(to, ' ');
+		} else {
+			cell(to, t, 4);
 		}
+		app_cells(c, app, releases, to);
+		hg_buf_fmt(to, "%s ", cli_mark(c, cli_phase_mark(phase)));
+		if (releases) {
+			cell(to, phase, 9);
+			rollout_cell(c, rollout, to);
+		} else {
+			hg_buf_fmt(to, "%s\n", phase);
+		}
+		lines++;
+		if (!cli_text(app, "reason")[0]) continue;
+		reason_line(c, app, to);
+		lines++;
 	}
 	return lines;
 }
@@ -165,6 +244,17 @@ static void listeners_line(const json_t *status, struct hg_buf *to)
 	hg_buf_fmt(to, "data   %s\n", cli_text(status, "data"));
 }
 
+/* Beside the status, for the table: a Headgate that knows no rollouts has none. */
+static void rollouts_add(const struct cli *c, json_t *status)
+{
+	struct hg_err err = {0};
+	json_t *list = NULL;
+	if (cli_call(c, "GET", "/v1/rollouts?limit=100", NULL, CLI_READ_MS, &list, &err) == HG_OK &&
+	        json_is_array(cli_list(list, "rollouts")))
+		json_object_set(status, "rollouts", cli_list(list, "rollouts"));
+	json_decref(list);
+}
+
 static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, json_t **ret_status)
 {
 	json_t *status = NULL;
@@ -182,6 +272,7 @@ static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, jso
 		hg_buf_fmt(to, "%s\n", text ? text : "{}");
 		free(text);
 	} else {
+		rollouts_add(c, status);
 		cli_apps_table(c, status, to);
 		if (app) {
 			hg_buf_byte(to, '\n');
@@ -300,6 +391,7 @@ int cli_do_top(struct cli *c)
 			hg_buf_fmt(&text, "%s\n", dump ? dump : "{}");
 			free(dump);
 		} else {
+			rollouts_add(c, status);
 			top_page(c, status, &text);
 		}
 		if (live) {

@@ -71,6 +71,14 @@ bool cli_is_noun(struct hg_str word)
 	return false;
 }
 
+const struct cli_verb_row *cli_row_alone(struct hg_str noun)
+{
+	for (size_t i = 0; i < HG_COUNT(cli_verb_rows); i++)
+		if (cli_verb_rows[i].alone && hg_str_eq(first_word(cli_verb_rows[i].name), noun))
+			return &cli_verb_rows[i];
+	return NULL;
+}
+
 static void consider(const char *name, struct hg_str given, uint32_t *best, const char **ret_best)
 {
 	uint32_t d = hg_str_distance(first_word(name), given);

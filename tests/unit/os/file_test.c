@@ -158,6 +158,57 @@ static void memory_shared_read_only_cannot_be_made_writable(void **state)
 	close(ro);
 }
 
+static int guarded(const char *name, bool *ret_made)
+{
+	int fd = file_open_guarded(in_dir(name), geteuid(), ret_made);
+	if (fd >= 0) close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static void a_guarded_path_follows_only_links_nobody_else_could_lay(void **state)
+{
+	char at[256], want[256];
+	bool made;
+	(void)state;
+	snprintf(want, sizeof want, "%s", in_dir("g/real/deep"));
+	assert_int_equal(file_mkdirs(want, 0755), 0);
+	assert_int_equal(symlink("real/../real/deep", in_dir("g/near")), 0);
+	assert_int_equal(symlink(in_dir("g/real"), in_dir("g/far")), 0);
+	assert_int_equal(symlink("round", in_dir("g/round")), 0);
+	assert_int_equal(symlink("x", in_dir("g/real/dangling")), 0);
+	int fd = file_open_guarded(in_dir("g//near/."), geteuid(), NULL);
+	assert_true(fd >= 0 && file_path_of(fd, at, sizeof at));
+	assert_string_equal(at, want);
+	assert_false(file_path_of(fd, at, strlen(want)));
+	close(fd);
+	assert_int_equal(guarded("g/far/deep/../deep/", NULL), 0);
+	assert_int_equal(guarded("g/round", NULL), -ELOOP);
+	assert_int_equal(guarded("g/real/dangling", NULL), -ENOENT);
+	assert_int_equal(guarded("g/far/none/below", NULL), -ENOENT);
+	assert_int_equal(guarded("g/far/none/below", &made), 0);
+	assert_true(made);
+	assert_int_equal(guarded("g/far/none/below", &made), 0);
+	assert_false(made);
+	assert_int_equal(file_open_guarded("relative", 0, NULL), -EINVAL);
+	fd = file_open(in_dir("g/file"), O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(guarded("g/file", NULL), 0);
+	assert_int_equal(guarded("g/file/x", &made), -ENOTDIR);
+	/* Whoever may write the folder may have moved the link there; in a sticky one he may not.
+	 */
+	assert_int_equal(chmod(in_dir("g"), 0777), 0);
+	assert_int_equal(guarded("g/near", NULL), -ELOOP);
+	assert_int_equal(chmod(in_dir("g"), 01777), 0);
+	assert_int_equal(guarded("g/near", NULL), 0);
+	if (geteuid() != 0) return;
+	assert_int_equal(lchown(in_dir("g/near"), 7, 7), 0);
+	assert_int_equal(guarded("g/near", NULL), -ELOOP);
+	fd = file_open_guarded(in_dir("g/near"), 7, NULL);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -166,6 +217,7 @@ int main(void)
 	        cmocka_unit_test(a_failed_write_names_the_file_and_leaves_nothing),
 	        cmocka_unit_test(directories_are_made_with_their_parents),
 	        cmocka_unit_test(removing_follows_no_symbolic_link),
+	        cmocka_unit_test(a_guarded_path_follows_only_links_nobody_else_could_lay),
 	        cmocka_unit_test(random_bytes_and_boot_id_come),
 	        cmocka_unit_test(a_sealed_memfd_cannot_change),
 	        cmocka_unit_test(memory_shared_read_only_cannot_be_made_writable),

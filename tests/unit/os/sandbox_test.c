@@ -143,6 +143,11 @@ static bool can_write(const char *dir, const char *name)
 	return fd >= 0;
 }
 
+static struct sandbox_path opened(const char *path)
+{
+	return (struct sandbox_path){path, open(path, O_PATH | O_CLOEXEC)};
+}
+
 /* dir/{staging,tmp,rw,closed/way/app}; closed is 0700 and not ours when we are root. */
 static void in_view(const char *dir)
 {
@@ -157,9 +162,9 @@ static void in_view(const char *dir)
 	struct sandbox_view v = {.staging = staging,
 	        .read_only = true,
 	        .private_tmp = tmp,
-	        .writable = {rw},
+	        .writable = {opened(rw)},
 	        .writable_count = 1,
-	        .reach = {app, rw, tmp, home},
+	        .reach = {opened(app), opened(rw), opened(tmp), opened(home)},
 	        .reach_count = 4,
 	        .uid = runs_as(),
 	        .gid = runs_in()};
@@ -217,7 +222,7 @@ static void with_landlock(const char *dir)
 	char rw[128];
 	snprintf(rw, sizeof rw, "%s/ll", dir);
 	CHECK(mkdir(rw, 0700) == 0);
-	const char *paths[] = {rw};
+	struct sandbox_path paths[] = {opened(rw)};
 	int rc = sandbox_landlock_writes(paths, 1);
 	if (rc == -ENOSYS || rc == -EOPNOTSUPP) hg_child_exit(NOT_HERE);
 	CHECK(rc == 0);

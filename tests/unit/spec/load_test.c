@@ -326,6 +326,34 @@ static void memory_that_runs_out_is_an_error(void **s)
 	}
 }
 
+/* The check, with the folder of the file known. */
+static enum hg_rc check_in(const char *dir, const char *text)
+{
+	struct loaded l = {.report = calloc(1, sizeof *l.report)};
+	struct spec_source from = {.text = hg_str(text), .file = "t.yaml", .dir = dir};
+	hg_arena_init(&l.a, "test", 64u << 20);
+	l.rc = spec_load(&from, &l.a, l.report, &l.spec);
+	if (l.rc == HG_OK) l.rc = spec_check(l.spec, l.report);
+	enum hg_rc rc = l.rc;
+	drop(&l);
+	return rc;
+}
+
+static void a_writable_folder_may_be_shared_but_not_nested(void **s)
+{
+	(void)s;
+#define TWO(a, b)                                                                        \
+	"project: p\napps: {a: {command: x, sandbox: {user: 7, writable: [" a "]}}, b: " \
+	"{command: x, sandbox: {user: 7, writable: [" b "]}}}\n"
+	assert_int_equal(check_in("/srv", TWO("data/", "data")), HG_OK);
+	assert_int_equal(check_in("/srv", TWO("data/", "/srv/./data")), HG_OK);
+	assert_int_equal(check_in("/srv", TWO("data", "data-too")), HG_OK);
+	assert_int_equal(check_in("/srv", TWO("data", "/srv/data/b")), HG_E_CONFIG_NESTED);
+	assert_int_equal(check_in("/srv", TWO("/srv/", "data")), HG_E_CONFIG_NESTED);
+	assert_int_equal(check_in("/", TWO("/srv", "srv/data")), HG_E_CONFIG_NESTED);
+	assert_int_equal(check_in(NULL, TWO("/srv", "srv/data")), HG_OK); /* nobody knows */
+}
+
 static void defaults_are_those_of_the_table(void **s)
 {
 	struct loaded l = load_text("apps: {a: {command: x}}\n", NULL);
@@ -352,6 +380,7 @@ int main(void)
 	        cmocka_unit_test(files_that_are_none_are_refused),
 	        cmocka_unit_test(memory_that_runs_out_is_an_error),
 	        cmocka_unit_test(defaults_are_those_of_the_table),
+	        cmocka_unit_test(a_writable_folder_may_be_shared_but_not_nested),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

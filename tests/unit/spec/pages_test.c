@@ -205,7 +205,7 @@ static void explain_finds_keys_by_path_name_and_end(void **s)
 	explain_has("edge.listen", "`listen: VALUE` is `listen: {http: VALUE}`");
 	explain_has("admin.listen", "needs `headgate down` and `headgate up`");
 	explain_has("rollout.strategy", "recreate, rolling, blue-green, canary");
-	explain_has("rollout", "not available in this release");
+	explain_has("autoscale", "not available in this release");
 	explain_has("", "pipeline");
 	explain_has("environments.production.apps.a.replicas", "Running copies");
 	explain_has("environments.production.branch", "Branch that is deployed here");
@@ -301,16 +301,16 @@ static void the_digest_is_of_the_release_alone(void **s)
 static void keys_that_are_not_built_are_named_with_their_place(void **s)
 {
 	struct hg_err errs[2];
-	struct spec *c = load_env("app: a\ncommand: ./a\nrollout: canary\n"
+	struct spec *c = load_env("app: a\ncommand: ./a\nautoscale: {min: 1, max: 2, cpu: 70%}\n"
 	                          "routes:\n  - {path: /, cache: 1h}\nalerts: {rules: []}\n"
-	                          "environments: {e: {protected: true}, f: {rollout: rolling}}\n",
+	                          "environments: {e: {protected: true}, f: {replicas: 2}}\n",
 	        "e");
 	(void)s;
 	assert_int_equal(spec_unavailable(c, errs, 2), 4);
 	assert_string_equal(errs[0].message, "\"alerts\" is not available yet");
 	assert_int_equal(errs[0].line, 6);
 	assert_int_equal(errs[0].rc, HG_E_CONFIG_UNAVAILABLE);
-	assert_string_equal(errs[1].message, "\"apps.a.rollout\" is not available yet");
+	assert_string_equal(errs[1].message, "\"apps.a.autoscale\" is not available yet");
 	assert_int_equal(errs[1].line, 3);
 	assert_int_equal(errs[1].column, 1);
 	c = load("app: a\ncommand: ./a --port $PORT\nhealth: /h\ndomain: a.example\n");

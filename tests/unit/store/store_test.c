@@ -161,6 +161,94 @@ static void releases_are_numbered_per_app(void **state)
 	assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_E_DB_CONSTRAINT);
 }
 
+static void note_release(void *arg, const struct store_release *r)
+{
+	char *to = arg;
+	(void)snprintf(to, 64, "%u %.*s %d", r->number, HG_STR_ARG(r->version), r->kept);
+}
+
+static void what_is_wanted_of_two_releases_survives(void **state)
+{
+	struct place *p = *state;
+	struct store_app a, again;
+	uint32_t number;
+	char text[64];
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	a.release = 7;
+	a.revision = 12;
+	a.trial = 8;
+	a.trial_revision = 11;
+	a.trial_replicas = 3;
+	a.recreate = true;
+	a.file_release = 6;
+	a.told = 5;
+	assert_int_equal(store_app_set(p->s, &a, NULL), HG_OK);
+	struct store_release r = {
+	        .app = a.id, .spec = HG_STR("{}"), .version = HG_STR("1.4"), .kept = true};
+	assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &again, NULL), HG_OK);
+	assert_int_equal(again.trial, 8);
+	assert_int_equal(again.trial_revision, 11);
+	assert_int_equal(again.trial_replicas, 3);
+	assert_true(again.recreate);
+	assert_int_equal(again.file_release, 6);
+	assert_int_equal(again.told, 5);
+	assert_int_equal(store_releases(p->s, a.id, number, note_release, text, NULL), HG_OK);
+	assert_string_equal(text, "1 1.4 1");
+	r = (struct store_release){.app = a.id, .number = number, .version = HG_STR("1.4.1")};
+	assert_int_equal(store_release_note(p->s, &r, NULL), HG_OK);
+	assert_int_equal(store_releases(p->s, a.id, number, note_release, text, NULL), HG_OK);
+	assert_string_equal(text, "1 1.4.1 0");
+	r.number = 99;
+	assert_int_equal(store_release_note(p->s, &r, NULL), HG_E_NOT_FOUND);
+}
+
+/* What the program before this schema sends. */
+#define FORMER_APPS \
+	"SELECT id,name,scale,scale_file,release,revision,present FROM app ORDER BY name"
+#define FORMER_SET "UPDATE app SET scale=-1,scale_file=1,release=4,revision=9,present=1 WHERE id=1"
+#define FORMER_ADD                                                               \
+	"INSERT INTO release(app,number,digest,spec,created_ms) VALUES(1,"       \
+	"(SELECT coalesce(max(number),0)+1 FROM release WHERE app=1),'','{}',5)" \
+	" RETURNING number"
+
+static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(void **state)
+{
+	struct place *p = *state;
+	struct store_app a;
+	char text[64];
+	/* Back to the file of the first schema. */
+	assert_int_equal(
+	        db_exec(p->s->db,
+	                "ALTER TABLE app DROP COLUMN trial; ALTER TABLE app DROP COLUMN "
+	                "trial_revision; ALTER TABLE app DROP COLUMN trial_replicas; ALTER TABLE "
+	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN serving_replicas; ALTER TABLE app DROP COLUMN file_release; ALTER "
+	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; "
+	                "ALTER "
+	                "TABLE release DROP COLUMN kept; DELETE FROM schema_migrations WHERE "
+	                "version>=2; DROP TABLE rollout; DROP TABLE "
+	                "quarantine; INSERT INTO app(name,release,revision,present) "
+	                "VALUES('a',3,8,1); INSERT INTO release VALUES(1,3,'','{}',1)",
+	                &p->err),
+	        HG_OK);
+	reopen(p);
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	assert_int_equal(a.release, 3);
+	assert_int_equal(a.file_release, 3);
+	assert_int_equal(a.told, 3);
+	assert_int_equal(a.trial, 0);
+	assert_int_equal(store_releases(p->s, a.id, 3, note_release, text, NULL), HG_OK);
+	assert_string_equal(text, "3  0");
+	assert_int_equal(
+	        db_exec(p->s->db, FORMER_APPS ";" FORMER_SET ";" FORMER_ADD, &p->err), HG_OK);
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	assert_int_equal(a.release, 4);
+	assert_int_equal(a.revision, 9);
+	assert_int_equal(store_releases(p->s, a.id, 4, note_release, text, NULL), HG_OK);
+	assert_string_equal(text, "4  0");
+}
+
 static void check_replica(void *arg, const struct store_replica *r)
 {
 	unsigned *n = arg;
@@ -171,6 +259,7 @@ static void check_replica(void *arg, const struct store_replica *r)
 	assert_true(r->started);
 	assert_false(r->ready);
 	assert_true(r->retire);
+	assert_true(r->spare);
 	assert_int_equal(r->exit_status, 9);
 }
 
@@ -203,6 +292,7 @@ static void a_replica_id_is_never_used_again(void **state)
 	        .address = HG_STR("127.0.0.1:4000"),
 	        .started = true,
 	        .retire = true,
+	        .spare = true,
 	        .exit_status = 9};
 	assert_int_equal(store_replica_set(p->s, &r, NULL), HG_OK);
 	assert_int_equal(store_replicas(p->s, check_replica, &n, NULL), HG_OK);
@@ -424,6 +514,69 @@ static void what_was_committed_survives_kill_9_at_any_moment(void **state)
 	}
 }
 
+static void rollout_into(void *arg, const struct store_rollout *r)
+{
+	struct store_rollout *to = arg;
+	assert_int_equal(r->state.n, 3);
+	assert_memory_equal(r->state.p, "a\0b", 3);
+	assert_true(hg_str_eq(r->text, HG_STR("{}")));
+	*to = *r;
+}
+
+static void count_rollout(void *arg, const struct store_rollout *r)
+{
+	uint64_t *sum = arg;
+	*sum = *sum * 10 + r->id;
+}
+
+static void rollouts_are_kept_and_releases_put_in_quarantine(void **state)
+{
+	struct place *p = *state;
+	struct store_rollout r = {.app = 1,
+	        .old_release = 1,
+	        .new_release = 2,
+	        .created_ms = 5,
+	        .begun = true,
+	        .state = {"a\0b", 3},
+	        .text = HG_STR("{}")};
+	struct store_rollout found = {0};
+	uint64_t first = 0, second = 0, sum = 0, by = 7;
+	assert_int_equal(store_rollout_add(p->s, &r, &first, NULL), HG_OK);
+	r.app = 2;
+	assert_int_equal(store_rollout_add(p->s, &r, &second, NULL), HG_OK);
+	assert_true(second > first);
+	r.id = first;
+	r.app = 1;
+	r.ended_ms = 9;
+	r.promoted = true;
+	assert_int_equal(store_rollout_set(p->s, &r, NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_rollout_get(p->s, first, rollout_into, &found, NULL), HG_OK);
+	assert_int_equal(found.ended_ms, 9);
+	assert_true(found.promoted && found.begun);
+	assert_int_equal(found.new_release, 2);
+	assert_int_equal(store_rollouts(p->s, 0, false, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, second * 10 + first);
+	sum = 0;
+	assert_int_equal(store_rollouts(p->s, 1, false, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, first);
+	sum = 0;
+	assert_int_equal(store_rollouts(p->s, 0, true, 10, count_rollout, &sum, NULL), HG_OK);
+	assert_int_equal(sum, second);
+	r.id = 99;
+	assert_int_equal(store_rollout_set(p->s, &r, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(store_rollout_get(p->s, 99, rollout_into, &found, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, 0);
+	assert_int_equal(store_quarantine_set(p->s, 1, 2, first, NULL), HG_OK);
+	assert_int_equal(store_quarantine_set(p->s, 1, 2, second, NULL), HG_OK);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, second);
+	assert_int_equal(store_quarantine_remove(p->s, 1, 2, NULL), HG_OK);
+	assert_int_equal(store_quarantine_get(p->s, 1, 2, &by, NULL), HG_OK);
+	assert_int_equal(by, 0);
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, open_fresh, remove_all)
@@ -432,6 +585,9 @@ int main(void)
 	        CASE(the_newest_configuration_is_in_force),
 	        CASE(an_app_keeps_its_number_for_ever),
 	        CASE(releases_are_numbered_per_app),
+	        CASE(what_is_wanted_of_two_releases_survives),
+	        CASE(rollouts_are_kept_and_releases_put_in_quarantine),
+	        CASE(a_former_file_is_migrated_and_a_former_program_still_works_with_it),
 	        CASE(a_replica_id_is_never_used_again),
 	        CASE(events_come_in_order_by_app_and_after_an_id),
 	        CASE(tokens_are_found_by_digest_and_names_are_unique),

@@ -247,6 +247,98 @@ static void a_writable_folder_of_somebody_else_fails_the_start_by_name(void **st
 	rig_close(&r);
 }
 
+/* DATA.trap/, which user 12345 owns, with a link to DATA.secret/, which only root may enter. */
+static void set_trap(struct rig *r, char trap[300], char secret[300])
+{
+	char path[340];
+	snprintf(trap, 300, "%s.trap", r->data);
+	snprintf(secret, 300, "%s.secret", r->data);
+	assert_int_equal(mkdir(trap, 0755), 0);
+	assert_int_equal(mkdir(secret, 0700), 0);
+	snprintf(path, sizeof path, "%s/readable", secret);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(path, sizeof path, "%s/link", trap);
+	assert_int_equal(symlink(secret, path), 0);
+	assert_int_equal(lchown(path, 12345, 12345), 0);
+	assert_int_equal(chown(trap, 12345, 12345), 0);
+}
+
+static void clear_trap(const char *trap, const char *secret)
+{
+	char path[340];
+	snprintf(path, sizeof path, "%s/link", trap);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(trap), 0);
+	snprintf(path, sizeof path, "%s/readable", secret);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(secret), 0); /* nothing else was made in it */
+}
+
+static void a_link_that_an_app_may_have_laid_is_not_followed(void **state)
+{
+	struct rig r;
+	char trap[300], secret[300], link[340], below[340];
+	(void)state;
+	if (geteuid() != 0) skip(); /* everything is one user's */
+	rig_open(&r, 1);
+	set_trap(&r, trap, secret);
+	snprintf(link, sizeof link, "%s/link", trap);
+	snprintf(below, sizeof below, "%s/link/new", trap);
+	const char *const ways[] = {link, below};
+	for (uint32_t i = 0; i < 4; i++) {
+		struct wd_msg m = rig_spawn(&r, .id = 2000 + i, .argv = {"/bin/sleep", "1000"},
+		        .writable = {ways[i / 2]},
+		        .more = {.flags = i % 2 ? WD_F_READ_ONLY_ROOT : 0});
+		assert_int_equal(m.step, WD_STEP_WRITABLE);
+		assert_int_equal(m.error, ELOOP);
+	}
+	/* Nor does it open a closed folder to the app that runs in it. */
+	struct wd_msg m = rig_spawn(&r, .id = 2010, .dir = link, .argv = {"/bin/cat", "readable"});
+	assert_int_equal(m.step, WD_STEP_CHDIR);
+	clear_trap(trap, secret);
+	rig_close(&r);
+}
+
+static void a_link_of_root_on_the_way_is_followed(void **state)
+{
+	struct rig r;
+	char real[300], link[300], rw[340], env[400], file[400];
+	(void)state;
+	rig_open(&r, 1);
+	/* Beside DATA and not below the private /tmp of the replica. */
+	snprintf(real, sizeof real, "%s/real", r.data);
+	snprintf(link, sizeof link, "%s/link", r.data);
+	snprintf(rw, sizeof rw, "%s/made", link);
+	snprintf(file, sizeof file, "%s/made/file", real);
+	snprintf(env, sizeof env, "RW=%s", rw);
+	assert_int_equal(mkdir(real, 0755), 0);
+	assert_int_equal(symlink(real, link), 0);
+	struct wd_msg m = rig_spawn(&r, .id = 2000, .argv = {"sh", "-c", "echo x > $RW/file"},
+	        .env = {"PATH=/usr/bin:/bin", env}, .writable = {rw},
+	        .more = {.flags = WD_F_READ_ONLY_ROOT});
+	assert_int_equal(m.error, 0);
+	assert_int_equal(rig_expect(&r, WD_EXITED, NULL).status, 0);
+	assert_int_equal(access(file, F_OK), 0);
+	rig_close(&r);
+}
+
+static void a_writable_folder_that_holds_data_is_refused(void **state)
+{
+	struct rig r;
+	(void)state;
+	if (geteuid() != 0) skip();
+	rig_open(&r, 1);
+	struct wd_msg m =
+	        rig_spawn(&r, .id = 2000, .argv = {"/bin/sleep", "1000"}, .writable = {"/tmp"});
+	assert_int_equal(m.step, WD_STEP_WRITABLE);
+	assert_int_equal(m.error, EXDEV);
+	m = rig_spawn(&r, .id = 2001, .argv = {"/bin/sleep", "1000"}, .writable = {r.data});
+	assert_int_equal(m.error, EXDEV);
+	rig_close(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +352,9 @@ int main(void)
 	                the_private_directory_goes_when_exit_is_known_and_logs_are_drained),
 	        cmocka_unit_test(everything_runs_without_privileges),
 	        cmocka_unit_test(a_sandboxed_replica_writes_only_where_it_may),
+	        cmocka_unit_test(a_link_that_an_app_may_have_laid_is_not_followed),
+	        cmocka_unit_test(a_link_of_root_on_the_way_is_followed),
+	        cmocka_unit_test(a_writable_folder_that_holds_data_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,6 +32,7 @@ static void lost(struct fleet *f)
 	f->warden_lost = true;
 	for (struct hg_list *n; (n = hg_list_pop(&f->outbox));)
 		message_free(f, HG_CONTAINER(n, struct fleet_message, node));
+	fleet_commands_lost(f);
 	fleet_journal(f, "warden.lost", NULL, 0, 0, NULL);
 	if (f->o.on_warden_lost) f->o.on_warden_lost(f->o.arg);
 }
@@ -89,6 +90,18 @@ void fleet_send_simple(struct fleet *f, enum wd_type type, uint64_t id, int sign
 static void not_started(struct fleet_replica *r, const struct wd_msg *m)
 {
 	const struct fleet_release *rel = fleet_release_find(r->f, r->app, fleet_core(r)->release);
+	if (m->step == WD_STEP_WRITABLE && (m->error == ELOOP || m->error == ESTALE)) {
+		(void)snprintf(r->reason, sizeof r->reason,
+		        "a writable folder is reached through a symbolic link that others may "
+		        "change: name the folder itself in sandbox.writable");
+		return;
+	}
+	if (m->step == WD_STEP_WRITABLE && m->error == EXDEV) {
+		(void)snprintf(r->reason, sizeof r->reason,
+		        "a writable folder holds Headgate's data folder: name one beside it, or "
+		        "use --data DIR");
+		return;
+	}
 	if (m->step == WD_STEP_WRITABLE && rel && rel->writable_count > 0) {
 		(void)snprintf(r->reason, sizeof r->reason,
 		        "as root run: chown -R %u %s (it may not write%s)", m->uid,
@@ -148,7 +161,8 @@ static void on_replica_message(struct fleet *f, const struct wd_msg *m)
 	bool started = !m->error && m->pid > 0;
 	if (exited || !started) {
 		/* A one-shot's end, or of somebody we have recorded already. */
-		(void)fleet_probe_ended(f, m->id, exited, m->status);
+		if (!fleet_command_ended(f, m))
+			(void)fleet_probe_ended(f, m->id, exited, m->status);
 		fleet_send_simple(f, WD_FORGET, m->id, 0);
 	} else if (m->kind != WD_KIND_ONESHOT) {
 		/* A spawn from before our own start that the warden had still in hand: nobody

@@ -17,6 +17,9 @@
 struct scope {
 	const struct fleet_release *rel;
 	const char *app;
+	const struct spec_pair *more; /* laid over the release's environment */
+	uint32_t more_count;
+	bool no_address; /* nothing listens: there is neither PORT nor SOCKET */
 	char port[8], release[12], replica[12];
 	char socket[112];
 	char path[PATH_MAX + sizeof BASE_PATH + 1];
@@ -30,9 +33,14 @@ static bool lookup(void *ctx, struct hg_str name, struct hg_str *ret_value)
 		struct hg_str name;
 		const char *value;
 	} own[] = {{HG_STR("PORT"), s->port}, {HG_STR("SOCKET"), s->socket}};
-	for (size_t i = 0; i < HG_COUNT(own); i++) {
+	for (size_t i = 0; !s->no_address && i < HG_COUNT(own); i++) {
 		if (!hg_str_eq(name, own[i].name)) continue;
 		*ret_value = hg_str(own[i].value);
+		return true;
+	}
+	for (uint32_t i = 0; i < s->more_count; i++) {
+		if (!hg_str_eq(name, s->more[i].name)) continue;
+		*ret_value = s->more[i].value;
 		return true;
 	}
 	for (uint32_t i = 0; i < s->rel->env_count; i++) {
@@ -74,18 +82,57 @@ static bool executable(const char *path)
 	return S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
+/* Without ".", ".." and double slashes, by its letters alone. */
+static void plain(const char *path, char to[PATH_MAX])
+{
+	struct hg_str rest = hg_str(path);
+	size_t n = 0;
+	while (rest.n > 0) {
+		struct hg_str part = hg_str_cut(&rest, '/');
+		if (part.n == 0 || hg_str_eq(part, HG_STR("."))) continue;
+		if (hg_str_eq(part, HG_STR(".."))) {
+			while (n > 0 && to[--n] != '/')
+				;
+			continue;
+		}
+		if (n + part.n + 2 > PATH_MAX) break;
+		to[n++] = '/';
+		memcpy(to + n, part.p, part.n);
+		n += part.n;
+	}
+	to[n] = 0;
+}
+
+/* A program that is named where the artifact was built is the one of the copy: what is built there
+ * next is another release. */
+static void kept_instead(const struct fleet_release *rel, char full[PATH_MAX])
+{
+	char named[PATH_MAX], source[PATH_MAX];
+	int n = -1;
+	if (!*rel->source) return;
+	plain(full, named);
+	plain(rel->source, source);
+	size_t len = strlen(source);
+	if (strcmp(named, source) == 0)
+		n = snprintf(full, PATH_MAX, "%s%s", rel->path, strrchr(source, '/'));
+	else if (strncmp(named, source, len) == 0 && named[len] == '/')
+		n = snprintf(full, PATH_MAX, "%s%s", rel->path, named + len);
+	if (n >= PATH_MAX) full[0] = 0;
+}
+
 /* The program as PATH finds it, so that the warden need not search. False: nowhere. */
-static bool find_program(
-        const char *name, const char *path, const char *dir, struct hg_arena *mem, char **ret_full)
+static bool find_program(const char *name, const char *path, const struct fleet_release *rel,
+        struct hg_arena *mem, char **ret_full)
 {
 	char full[PATH_MAX];
 	bool named = strchr(name, '/') != NULL;
-	struct hg_str rest = named ? hg_str(dir) : hg_str(path);
+	struct hg_str rest = named ? hg_str(rel->dir) : hg_str(path);
 	while (rest.n > 0) {
 		struct hg_str one = named ? rest : hg_str_cut(&rest, ':');
 		int n = name[0] == '/'
 		                ? snprintf(full, sizeof full, "%s", name)
 		                : snprintf(full, sizeof full, "%.*s/%s", HG_STR_ARG(one), name);
+		if (n < (int)sizeof full && named) kept_instead(rel, full);
 		bool found = n < (int)sizeof full && executable(full);
 		if (!found && named) return false;
 		if (!found) continue;
@@ -95,16 +142,15 @@ static bool find_program(
 	return false;
 }
 
-static enum hg_rc split(struct scope *s, const char *command, struct hg_arena *mem,
+static enum hg_rc split(struct scope *s, struct hg_str command, struct hg_arena *mem,
         char ***ret_argv, uint32_t *ret_argc, struct hg_err *err)
 {
-	enum hg_rc rc =
-	        spec_command_split(hg_str(command), lookup, s, mem, ret_argv, ret_argc, err);
+	enum hg_rc rc = spec_command_split(command, lookup, s, mem, ret_argv, ret_argc, err);
 	if (rc < 0) return rc;
 	if (*ret_argc == 0)
 		return hg_err_set(
 		        err, HG_E_FLEET_COMMAND, "the command of app \"%s\" is empty", s->app);
-	if (!find_program((*ret_argv)[0], s->path, s->rel->dir, mem, &(*ret_argv)[0])) {
+	if (!find_program((*ret_argv)[0], s->path, s->rel, mem, &(*ret_argv)[0])) {
 		rc = hg_err_set(err, HG_E_FLEET_COMMAND,
 		        "could not find program \"%s\" of app \"%s\"", (*ret_argv)[0], s->app);
 		hg_err_detail(err, "searched: %s; folder: %s", s->path, s->rel->dir);
@@ -123,7 +169,7 @@ enum hg_rc fleet_command_check(
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	hg_arena_init(&mem, "command check", SPAWN_MEMORY_MAX);
 	scope_fill(s, rel, app);
-	enum hg_rc rc = split(s, command, &mem, &argv, &argc, err);
+	enum hg_rc rc = split(s, hg_str(command), &mem, &argv, &argc, err);
 	hg_arena_fini(&mem);
 	free(s);
 	return rc;
@@ -137,17 +183,46 @@ static void env_add(struct hg_buf *b, uint32_t *count, const char *name, struct 
 	(*count)++;
 }
 
-static bool app_sets(const struct fleet_release *rel, const char *name)
+static bool sets(const struct spec_pair *env, uint32_t n, struct hg_str name)
 {
-	for (uint32_t i = 0; i < rel->env_count; i++)
-		if (hg_str_eq(rel->env[i].name, hg_str(name))) return true;
+	for (uint32_t i = 0; i < n; i++)
+		if (hg_str_eq(env[i].name, name)) return true;
 	return false;
+}
+
+static bool app_sets(const struct scope *s, const char *name)
+{
+	return sets(s->rel->env, s->rel->env_count, hg_str(name)) ||
+	       sets(s->more, s->more_count, hg_str(name));
+}
+
+static void env_pair(struct hg_buf *b, uint32_t *count, const struct spec_pair *p)
+{
+	hg_buf_str(b, p->name);
+	hg_buf_byte(b, '=');
+	hg_buf_str(b, p->value);
+	hg_buf_byte(b, 0);
+	(*count)++;
+}
+
+enum hg_rc fleet_env_check(const struct spec_pair *env, uint32_t n, struct hg_err *err)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct hg_str name = env[i].name, value = env[i].value;
+		if (name.n > 0 && hg_str_find(name, '=') == name.n &&
+		        hg_str_find(name, 0) == name.n && hg_str_find(value, 0) == value.n)
+			continue;
+		return hg_err_set(err, HG_E_INVALID,
+		        "\"%.*s\" cannot be a name, or its value not a value, of an environment",
+		        (int)HG_MIN(name.n, 64u), name.p);
+	}
+	return HG_OK;
 }
 
 static void env_default(
         struct scope *s, struct hg_buf *b, uint32_t *count, const char *name, const char *value)
 {
-	if (!app_sets(s->rel, name)) env_add(b, count, name, hg_str(value));
+	if (!app_sets(s, name)) env_add(b, count, name, hg_str(value));
 }
 
 /* A clean environment: nothing of ours is inherited but what is named here. */
@@ -160,14 +235,14 @@ static uint32_t env_write(struct scope *s, const char *home, bool socket, struct
 	env_default(s, b, &count, "LANG", "C.UTF-8");
 	if (tz) env_default(s, b, &count, "TZ", tz);
 	for (uint32_t i = 0; i < s->rel->env_count; i++) {
-		hg_buf_str(b, s->rel->env[i].name);
-		hg_buf_byte(b, '=');
-		hg_buf_str(b, s->rel->env[i].value);
-		hg_buf_byte(b, 0);
-		count++;
+		const struct spec_pair *p = &s->rel->env[i];
+		if (!sets(s->more, s->more_count, p->name)) env_pair(b, &count, p);
 	}
+	for (uint32_t i = 0; i < s->more_count; i++)
+		env_pair(b, &count, &s->more[i]);
 	/* Ours last and always: an app must not be told a wrong address. */
-	if (!app_sets(s->rel, "PORT") && !socket) env_add(b, &count, "PORT", hg_str(s->port));
+	if (!app_sets(s, "PORT") && !socket && !s->no_address)
+		env_add(b, &count, "PORT", hg_str(s->port));
 	if (socket) env_add(b, &count, "SOCKET", hg_str(s->socket));
 	env_default(s, b, &count, "HEADGATE_APP", s->app);
 	env_default(s, b, &count, "HEADGATE_RELEASE", s->release);
@@ -223,7 +298,7 @@ static enum hg_rc address_choose(struct fleet_replica *r, const struct fleet_rel
 }
 
 /* argv, environment and writable paths as WD_SPAWN carries them; the memfd is the caller's. */
-static enum hg_rc blob_make(struct scope *s, const char *command, bool socket, struct wd_msg *m,
+static enum hg_rc blob_make(struct scope *s, struct hg_str command, bool socket, struct wd_msg *m,
         int *ret_fd, struct hg_err *err)
 {
 	struct hg_arena mem;
@@ -262,21 +337,43 @@ out:
 	return rc;
 }
 
-static enum hg_rc message_fill(struct fleet_replica *r, const struct fleet_release *rel,
-        uint64_t id, struct wd_msg *m, struct hg_err *err)
+static enum hg_rc message_to(const struct fleet_app *a, const struct fleet_release *rel,
+        uint32_t number, uint64_t id, struct wd_msg *m, struct hg_err *err)
 {
-	const struct fl_replica *core = fleet_core(r);
 	m->id = id;
-	(void)hg_str_copy(hg_str(r->app->name), m->who.app, sizeof m->who.app);
-	m->who.release = core->release;
-	m->who.replica = core->number;
+	(void)hg_str_copy(hg_str(a->name), m->who.app, sizeof m->who.app);
+	m->who.release = rel->number;
+	m->who.replica = number;
 	m->who.incarnation = (uint32_t)id;
 	m->uid = rel->uid;
 	m->flags = rel->flags;
 	if (!hg_str_copy(hg_str(rel->dir), m->dir, sizeof m->dir))
 		return hg_err_set(err, HG_E_FLEET_COMMAND,
-		        "the folder of app \"%s\" is too long: \"%s\"", r->app->name, rel->dir);
+		        "the folder of app \"%s\" is too long: \"%s\"", a->name, rel->dir);
+	return HG_OK;
+}
+
+static enum hg_rc message_fill(struct fleet_replica *r, const struct fleet_release *rel,
+        uint64_t id, struct wd_msg *m, struct hg_err *err)
+{
 	(void)hg_str_copy(hg_str(r->address), m->address, sizeof m->address);
+	return message_to(r->app, rel, fleet_core(r)->number, id, m, err);
+}
+
+static enum hg_rc scope_new(struct fleet *f, struct fleet_app *a, uint32_t release, uint32_t number,
+        uint64_t id, struct scope **ret_scope, struct hg_err *err)
+{
+	const struct fleet_release *rel = fleet_release_find(f, a, release);
+	if (!rel)
+		return hg_err_set(err, HG_E_NOT_FOUND,
+		        "release %u of app \"%s\" is not in the store", release, a->name);
+	struct scope *s = malloc(sizeof *s);
+	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	scope_fill(s, rel, a->name);
+	(void)snprintf(s->release, sizeof s->release, "%u", release);
+	(void)snprintf(s->replica, sizeof s->replica, "%u", number);
+	(void)snprintf(s->id, sizeof s->id, "%llu", (unsigned long long)id);
+	*ret_scope = s;
 	return HG_OK;
 }
 
@@ -284,19 +381,7 @@ static enum hg_rc scope_of(
         struct fleet_replica *r, uint64_t id, struct scope **ret_scope, struct hg_err *err)
 {
 	const struct fl_replica *core = fleet_core(r);
-	const struct fleet_release *rel = fleet_release_find(r->f, r->app, core->release);
-	if (!rel)
-		return hg_err_set(err, HG_E_NOT_FOUND,
-		        "release %u of app \"%s\" is not in the store", core->release,
-		        r->app->name);
-	struct scope *s = malloc(sizeof *s);
-	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	scope_fill(s, rel, r->app->name);
-	(void)snprintf(s->release, sizeof s->release, "%u", core->release);
-	(void)snprintf(s->replica, sizeof s->replica, "%u", core->number);
-	(void)snprintf(s->id, sizeof s->id, "%llu", (unsigned long long)id);
-	*ret_scope = s;
-	return HG_OK;
+	return scope_new(r->f, r->app, core->release, core->number, id, ret_scope, err);
 }
 
 enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
@@ -315,7 +400,7 @@ enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
 	if (rc < 0) goto out;
 	rc = message_fill(r, s->rel, id, &m, err);
 	if (rc < 0) goto out;
-	rc = blob_make(s, s->rel->command, socket, &m, &fd, err);
+	rc = blob_make(s, hg_str(s->rel->command), socket, &m, &fd, err);
 	if (rc < 0) goto out;
 	/* On disk before it is asked for: a control that dies here finds out whether it was. */
 	fleet_row_spawn(r, old);
@@ -343,10 +428,32 @@ enum hg_rc fleet_spawn_probe(struct fleet_replica *r, enum probe_kind kind, stru
 	if (socket) (void)hg_str_copy(hg_str(r->addr.un.sun_path), s->socket, sizeof s->socket);
 	rc = message_fill(r, s->rel, id, &m, err);
 	if (rc < 0) goto out;
-	rc = blob_make(s, c->what, socket, &m, &fd, err);
+	rc = blob_make(s, hg_str(c->what), socket, &m, &fd, err);
 	if (rc < 0) goto out;
 	r->oneshot[kind] = id;
 	fleet_send(r->f, &m, fd);
+out:
+	free(s);
+	return rc;
+}
+
+enum hg_rc fleet_spawn_command(struct fleet *f, const struct fleet_oneshot *o, struct hg_err *err)
+{
+	/* Should control die meanwhile the warden still ends it. */
+	struct wd_msg m = {.type = WD_SPAWN,
+	        .kind = WD_KIND_ONESHOT,
+	        .deadline_ms = (uint64_t)o->timeout_ms + 1000};
+	struct scope *s = NULL;
+	int fd = -1;
+	enum hg_rc rc = scope_new(f, o->app, o->release, 0, o->id, &s, err);
+	if (rc < 0) goto out;
+	HG_ASSERT(s);
+	s->more = o->env;
+	s->more_count = o->env_count;
+	s->no_address = true;
+	rc = message_to(o->app, s->rel, 0, o->id, &m, err);
+	if (rc == HG_OK) rc = blob_make(s, o->command, false, &m, &fd, err);
+	if (rc == HG_OK) fleet_send(f, &m, fd);
 out:
 	free(s);
 	return rc;

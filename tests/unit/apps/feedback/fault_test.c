@@ -2,6 +2,8 @@
 
 #include "apps/feedback/fault.c"
 
+static const struct fault_past none;
+
 static struct fault parsed(const char *text)
 {
 	struct fault f = {0};
@@ -32,7 +34,7 @@ static void everything_else_is_refused(void **state)
 {
 	static const char *const bad[] = {"error", "errors:", "errors:10", "errors:101%",
 	        "errors:-1%", "errors:100.1%", "errors:1.25%", "errors:1s", "slow:1h", "slow:ms",
-	        "slow:999999s", ":10%"};
+	        "slow:999999s", ":10%", "errors:+", "errors:+10", "errors:#", "errors:#x"};
 	struct fault f;
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(bad); i++) {
@@ -50,19 +52,39 @@ static void the_share_is_kept_and_probes_are_spared(void **state)
 	(void)state;
 	hg_rand_seed(&r, 7);
 	for (int i = 0; i < 10000; i++) {
-		hit += fault_draw(&f, &r, false) == FAULT_ERRORS;
-		assert_int_equal(fault_draw(&f, &r, true), FAULT_NONE);
+		hit += fault_draw(&f, &r, false, none) == FAULT_ERRORS;
+		assert_int_equal(fault_draw(&f, &r, true, none), FAULT_NONE);
 	}
 	assert_in_range(hit, 850, 1150);
 	f = parsed("errors");
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(fault_draw(&f, &r, false), FAULT_ERRORS);
+		assert_int_equal(fault_draw(&f, &r, false, none), FAULT_ERRORS);
 	f = parsed("errors:0%");
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(fault_draw(&f, &r, false), FAULT_NONE);
+		assert_int_equal(fault_draw(&f, &r, false, none), FAULT_NONE);
 	f = parsed("unhealthy");
-	assert_int_equal(fault_draw(&f, &r, true), FAULT_UNHEALTHY);
-	assert_int_equal(fault_draw(&f, &r, false), FAULT_NONE);
+	assert_int_equal(fault_draw(&f, &r, true, none), FAULT_UNHEALTHY);
+	assert_int_equal(fault_draw(&f, &r, false, none), FAULT_NONE);
+}
+
+static void a_fault_may_begin_later(void **state)
+{
+	struct hg_rand r;
+	(void)state;
+	hg_rand_seed(&r, 7);
+	struct fault f = parsed("errors:+15m");
+	assert_int_equal(f.after_ms, 900000);
+	assert_int_equal(fault_draw(&f, &r, false, (struct fault_past){899999, 0}), FAULT_NONE);
+	assert_int_equal(fault_draw(&f, &r, false, (struct fault_past){900000, 0}), FAULT_ERRORS);
+	f = parsed("crash:#200");
+	assert_int_equal(fault_draw(&f, &r, false, (struct fault_past){0, 199}), FAULT_NONE);
+	assert_int_equal(fault_draw(&f, &r, false, (struct fault_past){0, 200}), FAULT_CRASH);
+	f = parsed("slow:50%:1s:+3s:#5");
+	assert_true(f.share == 0.5);
+	assert_int_equal(f.slow_ms, 1000);
+	assert_int_equal(f.after_ms, 3000);
+	assert_int_equal(f.after_n, 5);
+	assert_int_equal(parsed("leak").kind, FAULT_LEAK);
 }
 
 int main(void)
@@ -71,6 +93,7 @@ int main(void)
 	        cmocka_unit_test(kinds_shares_and_times_are_understood),
 	        cmocka_unit_test(everything_else_is_refused),
 	        cmocka_unit_test(the_share_is_kept_and_probes_are_spared),
+	        cmocka_unit_test(a_fault_may_begin_later),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,16 @@ static void wanted_replicas_are_spawned_probed_and_given_to_the_edge(void **stat
 	assert_string_equal(lanes[0].route, "hello.example.com/");
 }
 
+static void writable_folders_lie_in_the_folder_the_app_runs_in(void **state)
+{
+	struct rig *r = *state;
+	char want[128];
+	rig_apply(r, HELLO(1) "dir: sub\nsandbox: {writable: [data/, /srv/hello]}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	(void)snprintf(want, sizeof want, "%s/sub/data/\n/srv/hello\n", r->dir);
+	assert_string_equal(rig_alive(r, 0)->writable, want);
+}
+
 static void nobody_gets_traffic_before_readiness(void **state)
 {
 	struct rig *r = *state;
@@ -56,6 +66,22 @@ static void nobody_gets_traffic_before_readiness(void **state)
 	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
 	rig_app(r, &first);
 	assert_string_equal(first.reason, "");
+}
+
+static void an_app_whose_replicas_are_all_unready_is_in_a_panic(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, "app: hello\ncommand: sleep $PORT\ndomain: hello.example.com\nreplicas: 2\n"
+	             "probes: {readiness: {http: /r, every: 1s, failures: 1}}\n");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	r->answer = 503;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UNREADY) == 2);
+	RIG_UNTIL(r, strstr(r->kinds, "app.panic ") != NULL);
+	assert_null(strstr(r->kinds, "app.panic_over"));
+	r->answer = 200;
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 2);
+	RIG_UNTIL(r, strstr(r->kinds, "app.panic_over ") != NULL);
+	assert_null(strstr(strstr(r->kinds, "app.panic ") + 1, "app.panic "));
 }
 
 static void a_replica_that_is_killed_is_replaced_at_once_in_its_place(void **state)
@@ -409,6 +435,30 @@ static void shutdown_stops_all_and_tells_the_warden(void **state)
 	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 1, &err), HG_E_FLEET_STOPPING);
 }
 
+static void shutdown_goes_against_the_order_of_needs(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, "project: p\napps:\n"
+	             "  a-base: {command: sleep 1}\n"
+	             "  b-mid: {command: sleep 1, needs: [a-base], replicas: 2}\n"
+	             "  c-top: {command: sleep 1, needs: [b-mid]}\n"
+	             "  d-alone: {command: sleep 1}\n");
+	RIG_UNTIL(r, rig_living(r) == 5);
+	RIG_UNTIL(r, rig_app(r, NULL).ready == 1);
+	struct wd_msg m = {.type = WD_SHUTDOWN, .deadline_ms = 120000};
+	rig_send(r, &m);
+	RIG_UNTIL(r, r->stopped == 1);
+	assert_int_equal(r->kills, 0);
+	const char *was = "";
+	for (uint32_t i = 0; i < r->term_count; i++) {
+		if (strcmp(r->term_app[i], "d-alone") == 0) continue;
+		assert_true(i == 0 || !was[0] || strcmp(r->term_app[i], was) <= 0);
+		was = r->term_app[i];
+	}
+	assert_int_equal(r->term_count, 5);
+	assert_string_equal(was, "a-base");
+}
+
 static void an_app_that_left_the_file_is_stopped_and_forgotten(void **state)
 {
 	struct rig *r = *state;
@@ -429,7 +479,9 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, rig_up, rig_down)
 	const struct CMUnitTest tests[] = {
 	        CASE(wanted_replicas_are_spawned_probed_and_given_to_the_edge),
+	        CASE(writable_folders_lie_in_the_folder_the_app_runs_in),
 	        CASE(nobody_gets_traffic_before_readiness),
+	        CASE(an_app_whose_replicas_are_all_unready_is_in_a_panic),
 	        CASE(a_replica_that_is_killed_is_replaced_at_once_in_its_place),
 	        CASE(a_replica_that_dies_starting_is_reported_with_status_and_last_lines),
 	        CASE(a_command_that_cannot_be_executed_backs_off_and_says_why),
@@ -447,6 +499,7 @@ int main(void)
 	        CASE(events_wait_for_a_store_that_cannot_write),
 	        CASE(without_a_warden_changes_are_refused_and_the_status_says_so),
 	        CASE(shutdown_stops_all_and_tells_the_warden),
+	        CASE(shutdown_goes_against_the_order_of_needs),
 	        CASE(an_app_that_left_the_file_is_stopped_and_forgotten),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

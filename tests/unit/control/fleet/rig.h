@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #include "control/fleet/fleet_priv.h"
+#include "os/file.h"
 
 #define RIG_PROCS   64
 #define RIG_WAIT_MS 15000u
@@ -29,6 +31,7 @@ struct rig_proc {
 	int fd, status;
 	char argv0[128];
 	char env[4096]; /* "NAME=value\n…" */
+	char writable[512];
 };
 
 struct rig {
@@ -43,9 +46,15 @@ struct rig {
 	uint32_t proc_count;
 	/* how new processes behave */
 	bool dead_at_birth, deaf, exec_fails, mute /* the warden takes no spawn */;
-	int answer; /* status of their answers */
+	bool slow_oneshots;    /* they run until they are killed */
+	uint32_t dead_release; /* processes of this release die at birth */
+	int answer;            /* status of their answers */
+	int oneshot_status;    /* of one-shot commands */
+	bool decides;          /* somebody else decides how a release takes over */
 	/* what was seen */
 	uint32_t snapshots, readies, stopped, terms, kills;
+	char term_app[16][WD_NAME_MAX]; /* in the order of their SIGTERMs */
+	uint32_t term_count;
 	uint64_t generation;
 	char kinds[8192]; /* "replica.ready replica.died …" */
 	char last_text[4096];
@@ -54,6 +63,8 @@ struct rig {
 	struct loop_io observe;
 	int observe_fd;
 	bool on_stopped;
+	char told[256];           /* "hello 2 @3, …": what on_release said, at which generation */
+	uint32_t previews, lanes; /* of the newest snapshot: preview routes, lanes in all */
 	struct hg_list conns;
 };
 
@@ -178,6 +189,10 @@ static void rig_read_blob(struct rig_proc *p, int fd)
 		size_t n = strlen(p->env);
 		(void)snprintf(p->env + n, sizeof p->env - n, "%s\n", at);
 	}
+	for (; at < blob + p->m.blob_size; at += strlen(at) + 1) {
+		size_t n = strlen(p->writable);
+		(void)snprintf(p->writable + n, sizeof p->writable - n, "%s\n", at);
+	}
 	munmap(blob, p->m.blob_size);
 }
 
@@ -209,10 +224,25 @@ static void rig_spawn(struct rig *r, const struct wd_msg *m, int fd)
 		assert_int_equal(loop_io_start(r->loop, &p->io, p->fd, EPOLLIN, rig_answer), HG_OK);
 	}
 	rig_send(r, &answer);
-	if (m->kind == WD_KIND_ONESHOT)
-		rig_end(p, 0);
-	else if (r->dead_at_birth)
+	if (m->kind == WD_KIND_ONESHOT && !r->slow_oneshots)
+		rig_end(p, r->oneshot_status);
+	else if (m->kind != WD_KIND_ONESHOT &&
+	         (r->dead_at_birth || (r->dead_release && m->who.release == r->dead_release)))
 		rig_end(p, 3 << 8);
+}
+
+static void rig_snapshot(struct rig *r, int fd)
+{
+	const struct snap_image *image;
+	assert_int_equal(snap_map(fd, &image), HG_OK);
+	r->previews = 0;
+	r->lanes = image->lane_count;
+	for (uint32_t i = 0; i < image->route_count; i++) {
+		const struct snap_route *route = &snap_routes(image)[i];
+		r->previews += route->preview;
+		if (route->preview) assert_str(snap_str(image, route->path), "/");
+	}
+	snap_unmap(image);
 }
 
 static void rig_warden(struct loop *l, struct loop_io *io, uint32_t events)
@@ -232,6 +262,9 @@ static void rig_warden(struct loop *l, struct loop_io *io, uint32_t events)
 	case WD_SIGNAL:
 		assert_non_null(p);
 		if (m.signo == SIGTERM) r->terms++;
+		if (m.signo == SIGTERM && p && r->term_count < HG_COUNT(r->term_app))
+			hg_str_copy(
+			        hg_str(p->m.who.app), r->term_app[r->term_count++], WD_NAME_MAX);
 		if (m.signo == SIGKILL) r->kills++;
 		if (p->alive) rig_end(p, m.signo);
 		break;
@@ -245,6 +278,7 @@ static void rig_warden(struct loop *l, struct loop_io *io, uint32_t events)
 		assert_true(m.generation > r->generation);
 		r->generation = m.generation;
 		r->snapshots++;
+		rig_snapshot(r, fds[0]);
 		break;
 	case WD_READY:
 		assert_true(r->snapshots > 0);
@@ -272,6 +306,14 @@ static void rig_stopped(void *arg)
 	((struct rig *)arg)->on_stopped = true;
 }
 
+static void rig_told(void *arg, const char *app, uint32_t release)
+{
+	struct rig *r = arg;
+	size_t n = strlen(r->told);
+	(void)snprintf(r->told + n, sizeof r->told - n, "%s %u @%llu, ", app, release,
+	        (unsigned long long)r->fleet->generation);
+}
+
 /* Control starts: `incarnation` 1 is the first of this warden. */
 static void rig_control(struct rig *r, uint32_t incarnation)
 {
@@ -287,6 +329,7 @@ static void rig_control(struct rig *r, uint32_t incarnation)
 	        .child = &r->child,
 	        .seed = 7,
 	        .on_stopped = rig_stopped,
+	        .on_release = r->decides ? rig_told : NULL,
 	        .arg = r};
 	if (fleet_new(&o, &r->fleet, &err) < 0) fail_msg("%s", err.message);
 	fleet_watch_start(r->fleet, &r->watch, rig_event, r);
@@ -317,12 +360,13 @@ static void rig_control_dies(struct rig *r)
 	close(r->fds[1]);
 }
 
-static int rig_up(void **state)
+static int rig_up_with(void **state, bool decides)
 {
 	struct rig *r = calloc(1, sizeof *r);
 	char path[128];
 	assert_non_null(r);
 	r->answer = 200;
+	r->decides = decides;
 	hg_list_init(&r->conns);
 	r->observe_fd = -1;
 	(void)snprintf(r->dir, sizeof r->dir, "/tmp/headgate-fleet-XXXXXX");
@@ -345,10 +389,13 @@ static int rig_up(void **state)
 	return 0;
 }
 
+HG_UNUSED static int rig_up(void **state)
+{
+	return rig_up_with(state, false);
+}
+
 static int rig_down(void **state)
 {
-	static const char *const names[] = {"store/headgate.db", "store/headgate.db-wal",
-	        "store/headgate.db-shm", "store", "run/observe.sock", "run", ""};
 	struct rig *r = *state;
 	rig_control_dies(r);
 	for (uint32_t i = 0; i < r->proc_count; i++)
@@ -360,11 +407,11 @@ static int rig_down(void **state)
 	store_close(r->store);
 	free(r->child.table);
 	free(r->child.meter);
-	for (size_t i = 0; i < HG_COUNT(names); i++) {
-		char path[128];
-		(void)snprintf(path, sizeof path, "%s/%s", r->dir, names[i]);
-		(void)remove(path);
-	}
+	int fd = file_open(r->dir, O_RDONLY | O_DIRECTORY, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(file_remove_below(fd), 0);
+	close(fd);
+	assert_int_equal(rmdir(r->dir), 0);
 	free(r);
 	return 0;
 }
@@ -407,7 +454,7 @@ static struct fleet_app_status rig_app(struct rig *r, struct fleet_replica_statu
 	return a;
 }
 
-static uint32_t rig_endpoints(struct rig *r, enum snap_ep_state state)
+HG_UNUSED static uint32_t rig_endpoints(struct rig *r, enum snap_ep_state state)
 {
 	struct snap_endpoint ep;
 	uint32_t n = 0;

@@ -208,6 +208,91 @@ static void a_replica_that_hangs_is_given_up_in_time(void **state)
 	rig_free(g);
 }
 
+/* Answers after rep->arg milliseconds. */
+static void rep_slow(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		usleep(1000 * *(unsigned *)rep->arg);
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+	}
+}
+
+static uint64_t clock_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Until `replica` has been asked: the request is put to the others before by chance. */
+static uint64_t ask_until(struct rig *g, int fd, int replica, const char *text, int status)
+{
+	for (int had = g->rep[replica].requests, i = 0; i < 200; i++) {
+		uint64_t from = clock_ms();
+		talk(fd, text, status, NULL);
+		if (g->rep[replica].requests > had) return clock_ms() - from;
+	}
+	fail_msg("replica %d was never asked", replica);
+	return 0;
+}
+
+static void the_first_attempt_waits_half_when_there_is_another_replica(void **state)
+{
+	unsigned slow_ms = 1300;
+	struct rig *g = rig_new(rep_echo, 1);
+	int fd = dial(g);
+	(void)state;
+	rig_replica(g, rep_hang);
+	g->app.response_ms = 2000;
+	rig_publish(g);
+	uint64_t ms = ask_until(g, fd, 1, GET, 200);
+	assert_in_range(ms, 1000, 1800);
+	assert_int_equal(g->meter->worker[1].timeouts, 1);
+	/* What may not be repeated has all of its time, … */
+	rig_endpoint(g, 1, SNAP_EP_FREE);
+	rig_replica(g, rep_slow)->arg = &slow_ms;
+	rig_sync(g);
+	ms = ask_until(g, fd, 2, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 200);
+	assert_in_range(ms, 1290, 1990);
+	assert_int_equal(retries(g), 1);
+	/* … and so has what there is no other replica for. */
+	rig_endpoint(g, 0, SNAP_EP_FREE);
+	ms = ask_until(g, fd, 2, GET, 200);
+	assert_in_range(ms, 1290, 1990);
+	assert_int_equal(retries(g), 1);
+	close(fd);
+	rig_free(g);
+}
+
+static void spend_all(struct rig *g)
+{
+	g->edge->apps[0].tokens_ppm = 0;
+}
+
+static void half_the_time_is_no_end_when_the_budget_is_spent(void **state)
+{
+	unsigned slow_ms = 1300;
+	struct rig *g = rig_bare(0, 0);
+	(void)state;
+	g->app.response_ms = 2000;
+	rig_replica(g, rep_slow)->arg = &slow_ms;
+	rig_replica(g, rep_slow)->arg = &slow_ms;
+	rig_publish(g);
+	int fd = dial(g);
+	put(fd, GET);
+	while (g->rep[0].requests + g->rep[1].requests == 0)
+		usleep(1000);
+	rig_do(g, spend_all);
+	struct resp *r = hear(fd);
+	assert_int_equal(r->status, 200);
+	assert_string_equal(r->body, "slow");
+	resp_free(r);
+	assert_int_equal(retries(g), 0);
+	assert_int_equal(g->meter->worker[1].timeouts, 0);
+	close(fd);
+	rig_free(g);
+}
+
 static void retries_end_at_the_applications_limit(void **state)
 {
 	struct rig *g = rig_new(rep_reset, 4);
@@ -268,6 +353,45 @@ static void a_failing_replica_is_ejected_and_the_last_one_never(void **state)
 	rig_endpoint(g, 0, SNAP_EP_DOWN);
 	talk(fd, GET, 502, NULL);
 	assert_int_equal(g->rep[1].requests, 4);
+	close(fd);
+	rig_free(g);
+}
+
+static void unready_replicas_are_asked_when_none_is_ready(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	struct meter_worker *m = &g->meter->worker[1];
+	int fd = dial(g);
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	/* One is ready: it has them all. */
+	rig_endpoint(g, 1, SNAP_EP_UNREADY);
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 200, "=");
+	assert_int_equal(g->rep[1].requests, 0);
+	assert_int_equal(m->panic, 0);
+	/* None is: those that were ready share them. */
+	rig_endpoint(g, 0, SNAP_EP_UNREADY);
+	for (int i = 0; i < 40; i++)
+		talk(fd, GET, 200, "=");
+	assert_true(g->rep[0].requests > 20 && g->rep[1].requests > 0);
+	assert_int_equal(m->panic, 40);
+	/* Never ready, draining, gone: nobody may answer. */
+	rig_endpoint(g, 0, SNAP_EP_DOWN);
+	int had = g->rep[0].requests;
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 200, "=");
+	assert_int_equal(g->rep[0].requests, had);
+	rig_endpoint(g, 1, SNAP_EP_DRAINING);
+	talk(fd, GET, 503, NULL);
+	rig_endpoint(g, 1, SNAP_EP_FREE);
+	talk(fd, GET, 503, NULL);
+	assert_int_equal(m->no_replica, 2);
+	/* It is over with the first that is ready. */
+	rig_endpoint(g, 0, SNAP_EP_UP);
+	talk(fd, GET, 200, "=");
+	assert_int_equal(m->panic, 60);
 	close(fd);
 	rig_free(g);
 }
@@ -468,9 +592,12 @@ int main(void)
 	        cmocka_unit_test(a_kept_connection_that_was_closed_meanwhile_is_invisible),
 	        cmocka_unit_test(bytes_that_were_never_acknowledged_were_never_seen),
 	        cmocka_unit_test(a_replica_that_hangs_is_given_up_in_time),
+	        cmocka_unit_test(the_first_attempt_waits_half_when_there_is_another_replica),
+	        cmocka_unit_test(half_the_time_is_no_end_when_the_budget_is_spent),
 	        cmocka_unit_test(retries_end_at_the_applications_limit),
 	        cmocka_unit_test(a_retry_budget_ends_a_storm),
 	        cmocka_unit_test(a_failing_replica_is_ejected_and_the_last_one_never),
+	        cmocka_unit_test(unready_replicas_are_asked_when_none_is_ready),
 	        cmocka_unit_test(an_ejected_replica_comes_back_on_probation),
 	        cmocka_unit_test(a_draining_replica_finishes_what_it_has_and_gets_nothing_new),
 	        cmocka_unit_test(idle_connections_to_a_draining_replica_are_closed_without_traffic),

@@ -30,7 +30,7 @@ typedef void (*rig_script)(struct replica *rep, int fd);
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot;
+	uint32_t slot, release;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -61,7 +61,8 @@ struct rig {
 	uint64_t generation;
 	struct snap_image shape; /* edge-wide numbers of the next image */
 	struct snap_app app;     /* the application of the next image */
-	uint32_t connections, buffers;
+	uint32_t connections, buffers, worker;
+	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
 
 /* ---- blocking sockets ---- */
@@ -289,15 +290,21 @@ static inline int rig_image(struct rig *g)
 	struct snap_in_app apps[] = {{.name = HG_STR("app"), .fixed = g->app}};
 	struct snap_in_lane lanes[] = {{1, 1}, {2, 2}};
 	struct snap_in_route routes[] = {{.host = HG_STR("*"),
-	        .path = HG_STR("/"),
-	        .name = HG_STR("all/"),
-	        .lanes = lanes,
-	        .lane_count = 2}};
+	                                         .path = HG_STR("/"),
+	                                         .name = HG_STR("all/"),
+	                                         .lanes = lanes,
+	                                         .lane_count = 2},
+	        {.host = HG_STR("preview"),
+	                .path = HG_STR("/"),
+	                .name = HG_STR("preview/"),
+	                .lanes = lanes,
+	                .lane_count = 2,
+	                .preview = 1}};
 	struct snap_in in = {.generation = ++g->generation,
 	        .apps = apps,
 	        .app_count = 1,
 	        .routes = routes,
-	        .route_count = 1,
+	        .route_count = 2,
 	        .edge = g->shape,
 	        .via = HG_STR("test-edge")};
 	int fd = -1;
@@ -323,7 +330,7 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	struct replica *rep = &g->rep[number];
 	struct snap_endpoint ep = {.state = state,
 	        .app = 7,
-	        .release = 1,
+	        .release = rep->release,
 	        .replica = (uint32_t)number,
 	        .incarnation = rep->slot + 1,
 	        .weight = 1000000,
@@ -333,11 +340,12 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	snap_table_set(g->table, rep->slot, &ep);
 }
 
-static inline struct replica *rig_replica(struct rig *g, rig_script script)
+static inline struct replica *rig_replica_of(struct rig *g, rig_script script, uint32_t release)
 {
 	struct replica *rep = &g->rep[g->replicas];
 	struct sock_addr a;
-	*rep = (struct replica){.slot = (uint32_t)g->replicas, .script = script};
+	*rep = (struct replica){
+	        .slot = (uint32_t)g->replicas, .script = script, .release = release};
 	pthread_mutex_init(&rep->lock, NULL);
 	sock_addr_tcp4(INADDR_LOOPBACK, 0, &a);
 	rep->fd = sock_listen(&a, 512);
@@ -349,10 +357,18 @@ static inline struct replica *rig_replica(struct rig *g, rig_script script)
 	return rep;
 }
 
-/* An edge that listens and has no snapshot yet. */
-static inline struct rig *rig_bare(uint32_t connections, uint32_t buffers)
+static inline struct replica *rig_replica(struct rig *g, rig_script script)
+{
+	return rig_replica_of(g, script, 1);
+}
+
+/* `owner`: NULL, or whose meter and table this worker shares. */
+static inline struct rig *rig_worker(
+        uint32_t connections, uint32_t buffers, struct rig *owner, uint32_t worker)
 {
 	struct rig *g = calloc(1, sizeof *g);
+	g->owner = owner;
+	g->worker = worker;
 	g->connections = connections;
 	g->app = (struct snap_app){.id = 7,
 	        .connect_ms = 1000,
@@ -371,10 +387,12 @@ static inline struct rig *rig_bare(uint32_t connections, uint32_t buffers)
 	        .drain_ms = 5000,
 	        .access_sample_ppm = 1000000};
 	assert_int_equal(loop_new(&g->loop), HG_OK);
-	g->meter = calloc(1, meter_size(2));
-	meter_init(g->meter, 2);
-	g->table = calloc(1, sizeof *g->table);
-	snap_table_init(g->table);
+	g->meter = owner ? owner->meter : calloc(1, meter_size(2));
+	g->table = owner ? owner->table : calloc(1, sizeof *g->table);
+	if (!owner) {
+		meter_init(g->meter, 2);
+		snap_table_init(g->table);
+	}
 	sock_addr_tcp4(INADDR_LOOPBACK, 0, &g->addr);
 	g->listener = sock_listen(&g->addr, 1024);
 	assert_true(g->listener >= 0 && sock_local(g->listener, &g->addr));
@@ -384,19 +402,25 @@ static inline struct rig *rig_bare(uint32_t connections, uint32_t buffers)
 	sem_init(&g->called, 0, 0);
 	struct edge_conf conf = {.loop = g->loop,
 	        .meter = g->meter,
-	        .worker = 1,
+	        .worker = worker,
 	        .table = g->table,
 	        .listen_fds = &g->listener,
 	        .listen_count = 1,
 	        .log_fd = g->log_pipe[1],
 	        .connections = connections,
 	        .buffers = buffers,
-	        .seed = 1};
+	        .seed = worker};
 	assert_int_equal(edge_new(&conf, &g->edge), HG_OK);
 	assert_int_equal(
 	        loop_io_start(g->loop, &g->wake_io, g->wake[0], EPOLLIN, rig_on_wake), HG_OK);
 	assert_int_equal(pthread_create(&g->thread, NULL, rig_thread, g), 0);
 	return g;
+}
+
+/* An edge that listens and has no snapshot yet. */
+static inline struct rig *rig_bare(uint32_t connections, uint32_t buffers)
+{
+	return rig_worker(connections, buffers, NULL, 1);
 }
 
 static inline struct rig *rig_new(rig_script script, int replicas)
@@ -431,8 +455,8 @@ static inline void rig_free(struct rig *g)
 	/* Every gauge must be back at zero once nothing is in flight. */
 	edge_free(g->edge);
 	for (uint32_t i = 0; i < METER_ENDPOINTS; i++)
-		assert_int_equal(meter_in_flight(g->meter, i), 0);
-	assert_int_equal(g->meter->worker[1].connections, 0);
+		assert_int_equal(g->meter->worker[g->worker].in_flight[i], 0);
+	assert_int_equal(g->meter->worker[g->worker].connections, 0);
 	for (int i = 0; i < g->replicas; i++) {
 		if (g->rep[i].fd >= 0) replica_stop(&g->rep[i]);
 	}
@@ -440,8 +464,8 @@ static inline void rig_free(struct rig *g)
 	close(g->listener);
 	close(g->wake[0]), close(g->wake[1]);
 	close(g->log_pipe[0]), close(g->log_pipe[1]);
-	free(g->meter);
-	free(g->table);
+	if (!g->owner) free(g->meter);
+	if (!g->owner) free(g->table);
 	free(g);
 }
 

@@ -6,7 +6,9 @@
 #define TESTS_FACE_API_FAKES_H
 
 #include "face/api/api_priv.h"
+#include "spec/spec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- serve, unless the real one is wanted ---- */
@@ -108,6 +110,97 @@ bool serve_query(struct hg_str query, const char *name, char *to, size_t cap)
 		if (hg_str_eq(key, hg_str(name))) return hg_str_copy(value, to, cap);
 	}
 	return false;
+}
+
+#endif
+
+#ifndef FAKES_OWN_ROLLOUTS
+
+/* ---- rollouts: number 42 exists; what was asked for is noted, `rc` is the answer ---- */
+
+struct rollouts {
+	uint64_t id; /* of the last change */
+	enum rollouts_verb verb;
+	uint32_t deploys, plans, changes, rollbacks, to, limit, env_count;
+	char app[64], version[64], artifact[64], strategy[32], override[64], who[64], env[128];
+	enum hg_rc rc;
+};
+
+static enum hg_rc fake_result(const struct rollouts *r, struct hg_err *err)
+{
+	return r->rc < 0 ? hg_err_set(err, r->rc, "the room says no") : HG_OK;
+}
+
+static void fake_note(struct rollouts *r, const struct rollouts_deploy *d)
+{
+	char *env = r->env;
+	hg_str_copy(d->app, r->app, sizeof r->app);
+	hg_str_copy(d->version, r->version, sizeof r->version);
+	hg_str_copy(d->artifact, r->artifact, sizeof r->artifact);
+	hg_str_copy(d->strategy, r->strategy, sizeof r->strategy);
+	hg_str_copy(d->override, r->override, sizeof r->override);
+	hg_str_copy(d->who, r->who, sizeof r->who);
+	r->env_count = d->env_count;
+	for (uint32_t i = 0; i < d->env_count; i++)
+		env += snprintf(env, 32, "%.*s=%.*s ", HG_STR_ARG(d->env[i].name),
+		        HG_STR_ARG(d->env[i].value));
+}
+
+enum hg_rc rollouts_deploy(
+        struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
+{
+	r->deploys++;
+	fake_note(r, d);
+	*ret_id = 42;
+	return fake_result(r, err);
+}
+
+enum hg_rc rollouts_do(struct rollouts *r, uint64_t id, enum rollouts_verb verb, struct hg_str who,
+        uint64_t *ret_id, struct hg_err *err)
+{
+	r->changes++;
+	r->id = id;
+	r->verb = verb;
+	hg_str_copy(who, r->who, sizeof r->who);
+	*ret_id = verb == ROLLOUTS_RETRY ? id + 1 : id;
+	return fake_result(r, err);
+}
+
+enum hg_rc rollouts_rollback(struct rollouts *r, struct hg_str app, uint32_t release,
+        struct hg_str who, uint64_t *ret_id, struct hg_err *err)
+{
+	r->rollbacks++;
+	r->to = release;
+	hg_str_copy(app, r->app, sizeof r->app);
+	hg_str_copy(who, r->who, sizeof r->who);
+	*ret_id = 43;
+	return fake_result(r, err);
+}
+
+enum hg_rc rollouts_list_json(struct rollouts *r, struct hg_str app, uint32_t limit,
+        struct hg_buf *to, struct hg_err *err)
+{
+	hg_str_copy(app, r->app, sizeof r->app);
+	r->limit = limit;
+	hg_buf_cstr(to, "{\"schema\":\"headgate.rollouts/1\",\"rollouts\":[]}");
+	return fake_result(r, err);
+}
+
+enum hg_rc rollouts_show_json(
+        struct rollouts *r, uint64_t id, struct hg_buf *to, struct hg_err *err)
+{
+	if (id != 42) return hg_err_set(err, HG_E_NOT_FOUND, "there is no rollout %d", (int)id);
+	hg_buf_cstr(to, "{\"schema\":\"headgate.rollout/1\",\"id\":42}");
+	return fake_result(r, err);
+}
+
+enum hg_rc rollouts_plan_json(
+        struct rollouts *r, const struct rollouts_deploy *d, struct hg_buf *to, struct hg_err *err)
+{
+	r->plans++;
+	fake_note(r, d);
+	hg_buf_cstr(to, "{\"schema\":\"headgate.plan/1\"}");
+	return fake_result(r, err);
 }
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "face/cli/cli_priv.h"
+#include "face/cli/client_priv.h"
 
 static void no_help_page_is_wider_than_80_columns(void **s)
 {
@@ -28,11 +28,11 @@ static void no_help_page_is_wider_than_80_columns(void **s)
 }
 
 /* What is offered after the words of `line` (cut at its spaces), joined by commas. */
-static enum cli_more offered(const char *line, char to[4096], const char **ret_data)
+static enum cli_more offered(const char *line, char to[4096], struct cli_about *ret_about)
 {
 	static char copy[512];
 	const char *words[16];
-	const char *data;
+	struct cli_about about;
 	int n = 0;
 	struct hg_buf b;
 	snprintf(copy, sizeof copy, "%s", line);
@@ -43,7 +43,7 @@ static enum cli_more offered(const char *line, char to[4096], const char **ret_d
 		words[n++] = at + 1;
 	}
 	hg_buf_init(&b, 65536);
-	enum cli_more more = cli_complete_words(n, words, ret_data ? ret_data : &data, &b);
+	enum cli_more more = cli_complete_words(n, words, ret_about ? ret_about : &about, &b);
 	struct hg_str rest = hg_buf_view(&b);
 	struct hg_out o = hg_out_over(to, 4095);
 	while (rest.n) {
@@ -85,6 +85,16 @@ static void completion_offers_what_the_line_may_go_on_with(void **s)
 	        {"demo --dir ", "", CLI_MORE_FOLDERS},
 	        {"--plain --data /x sta", "status", CLI_MORE_NOTHING},
 	        {"run --replicas 3 -- ./server --", "", CLI_MORE_FILES},
+	        {"deploy ", "", CLI_MORE_APPS},
+	        {"deploy web --strategy ca", "canary", CLI_MORE_NOTHING},
+	        {"promote 4", "", CLI_MORE_ROLLOUTS},
+	        {"promote 43 ", "", CLI_MORE_NOTHING},
+	        {"rollouts re", "resume,retry", CLI_MORE_NOTHING},
+	        {"rollouts --lim", "--limit", CLI_MORE_NOTHING},
+	        {"rollouts --limit 5 --js", "--json", CLI_MORE_NOTHING},
+	        {"rollouts why ", "", CLI_MORE_ROLLOUTS},
+	        {"rollouts list ", "", CLI_MORE_APPS},
+	        {"rollback web --to ", "", CLI_MORE_RELEASES},
 	        {"completion ", "bash,zsh,fish", CLI_MORE_NOTHING},
 	        {"help vers", "version", CLI_MORE_NOTHING},
 	        {"nonsense ", "", CLI_MORE_NOTHING},
@@ -98,13 +108,95 @@ static void completion_offers_what_the_line_may_go_on_with(void **s)
 			fail_msg("headgate %s: %s (%d), want %s (%d)", rows[i].line, have, more,
 			        rows[i].words, rows[i].more);
 	}
-	const char *data;
-	(void)offered("--data /a/b scale ", have, &data);
-	assert_string_equal(data, "/a/b");
-	(void)offered("scale --data=/c ", have, &data);
-	assert_string_equal(data, "/c");
-	(void)offered("scale --data ", have, &data);
-	assert_null(data);
+	struct cli_about about;
+	(void)offered("--data /a/b scale ", have, &about);
+	assert_string_equal(about.data, "/a/b");
+	(void)offered("scale --data=/c ", have, &about);
+	assert_string_equal(about.data, "/c");
+	(void)offered("scale --data ", have, &about);
+	assert_null(about.data);
+	(void)offered("rollback --wait web --to ", have, &about);
+	assert_string_equal(about.first, "web");
+}
+
+static void a_page_of_help_is_what_it_was(void **s)
+{
+	struct hg_buf text;
+	(void)s;
+	hg_buf_init(&text, 65536);
+	cli_help_text(cli_row_find(HG_STR("rollback")), false, &text);
+	assert_string_equal(hg_buf_text(&text),
+	        "headgate rollback APP [FLAGS]\n"
+	        "  go back to an earlier release\n"
+	        "\n"
+	        "To the release that was promoted last before the serving one, or to the one\n"
+	        "named by --to. While a rollout of the app runs, it is aborted. With --wait it\n"
+	        "returns when the earlier release serves.\n"
+	        "\n"
+	        "Flags\n"
+	        "      --to RELEASE          number or version of the release\n"
+	        "      --wait                return when it is done\n"
+	        "      --timeout DURATION    with --wait: end with 5 after so long (default: no \n"
+	        "                            end)\n"
+	        "      --dry-run             show what would happen, change nothing\n"
+	        "      --json                print one JSON object with a schema field\n"
+	        "      --data DIR            data folder (HEADGATE_DATA, default ./.headgate)\n"
+	        "      --plain               no colour, no animation, ASCII symbols\n"
+	        "  -h, --help                show the help of the command\n"
+	        "\n"
+	        "Examples\n"
+	        "  # back to the version before\n"
+	        "  headgate rollback feedback --wait\n"
+	        "  # to a release by version or number\n"
+	        "  headgate rollback feedback --to 1.6.2\n"
+	        "\n"
+	        "Exit codes\n"
+	        "  0    done\n"
+	        "  1    unexpected failure\n"
+	        "  2    usage: the command line is not understood\n"
+	        "  4    rolled back, the old version is serving\n"
+	        "  5    still waiting, or timed out\n"
+	        "  6    a precondition is not met; nothing was changed\n"
+	        "  7    degraded, needs a human\n"
+	        "  130  detached by q or Ctrl-C; what was asked for goes on\n");
+	hg_buf_free(&text);
+}
+
+static void is_live(enum cli_more more, const char *doc, const char *current, const char *want)
+{
+	struct hg_buf b;
+	json_t *j = json_loads(doc, 0, NULL);
+	assert_non_null(j);
+	hg_buf_init(&b, 65536);
+	cli_complete_live(more, j, current, &b);
+	assert_string_equal(hg_buf_text(&b), want);
+	hg_buf_free(&b);
+	json_decref(j);
+}
+
+/* A version could be made by somebody else, and ends up in the line of a shell. */
+static void running_things_are_offered_and_nothing_a_shell_would_run(void **s)
+{
+	static const char apps[] = "{\"apps\":[{\"name\":\"feedback\",\"phase\":\"running\"},"
+	                           "{\"name\":\"web\",\"phase\":\"backoff\"}]}";
+	static const char list[] =
+	        "{\"rollouts\":["
+	        "{\"id\":43,\"app\":\"web\",\"state\":\"running\","
+	        "\"old\":{\"release\":8,\"version\":\"1.7.3\"},"
+	        "\"new\":{\"release\":9,\"version\":\"$(exit)\"}},"
+	        "{\"id\":42,\"app\":\"web\",\"state\":\"ended\","
+	        "\"old\":{\"release\":0,\"version\":\"-rf\"},"
+	        "\"new\":{\"release\":8,\"version\":\"1.7.3\"}},"
+	        "{\"id\":0,\"app\":\"a b\",\"new\":{\"release\":5,\"version\":\"a\\nb\"}}]}";
+	(void)s;
+	is_live(CLI_MORE_APPS, apps, "", "feedback\trunning\nweb\tbackoff\n");
+	is_live(CLI_MORE_APPS, apps, "w", "web\tbackoff\n");
+	is_live(CLI_MORE_ROLLOUTS, list, "4", "43\tweb running\n42\tweb ended\n");
+	is_live(CLI_MORE_ROLLOUTS, list, "42", "42\tweb ended\n");
+	is_live(CLI_MORE_RELEASES, list, "", "9\tweb\n1.7.3\tweb\n8\tweb\n");
+	is_live(CLI_MORE_RELEASES, list, "1.", "1.7.3\tweb\n");
+	is_live(CLI_MORE_RELEASES, "{\"rollouts\":3}", "", "");
+	is_live(CLI_MORE_FILES, list, "", "");
 }
 
 static void every_verb_is_offered_with_its_flags(void **s)
@@ -214,7 +306,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(no_help_page_is_wider_than_80_columns),
 	        cmocka_unit_test(completion_offers_what_the_line_may_go_on_with),
+	        cmocka_unit_test(running_things_are_offered_and_nothing_a_shell_would_run),
 	        cmocka_unit_test(every_verb_is_offered_with_its_flags),
+	        cmocka_unit_test(a_page_of_help_is_what_it_was),
 	        cmocka_unit_test(numbers_read_like_people_write_them),
 	        cmocka_unit_test(log_text_cannot_drive_the_terminal),
 	        cmocka_unit_test(columns_count_letters_and_not_bytes_or_colours),

@@ -54,6 +54,47 @@ static void the_table_of_apps_fits_and_has_symbol_and_word(void **s)
 	json_decref(status);
 }
 
+static void with_rollouts_the_table_shows_versions_and_where_they_are(void **s)
+{
+	struct cli c = {.utf8 = true, .columns = 80};
+	struct hg_buf text;
+	json_t *status = json_loads(
+	        "{\"apps\":[{\"name\":\"feedback\",\"release\":7,\"ready\":4,\"desired\":3,"
+	        "\"rate\":2005,\"error_ratio\":0.0002,\"p95_seconds\":0.041,\"phase\":\"running\","
+	        "\"reason\":\"\"},{\"name\":\"a-very-long-name-of-an-app\",\"release\":12,"
+	        "\"ready\":"
+	        "250,\"desired\":256,\"rate\":123456.7,\"error_ratio\":0.00001,\"p95_seconds\":"
+	        "12.5,\"phase\":\"crashloop\",\"reason\":\"\"},{\"name\":\"web\",\"release\":1,"
+	        "\"ready\":3,\"desired\":3,\"rate\":0,\"error_ratio\":null,\"p95_seconds\":null,"
+	        "\"phase\":\"running\",\"reason\":\"\"}],\"processes\":[],\"rollouts\":["
+	        "{\"id\":43,\"app\":\"feedback\",\"state\":\"running\",\"phase\":\"step\","
+	        "\"outcome\":\"\",\"weight\":0.1,\"old\":{\"release\":7,\"version\":\"1.7.3\"},"
+	        "\"new\":{\"release\":8,\"version\":\"1.8.0\"}},"
+	        "{\"id\":42,\"app\":\"feedback\",\"state\":\"aborted\",\"phase\":\"end\","
+	        "\"outcome\":\"rolled_back\",\"weight\":0,\"old\":{},\"new\":{}},"
+	        "{\"id\":1041,\"app\":\"a-very-long-name-of-an-app\",\"state\":\"aborted\","
+	        "\"phase\":\"end\",\"outcome\":\"rolled_back\",\"weight\":0,\"old\":{\"release\":"
+	        "12,\"version\":\"2026.11.23-rc1\"},\"new\":{\"release\":13}}]}",
+	        0, NULL);
+	(void)s;
+	assert_non_null(status);
+	hg_buf_init(&text, 65536);
+	assert_int_equal(cli_apps_table(&c, status, &text), 4);
+	no_line_is_wider_than_80_columns(hg_buf_text(&text));
+	assert_string_equal(hg_buf_text(&text),
+	        "APP          VERSION   READY   RATE  ERRORS  P95    STATE       ROLLOUT\n"
+	        "feedback     1.7.3     4/3     2005  0.02 %  41 ms  ✔ running   ◌ 43 step 10 %\n"
+	        "a-very-long- 2026.11.… 250/256 123k  <0.01 % 12.5 s ✖ crashloop ✖ 1041 back\n"
+	        "web          1         3/3     0     –       –      ✔ running   –\n");
+	/* Scripts read whole names. */
+	c.plain = true;
+	hg_buf_reset(&text);
+	cli_apps_table(&c, status, &text);
+	assert_non_null(strstr(hg_buf_text(&text), "\na-very-long-name-of-an-app "));
+	hg_buf_free(&text);
+	json_decref(status);
+}
+
 static void a_json_log_line_shows_its_message_and_fields(void **s)
 {
 	struct cli c = {.columns = 80};
@@ -101,7 +142,7 @@ static void run_makes_a_configuration_that_loads(void **s)
 	hg_buf_init(&text, 65536);
 	hg_arena_init(&mem, "test", 64u << 20);
 	assert_true(cli_run_text(&a, &text));
-	struct spec_source from = {hg_buf_view(&text), "(run)", NULL};
+	struct spec_source from = {hg_buf_view(&text), "(run)", NULL, NULL};
 	assert_int_equal(spec_load(&from, &mem, report, &spec), HG_OK);
 	assert_int_equal(spec_check(spec, report), HG_OK);
 	struct hg_err later;
@@ -206,7 +247,7 @@ static void every_exit_code_is_the_documented_one(void **s)
 	        {{"help", "HG9999"}, 2},
 	        {{NULL}, 2},
 	        {{"frobnicate"}, 2},
-	        {{"deploy"}, 2},
+	        {{"traces"}, 2},
 	        {{"status"}, 6},
 	        {{"logs"}, 6},
 	        {{"scale", "web=3"}, 6},
@@ -241,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(the_table_of_apps_fits_and_has_symbol_and_word),
+	        cmocka_unit_test(with_rollouts_the_table_shows_versions_and_where_they_are),
 	        cmocka_unit_test(a_json_log_line_shows_its_message_and_fields),
 	        cmocka_unit_test(run_makes_a_configuration_that_loads),
 	        cmocka_unit_test(names_of_apps_come_from_names_of_programs),

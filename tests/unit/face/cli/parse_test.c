@@ -47,6 +47,15 @@ static void command_lines_are_understood(void **s)
 	        {"headgate run ./a -d", CLI_RUN, CLI_F_DETACH, NULL, 2, "-d"},
 	        {"headgate run -d ./a", CLI_RUN, CLI_F_DETACH, "", 1, "./a"},
 	        {"headgate scale a=1 b=2", CLI_SCALE, CLI_F_WAIT, NULL, 2, "b=2"},
+	        {"headgate deploy web --version 1.8", CLI_DEPLOY, CLI_F_VERSION, "1.8", 1, "web"},
+	        {"headgate deploy --env=A=1 web", CLI_DEPLOY, CLI_F_ENV, "A=1", 1, "web"},
+	        {"headgate rollouts", CLI_ROLLOUTS_LIST, CLI_F_JSON, NULL, 0, NULL},
+	        {"headgate rollouts --json", CLI_ROLLOUTS_LIST, CLI_F_JSON, "", 0, NULL},
+	        {"headgate rollouts list web", CLI_ROLLOUTS_LIST, CLI_F_JSON, NULL, 1, "web"},
+	        {"headgate rollouts promote 42 --full", CLI_ROLLOUTS_PROMOTE, CLI_F_FULL, "", 1,
+	                "42"},
+	        {"headgate promote", CLI_PROMOTE, CLI_F_FULL, NULL, 0, NULL},
+	        {"headgate rollback web --to 7", CLI_ROLLBACK, CLI_F_TO, "7", 1, "web"},
 	        {"headgate help up", CLI_HELP, CLI_F_HELP, NULL, 1, "up"},
 	};
 	(void)s;
@@ -76,7 +85,15 @@ static void wrong_command_lines_say_what_is_wrong(void **s)
 	        {"headgate stop", HG_E_VERB_UNKNOWN, "\"stop\"", "headgate down"},
 	        {"headgate zzzzzz", HG_E_VERB_UNKNOWN, "\"zzzzzz\"", "headgate help"},
 	        {"headgate xy", HG_E_VERB_UNKNOWN, "\"xy\"", "headgate help"},
-	        {"headgate deploy web", HG_E_VERB_LATER, "not available yet", ""},
+	        {"headgate traces web", HG_E_VERB_LATER, "not available yet", ""},
+	        {"headgate rollouts web", HG_E_VERB_UNKNOWN, "rollouts web",
+	                "list show why promote"},
+	        {"headgate deploy", HG_E_USAGE, "needs APP", "help deploy"},
+	        {"headgate deploy a b", HG_E_USAGE, "too many", "help deploy"},
+	        {"headgate deploy a --version 1 --version 2", HG_E_USAGE, "twice", ""},
+	        {"headgate deploy a --strategy yolo", HG_E_USAGE, "yolo", "blue-green canary"},
+	        {"headgate deploy a --env", HG_E_USAGE, "needs K=V", ""},
+	        {"headgate rollouts retry", HG_E_USAGE, "needs ID", ""},
 	        {"headgate config", HG_E_USAGE, "needs a word more", "check show fmt schema"},
 	        {"headgate config chekc", HG_E_VERB_UNKNOWN, "config chekc", "check show"},
 	        {"headgate up --detahc", HG_E_USAGE, "--detahc", "--detach"},
@@ -114,7 +131,38 @@ static void help_and_version_need_nothing_else(void **s)
 	assert_int_equal(parse("headgate scale -h", &a, &e), HG_OK);
 	assert_true(a.help && a.row->verb == CLI_SCALE);
 	assert_int_equal(parse("headgate config --help", &a, &e), HG_OK);
-	assert_true(a.help);
+	assert_true(a.help && !a.row);
+	assert_str(a.noun, "config");
+	assert_int_equal(parse("headgate rollouts -h", &a, &e), HG_OK);
+	assert_true(a.help && !a.row);
+}
+
+static void a_flag_that_repeats_keeps_every_value_in_order(void **s)
+{
+	struct cli_args a;
+	struct hg_err e;
+	(void)s;
+	assert_int_equal(parse("headgate deploy --env A=1 web --env=B=2 --env A=3", &a, &e), HG_OK);
+	assert_int_equal(a.many_count, 3);
+	assert_string_equal(a.many[0].value, "A=1");
+	assert_string_equal(a.many[1].value, "B=2");
+	assert_string_equal(a.many[2].value, "A=3");
+	assert_int_equal(a.many[2].id, CLI_F_ENV);
+	assert_int_equal(a.count, 1);
+	/* There is an end to it. */
+	char *argv[2 * CLI_MANY_MAX + 8], word[] = "--env", pair[] = "A=1", program[] = "headgate",
+	                                  verb[] = "deploy", app[] = "web";
+	int argc = 0;
+	argv[argc++] = program;
+	argv[argc++] = verb;
+	argv[argc++] = app;
+	for (int i = 0; i <= CLI_MANY_MAX; i++) {
+		argv[argc++] = word;
+		argv[argc++] = pair;
+	}
+	memset(&e, 0, sizeof e);
+	assert_int_equal(cli_parse(argc, argv, &a, &e), HG_E_USAGE);
+	assert_non_null(strstr(e.message, "more than 64 times"));
 }
 
 static void durations_need_a_unit_and_do_not_overflow(void **s)
@@ -137,6 +185,7 @@ int main(void)
 	        cmocka_unit_test(command_lines_are_understood),
 	        cmocka_unit_test(wrong_command_lines_say_what_is_wrong),
 	        cmocka_unit_test(help_and_version_need_nothing_else),
+	        cmocka_unit_test(a_flag_that_repeats_keeps_every_value_in_order),
 	        cmocka_unit_test(durations_need_a_unit_and_do_not_overflow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

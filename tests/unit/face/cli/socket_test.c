@@ -17,9 +17,14 @@
 static enum hg_rc reload(
         void *arg, const struct api_config *c, struct hg_buf *ret_diff, struct hg_err *err)
 {
-	(void)arg, (void)err;
-	if (!c->dry_run) hg_buf_cstr(ret_diff, "~ apps.web.replicas: 1 → 2\n");
-	return HG_OK;
+	struct store_config keep = {.text = c->text,
+	        .file = c->file,
+	        .dir = c->dir,
+	        .environment = c->environment,
+	        .applied_ms = 1};
+	if (c->dry_run) return HG_OK;
+	hg_buf_cstr(ret_diff, "~ apps.web.replicas: 1 → 2\n");
+	return store_config_set(arg, &keep, err);
 }
 
 struct world {
@@ -48,6 +53,7 @@ static HG_NORETURN void serve_forever(const char *dir, int ready)
 	        .control_fd = sock_listen(&addr, 16),
 	        .admin_fd = -1,
 	        .owner_uid = getuid(),
+	        .arg = store,
 	        .reload = reload};
 	HG_ASSERT(api_new(&d, &api, &err) == HG_OK);
 	HG_ASSERT(write(ready, "", 1) == 1);
@@ -156,6 +162,32 @@ static void changing_verbs_change_and_report(void **s)
 	assert_int_equal(run("token revoke ci", text), 2);
 }
 
+static void scale_says_as_json_what_was_changed(void **s)
+{
+	char text[8192];
+	(void)s;
+	assert_int_equal(run("scale web=5 --json", text), 0);
+	json_t *j = json_loads(text, 0, NULL);
+	const json_t *app = json_array_get(cli_list(j, "apps"), 0);
+	assert_string_equal(cli_text(j, "schema"), "headgate.scaled/1");
+	assert_true(json_is_false(json_object_get(j, "dry_run")));
+	assert_int_equal(json_array_size(cli_list(j, "apps")), 1);
+	assert_string_equal(cli_text(app, "app"), "web");
+	assert_int_equal(cli_int(app, "was"), 2);
+	assert_int_equal(cli_int(app, "replicas"), 5);
+	json_decref(j);
+	assert_int_equal(run("scale web=5 --json --dry-run", text), 0);
+	j = json_loads(text, 0, NULL);
+	assert_true(json_is_true(json_object_get(j, "dry_run")));
+	json_decref(j);
+	/* The first was changed, the second does not exist. */
+	assert_int_equal(run("scale web=4 nope=5 --json", text), 2);
+	assert_non_null(strchr(text, '{'));
+	j = json_loads(strchr(text, '{'), JSON_DISABLE_EOF_CHECK, NULL);
+	assert_int_equal(json_array_size(cli_list(j, "apps")), 1);
+	json_decref(j);
+}
+
 static void a_reload_is_checked_here_and_applied_there(void **s)
 {
 	struct world *w = *s;
@@ -178,13 +210,58 @@ static void a_reload_is_checked_here_and_applied_there(void **s)
 	assert_non_null(strstr(text, "nothing changes"));
 }
 
+static void write_text(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void a_reload_without_a_file_takes_the_one_that_runs(void **s)
+{
+	struct world *w = *s;
+	char text[8192], path[128], line[256], want[256], was[512];
+	snprintf(path, sizeof path, "%s/live.yaml", w->dir);
+	write_text(path,
+	        "project: t\napps:\n  web: {command: ./x --port $PORT, domain: a.b, health: /h}\n"
+	        "environments: {staging: {apps: {web: {replicas: 3}}}}\n");
+	/* Another one lies where the command is called. */
+	assert_non_null(getcwd(was, sizeof was));
+	assert_int_equal(chdir(w->dir), 0);
+	write_text("headgate.yaml", "project: t\napps: {}\n");
+	assert_int_equal(run("reload", text), 2); /* nothing was applied yet */
+	snprintf(line, sizeof line, "reload -f live.yaml -e staging");
+	assert_int_equal(run(line, text), 0);
+	snprintf(want, sizeof want, "from %s, environment staging\n", path);
+	assert_non_null(strstr(text, want));
+	assert_int_equal(run("reload", text), 0);
+	assert_non_null(strstr(text, want));
+	assert_int_equal(run("reload --json", text), 0);
+	json_t *j = json_loads(text, 0, NULL);
+	assert_string_equal(cli_text(j, "schema"), "headgate.reload/1");
+	assert_string_equal(cli_text(j, "file"), path);
+	assert_string_equal(cli_text(j, "environment"), "staging");
+	json_decref(j);
+	/* A file that is named is taken as it is named. */
+	assert_int_equal(run("reload -f live.yaml", text), 0);
+	snprintf(want, sizeof want, "from %s\n", path);
+	assert_non_null(strstr(text, want));
+	assert_int_equal(unlink("live.yaml"), 0);
+	assert_int_equal(run("reload", text), 2);
+	assert_non_null(strstr(text, path));
+	assert_int_equal(chdir(was), 0);
+}
+
 int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	        CASE(reading_verbs_show_what_the_api_says),
 	        CASE(changing_verbs_change_and_report),
+	        CASE(scale_says_as_json_what_was_changed),
 	        CASE(a_reload_is_checked_here_and_applied_there),
+	        CASE(a_reload_without_a_file_takes_the_one_that_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,247 @@
+/* What people ask for. */
+#include "control/rollout/rollout_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/clock.h"
+
+static enum hg_rc conf_for(const struct rollouts *r, struct hg_str app,
+        const struct ro_conf **ret_conf, struct hg_err *err)
+{
+	const struct ro_conf *c = ro_conf_find(r, app);
+	if (c) {
+		*ret_conf = c;
+		return HG_OK;
+	}
+	enum hg_rc rc = hg_err_set(
+	        err, HG_E_FLEET_APP, "there is no app \"%.*s\"", (int)HG_MIN(app.n, 64u), app.p);
+	for (uint32_t i = 0; i < r->conf_count; i++)
+		if (hg_str_distance(app, hg_str(r->confs[i].app)) <= 2)
+			hg_err_hint(err, "Did you mean \"%s\"?", r->confs[i].app);
+	return rc;
+}
+
+/* The row first: its number is the rollout's. */
+static enum hg_rc run_make(struct rollouts *r, const struct ro_conf *conf, uint32_t app_id,
+        uint32_t release, struct hg_str who, uint64_t *ret_id, struct hg_err *err)
+{
+	uint32_t n = 0;
+	HG_LIST_EACH (node, &r->runs)
+		n++;
+	if (n >= SNAP_TRIALS)
+		return hg_err_set(err, HG_E_ROLLOUT_LIMIT, "%u rollouts run already", SNAP_TRIALS);
+	struct ro_run *run = calloc(1, sizeof *run);
+	if (!run) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	run->all = r;
+	run->conf = *conf;
+	run->trial.slot = -1;
+	for (unsigned i = 0; i < RO_FORMER; i++)
+		run->former[i].slot = -1;
+	if (!hg_str_copy(who, run->who, sizeof run->who)) run->who[0] = 0;
+	/* Its old release is known when it begins. */
+	ro_begin(&run->kept, 1, app_id, 1, release, &conf->rules, clock_wall_ms());
+	hg_list_init(&run->node);
+	enum hg_rc rc = ro_row_add(run, ret_id, err);
+	if (rc < 0) {
+		free(run);
+		return rc;
+	}
+	run->kept.id = *ret_id;
+	hg_list_append(&r->runs, &run->node);
+	ro_kick(r);
+	return HG_OK;
+}
+
+static enum hg_rc quarantine_check(
+        struct rollouts *r, uint32_t app, uint32_t release, struct hg_err *err)
+{
+	uint64_t id = 0;
+	enum hg_rc rc = store_quarantine_get(r->o.store, app, release, &id, err);
+	if (rc < 0 || id == 0) return rc;
+	rc = hg_err_set(err, HG_E_ROLLOUT_QUARANTINED,
+	        "release %u was taken back by rollout %llu and is not tried again by itself",
+	        release, (unsigned long long)id);
+	hg_err_hint(err, "headgate rollouts why %llu; headgate rollouts retry %llu",
+	        (unsigned long long)id, (unsigned long long)id);
+	return rc;
+}
+
+static enum hg_rc serving_of(struct rollouts *r, struct hg_str app, struct fleet_want *ret_want,
+        uint32_t *ret_app_id, struct hg_err *err)
+{
+	enum hg_rc rc = fleet_want(r->o.fleet, app, ret_want);
+	if (rc < 0 || ret_want->serving == 0)
+		return hg_err_set(
+		        err, HG_E_AGAIN, "app \"%.*s\" serves no release yet", HG_STR_ARG(app));
+	*ret_app_id = fleet_app_id(r->o.fleet, app);
+	return HG_OK;
+}
+
+/* The release a deploy would end with: of the newest rollout that waits or runs, else what serves.
+ */
+static uint32_t headed_for(const struct rollouts *r, const char *app, uint32_t serving)
+{
+	uint32_t release = serving;
+	HG_LIST_EACH (node, &r->runs) {
+		const struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
+		if (strcmp(run->conf.app, app) != 0) continue;
+		bool back = run->kept.head.phase == RO_PHASE_BACK ||
+		            run->kept.head.outcome == RO_ROLLED_BACK;
+		release = run->begun && back ? run->kept.old_release : run->kept.new_release;
+	}
+	return release;
+}
+
+enum hg_rc rollouts_deploy(
+        struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
+{
+	const struct ro_conf *found;
+	struct fleet_want want = {0};
+	uint32_t app_id, release;
+	bool fresh;
+	enum hg_rc rc = conf_for(r, d->app, &found, err);
+	if (rc < 0) return rc;
+	struct ro_conf *conf = malloc(sizeof *conf);
+	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	*conf = *found;
+	if (d->strategy.n && !ro_strategy_parse(d->strategy, &conf->rules.strategy)) {
+		rc = hg_err_set(err, HG_E_INVALID, "there is no strategy \"%.*s\"",
+		        (int)HG_MIN(d->strategy.n, 64u), d->strategy.p);
+		hg_err_hint(err, "recreate, rolling, blue-green or canary");
+		goto out;
+	}
+	if (d->strategy.n) ro_rules_fill(&conf->rules);
+	rc = serving_of(r, d->app, &want, &app_id, err);
+	if (rc < 0) goto out;
+	struct fleet_change change = {.version = d->version,
+	        .command = d->command,
+	        .artifact = d->artifact,
+	        .env = d->env,
+	        .env_count = d->env_count};
+	rc = fleet_release_make(r->o.fleet, d->app, &change, &release, &fresh, err);
+	if (rc < 0) goto out;
+	rc = quarantine_check(r, app_id, release, err);
+	if (rc < 0) goto out;
+	if (headed_for(r, conf->app, want.serving) == release) {
+		rc = hg_err_set(err, HG_E_ROLLOUT_SAME,
+		        "app \"%.*s\" serves this very release already, or is about to",
+		        HG_STR_ARG(d->app));
+		goto out;
+	}
+	rc = run_make(r, conf, app_id, release, d->who, ret_id, err);
+out:
+	free(conf);
+	return rc;
+}
+
+void rollouts_on_release(struct rollouts *r, const char *app, uint32_t release)
+{
+	const struct ro_conf *conf = ro_conf_find(r, hg_str(app));
+	struct fleet_want want = {0};
+	struct hg_err err = {0};
+	uint32_t app_id;
+	uint64_t id;
+	enum hg_rc rc = conf ? serving_of(r, hg_str(app), &want, &app_id, &err) : HG_E_NOT_FOUND;
+	if (rc == HG_OK && headed_for(r, app, want.serving) == release) return;
+	if (rc == HG_OK) rc = quarantine_check(r, app_id, release, &err);
+	if (rc == HG_OK) rc = run_make(r, conf, app_id, release, HG_STR("file"), &id, &err);
+	if (rc < 0 && r->o.log)
+		hg_log(r->o.log, HG_WARN, "rollout.refused", HG_S("app", app),
+		        HG_I("release", release), HG_S("error", err.message));
+}
+
+/* ---- steering ---- */
+
+static enum hg_rc ended(uint64_t id, struct hg_err *err)
+{
+	return hg_err_set(
+	        err, HG_E_ROLLOUT_STATE, "rollout %llu has ended", (unsigned long long)id);
+}
+
+static enum hg_rc retry(
+        struct rollouts *r, uint64_t id, struct hg_str who, uint64_t *ret_id, struct hg_err *err)
+{
+	struct ro_old old;
+	const struct ro_conf *conf = NULL;
+	struct fleet_want want = {0};
+	uint32_t app_id;
+	if (ro_run_find(r, id))
+		return hg_err_set(err, HG_E_ROLLOUT_STATE, "rollout %llu has not ended yet",
+		        (unsigned long long)id);
+	enum hg_rc rc = ro_row_old(r, id, &old, err);
+	if (rc == HG_OK) rc = conf_for(r, hg_str(old.app), &conf, err);
+	if (rc == HG_OK) rc = serving_of(r, hg_str(old.app), &want, &app_id, err);
+	if (rc < 0) return rc;
+	if (headed_for(r, conf->app, want.serving) == old.new_release)
+		return hg_err_set(
+		        err, HG_E_ROLLOUT_SAME, "release %u serves already", old.new_release);
+	rc = store_quarantine_remove(r->o.store, app_id, old.new_release, err);
+	if (rc < 0) return rc;
+	return run_make(r, conf, app_id, old.new_release, who, ret_id, err);
+}
+
+enum hg_rc rollouts_do(struct rollouts *r, uint64_t id, enum rollouts_verb verb, struct hg_str who,
+        uint64_t *ret_id, struct hg_err *err)
+{
+	struct ro_old old;
+	*ret_id = id;
+	if (verb == ROLLOUTS_RETRY) return retry(r, id, who, ret_id, err);
+	struct ro_run *run = ro_run_find(r, id);
+	if (!run) {
+		enum hg_rc rc = ro_row_old(r, id, &old, err);
+		return rc < 0 ? rc : ended(id, err);
+	}
+	if (!run->begun)
+		return hg_err_set(err, HG_E_ROLLOUT_STATE,
+		        "rollout %llu waits for the end of the one before it",
+		        (unsigned long long)id);
+	struct ro_state next = run->kept;
+	enum hg_rc rc = ro_command(&next, verb, clock_wall_ms(), err);
+	if (rc == HG_OK) rc = ro_row_set(run, &next, err);
+	if (rc < 0) return rc;
+	run->kept = next;
+	run->next_ms = run->retry_ms = 0;
+	ro_kick(r);
+	return HG_OK;
+}
+
+enum hg_rc rollouts_rollback(struct rollouts *r, struct hg_str app, uint32_t release,
+        struct hg_str who, uint64_t *ret_id, struct hg_err *err)
+{
+	const struct ro_conf *found;
+	struct fleet_want want = {0};
+	struct fleet_release_info info;
+	uint32_t app_id;
+	enum hg_rc rc = conf_for(r, app, &found, err);
+	if (rc == HG_OK) rc = serving_of(r, app, &want, &app_id, err);
+	if (rc < 0) return rc;
+	struct ro_run *run = ro_run_of(r, found->app);
+	if (run && run->begun && run->kept.head.phase != RO_PHASE_END &&
+	        (release == 0 || release == run->kept.old_release))
+		return rollouts_do(r, run->kept.id, ROLLOUTS_ABORT, who, ret_id, err);
+	if (release == 0) {
+		rc = ro_row_before(r, app_id, want.serving, &release, err);
+		if (rc < 0) return rc;
+	}
+	if (release == 0)
+		return hg_err_set(err, HG_E_ROLLOUT_NONE,
+		        "app \"%.*s\" has no release that was promoted before release %u",
+		        HG_STR_ARG(app), want.serving);
+	if (release == want.serving)
+		return hg_err_set(err, HG_E_ROLLOUT_SAME, "release %u serves already", release);
+	rc = fleet_release_info(r->o.fleet, app, release, &info, err);
+	if (rc < 0) return rc;
+	struct ro_conf *conf = malloc(sizeof *conf);
+	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	*conf = *found;
+	ro_rules_default(&conf->rules, RO_IMMEDIATE);
+	conf->rules.progress_deadline_ms = found->rules.progress_deadline_ms;
+	conf->match_count = 0;
+	conf->rules.match = false;
+	ro_rules_fill(&conf->rules);
+	rc = run_make(r, conf, app_id, release, who, ret_id, err);
+	free(conf);
+	return rc;
+}

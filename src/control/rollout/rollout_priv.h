@@ -1,0 +1,115 @@
+/* Inside rollouts: the doing half. Who owns what: `struct rollouts` owns the runs; a run owns its
+ * state, its slot of the snapshot and what its gates said. */
+#ifndef CONTROL_ROLLOUT_ROLLOUT_PRIV_H
+#define CONTROL_ROLLOUT_ROLLOUT_PRIV_H
+
+#include "base/list.h"
+#include "control/fleet/fleet.h"
+#include "control/rollout/conf_priv.h"
+#include "control/rollout/trial_priv.h"
+#include "store/store.h"
+
+#define ROLLOUTS_MAGIC 0x4011007u
+#define RO_WHO_MAX     128u
+#define RO_RATE_SPANS  13u /* samples of 5 s: a minute */
+
+/* What clients saw, over all epochs but those that are still counted. */
+struct ro_users {
+	uint64_t requests_new, requests_old, failed_new, rescued, seen, unreplayable, forced,
+	        mirrored, differs;
+};
+
+struct ro_gate_run {
+	enum ro_gate_state state; /* NEXT, RUNNING, PASSED, FAILED */
+	int status;
+	uint64_t began_ms, took_ms;
+	uint32_t serial; /* results of an earlier run of it are not taken */
+};
+
+struct ro_run {
+	struct hg_list node; /* of rollouts.runs, by id */
+	struct rollouts *all;
+	struct ro_conf conf;
+	struct ro_state kept; /* as the store has it */
+	bool begun;           /* false: it waits until an older one of its app has ended */
+	char who[RO_WHO_MAX];
+	struct trial trial;
+	struct trial former[RO_FORMER]; /* newest first; slot -1: none */
+	struct ro_users users;
+	struct ro_gate_run gate[RO_GATES_MAX];
+	struct meter_failure first[METER_FAILURES];
+	uint32_t first_n;
+	uint64_t requests; /* at the last look, for ro_observation.traffic */
+	enum ro_waits waits;
+	uint64_t left_ms, asked_ms; /* left_ms counts from then */
+	uint64_t next_ms;
+	uint64_t retry_ms; /* an action failed: not before */
+};
+
+struct ro_rate {
+	char app[RO_NAME_MAX];
+	uint64_t at_ms[RO_RATE_SPANS], total[RO_RATE_SPANS];
+	uint32_t n;
+};
+
+struct rollouts {
+	uint32_t magic;
+	struct rollouts_options o;
+	struct trial_board board;
+	uint64_t memory_id;
+	struct ro_conf *confs; /* of the configuration in force */
+	uint32_t conf_count;
+	struct hg_list runs;
+	struct fleet_watch watch;
+	struct loop_timer timer, sample;
+	struct loop_task task;
+	uint64_t samples;
+	struct ro_rate *rates;
+	uint32_t rate_count;
+	bool applied;
+};
+
+struct rollouts_plan {
+	struct ro_conf *confs;
+	uint32_t count;
+	struct ro_rate *rates;
+};
+
+/* ---- rollout.c ---- */
+void ro_kick(struct rollouts *r);
+struct ro_run *ro_run_find(const struct rollouts *r, uint64_t id);
+/* The oldest of the app that has not ended. */
+struct ro_run *ro_run_of(const struct rollouts *r, const char *app);
+const struct ro_conf *ro_conf_find(const struct rollouts *r, struct hg_str app);
+
+/* ---- act.c ---- */
+void ro_observe(struct ro_run *run, struct ro_observation *ret_seen);
+/* Carries the list out; false: the rest has to be decided again, later. */
+bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out);
+void ro_run_traffic_rules(const struct ro_run *run, struct trial_rules *ret_rules);
+
+/* ---- rows.c ---- */
+HG_MUST enum hg_rc ro_rows_load(struct rollouts *r, struct hg_err *err);
+/* A row of its own; its id. */
+HG_MUST enum hg_rc ro_row_add(struct ro_run *run, uint64_t *ret_id, struct hg_err *err);
+/* State and all the rest of it; in the caller's transaction. */
+HG_MUST enum hg_rc ro_row_set(struct ro_run *run, const struct ro_state *state, struct hg_err *err);
+
+/* One that has ended, from the store. HG_E_NOT_FOUND. */
+struct ro_old {
+	char app[RO_NAME_MAX];
+	uint32_t old_release, new_release;
+};
+HG_MUST enum hg_rc ro_row_old(
+        struct rollouts *r, uint64_t id, struct ro_old *ret_old, struct hg_err *err);
+/* The release that served before `serving` was promoted; 0: none. */
+HG_MUST enum hg_rc ro_row_before(struct rollouts *r, uint32_t app, uint32_t serving,
+        uint32_t *ret_release, struct hg_err *err);
+
+/* ---- json.c ---- */
+/* "headgate.rollout/1"; NULL without memory. `s`: the run's state, or the one about to be saved. */
+json_t *ro_run_json(struct ro_run *run, const struct ro_state *s);
+void ro_users_now(const struct ro_run *run, struct ro_users *ret_users);
+double ro_rate_now(const struct rollouts *r, const char *app);
+
+#endif

@@ -1,0 +1,930 @@
+/*
+ * Rollouts against a world that does its worst: releases that fail, start slowly, never or not for
+ * long, shared outages, clocks that jump, traffic that stops, people, newer deploys, a store that
+ * is full, reboots, and a control that is killed between any two of its actions and goes on from
+ * what was saved last. The real decisions and the real judge; fleet, edge, gates and clock are
+ * played here. What must hold is checked after every action and every quarter of a second.
+ *
+ * usage: rollout_sim FIRST COUNT [-v]    (seeds FIRST … FIRST + COUNT - 1)
+ *
+ * A seed that breaks something is run again with fewer and fewer faults while it still does, and
+ * printed with those that are left.
+ */
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/rand.h"
+#include "control/rollout/decide_priv.h"
+
+#define OLD        1u
+#define NEW        2u
+#define QUANTUM_MS 250u
+#define REPLICAS   64u
+#define CELLS      64u
+#define PENDING    64u
+#define FAULTS     6u
+#define CALM_MS    (20 * 60 * 1000ull) /* after this nothing bad happens any more */
+#define END_MS     (12 * 3600 * 1000ull)
+#define NEVER      UINT64_MAX
+
+enum fault_kind {
+	FAULT_NEW_FAILS,   /* share of failures of the new release */
+	FAULT_NEW_NEVER,   /* new replicas never get ready */
+	FAULT_NEW_SLOW,    /* they need up to a minute */
+	FAULT_NEW_CRASH,   /* all of them exit */
+	FAULT_NEW_CRASHES, /* one after the other, again and again */
+	FAULT_NEW_EXIT,    /* one exits once */
+	FAULT_NEW_FLAPS,   /* readiness comes and goes */
+	FAULT_OLD_FLAPS,
+	FAULT_OLD_DOWN, /* no old replica is ready for a while */
+	FAULT_OUTAGE,   /* both fail */
+	FAULT_QUIET,    /* no requests for a while */
+	FAULT_CONTROL_DIES,
+	FAULT_CONTROL_WEAK, /* dies between actions, again and again for a while */
+	FAULT_REBOOT,       /* everything starts anew, the shared memory is empty */
+	FAULT_STORE,        /* commits fail for a while */
+	FAULT_CLOCK_BACK,
+	FAULT_CLOCK_FORWARD,
+	FAULT_SUPERSEDED,
+	FAULT_REMOVED,
+	FAULT_SCALE,
+	FAULT_PERSON,
+	FAULT_GATE_FAILS,
+	FAULT_TORN_SLOT,
+	FAULT_KINDS
+};
+
+static const char *const fault_names[FAULT_KINDS] = {"the new release fails",
+        "new replicas never get ready", "new replicas start slowly", "all new replicas exit",
+        "new replicas crash again and again", "one new replica exits", "new replicas flap",
+        "old replicas flap", "no old replica is ready", "shared outage", "no requests",
+        "control dies", "control dies between actions", "reboot", "the store fails",
+        "the clock jumps back", "the clock jumps forward", "a newer deploy", "the app is removed",
+        "scaled", "a person", "a gate fails", "the slot is torn"};
+
+struct fault {
+	enum fault_kind kind;
+	uint64_t at, until;
+	uint32_t arg;
+};
+
+struct replica {
+	bool used, ready, ever_ready, waits;
+	uint32_t release, streak;
+	uint64_t at; /* when it is ready, or starts again */
+};
+
+struct late {
+	uint64_t at;
+	uint32_t epoch;
+	bool new_arm;
+};
+
+struct world {
+	struct hg_rand rand;
+	uint64_t seed, now, wall, started;
+	bool verbose, quiet;
+	jmp_buf broken;
+	struct fault fault[FAULTS];
+	uint32_t faults;
+	/* fleet */
+	struct replica replica[REPLICAS];
+	struct ro_want want;
+	uint32_t n, failed_starts, exits;
+	uint64_t sample_at, sample;
+	bool changed; /* a fact control is to hear of */
+	/* edge */
+	double rate, fails_old;
+	struct ro_split split;
+	struct judge_lens lens;
+	struct judge_evidence cell[CELLS]; /* by epoch */
+	uint32_t cell_epoch[CELLS];
+	struct late late[PENDING];
+	uint64_t memory_id, requests, failures_new, seen, trip_requests;
+	bool tripped, traffic;
+	/* control */
+	bool alive;
+	uint64_t back_at, decide_at, fleet_known_at;
+	struct ro_state kept;
+	uint8_t saved[RO_SAVED_MAX];
+	size_t saved_n;
+	struct ro_head journal, pending; /* committed; and of the transaction under way */
+	struct ro_gate_seen gate[RO_GATES_MAX];
+	uint64_t gate_at[RO_GATES_MAX];
+	bool superseded, removed;
+	uint64_t person_at;
+	/* the oracle's memory */
+	uint64_t step_real_ms; /* real time in which the step's weight was in force */
+	uint64_t step_requests, unserved_since;
+	uint32_t said_promote, said_abort, quarantined, promoted, incidents, looks, deaths, jumps;
+	bool done;
+};
+
+static void broken(struct world *w, const char *what)
+{
+	if (!w->quiet)
+		fprintf(stderr, "rollout_sim: seed %llu after %llu ms (%s, phase %s): %s\n",
+		        (unsigned long long)w->seed, (unsigned long long)(w->now - w->started),
+		        ro_strategy_name(w->kept.rules.strategy), ro_phase_name(w->kept.head.phase),
+		        what);
+	longjmp(w->broken, 1);
+}
+
+#define MUST(cond)                                     \
+	do {                                           \
+		if (!(cond)) broken(w, "not: " #cond); \
+	} while (0)
+
+static uint32_t below(struct world *w, uint32_t n)
+{
+	return hg_rand_below(&w->rand, n);
+}
+
+static bool on(const struct world *w, enum fault_kind kind)
+{
+	for (uint32_t i = 0; i < w->faults; i++)
+		if (w->fault[i].kind == kind && w->now >= w->fault[i].at &&
+		        w->now < w->fault[i].until)
+			return true;
+	return false;
+}
+
+static uint32_t arg_of(const struct world *w, enum fault_kind kind)
+{
+	for (uint32_t i = 0; i < w->faults; i++)
+		if (w->fault[i].kind == kind && w->now >= w->fault[i].at &&
+		        w->now < w->fault[i].until)
+			return w->fault[i].arg;
+	return 0;
+}
+
+/* ---- fleet ---- */
+
+static struct ro_arm arm(const struct world *w, uint32_t release)
+{
+	struct ro_arm a = {0};
+	for (uint32_t i = 0; i < REPLICAS; i++) {
+		const struct replica *r = &w->replica[i];
+		if (!r->used || r->release != release) continue;
+		a.total++;
+		a.ready += r->ready;
+		a.starting += !r->ready && !r->waits;
+		a.crash_loops += r->streak >= 3;
+	}
+	if (release == w->want.serving)
+		a.wanted = w->want.serving_replicas ? w->want.serving_replicas : w->n;
+	else if (release == w->want.trial)
+		a.wanted = w->want.trial_replicas;
+	if (release == NEW) {
+		a.failed_starts = w->failed_starts;
+		a.exits = w->exits;
+	}
+	return a;
+}
+
+static void replica_begin(struct world *w, struct replica *r)
+{
+	r->ready = r->waits = false;
+	r->at = w->now + 200 + below(w, 4000);
+	if (r->release != NEW) return;
+	if (on(w, FAULT_NEW_SLOW)) r->at += below(w, 60000);
+	if (on(w, FAULT_NEW_NEVER)) r->at = NEVER;
+}
+
+static void replica_ends(struct world *w, struct replica *r)
+{
+	static const uint32_t backoff_ms[] = {0, 0, 1000, 2000, 4000, 8000, 16000};
+	if (r->release == NEW) {
+		w->exits++;
+		w->failed_starts += !r->ever_ready && r->streak == 0;
+	}
+	r->streak++;
+	r->ready = false;
+	r->waits = true;
+	r->at = w->now + backoff_ms[HG_MIN(r->streak, HG_COUNT(backoff_ms) - 1)];
+	w->changed = true;
+}
+
+static uint32_t count(const struct world *w, uint32_t release, bool only_ready)
+{
+	struct ro_arm a = arm(w, release);
+	return only_ready ? a.ready : a.total;
+}
+
+static void add(struct world *w, uint32_t release)
+{
+	for (uint32_t i = 0; i < REPLICAS; i++) {
+		if (w->replica[i].used) continue;
+		w->replica[i] = (struct replica){.used = true, .release = release};
+		replica_begin(w, &w->replica[i]);
+		return;
+	}
+	broken(w, "more replicas than anybody should want");
+}
+
+static void drop(struct world *w, uint32_t release)
+{
+	struct replica *victim = NULL;
+	for (uint32_t i = 0; i < REPLICAS; i++) {
+		struct replica *r = &w->replica[i];
+		if (r->used && r->release == release && (!victim || (victim->ready && !r->ready)))
+			victim = r;
+	}
+	if (victim) victim->used = false;
+}
+
+/* What the fleet does of struct fleet_want, in one pass. */
+static void fleet_pass(struct world *w)
+{
+	uint32_t other = w->want.serving == OLD ? NEW : OLD, n = arm(w, w->want.serving).wanted;
+	uint32_t beside = other == w->want.trial ? w->want.trial_replicas : 0;
+	bool replaces = other != w->want.trial && count(w, other, false) > 0;
+	if (replaces && w->want.recreate) {
+		while (count(w, other, false) > 0)
+			drop(w, other);
+	} else if (replaces && w->kept.rules.strategy == RO_ROLLING) {
+		/* A serving release that was not the trial replaces the former by the fence. */
+		struct rolling_fence f =
+		        rolling_fence(w->kept.rules.surge, w->kept.rules.unavailable, w->n);
+		uint32_t have = count(w, w->want.serving, false);
+		n = rolling_new(f, w->n, have, have + count(w, other, false));
+		struct rolling_down d = rolling_old(f, w->n, count(w, other, false),
+		        count(w, other, true), have, count(w, w->want.serving, true));
+		beside = count(w, other, false) -
+		         HG_MIN(count(w, other, false), d.unhealthy + d.available);
+		n = HG_MAX(n, have);
+	}
+	while (count(w, w->want.serving, false) < n)
+		add(w, w->want.serving);
+	while (count(w, w->want.serving, false) > n)
+		drop(w, w->want.serving);
+	while (count(w, other, false) < beside)
+		add(w, other);
+	while (count(w, other, false) > beside)
+		drop(w, other);
+	if (count(w, NEW, false) == 0) w->failed_starts = w->exits = 0;
+}
+
+static void replicas_live(struct world *w)
+{
+	for (uint32_t i = 0; i < REPLICAS; i++) {
+		struct replica *r = &w->replica[i];
+		if (!r->used) continue;
+		bool was = r->ready, new = r->release == NEW;
+		if (w->now >= r->at && r->waits) {
+			replica_begin(w, r);
+		} else if (w->now >= r->at && !r->ready) {
+			r->ready = r->ever_ready = true;
+			r->at = NEVER;
+		}
+		if (r->at == NEVER && !r->ready && !(new &&on(w, FAULT_NEW_NEVER)))
+			r->at = w->now + 500;
+		if (new &&on(w, FAULT_NEW_CRASHES) && !r->waits && below(w, 6) == 0)
+			replica_ends(w, r);
+		bool flaps = on(w, new ? FAULT_NEW_FLAPS : FAULT_OLD_FLAPS) && below(w, 20) == 0;
+		bool down = !new &&on(w, FAULT_OLD_DOWN);
+		if (r->ready && (flaps || down)) {
+			r->ready = false;
+			r->at = w->now + 300 + below(w, 3000);
+		}
+		if (r->ready && !flaps && was) r->streak = 0;
+		if (r->ready != was) w->changed = true;
+	}
+}
+
+/* ---- edge ---- */
+
+static struct judge_evidence *cell_of(struct world *w, uint32_t epoch)
+{
+	uint32_t i = epoch % CELLS;
+	return w->cell_epoch[i] == epoch ? &w->cell[i] : NULL;
+}
+
+/* One request comes to its end and is counted where it was drawn. */
+static void complete(struct world *w, uint32_t epoch, bool new_arm, bool failed)
+{
+	struct judge_evidence *e = cell_of(w, epoch);
+	if (!e) return;
+	if (new_arm)
+		e->n_new++;
+	else
+		e->n_old++;
+	if (!failed) return;
+	if (new_arm) {
+		e->count[JUDGE_ERRORS].c++;
+		w->failures_new++;
+	} else {
+		e->count[JUDGE_ERRORS].s++;
+	}
+	bool judged =
+	        w->split.present && (w->split.flags & RO_SPLIT_JUDGE) && epoch == w->split.epoch;
+	if (new_arm && judged && !w->tripped && judge_decide(&w->lens, e, NULL) == JUDGE_BAD) {
+		w->tripped = true;
+		w->trip_requests = w->requests;
+		w->changed = true;
+	}
+}
+
+static bool fails(struct world *w, bool new_arm, double unit)
+{
+	double p = w->fails_old;
+	if (new_arm && on(w, FAULT_NEW_FAILS)) p = HG_MAX(p, arg_of(w, FAULT_NEW_FAILS) / 100.0);
+	if (on(w, FAULT_OUTAGE)) p = HG_MAX(p, 0.4);
+	return unit < p;
+}
+
+static void request(struct world *w, uint32_t ready_old, uint32_t ready_new)
+{
+	uint64_t bits = hg_rand_u64(&w->rand);
+	double unit = (double)(bits >> 32) / 4294967296.0;
+	w->requests++;
+	w->traffic = true;
+	if (!w->split.present) return;
+	uint32_t weight = w->tripped ? 0 : w->split.weight_ppm;
+	bool new_arm = (bits & 0xfffff) * 1000000 >> 20 < weight;
+	MUST(!(w->tripped && new_arm));
+	w->step_requests++;
+	bool none = new_arm ? ready_new == 0 : ready_old == 0;
+	bool failed = none || fails(w, new_arm, unit);
+	if (failed && new_arm && (ready_old == 0 || !(w->split.flags & RO_SPLIT_RESCUE))) w->seen++;
+	if ((bits >> 24 & 0x3f) == 0) {
+		struct late *l = &w->late[bits >> 56 & (PENDING - 1)];
+		if (l->at == 0) {
+			l->at = w->now + 1 + (bits >> 40 & 0xfff);
+			l->epoch = w->split.epoch;
+			l->new_arm = new_arm;
+			return;
+		}
+	}
+	complete(w, w->split.epoch, new_arm, failed);
+}
+
+static void edge_lives(struct world *w)
+{
+	for (uint32_t i = 0; i < PENDING; i++) {
+		struct late *l = &w->late[i];
+		if (l->at == 0 || w->now < l->at) continue;
+		l->at = 0;
+		complete(w, l->epoch, l->new_arm, fails(w, l->new_arm, hg_rand_unit(&w->rand)));
+	}
+	if (on(w, FAULT_QUIET)) return;
+	double expected = w->rate * QUANTUM_MS / 1000;
+	uint32_t k = (uint32_t)expected + (hg_rand_unit(&w->rand) < expected - (uint32_t)expected);
+	uint32_t old = count(w, OLD, true), new = count(w, NEW, true);
+	for (uint32_t i = 0; i < k; i++)
+		request(w, old, new);
+}
+
+/* ---- what must hold ---- */
+
+static bool can_serve(const struct world *w)
+{
+	uint32_t old = count(w, OLD, true), new = count(w, NEW, true);
+	uint32_t weight = w->tripped ? 0 : w->split.weight_ppm;
+	if (w->split.present) return (weight < RO_WHOLE && old > 0) || (weight > 0 && new > 0);
+	return count(w, w->want.serving, true) > 0 ||
+	       (w->kept.rules.strategy == RO_ROLLING && old + new > 0);
+}
+
+static void check(struct world *w)
+{
+	const struct ro_state *s = &w->kept;
+	const struct ro_head *h = &s->head;
+	if (s->rules.strategy == RO_RECREATE || w->n == 0 || w->removed) return;
+	/* The new release may serve once its gates have passed; not after it was proven bad. */
+	bool may = h->phase >= RO_PHASE_STEP && !w->tripped && h->cause != RO_CAUSE_EVIDENCE &&
+	           (h->phase != RO_PHASE_BACK || h->weight_ppm > 0) &&
+	           (h->phase != RO_PHASE_PROMOTE || h->weight_ppm > 0);
+	bool somebody = count(w, OLD, true) > 0 || (may && count(w, NEW, true) > 0);
+	if (can_serve(w) || !somebody || !w->alive || w->now < w->fleet_known_at ||
+	        on(w, FAULT_STORE) || h->pause != RO_GOING) {
+		w->unserved_since = w->now;
+		return;
+	}
+	MUST(w->now - w->unserved_since < 15000);
+}
+
+/* Before the fleet acts on it: what goes because of us. */
+static void check_want(struct world *w, const struct ro_want *new_want)
+{
+	const struct ro_state *s = &w->kept;
+	struct ro_want was = w->want;
+	uint32_t ready = count(w, OLD, true) + count(w, NEW, true);
+	w->want = *new_want;
+	uint32_t old = arm(w, OLD).wanted, new = arm(w, NEW).wanted;
+	bool trial = s->rules.strategy == RO_CANARY || s->rules.strategy == RO_BLUE_GREEN ||
+	             s->rules.strategy == RO_IMMEDIATE;
+	/* Stable stays whole and warm while it can be needed. */
+	if (trial && w->split.present) MUST(old >= w->n);
+	if (trial && w->split.present && w->split.weight_ppm == RO_WHOLE && !w->tripped &&
+	        s->head.phase == RO_PHASE_WATCH && s->head.promoted)
+		MUST(new >= w->n);
+	if (s->rules.strategy == RO_ROLLING && new_want->trial) {
+		struct rolling_fence f = rolling_fence(s->rules.surge, s->rules.unavailable, w->n);
+		MUST(old + new <= HG_MAX(w->n, was.serving_replicas) + f.surge || w->n == 0 ||
+		        on(w, FAULT_SCALE));
+		uint32_t old_left = HG_MIN(count(w, OLD, true), old);
+		uint32_t new_left = HG_MIN(count(w, NEW, true), new);
+		uint32_t least = w->n - HG_MIN(f.unavailable, w->n);
+		bool serves = w->split.weight_ppm > 0;
+		uint32_t left = old_left + (serves ? new_left : 0);
+		uint32_t had = serves ? ready : count(w, OLD, true);
+		MUST(left >= least || left >= had || on(w, FAULT_SCALE));
+	}
+	w->want = was;
+}
+
+static void check_split(struct world *w, const struct ro_split *p, const struct ro_state *next)
+{
+	struct ro_state disk;
+	bool known = w->now >= w->fleet_known_at;
+	MUST(p->weight_ppm <= RO_WHOLE);
+	MUST(!(w->tripped && p->weight_ppm > 0));
+	uint32_t before = w->split.present ? w->split.weight_ppm : 0;
+	if (p->weight_ppm > before) {
+		/* Never above what is on disk. */
+		MUST(ro_load(w->saved, w->saved_n, &disk));
+		MUST(disk.head.epoch == p->epoch && disk.head.weight_ppm == p->weight_ppm);
+		if (known) MUST(count(w, NEW, true) > 0 || w->kept.head.phase == RO_PHASE_WATCH);
+		MUST(next->head.phase != RO_PHASE_GATE && next->head.phase != RO_PHASE_START);
+		bool alone = p->weight_ppm == RO_WHOLE && count(w, OLD, true) == 0;
+		MUST(next->head.phase != RO_PHASE_BACK || alone ||
+		        next->rules.strategy == RO_ROLLING);
+	}
+	MUST(p->epoch >= w->split.epoch || !w->split.present);
+}
+
+static void check_passed(struct world *w, const struct ro_event *e, const struct ro_state *s)
+{
+	enum ro_proof proof = e->head.proof[e->index];
+	uint64_t wait_ms = ro_step_wait_ms(s, e->index), real = w->step_real_ms;
+	/* A jump of the clock may pass for one look's worth of time, not for more. */
+	uint64_t slack = RO_TICK_MS + w->jumps * RO_TICK_MAX_MS;
+	const struct judge_evidence *cell = cell_of(w, e->head.epoch);
+	bool canary = s->rules.strategy == RO_CANARY;
+	switch (proof) {
+	case RO_PROOF_EVIDENCE:
+		if (!canary) break;
+		MUST(real + slack >= wait_ms);
+		MUST(cell && cell->n_new >= 200);
+		MUST(cell->count[JUDGE_ERRORS].c * 10 <= cell->n_new);
+		break;
+	case RO_PROOF_QUIET:
+		if (!canary) break;
+		MUST(real + slack >= wait_ms);
+		MUST(w->step_requests == 0);
+		break;
+	case RO_PROOF_POLICY:
+		MUST(!canary || s->rules.inconclusive == RO_INCONCLUSIVE_PROMOTE);
+		if (canary) MUST(real + slack >= wait_ms + s->rules.inconclusive_after_ms);
+		break;
+	case RO_PROOF_PERSON: MUST(w->said_promote > 0); break;
+	default: broken(w, "a step was left without a reason");
+	}
+}
+
+static void check_event(struct world *w, const struct ro_event *e, const struct ro_state *s)
+{
+	const struct ro_head *h = &e->head;
+	MUST(h->phase >= w->pending.phase || h->phase == RO_PHASE_START ||
+	        h->phase == RO_PHASE_STEP || h->phase == RO_PHASE_WATCH);
+	MUST(w->pending.phase != RO_PHASE_END);
+	if (e->kind == RO_EV_PASSED) check_passed(w, e, s);
+	if (e->kind == RO_EV_PROMOTED && w->n > 0 && s->rules.strategy != RO_RECREATE &&
+	        s->rules.strategy != RO_ROLLING) {
+		MUST(count(w, NEW, true) >= w->n);
+		for (uint32_t i = 0; i < s->rules.step_count; i++)
+			MUST(h->proof[i] != RO_PROOF_NONE);
+	}
+	if (e->kind == RO_EV_PROMOTED && w->n > 0)
+		for (uint32_t i = 0; i < s->rules.gate_count; i++) {
+			enum ro_when when = s->rules.gate[i].when;
+			if (when == RO_WHEN_BEFORE || when == RO_WHEN_PROMOTE)
+				MUST(h->gate[i] == RO_GATE_PASSED);
+		}
+	ro_replay(&w->pending, e);
+}
+
+/* ---- control ---- */
+
+static void observe(struct world *w, struct ro_observation *o)
+{
+	*o = (struct ro_observation){
+	        .replicas = w->n,
+	        .fleet_known = w->now >= w->fleet_known_at,
+	        .old_arm = arm(w, OLD),
+	        .new_arm = arm(w, NEW),
+	        .want = w->want,
+	        .split = w->split,
+	        .sample = w->sample,
+	        .memory_id = w->memory_id,
+	        .tripped = w->tripped,
+	        .traffic = w->traffic,
+	        .superseded = w->superseded,
+	        .removed = w->removed,
+	};
+	if (!o->fleet_known) {
+		o->old_arm = o->new_arm = (struct ro_arm){0};
+	}
+	memcpy(o->gate, w->gate, sizeof o->gate);
+	if (w->split.present) {
+		const struct judge_evidence *e = cell_of(w, w->split.epoch);
+		o->evidence_epoch = e ? w->split.epoch : 0;
+		if (e) o->evidence = *e;
+	}
+	for (uint32_t i = 0; i < RO_FORMER; i++) {
+		uint32_t epoch = w->kept.former[i].epoch;
+		const struct judge_evidence *e = cell_of(w, epoch);
+		if (epoch && e) o->former[i] = (struct ro_seen_former){epoch, *e};
+	}
+	w->traffic = false;
+}
+
+static void set_split(struct world *w, const struct ro_split *p)
+{
+	if (!w->split.present || w->split.epoch != p->epoch) {
+		uint32_t i = p->epoch % CELLS;
+		w->cell_epoch[i] = p->epoch;
+		w->cell[i] = (struct judge_evidence){0};
+	}
+	w->split = *p;
+	w->split.present = true;
+}
+
+/* False: the list ends here. */
+static bool act(struct world *w, const struct ro_action *a, struct ro_state *next)
+{
+	switch (a->kind) {
+	case RO_SPLIT:
+		check_split(w, &a->split, next);
+		set_split(w, &a->split);
+		w->lens = next->judge.lens;
+		break;
+	case RO_EVENT: check_event(w, &a->event, next); break;
+	case RO_QUARANTINE: w->quarantined++; break;
+	case RO_INCIDENT: w->incidents++; break;
+	case RO_PROMOTED: w->promoted++; break;
+	case RO_SAVE:
+		if (on(w, FAULT_STORE)) return false;
+		w->saved_n = ro_save(next, w->saved, sizeof w->saved);
+		MUST(w->saved_n > 0);
+		w->journal = w->pending;
+		MUST(ro_head_eq(&w->journal, &next->head));
+		MUST(ro_head_eq(&next->told, &next->head));
+		if (next->head.step != w->kept.head.step || next->raised != w->kept.raised)
+			w->step_requests = w->step_real_ms = 0;
+		w->kept = *next;
+		break;
+	case RO_WANT:
+		check_want(w, &a->want);
+		w->want = a->want;
+		fleet_pass(w);
+		break;
+	case RO_GATE_KILL: w->gate[a->gate].state = RO_GATE_NEXT; break;
+	case RO_GATE_RUN:
+		MUST(w->gate[a->gate].state == RO_GATE_NEXT);
+		w->gate[a->gate].state = RO_GATE_RUNNING;
+		w->gate_at[a->gate] = w->now + 100 + below(w, 20000);
+		break;
+	case RO_END_TRIAL:
+		MUST(w->split.present);
+		w->split = (struct ro_split){0};
+		break;
+	default: broken(w, "an unknown action");
+	}
+	return true;
+}
+
+static void control_dies(struct world *w)
+{
+	w->alive = false;
+	w->deaths++;
+	w->back_at = w->now + 50 + below(w, 15000);
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++)
+		w->gate[i] = (struct ro_gate_seen){0}; /* its commands die with it */
+}
+
+static void control_starts(struct world *w)
+{
+	struct ro_state s;
+	w->alive = true;
+	w->fleet_known_at = w->now + below(w, 1500);
+	w->decide_at = w->now;
+	if (w->saved_n) {
+		MUST(ro_load(w->saved, w->saved_n, &s));
+		MUST(ro_head_eq(&s.head, &w->journal));
+		w->kept = s;
+	}
+	w->pending = w->journal;
+}
+
+static void control_looks(struct world *w)
+{
+	struct ro_observation o;
+	struct ro_actions out;
+	for (int turn = 0;; turn++) {
+		MUST(turn < 50);
+		struct ro_state next = w->kept;
+		observe(w, &o);
+		w->pending = w->journal;
+		ro_decide(&next, &o, w->wall, &out);
+		w->looks++;
+		bool saves = false;
+		for (uint32_t i = 0; i < out.n; i++) {
+			if (on(w, FAULT_CONTROL_WEAK) && below(w, 8) == 0) {
+				control_dies(w);
+				return;
+			}
+			saves = saves || out.a[i].kind == RO_SAVE;
+			if (!act(w, &out.a[i], &next)) {
+				w->decide_at = w->now + 1000;
+				return;
+			}
+		}
+		if (!saves) {
+			MUST(ro_head_eq(&next.head, &w->kept.head));
+			w->kept = next;
+		}
+		if (out.lens && w->split.present && w->split.epoch == w->kept.head.epoch)
+			w->lens = w->kept.judge.lens;
+		w->done = out.done;
+		if (out.done || out.next_ms > w->wall) break;
+	}
+	w->decide_at = w->now + RO_TICK_MS;
+}
+
+static void gates_live(struct world *w)
+{
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++) {
+		if (w->gate[i].state != RO_GATE_RUNNING || w->now < w->gate_at[i]) continue;
+		bool bad = on(w, FAULT_GATE_FAILS);
+		w->gate[i].state = bad ? RO_GATE_FAILED : RO_GATE_PASSED;
+		w->gate[i].status = bad;
+		w->changed = true;
+	}
+}
+
+static void person(struct world *w, uint32_t verb)
+{
+	static const enum rollouts_verb verbs[] = {ROLLOUTS_PROMOTE, ROLLOUTS_PROMOTE_FULL,
+	        ROLLOUTS_PAUSE, ROLLOUTS_RESUME, ROLLOUTS_ABORT};
+	struct hg_err err = {0};
+	if (!w->alive || w->done) return;
+	enum rollouts_verb v = verbs[verb % HG_COUNT(verbs)];
+	if (ro_command(&w->kept, v, w->wall, &err) < 0) return;
+	if (v <= ROLLOUTS_PROMOTE_FULL) w->said_promote++;
+	if (v == ROLLOUTS_ABORT) w->said_abort++;
+	w->changed = true;
+}
+
+/* ---- the world turns ---- */
+
+static void fault_begins(struct world *w, struct fault *f)
+{
+	switch (f->kind) {
+	case FAULT_NEW_CRASH:
+	case FAULT_NEW_EXIT:
+		for (uint32_t i = 0; i < REPLICAS; i++) {
+			struct replica *r = &w->replica[i];
+			if (!r->used || r->release != NEW || r->waits) continue;
+			replica_ends(w, r);
+			if (f->kind == FAULT_NEW_EXIT) break;
+		}
+		break;
+	case FAULT_CONTROL_DIES:
+		if (w->alive) control_dies(w);
+		break;
+	case FAULT_REBOOT:
+		if (w->alive) control_dies(w);
+		w->memory_id++;
+		w->split = (struct ro_split){0};
+		w->tripped = false;
+		memset(w->cell_epoch, 0, sizeof w->cell_epoch);
+		memset(w->late, 0, sizeof w->late);
+		for (uint32_t i = 0; i < REPLICAS; i++)
+			if (w->replica[i].used) replica_begin(w, &w->replica[i]);
+		break;
+	case FAULT_CLOCK_BACK: w->wall -= HG_MIN(w->wall, 1000ull * (1 + f->arg)); break;
+	case FAULT_CLOCK_FORWARD:
+		w->wall += 1000ull * (1 + f->arg);
+		w->jumps++;
+		break;
+	case FAULT_SUPERSEDED: w->superseded = true; break;
+	case FAULT_REMOVED: w->removed = true; break;
+	case FAULT_SCALE:
+		w->n = f->arg % 9;
+		fleet_pass(w);
+		break;
+	case FAULT_PERSON: person(w, f->arg); break;
+	case FAULT_TORN_SLOT: w->split = (struct ro_split){0}; break;
+	default: break;
+	}
+	w->changed = true;
+}
+
+static void faults_make(struct world *w)
+{
+	w->faults = below(w, FAULTS + 1);
+	for (uint32_t i = 0; i < w->faults; i++) {
+		struct fault *f = &w->fault[i];
+		f->kind = below(w, FAULT_KINDS);
+		if (f->kind == FAULT_REMOVED && below(w, 4)) f->kind = FAULT_NEW_FAILS;
+		f->at = w->now + below(w, 3) * below(w, 120000);
+		f->until = f->at + 1000 + below(w, 60000);
+		f->arg = below(w, 100000);
+		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER)
+			f->until = below(w, 3) ? w->now + CALM_MS : f->until;
+		if (f->kind == FAULT_NEW_FAILS)
+			f->arg = (const uint32_t[]){2, 5, 20, 50, 100, 100}[f->arg % 6];
+		if (f->kind == FAULT_SCALE) f->until = w->now + CALM_MS;
+	}
+}
+
+static struct rolling_share share(struct world *w)
+{
+	if (below(w, 2)) return (struct rolling_share){true, below(w, 5) * 125000};
+	return (struct rolling_share){false, below(w, 3)};
+}
+
+static void rules_make(struct world *w, struct ro_rules *r)
+{
+	ro_rules_default(r, below(w, RO_STRATEGIES + 2) % RO_STRATEGIES);
+	if (below(w, 4) == 0) r->strategy = RO_CANARY;
+	r->step_count = below(w, 5);
+	for (uint32_t i = 0; i < r->step_count; i++)
+		r->step[i] = (struct ro_step){
+		        .weight_ppm =
+		                (i + 1) * 1000000 / (r->step_count + below(w, 2)) - below(w, 90000),
+		        .wait_ms = below(w, 30000)};
+	r->gate_count = below(w, 3) ? 0 : 1 + below(w, 3);
+	for (uint32_t i = 0; i < r->gate_count; i++)
+		r->gate[i] = (struct ro_gate){
+		        .when = below(w, RO_WHENS), .weight_ppm = below(w, 11) * 100000};
+	r->judge.error_rate = below(w, 3) ? 0 : 0.05;
+	r->judge.error_above = below(w, 4) ? 0 : 0.03;
+	r->inconclusive = below(w, 3);
+	r->inconclusive_after_ms = 5000 + below(w, 60000);
+	r->rescue = below(w, 4) > 0;
+	r->match = below(w, 2);
+	r->control_ppm = below(w, 3) ? 0 : 50000;
+	r->keep_canary_ms = below(w, 2) * below(w, 30000);
+	r->watch_ms = below(w, 60000);
+	r->keep_previous_ms = below(w, 60000);
+	r->progress_deadline_ms = 20000 + below(w, 60000);
+	r->surge = share(w);
+	r->unavailable = share(w);
+}
+
+static void setup(struct world *w)
+{
+	struct ro_rules rules;
+	hg_rand_seed(&w->rand, w->seed);
+	w->now = w->started = 1000000;
+	w->wall = 1700000000000ull;
+	w->n = below(w, 16) ? 1 + below(w, 8) : 0;
+	w->rate = (const double[]){0, 0.3, 5, 40, 150}[below(w, 5)];
+	w->fails_old = (const double[]){0, 0, 0.001, 0.01}[below(w, 4)];
+	w->memory_id = 1;
+	w->want.serving = OLD;
+	w->alive = true;
+	w->person_at = w->now + CALM_MS;
+	rules_make(w, &rules);
+	ro_begin(&w->kept, 1 + w->seed, 7, OLD, NEW, &rules, w->wall);
+	w->saved_n = ro_save(&w->kept, w->saved, sizeof w->saved);
+	for (uint32_t i = 0; i < w->n; i++) {
+		add(w, OLD);
+		w->replica[i].ready = w->replica[i].ever_ready = true;
+		w->replica[i].at = NEVER;
+	}
+	faults_make(w);
+}
+
+static void calm(struct world *w)
+{
+	/* An operator who wants to go home: whatever waits for a person gets one. */
+	if (w->now < w->person_at) return;
+	w->person_at = w->now + 10 * 60000;
+	if (w->kept.head.pause != RO_GOING)
+		person(w, 3);
+	else if (w->kept.head.phase != RO_PHASE_WATCH)
+		person(w, 0);
+}
+
+static void finished(struct world *w)
+{
+	const struct ro_head *h = &w->kept.head;
+	MUST(w->done);
+	MUST(h->phase == RO_PHASE_END && h->outcome != RO_RUNNING);
+	MUST(!w->split.present);
+	if (w->removed) return;
+	MUST(w->want.trial == 0);
+	if (h->outcome == RO_PROMOTED_OK) MUST(w->want.serving == NEW && w->promoted > 0);
+	if (h->outcome == RO_ROLLED_BACK) MUST(w->want.serving == OLD && w->quarantined > 0);
+	if (h->outcome == RO_ROLLED_BACK) MUST(h->cause != RO_CAUSE_NONE);
+	if (w->faults == 0 && w->kept.rules.inconclusive != RO_INCONCLUSIVE_ABORT)
+		MUST(h->outcome == RO_PROMOTED_OK);
+}
+
+static void run_on(struct world *w)
+{
+	uint64_t end = w->now + END_MS;
+	bool begun[FAULTS] = {false};
+	while (!w->done) {
+		MUST(w->now < end);
+		for (uint32_t i = 0; i < w->faults; i++) {
+			if (begun[i] || w->now < w->fault[i].at) continue;
+			begun[i] = true;
+			fault_begins(w, &w->fault[i]);
+		}
+		replicas_live(w);
+		fleet_pass(w);
+		edge_lives(w);
+		if (w->alive) gates_live(w);
+		if (w->now >= w->sample_at) w->sample++, w->sample_at = w->now + 5000;
+		calm(w);
+		if (!w->alive && w->now >= w->back_at) control_starts(w);
+		if (w->alive && (w->changed || w->now >= w->decide_at)) {
+			w->changed = false;
+			control_looks(w);
+		}
+		check(w);
+		if (w->split.present &&
+		        w->split.weight_ppm >= ro_step_weight(&w->kept, w->kept.head.step))
+			w->step_real_ms += QUANTUM_MS;
+		w->now += QUANTUM_MS;
+		w->wall += QUANTUM_MS;
+	}
+	finished(w);
+}
+
+/* True: all held. `mask`: which of the seed's faults happen. */
+static bool run(struct world *w, uint64_t seed, uint32_t mask, bool quiet)
+{
+	bool verbose = w->verbose;
+	memset(w, 0, sizeof *w);
+	w->verbose = verbose;
+	w->seed = seed;
+	w->quiet = quiet;
+	if (setjmp(w->broken)) return false;
+	setup(w);
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < w->faults; i++)
+		if (mask & 1u << i) w->fault[n++] = w->fault[i];
+	w->faults = n;
+	run_on(w);
+	return true;
+}
+
+static void shrink(struct world *w, uint64_t seed)
+{
+	uint32_t mask = (1u << FAULTS) - 1;
+	for (uint32_t i = 0; i < FAULTS; i++)
+		if (!run(w, seed, mask & ~(1u << i), true)) mask &= ~(1u << i);
+	(void)run(w, seed, mask, false);
+	fprintf(stderr, "  strategy %s, N %u, %.1f requests/s; faults that are needed:\n",
+	        ro_strategy_name(w->kept.rules.strategy), w->n, w->rate);
+	for (uint32_t i = 0; i < w->faults; i++)
+		fprintf(stderr, "    %6.1f … %.1f s: %s (%u)\n",
+		        (double)(w->fault[i].at - w->started) / 1000,
+		        (double)(w->fault[i].until - w->started) / 1000,
+		        fault_names[w->fault[i].kind], w->fault[i].arg);
+	if (w->faults == 0) fprintf(stderr, "    none\n");
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t first = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
+	uint64_t n = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000, bad = 0;
+	uint64_t outcome[RO_OUTCOMES] = {0}, deaths = 0, looks = 0, trips = 0;
+	struct world *w = calloc(1, sizeof *w);
+	if (!w) return 1;
+	w->verbose = argc > 3;
+	for (uint64_t i = 0; i < n && bad < 5; i++) {
+		if (!run(w, first + i, UINT32_MAX, false)) {
+			shrink(w, first + i);
+			bad++;
+			continue;
+		}
+		outcome[w->kept.head.outcome]++;
+		deaths += w->deaths;
+		looks += w->looks;
+		trips += w->tripped;
+		if (w->verbose)
+			printf("seed %llu: %s, %s, %s, %llu s\n", (unsigned long long)w->seed,
+			        ro_strategy_name(w->kept.rules.strategy),
+			        ro_outcome_name(w->kept.head.outcome),
+			        ro_cause_name(w->kept.head.cause),
+			        (unsigned long long)(w->now - w->started) / 1000);
+	}
+	printf("%llu rollouts: %llu promoted, %llu rolled back, %llu superseded; %llu trips, %llu "
+	       "deaths of control, %llu looks: %s\n",
+	        (unsigned long long)n, (unsigned long long)outcome[RO_PROMOTED_OK],
+	        (unsigned long long)outcome[RO_ROLLED_BACK],
+	        (unsigned long long)outcome[RO_SUPERSEDED], (unsigned long long)trips,
+	        (unsigned long long)deaths, (unsigned long long)looks,
+	        bad ? "BROKEN" : "all invariants held");
+	free(w);
+	return bad > 0;
+}
