@@ -192,8 +192,8 @@ struct snap_trial {
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
 	uint64_t rule_ratio_old_ns, rule_ratio_new_ns; /* abort_when.p95_vs_stable */
-	uint32_t warm_requests, warm_ms;               /* of a new replica, not judged by latency */
-	uint32_t sticky_s;                             /* life of the cookie */
+	uint32_t warm_requests, warm_ms; /* of a new replica, until one is over: no latency */
+	uint32_t sticky_s;               /* life of the cookie */
 	uint32_t match_count;
 	uint8_t sticky_key[16]; /* of the cookie's signature; of this rollout only */
 	struct snap_match match[SNAP_TRIAL_MATCHES];

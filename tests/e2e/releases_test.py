@@ -67,8 +67,7 @@ class Deploy:
 
     def result(self):
         out, err = self.child.communicate(timeout=self.timeout)
-        last = [line for line in out.splitlines() if line.startswith("{")]
-        return self.child.returncode, json.loads(last[-1] if last else "{}"), err
+        return self.child.returncode, json.loads(out or "{}"), err
 
 
 def rollouts(p):
@@ -134,7 +133,7 @@ class Bad(unittest.TestCase):
     def bad(self, *argv, posts=0, seconds=20, rollout=CANARY, cause=None, keys=False, seen=0):
         with Platform(config(rollout)) as p:
             p.up()
-            load = Load(p.port, rate=RATE, seconds=seconds, posts=posts, keys=keys)
+            load = Load(p.port, rate=RATE, seconds=seconds, posts=posts, **({"keys": True} if keys else {}))
             time.sleep(1)
             code, doc, err = Deploy(p, *argv).result()
             self.assertEqual(code, 4, f"{err}\n{json.dumps(doc)}")
@@ -197,7 +196,7 @@ class Bad(unittest.TestCase):
         with Platform(config(rollout)) as p:
             p.up()
             load = Load(p.port, rate=RATE, seconds=45, posts=0)
-            code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+20s").result()
+            code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+25s").result()
             self.assertEqual(code, 0, err)
             end = wait_end(p, doc["id"])
             self.assertEqual(end["outcome"], "rolled_back", json.dumps(end))

@@ -64,6 +64,7 @@ struct world {
 	struct row row[FL_SLOTS];
 	struct place place[NUMBERS];
 	struct answer answer[1024];
+	size_t answer_high; /* answers in use are below */
 	uint64_t control_born;
 	uint32_t desired, release, revision, last; /* last: release and revision given out */
 	struct fl_trial trial;
@@ -184,10 +185,13 @@ static void row_write(struct world *w, uint32_t slot)
 static void probe_run(struct world *w, uint32_t slot, enum probe_kind kind)
 {
 	struct proc *p = proc_by_id(w, w->slot_id[slot]);
-	struct answer *a = NULL;
-	for (size_t i = 0; i < HG_COUNT(w->answer) && !a; i++)
-		if (!w->answer[i].used) a = &w->answer[i];
-	MUST(a);
+	struct answer *a;
+	size_t at = 0;
+	while (at < w->answer_high && w->answer[at].used)
+		at++;
+	MUST(at < HG_COUNT(w->answer));
+	w->answer_high = HG_MAX(w->answer_high, at + 1);
+	a = &w->answer[at];
 	*a = (struct answer){.used = true,
 	        .slot = slot,
 	        .id = w->slot_id[slot],
@@ -229,11 +233,11 @@ static void do_endpoint(struct world *w, const struct fl_action *a)
 	MUST(a->endpoint == SNAP_EP_FREE || p);
 	if (!p) return;
 	p->was_up = p->was_up || a->endpoint == SNAP_EP_UP;
-	/* In a panic the edge asks it: never before it was ready once, nor while it ends. */
-	if (a->endpoint == SNAP_EP_UNREADY)
+	/* In a panic the edge asks it: never before it was ready once, nor while it ends. A new
+	 * weight is told with the state that was told last. */
+	if (a->endpoint == SNAP_EP_UNREADY && p->endpoint != SNAP_EP_UNREADY)
 		MUST(p->was_up && !p->liveness_bad && !w->app->slot[a->slot].retire);
 	if (a->endpoint == SNAP_EP_UP) {
-		/* A new weight is told with the state that was told last. */
 		MUST(p->readiness_ok || p->endpoint == SNAP_EP_UP);
 		if (!w->place[p->number].ready_from) w->place[p->number].ready_from = w->now;
 	} else {
@@ -441,7 +445,7 @@ static void world_facts(struct world *w, bool control_lives)
 		if (p->alive && w->now >= p->die_at) proc_end(w, p);
 		if (control_lives && p->listed) tell(w, p);
 	}
-	for (size_t i = 0; control_lives && i < HG_COUNT(w->answer); i++) {
+	for (size_t i = 0; control_lives && i < w->answer_high; i++) {
 		struct answer *a = &w->answer[i];
 		if (!a->used || a->at > w->now) continue;
 		a->used = false;
@@ -473,7 +477,7 @@ static uint64_t world_next(const struct world *w, bool control_lives)
 		if (p->alive) next = HG_MIN(next, p->die_at);
 		if (p->listed && !p->told_spawn) next = HG_MIN(next, p->spawned_at);
 	}
-	for (size_t i = 0; control_lives && i < HG_COUNT(w->answer); i++)
+	for (size_t i = 0; control_lives && i < w->answer_high; i++)
 		if (w->answer[i].used) next = HG_MIN(next, w->answer[i].at);
 	if (control_lives) next = HG_MIN(next, w->next);
 	return HG_MAX(next, w->now + 1);

@@ -203,8 +203,9 @@ bool fl_panics(const struct fl_app *app, uint32_t *ret_n)
 	*ret_n = 0;
 	for (uint32_t i = 0; i < app->high; i++) {
 		const struct fl_replica *r = &app->slot[i];
-		up += r->used && r->endpoint == SNAP_EP_UP;
-		*ret_n += r->used && r->endpoint == SNAP_EP_UNREADY;
+		if (!r->used || r->spare) continue; /* a trial takes nobody's place */
+		up += r->endpoint == SNAP_EP_UP;
+		*ret_n += r->endpoint == SNAP_EP_UNREADY;
 	}
 	return up == 0 && *ret_n > 0;
 }

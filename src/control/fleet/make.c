@@ -97,7 +97,7 @@ static enum hg_rc lay_artifact(struct fleet *f, struct draft *d, const struct fl
 static enum hg_rc draft_make(struct fleet *f, const struct fleet_app *a,
         const struct fleet_change *ch, struct draft *d, struct hg_err *err)
 {
-	struct fleet_release *rel;
+	struct fleet_release *rel = NULL;
 	if (!hg_str_copy(ch->version, d->version, sizeof d->version))
 		return hg_err_set(err, HG_E_INVALID, "the name of a version has at most %d bytes",
 		        FLEET_VERSION_MAX - 1);
@@ -110,6 +110,7 @@ static enum hg_rc draft_make(struct fleet *f, const struct fleet_app *a,
 	if (rc == HG_OK) rc = fleet_release_dump(d->o, a->name, &d->mem, &d->json, err);
 	if (rc == HG_OK) rc = fleet_release_read(hg_str(d->json), 0, &rel, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(rel);
 	rc = fleet_command_check(rel, rel->command, a->name, err);
 	fleet_release_free(rel);
 	return rc;

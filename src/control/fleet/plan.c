@@ -363,6 +363,13 @@ static void probes_change(struct fleet *f, struct fleet_app *a, const struct fl_
 	}
 }
 
+/* The serving release has all the app's replicas again. */
+static void trial_end(struct fleet_app *a)
+{
+	a->core.trial = (struct fl_trial){0};
+	a->serving_replicas = 0;
+}
+
 /* What the file describes: run at once, or for somebody else to say how it takes over. */
 static void release_apply(struct fleet *f, struct fleet_app *a, const struct fleet_conf *c)
 {
@@ -375,13 +382,13 @@ static void release_apply(struct fleet *f, struct fleet_app *a, const struct fle
 		a->told = c->release;
 		a->recreate = c->rules.recreate;
 	}
-	if (at_once && !a->present) a->core.trial = (struct fl_trial){0};
+	if (at_once && !a->present) trial_end(a);
 	if (c->release == a->core.release) a->told = c->release;
 	if (!at_once || !(changed || !a->present) || c->release == a->core.release) return;
 	bool was_trial = c->release == a->core.trial.release;
 	a->core.revision = was_trial ? a->core.trial.revision : fleet_revision_next(f, a);
 	a->core.release = c->release;
-	if (was_trial) a->core.trial = (struct fl_trial){0};
+	if (was_trial) trial_end(a);
 }
 
 static void app_apply(struct fleet *f, struct fleet_app *a, struct fleet_conf **conf,

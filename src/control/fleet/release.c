@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool path_join(const char *base, struct hg_str rel, char to[PATH_MAX])
 {
@@ -68,6 +69,53 @@ enum hg_rc fleet_release_dump(
 	return *ret_json ? HG_OK : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 }
 
+struct resumed {
+	const char *artifact;
+	char *digest, *folder;
+	bool found;
+};
+
+static void on_resumed(void *arg, const struct store_release *row)
+{
+	struct resumed *to = arg;
+	json_t *o = json_loadb(row->spec.p, row->spec.n, JSON_REJECT_DUPLICATES, NULL);
+	const char *source = json_string_value(json_object_get(o, "source"));
+	const char *folder = json_string_value(json_object_get(o, "path"));
+	to->found = source && folder && strcmp(source, to->artifact) == 0 &&
+	            access(folder, R_OK) == 0 &&
+	            hg_str_copy(hg_str(folder), to->folder, PATH_MAX) &&
+	            hg_str_copy(row->digest, to->digest, FLEET_DIGEST_MAX);
+	json_decref(o);
+}
+
+/* A control that replaces a dead one goes on with what was applied: an artifact that was rebuilt or
+ * removed meanwhile is a matter of the next reload. */
+static bool artifact_resumed(const struct fleet *f, const struct fleet_conf *c,
+        const char *artifact, char digest[FLEET_DIGEST_MAX], char folder[PATH_MAX])
+{
+	const struct fleet_app *a = fleet_app_find(f, hg_str(c->name));
+	struct resumed r = {.artifact = artifact, .digest = digest, .folder = folder};
+	if (f->applied || f->o.child->incarnation <= 1 || !a || !a->file_release) return false;
+	return store_releases(f->o.store, a->id, a->file_release, on_resumed, &r, NULL) == HG_OK &&
+	       r.found;
+}
+
+static enum hg_rc artifact_take(struct fleet *f, struct fleet_conf *c, const char *artifact,
+        char digest[FLEET_DIGEST_MAX], char folder[PATH_MAX], struct hg_err *err)
+{
+	c->kept = artifact_resumed(f, c, artifact, digest, folder);
+	if (c->kept) return HG_OK;
+	enum hg_rc rc =
+	        fleet_artifact_keep(f->o.child->data_dir, c->name, artifact, digest, folder, err);
+	if (rc < 0 && !digest[0]) return rc;
+	c->kept = rc == HG_OK;
+	if (!c->kept && f->o.log)
+		hg_log(f->o.log, HG_WARN, "artifact.not_kept", HG_S("app", c->name),
+		        HG_S("error", err ? err->message : ""));
+	if (!c->kept && err) *err = (struct hg_err){0};
+	return HG_OK;
+}
+
 enum hg_rc fleet_release_json(struct fleet *f, struct fleet_conf *c, const struct spec_app *s,
         const char *base_dir, const char *dir, struct hg_err *err)
 {
@@ -76,14 +124,8 @@ enum hg_rc fleet_release_json(struct fleet *f, struct fleet_conf *c, const struc
 		if (!path_join(base_dir, s->artifact, artifact))
 			return hg_err_set(err, HG_E_FLEET_ARTIFACT,
 			        "the path of the artifact of app \"%s\" is too long", c->name);
-		enum hg_rc rc = fleet_artifact_keep(
-		        f->o.child->data_dir, c->name, artifact, digest, folder, err);
-		if (rc < 0 && !digest[0]) return rc;
-		c->kept = rc == HG_OK;
-		if (!c->kept && f->o.log)
-			hg_log(f->o.log, HG_WARN, "artifact.not_kept", HG_S("app", c->name),
-			        HG_S("error", err ? err->message : ""));
-		if (!c->kept && err) *err = (struct hg_err){0};
+		enum hg_rc rc = artifact_take(f, c, artifact, digest, folder, err);
+		if (rc < 0) return rc;
 	}
 	json_t *o = release_object(s, dir, folder, digest);
 	if (o && artifact[0] && !fleet_release_place(o, artifact, folder, digest, c->kept)) {

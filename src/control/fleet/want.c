@@ -44,8 +44,10 @@ void fleet_app_take(struct fleet_app *a, const struct store_app *row)
 	        .desired = row->trial_replicas,
 	};
 	/* A program that knows no trials wrote the row: its arms cannot be told apart. */
-	if (row->trial_revision == row->revision || row->trial == row->release)
+	if (row->trial_revision == row->revision || row->trial == row->release) {
 		a->core.trial = (struct fl_trial){0};
+		a->serving_replicas = 0;
+	}
 }
 
 uint32_t fleet_revision_next(const struct fleet *f, const struct fleet_app *a)

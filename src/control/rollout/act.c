@@ -165,6 +165,7 @@ static bool do_split(struct ro_run *run, const struct ro_state *next, const stru
 	              (split->flags & RO_SPLIT_MATCH ? SNAP_TRIAL_MATCH : 0u) |
 	              (rules.sticky_s ? SNAP_TRIAL_STICKY : 0u);
 	rules.match_count = split->flags & RO_SPLIT_MATCH ? run->conf.match_count : 0;
+	if (split->weight_ppm && !run->raised_ms) run->raised_ms = clock_wall_ms();
 	rules.mirror_ppm = split->flags & RO_SPLIT_MIRROR ? next->rules.mirror_ppm : 0;
 	trial_set(&r->board, &run->trial, &rules, split->weight_ppm, split->epoch, &next->judge);
 	return true;

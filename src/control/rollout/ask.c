@@ -236,10 +236,11 @@ enum hg_rc rollouts_rollback(struct rollouts *r, struct hg_str app, uint32_t rel
 	struct ro_conf *conf = malloc(sizeof *conf);
 	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	*conf = *found;
-	ro_rules_default(&conf->rules, RO_IMMEDIATE);
-	conf->rules.progress_deadline_ms = found->rules.progress_deadline_ms;
+	/* Watched, kept and rescued as the app has it; nothing is asked or proven on the way. */
+	conf->rules.strategy = RO_IMMEDIATE;
+	conf->rules.step_count = conf->rules.gate_count = 0;
 	conf->match_count = 0;
-	conf->rules.match = false;
+	conf->rules.match = conf->rules.preview = false;
 	ro_rules_fill(&conf->rules);
 	rc = run_make(r, conf, app_id, release, who, ret_id, err);
 	free(conf);

@@ -43,7 +43,7 @@
 #define RO_TICK_MAX_MS  2000u    /* no more than this counts as gone by between two looks */
 #define RO_SAVE_MS      5000u    /* spans are saved at least so often */
 #define RO_LOOK_MS      60000u   /* judge_look */
-#define RO_DWELL_MS     10000u   /* no step is shorter, unless a person says so */
+#define RO_DWELL_MS     10000u   /* of a step that names no wait */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */
 #define RO_SAVED_MAX    8192u
@@ -73,7 +73,7 @@ enum ro_inconclusive { RO_INCONCLUSIVE_WAIT, RO_INCONCLUSIVE_PROMOTE, RO_INCONCL
 
 struct ro_step {
 	uint32_t weight_ppm; /* 1 … RO_WHOLE, rising */
-	uint64_t wait_ms;    /* RO_DWELL_MS at least is waited */
+	uint64_t wait_ms;    /* 0: RO_DWELL_MS */
 };
 
 struct ro_gate {

@@ -327,7 +327,7 @@ static json_t *back_json(
         const struct ro_run *run, const struct ro_state *s, const struct ro_users *u)
 {
 	if (s->head.cause == RO_CAUSE_NONE) return json_null();
-	uint64_t from = run->first_n ? run->first[0].wall_ms : 0, to = s->back_ms;
+	uint64_t from = run->first_n ? run->first[0].wall_ms : run->raised_ms, to = s->back_ms;
 	return json_pack("{s:I,s:I,s:I}", "requests", whole(u->requests_new), "failures",
 	        whole(u->failed_new), "took_ms", whole(from && to > from ? to - from : 0));
 }
@@ -367,7 +367,7 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	next_text(run, s, next, sizeof next);
 	judge_report(&s->judge, &s->evidence, &rep);
 	uint64_t n = s->evidence.n_new + s->evidence.n_old;
-	double actual = n ? (double)s->evidence.n_new / (double)n : 0;
+	double actual = n ? (double)s->evidence.n_new / (double)n : share(s->head.weight_ppm);
 	enum judge_verdict v = s->head.cause == RO_CAUSE_EVIDENCE ? JUDGE_BAD : s->verdict;
 	json_t *o = json_pack("{s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "schema",
 	        "headgate.rollout/1", "id", whole(s->id), "app", run->conf.app, "strategy",

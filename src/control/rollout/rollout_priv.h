@@ -39,7 +39,8 @@ struct ro_run {
 	struct ro_gate_run gate[RO_GATES_MAX];
 	struct meter_failure first[METER_FAILURES];
 	uint32_t first_n;
-	uint64_t requests; /* at the last look, for ro_observation.traffic */
+	uint64_t raised_ms; /* wall time of its first requests; 0: none yet */
+	uint64_t requests;  /* at the last look, for ro_observation.traffic */
 	enum ro_waits waits;
 	uint64_t left_ms, asked_ms; /* left_ms counts from then */
 	uint64_t next_ms;

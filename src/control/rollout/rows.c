@@ -41,8 +41,9 @@ static char *text_of(struct ro_run *run, const struct ro_state *s)
 {
 	struct ro_users u;
 	users_of_the_past(run, &u);
-	json_t *o = json_pack("{s:s,s:o,s:o,s:o}", "who", run->who, "conf",
-	        ro_conf_json(&run->conf), "users", users_save(&u), "shown", ro_run_json(run, s));
+	json_t *o = json_pack("{s:s,s:I,s:o,s:o,s:o}", "who", run->who, "raised_ms",
+	        (json_int_t)run->raised_ms, "conf", ro_conf_json(&run->conf), "users",
+	        users_save(&u), "shown", ro_run_json(run, s));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text;
@@ -111,6 +112,7 @@ static bool run_read(struct ro_run *run, const struct store_rollout *row)
 		run->begun = row->begun;
 		if (!who || !hg_str_copy(hg_str(who), run->who, sizeof run->who)) run->who[0] = 0;
 		users_load(json_object_get(o, "users"), &run->users);
+		run->raised_ms = (uint64_t)json_integer_value(json_object_get(o, "raised_ms"));
 	}
 	json_decref(o);
 	return ok;

@@ -91,7 +91,7 @@ uint32_t ro_step_weight(const struct ro_state *s, uint32_t i)
 uint64_t ro_step_wait_ms(const struct ro_state *s, uint32_t i)
 {
 	uint64_t wait_ms = i < s->rules.step_count ? s->rules.step[i].wait_ms : 0;
-	return HG_MAX(wait_ms, RO_DWELL_MS);
+	return wait_ms ? wait_ms : RO_DWELL_MS;
 }
 
 uint64_t ro_watch_ms(const struct ro_rules *r)

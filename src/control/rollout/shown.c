@@ -119,7 +119,7 @@ static json_t *plan_steps(const struct ro_rules *rules, uint32_t n, double rate,
 	double needs = judge_proves(0, 0.01);
 	for (uint32_t i = 0; i < rules->step_count; i++) {
 		double w = (double)rules->step[i].weight_ppm / RO_WHOLE;
-		uint64_t least = HG_MAX(rules->step[i].wait_ms, (uint64_t)RO_DWELL_MS);
+		uint64_t wait = rules->step[i].wait_ms, least = wait ? wait : RO_DWELL_MS;
 		json_t *proven = span(needs, rate * w);
 		json_int_t ms = json_integer_value(proven);
 		if (ms < 0 || *ret_ms < 0)

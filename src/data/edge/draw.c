@@ -61,15 +61,17 @@ enum edge_arm edge_draw_side(const struct edge_req *r)
 	return d->trial->is.rollout == r->app->trial->is.rollout ? d->side : EDGE_OLD;
 }
 
-/* Caches of a new replica are cold. By latency it is not judged for its first requests, nor for its
- * first seconds; its requests are in n all the same, which favours the new release. */
+/* Caches of a new replica are cold. By latency it is not judged for its first requests or its first
+ * seconds, whichever are over first: with little traffic the grace would else be long, and a slow
+ * release serve all the while. Its requests are in n all the same, which favours the new release.
+ */
 void edge_draw_sent(struct edge_conn *c, struct edge_ep *ep)
 {
 	struct edge_draw *d = c->req->draw;
 	const struct snap_trial *t = &d->trial->is;
 	if (ep->release != t->new_release || d->first_over) return;
-	d->warm = d->warm || ep->taken < t->warm_requests ||
-	          edge_now_ms(c->edge) < ep->up_ms + t->warm_ms;
+	d->warm = d->warm ||
+	          (ep->taken < t->warm_requests && edge_now_ms(c->edge) < ep->up_ms + t->warm_ms);
 	if (ep->taken < UINT32_MAX) ep->taken++;
 }
 

@@ -331,7 +331,17 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 	for (uint32_t i = 0; i < s->app_count; i++)
 		hg_buf_fmt(to, "headgate_app_replicas_desired{app=\"%s\"} %u\n", s->apps[i].name,
 		        s->apps[i].desired);
-	head(to, "headgate_app_replicas_ready", "gauge", "Replicas that take requests.");
+	head(to, "headgate_app_release", "gauge",
+	        "Number of the release that serves, or is tried.");
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		hg_buf_fmt(to, "headgate_app_release{app=\"%s\",arm=\"serving\"} %u\n",
+		        s->apps[i].name, s->apps[i].release);
+		if (s->apps[i].trial)
+			hg_buf_fmt(to, "headgate_app_release{app=\"%s\",arm=\"trial\"} %u\n",
+			        s->apps[i].name, s->apps[i].trial);
+	}
+	head(to, "headgate_app_replicas_ready", "gauge",
+	        "Replicas that take requests, without those of a trial.");
 	for (uint32_t i = 0; i < s->app_count; i++)
 		hg_buf_fmt(to, "headgate_app_replicas_ready{app=\"%s\"} %u\n", s->apps[i].name,
 		        s->apps[i].ready);

@@ -219,18 +219,21 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	struct store_app a;
 	char text[64];
 	/* Back to the file of the first schema. */
-	assert_int_equal(
-	        db_exec(p->s->db,
-	                "ALTER TABLE app DROP COLUMN trial; ALTER TABLE app DROP COLUMN "
-	                "trial_revision; ALTER TABLE app DROP COLUMN trial_replicas; ALTER TABLE "
-	                "app DROP COLUMN recreate; ALTER TABLE app DROP COLUMN serving_replicas; ALTER TABLE app DROP COLUMN file_release; ALTER "
-	                "TABLE app DROP COLUMN told; ALTER TABLE release DROP COLUMN version; "
-	                "ALTER "
-	                "TABLE release DROP COLUMN kept; DELETE FROM schema_migrations WHERE "
-	                "version>=2; DROP TABLE rollout; DROP TABLE "
-	                "quarantine; INSERT INTO app(name,release,revision,present) "
-	                "VALUES('a',3,8,1); INSERT INTO release VALUES(1,3,'','{}',1)",
-	                &p->err),
+	assert_int_equal(db_exec(p->s->db,
+	                         "ALTER TABLE app DROP COLUMN trial;"
+	                         "ALTER TABLE app DROP COLUMN trial_revision;"
+	                         "ALTER TABLE app DROP COLUMN trial_replicas;"
+	                         "ALTER TABLE app DROP COLUMN recreate;"
+	                         "ALTER TABLE app DROP COLUMN serving_replicas;"
+	                         "ALTER TABLE app DROP COLUMN file_release;"
+	                         "ALTER TABLE app DROP COLUMN told;"
+	                         "ALTER TABLE release DROP COLUMN version;"
+	                         "ALTER TABLE release DROP COLUMN kept;"
+	                         "DROP TABLE rollout; DROP TABLE quarantine;"
+	                         "DELETE FROM schema_migrations WHERE version>=2;"
+	                         "INSERT INTO app(name,release,revision,present) VALUES('a',3,8,1);"
+	                         "INSERT INTO release VALUES(1,3,'','{}',1)",
+	                         &p->err),
 	        HG_OK);
 	reopen(p);
 	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);

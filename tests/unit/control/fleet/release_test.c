@@ -334,6 +334,33 @@ static void a_release_of_before_the_copies_is_the_same_release(void **state)
 	assert_int_equal(r->proc_count, 1);
 }
 
+static void a_control_that_replaces_a_dead_one_looks_at_no_artifact(void **state)
+{
+	struct rig *r = *state;
+	char path[256];
+	folder(r, "build");
+	put(r, "build/server", "#!/bin/sh\n", 0700);
+	apply_built(r, "server", "");
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	for (int gone = 0; gone < 2; gone++) {
+		rig_control_dies(r);
+		put(r, "build/server", "#!/bin/sh\nexit 1\n", 0700);
+		(void)snprintf(path, sizeof path, "%s/build/server", r->dir);
+		if (gone) assert_int_equal(unlink(path), 0);
+		rig_control(r, 2);
+		apply_built(r, "server", "");
+		RIG_UNTIL(r, !r->fleet->known);
+		assert_int_equal(rig_app(r, NULL).release, 1);
+		assert_int_equal(r->fleet->apps[0]->file_release, 1);
+		assert_int_equal(r->proc_count, 1);
+		assert_int_equal(copies(r), 1);
+	}
+	/* A reload does. */
+	put(r, "build/server", "#!/bin/sh\nexit 1\n", 0700);
+	apply_built(r, "server", "");
+	RIG_UNTIL(r, rig_app(r, NULL).release == 2 && r->proc_count == 2);
+}
+
 static void an_artifact_that_cannot_be_kept_is_run_from_where_it_is(void **state)
 {
 	struct rig *r = *state;
@@ -362,6 +389,7 @@ int main(void)
 	        CASE(a_folder_is_kept_whole_and_a_damaged_copy_is_made_anew),
 	        CASE(the_last_ten_artifacts_are_kept_beside_those_in_use),
 	        CASE(a_release_of_before_the_copies_is_the_same_release),
+	        CASE(a_control_that_replaces_a_dead_one_looks_at_no_artifact),
 	        CASE(an_artifact_that_cannot_be_kept_is_run_from_where_it_is),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

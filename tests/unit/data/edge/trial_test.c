@@ -446,6 +446,7 @@ static void a_new_replica_is_not_judged_by_latency_at_first(void **state)
 	struct snap_trial t = trial_of(1000000);
 	t.slow_new_ns[0] = t.slow_old_ns[0] = 10000000;
 	t.warm_requests = 5;
+	t.warm_ms = 60000;
 	struct rig *g = trial_rig(rep_slow, rep_slow, &t);
 	int fd = dial(g);
 	(void)state;
@@ -460,6 +461,13 @@ static void a_new_replica_is_not_judged_by_latency_at_first(void **state)
 	assert_true(snap_table_get(g->table, 1, &ep));
 	ep.incarnation = 900;
 	snap_table_set(g->table, 1, &ep);
+	talk(fd, GET, 200, "=");
+	s = trial_sum(g);
+	assert_int_equal(s.warm_new, 6);
+	/* Nor when its first seconds are over. */
+	t.warm_ms = 0;
+	t.epoch = 3;
+	trial_set(g, &t);
 	talk(fd, GET, 200, "=");
 	s = trial_sum(g);
 	assert_int_equal(s.warm_new, 6);
