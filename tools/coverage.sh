@@ -9,6 +9,8 @@ find build-cov -name '*.gcno' | sed 's/gcno$/gcda/' | while read -r counts; do
     : >"$counts"
     chmod 666 "$counts"
 done
+# An app is not started when it may not write to what it was given as writable: this folder, here.
+chmod a+rwx build-cov
 HEADGATE_TEST_SKIP=browser tools/test.sh build-cov || echo "coverage: a test failed, see above" >&2
 gcovr -r . build-cov --filter 'src/' --filter 'apps/' --gcov-ignore-parse-errors \
     --xml build-cov/reports/cobertura.xml --print-summary \

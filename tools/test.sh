@@ -31,6 +31,7 @@ for suite in "${suites[@]}"; do
         --timeout-multiplier "$times" \
         ${jobs[@]+"${jobs[@]}"} || status=1
     mv "$build/meson-logs/testlog.junit.xml" "$reports/$suite.xml" 2>/dev/null || status=1
+    python3 tools/junit.py "$build/meson-logs/testlog.json" "$reports/$suite.xml" || status=1
 done
 
 case "$skip" in

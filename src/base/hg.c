@@ -31,3 +31,15 @@ void hg_assert_failed(const char *cond, const char *file, int line)
 	if (write(2, text, at) < 0) abort();
 	abort();
 }
+
+#ifdef HG_COVERAGE
+void __gcov_dump(void);
+#endif
+
+void hg_child_exit(int status)
+{
+#ifdef HG_COVERAGE
+	__gcov_dump();
+#endif
+	_exit(status);
+}

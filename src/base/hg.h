@@ -37,6 +37,12 @@
 HG_NORETURN void hg_assert_failed(const char *cond, const char *file, int line);
 
 /*
+ * Ends a forked child that keeps its parent's buffers unwritten (_exit). A coverage build writes
+ * the child's line counts first.
+ */
+HG_NORETURN void hg_child_exit(int status);
+
+/*
  * A pointer that crossed a callback or shared memory is turned back into its type through its
  * magic: `struct conn *c = HG_OBJ(arg, struct conn, CONN_MAGIC);`. The first member of such a
  * struct is `uint32_t magic`, set on creation and cleared on free.

@@ -245,7 +245,7 @@ static bool move_environ(void)
 void proc_title_find(struct proc_title *ret_title)
 {
 	char text[STAT_MAX];
-	const char *p;
+	const char *p = NULL;
 	unsigned long long at[4] = {0}; /* arg_start, arg_end, env_start, env_end: 48 to 51 */
 	*ret_title = (struct proc_title){0};
 	if (stat_fields(getpid(), text, &p) < 0) return;

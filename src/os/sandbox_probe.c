@@ -43,7 +43,7 @@ static int in_child(int (*try)(void))
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		int rc = try();
-		_exit(rc < 0 ? HG_MIN(-rc, 200) : 0);
+		hg_child_exit(rc < 0 ? HG_MIN(-rc, 200) : 0);
 	}
 	while (waitpid(pid, &status, 0) < 0) {
 		if (errno != EINTR) return errno;

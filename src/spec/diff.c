@@ -75,7 +75,7 @@ static void print_any(const struct spec_key *k, const void *base, struct hg_buf 
 	case SPEC_K_GROUP:
 		items = (const char *)base + k->at;
 		n = 1;
-		/* fall through */
+		__attribute__((fallthrough));
 	case SPEC_K_MAP:
 	case SPEC_K_LIST:
 	case SPEC_K_OVERLAYS:

@@ -171,6 +171,18 @@ static int child_confine(struct warden *w, const struct role *r)
 	return rc == -ENOSYS || rc == -EINVAL ? 0 : rc; /* doctor says that there is none */
 }
 
+#ifdef HG_COVERAGE
+void __gcov_dump(void);
+
+/* Control has nothing to save and ends by the signal itself: its line counts would go with it. */
+static void counts_write(int signo)
+{
+	__gcov_dump();
+	signal(signo, SIG_DFL);
+	raise(signo);
+}
+#endif
+
 HG_NORETURN static void role_child(struct role *r, int fd)
 {
 	struct warden *w = r->w;
@@ -183,6 +195,9 @@ HG_NORETURN static void role_child(struct role *r, int fd)
 	setsid(); /* Ctrl-C in the terminal is for the warden alone */
 	proc_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
+#ifdef HG_COVERAGE
+	signal(SIGTERM, counts_write);
+#endif
 	if (r->role == WD_ROLE_EDGE) {
 		snprintf(title, sizeof title, "headgate: edge %u", r->worker);
 	} else {

@@ -101,7 +101,7 @@ static void remove_dir(struct warden *w, const char *name)
 		if (pid == 0) {
 			int rc = file_remove_below(dir);
 			if (rc == 0) rc = unlinkat(w->run_fd, name, AT_REMOVEDIR);
-			_exit(rc < 0);
+			hg_child_exit(rc < 0);
 		}
 	}
 	close(dir);

@@ -35,7 +35,7 @@ HG_NORETURN static void fail(const struct birth *b, enum wd_step step, int err)
 {
 	struct spawn_report say = {(int32_t)step, err ? err : EIO, b->applied};
 	(void)!write(b->report_fd, &say, sizeof say);
-	_exit(127);
+	hg_child_exit(127);
 }
 
 /* The next string of the blob; NULL when it does not end inside. */
@@ -331,7 +331,7 @@ bool spawn_view_works(struct warden *w)
 		        .uid = w->as_root ? 65534 : geteuid(),
 		        .gid = w->as_root ? 65534 : getegid()};
 		uint32_t how;
-		_exit(sandbox_view_enter(&v, &how) < 0);
+		hg_child_exit(sandbox_view_enter(&v, &how) < 0);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
 	}

@@ -22,7 +22,7 @@ ELSEWHERE = {
     "run": "first_look_test: test_run_needs_no_file",
     "up": "every end-to-end test begins with it",
     "down": "runs last, see below",
-    "demo": "stays in the foreground",
+    "demo": "terminal_test: test_the_demo_runs_shows_a_death_and_stops_by_ctrl_c",
     "open": "needs a desktop",
     "logs -f": "does not end",
     **{verb: "unit face/cli/deploy_test: what they answer depends on a rollout that runs"

@@ -11,6 +11,14 @@
 
 #include "base/str.h"
 
+/* They jump out of the test; told to the compiler, what was asserted is known after it. */
+_Noreturn void _fail(const char *file, int line);
+#undef assert_non_null
+#define assert_non_null(p)                            \
+	do {                                          \
+		if (!(p)) fail_msg("%s is NULL", #p); \
+	} while (0)
+
 /* Compares an hg_str with a literal and shows both on failure. */
 #define assert_str(have, want)                                                             \
 	do {                                                                               \

@@ -131,7 +131,7 @@ int cli_do_scale(struct cli *c)
 		print_json(json_pack("{s:s,s:b,s:O}", "schema", "headgate.scaled/1", "dry_run", dry,
 		        "apps", list));
 	else if (!status)
-		cli_next("headgate status");
+		cli_next(c, "headgate status");
 	json_decref(list);
 	return status;
 }
@@ -151,7 +151,7 @@ int cli_do_restart(struct cli *c)
 		int status = wait_settled(c, app);
 		if (status) return status;
 	}
-	cli_next("headgate status %.*s", HG_STR_ARG(app));
+	cli_next(c, "headgate status %.*s", HG_STR_ARG(app));
 	return 0;
 }
 
@@ -177,7 +177,7 @@ int cli_do_token_create(struct cli *c)
 		cli_say("This is shown once. Role: %s.", cli_text(j, "role"));
 	}
 	json_decref(j);
-	cli_next("headgate token list");
+	cli_next(c, "headgate token list");
 	return 0;
 }
 
@@ -208,7 +208,7 @@ int cli_do_token_list(struct cli *c)
 		        used);
 	}
 	json_decref(j);
-	cli_next("headgate token create NAME --role viewer");
+	cli_next(c, "headgate token create NAME --role viewer");
 	return 0;
 }
 
@@ -229,6 +229,6 @@ int cli_do_token_revoke(struct cli *c)
 	hg_buf_free(&path);
 	if (rc < 0) return cli_fail(&err);
 	cli_say("%s %s", name, dry ? "would be revoked (dry run)" : "is revoked");
-	cli_next("headgate token list");
+	cli_next(c, "headgate token list");
 	return 0;
 }

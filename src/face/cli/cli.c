@@ -44,8 +44,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_VERSION] = cli_do_version,
 };
 
-/* --data, HEADGATE_DATA, ./.headgate; made absolute without asking whether it exists. */
-static enum hg_rc data_dir_find(struct cli *c, struct hg_err *err)
+enum hg_rc cli_data_dir(struct cli *c, struct hg_err *err)
 {
 	const char *dir = c->args.value[CLI_F_DATA];
 	if (!dir) dir = getenv("HEADGATE_DATA");
@@ -81,7 +80,7 @@ int cli_main(int argc, char **argv, const struct cli_deps *deps)
 		         : c.args.noun.n ? cli_help_noun(c.args.noun)
 		                         : cli_help_overview(&c);
 		if (argc < 2) status = 2; /* nothing was asked for */
-	} else if (data_dir_find(&c, &err) < 0) {
+	} else if (cli_data_dir(&c, &err) < 0) {
 		return cli_fail(&err);
 	} else {
 		HG_ASSERT(verbs[c.args.row->verb]);

@@ -124,11 +124,13 @@ struct cli {
 	struct cli_args args;
 	char data_dir[4096]; /* absolute */
 	bool out_tty, colour, utf8, plain;
-	int columns;
+	int columns, rows; /* of the screen; rows 0: not known */
 };
 
 /* Looks at stdout, the environment and --plain. */
 void cli_term_init(struct cli *c);
+/* Asks again how large the screen is: people resize it. */
+void cli_size(struct cli *c);
 /* Symbol for a state; the caller writes the word beside it. Coloured when allowed. */
 const char *cli_mark(const struct cli *c, enum cli_mark m);
 /* "" unless colours are on. */
@@ -141,8 +143,11 @@ const char *cli_arrow(const struct cli *c);
 /* Results on stdout; messages on stderr, whole lines. */
 void cli_out(const char *fmt, ...) HG_PRINTF(1, 2);
 void cli_say(const char *fmt, ...) HG_PRINTF(1, 2);
-/* "next: headgate …" on stderr, the last line of a verb. */
-void cli_next(const char *fmt, ...) HG_PRINTF(1, 2);
+/*
+ * "next: headgate …" on stderr, the last line of a verb. With a `c` that was given --data, the
+ * commands that are named get it as well, so that they work as they stand.
+ */
+void cli_next(const struct cli *c, const char *fmt, ...) HG_PRINTF(2, 3);
 /* Prints the error and returns its exit status. */
 int cli_fail(const struct hg_err *err);
 
@@ -155,6 +160,15 @@ const char *cli_human_bytes(uint64_t bytes, char to[CLI_TEXT_MAX]); /* "4.1 MiB"
 const char *cli_human_age(uint64_t seconds, char to[CLI_TEXT_MAX]); /* "41s" "12m" "3h" "2d" */
 /* Columns a text takes on a terminal (code points; ours are never wide). */
 size_t cli_width(const char *text);
+/* Bytes of the longest beginning that takes at most `width` columns, with colours behind it. */
+size_t cli_cut(struct hg_str text, size_t width, size_t *ret_width);
+/*
+ * Writes a page so that no line wraps and at most `room` lines come out (0: all): what does not
+ * fit is left out before the last line. Returns the number of lines.
+ */
+int cli_fit(const struct cli *c, struct hg_str page, int room, struct hg_buf *to);
+/* Rows a page takes on the screen as wide as it is now. */
+int cli_rows_of(const struct cli *c, struct hg_str page);
 /* Writes at most `width` columns of text, padded with spaces to it. */
 void cli_pad(struct hg_buf *b, const char *text, size_t width);
 /* Removes control bytes and escape sequences that a log line could carry. */
@@ -206,8 +220,35 @@ int cli_do_demo(struct cli *c);
 int cli_do_open(struct cli *c);
 int cli_do_down(struct cli *c);
 int cli_do_doctor(struct cli *c);
-void cli_complete_bash(struct hg_buf *to);
-void cli_complete_zsh(struct hg_buf *to);
-void cli_complete_fish(struct hg_buf *to);
+
+/* ---- complete.c ---- */
+
+/* What is offered beside the words: the shell knows it, and from CLI_MORE_APPS on the API. */
+enum cli_more {
+	CLI_MORE_NOTHING,
+	CLI_MORE_FILES,
+	CLI_MORE_FOLDERS,
+	CLI_MORE_APPS,
+	CLI_MORE_ROLLOUTS, /* their numbers */
+	CLI_MORE_RELEASES  /* numbers and versions */
+};
+
+/* What the line has said of the Headgate that is asked; NULL: nothing. */
+struct cli_about {
+	const char *data;  /* --data */
+	const char *first; /* argument behind the verb */
+};
+
+/*
+ * What may come as the last of `words` (the line without the program; the last is being written,
+ * maybe empty): lines of "WORD" or "WORD<TAB>DESCRIPTION".
+ */
+enum cli_more cli_complete_words(
+        int count, const char *const *words, struct cli_about *ret_about, struct hg_buf *to);
+/* The script for "bash", "zsh" or "fish"; else NULL. */
+const char *cli_complete_script(const char *shell);
+
+/* cli.c: --data, HEADGATE_DATA or ./.headgate as an absolute path; asks nobody whether it is. */
+HG_MUST enum hg_rc cli_data_dir(struct cli *c, struct hg_err *err);
 
 #endif

@@ -46,6 +46,11 @@ static inline json_t *cli_list(const json_t *j, const char *name)
 	return json_object_get(j, name);
 }
 
+/* complete.c: words from an answer of /v1/status or /v1/rollouts, lines as of cli_complete_words.
+ */
+void cli_complete_live(
+        enum cli_more more, const json_t *doc, const char *current, struct hg_buf *to);
+
 /* logs.c: lines of a search that comes newest first, given to `fn` oldest first. */
 HG_MUST enum hg_rc cli_log_tail(const struct cli *c, const char *path,
         bool (*fn)(void *arg, struct hg_str line), void *arg, struct hg_err *err);

@@ -89,7 +89,7 @@ static int refuse_unavailable(const struct spec *s)
 	}
 	if (n > SPEC_PROBLEMS_MAX) hg_buf_fmt(&text, "and %u more\n", n - SPEC_PROBLEMS_MAX);
 	fputs(hg_buf_text(&text), stderr);
-	if (n) cli_next("headgate help %s", hg_rc_info(HG_E_CONFIG_UNAVAILABLE)->code);
+	if (n) cli_next(NULL, "headgate help %s", hg_rc_info(HG_E_CONFIG_UNAVAILABLE)->code);
 	hg_buf_free(&text);
 	free(errs);
 	return status;
@@ -120,7 +120,7 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 	if (rc == HG_OK) rc = spec_check(k->spec, k->report);
 	report_print(k->report);
 	if (rc < 0) {
-		cli_next("headgate help %s", hg_rc_info(rc)->code);
+		cli_next(NULL, "headgate help %s", hg_rc_info(rc)->code);
 		return hg_rc_info(rc)->exit_status;
 	}
 	return runnable ? refuse_unavailable(k->spec) : 0;
@@ -181,9 +181,9 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 			cli_say("%s %zu change%s applied", cli_mark(c, CLI_GOOD), i,
 			        i == 1 ? "" : "s");
 		if (dry_run && cli_has(&c->args, CLI_F_FILE))
-			cli_next("headgate reload -f %s", k->file);
+			cli_next(c, "headgate reload -f %s", k->file);
 		else
-			cli_next(dry_run ? "headgate reload" : "headgate status");
+			cli_next(c, dry_run ? "headgate reload" : "headgate status");
 	}
 	json_decref(body);
 	json_decref(j);
@@ -281,7 +281,7 @@ int cli_do_config_check(struct cli *c)
 		if (n)
 			cli_say("%u key%s not available yet: \"up\" will refuse this file", n,
 			        n == 1 ? " is" : "s are");
-		cli_next("headgate up -f %s", k.file);
+		cli_next(c, "headgate up -f %s", k.file);
 	}
 	free(later);
 	cli_config_fini(&k);
@@ -365,7 +365,7 @@ int cli_do_config_fmt(struct cli *c)
 		status = same ? 0 : 3;
 		if (!same) {
 			cli_say("%s is not in the standard form", file);
-			cli_next("headgate config fmt --write %s", file);
+			cli_next(NULL, "headgate config fmt --write %s", file);
 		}
 	} else if (rc == HG_OK && cli_has(&c->args, CLI_F_WRITE)) {
 		if (!same && file_replace(file, hg_buf_view(&now), &err) < 0)

@@ -240,10 +240,10 @@ static int doctor_print(const struct doctor *d)
 		json_decref(j);
 	} else if (bad) {
 		cli_say("%u of %u checks fail", bad, d->n);
-		cli_next("headgate doctor, when mended");
+		cli_next(d->c, "headgate doctor, when mended");
 	} else {
 		cli_say("Headgate can run here%s", less ? ", with the limits named above" : "");
-		cli_next(d->spec ? "headgate up" : "headgate init");
+		cli_next(d->c, d->spec ? "headgate up" : "headgate init");
 	}
 	json_decref(list);
 	return bad ? hg_rc_info(HG_E_DOCTOR)->exit_status : 0;

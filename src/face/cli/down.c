@@ -180,7 +180,7 @@ static int down_orphaned(const struct cli *c, const struct warden_info *w)
 	free(list);
 	if (good) {
 		cli_say("%s stopped", cli_mark(c, CLI_GOOD));
-		cli_next("headgate up");
+		cli_next(c, "headgate up");
 		return 0;
 	}
 	hg_err_set(&err, HG_E_STILL_RUNNING, "not every process on \"%s\" could be ended",
@@ -198,7 +198,7 @@ int cli_do_down(struct cli *c)
 	enum hg_rc rc = warden_find(c->data_dir, &w, &err);
 	if (rc == HG_E_NOT_FOUND) {
 		cli_say("nothing runs on %s", c->data_dir);
-		cli_next("headgate up");
+		cli_next(c, "headgate up");
 		return 0;
 	}
 	if (rc < 0) return cli_fail(&err);
@@ -225,6 +225,6 @@ int cli_do_down(struct cli *c)
 		return cli_fail(&err);
 	}
 	cli_say("%s stopped", cli_mark(c, CLI_GOOD));
-	cli_next("headgate up");
+	cli_next(c, "headgate up");
 	return 0;
 }

@@ -103,6 +103,17 @@ static bool from_known_files(struct guess *g)
 	return false;
 }
 
+/* Most programs found like this read PORT from their environment; the file has to say so. */
+static void name_port(struct guess *g)
+{
+	static const char before[] = "env PORT=$PORT ";
+	size_t n = strlen(g->command);
+	if (strstr(g->command, "$PORT") || strstr(g->command, "${PORT}")) return;
+	if (n + sizeof before > sizeof g->command) return;
+	memmove(g->command + sizeof before - 1, g->command, n + 1);
+	memcpy(g->command, before, sizeof before - 1);
+}
+
 static void file_text(const struct guess *g, struct hg_buf *to)
 {
 	bool quote = strpbrk(g->command, ":#'\"{}[],&*!|>%@`") != NULL;
@@ -143,6 +154,7 @@ int cli_do_init(struct cli *c)
 		g.from = "nothing found here: mend the command";
 		found = false;
 	}
+	name_port(&g);
 	if (!g.name[0]) cli_app_name(getcwd(here, sizeof here) ? here : "app", g.name);
 	hg_buf_init(&text, 16384);
 	file_text(&g, &text);
@@ -161,7 +173,7 @@ int cli_do_init(struct cli *c)
 		cli_say("%s %s%s (from: %s)", cli_mark(c, found ? CLI_GOOD : CLI_WARN),
 		        fd >= 0 ? "written to " : "dry run, nothing written", fd >= 0 ? file : "",
 		        g.from);
-		cli_next("headgate up -f %s", file);
+		cli_next(c, "headgate up -f %s", file);
 	}
 	hg_buf_free(&text);
 	return err.rc < 0 ? cli_fail(&err) : 0;

@@ -177,6 +177,6 @@ int cli_do_logs(struct cli *c)
 	if (!v.raw && v.lines == 0)
 		cli_say("no line matches");
 	else if (!v.raw && !cli_has(&c->args, CLI_F_FOLLOW))
-		cli_next("headgate logs -f");
+		cli_next(c, "headgate logs -f");
 	return 0;
 }

@@ -179,7 +179,7 @@ static int plan_show(const struct cli *c, const json_t *plan)
 	cli_plan_text(c, plan, &text);
 	cli_out("%s", hg_buf_text(&text));
 	hg_buf_free(&text);
-	cli_next("headgate deploy %s, with the same flags", c->args.positional[0]);
+	cli_next(c, "headgate deploy %s, with the same flags", c->args.positional[0]);
 	return 0;
 }
 
@@ -213,7 +213,7 @@ static int started(const struct cli *c, const json_t *answer, const char *what)
 	unsigned long long id = (unsigned long long)cli_int(answer, "id");
 	if (cli_has(&c->args, CLI_F_JSON)) return cli_print_json(answer, false);
 	cli_out("%s: %s rollout %llu\n", c->args.positional[0], what, id);
-	cli_next("headgate rollouts show %llu --watch", id);
+	cli_next(c, "headgate rollouts show %llu --watch", id);
 	return 0;
 }
 
@@ -312,7 +312,7 @@ int cli_do_rollback(struct cli *c)
 	if (rc < 0) return ask_failed(c, &err);
 	if (dry && !cli_has(&c->args, CLI_F_JSON)) {
 		cli_out("%s: would go back (dry run, nothing was changed)\n", app);
-		cli_next("headgate rollouts list %s", app);
+		cli_next(c, "headgate rollouts list %s", app);
 		status = 0;
 	} else if (dry || !cli_has(&c->args, CLI_F_WAIT)) {
 		status = started(c, answer, "goes back in");

@@ -162,11 +162,11 @@ int cli_do_rollouts_list(struct cli *c)
 	if (!n) cli_say("no rollout yet");
 	const json_t *first = json_array_get(cli_list(list, "rollouts"), 0);
 	if (first)
-		cli_next("headgate rollouts %s %lld",
+		cli_next(c, "headgate rollouts %s %lld",
 		        cli_rollout_mark(first) == CLI_BAD ? "why" : "show",
 		        (long long)cli_int(first, "id"));
 	else
-		cli_next("headgate deploy APP --version NAME");
+		cli_next(c, "headgate deploy APP --version NAME");
 	hg_buf_free(&text);
 	json_decref(list);
 	return 0;
@@ -197,7 +197,7 @@ int cli_do_rollouts_show(struct cli *c)
 		cli_rollout_end(c, doc, NULL, over, &text);
 	}
 	cli_out("%s", hg_buf_text(&text));
-	if (over < 0) cli_next("headgate rollouts show %llu --watch", (unsigned long long)id);
+	if (over < 0) cli_next(c, "headgate rollouts show %llu --watch", (unsigned long long)id);
 	hg_buf_free(&text);
 	json_decref(doc);
 	return 0;
@@ -276,7 +276,7 @@ int cli_do_rollouts_why(struct cli *c)
 		}
 		cli_out("%s", hg_buf_text(&text));
 		if (over < 0)
-			cli_next("headgate rollouts show %llu --watch", (unsigned long long)id);
+			cli_next(c, "headgate rollouts show %llu --watch", (unsigned long long)id);
 		hg_buf_free(&text);
 	}
 	json_decref(logs);
@@ -329,7 +329,7 @@ int cli_do_steer(struct cli *c)
 			        s->done, (unsigned long long)after);
 		else
 			cli_out("rollout %llu %s\n", (unsigned long long)id, s->done);
-		cli_next("headgate rollouts show %llu --watch",
+		cli_next(c, "headgate rollouts show %llu --watch",
 		        (unsigned long long)(after ? after : id));
 	}
 	json_decref(answer);

@@ -112,12 +112,13 @@ static bool feedback_find(char to[PATH_MAX])
 	return false;
 }
 
-static void demo_text(const char *program, const char *dir, struct hg_buf *to)
+static void demo_text(const char *program, const char *dir, const char *listen, struct hg_buf *to)
 {
 	hg_buf_cstr(to,
 	        "# The Feedback App: three replicas behind the edge. Written by headgate demo.\n"
-	        "version: 1\nproject: demo\nedge:\n  listen: {http: 8080}\napps:\n  feedback:\n"
-	        "    command: [");
+	        "version: 1\nproject: demo\nedge:\n  listen: {http: ");
+	(void)quoted(to, listen);
+	hg_buf_cstr(to, "}\napps:\n  feedback:\n    command: [");
 	(void)quoted(to, program);
 	hg_buf_cstr(to, ", --port, $PORT]\n    dir: ");
 	(void)quoted(to, dir);
@@ -128,10 +129,10 @@ static void demo_text(const char *program, const char *dir, struct hg_buf *to)
 	                "    sandbox: {writable: [data/]}\n");
 }
 
+/* Not its data/: what the replicas write to is made by the warden, which gives it to their user. */
 static enum hg_rc demo_folder(const struct cli *c, char dir[PATH_MAX], struct hg_err *err)
 {
 	const char *named = c->args.value[CLI_F_DIR];
-	char data[PATH_MAX + 8];
 	snprintf(dir, PATH_MAX, "%s", named ? named : "/tmp/headgate-demo-XXXXXX");
 	bool good = named ? mkdir(dir, 0755) == 0 || errno == EEXIST : mkdtemp(dir) != NULL;
 	/* Replicas run as users of their own when headgate is root. */
@@ -140,15 +141,13 @@ static enum hg_rc demo_folder(const struct cli *c, char dir[PATH_MAX], struct hg
 	if (!real) return hg_err_set(err, HG_E_IO, "could not make \"%s\": %m", dir);
 	snprintf(dir, PATH_MAX, "%s", real);
 	free(real);
-	snprintf(data, sizeof data, "%s/data", dir);
-	if (mkdir(data, 0755) < 0 && errno != EEXIST)
-		return hg_err_set(err, HG_E_IO, "could not make \"%s\": %m", data);
 	return HG_OK;
 }
 
 int cli_do_demo(struct cli *c)
 {
 	char program[PATH_MAX], dir[PATH_MAX], file[PATH_MAX + 16];
+	const char *listen = cli_has(&c->args, CLI_F_LISTEN) ? c->args.value[CLI_F_LISTEN] : "8080";
 	struct hg_err err = {0};
 	struct cli_config k;
 	struct hg_buf text;
@@ -158,13 +157,13 @@ int cli_do_demo(struct cli *c)
 		return cli_fail(&err);
 	}
 	if (cli_has(&c->args, CLI_F_DRY_RUN)) {
-		cli_say("would start 3 replicas of %s behind http://localhost:8080", program);
-		cli_next("headgate demo");
+		cli_say("would start 3 replicas of %s behind an edge on %s", program, listen);
+		cli_next(c, "headgate demo");
 		return 0;
 	}
 	if (demo_folder(c, dir, &err) < 0) return cli_fail(&err);
 	hg_buf_init(&text, 65536);
-	demo_text(program, dir, &text);
+	demo_text(program, dir, listen, &text);
 	snprintf(file, sizeof file, "%s/headgate.yaml", dir);
 	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	bool good = fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n;
@@ -174,12 +173,16 @@ int cli_do_demo(struct cli *c)
 		hg_err_set(&err, HG_E_IO, "could not write \"%s\": %m", file);
 		return cli_fail(&err);
 	}
-	if (!cli_has(&c->args, CLI_F_DATA))
+	if (!cli_has(&c->args, CLI_F_DATA)) {
 		snprintf(c->data_dir, sizeof c->data_dir, "%.3000s/.headgate", dir);
+		c->args.value[CLI_F_DATA] = c->data_dir; /* what is said next names it */
+	}
 	int status = cli_config_load(c, &k, file, NULL, true);
 	if (!status) {
+		char url[160];
+		cli_url(&k.spec->edge.listen.http, url);
 		cli_say("demo in %s", dir);
-		cli_say("try: open http://localhost:8080, then in another terminal");
+		cli_say("try: open %s, then in another terminal", url);
 		cli_say("  headgate --data %s status feedback    and kill -9 a replica",
 		        c->data_dir);
 		status = cli_up(c, &k);

@@ -123,7 +123,8 @@ static void reason_line(const struct cli *c, const json_t *app, struct hg_buf *t
 	hg_buf_cstr(to, "  ");
 	cli_clean(&clean, hg_str(cli_text(app, "reason")));
 	struct hg_str text = hg_buf_view(&clean);
-	text.n = HG_MIN(text.n, (size_t)c->columns - 4);
+	size_t width;
+	text.n = cli_cut(text, (size_t)c->columns - 4, &width);
 	hg_buf_str(to, text);
 	hg_buf_byte(to, '\n');
 	hg_buf_free(&clean);
@@ -292,17 +293,17 @@ static void status_next(const struct cli *c, const json_t *status)
 	if (!warden_lives(status)) {
 		cli_say("%s the warden is dead: traffic goes on, but nothing is started again",
 		        cli_mark(c, CLI_BAD));
-		cli_next("headgate down, then headgate up");
+		cli_next(c, "headgate down, then headgate up");
 		return;
 	}
 	json_array_foreach(cli_list(status, "apps"), i, app)
 	{
 		enum cli_mark m = cli_phase_mark(cli_text(app, "phase"));
 		if (m != CLI_BAD && m != CLI_WARN) continue;
-		cli_next("headgate logs %s --since 15m", cli_text(app, "name"));
+		cli_next(c, "headgate logs %s --since 15m", cli_text(app, "name"));
 		return;
 	}
-	cli_next("headgate logs -f");
+	cli_next(c, "headgate logs -f");
 }
 
 int cli_do_status(struct cli *c)
@@ -343,8 +344,9 @@ static bool key_or_second(bool tty)
 		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
 		return false;
 	}
-	return poll(&p, 1, 1000) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
-	       (key == 'q' || key == 'Q' || key == 3 || key == 4);
+	if (poll(&p, 1, 1000) <= 0) return false;
+	/* A terminal that is gone ends it as well. */
+	return read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == 3 || key == 4;
 }
 
 static void top_page(const struct cli *c, const json_t *status, struct hg_buf *to)
@@ -392,9 +394,17 @@ int cli_do_top(struct cli *c)
 			rollouts_add(c, status);
 			top_page(c, status, &text);
 		}
-		if (live) cli_out("\033[H\033[J");
-		cli_out("%s", hg_buf_text(&text));
-		if (live) cli_out("\n%sq quit%s", cli_dim(c), cli_off(c));
+		if (live) {
+			struct hg_buf page;
+			cli_size(c);
+			hg_buf_init(&page, 16u << 20);
+			(void)cli_fit(c, hg_buf_view(&text), c->rows > 3 ? c->rows - 2 : 0, &page);
+			cli_out("\033[H\033[J%s\n%sq quit%s", hg_buf_text(&page), cli_dim(c),
+			        cli_off(c));
+			hg_buf_free(&page);
+		} else {
+			cli_out("%s", hg_buf_text(&text));
+		}
 		fflush(stdout);
 		json_decref(status);
 	} while (live && !key_or_second(true));
@@ -404,6 +414,6 @@ int cli_do_top(struct cli *c)
 	}
 	hg_buf_free(&text);
 	if (result < 0) return cli_fail(&err);
-	if (!cli_has(&c->args, CLI_F_JSON)) cli_next("headgate status APP");
+	if (!cli_has(&c->args, CLI_F_JSON)) cli_next(c, "headgate status APP");
 	return 0;
 }

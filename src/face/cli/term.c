@@ -24,16 +24,23 @@ static bool locale_utf8(void)
 
 void cli_term_init(struct cli *c)
 {
-	struct winsize size;
 	const char *term = getenv("TERM");
 	bool dumb = !term || !strcmp(term, "dumb");
 	c->plain = cli_has(&c->args, CLI_F_PLAIN);
 	c->out_tty = isatty(STDOUT_FILENO) && !dumb && !c->plain;
 	c->colour = c->out_tty && !env_set("NO_COLOR");
 	c->utf8 = !c->plain && locale_utf8();
+	cli_size(c);
+}
+
+void cli_size(struct cli *c)
+{
+	struct winsize size;
 	c->columns = 80;
-	if (c->out_tty && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col >= 40)
-		c->columns = size.ws_col;
+	c->rows = 0;
+	if (!c->out_tty || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0) return;
+	if (size.ws_col) c->columns = HG_MAX((int)size.ws_col, 20);
+	c->rows = size.ws_row;
 }
 
 const char *cli_mark(const struct cli *c, enum cli_mark m)
@@ -90,14 +97,27 @@ void cli_say(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-void cli_next(const char *fmt, ...)
+void cli_next(const struct cli *c, const char *fmt, ...)
 {
+	static const char name[] = "headgate ";
+	const char *data = c ? c->args.value[CLI_F_DATA] : NULL;
+	char text[8192];
 	va_list ap;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
 	fflush(stdout);
 	fputs("next: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
+	for (const char *at = text; *at; at++) {
+		bool here = data && (at == text || at[-1] == ' ') &&
+		            !strncmp(at, name, sizeof name - 1);
+		if (here) {
+			fprintf(stderr, "%s--data %s ", name, data);
+			at += sizeof name - 2;
+		} else {
+			fputc(*at, stderr);
+		}
+	}
 	fputc('\n', stderr);
 }
 
@@ -184,19 +204,63 @@ const char *cli_human_age(uint64_t seconds, char to[CLI_TEXT_MAX])
 	return to;
 }
 
-size_t cli_width(const char *text)
+size_t cli_cut(struct hg_str text, size_t width, size_t *ret_width)
 {
-	size_t n = 0;
-	for (; *text; text++) {
-		if (*text == '\033') { /* our own colours: ESC [ … m */
-			while (*text && *text != 'm')
-				text++;
-			if (!*text) break;
+	size_t i = 0, n = 0;
+	while (i < text.n) {
+		if (text.p[i] == '\033') { /* our own colours: ESC [ … m */
+			while (i < text.n && text.p[i] != 'm')
+				i++;
+			i += i < text.n;
 			continue;
 		}
-		n += ((unsigned char)*text & 0xc0) != 0x80;
+		if (n == width) break;
+		n++;
+		do
+			i++;
+		while (i < text.n && ((unsigned char)text.p[i] & 0xc0) == 0x80);
 	}
+	*ret_width = n;
+	return i;
+}
+
+size_t cli_width(const char *text)
+{
+	size_t n;
+	(void)cli_cut(hg_str(text), SIZE_MAX, &n);
 	return n;
+}
+
+int cli_fit(const struct cli *c, struct hg_str page, int room, struct hg_buf *to)
+{
+	struct hg_str count = page;
+	int lines = 0, kept = 0;
+	while (count.n) {
+		(void)hg_str_cut(&count, '\n');
+		lines++;
+	}
+	for (int i = 0; i < lines; i++) {
+		size_t width;
+		struct hg_str line = hg_str_cut(&page, '\n');
+		if (room > 0 && lines > room && i >= room - 1 && i < lines - 1) continue;
+		size_t n = cli_cut(line, (size_t)c->columns, &width);
+		hg_buf_str(to, (struct hg_str){line.p, n});
+		if (n < line.n) hg_buf_cstr(to, cli_off(c));
+		hg_buf_byte(to, '\n');
+		kept++;
+	}
+	return kept;
+}
+
+int cli_rows_of(const struct cli *c, struct hg_str page)
+{
+	int rows = 0;
+	while (page.n) {
+		size_t width;
+		(void)cli_cut(hg_str_cut(&page, '\n'), SIZE_MAX, &width);
+		rows += width ? (int)((width - 1) / (size_t)c->columns) + 1 : 1;
+	}
+	return rows;
 }
 
 void cli_pad(struct hg_buf *b, const char *text, size_t width)

@@ -35,8 +35,8 @@ struct up {
 	int pidfd, signals;
 	uint64_t started_wall_ms, last_event;
 	bool detach, live, was_ready;
-	int stops; /* how often the user asked for the end */
-	int drawn; /* lines of the live view on the screen */
+	int stops;  /* how often the user asked for the end */
+	bool drawn; /* `shown` is on the screen */
 	struct seen seen[SEEN_MAX];
 	uint32_t seen_count;
 	struct hg_buf page, shown; /* being made, and on the screen */
@@ -340,38 +340,49 @@ static bool deaths_check(struct up *u, const json_t *status)
 	return hopeless;
 }
 
+/* To the beginning of what is on the screen; one made narrower meanwhile has wrapped it. */
+static void go_up(const struct up *u)
+{
+	if (u->drawn) cli_out("\033[%dA", cli_rows_of(u->c, hg_buf_view(&u->shown)));
+}
+
 static void erase(struct up *u)
 {
-	if (u->drawn) cli_out("\033[%dA\033[J", u->drawn);
-	u->drawn = 0;
+	go_up(u);
+	if (u->drawn) cli_out("\033[J");
+	u->drawn = false;
 }
 
 static void draw(struct up *u, const json_t *status)
 {
-	const struct cli *c = u->c;
+	struct cli *c = u->c;
 	char url[160];
+	struct hg_buf page;
+	cli_size(c);
 	hg_buf_reset(&u->page);
+	hg_buf_init(&page, 4u << 20);
 	cli_url(&u->k->spec->edge.listen.http, url);
-	hg_buf_fmt(&u->page, "%sheadgate %s%s  %s  %s\n", cli_bold(c), HG_VERSION, cli_off(c), url,
+	hg_buf_fmt(&page, "%sheadgate %s%s  %s  %s\n", cli_bold(c), HG_VERSION, cli_off(c), url,
 	        cli_text(status, "state"));
-	int lines = 1 + cli_apps_table(c, status, &u->page);
+	(void)cli_apps_table(c, status, &page);
 	uint32_t n = (uint32_t)HG_COUNT(u->events);
 	uint32_t first = u->event_count > n ? u->event_count - n : 0;
-	for (uint32_t i = first; i < u->event_count; i++, lines++) {
-		struct hg_buf line;
-		hg_buf_init(&line, 4096);
-		cli_pad(&line, u->events[i % n], (size_t)c->columns - 1);
-		hg_buf_fmt(&u->page, "%s%s%s\n", cli_dim(c), hg_buf_text(&line), cli_off(c));
-		hg_buf_free(&line);
-	}
-	hg_buf_fmt(&u->page, "%s\n",
+	for (uint32_t i = first; i < u->event_count; i++)
+		hg_buf_fmt(&page, "%s%s%s\n", cli_dim(c), u->events[i % n], cli_off(c));
+	hg_buf_fmt(&page, "%s\n",
 	        u->stops ? "stopping; Ctrl-C again stops faster" : "Ctrl-C stops everything");
-	lines++;
+	(void)cli_fit(c, hg_buf_view(&page), c->rows > 1 ? c->rows - 1 : 0, &u->page);
+	hg_buf_free(&page);
 	if (u->drawn && hg_str_eq(hg_buf_view(&u->page), hg_buf_view(&u->shown))) return;
-	erase(u);
-	cli_out("%s", hg_buf_text(&u->page));
+	go_up(u);
+	/* Over the old lines: a screen that is cleared first flickers, or goes into the history. */
+	for (struct hg_str rest = hg_buf_view(&u->page); rest.n;) {
+		struct hg_str line = hg_str_cut(&rest, '\n');
+		cli_out("%.*s\033[K\n", HG_STR_ARG(line));
+	}
+	cli_out("\033[J");
 	fflush(stdout);
-	u->drawn = lines;
+	u->drawn = true;
 	hg_buf_reset(&u->shown);
 	hg_buf_str(&u->shown, hg_buf_view(&u->page));
 }
@@ -423,9 +434,9 @@ static void say_why(const struct up *u)
 static void next_up(const struct up *u)
 {
 	if (u->k->file[0] == '(') /* there is no file */
-		cli_next("headgate run -- COMMAND, or headgate init to keep it in a file");
+		cli_next(u->c, "headgate run -- COMMAND, or headgate init to keep it in a file");
 	else
-		cli_next("headgate up -f %s", u->k->file);
+		cli_next(u->c, "headgate up -f %s", u->k->file);
 }
 
 static int ended(struct up *u)
@@ -487,7 +498,7 @@ static int turn(struct up *u, uint64_t began_ms, uint64_t timeout_ms)
 		u->was_ready = true;
 		if (!u->live) ready_lines(u, status);
 		if (u->detach) {
-			cli_next("headgate status");
+			cli_next(u->c, "headgate status");
 			result = 0;
 		}
 	}
@@ -566,7 +577,7 @@ int cli_up(struct cli *c, const struct cli_config *k)
 			        k->spec->apps[i].replicas);
 		cli_out("+ edge %s\n", url);
 		cli_say("dry run, nothing was started");
-		cli_next("headgate up -f %s", k->file);
+		cli_next(c, "headgate up -f %s", k->file);
 		return 0;
 	}
 	struct up *u = calloc(1, sizeof *u);

@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
@@ -76,7 +75,8 @@ static void watch_end(struct wait *w)
 
 static void erase(struct wait *w)
 {
-	if (w->drawn) cli_out("\033[%dA\r\033[J", w->drawn);
+	/* One made narrower meanwhile has wrapped it. */
+	if (w->drawn) cli_out("\033[%dA\r\033[J", cli_rows_of(w->c, hg_buf_view(&w->shown)));
 	w->drawn = 0;
 }
 
@@ -95,12 +95,8 @@ static void draw(struct wait *w, bool last)
 {
 	struct cli *c = w->c;
 	struct hg_buf page, shown;
-	struct winsize size = {0};
-	int rows = 1000;
-	if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &size)) {
-		if (size.ws_col >= 40) c->columns = size.ws_col;
-		if (size.ws_row >= 4) rows = size.ws_row - 1;
-	}
+	cli_size(c);
+	int rows = c->rows >= 4 ? c->rows - 1 : 1000;
 	hg_buf_init(&page, 1u << 20);
 	hg_buf_init(&shown, 1u << 20);
 	cli_rollout_page(c, w->doc, clock_wall_ms(), &page);
@@ -322,9 +318,9 @@ static void leave(struct wait *w, int status)
 		cli_say("%s rollout %llu is not over yet; it goes on", cli_mark(w->c, CLI_WAIT),
 		        id);
 	if (person)
-		cli_next("headgate promote %llu", id);
+		cli_next(w->c, "headgate promote %llu", id);
 	else
-		cli_next("headgate rollouts show %llu --watch", id);
+		cli_next(w->c, "headgate rollouts show %llu --watch", id);
 }
 
 int cli_rollout_wait(struct cli *c, uint64_t id, const struct cli_wait *want)

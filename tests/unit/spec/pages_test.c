@@ -248,7 +248,6 @@ static const struct spec_change *find(const struct spec_change *c, uint32_t n, c
 		if (hg_str_eq(c[i].path, hg_str(path))) return &c[i];
 	}
 	fail_msg("no change of %s", path);
-	return NULL;
 }
 
 static void diff_says_what_needs_a_release(void **s)

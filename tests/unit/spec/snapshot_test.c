@@ -133,9 +133,9 @@ static enum hg_rc map_bytes(const void *bytes, size_t n)
 			        snap_str(im, r->name), snap_str(im, snap_apps(im)[r->app].name)};
 			for (size_t k = 0; k < HG_COUNT(s); k++)
 				for (size_t j = 0; j < s[k].n; j++)
-					sink ^= s[k].p[j];
+					sink = (char)(sink ^ s[k].p[j]);
 			for (uint32_t k = 0; k < r->lane_count; k++)
-				sink ^= (char)snap_lanes(im)[r->lane_first + k].lane;
+				sink = (char)(sink ^ snap_lanes(im)[r->lane_first + k].lane);
 		}
 		snap_unmap(im);
 	}

@@ -199,7 +199,7 @@ static bool rig_launch(struct rig *r, char *ret_text, size_t cap)
 		prctl(PR_SET_PDEATHSIG, SIGTERM); /* a failed test leaves nothing behind */
 		log_fd = open("/dev/null", O_WRONLY);
 		if (!getenv("RIG_LOG")) dup2(log_fd, 2);
-		_exit(warden_run(&r->plan, ready[1]));
+		hg_child_exit(warden_run(&r->plan, ready[1]));
 	}
 	close(ready[1]);
 	size_t n = 0;
@@ -210,19 +210,30 @@ static bool rig_launch(struct rig *r, char *ret_text, size_t cap)
 	return n == 1 && ret_text[0] == 0;
 }
 
-static void rig_open(struct rig *r, uint32_t workers)
+static void rig_folder(struct rig *r)
 {
-	int pair[2];
-	char text[2048];
 	*r = (struct rig){0};
 	snprintf(r->data, sizeof r->data, "/tmp/hg-warden-XXXXXX");
 	assert_non_null(mkdtemp(r->data));
+}
+
+/* Starts it on the folder that is there. */
+static void rig_open_there(struct rig *r, uint32_t workers)
+{
+	int pair[2];
+	char text[2048];
 	assert_int_equal(sock_pair(pair), 0);
 	rig_plan(r, r->data, pair[1]);
 	r->plan.workers = workers;
 	r->control = pair[0];
 	if (!rig_launch(r, text, sizeof text)) fail_msg("warden did not start: %s", text);
 	close(pair[1]);
+}
+
+static void rig_open(struct rig *r, uint32_t workers)
+{
+	rig_folder(r);
+	rig_open_there(r, workers);
 }
 
 /* The next message for control of this type; others are dropped. *ret_fd: its descriptor or -1. */

@@ -264,13 +264,76 @@ static void a_second_start_is_refused_and_says_who_holds_the_data(void **state)
 	rig_close(&r);
 }
 
+static void what_stands_in_the_way_of_the_data_folder_is_named(void **state)
+{
+	static const struct {
+		const char *name, *to; /* a link to `to`, or a file */
+		const char *want;
+	} rows[] = {
+	        {"store", NULL, "/store\": Not a directory"},
+	        {"logs", "/tmp",
+	                "could not open \""}, /* never through a link: that is root's write */
+	        {"run", NULL, "/run\": Not a directory"},
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		struct rig r;
+		char text[2048], path[200];
+		struct stat before, after;
+		rig_folder(&r);
+		rig_plan(&r, r.data, -1);
+		assert_int_equal(stat("/tmp", &before), 0);
+		snprintf(path, sizeof path, "%s/%s", r.data, rows[i].name);
+		if (rows[i].to)
+			assert_int_equal(symlink(rows[i].to, path), 0);
+		else
+			assert_int_equal(mknod(path, S_IFREG | 0600, 0), 0);
+		assert_false(rig_launch(&r, text, sizeof text));
+		assert_int_equal(WEXITSTATUS(rig_wait(&r)), 6);
+		if (!strstr(text, rows[i].want) || !strstr(text, path))
+			fail_msg("no %s %s in: %s", path, rows[i].want, text);
+		assert_int_equal(stat("/tmp", &after), 0);
+		assert_int_equal(before.st_uid, after.st_uid);
+		assert_int_equal(before.st_mode, after.st_mode);
+		assert_int_equal(unlink(path), 0);
+		rig_remove(&r);
+	}
+}
+
+static void a_damaged_list_of_users_gives_no_app_a_wrong_one(void **state)
+{
+	struct rig r;
+	char path[200];
+	(void)state;
+	rig_folder(&r);
+	snprintf(path, sizeof path, "%s/run", r.data);
+	assert_int_equal(mkdir(path, 0711), 0);
+	snprintf(path, sizeof path, "%s/run/uids", r.data);
+	FILE *f = fopen(path, "we");
+	assert_non_null(f);
+	fprintf(f,
+	        "web 0\nweb %u\nweb %u\nweb\n\nweb -1\nweb 99999999999999999999\n%0200d %u\n"
+	        "api %u\n",
+	        WARDEN_UID_CONTROL, WARDEN_UID_APPS_END, 7, WARDEN_UID_APPS + 1,
+	        WARDEN_UID_APPS + 5);
+	assert_int_equal(fclose(f), 0);
+	rig_open_there(&r, 1);
+	uint32_t web = rig_spawn(&r, .id = 2000, .app = "web", .argv = {"/bin/sleep", "1000"}).uid;
+	uint32_t api = rig_spawn(&r, .id = 2001, .app = "api", .argv = {"/bin/sleep", "1000"}).uid;
+	if (geteuid() == 0) {
+		assert_in_range(web, WARDEN_UID_APPS, WARDEN_UID_APPS_END - 1);
+		assert_int_equal(api, WARDEN_UID_APPS + 5); /* the good line holds */
+		assert_int_not_equal(web, api);
+	}
+	rig_close(&r);
+}
+
 static void a_port_in_use_is_an_error_that_names_it(void **state)
 {
-	struct rig r = {0};
+	struct rig r;
 	char text[2048], want[64];
 	(void)state;
-	snprintf(r.data, sizeof r.data, "/tmp/hg-warden-XXXXXX");
-	assert_non_null(mkdtemp(r.data));
+	rig_folder(&r);
 	rig_plan(&r, r.data, -1);
 	int fd = sock_listen(&r.plan.listen[0], 1);
 	assert_true(fd >= 0);
@@ -329,6 +392,8 @@ int main(void)
 	        cmocka_unit_test(what_a_replica_said_before_it_and_observe_were_killed_is_kept),
 	        cmocka_unit_test(a_replica_never_waits_while_observe_cannot_run),
 	        cmocka_unit_test(a_second_start_is_refused_and_says_who_holds_the_data),
+	        cmocka_unit_test(what_stands_in_the_way_of_the_data_folder_is_named),
+	        cmocka_unit_test(a_damaged_list_of_users_gives_no_app_a_wrong_one),
 	        cmocka_unit_test(a_port_in_use_is_an_error_that_names_it),
 	        cmocka_unit_test(shutdown_leaves_no_process_even_without_control),
 	};

@@ -9,13 +9,17 @@ static const char *const kind_name[PROBE_KINDS] = {[PROBE_STARTUP] = "startup",
         [PROBE_READINESS] = "readiness",
         [PROBE_LIVENESS] = "liveness"};
 
+/* What fits into a replica's reason beside "readiness probe: ". */
+#define REASON_WHY_MAX 140
+
 static void tell(
         struct fleet_replica *r, enum probe_kind kind, enum probe_outcome outcome, const char *why)
 {
 	if (outcome == PROBE_OK) {
 		if (!fleet_core(r)->probes.worker[kind].last_ok) r->reason[0] = 0;
 	} else {
-		(void)snprintf(r->reason, sizeof r->reason, "%s probe: %s", kind_name[kind], why);
+		(void)snprintf(r->reason, sizeof r->reason, "%s probe: %.*s", kind_name[kind],
+		        REASON_WHY_MAX, why);
 	}
 	fl_probed(&r->app->core, r->slot, kind, outcome, loop_now_ms(r->f->o.loop));
 	if (probe_ready(&fleet_core(r)->probes)) r->reason[0] = 0;

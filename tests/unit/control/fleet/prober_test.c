@@ -170,10 +170,11 @@ static void tcp_is_satisfied_by_a_connection(void **state)
 
 static void bodies_come_with_length_chunked_and_until_close(void **state)
 {
+	static const char chunked[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                              "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n";
 	static const char *const say[] = {
 	        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
-	        "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
-	        "chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+	        chunked,
 	        "HTTP/1.1 200 OK\r\n\r\nhello",
 	};
 	struct rig *r = *state;

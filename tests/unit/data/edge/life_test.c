@@ -308,7 +308,7 @@ static void the_role_serves_without_a_warden_and_obeys_drain(void **state)
 		pid_t pid = fork();
 		if (pid == 0) {
 			close(pair[0]);
-			_exit(edge_process(g, meter, table, pair[1]));
+			hg_child_exit(edge_process(g, meter, table, pair[1]));
 		}
 		close(pair[1]);
 		int fd = dial(g);

@@ -218,9 +218,10 @@ static void a_response_that_stops_coming_is_cut_off(void **state)
 
 static void rep_smuggles(struct replica *rep, int fd)
 {
+	static const char both[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+	                           "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
 	static const char *answer[] = {
-	        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: "
-	        "chunked\r\n\r\n0\r\n\r\n",
+	        both,
 	        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
 	        "HTTP/1.1 200 OK\nContent-Length: 0\n\n",
 	        "220 mail.example ESMTP\r\n\r\n",

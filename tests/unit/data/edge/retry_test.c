@@ -187,6 +187,7 @@ static void a_replica_that_hangs_is_given_up_in_time(void **state)
 	rig_publish(g);
 	put(fd, GET);
 	struct resp *r = hear(fd);
+	assert_non_null(r);
 	assert_int_equal(r->status, 504);
 	resp_free(r);
 	rig_replica(g, rep_echo);
@@ -198,6 +199,7 @@ static void a_replica_that_hangs_is_given_up_in_time(void **state)
 	for (int i = 0; i < 8; i++) {
 		put(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
 		r = hear(fd);
+		assert_non_null(r);
 		late += r->status == 504;
 		resp_free(r);
 	}

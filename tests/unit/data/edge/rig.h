@@ -502,12 +502,14 @@ static inline struct resp *hear_(int fd, bool no_body)
 	enum { CAP = 4 << 20 };
 	struct resp *r = calloc(1, sizeof *r);
 	char v[64];
+	assert_non_null(r);
 	if (get_head(fd, r->head, sizeof r->head) == 0) {
 		free(r);
 		return NULL;
 	}
 	r->status = (int)strtol(r->head + 9, NULL, 10);
 	r->body = calloc(1, CAP + 1);
+	assert_non_null(r->body);
 	if (no_body || r->status < 200 || r->status == 204 || r->status == 304) return r;
 	if (field(r->head, "Transfer-Encoding", v, sizeof v)) {
 		r->n = get_chunked(fd, r->body, CAP);

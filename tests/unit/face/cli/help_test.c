@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "face/cli/cli_priv.h"
+#include "face/cli/client_priv.h"
 
 static void no_help_page_is_wider_than_80_columns(void **s)
 {
@@ -27,32 +27,96 @@ static void no_help_page_is_wider_than_80_columns(void **s)
 	}
 }
 
-/* Runs `command` with the text as its input; its exit status. */
-static int feed(const char *command, struct hg_buf *text)
+/* What is offered after the words of `line` (cut at its spaces), joined by commas. */
+static enum cli_more offered(const char *line, char to[4096], struct cli_about *ret_about)
 {
-	FILE *to = popen(command, "w");
-	assert_non_null(to);
-	fwrite(text->p, 1, text->n, to);
-	return pclose(to);
+	static char copy[512];
+	const char *words[16];
+	struct cli_about about;
+	int n = 0;
+	struct hg_buf b;
+	snprintf(copy, sizeof copy, "%s", line);
+	words[n++] = copy;
+	for (char *at = copy; *at; at++) {
+		if (*at != ' ') continue;
+		*at = 0;
+		words[n++] = at + 1;
+	}
+	hg_buf_init(&b, 65536);
+	enum cli_more more = cli_complete_words(n, words, ret_about ? ret_about : &about, &b);
+	struct hg_str rest = hg_buf_view(&b);
+	struct hg_out o = hg_out_over(to, 4095);
+	while (rest.n) {
+		struct hg_str text = hg_str_cut(&rest, '\n');
+		if (o.n) hg_out_byte(&o, ',');
+		hg_out_str(&o, hg_str_cut(&text, '\t'));
+	}
+	to[o.n] = 0;
+	hg_buf_free(&b);
+	return more;
 }
 
-static void the_bash_completion_is_valid_and_completes(void **s)
+static void completion_offers_what_the_line_may_go_on_with(void **s)
 {
-	struct hg_buf text;
+	static const struct {
+		const char *line, *words;
+		enum cli_more more;
+	} rows[] = {
+	        {"sta", "status", CLI_MORE_NOTHING},
+	        {"to", "top,token", CLI_MORE_NOTHING},
+	        {"config ", "check,show,fmt,schema", CLI_MORE_NOTHING},
+	        {"config ch", "check", CLI_MORE_NOTHING},
+	        {"config check ", "", CLI_MORE_FILES},
+	        {"config check a.yaml ", "", CLI_MORE_NOTHING},
+	        {"config fmt --", "--file,--check,--write,--data,--plain,--help", CLI_MORE_NOTHING},
+	        {"token revoke --d", "--dry-run,--data", CLI_MORE_NOTHING},
+	        {"up --det", "--detach", CLI_MORE_NOTHING},
+	        {"up -f ", "", CLI_MORE_FILES},
+	        {"up -df ", "", CLI_MORE_FILES},
+	        {"up -fx.yaml --det", "--detach", CLI_MORE_NOTHING},
+	        {"up --file= --det", "--detach", CLI_MORE_NOTHING},
+	        {"logs -f ", "", CLI_MORE_APPS},
+	        {"logs --level e", "error", CLI_MORE_NOTHING},
+	        {"logs --level = e", "error", CLI_MORE_NOTHING},
+	        {"logs --level =", "debug,info,warn,error", CLI_MORE_NOTHING},
+	        {"logs --level=w", "--level=warn", CLI_MORE_NOTHING},
+	        {"logs --app ", "", CLI_MORE_APPS},
+	        {"logs --since ", "", CLI_MORE_NOTHING},
+	        {"demo --dir ", "", CLI_MORE_FOLDERS},
+	        {"--plain --data /x sta", "status", CLI_MORE_NOTHING},
+	        {"run --replicas 3 -- ./server --", "", CLI_MORE_FILES},
+	        {"deploy ", "", CLI_MORE_APPS},
+	        {"deploy web --strategy ca", "canary", CLI_MORE_NOTHING},
+	        {"promote 4", "", CLI_MORE_ROLLOUTS},
+	        {"promote 43 ", "", CLI_MORE_NOTHING},
+	        {"rollouts re", "resume,retry", CLI_MORE_NOTHING},
+	        {"rollouts --lim", "--limit", CLI_MORE_NOTHING},
+	        {"rollouts --limit 5 --js", "--json", CLI_MORE_NOTHING},
+	        {"rollouts why ", "", CLI_MORE_ROLLOUTS},
+	        {"rollouts list ", "", CLI_MORE_APPS},
+	        {"rollback web --to ", "", CLI_MORE_RELEASES},
+	        {"completion ", "bash,zsh,fish", CLI_MORE_NOTHING},
+	        {"help vers", "version", CLI_MORE_NOTHING},
+	        {"nonsense ", "", CLI_MORE_NOTHING},
+	        {"config nonsense -", "", CLI_MORE_NOTHING},
+	};
+	char have[4096];
 	(void)s;
-	hg_buf_init(&text, 1u << 20);
-	cli_complete_bash(&text);
-	assert_int_equal(feed("bash -n", &text), 0);
-	hg_buf_cstr(&text,
-	        "complete_words() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _headgate; "
-	        "echo \"${COMPREPLY[@]}\"; }\n"
-	        "[ \"$(complete_words headgate stat)\" = status ] || exit 3\n"
-	        "[ \"$(complete_words headgate up --det)\" = --detach ] || exit 4\n"
-	        "[ \"$(complete_words headgate config ch)\" = check ] || exit 5\n"
-	        "[ \"$(complete_words headgate logs --level e)\" = error ] || exit 6\n"
-	        "[ \"$(complete_words headgate completion z)\" = zsh ] || exit 7\n");
-	assert_int_equal(feed("bash", &text), 0);
-	hg_buf_free(&text);
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		enum cli_more more = offered(rows[i].line, have, NULL);
+		if (strcmp(have, rows[i].words) != 0 || more != rows[i].more)
+			fail_msg("headgate %s: %s (%d), want %s (%d)", rows[i].line, have, more,
+			        rows[i].words, rows[i].more);
+	}
+	struct cli_about about;
+	(void)offered("--data /a/b scale ", have, &about);
+	assert_string_equal(about.data, "/a/b");
+	(void)offered("scale --data=/c ", have, &about);
+	assert_string_equal(about.data, "/c");
+	(void)offered("scale --data ", have, &about);
+	assert_null(about.data);
+	(void)offered("rollback --wait web --to ", have, &about);
+	assert_string_equal(about.first, "web");
 }
 
 static void a_page_of_help_is_what_it_was(void **s)
@@ -98,51 +162,58 @@ static void a_page_of_help_is_what_it_was(void **s)
 	hg_buf_free(&text);
 }
 
-/* A version could be made by somebody else, and shells expand what they are offered. */
-static void running_things_are_offered_and_nothing_a_shell_would_run(void **s)
+static void is_live(enum cli_more more, const char *doc, const char *current, const char *want)
 {
-	struct hg_buf text;
-	(void)s;
-	hg_buf_init(&text, 1u << 20);
-	cli_complete_bash(&text);
-	hg_buf_cstr(&text,
-	        "headgate() {\n"
-	        "  case \"$*\" in\n"
-	        "  'status --plain') printf 'APP V\\nfeedback 1\\n  why it\\nweb 2\\n\\nedge "
-	        "x\\n';;\n"
-	        "  'rollouts list --plain') printf 'ID APP REL FROM TO\\n"
-	        "43 web 9 1.7.3 $(exit)\\n42 web 8 - 1.7.3\\n';;\n"
-	        "  esac; }\n"
-	        "complete_words() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _headgate; "
-	        "echo \"${COMPREPLY[@]}\"; }\n"
-	        "[ \"$(complete_words headgate promote 4)\" = '43 42' ] || exit 3\n"
-	        "[ \"$(complete_words headgate rollouts why 4)\" = '43 42' ] || exit 4\n"
-	        "[ \"$(complete_words headgate rollouts re)\" = 'resume retry' ] || exit 5\n"
-	        "[ \"$(complete_words headgate rollback web --to '')\" = '1.7.3 8 9' ] || exit 6\n"
-	        "[ \"$(complete_words headgate deploy w)\" = web ] || exit 7\n"
-	        "[ \"$(complete_words headgate deploy e)\" = '' ] || exit 8\n"
-	        "[ \"$(complete_words headgate deploy web --strategy ca)\" = canary ] || exit 9\n");
-	assert_int_equal(feed("bash", &text), 0);
-	hg_buf_free(&text);
+	struct hg_buf b;
+	json_t *j = json_loads(doc, 0, NULL);
+	assert_non_null(j);
+	hg_buf_init(&b, 65536);
+	cli_complete_live(more, j, current, &b);
+	assert_string_equal(hg_buf_text(&b), want);
+	hg_buf_free(&b);
+	json_decref(j);
 }
 
-static void every_shell_is_offered_every_verb(void **s)
+/* A version could be made by somebody else, and ends up in the line of a shell. */
+static void running_things_are_offered_and_nothing_a_shell_would_run(void **s)
 {
-	void (*const shells[])(struct hg_buf *) = {
-	        cli_complete_bash, cli_complete_zsh, cli_complete_fish};
+	static const char apps[] = "{\"apps\":[{\"name\":\"feedback\",\"phase\":\"running\"},"
+	                           "{\"name\":\"web\",\"phase\":\"backoff\"}]}";
+	static const char list[] =
+	        "{\"rollouts\":["
+	        "{\"id\":43,\"app\":\"web\",\"state\":\"running\","
+	        "\"old\":{\"release\":8,\"version\":\"1.7.3\"},"
+	        "\"new\":{\"release\":9,\"version\":\"$(exit)\"}},"
+	        "{\"id\":42,\"app\":\"web\",\"state\":\"ended\","
+	        "\"old\":{\"release\":0,\"version\":\"-rf\"},"
+	        "\"new\":{\"release\":8,\"version\":\"1.7.3\"}},"
+	        "{\"id\":0,\"app\":\"a b\",\"new\":{\"release\":5,\"version\":\"a\\nb\"}}]}";
+	(void)s;
+	is_live(CLI_MORE_APPS, apps, "", "feedback\trunning\nweb\tbackoff\n");
+	is_live(CLI_MORE_APPS, apps, "w", "web\tbackoff\n");
+	is_live(CLI_MORE_ROLLOUTS, list, "4", "43\tweb running\n42\tweb ended\n");
+	is_live(CLI_MORE_ROLLOUTS, list, "42", "42\tweb ended\n");
+	is_live(CLI_MORE_RELEASES, list, "", "9\tweb\n1.7.3\tweb\n8\tweb\n");
+	is_live(CLI_MORE_RELEASES, list, "1.", "1.7.3\tweb\n");
+	is_live(CLI_MORE_RELEASES, "{\"rollouts\":3}", "", "");
+	is_live(CLI_MORE_FILES, list, "", "");
+}
+
+static void every_verb_is_offered_with_its_flags(void **s)
+{
 	size_t n;
 	const struct cli_verb_row *rows = cli_rows(&n);
+	char line[128], have[4096];
 	(void)s;
-	for (size_t i = 0; i < HG_COUNT(shells); i++) {
-		struct hg_buf text;
-		hg_buf_init(&text, 1u << 20);
-		shells[i](&text);
-		assert_false(text.failed);
-		for (size_t j = 0; j < n; j++) {
-			const char *last = strrchr(rows[j].name, ' ');
-			assert_non_null(strstr(hg_buf_text(&text), last ? last + 1 : rows[j].name));
-		}
-		hg_buf_free(&text);
+	for (size_t i = 0; i < n; i++) {
+		const char *last = strrchr(rows[i].name, ' ');
+		snprintf(line, sizeof line, "%.*s", (int)strlen(rows[i].name) - 1, rows[i].name);
+		(void)offered(line, have, NULL);
+		assert_non_null(strstr(have, last ? last + 1 : rows[i].name));
+		snprintf(line, sizeof line, "%s -", rows[i].name);
+		(void)offered(line, have, NULL);
+		for (const struct cli_flag *f = rows[i].flags; f->name; f++)
+			assert_non_null(strstr(have, f->name));
 	}
 }
 
@@ -190,6 +261,28 @@ static void columns_count_letters_and_not_bytes_or_colours(void **s)
 	hg_buf_free(&b);
 }
 
+static void a_page_is_cut_to_the_screen_and_keeps_its_last_line(void **s)
+{
+	struct cli c = {.columns = 4, .colour = true};
+	struct hg_str page = HG_STR("\033[1mhéadgate\033[0m\none\ntwo\n\nlast\n");
+	struct hg_buf b;
+	(void)s;
+	hg_buf_init(&b, 256);
+	assert_int_equal(cli_fit(&c, page, 0, &b), 5);
+	assert_string_equal(hg_buf_text(&b), "\033[1mhéad\033[0m\none\ntwo\n\nlast\n");
+	hg_buf_reset(&b);
+	assert_int_equal(cli_fit(&c, page, 3, &b), 3);
+	assert_string_equal(hg_buf_text(&b), "\033[1mhéad\033[0m\none\nlast\n");
+	/* héadgate takes two rows of four columns, an empty line takes one. */
+	assert_int_equal(cli_rows_of(&c, page), 6);
+	c.columns = 8;
+	assert_int_equal(cli_rows_of(&c, page), 5);
+	hg_buf_reset(&b);
+	assert_int_equal(cli_fit(&c, page, 5, &b), 5);
+	assert_str(hg_buf_view(&b), page.p);
+	hg_buf_free(&b);
+}
+
 static void plain_output_has_words_and_ascii_only(void **s)
 {
 	struct cli c = {0};
@@ -212,13 +305,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(no_help_page_is_wider_than_80_columns),
-	        cmocka_unit_test(the_bash_completion_is_valid_and_completes),
+	        cmocka_unit_test(completion_offers_what_the_line_may_go_on_with),
 	        cmocka_unit_test(running_things_are_offered_and_nothing_a_shell_would_run),
+	        cmocka_unit_test(every_verb_is_offered_with_its_flags),
 	        cmocka_unit_test(a_page_of_help_is_what_it_was),
-	        cmocka_unit_test(every_shell_is_offered_every_verb),
 	        cmocka_unit_test(numbers_read_like_people_write_them),
 	        cmocka_unit_test(log_text_cannot_drive_the_terminal),
 	        cmocka_unit_test(columns_count_letters_and_not_bytes_or_colours),
+	        cmocka_unit_test(a_page_is_cut_to_the_screen_and_keeps_its_last_line),
 	        cmocka_unit_test(plain_output_has_words_and_ascii_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

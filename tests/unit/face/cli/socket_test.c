@@ -57,7 +57,7 @@ static HG_NORETURN void serve_forever(const char *dir, int ready)
 	        .reload = reload};
 	HG_ASSERT(api_new(&d, &api, &err) == HG_OK);
 	HG_ASSERT(write(ready, "", 1) == 1);
-	_exit(loop_run(loop) == HG_OK ? 0 : 1);
+	hg_child_exit(loop_run(loop) == HG_OK ? 0 : 1);
 }
 
 static int setup(void **s)

@@ -31,7 +31,7 @@ static void house_start(struct house *h)
 		        .observe_fd = h->listener,
 		        .data_dir = h->path};
 		close(h->warden[0]);
-		_exit(observe_main(&child));
+		hg_child_exit(observe_main(&child));
 	}
 	close(h->warden[1]);
 }
@@ -199,6 +199,79 @@ static void test_a_follower_gets_the_last_lines_and_then_what_comes(void **state
 	house_fini(&h);
 }
 
+static void status_is(struct house *h, const char *method, const char *target, const char *want)
+{
+	char text[8192] = "";
+	int fd = ask(h, method, target);
+	assert_true(hear(fd, NULL, text, sizeof text));
+	close(fd);
+	if (strncmp(text, "HTTP/1.1 ", 9) != 0 || strncmp(text + 9, want, strlen(want)) != 0)
+		fail_msg("%s %s: want %s, have %s", method, target, want, text);
+}
+
+static void test_every_path_knows_its_methods_and_what_it_needs(void **state)
+{
+	static const char *const rows[][3] = {
+	        {"POST", "/v1/logs", "405"},
+	        {"GET", "/v1/logs/retention?app=web&keep_ms=1&max_bytes=1", "405"},
+	        {"PUT", "/metrics", "405"},
+	        {"HEAD", "/v1/logs", "200"},
+	        {"GET", "/healthz", "200"},
+	        {"PUT", "/v1/logs/retention", "400"},
+	        {"PUT", "/v1/logs/retention?app=web&keep_ms=1", "400"},
+	        {"PUT", "/v1/logs/retention?app=web&keep_ms=-1&max_bytes=1", "400"},
+	        {"PUT", "/v1/logs/retention?app=../x&keep_ms=1&max_bytes=1", "400"},
+	        {"PUT", "/v1/logs/retention?app=web&keep_ms=1&max_bytes=1", "204"},
+	        {"GET", "/v1/logs?limit=abc", "400"},
+	};
+	(void)state;
+	struct house h;
+	house_init(&h);
+	for (size_t i = 0; i < HG_COUNT(rows); i++)
+		status_is(&h, rows[i][0], rows[i][1], rows[i][2]);
+	house_fini(&h);
+}
+
+static void test_a_follower_without_history_gets_only_what_comes(void **state)
+{
+	(void)state;
+	struct house h;
+	char text[65536] = "", other[8192];
+	house_init(&h);
+	say(h.out[1], "before\n");
+	get_until(&h, "/v1/logs?app=web", "before", other, sizeof other);
+	int fd = ask(&h, "GET", "/v1/logs?app=web&follow=1&limit=0");
+	assert_true(hear(fd, "\r\n\r\n", text, sizeof text));
+	say(h.out[1], "after\n");
+	assert_true(hear(fd, "after", text, sizeof text));
+	assert_null(strstr(text, "before"));
+	close(fd);
+	house_fini(&h);
+}
+
+static void test_followers_are_limited_and_make_room_when_they_leave(void **state)
+{
+	(void)state;
+	struct house h;
+	char text[65536];
+	int fd[64];
+	house_init(&h);
+	for (size_t i = 0; i < HG_COUNT(fd); i++) {
+		text[0] = 0;
+		fd[i] = ask(&h, "GET", "/v1/logs?follow=1&limit=0");
+		assert_true(hear(fd[i], "\r\n\r\n", text, sizeof text));
+		assert_non_null(strstr(text, "200 OK"));
+	}
+	status_is(&h, "GET", "/v1/logs?limit=1", "503");
+	close(fd[7]);
+	get_until(&h, "/metrics", "headgate_logs_searches 63\n", text, sizeof text);
+	assert_non_null(strstr(text, "headgate_logs_requests_refused_total 1\n"));
+	status_is(&h, "GET", "/v1/logs?limit=1", "200");
+	for (size_t i = 0; i < HG_COUNT(fd); i++)
+		if (i != 7) close(fd[i]);
+	house_fini(&h);
+}
+
 static void test_a_follower_that_does_not_read_holds_nobody_up(void **state)
 {
 	(void)state;
@@ -278,6 +351,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_lines_come_out_with_labels_and_bad_questions_are_refused),
 	        cmocka_unit_test(test_a_follower_gets_the_last_lines_and_then_what_comes),
+	        cmocka_unit_test(test_every_path_knows_its_methods_and_what_it_needs),
+	        cmocka_unit_test(test_a_follower_without_history_gets_only_what_comes),
+	        cmocka_unit_test(test_followers_are_limited_and_make_room_when_they_leave),
 	        cmocka_unit_test(test_a_follower_that_does_not_read_holds_nobody_up),
 	        cmocka_unit_test(test_a_killed_process_is_replaced_and_every_line_is_there_once),
 	};
