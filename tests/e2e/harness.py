@@ -85,6 +85,12 @@ class Load:
     def running(self, spare=0.0):
         return self.child.poll() is None and time.monotonic() < self.until - spare
 
+    def stop(self):
+        """No further requests from here on."""
+        if self.child.poll() is None:
+            self.child.terminate()
+        return self
+
     def result(self):
         out, _ = self.child.communicate(timeout=300)
         assert self.child.returncode == 0, f"load ended with {self.child.returncode}"

@@ -7,7 +7,7 @@
  *
  * `--posts P`: P % of the requests are POSTs; with --keys each carries an Idempotency-Key. The
  * messages of POSTs answered by 201 go to FILE, one a line: a test reads them back from the app.
- * Prints one JSON object. A request fails when the connection could not be made, ended early,
+ * SIGTERM: no further requests; those in flight are waited for. Prints one JSON object. A request fails when the connection could not be made, ended early,
  * timed out, or the status is 5xx; failures of GET (replayable) and POST are counted apart.
  */
 #include <arpa/inet.h>
@@ -313,13 +313,21 @@ static void report(struct load *l)
 	printf("}}\n");
 }
 
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int signo)
+{
+	(void)signo;
+	stopped = 1;
+}
+
 static int run(struct load *l)
 {
 	struct epoll_event ev[256];
 	uint64_t total = l->rate * l->seconds, swept = 0;
 	l->begin_ns = l->now_ns = now_ns();
-	while (l->finished < total) {
-		start_due(l);
+	while (stopped ? l->finished < l->started : l->finished < total) {
+		if (!stopped) start_due(l);
 		int n = epoll_wait(l->epoll_fd, ev, 256, 1);
 		l->now_ns = now_ns();
 		for (int i = 0; i < n; i++)
@@ -384,6 +392,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, on_stop);
 	l.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	l.conn = calloc((size_t)l.connections, sizeof *l.conn);
 	l.latency_us = calloc(l.rate * l.seconds + 1, sizeof *l.latency_us);

@@ -2,7 +2,7 @@
 """Releases under load, with real processes: each strategy clean to the end without a failed request,
 and bad releases that are taken back before the clients notice. Exact counts, printed."""
 import json
-import os
+import random
 import subprocess
 import tempfile
 import time
@@ -38,14 +38,15 @@ ROLLOUT
 """
 
 CANARY = """      strategy: canary
-      steps: [{{weight: 10%, wait: 1s}}, {{weight: 50%, wait: 1s}}, {{weight: 100%}}]
+      steps: [{{weight: FIRST, wait: 1s}}, {{weight: 50%, wait: 1s}}, {{weight: 100%, wait: 1s}}]
       abort_when: {{error_rate: 5%, p95: 2s}}
       progress_deadline: 20s
       after_promote: {{watch: 2s, keep_previous: 1s}}"""
 
 
 def config(rollout):
-    return CONFIG.replace("ROLLOUT", rollout)
+    # With little traffic a tenth of it would prove nothing for a minute.
+    return CONFIG.replace("ROLLOUT", rollout).replace("FIRST", "30%" if SANITIZED else "10%")
 
 
 def say(text):
@@ -85,18 +86,22 @@ def wait_end(p, rollout, seconds=60):
     return wait_for(ended, seconds)
 
 
+# Sanitized, a part of the cases runs: they go the same ways, and each takes five times as long.
+fully = unittest.skipIf(SANITIZED, "runs without sanitizers")
+
+
 class Clean(unittest.TestCase):
     def deploy(self, rollout, *argv, replicas=3):
         with Platform(config(rollout), replicas=replicas) as p, tempfile.NamedTemporaryFile() as acked:
             p.up()
-            load = Load(p.port, rate=RATE, seconds=30, acked=acked.name)
+            load = Load(p.port, rate=RATE, seconds=180, acked=acked.name)
             time.sleep(1)
             code, doc, err = Deploy(p, "--env", "ENVIRONMENT=next", *argv).result()
             self.assertEqual(code, 0, f"{err}\n{json.dumps(doc)}")
             self.assertEqual(doc["outcome"] or "promoted", "promoted")
             end = wait_end(p, doc["id"])
             self.assertEqual(end["outcome"], "promoted")
-            result = load.result()
+            result = load.stop().result()
             say(json.dumps({"strategy": doc["strategy"], "failed": failed(result), "requests": result["requests"]}))
             self.assertEqual(failed(result), 0, json.dumps(result))
             self.assertEqual(result["finished"], result["requests"])
@@ -111,26 +116,27 @@ class Clean(unittest.TestCase):
         self.deploy("      strategy: rolling\n      max_surge: 1\n      max_unavailable: 0\n"
                     "      after_promote: {{watch: 1s, keep_previous: 0s}}")
 
+    @fully
     def test_blue_green_goes_to_the_end_without_a_failed_request(self):
         self.deploy("      strategy: blue-green\n      after_promote: {{watch: 2s, keep_previous: 1s}}")
 
     def test_a_change_of_the_file_starts_a_rollout(self):
         with Platform(config(CANARY)) as p:
             p.up()
-            load = Load(p.port, rate=RATE, seconds=20)
+            load = Load(p.port, rate=RATE, seconds=120)
             p.file.write_text(p.file.read_text().replace('LOG_LEVEL: "INFO"', 'LOG_LEVEL: "WARNING"'))
             p.run("reload", "-f", p.file)
             wait_for(lambda: rollouts(p))
             end = wait_end(p, rollouts(p)[0]["id"])
             self.assertEqual(end["outcome"], "promoted")
             self.assertEqual(end["who"], "file")
-            self.assertEqual(failed(load.result()), 0)
+            self.assertEqual(failed(load.stop().result()), 0)
 
 
 class Bad(unittest.TestCase):
     """What each kind of bad release costs. Replayable requests: none is seen to fail."""
 
-    def bad(self, *argv, posts=0, seconds=20, rollout=CANARY, cause=None, keys=False, seen=0):
+    def bad(self, *argv, posts=0, seconds=120, rollout=CANARY, cause=None, keys=False, seen=0):
         with Platform(config(rollout)) as p:
             p.up()
             load = Load(p.port, rate=RATE, seconds=seconds, posts=posts, **({"keys": True} if keys else {}))
@@ -140,7 +146,8 @@ class Bad(unittest.TestCase):
             self.assertEqual(doc["outcome"], "rolled_back")
             if cause:
                 self.assertIn(doc["cause"], cause)
-            result = load.result()
+            time.sleep(1)
+            result = load.stop().result()
             say(json.dumps({"release": " ".join(map(str, argv)), "cause": doc["cause"], "back": doc["back"],
                             "users": doc["users"], "clients_failed": failed(result),
                             "requests": result["requests"]}))
@@ -157,23 +164,28 @@ class Bad(unittest.TestCase):
         self.assertEqual((first["status"], first["path"]), (500, "/feedback"))
         self.assertIn("error", first["body"])
 
+    @fully
     def test_five_percent_errors_are_found(self):
-        self.bad("--env", "FEEDBACK_FAULT=errors:5%", cause=["evidence"], seconds=40)
+        self.bad("--env", "FEEDBACK_FAULT=errors:5%", cause=["evidence"])
 
     def test_closed_connections_are_not_seen(self):
         self.bad("--env", "FEEDBACK_FAULT=close", cause=["evidence"])
 
+    @fully
     def test_a_hanging_release_is_not_seen(self):
-        self.bad("--env", "FEEDBACK_FAULT=hang", cause=["evidence"], seconds=25)
+        self.bad("--env", "FEEDBACK_FAULT=hang", cause=["evidence"])
 
+    @fully
     def test_a_slow_release_is_found_by_its_latency(self):
-        self.bad("--version", "slow", cause=["evidence"], seconds=30)
+        self.bad("--version", "slow", cause=["evidence"])
 
+    @fully
     def test_a_release_that_is_never_ready_gets_no_request(self):
         rollout = CANARY.replace("progress_deadline: 20s", "progress_deadline: 4s")
         doc = self.bad("--env", "FEEDBACK_FAULT=unhealthy", rollout=rollout, cause=["deadline", "start_failed"])
         self.assertEqual(doc["users"]["requests_new"], 0)
 
+    @fully
     def test_a_wrong_port_is_never_served(self):
         rollout = CANARY.replace("progress_deadline: 20s", "progress_deadline: 4s")
         doc = self.bad("--command", f"{BUILD}/feedback-app --port 1 # $PORT", rollout=rollout,
@@ -181,26 +193,29 @@ class Bad(unittest.TestCase):
         self.assertEqual(doc["users"]["requests_new"], 0)
 
     def test_a_release_that_crashes_after_requests_is_taken_back(self):
-        self.bad("--env", "FEEDBACK_FAULT=crash:#20", cause=["evidence", "no_ready_replica", "crash_loop"], seconds=25)
+        self.bad("--env", "FEEDBACK_FAULT=crash:#20", cause=["evidence", "no_ready_replica", "crash_loop"])
 
+    @fully
     def test_keyed_posts_are_rescued_too(self):
         doc = self.bad("--version", "bad", posts=50, keys=True, cause=["evidence"])
         self.assertEqual(doc["users"]["seen"], 0)
 
+    @fully
     def test_posts_without_a_key_cost_at_most_a_few(self):
         doc = self.bad("--version", "bad", posts=100, cause=["evidence"], seen=10)
         self.assertLessEqual(doc["users"]["seen"], 10)
 
+    @fully
     def test_a_release_that_turns_bad_after_promotion_is_taken_back_in_the_watch(self):
         rollout = CANARY.replace("watch: 2s", "watch: 60s").replace("keep_previous: 1s", "keep_previous: 5s")
         with Platform(config(rollout)) as p:
             p.up()
-            load = Load(p.port, rate=RATE, seconds=45, posts=0)
+            load = Load(p.port, rate=RATE, seconds=150, posts=0)
             code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+25s").result()
             self.assertEqual(code, 0, err)
             end = wait_end(p, doc["id"])
             self.assertEqual(end["outcome"], "rolled_back", json.dumps(end))
-            result = load.result()
+            result = load.stop().result()
             say(json.dumps({"after promotion": end["back"], "clients_failed": failed(result)}))
             self.assertEqual(failed(result), 0)
 
@@ -210,7 +225,7 @@ class People(unittest.TestCase):
         slow_steps = CANARY.replace("wait: 1s", "wait: 10m")
         with Platform(config(slow_steps)) as p:
             p.up()
-            load = Load(p.port, rate=RATE // 2, seconds=25, posts=0)
+            load = Load(p.port, rate=RATE // 2, seconds=120, posts=0)
             p.run("deploy", "feedback", "--env", "ENVIRONMENT=next", "--detach")
             wait_for(lambda: rollouts(p)[0]["phase"] == "step")
             rid = rollouts(p)[0]["id"]
@@ -231,7 +246,7 @@ class People(unittest.TestCase):
             p.run("rollouts", "abort", rollouts(p)[0]["id"])
             end = wait_end(p, rollouts(p)[0]["id"])
             self.assertEqual((end["outcome"], end["cause"]), ("rolled_back", "person"))
-            self.assertEqual(failed(load.result()), 0)
+            self.assertEqual(failed(load.stop().result()), 0)
 
     def test_the_same_release_and_a_quarantined_one_are_refused(self):
         with Platform(config(CANARY)) as p:
@@ -239,13 +254,14 @@ class People(unittest.TestCase):
             done = p.run("deploy", "feedback", check=False)
             self.assertEqual(done.returncode, 6)
             self.assertIn("HG1520", done.stderr)
-            load = Load(p.port, rate=RATE, seconds=8, posts=0)
+            load = Load(p.port, rate=RATE, seconds=60, posts=0)
             self.assertEqual(p.run("deploy", "feedback", "--version", "bad", check=False).returncode, 4)
             done = p.run("deploy", "feedback", "--version", "bad", check=False)
             self.assertEqual(done.returncode, 6)
             self.assertIn("HG1521", done.stderr)
-            load.result()
+            load.stop().result()
 
+    @fully
     def test_header_match_and_the_rest_by_weight(self):
         match = CANARY.replace("wait: 1s", "wait: 10m").replace(
             "      progress_deadline", "      match: {{header: \"canary: true\"}}\n      progress_deadline")
@@ -259,21 +275,20 @@ class People(unittest.TestCase):
                 self.assertEqual(p.get()[0], 200)
             doc = json.loads(p.run("rollouts", "show", rollouts(p)[0]["id"], "--json").stdout)
             self.assertEqual(doc["users"]["forced"], 20)
-            self.assertGreater(doc["weight"]["actual"], 0.04)
-            self.assertLess(doc["weight"]["actual"], 0.17)
+            share = doc["weight"]["actual"]  # of 400 draws: four standard deviations around 10 %
+            self.assertTrue(0.04 < share < 0.16, share)
 
 
 class Killed(unittest.TestCase):
     def test_control_killed_again_and_again_leaves_a_legal_state(self):
         """At random moments of rollouts; every one ends, and no replayable request fails."""
-        rounds = 200 if LONG else 12
-        import random
+        rounds = 200 if LONG else 9
         rng = random.Random(11)
         with Platform(config(CANARY)) as p:
             p.up()
-            load = Load(p.port, rate=RATE // 2, seconds=40 if not LONG else 1500, posts=0)
+            load = Load(p.port, rate=RATE // 2, seconds=280, posts=0)
             kills, n = 0, 0
-            while kills < rounds and load.running(spare=12):
+            while kills < rounds and load.running(spare=20):
                 n += 1
                 p.run("deploy", "feedback", "--env", f"ENVIRONMENT=n{n}", "--detach", check=False)
                 for _ in range(3):
@@ -288,9 +303,12 @@ class Killed(unittest.TestCase):
                     """control answers again"""
                     return p.run("rollouts", "list", "--json", check=False).returncode == 0
                 wait_for(answers)
+                way = rng.choice([None, ["promote", "--full"], ["abort"]])
+                if way:
+                    p.run("rollouts", way[0], rollouts(p)[0]["id"], *way[1:], check=False)
                 end = wait_end(p, rollouts(p)[0]["id"], 60)
                 self.assertIn(end["outcome"], ("promoted", "rolled_back"), json.dumps(end))
-            result = load.result()
+            result = load.stop().result()
             say(f"{kills} kills of control in {n} rollouts: {failed(result)} of {result['requests']} requests failed")
             self.assertEqual(failed(result), 0, json.dumps(result))
             p.wait_ready(3)
