@@ -55,6 +55,7 @@ static void check_want(struct world *w, const struct ro_want *new_want)
 	const struct ro_state *s = &w->kept;
 	struct ro_want was = w->want;
 	uint32_t ready = world_count(w, OLD, true) + world_count(w, NEW, true);
+	uint32_t before = world_arm(w, OLD).wanted + world_arm(w, NEW).wanted;
 	w->want = *new_want;
 	uint32_t old = world_arm(w, OLD).wanted, new = world_arm(w, NEW).wanted;
 	bool trial = s->rules.strategy == RO_CANARY || s->rules.strategy == RO_BLUE_GREEN ||
@@ -66,8 +67,8 @@ static void check_want(struct world *w, const struct ro_want *new_want)
 		MUST(new >= w->n);
 	if (s->rules.strategy == RO_ROLLING && new_want->trial) {
 		struct rolling_fence f = rolling_fence(s->rules.surge, s->rules.unavailable, w->n);
-		MUST(old + new <= HG_MAX(w->n, was.serving_replicas) + f.surge || w->n == 0 ||
-		        world_on(w, FAULT_SCALE));
+		/* Scaled down, what is too many may only become fewer. */
+		MUST(old + new <= HG_MAX(w->n + f.surge, before));
 		uint32_t old_left = HG_MIN(world_count(w, OLD, true), old);
 		uint32_t new_left = HG_MIN(world_count(w, NEW, true), new);
 		uint32_t least = w->n - HG_MIN(f.unavailable, w->n);
@@ -136,6 +137,7 @@ static void check_event(struct world *w, const struct ro_event *e, const struct 
 	        h->phase == RO_PHASE_STEP || h->phase == RO_PHASE_WATCH);
 	MUST(w->pending.phase != RO_PHASE_END);
 	if (e->kind == RO_EV_PASSED) check_passed(w, e, s);
+	if (e->kind == RO_EV_RESTARTED) w->step_requests = w->step_real_ms = 0;
 	if (e->kind == RO_EV_PROMOTED && w->n > 0 && s->rules.strategy != RO_RECREATE &&
 	        s->rules.strategy != RO_ROLLING) {
 		MUST(world_count(w, NEW, true) >= w->n);

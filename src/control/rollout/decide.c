@@ -6,7 +6,7 @@
 struct ro_action *ro_add(struct ro_turn *t, enum ro_act kind)
 {
 	struct ro_actions *out = t->out;
-	/* 16 gates may change at once; everything else is a handful. */
+	/* Each of 16 gates may change three times and be started; all else is a handful. */
 	HG_ASSERT(out->n < RO_ACTIONS_MAX);
 	struct ro_action *a = &out->a[out->n++];
 	memset(a, 0, sizeof *a);

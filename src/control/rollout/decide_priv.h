@@ -36,7 +36,7 @@
 
 #define RO_STEPS_MAX    32u
 #define RO_GATES_MAX    16u
-#define RO_ACTIONS_MAX  64u
+#define RO_ACTIONS_MAX  128u
 #define RO_FORMER       4u       /* ended epochs whose late responses are still taken in */
 #define RO_WHOLE        1000000u /* ppm */
 #define RO_TICK_MS      1000u    /* out->next_ms is never later than this while it runs */

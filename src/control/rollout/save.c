@@ -64,7 +64,7 @@ static void number(struct pass *p, double *v)
 	memcpy(&w, v, 8);
 	word(p, &w);
 	memcpy(v, &w, 8);
-	if (!(*v >= 0 && *v <= 1e9)) p->bad = true; /* NaN too */
+	if (!(*v >= 0 && *v <= 1e9) || w >> 63) p->bad = true; /* NaN and -0 too */
 }
 
 #define ENUM(p, field, count) ((field) = small((p), (uint32_t)(field), (uint32_t)(count)-1))

@@ -95,7 +95,11 @@ static uint32_t target(struct ro_turn *t)
 	if (s->head.phase >= RO_PHASE_BACK) return weight_back(t);
 	if (s->tripped) return 0;
 	if (rolls && !t->o->fleet_known) return s->head.weight_ppm;
-	if (rolls) return ro_rolling_share(t);
+	if (rolls) {
+		uint32_t share = ro_rolling_share(t);
+		t->stable = share == RO_WHOLE; /* nobody else serves */
+		return share;
+	}
 	return allowed(t, asked_for(s));
 }
 
@@ -130,7 +134,8 @@ void ro_weigh(struct ro_turn *t)
 	uint32_t to = target(t);
 	bool first = s->head.epoch == 0;
 	if (!first && (to == s->head.weight_ppm || !may_move(t, to))) return;
-	bool stable = t->stable && to == RO_WHOLE && s->head.weight_ppm != RO_WHOLE;
+	bool stable =
+	        t->stable && to == RO_WHOLE && s->head.weight_ppm != RO_WHOLE && ro_old_is_kept(s);
 	ro_epoch_open(t, to, s->head.epoch + 1);
 	ro_tell(t, stable ? RO_EV_STABLE : RO_EV_WEIGHT, 0);
 }

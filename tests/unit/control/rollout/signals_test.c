@@ -421,6 +421,25 @@ static void rolling_may_go_without_surge(void **state)
 	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
 }
 
+static void a_rolling_update_of_the_only_replica_serves_as_soon_as_one_is_ready(void **state)
+{
+	struct stage *s = *state;
+	s->rules.strategy = RO_ROLLING;
+	s->rules.surge = (struct rolling_share){false, 0};
+	s->rules.unavailable = (struct rolling_share){false, 1};
+	replicas(s, 1);
+	begin(s);
+	assert_int_equal(s->o.old_arm.total, 0);
+	s->o.replicas = 4; /* and is scaled up while it starts */
+	tick(s, 1000);
+	s->sick_new = 3;
+	UNTIL(s, s->o.new_arm.ready == 1, MINUTE);
+	tick(s, 1000);
+	assert_int_equal(weight(s), 100);
+	s->sick_new = 0;
+	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
+}
+
 static void a_rolling_update_that_fails_gets_no_request_more_and_goes_back(void **state)
 {
 	struct stage *s = *state;
@@ -615,6 +634,7 @@ int main(void)
 	        TEST(back_to_a_warm_release_takes_one_turn),
 	        TEST(rolling_moves_by_its_fence_and_requests_follow_the_ready),
 	        TEST(rolling_may_go_without_surge),
+	        TEST(a_rolling_update_of_the_only_replica_serves_as_soon_as_one_is_ready),
 	        TEST(a_rolling_update_that_fails_gets_no_request_more_and_goes_back),
 	        TEST(a_rolling_update_that_is_aborted_goes_the_same_way_back),
 	        TEST(gates_before_promotion_come_before_a_rolling_update_takes_anything_away),
