@@ -7,8 +7,9 @@
  *
  * `--posts P`: P % of the requests are POSTs; with --keys each carries an Idempotency-Key. The
  * messages of POSTs answered by 201 go to FILE, one a line: a test reads them back from the app.
- * SIGTERM: no further requests; those in flight are waited for. Prints one JSON object. A request fails when the connection could not be made, ended early,
- * timed out, or the status is 5xx; failures of GET (replayable) and POST are counted apart.
+ * SIGTERM: no further requests; those in flight are waited for. Prints one JSON object. A request
+ * fails when the connection could not be made, ended early, timed out, or the status is 5xx;
+ * failures of GET (replayable) and POST are counted apart.
  */
 #include <arpa/inet.h>
 #include <errno.h>
