@@ -28,6 +28,7 @@ static enum hg_rc run_make(struct rollouts *r, const struct ro_conf *conf, uint3
         uint32_t release, struct hg_str who, uint64_t *ret_id, struct hg_err *err)
 {
 	uint32_t n = 0;
+	HG_ASSERT(conf);
 	HG_LIST_EACH (node, &r->runs)
 		n++;
 	if (n >= SNAP_TRIALS)
@@ -97,12 +98,13 @@ static uint32_t headed_for(const struct rollouts *r, const char *app, uint32_t s
 enum hg_rc rollouts_deploy(
         struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
 {
-	const struct ro_conf *found;
+	const struct ro_conf *found = NULL;
 	struct fleet_want want = {0};
-	uint32_t app_id, release;
+	uint32_t app_id = 0, release = 0;
 	bool fresh;
 	enum hg_rc rc = conf_for(r, d->app, &found, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(found);
 	struct ro_conf *conf = malloc(sizeof *conf);
 	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	*conf = *found;
@@ -141,7 +143,7 @@ void rollouts_on_release(struct rollouts *r, const char *app, uint32_t release)
 	const struct ro_conf *conf = ro_conf_find(r, hg_str(app));
 	struct fleet_want want = {0};
 	struct hg_err err = {0};
-	uint32_t app_id;
+	uint32_t app_id = 0;
 	uint64_t id;
 	enum hg_rc rc = conf ? serving_of(r, hg_str(app), &want, &app_id, &err) : HG_E_NOT_FOUND;
 	if (rc == HG_OK && headed_for(r, app, want.serving) == release) return;
@@ -166,7 +168,7 @@ static enum hg_rc retry(
 	struct ro_old old;
 	const struct ro_conf *conf = NULL;
 	struct fleet_want want = {0};
-	uint32_t app_id;
+	uint32_t app_id = 0;
 	if (ro_run_find(r, id))
 		return hg_err_set(err, HG_E_ROLLOUT_STATE, "rollout %llu has not ended yet",
 		        (unsigned long long)id);
@@ -174,6 +176,7 @@ static enum hg_rc retry(
 	if (rc == HG_OK) rc = conf_for(r, hg_str(old.app), &conf, err);
 	if (rc == HG_OK) rc = serving_of(r, hg_str(old.app), &want, &app_id, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(conf);
 	if (headed_for(r, conf->app, want.serving) == old.new_release)
 		return hg_err_set(
 		        err, HG_E_ROLLOUT_SAME, "release %u serves already", old.new_release);
@@ -210,13 +213,14 @@ enum hg_rc rollouts_do(struct rollouts *r, uint64_t id, enum rollouts_verb verb,
 enum hg_rc rollouts_rollback(struct rollouts *r, struct hg_str app, uint32_t release,
         struct hg_str who, uint64_t *ret_id, struct hg_err *err)
 {
-	const struct ro_conf *found;
+	const struct ro_conf *found = NULL;
 	struct fleet_want want = {0};
 	struct fleet_release_info info;
-	uint32_t app_id;
+	uint32_t app_id = 0;
 	enum hg_rc rc = conf_for(r, app, &found, err);
 	if (rc == HG_OK) rc = serving_of(r, app, &want, &app_id, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(found);
 	struct ro_run *run = ro_run_of(r, found->app);
 	if (run && run->begun && run->kept.head.phase != RO_PHASE_END &&
 	        (release == 0 || release == run->kept.old_release))

@@ -49,20 +49,29 @@ static void run_free(struct ro_run *run)
 	free(run);
 }
 
-/* What serves now is what it starts from: it may have waited for the end of another one. */
-static void run_begin(struct ro_run *run, uint64_t now)
+/* What serves now is what it starts from: it may have waited for the end of another one. True: what
+ * it would release serves by now, there is nothing left to be done. */
+static bool run_begin(struct ro_run *run, uint64_t now)
 {
 	struct fleet_want want = {0};
 	struct hg_err err = {0};
 	uint32_t release = run->kept.new_release;
 	struct ro_rules rules = run->kept.rules;
 	if (fleet_want(run->all->o.fleet, hg_str(run->conf.app), &want) < 0 || !want.serving)
-		return;
+		return false;
 	run->begun = true;
+	if (want.serving == release) {
+		run->kept.head.phase = RO_PHASE_END;
+		run->kept.head.outcome = RO_SUPERSEDED;
+		run->kept.head.cause = RO_CAUSE_SUPERSEDED;
+		run->kept.ended_ms = now;
+		return ro_row_set(run, &run->kept, &err) == HG_OK;
+	}
 	ro_begin(&run->kept, run->kept.id, run->kept.app, want.serving, release, &rules, now);
 	enum hg_rc rc = ro_row_set(run, &run->kept, &err);
 	if (rc < 0 && run->all->o.log)
 		hg_log(run->all->o.log, HG_WARN, "rollout.save", HG_S("error", err.message));
+	return false;
 }
 
 /* True when it has ended and nothing is left to be done. */
@@ -91,9 +100,6 @@ static bool run_pass(struct ro_run *run, uint64_t now)
 	return false;
 }
 
-/* Two releases of one app that end and begin in the same turn: in the order of their numbers. */
-static void pass(struct loop *l, struct loop_task *t);
-
 static void on_timer(struct loop *l, struct loop_timer *t)
 {
 	struct rollouts *r = HG_CONTAINER(t, struct rollouts, timer);
@@ -101,29 +107,37 @@ static void on_timer(struct loop *l, struct loop_timer *t)
 	ro_kick(r);
 }
 
+/* In the order of their numbers: one of an app that waits begins when the one before has ended.
+ * When to look again. */
+static uint64_t runs_pass(struct rollouts *r, uint64_t now)
+{
+	uint64_t next = UINT64_MAX;
+	struct hg_list over;
+	hg_list_init(&over);
+	HG_LIST_EACH_SAFE (node, after, &r->runs) {
+		struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
+		bool first = ro_run_of(r, run->conf.app) == run, done = false;
+		if (!run->begun && first) done = run_begin(run, now);
+		if (!done && run->begun && run->retry_ms <= now) done = run_pass(run, now);
+		if (done) {
+			hg_list_remove(&run->node);
+			hg_list_append(&over, &run->node);
+			next = now + 1;
+		} else {
+			next = HG_MIN(next, run->begun ? run->next_ms : now + RETRY_MS);
+		}
+	}
+	HG_LIST_EACH_SAFE (node, after, &over)
+		run_free(HG_CONTAINER(node, struct ro_run, node));
+	return next;
+}
+
 static void pass(struct loop *l, struct loop_task *t)
 {
 	struct rollouts *r = HG_CONTAINER(t, struct rollouts, task);
-	uint64_t now = clock_wall_ms(), next = UINT64_MAX;
-	if (!r->applied || !fleet_knows(r->o.fleet)) {
-		next = now + LOOK_MS;
-	} else {
-		HG_LIST_EACH_SAFE (node, after, &r->runs) {
-			struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
-			bool first = ro_run_of(r, run->conf.app) == run;
-			if (!run->begun && first) run_begin(run, now);
-			if (!run->begun) {
-				next = HG_MIN(next, now + RETRY_MS);
-				continue;
-			}
-			if (run->retry_ms <= now && run_pass(run, now)) {
-				run_free(run);
-				next = now + 1;
-				continue;
-			}
-			next = HG_MIN(next, run->next_ms);
-		}
-	}
+	uint64_t now = clock_wall_ms();
+	bool ready = r->applied && fleet_knows(r->o.fleet);
+	uint64_t next = ready ? runs_pass(r, now) : now + LOOK_MS;
 	if (next == UINT64_MAX) {
 		loop_timer_stop(l, &r->timer);
 		return;

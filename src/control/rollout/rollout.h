@@ -97,4 +97,7 @@ HG_MUST enum hg_rc rollouts_show_json(
 HG_MUST enum hg_rc rollouts_plan_json(
         struct rollouts *r, const struct rollouts_deploy *d, struct hg_buf *to, struct hg_err *err);
 
+/* Prometheus text: split, evidence, requests and phase of the rollouts that have not ended. */
+void rollouts_metrics(const struct rollouts *r, struct hg_buf *to);
+
 #endif

