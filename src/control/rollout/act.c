@@ -106,7 +106,7 @@ void ro_observe(struct ro_run *run, struct ro_observation *ret_seen)
 
 /* ---- traffic ---- */
 
-void ro_run_traffic_rules(const struct ro_run *run, struct trial_rules *ret_rules)
+void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules)
 {
 	const struct ro_state *s = &run->kept;
 	*ret_rules = (struct trial_rules){.rollout = s->id,
@@ -157,7 +157,7 @@ static bool do_split(struct ro_run *run, const struct ro_state *next, const stru
 {
 	struct rollouts *r = run->all;
 	struct trial_rules rules;
-	ro_run_traffic_rules(run, &rules);
+	ro_run_trial_rules(run, &rules);
 	if (run->trial.slot < 0 && !trial_open(&r->board, &run->trial, &rules)) return false;
 	if (run->trial.snap.epoch && run->trial.snap.epoch != split->epoch) epoch_ends(run);
 	rules.flags = (split->flags & RO_SPLIT_JUDGE ? SNAP_TRIAL_JUDGE : 0u) |
@@ -350,7 +350,10 @@ bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *
 		return false;
 	}
 	if (!saves) run->kept = *next;
-	if (out->lens && (saved || !saves))
-		trial_lens(&run->all->board, &run->trial, &run->kept.judge);
+	if (out->lens && (saved || !saves)) {
+		struct trial_rules rules;
+		ro_run_trial_rules(run, &rules);
+		trial_lens(&run->all->board, &run->trial, &rules, &run->kept.judge);
+	}
 	return true;
 }

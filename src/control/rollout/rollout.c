@@ -206,7 +206,7 @@ static void slots_find(struct rollouts *r)
 	HG_LIST_EACH (node, &r->runs) {
 		struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
 		struct trial_rules rules;
-		ro_run_traffic_rules(run, &rules);
+		ro_run_trial_rules(run, &rules);
 		if (run->begun && trial_find(&r->board, &run->trial, &rules))
 			owned[run->trial.slot] = true;
 	}

@@ -87,7 +87,7 @@ const struct ro_conf *ro_conf_find(const struct rollouts *r, struct hg_str app);
 void ro_observe(struct ro_run *run, struct ro_observation *ret_seen);
 /* Carries the list out; false: the rest has to be decided again, later. */
 bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out);
-void ro_run_traffic_rules(const struct ro_run *run, struct trial_rules *ret_rules);
+void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules);
 
 /* ---- rows.c ---- */
 HG_MUST enum hg_rc ro_rows_load(struct rollouts *r, struct hg_err *err);

@@ -116,9 +116,12 @@ void trial_set(struct trial_board *b, struct trial *t, const struct trial_rules 
 	snap_trial_set(b->table, (uint32_t)t->slot, &t->snap);
 }
 
-void trial_lens(struct trial_board *b, struct trial *t, const struct judge *judge)
+void trial_lens(struct trial_board *b, struct trial *t, const struct trial_rules *r,
+        const struct judge *judge)
 {
 	if (t->slot < 0) return;
+	/* Chosen from the past alone: from here on both arms are counted against them. */
+	if (t->snap.epoch && t->snap.slow_old_ns[0] == 0) thresholds(b, &t->snap, r);
 	t->snap.lens = judge->lens;
 	snap_trial_set(b->table, (uint32_t)t->slot, &t->snap);
 }

@@ -61,8 +61,10 @@ bool trial_open(struct trial_board *b, struct trial *t, const struct trial_rules
  * epoch keeps its cell. */
 void trial_set(struct trial_board *b, struct trial *t, const struct trial_rules *r,
         uint32_t weight_ppm, uint32_t epoch, const struct judge *judge);
-/* The same epoch with what the judge has learnt. */
-void trial_lens(struct trial_board *b, struct trial *t, const struct judge *judge);
+/* The same epoch with what the judge has learnt, and with the limits of latency if too little was
+ * known of the old release when it began. */
+void trial_lens(struct trial_board *b, struct trial *t, const struct trial_rules *r,
+        const struct judge *judge);
 /* Endpoint weights count again. */
 void trial_close(struct trial_board *b, struct trial *t);
 
