@@ -75,7 +75,7 @@ def rollouts(p):
     return json.loads(p.run("rollouts", "list", "--json").stdout)["rollouts"]
 
 
-def wait_end(p, rollout, seconds=60):
+def wait_end(p, rollout, seconds=150):
     def ended():
         """the rollout's end"""
         try:
@@ -286,7 +286,7 @@ class Killed(unittest.TestCase):
         rng = random.Random(11)
         with Platform(config(CANARY)) as p:
             p.up()
-            load = Load(p.port, rate=RATE // 2, seconds=280, posts=0)
+            load = Load(p.port, rate=RATE, seconds=280, posts=0)
             kills, n = 0, 0
             while kills < rounds and load.running(spare=20):
                 n += 1
@@ -306,7 +306,7 @@ class Killed(unittest.TestCase):
                 way = rng.choice([None, ["promote", "--full"], ["abort"]])
                 if way:
                     p.run("rollouts", way[0], rollouts(p)[0]["id"], *way[1:], check=False)
-                end = wait_end(p, rollouts(p)[0]["id"], 60)
+                end = wait_end(p, rollouts(p)[0]["id"], 150)
                 self.assertIn(end["outcome"], ("promoted", "rolled_back"), json.dumps(end))
             result = load.stop().result()
             say(f"{kills} kills of control in {n} rollouts: {failed(result)} of {result['requests']} requests failed")
