@@ -40,6 +40,7 @@ struct ro_run {
 	struct meter_failure first[METER_FAILURES];
 	uint32_t first_n;
 	uint64_t raised_ms; /* wall time of its first requests; 0: none yet */
+	bool looked;        /* `requests` is known */
 	uint64_t requests;  /* at the last look, for ro_observation.traffic */
 	enum ro_waits waits;
 	uint64_t left_ms, asked_ms; /* left_ms counts from then */
