@@ -90,6 +90,11 @@ void ro_observe(struct ro_run *run, struct ro_observation *ret_seen);
 bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out);
 void ro_run_traffic_rules(const struct ro_run *run, struct trial_rules *ret_rules);
 
+/* ---- ask.c ---- */
+/* What a deploy goes by, to be freed: the app's configuration with the deploy's own strategy. */
+HG_MUST enum hg_rc ro_conf_of(const struct rollouts *r, const struct rollouts_deploy *d,
+        struct ro_conf **ret_conf, struct hg_err *err);
+
 /* ---- rows.c ---- */
 HG_MUST enum hg_rc ro_rows_load(struct rollouts *r, struct hg_err *err);
 /* A row of its own; its id. */

@@ -90,7 +90,7 @@ static void fake_fleet_init(struct fleet *f)
 }
 
 /* Something happened to a replica. */
-static void fake_event(struct fleet *f)
+HG_UNUSED static void fake_event(struct fleet *f)
 {
 	const struct store_event e = {.kind = HG_STR("replica.ready")};
 	HG_LIST_EACH_SAFE (node, next, &f->watches) {
@@ -100,7 +100,7 @@ static void fake_event(struct fleet *f)
 }
 
 /* The command `i` ends. */
-static void fake_command_ends(struct fleet *f, uint32_t i, int status)
+HG_UNUSED static void fake_command_ends(struct fleet *f, uint32_t i, int status)
 {
 	struct fake_command *c = &f->command[i];
 	fleet_command_fn done = c->done;

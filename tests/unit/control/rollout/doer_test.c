@@ -402,11 +402,12 @@ static void a_second_deploy_waits_for_the_first_and_supersedes_it(void **state)
 	struct rig *r = *state;
 	struct snap_trial t;
 	rig_apply(r, CANARY);
+	r->fleet.app[0].want.serving = 5;
 	uint64_t first = at_ten_percent(r, "2"), second = rig_deploy(r, "4");
 	assert_true(second > first);
 	assert_true(rig_is(r, second, "state", "waiting"));
 	json_t *o = rig_show(r, second);
-	assert_int_equal(rig_int(o, "old.release"), 1);
+	assert_int_equal(rig_int(o, "old.release"), 5);
 	assert_int_equal(rig_int(o, "new.release"), 4);
 	json_decref(o);
 	assert_int_equal(rig_refused(r, second, ROLLOUTS_PAUSE), HG_E_ROLLOUT_STATE);
