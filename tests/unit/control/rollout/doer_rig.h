@@ -354,6 +354,15 @@ HG_UNUSED static bool rig_ended(struct rig *r, uint64_t id)
 	return rig_is(r, id, "phase", "end");
 }
 
+HG_UNUSED static void rig_taken_back(struct rig *r, uint64_t id, const char *cause)
+{
+	RIG_UNTIL(r, rig_ended(r, id), 60000);
+	assert_true(rig_is(r, id, "outcome", "rolled_back"));
+	assert_true(rig_is(r, id, "cause", cause));
+	assert_int_equal(rig_weight(r), -1);
+	assert_int_equal(r->fleet.app[0].want.trial, 0);
+}
+
 /* A line of the log has this text. */
 HG_UNUSED static bool rig_logged(const struct rig *r, const char *text)
 {

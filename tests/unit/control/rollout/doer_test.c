@@ -17,15 +17,6 @@ static void promoted(struct rig *r, uint64_t id)
 	assert_int_equal(rig_weight(r), -1);
 }
 
-static void taken_back(struct rig *r, uint64_t id, const char *cause)
-{
-	RIG_UNTIL(r, rig_ended(r, id), 60000);
-	assert_true(rig_is(r, id, "outcome", "rolled_back"));
-	assert_true(rig_is(r, id, "cause", cause));
-	assert_int_equal(rig_weight(r), -1);
-	assert_int_equal(r->fleet.app[0].want.trial, 0);
-}
-
 /* ---- forwards ---- */
 
 static void nothing_is_done_before_a_configuration_and_the_replicas_are_known(void **state)
@@ -168,7 +159,7 @@ static void a_trip_takes_the_release_back_and_says_why(void **state)
 	assert_true(rig_is(r, id, "phase", "back"));
 	assert_int_equal(store_quarantine_get(r->store, WEB, 2, &by, NULL), HG_OK);
 	assert_int_equal(by, id);
-	taken_back(r, id, "evidence");
+	rig_taken_back(r, id, "evidence");
 	json_t *o = rig_show(r, id);
 	assert_string_equal(rig_text(o, "verdict"), "bad");
 	assert_non_null(strstr(rig_text(o, "why"), "60 of 60 requests of the new release failed"));
@@ -199,7 +190,7 @@ static void failures_alone_are_found_by_control_itself(void **state)
 	uint64_t id = at_ten_percent(r, "2");
 	rig_serve(r, 2000, 2000, 2000); /* nobody tripped */
 	rig_run(r, 1000);
-	taken_back(r, id, "evidence");
+	rig_taken_back(r, id, "evidence");
 }
 
 static void a_failure_that_was_never_finished_hides_no_other(void **state)
@@ -211,7 +202,7 @@ static void a_failure_that_was_never_finished_hides_no_other(void **state)
 	rig_failure(r, "/whole", true);
 	rig_serve(r, 60, 500, 60);
 	rig_trip(r);
-	taken_back(r, id, "evidence");
+	rig_taken_back(r, id, "evidence");
 	json_t *o = rig_show(r, id);
 	const json_t *first = rig_at(o, "first_failures");
 	assert_int_equal(json_array_size(first), 1);
@@ -235,7 +226,7 @@ static void late_responses_of_an_ended_epoch_still_count_for_its_users(void **st
 	meter_add(&m->worker[0].trial[cell].seen, 2);
 	assert_true(rig_slot(r, WEB, &t) >= 0);
 	assert_int_not_equal(t.cell, cell);
-	taken_back(r, id, "evidence");
+	rig_taken_back(r, id, "evidence");
 	json_t *o = rig_show(r, id);
 	assert_int_equal(rig_int(o, "users.requests_new"), 63);
 	assert_int_equal(rig_int(o, "users.seen"), 2);
@@ -286,7 +277,7 @@ static void a_trip_while_control_was_dead_is_acted_on_by_the_next(void **state)
 	rig_run(r, 5000);
 	rig_control(r);
 	rig_apply(r, CANARY);
-	taken_back(r, id, "evidence");
+	rig_taken_back(r, id, "evidence");
 	json_t *o = rig_show(r, id);
 	assert_int_equal(json_array_size(rig_at(o, "first_failures")), 1);
 	assert_int_equal(rig_int(o, "back.failures"), 60);
@@ -462,7 +453,7 @@ static void a_quarantined_release_is_refused_until_somebody_tries_it_again(void 
 	assert_int_equal(rig_refused(r, bad, ROLLOUTS_RETRY), HG_E_ROLLOUT_STATE);
 	rig_serve(r, 60, 500, 60);
 	rig_trip(r);
-	taken_back(r, bad, "evidence");
+	rig_taken_back(r, bad, "evidence");
 	assert_int_equal(rig_ask(r, "2", "", &id, &err), HG_E_ROLLOUT_QUARANTINED);
 	assert_non_null(strstr(err.hint, "headgate rollouts retry 1"));
 	rollouts_on_release(r->rollouts, "web", 2);
@@ -514,7 +505,7 @@ static void a_rollback_of_what_runs_is_its_abort(void **state)
 	        rollouts_rollback(r->rollouts, HG_STR("web"), 0, HG_STR("unix:1000"), &id, &err),
 	        HG_OK);
 	assert_int_equal(id, run);
-	taken_back(r, run, "person");
+	rig_taken_back(r, run, "person");
 }
 
 static void people_pause_resume_promote_and_abort(void **state)
@@ -543,7 +534,7 @@ static void people_pause_resume_promote_and_abort(void **state)
 	rig_do(r, id, ROLLOUTS_ABORT);
 	rig_turn(r, 0);
 	assert_true(rig_weight(r) <= 0);
-	taken_back(r, id, "person");
+	rig_taken_back(r, id, "person");
 	assert_int_equal(rig_refused(r, id, ROLLOUTS_ABORT), HG_E_ROLLOUT_STATE);
 	assert_int_equal(rig_refused(r, 99, ROLLOUTS_ABORT), HG_E_NOT_FOUND);
 	assert_int_equal(rig_events(r, "rollout.paused"), 1);
@@ -642,151 +633,6 @@ static void there_are_no_more_rollouts_than_slots(void **state)
 	assert_int_equal(r->fleet.app[0].want.serving, 4);
 }
 
-/* ---- gates ---- */
-
-#define GATES                                                      \
-	CANARY "  gates:\n"                                        \
-	       "    - {when: before, run: ./check, timeout: 7s}\n" \
-	       "    - {when: 50%, run: ./smoke --hard}\n"          \
-	       "    - {when: promote, confirm: true}\n"            \
-	       "    - {when: rollback, run: ./sorry}\n"
-
-static void gates_run_with_their_environment_and_are_waited_for(void **state)
-{
-	struct rig *r = *state;
-	const struct fake_command *c = r->fleet.command;
-	rig_apply(r, GATES);
-	uint64_t id = rig_deploy(r, "2");
-	RIG_UNTIL(r, r->fleet.command_count == 1, 5000);
-	assert_string_equal(c[0].app, "web");
-	assert_string_equal(c[0].run, "./check");
-	assert_int_equal(c[0].release, 2);
-	assert_int_equal(c[0].timeout_ms, 7000);
-	assert_string_equal(c[0].env, "HEADGATE_APP=web HEADGATE_RELEASE=2 HEADGATE_ROLLOUT=1 "
-	                              "HEADGATE_WEIGHT=0 HEADGATE_WHEN=before ");
-	rig_run(r, 30000);
-	assert_int_equal(rig_weight(r), 0);
-	assert_true(rig_is(r, id, "why", "waits for a gate"));
-	fake_command_ends(&r->fleet, 0, 0);
-	RIG_UNTIL(r, rig_weight(r) == 10, 1000);
-	RIG_UNTIL(r, r->fleet.command_count == 2, 60000);
-	assert_string_equal(c[1].run, "./smoke --hard");
-	assert_string_equal(c[1].env, "HEADGATE_APP=web HEADGATE_RELEASE=2 HEADGATE_ROLLOUT=1 "
-	                              "HEADGATE_WEIGHT=0.5 HEADGATE_WHEN=50% ");
-	assert_int_equal(c[1].timeout_ms, 300000);
-	rig_run(r, 60000);
-	assert_int_equal(rig_weight(r), 50);
-	fake_command_ends(&r->fleet, 1, 0);
-	/* The last one is a person. */
-	RIG_UNTIL(r, rig_is(r, id, "state", "waiting"), 120000);
-	assert_true(rig_is(r, id, "phase", "promote"));
-	rig_run(r, 60000);
-	assert_true(rig_is(r, id, "why", "waits for a person: headgate rollouts promote 1"));
-	rig_do(r, id, ROLLOUTS_PROMOTE);
-	RIG_UNTIL(r, rig_ended(r, id), 60000);
-	json_t *o = rig_show(r, id);
-	const json_t *gates = rig_at(o, "gates");
-	static const char *const states[] = {"passed", "passed", "passed"};
-	for (size_t i = 0; i < HG_COUNT(states); i++)
-		assert_string_equal(rig_text(json_array_get(gates, i), "state"), states[i]);
-	assert_int_equal(rig_int(json_array_get(gates, 0), "status"), 0);
-	assert_in_range(rig_int(json_array_get(gates, 0), "took_ms"), 29000, 32000);
-	assert_string_equal(rig_text(json_array_get(gates, 2), "run"), "confirm");
-	json_decref(o);
-	assert_int_equal(r->fleet.command_count, 2);
-}
-
-static void a_gate_that_fails_takes_the_release_back(void **state)
-{
-	struct rig *r = *state;
-	rig_apply(r, GATES);
-	uint64_t id = rig_deploy(r, "2");
-	RIG_UNTIL(r, r->fleet.command_count == 1, 5000);
-	fake_command_ends(&r->fleet, 0, 3 << 8);
-	/* The one for going back runs before the end. */
-	RIG_UNTIL(r, r->fleet.command_count == 2, 5000);
-	assert_string_equal(r->fleet.command[1].run, "./sorry");
-	assert_int_equal(rig_weight(r), 0);
-	fake_command_ends(&r->fleet, 1, 1 << 8);
-	taken_back(r, id, "gate");
-	json_t *o = rig_show(r, id);
-	assert_string_equal(rig_text(json_array_get(rig_at(o, "gates"), 0), "state"), "failed");
-	assert_int_equal(rig_int(json_array_get(rig_at(o, "gates"), 0), "status"), 3 << 8);
-	json_decref(o);
-}
-
-static void a_gate_that_takes_too_long_or_cannot_be_started_fails(void **state)
-{
-	struct rig *r = *state;
-	rig_apply(r, GATES);
-	uint64_t late = rig_deploy(r, "2");
-	RIG_UNTIL(r, r->fleet.command_count == 1, 5000);
-	fake_command_ends(&r->fleet, 0, -1);
-	RIG_UNTIL(r, r->fleet.command_count == 2, 5000);
-	fake_command_ends(&r->fleet, 1, 0);
-	taken_back(r, late, "gate");
-	r->fleet.refuses_command = HG_E_COMMAND;
-	uint64_t id = rig_deploy(r, "4");
-	taken_back(r, id, "gate");
-	assert_true(rig_logged(r, "rollout.gate"));
-}
-
-static void a_gate_waits_while_too_many_commands_run(void **state)
-{
-	struct rig *r = *state;
-	rig_apply(r, GATES);
-	r->fleet.refuses_command = HG_E_AGAIN;
-	uint64_t id = rig_deploy(r, "2");
-	rig_run(r, 5000);
-	assert_true(rig_is(r, id, "phase", "gate"));
-	r->fleet.refuses_command = HG_OK;
-	RIG_UNTIL(r, r->fleet.command_count == 1, 3000);
-	fake_command_ends(&r->fleet, 0, 0);
-	RIG_UNTIL(r, rig_weight(r) == 10, 3000);
-}
-
-static void the_result_of_a_former_run_of_a_gate_is_ignored(void **state)
-{
-	struct rig *r = *state;
-	rig_apply(r, GATES);
-	uint64_t id = rig_deploy(r, "2");
-	RIG_UNTIL(r, r->fleet.command_count == 1, 5000);
-	rig_do(r, id, ROLLOUTS_ABORT);
-	RIG_UNTIL(r, r->fleet.command_count == 2, 5000);
-	fake_command_ends(&r->fleet, 0, 0); /* the aborted one */
-	rig_run(r, 3000);
-	json_t *o = rig_show(r, id);
-	assert_string_equal(rig_text(json_array_get(rig_at(o, "gates"), 0), "state"), "skipped");
-	json_decref(o);
-	rig_do(r, id, ROLLOUTS_ABORT); /* does not wait for the other one */
-	rig_run(r, 1000);
-	fake_command_ends(&r->fleet, 1, 0);
-	taken_back(r, id, "person");
-	/* And one whose rollout is gone. */
-	uint64_t next = rig_do(r, id, ROLLOUTS_RETRY);
-	RIG_UNTIL(r, r->fleet.command_count == 3, 5000);
-	rig_apply(r, "app: api\ncommand: api --port $PORT\n");
-	RIG_UNTIL(r, rig_ended(r, next), 5000);
-	rig_run(r, 1000);
-	fake_command_ends(&r->fleet, 2, 0);
-}
-
-static void a_gate_is_run_again_after_control_was_replaced(void **state)
-{
-	struct rig *r = *state;
-	rig_apply(r, GATES);
-	rig_deploy(r, "2");
-	RIG_UNTIL(r, r->fleet.command_count == 1, 5000);
-	rig_run(r, 1000);
-	rig_control_dies(r);
-	rig_control(r);
-	rig_apply(r, CANARY);
-	RIG_UNTIL(r, r->fleet.command_count == 2, 5000);
-	assert_string_equal(r->fleet.command[1].run, "./check");
-	fake_command_ends(&r->fleet, 1, 0);
-	RIG_UNTIL(r, rig_weight(r) == 10, 3000);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -821,12 +667,6 @@ int main(void)
 	        RIG_TEST(the_file_s_own_release_is_rolled_out_too),
 	        RIG_TEST(an_app_that_leaves_the_file_ends_its_rollout),
 	        RIG_TEST(there_are_no_more_rollouts_than_slots),
-	        RIG_TEST(gates_run_with_their_environment_and_are_waited_for),
-	        RIG_TEST(a_gate_that_fails_takes_the_release_back),
-	        RIG_TEST(a_gate_that_takes_too_long_or_cannot_be_started_fails),
-	        RIG_TEST(a_gate_waits_while_too_many_commands_run),
-	        RIG_TEST(the_result_of_a_former_run_of_a_gate_is_ignored),
-	        RIG_TEST(a_gate_is_run_again_after_control_was_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
