@@ -95,8 +95,10 @@ void ro_observe(struct ro_run *run, struct ro_observation *ret_seen)
 	gates_read(run, ret_seen->gate);
 	uint64_t requests = trial_requests(&r->board, run->conf.app, run->kept.old_release) +
 	                    trial_requests(&r->board, run->conf.app, run->kept.new_release);
-	ret_seen->traffic = requests != run->requests;
+	/* What came before the first look is no news: control may be a replacement. */
+	ret_seen->traffic = run->looked && requests != run->requests;
 	run->requests = requests;
+	run->looked = true;
 	HG_LIST_EACH (node, &r->runs) {
 		const struct ro_run *other = HG_CONTAINER(node, struct ro_run, node);
 		if (other != run && !other->begun && strcmp(other->conf.app, run->conf.app) == 0)
@@ -236,6 +238,11 @@ static bool do_gate(struct ro_run *run, const struct ro_state *next, uint32_t i)
 	        call, &err);
 	if (rc == HG_OK) return true;
 	free(call);
+	if (rc == HG_E_AGAIN) {
+		/* Too many commands run just now. */
+		g->state = RO_GATE_NEXT;
+		return false;
+	}
 	/* A command that cannot be started is a gate that fails. */
 	g->state = RO_GATE_FAILED;
 	g->status = -1;
@@ -271,16 +278,19 @@ static enum hg_rc event_add(struct ro_run *run, const struct ro_state *next,
 	return rc;
 }
 
+/* One that is taken and never finished (its worker died) hides none behind it. */
 static void failures_read(struct ro_run *run)
 {
 	const struct meter *m = run->all->board.meter;
+	struct meter_failure first[METER_FAILURES];
+	uint32_t n = 0;
 	if (!m || run->trial.slot < 0) return;
-	for (uint32_t i = run->first_n; i < METER_FAILURES; i++) {
-		if (!meter_failure_get(
-		            &m->trial[run->trial.slot], i, run->kept.id, &run->first[run->first_n]))
-			return;
-		run->first_n++;
-	}
+	for (uint32_t i = 0; i < METER_FAILURES; i++)
+		if (meter_failure_get(&m->trial[run->trial.slot], i, run->kept.id, &first[n])) n++;
+	/* Fewer than before: the shared memory is another one. */
+	if (n <= run->first_n) return;
+	memcpy(run->first, first, sizeof first[0] * n);
+	run->first_n = n;
 }
 
 /* Events, quarantine and state as one transaction. `first` … `last`: the actions before RO_SAVE. */

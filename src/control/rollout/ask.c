@@ -28,6 +28,7 @@ static enum hg_rc run_make(struct rollouts *r, const struct ro_conf *conf, uint3
         uint32_t release, struct hg_str who, uint64_t *ret_id, struct hg_err *err)
 {
 	uint32_t n = 0;
+	struct fleet_want want = {0};
 	HG_ASSERT(conf);
 	HG_LIST_EACH (node, &r->runs)
 		n++;
@@ -41,8 +42,9 @@ static enum hg_rc run_make(struct rollouts *r, const struct ro_conf *conf, uint3
 	for (unsigned i = 0; i < RO_FORMER; i++)
 		run->former[i].slot = -1;
 	if (!hg_str_copy(who, run->who, sizeof run->who)) run->who[0] = 0;
-	/* Its old release is known when it begins. */
-	ro_begin(&run->kept, 1, app_id, 1, release, &conf->rules, clock_wall_ms());
+	/* Its old release is known when it begins; until then what serves now is shown. */
+	if (fleet_want(r->o.fleet, hg_str(conf->app), &want) < 0 || !want.serving) want.serving = 1;
+	ro_begin(&run->kept, 1, app_id, want.serving, release, &conf->rules, clock_wall_ms());
 	hg_list_init(&run->node);
 	enum hg_rc rc = ro_row_add(run, ret_id, err);
 	if (rc < 0) {
@@ -95,26 +97,41 @@ static uint32_t headed_for(const struct rollouts *r, const char *app, uint32_t s
 	return release;
 }
 
-enum hg_rc rollouts_deploy(
-        struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
+enum hg_rc ro_conf_of(const struct rollouts *r, const struct rollouts_deploy *d,
+        struct ro_conf **ret_conf, struct hg_err *err)
 {
 	const struct ro_conf *found = NULL;
-	struct fleet_want want = {0};
-	uint32_t app_id = 0, release = 0;
-	bool fresh;
+	enum ro_strategy strategy = RO_ROLLING;
 	enum hg_rc rc = conf_for(r, d->app, &found, err);
 	if (rc < 0) return rc;
 	HG_ASSERT(found);
-	struct ro_conf *conf = malloc(sizeof *conf);
-	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	*conf = *found;
-	if (d->strategy.n && !ro_strategy_parse(d->strategy, &conf->rules.strategy)) {
+	if (d->strategy.n && !ro_strategy_parse(d->strategy, &strategy)) {
 		rc = hg_err_set(err, HG_E_INVALID, "there is no strategy \"%.*s\"",
 		        (int)HG_MIN(d->strategy.n, 64u), d->strategy.p);
 		hg_err_hint(err, "recreate, rolling, blue-green or canary");
-		goto out;
+		return rc;
 	}
-	if (d->strategy.n) ro_rules_fill(&conf->rules);
+	struct ro_conf *conf = malloc(sizeof *conf);
+	if (!conf) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	*conf = *found;
+	if (d->strategy.n) {
+		conf->rules.strategy = strategy;
+		ro_rules_fill(&conf->rules);
+	}
+	*ret_conf = conf;
+	return HG_OK;
+}
+
+enum hg_rc rollouts_deploy(
+        struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
+{
+	struct ro_conf *conf = NULL;
+	struct fleet_want want = {0};
+	uint32_t app_id = 0, release = 0;
+	bool fresh;
+	enum hg_rc rc = ro_conf_of(r, d, &conf, err);
+	if (rc < 0) return rc;
+	HG_ASSERT(conf);
 	rc = serving_of(r, d->app, &want, &app_id, err);
 	if (rc < 0) goto out;
 	struct fleet_change change = {.version = d->version,

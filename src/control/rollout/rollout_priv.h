@@ -40,6 +40,7 @@ struct ro_run {
 	struct meter_failure first[METER_FAILURES];
 	uint32_t first_n;
 	uint64_t raised_ms; /* wall time of its first requests; 0: none yet */
+	bool looked;        /* `requests` is known */
 	uint64_t requests;  /* at the last look, for ro_observation.traffic */
 	enum ro_waits waits;
 	uint64_t left_ms, asked_ms; /* left_ms counts from then */
@@ -88,6 +89,11 @@ void ro_observe(struct ro_run *run, struct ro_observation *ret_seen);
 /* Carries the list out; false: the rest has to be decided again, later. */
 bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out);
 void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules);
+
+/* ---- ask.c ---- */
+/* What a deploy goes by, to be freed: the app's configuration with the deploy's own strategy. */
+HG_MUST enum hg_rc ro_conf_of(const struct rollouts *r, const struct rollouts_deploy *d,
+        struct ro_conf **ret_conf, struct hg_err *err);
 
 /* ---- rows.c ---- */
 HG_MUST enum hg_rc ro_rows_load(struct rollouts *r, struct hg_err *err);

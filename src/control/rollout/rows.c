@@ -80,11 +80,16 @@ out:
 
 enum hg_rc ro_row_add(struct ro_run *run, uint64_t *ret_id, struct hg_err *err)
 {
-	enum hg_rc rc = row_write(run, &run->kept, true, ret_id, err);
+	struct store *store = run->all->o.store;
+	enum hg_rc rc = store_begin(store, err);
 	if (rc < 0) return rc;
+	rc = row_write(run, &run->kept, true, ret_id, err);
 	/* Once more, with its number in it. */
 	run->kept.id = *ret_id;
-	return row_write(run, &run->kept, false, ret_id, err);
+	if (rc == HG_OK) rc = row_write(run, &run->kept, false, NULL, err);
+	if (rc == HG_OK) rc = store_commit(store, err);
+	if (rc < 0) store_rollback(store);
+	return rc;
 }
 
 enum hg_rc ro_row_set(struct ro_run *run, const struct ro_state *state, struct hg_err *err)

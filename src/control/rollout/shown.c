@@ -201,21 +201,11 @@ static json_t *plan_warnings(const struct rollouts *r, const struct ro_conf *c, 
 enum hg_rc rollouts_plan_json(
         struct rollouts *r, const struct rollouts_deploy *d, struct hg_buf *to, struct hg_err *err)
 {
-	const struct ro_conf *found = ro_conf_find(r, d->app);
+	struct ro_conf *c = NULL;
 	struct fleet_want want = {0};
-	if (!found)
-		return hg_err_set(err, HG_E_FLEET_APP, "there is no app \"%.*s\"",
-		        (int)HG_MIN(d->app.n, 64u), d->app.p);
-	struct ro_conf *c = malloc(sizeof *c);
-	if (!c) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	*c = *found;
-	enum hg_rc rc = HG_E_INVALID;
-	if (d->strategy.n && !ro_strategy_parse(d->strategy, &c->rules.strategy)) {
-		(void)hg_err_set(err, rc, "there is no strategy \"%.*s\"",
-		        (int)HG_MIN(d->strategy.n, 64u), d->strategy.p);
-		goto out;
-	}
-	ro_rules_fill(&c->rules);
+	enum hg_rc rc = ro_conf_of(r, d, &c, err);
+	if (rc < 0) return rc;
+	HG_ASSERT(c);
 	double rate = ro_rate_now(r, c->app);
 	json_int_t total = 0;
 	uint32_t n = fleet_replicas_wanted(r->o.fleet, d->app);
@@ -230,7 +220,6 @@ enum hg_rc rollouts_plan_json(
 	        "steps", steps, "total_ms", total, "detects", plan_detects(&c->rules, rate),
 	        "warnings", plan_warnings(r, c, rate));
 	rc = dump(o, to, err);
-out:
 	free(c);
 	return rc;
 }
