@@ -170,19 +170,18 @@ static void open_writable(struct birth *b)
 }
 
 /* The folder of the program, when its name says where it is. */
-static const char *program_dir(const struct birth *b)
+static bool program_dir(const struct birth *b, char real[PATH_MAX])
 {
-	char real[PATH_MAX];
 	const char *arg = b->blob.argv[0];
 	char *slash;
-	if (!strchr(arg, '/')) return NULL;
+	if (!strchr(arg, '/')) return false;
 	const char *path = absolute(b->m->dir, arg);
 	int fd = path ? file_open_guarded(path, trusted(b), NULL) : -1;
-	bool known = fd >= 0 && file_path_of(fd, real, sizeof real);
+	bool known = fd >= 0 && file_path_of(fd, real, PATH_MAX);
 	if (fd >= 0) close(fd);
-	if (!known || !(slash = strrchr(real, '/')) || slash == real) return NULL;
+	if (!known || !(slash = strrchr(real, '/')) || slash == real) return false;
 	*slash = 0;
-	return strdup(real);
+	return true;
 }
 
 static void add_reach(struct birth *b, struct sandbox_view *v, const char *path)
@@ -192,22 +191,26 @@ static void add_reach(struct birth *b, struct sandbox_view *v, const char *path)
 	        (struct sandbox_path){path, file_open_guarded(path, trusted(b), NULL)};
 }
 
-static void fill_view(
-        struct birth *b, struct sandbox_view *v, char *staging, char *tmp, char *releases)
+/* The texts that the view names; they live as long as it. */
+struct view_names {
+	char staging[PATH_ROOM], tmp[PATH_ROOM], releases[PATH_ROOM], program[PATH_MAX];
+};
+
+static void fill_view(struct birth *b, struct sandbox_view *v, struct view_names *names)
 {
-	const char *program = program_dir(b);
-	snprintf(staging, PATH_ROOM, "%s/root", b->dir);
-	snprintf(tmp, PATH_ROOM, "%s/tmp", b->dir);
+	bool program = program_dir(b, names->program);
+	snprintf(names->staging, PATH_ROOM, "%s/root", b->dir);
+	snprintf(names->tmp, PATH_ROOM, "%s/tmp", b->dir);
 	/* Its own artifacts, wherever the data folder lies; not those of other apps. */
-	snprintf(releases, PATH_ROOM, "%s/releases/%s", b->w->data_dir, b->m->who.app);
-	*v = (struct sandbox_view){.staging = staging,
+	snprintf(names->releases, PATH_ROOM, "%s/releases/%s", b->w->data_dir, b->m->who.app);
+	*v = (struct sandbox_view){.staging = names->staging,
 	        .read_only = b->m->flags & WD_F_READ_ONLY_ROOT,
-	        .private_tmp = b->m->flags & WD_F_PRIVATE_TMP ? tmp : NULL,
+	        .private_tmp = b->m->flags & WD_F_PRIVATE_TMP ? names->tmp : NULL,
 	        .uid = b->r->uid,
 	        .gid = b->w->as_root ? b->r->uid : getegid()};
 	add_reach(b, v, b->m->dir);
-	if (program) add_reach(b, v, program);
-	add_reach(b, v, releases);
+	if (program) add_reach(b, v, names->program);
+	add_reach(b, v, names->releases);
 	struct sandbox_path own = {b->dir, file_open(b->dir, O_PATH | O_NOFOLLOW, 0)};
 	v->reach[v->reach_count++] = own;
 	v->writable[v->writable_count++] = own;
@@ -232,10 +235,10 @@ static bool view_wanted(const struct birth *b, const struct sandbox_view *v)
 static void enter_view(struct birth *b)
 {
 	struct sandbox_view v;
-	char staging[PATH_ROOM], tmp[PATH_ROOM], releases[PATH_ROOM];
+	struct view_names names;
 	uint32_t how;
 	open_writable(b);
-	fill_view(b, &v, staging, tmp, releases);
+	fill_view(b, &v, &names);
 	if (!view_wanted(b, &v)) return;
 	if (b->w->view_state > 0) {
 		int rc = sandbox_view_enter(&v, &how);

@@ -199,7 +199,10 @@ static enum hg_rc retry(
 		        err, HG_E_ROLLOUT_SAME, "release %u serves already", old.new_release);
 	rc = store_quarantine_remove(r->o.store, app_id, old.new_release, err);
 	if (rc < 0) return rc;
-	return run_make(r, conf, app_id, old.new_release, who, ret_id, err);
+	rc = run_make(r, conf, app_id, old.new_release, who, ret_id, err);
+	/* It was not tried: it stays where it was. */
+	if (rc < 0) (void)!store_quarantine_set(r->o.store, app_id, old.new_release, id, NULL);
+	return rc;
 }
 
 enum hg_rc rollouts_do(struct rollouts *r, uint64_t id, enum rollouts_verb verb, struct hg_str who,
