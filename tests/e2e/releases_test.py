@@ -8,29 +8,11 @@ import tempfile
 import time
 import unittest
 
-from harness import BUILD, LONG, SANITIZED, Load, Platform, kill, main, request, wait_for
+from harness import BUILD, FEEDBACK, LONG, SANITIZED, Load, Platform, kill, main, request, wait_for
 
 RATE = 60 if SANITIZED else 1000 if LONG else 300
 
-CONFIG = """version: 1
-project: e2e
-edge:
-  workers: {workers}
-  listen: {{http: "127.0.0.1:{port}"}}
-apps:
-  feedback:
-    command: {build}/feedback-app --port $PORT
-    dir: {dir}
-    replicas: {replicas}
-    env: {{DATABASE_URL: "sqlite:data/feedback.db", LOG_LEVEL: "{log_level}"}}
-    probes:
-      startup: {{http: /health, every: 250ms, failures: 40}}
-      readiness: {{http: /health, every: 500ms, timeout: 2s, failures: 2}}
-    shutdown: {{grace: 10s}}
-    protect: {{timeout: 4s, retries: 2, retry_budget: 100%}}
-    sandbox: {{writable: [{writable}]}}
-    routes: [{{host: "*", path: /}}]
-    versions:
+CONFIG = FEEDBACK + """    versions:
       bad: {{env: {{FEEDBACK_FAULT: errors}}}}
       slow: {{env: {{FEEDBACK_FAULT: slow}}}}
     rollout:

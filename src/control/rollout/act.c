@@ -127,29 +127,11 @@ void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules)
 /* The counters of an epoch that has ended are read on for a while: what completes late. */
 static void epoch_ends(struct ro_run *run)
 {
-	struct ro_users gone = {0}, *u = &run->users;
 	struct trial *last = &run->former[RO_FORMER - 1];
 	if (last->slot >= 0) {
 		struct trial_seen seen;
 		trial_look(&run->all->board, last, &seen);
-		gone = (struct ro_users){.requests_new = seen.evidence.n_new,
-		        .requests_old = seen.evidence.n_old,
-		        .failed_new = seen.evidence.count[JUDGE_ERRORS].c,
-		        .rescued = seen.rescued,
-		        .seen = seen.seen,
-		        .unreplayable = seen.unreplayable,
-		        .forced = seen.forced,
-		        .mirrored = seen.mirrored,
-		        .differs = seen.mirror_differs};
-		u->requests_new += gone.requests_new;
-		u->requests_old += gone.requests_old;
-		u->failed_new += gone.failed_new;
-		u->rescued += gone.rescued;
-		u->seen += gone.seen;
-		u->unreplayable += gone.unreplayable;
-		u->forced += gone.forced;
-		u->mirrored += gone.mirrored;
-		u->differs += gone.differs;
+		ro_users_add(&run->users, &seen);
 	}
 	memmove(&run->former[1], &run->former[0], sizeof run->former[0] * (RO_FORMER - 1));
 	run->former[0] = run->trial;

@@ -26,7 +26,7 @@ static double number(double v)
 
 /* ---- what clients saw ---- */
 
-static void users_add(struct ro_users *u, const struct trial_seen *s)
+void ro_users_add(struct ro_users *u, const struct trial_seen *s)
 {
 	u->requests_new += s->evidence.n_new;
 	u->requests_old += s->evidence.n_old;
@@ -46,11 +46,11 @@ void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
 	for (unsigned i = 0; i < RO_FORMER; i++) {
 		if (run->former[i].slot < 0) continue;
 		trial_look(&run->all->board, &run->former[i], &seen);
-		users_add(ret_users, &seen);
+		ro_users_add(ret_users, &seen);
 	}
 	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return;
 	trial_look(&run->all->board, &run->trial, &seen);
-	users_add(ret_users, &seen);
+	ro_users_add(ret_users, &seen);
 }
 
 /* ---- parts ---- */

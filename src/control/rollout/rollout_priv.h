@@ -116,6 +116,7 @@ HG_MUST enum hg_rc ro_row_before(struct rollouts *r, uint32_t app, uint32_t serv
 /* ---- json.c ---- */
 /* "headgate.rollout/1"; NULL without memory. `s`: the run's state, or the one about to be saved. */
 json_t *ro_run_json(struct ro_run *run, const struct ro_state *s);
+void ro_users_add(struct ro_users *u, const struct trial_seen *s);
 void ro_users_now(const struct ro_run *run, struct ro_users *ret_users);
 double ro_rate_now(const struct rollouts *r, const char *app);
 
