@@ -41,7 +41,7 @@ def one(argv, rollout, load):
 
 
 COMPUTED = """
-Beside it, computed from the code and documents of others for a release that fails every request at
+Beside it, not measured but computed, from the code and documents of others, for a release that fails every request at
 10 % and 1,000 requests/s, that is 100 failed requests a second, until their loop sees it (time of
 scraping left out):
 
