@@ -32,6 +32,12 @@ struct api_config {
 	struct hg_str dir;         /* absolute; relative paths of the file start here */
 	struct hg_str environment; /* overlay, or empty */
 	bool dry_run;              /* check and say what would change, change nothing */
+	/* Certificates as whoever ran `up` or `reload` could read them; may be fewer than the file
+	 * names. */
+	struct api_cert {
+		struct hg_str cert, chain, key;
+	} * certs;
+	uint32_t cert_count;
 };
 
 struct api_deps {
