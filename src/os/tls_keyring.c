@@ -13,6 +13,7 @@
 /* Only suites with forward secrecy and authenticated encryption (RFC 9325 section 4.2). */
 #define SUITES_1_2 "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define GROUPS     "X25519:P-256:P-384"
+#define SUITES_1_3 "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384"
 /* ECDSA first: a signature costs a fifteenth of RSA's. */
 #define SIGALGS                                                             \
 	"ECDSA+SHA256:ed25519:ECDSA+SHA384:rsa_pss_rsae_sha256:RSA+SHA256:" \
