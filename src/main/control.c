@@ -181,18 +181,25 @@ static enum hg_rc config_text(void *arg, struct hg_buf *to, struct hg_err *err)
 }
 
 /* "http://localhost:8080": what a person types; all addresses are reached as localhost. */
-static void edge_urls(void *arg, struct hg_buf *to)
+static void url_line(
+        const struct spec_address *a, const char *scheme, uint16_t usual, struct hg_buf *to)
 {
-	struct control *c = arg;
-	if (!c->running) return;
-	const struct spec_address *a = &c->running->spec->edge.listen.http;
 	bool any = a->host.n == 0 || hg_str_eq(a->host, HG_STR("0.0.0.0")) ||
 	           hg_str_eq(a->host, HG_STR("::"));
 	struct hg_str host = any ? HG_STR("localhost") : a->host;
 	bool six = hg_str_find(host, ':') < host.n && host.p[0] != '[';
-	hg_buf_fmt(to, six ? "http://[%.*s]" : "http://%.*s", HG_STR_ARG(host));
-	if (a->port != 80) hg_buf_fmt(to, ":%u", a->port);
+	hg_buf_fmt(to, six ? "%s://[%.*s]" : "%s://%.*s", scheme, HG_STR_ARG(host));
+	if (a->port != usual) hg_buf_fmt(to, ":%u", a->port);
 	hg_buf_cstr(to, "\n");
+}
+
+static void edge_urls(void *arg, struct hg_buf *to)
+{
+	struct control *c = arg;
+	if (!c->running) return;
+	const struct spec_edge *e = &c->running->spec->edge;
+	if (e->listen.https.set) url_line(&e->listen.https, "https", 443, to);
+	url_line(&e->listen.http, "http", 80, to);
 }
 
 static bool ready(void *arg, const char **ret_why)
@@ -328,6 +335,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .log = &c->log,
 	        .fleet = c->fleet,
 	        .rollouts = c->rollouts,
+	        .certs = c->certs,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -372,6 +380,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	certs_free(c.certs);
 	rollouts_free(c.rollouts);
 	fleet_free(c.fleet);
 	store_close(c.store);
