@@ -49,6 +49,8 @@ static void once(SSL_CTX *ctx, int port, SSL_SESSION **session)
 		static int fresh;
 		if (fresh++) fprintf(stderr, "not resumed\n");
 	}
+	/* Without a goodbye OpenSSL would not use the session again. */
+	SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(ssl);
 	close(fd);
 }
