@@ -13,7 +13,7 @@
 
 #define SIM_OLD      1u /* release numbers */
 #define SIM_NEW      2u
-#define SIM_REPLICAS 256u
+#define SIM_REPLICAS 512u
 #define SIM_CELLS    64u /* epochs whose counters are known */
 #define SIM_NEVER    UINT64_MAX
 
