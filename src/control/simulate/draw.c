@@ -94,6 +94,7 @@ struct sim_latency sim_latency_of(double median_ms, double p95_ms)
 double sim_latency_above(struct sim_latency l, double ms)
 {
 	if (!(ms > 0)) return 1;
+	if (isinf(ms)) return 0;
 	if (!(l.sigma > 0)) return log(ms) < l.mu;
 	return erfc((log(ms) - l.mu) / l.sigma * M_SQRT1_2) / 2;
 }
@@ -108,4 +109,14 @@ double sim_latency_quantile(struct sim_latency l, double q)
 double sim_latency_mean(struct sim_latency l)
 {
 	return exp(l.mu + l.sigma * l.sigma / 2);
+}
+
+double sim_latency_mean_between(struct sim_latency l, double low_ms, double high_ms)
+{
+	double share = sim_latency_above(l, low_ms) - sim_latency_above(l, high_ms);
+	/* Weighted by itself, a log-normal is one with another middle. */
+	struct sim_latency moved = {.mu = l.mu + l.sigma * l.sigma, .sigma = l.sigma};
+	double part = sim_latency_above(moved, low_ms) - sim_latency_above(moved, high_ms);
+	if (!(share > 1e-12)) return HG_MIN(HG_MAX(sim_latency_mean(l), low_ms), high_ms);
+	return HG_MIN(HG_MAX(sim_latency_mean(l) * part / share, low_ms), high_ms);
 }

@@ -22,5 +22,7 @@ struct sim_latency sim_latency_of(double median_ms, double p95_ms);
 double sim_latency_above(struct sim_latency l, double ms);
 double sim_latency_quantile(struct sim_latency l, double q);
 double sim_latency_mean(struct sim_latency l);
+/* Of those that take longer than `low_ms` and no longer than `high_ms` (INFINITY: any). */
+double sim_latency_mean_between(struct sim_latency l, double low_ms, double high_ms);
 
 #endif

@@ -58,9 +58,9 @@ static void kind_of_band(struct flow *f, const struct flow_way *w, const struct 
 {
 	struct flow_kind *k = kind_add(f, share, of_new, w->failed);
 	if (!k) return;
-	double mean = w->factor * sim_latency_mean(f->base) + w->plus_ms;
-	double end = over ? HG_MAX(mean, l->ms[over - 1]) : mean;
-	if (over < l->n) end = HG_MIN(end, l->ms[over]);
+	double low = over ? (l->ms[over - 1] - w->plus_ms) / w->factor : 0;
+	double high = over < l->n ? (l->ms[over] - w->plus_ms) / w->factor : INFINITY;
+	double end = w->factor * sim_latency_mean_between(f->base, low, high) + w->plus_ms;
 	for (uint32_t i = 0; i < over; i++)
 		stage_add(k, HG_MIN(end, l->ms[i] + SWEEP_MS), l->bit[i]);
 	/* Without a limit that is exceeded it enters when it ends. */
