@@ -101,8 +101,11 @@ double sim_latency_above(struct sim_latency l, double ms)
 
 double sim_latency_quantile(struct sim_latency l, double q)
 {
-	/* Only three of them are asked for: the normal's quantiles to 16 digits. */
-	double z = q >= 0.99 ? 2.3263478740408408 : q >= 0.95 ? Z95 : 0;
+	/* Those that are asked for: the normal's quantiles to 16 digits. */
+	double z = q >= 0.99   ? 2.3263478740408408
+	           : q >= 0.95 ? Z95
+	           : q >= 0.5  ? 0
+	                       : -0.67448975019608171;
 	return exp(l.mu + l.sigma * z);
 }
 

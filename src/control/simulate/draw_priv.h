@@ -20,6 +20,7 @@ struct sim_latency {
 struct sim_latency sim_latency_of(double median_ms, double p95_ms);
 /* The share that takes longer. */
 double sim_latency_above(struct sim_latency l, double ms);
+/* q: 0.25, 0.5, 0.95 or 0.99. */
 double sim_latency_quantile(struct sim_latency l, double q);
 double sim_latency_mean(struct sim_latency l);
 /* Of those that take longer than `low_ms` and no longer than `high_ms` (INFINITY: any). */

@@ -46,23 +46,54 @@ static void stage_add(struct flow_kind *k, double after_ms, uint8_t mask)
 
 static struct flow_kind *kind_add(struct flow *f, double share, bool of_new, bool failed)
 {
-	if (!(share > 0) || f->kinds == FLOW_KINDS) return NULL;
+	if (!(share > 1e-12) || f->kinds == FLOW_KINDS) return NULL;
 	struct flow_kind *k = &f->kind[f->kinds++];
 	*k = (struct flow_kind){.share = share, .of_new = of_new, .failed = failed};
 	return k;
 }
 
-/* Requests of one way that exceed the first `over` limits and no more. */
-static void kind_of_band(struct flow *f, const struct flow_way *w, const struct limits *l,
-        uint32_t over, double share, bool of_new)
+/*
+ * Where the response times of one way are cut: each part has its own mean. At the limits of both
+ * arms, so that requests that go the same way on both end at the same moments: else what ends an
+ * outage would end it for one of them first, and at a million requests a second that is evidence.
+ */
+struct cuts {
+	uint32_t n;
+	double ms[2 * FLOW_LIMITS + 3];
+};
+
+static void cut_add(struct cuts *c, double ms)
+{
+	uint32_t i = c->n++;
+	for (; i > 0 && c->ms[i - 1] > ms; i--)
+		c->ms[i] = c->ms[i - 1];
+	c->ms[i] = ms;
+}
+
+static struct cuts cuts_of(const struct flow *f, const struct flow_way *w)
+{
+	static const double level[] = {0.25, 0.5, 0.95};
+	struct cuts c = {0};
+	for (uint32_t arm = 0; arm < 2; arm++)
+		for (uint32_t i = 0; i < FLOW_LIMITS; i++)
+			if (f->arm[arm].limit_ms[i] > 0) cut_add(&c, f->arm[arm].limit_ms[i]);
+	for (uint32_t i = 0; i < HG_COUNT(level); i++)
+		cut_add(&c, w->factor * sim_latency_quantile(f->base, level[i]) + w->plus_ms);
+	return c;
+}
+
+/* Requests of one way that take between two times. */
+static void kind_of_part(struct flow *f, const struct flow_way *w, const struct limits *l,
+        double low_ms, double high_ms, double share, bool of_new)
 {
 	struct flow_kind *k = kind_add(f, share, of_new, w->failed);
 	if (!k) return;
-	double low = over ? (l->ms[over - 1] - w->plus_ms) / w->factor : 0;
-	double high = over < l->n ? (l->ms[over] - w->plus_ms) / w->factor : INFINITY;
-	double end = w->factor * sim_latency_mean_between(f->base, low, high) + w->plus_ms;
-	for (uint32_t i = 0; i < over; i++)
-		stage_add(k, HG_MIN(end, l->ms[i] + SWEEP_MS), l->bit[i]);
+	double low = (low_ms - w->plus_ms) / w->factor, high = (high_ms - w->plus_ms) / w->factor;
+	double end =
+	        w->factor * sim_latency_mean_between(f->base, HG_MAX(low, 0), high) + w->plus_ms;
+	uint32_t over = 0;
+	for (; over < l->n && l->ms[over] <= low_ms; over++)
+		stage_add(k, HG_MIN(end, l->ms[over] + SWEEP_MS), l->bit[over]);
 	/* Without a limit that is exceeded it enters when it ends. */
 	if (w->failed || over == 0) stage_add(k, end, w->failed ? 1u << JUDGE_ERRORS : 0);
 	k->client_ms = end;
@@ -90,10 +121,11 @@ static void kinds_of_ways(
 			kind_of_hang(f, l, share, of_new);
 			continue;
 		}
-		for (uint32_t over = 0; over <= l->n; over++) {
-			double limit = over < l->n ? (l->ms[over] - w->plus_ms) / w->factor : 0;
-			double next = over < l->n ? sim_latency_above(f->base, limit) : 0;
-			kind_of_band(f, w, l, over, share * (above - next), of_new);
+		struct cuts c = cuts_of(f, w);
+		for (uint32_t k = 0; k <= c.n; k++) {
+			double low = k ? c.ms[k - 1] : 0, high = k < c.n ? c.ms[k] : INFINITY;
+			double next = sim_latency_above(f->base, (high - w->plus_ms) / w->factor);
+			kind_of_part(f, w, l, low, high, share * (above - next), of_new);
 			above = next;
 		}
 	}

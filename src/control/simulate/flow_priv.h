@@ -13,7 +13,7 @@
 #include "control/simulate/draw_priv.h"
 #include "control/simulate/world_priv.h"
 
-#define FLOW_KINDS   128u  /* of requests, on both arms */
+#define FLOW_KINDS   512u  /* of requests, on both arms */
 #define FLOW_STAGES  6u    /* moments at which one tells something */
 #define FLOW_PARCELS 8192u /* what is under way */
 #define FLOW_DUE     1024u /* of it, what comes due within a window */

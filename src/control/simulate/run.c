@@ -343,15 +343,34 @@ static void limits_set(const struct run *run, struct flow_arm *a, bool of_new)
 		                 (of_new ? run->latency.p95_ratio : 1);
 }
 
+static bool arm_is(const struct flow_arm *a, const struct flow_arm *b)
+{
+	bool same = a->ready == b->ready && a->ways == b->ways && !(a->warm < b->warm) &&
+	            !(a->warm > b->warm);
+	for (uint32_t i = 0; i < a->ways && same; i++) {
+		const struct flow_way *x = &a->way[i], *y = &b->way[i];
+		same = x->failed == y->failed && x->hangs == y->hangs && !(x->share < y->share) &&
+		       !(x->share > y->share) && !(x->factor < y->factor) &&
+		       !(x->factor > y->factor) && !(x->plus_ms < y->plus_ms) &&
+		       !(x->plus_ms > y->plus_ms);
+	}
+	return same; /* limits do not change within a run */
+}
+
 static void arms_set(struct run *run)
 {
-	for (uint32_t i = 0; i < 2; i++) {
-		struct flow_arm *a = &run->flow.arm[i];
-		*a = (struct flow_arm){.ready = sim_count(&run->w, i ? SIM_NEW : SIM_OLD, true) > 0,
-		        .warm = i ? warm_share(run) : 0};
-		ways_set(run, a, i);
-		limits_set(run, a, i);
+	struct flow_arm arm[2];
+	memset(arm, 0, sizeof arm);
+	for (uint32_t i = 0; i < HG_COUNT(arm); i++) {
+		arm[i].ready = sim_count(&run->w, i ? SIM_NEW : SIM_OLD, true) > 0;
+		arm[i].warm = i ? warm_share(run) : 0;
+		ways_set(run, &arm[i], i);
+		limits_set(run, &arm[i], i);
 	}
+	/* Half of the time would else go into the same kinds again and again. */
+	const struct flow_arm *was = run->flow.arm;
+	if (run->flow.kinds && arm_is(&arm[0], &was[0]) && arm_is(&arm[1], &was[1])) return;
+	memcpy(run->flow.arm, arm, sizeof arm);
 	flow_prepare(&run->flow);
 }
 

@@ -2,6 +2,7 @@
 #include "simulate_priv.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -181,36 +182,54 @@ static void waits_text(const struct sim_result *r, struct hg_buf *to)
 	}
 }
 
-static void users(const struct sim_result *r, struct hg_buf *to)
+/* "   users    …", broken where the screen ends. */
+static void said(const struct cli *c, struct hg_buf *to, const char *label, const char *fmt, ...)
+        HG_PRINTF(4, 5);
+static void said(const struct cli *c, struct hg_buf *to, const char *label, const char *fmt, ...)
 {
-	hg_buf_fmt(to, "   %-9s%llu error%s of the new release seen", "users",
-	        (unsigned long long)r->seen_new, r->seen_new == 1 ? "" : "s");
-	if (r->failed_new)
-		hg_buf_fmt(to, ": %llu of %llu failures answered by the old",
-		        (unsigned long long)r->rescued, (unsigned long long)r->failed_new);
+	char text[300];
+	va_list ap;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	hg_buf_fmt(to, "   %-9s", label);
+	cli_wrap(c, to, hg_str(text), 12);
+}
+
+static void users(const struct cli *c, const struct sim_result *r, struct hg_buf *to)
+{
+	unsigned long long seen = r->seen_new, failed = r->failed_new, rescued = r->rescued;
+	if (failed)
+		said(c, to, "users",
+		        "%llu error%s seen: %llu of %llu failures answered by the old release",
+		        seen, seen == 1 ? "" : "s", rescued, failed);
+	else
+		said(c, to, "users", "0 errors of the new release");
 	if (r->unserved)
-		hg_buf_fmt(to, "\n   %-9s%llu requests found no replica ready", "",
+		said(c, to, "", "%llu of the requests found no replica ready",
 		        (unsigned long long)r->unserved);
 	if (r->seen_old)
-		hg_buf_fmt(to, "\n   %-9s%llu errors of the old release seen", "",
-		        (unsigned long long)r->seen_old);
-	hg_buf_byte(to, '\n');
+		said(c, to, "", "%llu error%s of the old release", (unsigned long long)r->seen_old,
+		        r->seen_old == 1 ? "" : "s");
 }
 
 /* The last look at the evidence before it was decided. */
-static void evidence(const struct sim_result *r, struct hg_buf *to)
+static void evidence(const struct cli *c, const struct sim_result *r, struct hg_buf *to)
 {
 	for (uint32_t i = 0; i < r->event_count; i++) {
 		const struct sim_event *e = &r->event[i];
 		if (strcmp(e->what, r->tripped ? "edge.trip" : "rollout.back") != 0) continue;
 		if (!(e->threshold > 0)) return;
-		hg_buf_fmt(to, "   %-9snew %llu of %llu failed, old %llu of %llu; ", "evidence",
+		struct hg_buf t;
+		hg_buf_init(&t, 256);
+		cli_put_evidence(&t, e->e);
+		hg_buf_cstr(&t, r->judged ? " of " : ", decides at ");
+		cli_put_evidence(&t, e->threshold);
+		said(c, to, "evidence", "new %llu of %llu failed, old %llu of %llu; %s",
 		        (unsigned long long)e->c_new, (unsigned long long)e->n_new,
-		        (unsigned long long)e->c_old, (unsigned long long)e->n_old);
-		cli_put_evidence(to, e->e);
-		hg_buf_cstr(to, r->judged ? " of " : ", decides at ");
-		cli_put_evidence(to, e->threshold);
-		hg_buf_byte(to, '\n');
+		        (unsigned long long)e->c_old, (unsigned long long)e->n_old,
+		        hg_buf_text(&t));
+		hg_buf_free(&t);
 		return;
 	}
 }
@@ -239,13 +258,12 @@ static void end(const struct cli *c, const struct cli_simulation *s, struct hg_b
 	}
 	hg_buf_fmt(to, "   exit %d\n", cli_simulation_exit(r->end));
 	if (r->end == SIM_ROLLED_BACK && r->zero_ms >= 0) {
-		hg_buf_fmt(to, "   %-9s%s: %llu requests to it, ", "why", ro_cause_name(r->cause),
-		        (unsigned long long)r->requests_new);
-		hg_buf_fmt(to, "%llu failed, %llu to both\n", (unsigned long long)r->failed_new,
-		        (unsigned long long)r->requests_until);
-		evidence(r, to);
+		said(c, to, "why", "%s: %llu requests to it, %llu failed, %llu to both",
+		        ro_cause_name(r->cause), (unsigned long long)r->requests_new,
+		        (unsigned long long)r->failed_new, (unsigned long long)r->requests_until);
+		evidence(c, r, to);
 	}
-	users(r, to);
+	users(c, r, to);
 }
 
 int cli_simulation_exit(enum sim_end end)

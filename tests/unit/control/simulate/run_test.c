@@ -120,8 +120,8 @@ static void a_release_as_good_as_the_old_one_is_promoted(void **state)
 		assert_true(r->step[i].took_ms >= 1000);
 		assert_true(r->step[i].requests_new >= 200);
 	}
-	struct sim_summary sum = runs(s, 300);
-	assert_int_equal(sum.ended[SIM_PROMOTED], 300);
+	struct sim_summary sum = runs(s, 200);
+	assert_int_equal(sum.ended[SIM_PROMOTED], 200);
 	assert_int_equal(sum.requests.n, 0);
 }
 
@@ -200,6 +200,23 @@ static void faults_end_as_they_should(void **state)
 			fail_msg("%s: end %d, cause %s", rows[i].fault, (int)r->end,
 			        ro_cause_name(r->cause));
 		if (i < 3) assert_int_equal(r->seen_new, 0);
+	}
+}
+
+static void an_outage_of_both_blames_nobody_at_any_rate(void **state)
+{
+	static const char *const rates[] = {"50/s", "1000/s", "50k/s", "5M/s"};
+	for (size_t i = 0; i < HG_COUNT(rates); i++) {
+		struct stage *s = *state;
+		load(s, canary);
+		s->o.baseline =
+		        (struct sim_baseline){.errors = 0.001, .median_ms = 20, .p95_ms = 80};
+		traffic(s, rates[i]);
+		fault(s, "outage:40%+1500ms..90s");
+		uint32_t n = i < 2 ? 20 : 4;
+		struct sim_summary sum = runs(s, n);
+		if (sum.ended[SIM_WAITING] < n - 1)
+			fail_msg("%s: %u", rates[i], sum.ended[SIM_WAITING]);
 	}
 }
 
@@ -321,6 +338,7 @@ int main(void)
 	        TEST(what_cannot_be_repeated_is_seen),
 	        TEST(five_percent_are_found_where_the_judges_figures_say),
 	        TEST(faults_end_as_they_should),
+	        TEST(an_outage_of_both_blames_nobody_at_any_rate),
 	        TEST(the_edge_stops_it_while_control_is_dead),
 	        TEST(a_crash_after_so_many_requests_costs_a_handful),
 	        TEST(a_gate_that_fails_or_waits_decides),
