@@ -277,7 +277,7 @@ static bool may_trip(struct play *p, const uint64_t *n, uint64_t *ret_events)
 /* Exactly one event: before it, it, after it. */
 static bool play_one(struct play *p, const uint64_t *n, double a, double b)
 {
-	uint64_t before[FLOW_DUE], after[FLOW_DUE];
+	uint64_t before[FLOW_DUE] = {0}, after[FLOW_DUE] = {0};
 	uint32_t the = 0;
 	struct hg_rand *r = &p->w->rand;
 	for (uint32_t i = 0; i < p->count; i++) {
@@ -318,7 +318,7 @@ static bool play_slice(struct play *p, const uint64_t *n, double b)
 
 static bool play(struct play *p, const uint64_t *n, double a, double b, int depth)
 {
-	uint64_t first[FLOW_DUE], events = 0;
+	uint64_t first[FLOW_DUE] = {0}, events = 0;
 	if (!may_trip(p, n, &events)) {
 		take(p, n);
 		return false;
@@ -431,8 +431,8 @@ static void tidy(struct flow *f)
 double flow_window(struct flow *f, struct sim_world *w, double from_ms, double till_ms,
         double rate_ms, double most, double weight)
 {
-	struct due due[FLOW_DUE];
-	uint64_t n[FLOW_DUE];
+	struct due due[FLOW_DUE] = {0};
+	uint64_t n[FLOW_DUE] = {0};
 	struct hg_rand *r = &w->rand;
 	struct sim_edge *e = &w->edge;
 	uint64_t all = sim_poisson(r, rate_ms * (till_ms - from_ms));

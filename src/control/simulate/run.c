@@ -435,11 +435,10 @@ static void traffic_lives(struct run *run, double till_ms)
 	while (at < till_ms) {
 		double weight = weight_of(run);
 		double rate = rate_of(run, weight, &most);
-		bool was = e->tripped;
 		uint64_t new_before = f->total.new_;
 		at = flow_window(f, w, at, till_ms, rate, most, weight);
 		serve(run, (double)(f->total.new_ - new_before));
-		if (e->tripped && !was) tripped(run, at);
+		if (e->tripped && !run->r->tripped) tripped(run, at);
 	}
 }
 

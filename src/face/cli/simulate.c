@@ -368,23 +368,25 @@ static int play(const struct cli *c, const struct sim_options *o)
 {
 	struct hg_err err = {0};
 	struct ro_rules *rules = malloc(sizeof *rules);
-	struct sim_result *result = malloc(sizeof *result);
-	struct sim_summary sum;
-	struct cli_simulation s = {.o = o, .rules = rules, .result = result};
-	enum hg_rc rc = HG_OK;
-	int status;
+	struct sim_result *result = calloc(1, sizeof *result);
+	struct sim_summary sum = {0};
+	bool many = cli_has(&c->args, CLI_F_RUNS);
+	struct cli_simulation s = {
+	        .o = o, .rules = rules, .result = result, .summary = many ? &sum : NULL};
+	enum hg_rc rc;
+	int status = 1;
 	if (!rules || !result) {
-		rc = hg_err_set(&err, HG_E_NOMEM, "memory is exhausted");
-	} else {
-		sim_rules(o, rules);
-		if (cli_has(&c->args, CLI_F_RUNS)) {
-			s.summary = &sum;
-			rc = simulate_runs(o, (uint32_t)c->args.number[CLI_F_RUNS], &sum, &err);
-		} else {
-			rc = simulate(o, result, &err);
-		}
+		hg_err_set(&err, HG_E_NOMEM, "memory is exhausted");
+		status = cli_fail(&err);
+		goto out;
 	}
+	sim_rules(o, rules);
+	if (many)
+		rc = simulate_runs(o, (uint32_t)c->args.number[CLI_F_RUNS], &sum, &err);
+	else
+		rc = simulate(o, result, &err);
 	status = rc < 0 ? cli_fail(&err) : show(c, &s);
+out:
 	free(rules);
 	free(result);
 	return status;
