@@ -205,22 +205,36 @@ static void weight_set(struct run *run, const struct ro_split *p, const struct r
 	}
 }
 
-static void on_event(struct run *run, const struct ro_event *ev)
+/* What control knew: a moment later the counters are another epoch's. */
+static void known(struct sim_event *e, const struct ro_event *ev, const struct ro_state *next)
+{
+	if (next->head.epoch == 0) return;
+	e->e = ev->e;
+	e->threshold = ev->threshold;
+	e->n_new = next->evidence.n_new;
+	e->n_old = next->evidence.n_old;
+	e->c_new = next->evidence.count[JUDGE_ERRORS].c;
+	e->c_old = next->evidence.count[JUDGE_ERRORS].s;
+}
+
+static void on_event(struct run *run, const struct ro_event *ev, const struct ro_state *next)
 {
 	struct sim_event *e = event_add(run, now_of(run), ro_event_name(ev->kind));
 	if (ev->kind == RO_EV_PASSED) step_left(run, ev->index, now_of(run));
 	if (ev->kind == RO_EV_BACK) step_left(run, ev->head.step, now_of(run));
 	if (ev->kind == RO_EV_PROMOTED) run->r->promoted = true;
-	if (e) event_text(run, e, ev);
+	if (!e) return;
+	event_text(run, e, ev);
+	known(e, ev, next);
 	/* What is decided, not what is in force by now. */
-	if (e && !run->w.edge.tripped) e->weight_ppm = ev->head.weight_ppm;
+	if (!run->w.edge.tripped) e->weight_ppm = ev->head.weight_ppm;
 }
 
 static void on_action(struct sim_world *w, const struct ro_action *a, const struct ro_state *next)
 {
 	struct run *run = (struct run *)w;
 	if (a->kind == RO_SPLIT) weight_set(run, &a->split, next);
-	if (a->kind == RO_EVENT) on_event(run, &a->event);
+	if (a->kind == RO_EVENT) on_event(run, &a->event, next);
 }
 
 /* ---- faults ---- */

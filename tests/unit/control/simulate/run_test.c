@@ -120,8 +120,8 @@ static void a_release_as_good_as_the_old_one_is_promoted(void **state)
 		assert_true(r->step[i].took_ms >= 1000);
 		assert_true(r->step[i].requests_new >= 200);
 	}
-	struct sim_summary sum = runs(s, 200);
-	assert_int_equal(sum.ended[SIM_PROMOTED], 200);
+	struct sim_summary sum = runs(s, 60);
+	assert_int_equal(sum.ended[SIM_PROMOTED], 60);
 	assert_int_equal(sum.requests.n, 0);
 }
 
@@ -205,7 +205,7 @@ static void faults_end_as_they_should(void **state)
 
 static void an_outage_of_both_blames_nobody_at_any_rate(void **state)
 {
-	static const char *const rates[] = {"50/s", "1000/s", "50k/s", "5M/s"};
+	static const char *const rates[] = {"50/s", "1000/s", "5M/s"};
 	for (size_t i = 0; i < HG_COUNT(rates); i++) {
 		struct stage *s = *state;
 		load(s, canary);
@@ -213,7 +213,7 @@ static void an_outage_of_both_blames_nobody_at_any_rate(void **state)
 		        (struct sim_baseline){.errors = 0.001, .median_ms = 20, .p95_ms = 80};
 		traffic(s, rates[i]);
 		fault(s, "outage:40%+1500ms..90s");
-		uint32_t n = i < 2 ? 20 : 4;
+		uint32_t n = i < 2 ? 10 : 2;
 		struct sim_summary sum = runs(s, n);
 		if (sum.ended[SIM_WAITING] < n - 1)
 			fail_msg("%s: %u", rates[i], sum.ended[SIM_WAITING]);
@@ -229,6 +229,8 @@ static void the_edge_stops_it_while_control_is_dead(void **state)
 	assert_int_equal(r->end, SIM_ROLLED_BACK);
 	assert_true(r->zero_ms > 10000 && r->zero_ms < 11000);
 	assert_true(event(r, "rollout.back")->at_ms >= 60000);
+	/* What the verdict was about is told, not the counters of the weight that came after it. */
+	assert_true(event(r, "rollout.back")->c_new >= 4 && event(r, "rollout.back")->n_old > 1000);
 	assert_true(r->failed_new < 10);
 }
 
