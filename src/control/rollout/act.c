@@ -215,6 +215,13 @@ static bool do_gate(struct ro_run *run, const struct ro_state *next, uint32_t i)
 	        {HG_STR("HEADGATE_WHEN"), hg_str(conf->when)}};
 	g->state = RO_GATE_RUNNING;
 	g->began_ms = clock_wall_ms();
+	g->note[0] = 0;
+	if (conf->http[0]) {
+		free(call);
+		if (ro_hook_begin(run, next, i)) return true;
+		g->state = RO_GATE_NEXT;
+		return false;
+	}
 	enum hg_rc rc = fleet_command_run(run->all->o.fleet, hg_str(run->conf.app),
 	        next->new_release, hg_str(conf->run), env, HG_COUNT(env), conf->timeout_ms, on_gate,
 	        call, &err);
@@ -311,7 +318,8 @@ static bool act_one(struct ro_run *run, struct ro_state *next, const struct ro_a
 	case RO_WANT: return do_want(run, &a->want);
 	case RO_GATE_RUN: return do_gate(run, next, a->gate);
 	case RO_GATE_KILL:
-		/* It ends by itself or by its time-out; nobody looks at its result any more. */
+		/* A command ends by itself or by its time-out; nobody looks at its result. */
+		ro_hook_stop(run, a->gate);
 		run->gate[a->gate].serial++;
 		run->gate[a->gate].state = RO_GATE_NEXT;
 		return true;

@@ -140,11 +140,20 @@ static json_t *gates_json(const struct ro_run *run, const struct ro_state *s)
 	json_t *a = json_array();
 	for (uint32_t i = 0; i < s->rules.gate_count; i++) {
 		unsigned state = s->head.gate[i] < HG_COUNT(names) ? s->head.gate[i] : 0;
+		const struct ro_gate_conf *c = &run->conf.gate[i];
+		char what[RO_COMMAND_MAX + 8];
+		if (c->http[0])
+			ro_hook_name(c->method, c->http, what, sizeof what);
+		else
+			snprintf(what, sizeof what, "%s", c->run[0] ? c->run : "confirm");
 		json_array_append_new(
-		        a, json_pack("{s:s,s:s,s:s,s:I,s:i}", "when", run->conf.gate[i].when, "run",
-		                   run->conf.gate[i].run[0] ? run->conf.gate[i].run : "confirm",
-		                   "state", names[state], "took_ms", whole(s->gate_took_ms[i]),
-		                   "status", (int)s->gate_status[i]));
+		        a, json_pack("{s:s,s:s,s:s,s:s,s:I,s:i,s:s}", "when", c->when, "kind",
+		                   c->http[0]  ? "http"
+		                   : c->run[0] ? "command"
+		                               : "confirm",
+		                   "run", what, "state", names[state], "took_ms",
+		                   whole(s->gate_took_ms[i]), "status", (int)s->gate_status[i],
+		                   "note", run->gate[i].note));
 	}
 	return a;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "fetch/fetch.h"
 #include "os/clock.h"
 #include "spec/spec.h"
 #include "warden/warden.h"
@@ -45,6 +46,8 @@ const struct ro_conf *ro_conf_find(const struct rollouts *r, struct hg_str app)
 
 static void run_free(struct ro_run *run)
 {
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++)
+		ro_hook_stop(run, i);
 	hg_list_remove(&run->node);
 	free(run);
 }
@@ -266,12 +269,19 @@ void rollouts_free(struct rollouts *r)
 
 /* ---- the configuration ---- */
 
+static bool any_hook(const struct rollouts_plan *p)
+{
+	for (uint32_t i = 0; i < p->count; i++)
+		for (uint32_t k = 0; k < p->confs[i].rules.gate_count; k++)
+			if (p->confs[i].gate[k].http[0]) return true;
+	return false;
+}
+
 enum hg_rc rollouts_check(struct rollouts *r, const struct spec *s, struct rollouts_plan **ret_plan,
         struct hg_err *err)
 {
 	struct rollouts_plan *p = calloc(1, sizeof *p);
 	enum hg_rc rc = HG_E_NOMEM;
-	(void)r;
 	if (!p) return hg_err_set(err, rc, "memory is exhausted");
 	p->count = s->app_count;
 	p->confs = calloc(p->count + 1, sizeof *p->confs);
@@ -283,6 +293,8 @@ enum hg_rc rollouts_check(struct rollouts *r, const struct spec *s, struct rollo
 	rc = HG_OK;
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
 		rc = ro_conf_read(&s->apps[i], &p->confs[i], err);
+	/* Now and not in the middle of a release: whether services can be asked at all. */
+	if (rc == HG_OK && any_hook(p)) rc = fetch_ready(r->o.fetch, err);
 	if (rc < 0) goto out;
 	*ret_plan = p;
 	p = NULL;

@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/conf_priv.h"
+#include "control/rollout/hook_priv.h"
 #include "control/rollout/trial_priv.h"
 #include "store/store.h"
 
@@ -23,7 +24,9 @@ struct ro_gate_run {
 	enum ro_gate_state state; /* NEXT, RUNNING, PASSED, FAILED */
 	int status;
 	uint64_t began_ms, took_ms;
-	uint32_t serial; /* results of an earlier run of it are not taken */
+	uint32_t serial;             /* results of an earlier run of it are not taken */
+	struct ro_hook *hook;        /* of a gate with http that runs; else NULL */
+	char note[RO_HOOK_NOTE_MAX]; /* what a service said, or why it could not be asked */
 };
 
 struct ro_run {

@@ -37,13 +37,31 @@ static void users_of_the_past(const struct ro_run *run, struct ro_users *ret_use
 	ro_users_now(&past, ret_users);
 }
 
+/* What services said, by gate: the state has only numbers. */
+static json_t *notes_save(const struct ro_run *run)
+{
+	json_t *a = json_array();
+	for (uint32_t i = 0; i < run->conf.rules.gate_count; i++)
+		json_array_append_new(a, json_string(run->gate[i].note));
+	return a;
+}
+
+static void notes_load(const json_t *a, struct ro_run *run)
+{
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++) {
+		const char *s = json_string_value(json_array_get(a, i));
+		struct ro_gate_run *g = &run->gate[i];
+		if (!s || !hg_str_copy(hg_str(s), g->note, sizeof g->note)) g->note[0] = 0;
+	}
+}
+
 static char *text_of(struct ro_run *run, const struct ro_state *s)
 {
 	struct ro_users u;
 	users_of_the_past(run, &u);
-	json_t *o = json_pack("{s:s,s:I,s:o,s:o,s:o}", "who", run->who, "raised_ms",
-	        (json_int_t)run->raised_ms, "conf", ro_conf_json(&run->conf), "users",
-	        users_save(&u), "shown", ro_run_json(run, s));
+	json_t *o = json_pack("{s:o,s:s,s:I,s:o,s:o,s:o}", "notes", notes_save(run), "who",
+	        run->who, "raised_ms", (json_int_t)run->raised_ms, "conf", ro_conf_json(&run->conf),
+	        "users", users_save(&u), "shown", ro_run_json(run, s));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text;
@@ -117,6 +135,7 @@ static bool run_read(struct ro_run *run, const struct store_rollout *row)
 		run->begun = row->begun;
 		if (!who || !hg_str_copy(hg_str(who), run->who, sizeof run->who)) run->who[0] = 0;
 		users_load(json_object_get(o, "users"), &run->users);
+		notes_load(json_object_get(o, "notes"), run);
 		run->raised_ms = (uint64_t)json_integer_value(json_object_get(o, "raised_ms"));
 	}
 	json_decref(o);
