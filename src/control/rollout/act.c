@@ -253,6 +253,8 @@ static enum hg_rc event_add(struct ro_run *run, const struct ro_state *next,
 	        (double)e->head.weight_ppm / RO_WHOLE, "epoch", (int)e->head.epoch, "outcome",
 	        ro_outcome_name(e->head.outcome), "cause", ro_cause_name(e->head.cause), "index",
 	        (int)e->index, "e", e->e, "threshold", e->threshold);
+	if (o && e->head.cause == RO_CAUSE_DAMAGED)
+		json_object_set_new(o, "code", json_string(hg_rc_info(HG_E_ROLLOUT_DAMAGED)->code));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (!text) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -330,6 +332,24 @@ static bool act_one(struct ro_run *run, struct ro_state *next, const struct ro_a
 		return true;
 	default: return true; /* part of the next RO_SAVE */
 	}
+}
+
+bool ro_end_now(struct ro_run *run, enum ro_outcome outcome, enum ro_cause cause, uint64_t now_ms)
+{
+	struct ro_state next = run->kept;
+	struct ro_actions out = {.n = 2};
+	for (uint32_t i = 0; i < next.rules.gate_count; i++)
+		if (next.head.gate[i] <= RO_GATE_WAITING) next.head.gate[i] = RO_GATE_SKIPPED;
+	next.head.phase = RO_PHASE_END;
+	next.head.outcome = outcome;
+	next.head.cause = cause;
+	next.head.pause = RO_GOING;
+	next.told = next.head;
+	next.ended_ms = next.changed_ms = next.phase_since_ms = now_ms;
+	out.a[0] = (struct ro_action){
+	        .kind = RO_EVENT, .event = {.kind = RO_EV_ENDED, .head = next.head}};
+	out.a[1] = (struct ro_action){.kind = RO_SAVE};
+	return ro_act(run, &next, &out);
 }
 
 bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out)

@@ -39,7 +39,20 @@ void ro_users_add(struct ro_users *u, const struct trial_seen *s)
 	u->differs += s->mirror_differs;
 }
 
-void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+void ro_users_sum(struct ro_users *u, const struct ro_users *more)
+{
+	u->requests_new += more->requests_new;
+	u->requests_old += more->requests_old;
+	u->failed_new += more->failed_new;
+	u->rescued += more->rescued;
+	u->seen += more->seen;
+	u->unreplayable += more->unreplayable;
+	u->forced += more->forced;
+	u->mirrored += more->mirrored;
+	u->differs += more->differs;
+}
+
+void ro_users_past(const struct ro_run *run, struct ro_users *ret_users)
 {
 	struct trial_seen seen;
 	*ret_users = run->users;
@@ -48,9 +61,24 @@ void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
 		trial_look(&run->all->board, &run->former[i], &seen);
 		ro_users_add(ret_users, &seen);
 	}
-	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return;
+}
+
+uint32_t ro_users_present(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct trial_seen seen;
+	*ret_users = (struct ro_users){0};
+	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return 0;
 	trial_look(&run->all->board, &run->trial, &seen);
 	ro_users_add(ret_users, &seen);
+	return run->trial.snap.epoch;
+}
+
+void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct ro_users present;
+	ro_users_past(run, ret_users);
+	(void)ro_users_present(run, &present);
+	ro_users_sum(ret_users, &present);
 }
 
 /* ---- parts ---- */
@@ -253,6 +281,11 @@ static void why_back(const struct ro_state *s, char *to, size_t cap)
 	case RO_CAUSE_SUPERSEDED: snprintf(to, cap, "a newer deploy took its place"); return;
 	case RO_CAUSE_REMOVED:
 		snprintf(to, cap, "the app is no longer in the configuration");
+		return;
+	case RO_CAUSE_DAMAGED:
+		snprintf(to, cap,
+		        "its record in the store could not be read; the release that "
+		        "served goes on");
 		return;
 	default: snprintf(to, cap, "it was taken back"); return;
 	}

@@ -30,6 +30,7 @@ static const char *cause_text(const char *cause)
 	        {"start_failed", "a replica did not start"},
 	        {"deadline", "its replicas were not ready in time"},
 	        {"gate", "a gate failed"},
+	        {"damaged", "its record in the store could not be read"},
 	        {"memory", "it uses more memory than is allowed"},
 	        {"cpu", "it uses more CPU than is allowed"},
 	        {"inconclusive", "it could not be proved to be good in time"},
