@@ -441,7 +441,8 @@ static void rig_apply(struct rig *r, const char *yaml)
 }
 
 /* Copies of one app's state; the caller looks only at plain members. */
-HG_UNUSED static struct fleet_app_status rig_app(struct rig *r, struct fleet_replica_status *ret_first)
+HG_UNUSED static struct fleet_app_status rig_app(
+        struct rig *r, struct fleet_replica_status *ret_first)
 {
 	struct fleet_status *s;
 	struct fleet_app_status a = {0};
