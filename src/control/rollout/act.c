@@ -117,8 +117,8 @@ void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules)
 	        .new_release = s->new_release,
 	        .app_name = run->conf.app,
 	        .sticky_s = run->conf.sticky_s,
-	        .p95_ns = run->conf.p95_ns,
-	        .p95_ratio = run->conf.p95_ratio,
+	        .p95_ns = run->conf.latency.p95_ns,
+	        .p95_ratio = run->conf.latency.p95_ratio,
 	        .tolerance = s->rules.judge.tolerance_latency > 1 ? s->rules.judge.tolerance_latency
 	                                                          : 1.2};
 	memcpy(ret_rules->match, run->conf.match, sizeof ret_rules->match);

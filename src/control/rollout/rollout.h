@@ -1,7 +1,7 @@
 /*
  * Rollouts: how a release takes over from another one, step by step, judged on every response, and
  * back at once when it is bad. One persisted state machine per rollout; what is to be done is
- * decided by a pure function (decide_priv.h), this half carries it out: fleet_want_set for
+ * decided by a pure function (decide.h), this half carries it out: fleet_want_set for
  * replicas, the trial slots of the snapshot for traffic, gates as commands and HTTP requests, the
  * journal for evidence. Level-triggered: after kill -9 of control at any moment a rollout goes on
  * with the same weight or with 0. The edge may lower a weight to 0 by itself (meter.h, the trip);

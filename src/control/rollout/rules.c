@@ -1,5 +1,5 @@
 /* Rules, names and small views. */
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #include <string.h>
 

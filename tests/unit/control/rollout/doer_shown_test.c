@@ -376,8 +376,8 @@ static void the_rules_are_read_as_they_are_written(void **state)
 	assert_float_equal(u->judge.error_above, 0.01, 1e-9);
 	assert_float_equal(u->judge.p95_ratio, 1.5, 1e-9);
 	assert_true(u->judge.p95);
-	assert_int_equal(c->p95_ns, 800000000);
-	assert_float_equal(c->p95_ratio, 1.5, 1e-9);
+	assert_int_equal(c->latency.p95_ns, 800000000);
+	assert_float_equal(c->latency.p95_ratio, 1.5, 1e-9);
 	assert_int_equal(u->inconclusive, RO_INCONCLUSIVE_ABORT);
 	assert_int_equal(u->inconclusive_after_ms, 420000);
 	assert_false(u->rescue);
