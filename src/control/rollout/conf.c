@@ -10,6 +10,21 @@ static enum hg_rc too_long(const struct spec_app *s, const char *what, struct hg
 	        what, HG_STR_ARG(s->name));
 }
 
+static bool hook_read(const struct spec_gate *g, struct ro_gate_conf *to)
+{
+	struct hg_out headers = hg_out_over(to->headers, sizeof to->headers - 1);
+	if (!g->http.n) return true;
+	for (uint32_t i = 0; i < g->header_count; i++)
+		hg_out_fmt(&headers, "%.*s: %.*s\n", HG_STR_ARG(g->headers[i].name),
+		        HG_STR_ARG(g->headers[i].value));
+	to->headers[headers.n] = 0;
+	to->retries = (uint32_t)g->retries;
+	return !headers.failed && hg_str_copy(g->http, to->http, sizeof to->http) &&
+	       hg_str_copy(g->expect, to->expect, sizeof to->expect) &&
+	       hg_str_copy(hg_str(g->method == SPEC_GATE_METHOD_GET ? "GET" : "POST"), to->method,
+	               sizeof to->method);
+}
+
 static enum hg_rc gates_read(const struct spec_app *s, struct ro_conf *c, struct hg_err *err)
 {
 	const struct spec_rollout *r = &s->rollout;
@@ -18,7 +33,7 @@ static enum hg_rc gates_read(const struct spec_app *s, struct ro_conf *c, struct
 		struct ro_gate_conf *to = &c->gate[i];
 		to->timeout_ms = (uint32_t)HG_MIN(g->timeout_ms, (uint64_t)UINT32_MAX);
 		if (!hg_str_copy(g->run, to->run, sizeof to->run) ||
-		        !hg_str_copy(g->when, to->when, sizeof to->when))
+		        !hg_str_copy(g->when, to->when, sizeof to->when) || !hook_read(g, to))
 			return too_long(s, "a gate", err);
 	}
 	return HG_OK;
@@ -52,13 +67,24 @@ enum hg_rc ro_conf_read(const struct spec_app *s, struct ro_conf *ret_conf, stru
 
 /* ---- for the store ---- */
 
+static json_t *gate_json(const struct ro_gate_conf *g)
+{
+	json_t *o = json_pack("{s:s,s:s,s:I}", "run", g->run, "when", g->when, "timeout_ms",
+	        (json_int_t)g->timeout_ms);
+	json_t *hook = g->http[0] ? json_pack("{s:s,s:s,s:s,s:s,s:i}", "url", g->http, "method",
+	                                    g->method, "expect", g->expect, "headers", g->headers,
+	                                    "retries", (int)g->retries)
+	                          : NULL;
+	if (!g->http[0] || (hook && json_object_set_new(o, "http", hook) == 0)) return o;
+	json_decref(o);
+	return NULL;
+}
+
 json_t *ro_conf_json(const struct ro_conf *c)
 {
 	json_t *gates = json_array(), *match = json_array();
 	for (uint32_t i = 0; i < c->rules.gate_count; i++)
-		json_array_append_new(
-		        gates, json_pack("{s:s,s:s,s:i}", "run", c->gate[i].run, "when",
-		                       c->gate[i].when, "timeout_ms", (int)c->gate[i].timeout_ms));
+		if (json_array_append_new(gates, gate_json(&c->gate[i])) < 0) goto out;
 	for (uint32_t i = 0; i < c->match_count; i++)
 		json_array_append_new(
 		        match, json_pack("{s:i,s:s,s:s}", "kind", (int)c->match[i].kind, "name",
@@ -66,6 +92,10 @@ json_t *ro_conf_json(const struct ro_conf *c)
 	return json_pack("{s:s,s:o,s:o,s:i,s:I,s:f}", "app", c->app, "gates", gates, "match", match,
 	        "sticky_s", (int)c->sticky_s, "p95_ns", (json_int_t)c->latency.p95_ns, "p95_ratio",
 	        c->latency.p95_ratio);
+out:
+	json_decref(gates);
+	json_decref(match);
+	return NULL;
 }
 
 static bool text(const json_t *o, const char *key, char *to, size_t cap)
@@ -80,17 +110,27 @@ static uint64_t number(const json_t *o, const char *key)
 	return n > 0 ? (uint64_t)n : 0;
 }
 
+static bool gate_load(const json_t *g, struct ro_gate_conf *to)
+{
+	const json_t *hook = json_object_get(g, "http");
+	to->timeout_ms = (uint32_t)number(g, "timeout_ms");
+	if (!text(g, "run", to->run, sizeof to->run) || !text(g, "when", to->when, sizeof to->when))
+		return false;
+	if (!hook) return true;
+	to->retries = (uint32_t)number(hook, "retries");
+	return text(hook, "url", to->http, sizeof to->http) &&
+	       text(hook, "method", to->method, sizeof to->method) &&
+	       text(hook, "expect", to->expect, sizeof to->expect) &&
+	       text(hook, "headers", to->headers, sizeof to->headers);
+}
+
 bool ro_conf_load(const json_t *j, struct ro_conf *ret_conf)
 {
 	struct ro_conf *c = ret_conf;
 	const json_t *gates = json_object_get(j, "gates"), *match = json_object_get(j, "match");
 	bool ok = text(j, "app", c->app, sizeof c->app);
-	for (size_t i = 0; ok && i < json_array_size(gates) && i < RO_GATES_MAX; i++) {
-		const json_t *g = json_array_get(gates, i);
-		ok = text(g, "run", c->gate[i].run, sizeof c->gate[i].run) &&
-		     text(g, "when", c->gate[i].when, sizeof c->gate[i].when);
-		c->gate[i].timeout_ms = (uint32_t)number(g, "timeout_ms");
-	}
+	for (size_t i = 0; ok && i < json_array_size(gates) && i < RO_GATES_MAX; i++)
+		ok = gate_load(json_array_get(gates, i), &c->gate[i]);
 	for (size_t i = 0; ok && i < json_array_size(match) && i < SNAP_TRIAL_MATCHES; i++) {
 		const json_t *m = json_array_get(match, i);
 		ok = text(m, "name", c->match[i].name, sizeof c->match[i].name) &&

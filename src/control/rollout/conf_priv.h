@@ -9,12 +9,17 @@
 
 #define RO_COMMAND_MAX 1024u
 #define RO_NAME_MAX    64u
+#define RO_EXPECT_MAX  128u
 
 struct spec_app;
 
 struct ro_gate_conf {
-	char run[RO_COMMAND_MAX]; /* "" for a person's confirmation */
-	char when[16];            /* as written: "10%", "before" */
+	char run[RO_COMMAND_MAX];  /* "" unless it is a command */
+	char http[RO_COMMAND_MAX]; /* a URL with {release} and so on; "" unless it is a service */
+	char method[8], expect[RO_EXPECT_MAX];
+	char headers[RO_COMMAND_MAX]; /* "Name: value\n" each */
+	uint32_t retries;
+	char when[16]; /* as written: "10%", "before" */
 	uint32_t timeout_ms;
 };
 

@@ -155,6 +155,7 @@ enum ro_cause {
 	RO_CAUSE_PERSON,
 	RO_CAUSE_SUPERSEDED,
 	RO_CAUSE_REMOVED, /* the app is no longer in the configuration */
+	RO_CAUSE_DAMAGED, /* its row in the store cannot be read */
 	RO_CAUSES
 };
 

@@ -164,7 +164,8 @@ const char *ro_cause_name(enum ro_cause v)
 	        [RO_CAUSE_INCONCLUSIVE] = "inconclusive",
 	        [RO_CAUSE_PERSON] = "person",
 	        [RO_CAUSE_SUPERSEDED] = "superseded",
-	        [RO_CAUSE_REMOVED] = "removed"};
+	        [RO_CAUSE_REMOVED] = "removed",
+	        [RO_CAUSE_DAMAGED] = "damaged"};
 	return NAME(names, v);
 }
 

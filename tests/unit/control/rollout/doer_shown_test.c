@@ -69,7 +69,7 @@ static void parts(const json_t *o)
 	json_array_foreach(rig_at(o, "first_failures"), i, v) members(v, "first_failures",
 	        "ts_ms:i replica:i cause:s status:i method:s path:s request_id:s body:s");
 	json_array_foreach(rig_at(o, "gates"), i, v)
-	        members(v, "gates", "when:s run:s state:s took_ms:i status:i");
+	        members(v, "gates", "when:s kind:s run:s state:s took_ms:i status:i note:s");
 }
 
 #define TOP                                                                            \
