@@ -58,7 +58,7 @@ static void once(SSL_CTX *ctx, int port, SSL_SESSION **session)
 int main(int argc, char **argv)
 {
 	if (argc < 3) return 2;
-	int port = atoi(argv[1]), count = atoi(argv[2]);
+	int port = (int)strtol(argv[1], NULL, 10), count = (int)strtol(argv[2], NULL, 10);
 	SSL_SESSION *session = NULL;
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	struct timespec a, b;

@@ -41,7 +41,7 @@ static enum hg_rc text_read(const char *path, char **ret_text, size_t *ret_n, st
 	char *text = rc == HG_OK ? calloc(1, (size_t)st.st_size + 1) : NULL;
 	size_t n = 0;
 	if (rc == HG_OK && !text) rc = hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	while (rc == HG_OK && n < (size_t)st.st_size) {
+	while (text && rc == HG_OK && n < (size_t)st.st_size) {
 		ssize_t k = read(fd, text + n, (size_t)st.st_size - n);
 		if (k < 0 && errno == EINTR) continue;
 		if (k < 0) rc = refuse(path, strerror(errno), NULL, err);
@@ -49,7 +49,7 @@ static enum hg_rc text_read(const char *path, char **ret_text, size_t *ret_n, st
 		n += (size_t)k;
 	}
 	close(fd);
-	if (rc == HG_OK && memchr(text, 0, n)) {
+	if (text && rc == HG_OK && memchr(text, 0, n)) {
 		rc = refuse(
 		        path, "it is not PEM text", "convert it: openssl x509 -inform DER", err);
 	}

@@ -109,9 +109,12 @@ enum hg_rc certs_check(struct certs *c, const struct spec *s, const char *dir,
 	const struct spec_edge_tls *tls = &s->edge.tls;
 	uint32_t n = s->edge.listen.https.set ? tls->certificate_count : 0;
 	struct certs_plan *p = calloc(1, sizeof *p);
-	enum hg_rc rc = HG_OK;
 	if (p) p->one = calloc(n + 1, sizeof *p->one);
-	if (!p || !p->one) rc = hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (!p || !p->one) {
+		certs_plan_free(p);
+		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	}
+	enum hg_rc rc = HG_OK;
 	for (uint32_t i = 0; i < n && rc == HG_OK; i++) {
 		const struct spec_certificate *from = &tls->certificates[i];
 		struct certs_one *o = &p->one[p->count++];
@@ -147,7 +150,7 @@ static void publish(struct certs *c)
 	if (!p || p->off) return;
 	struct tls_pem *pem = calloc(p->count, sizeof *pem);
 	enum hg_rc rc = pem ? HG_OK : hg_err_set(&err, HG_E_NOMEM, "memory is exhausted");
-	for (uint32_t i = 0; i < p->count && rc == HG_OK; i++) {
+	for (uint32_t i = 0; pem && i < p->count; i++) {
 		const struct cert_texts *t = &p->one[i].texts;
 		pem[i] = (struct tls_pem){{t->chain, t->chain_n}, {t->key, t->key_n}};
 	}
