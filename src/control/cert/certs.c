@@ -136,6 +136,7 @@ enum hg_rc certs_check(struct certs *c, const struct spec *s, const char *dir,
 
 enum hg_rc certs_keep(struct certs *c, struct certs_plan *p, struct hg_err *err)
 {
+	HG_ASSERT(p);
 	if (p->off) return HG_OK;
 	return certs_kept_write(c->o.child->data_dir, p, err);
 }
