@@ -96,6 +96,18 @@ static bool match_add(struct ro_conf *c, enum snap_match_kind kind, struct hg_st
 	       hg_str_copy(hg_str_trim(value), m->value, sizeof m->value);
 }
 
+/* A line each. The check of the configuration has seen that they are paths, and not too many. */
+static bool ignore_read(const struct spec_mirror *m, struct ro_conf *c)
+{
+	struct hg_out o = hg_out_over(c->ignore, sizeof c->ignore);
+	for (uint32_t i = 0; i < m->ignore_count; i++) {
+		hg_out_str(&o, m->ignore[i]);
+		hg_out_byte(&o, '\n');
+	}
+	c->ignore_n = (uint32_t)o.n;
+	return !hg_out_failed(&o);
+}
+
 static void rules_read(const struct spec_rollout *r, struct ro_conf *c)
 {
 	struct ro_rules *to = &c->rules;
@@ -122,6 +134,7 @@ static void rules_read(const struct spec_rollout *r, struct ro_conf *c)
 	to->inconclusive_after_ms = r->inconclusive_after_ms;
 	to->rescue = r->rescue == SPEC_ROLLOUT_RESCUE_RETRY_ON_STABLE;
 	to->preview = r->preview.host.n > 0;
+	to->mirror_ppm = r->mirror.share_ppm;
 	to->control_ppm = r->after_promote.control_ppm;
 	to->keep_canary_ms = r->after_abort.keep_canary_ms;
 	to->watch_ms = r->after_promote.watch_ms;
@@ -144,6 +157,7 @@ enum hg_rc ro_conf_read(const struct spec_app *s, struct ro_conf *ret_conf, stru
 	        !match_add(c, SNAP_MATCH_QUERY, m->query, '='))
 		return too_long(s, "match", err);
 	c->rules.match = c->match_count > 0;
+	if (!ignore_read(&s->rollout.mirror, c)) return too_long(s, "mirror.ignore", err);
 	enum hg_rc rc = gates_read(s, c, err);
 	if (rc == HG_OK) ro_rules_fill(&c->rules);
 	return rc;
@@ -162,9 +176,9 @@ json_t *ro_conf_json(const struct ro_conf *c)
 		json_array_append_new(
 		        match, json_pack("{s:i,s:s,s:s}", "kind", (int)c->match[i].kind, "name",
 		                       c->match[i].name, "value", c->match[i].value));
-	return json_pack("{s:s,s:o,s:o,s:i,s:I,s:f}", "app", c->app, "gates", gates, "match", match,
-	        "sticky_s", (int)c->sticky_s, "p95_ns", (json_int_t)c->p95_ns, "p95_ratio",
-	        c->p95_ratio);
+	return json_pack("{s:s,s:o,s:o,s:i,s:I,s:f,s:s%}", "app", c->app, "gates", gates, "match",
+	        match, "sticky_s", (int)c->sticky_s, "p95_ns", (json_int_t)c->p95_ns, "p95_ratio",
+	        c->p95_ratio, "ignore", c->ignore, (size_t)c->ignore_n);
 }
 
 static bool text(const json_t *o, const char *key, char *to, size_t cap)
@@ -197,6 +211,12 @@ bool ro_conf_load(const json_t *j, struct ro_conf *ret_conf)
 		c->match[i].kind = (uint32_t)number(m, "kind");
 		c->match_count = (uint32_t)i + 1;
 	}
+	/* Rollouts of a Headgate that could not mirror have none. */
+	const json_t *ignore = json_object_get(j, "ignore");
+	size_t ignore_n = json_string_length(ignore);
+	ok = ok && ignore_n <= sizeof c->ignore;
+	c->ignore_n = ok ? (uint32_t)ignore_n : 0;
+	if (c->ignore_n) memcpy(c->ignore, json_string_value(ignore), c->ignore_n);
 	c->sticky_s = (uint32_t)number(j, "sticky_s");
 	c->p95_ns = number(j, "p95_ns");
 	c->p95_ratio = json_real_value(json_object_get(j, "p95_ratio"));

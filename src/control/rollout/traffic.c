@@ -177,7 +177,8 @@ struct ro_split ro_split_of(const struct ro_turn *t)
 	if (judged && ro_is_going(s) && p.weight_ppm > 0) p.flags |= RO_SPLIT_JUDGE;
 	if (r->rescue) p.flags |= RO_SPLIT_RESCUE;
 	if ((r->match || r->preview) && before) p.flags |= RO_SPLIT_MATCH;
-	if (r->mirror_ppm && before && s->head.phase > RO_PHASE_START) p.flags |= RO_SPLIT_MIRROR;
+	/* A copy is a request too: gates that come before any request come before it. */
+	if (r->mirror_ppm && before && s->head.phase > RO_PHASE_GATE) p.flags |= RO_SPLIT_MIRROR;
 	return p;
 }
 
