@@ -236,8 +236,10 @@ static void a_hostile_order_of_members_costs_little(void **s)
 	const int n = 7000;
 	a[na++] = b[nb++] = '{';
 	for (int i = 0; i < n; i++) {
-		na += (size_t)sprintf(a + na, "%s\"%04x\":1", i ? "," : "", i);
-		nb += (size_t)sprintf(b + nb, "%s\"%04x\":1", i ? "," : "", n - 1 - i);
+		na += (size_t)snprintf(
+		        a + na, JSONDIFF_TEXT_MAX - na, "%s\"%04x\":1", i ? "," : "", i);
+		nb += (size_t)snprintf(
+		        b + nb, JSONDIFF_TEXT_MAX - nb, "%s\"%04x\":1", i ? "," : "", n - 1 - i);
 	}
 	memcpy(a + na, "}", 2);
 	memcpy(b + nb, "}", 2);
