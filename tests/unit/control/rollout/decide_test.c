@@ -90,6 +90,30 @@ static void a_first_step_of_nothing_passes_after_its_wait_and_only_mirrors(void 
 	assert_false(ro_unproven(&s->ro.head));
 }
 
+/* Somebody rather than nobody, as at any other weight; and back once the old ones have settled. */
+static void in_a_step_of_nothing_the_new_release_serves_when_the_old_one_is_gone(void **state)
+{
+	struct stage *s = *state;
+	step_add(s, 0, 60000);
+	step_add(s, 100, 10000);
+	begin(s);
+	to_step(s, 0);
+	tick(s, 5000);
+	s->sick_old = 4;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 100);
+	s->sick_old = 0;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 100);
+	tick(s, RO_SETTLE_MS + 1000);
+	assert_int_equal(weight(s), 0);
+	/* Proven bad it gets nothing, whoever is there. */
+	s->o.tripped = true;
+	s->sick_old = 4;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 0);
+}
+
 static void a_canary_with_no_step_but_nothing_has_the_usual_ones(void **state)
 {
 	struct stage *s = *state;
@@ -647,6 +671,7 @@ int main(void)
 	        TEST(an_automatic_step_waits_ten_seconds_and_for_its_proof),
 	        TEST(a_step_without_any_request_goes_by_probes_and_is_marked_unproven),
 	        TEST(a_first_step_of_nothing_passes_after_its_wait_and_only_mirrors),
+	        TEST(in_a_step_of_nothing_the_new_release_serves_when_the_old_one_is_gone),
 	        TEST(a_canary_with_no_step_but_nothing_has_the_usual_ones),
 	        TEST(copies_wait_for_the_gates_that_come_before_any_request),
 	        TEST(too_few_requests_hold_a_step_for_ever_by_default),
