@@ -141,7 +141,8 @@ static void take_chunks(struct edge_mirror *m, struct hg_str p)
 void edge_mirror_body(struct edge_req *r, uint32_t from)
 {
 	struct edge_mirror *m = r->draw->mirror;
-	struct hg_str p = {r->rf.buf ? r->rf.buf + from : NULL, r->rf.ready - from};
+	struct hg_str p = HG_STR("");
+	if (r->rf.ready > from) p = (struct hg_str){r->rf.buf + from, r->rf.ready - from};
 	if (r->resp.kind == HTTP1_BODY_CHUNKED && !r->resp.dechunk)
 		take_chunks(m, p);
 	else

@@ -9,11 +9,12 @@
 #include "data/edge/edge_priv.h"
 #include "wire/mirror.h"
 
-#define EDGE_MIRROR_HEAD     8192u /* bytes of a request head; larger ones are not copied */
-#define EDGE_MIRROR_MS       5000u /* for all of the copy, or protect.timeout if that is less */
-#define EDGE_MIRROR_LOOK_NS  100000000u
-#define EDGE_MIRROR_BUSY_PPM 750000u /* a worker that works more than this has no time for copies \
-	                              */
+#define EDGE_MIRROR_HEAD    8192u /* bytes of a request head; larger ones are not copied */
+#define EDGE_MIRROR_MS      5000u /* for all of the copy, or protect.timeout if that is less */
+#define EDGE_MIRROR_LOOK_NS 100000000u
+#define EDGE_MIRROR_BUSY_PPM                                                 \
+	750000u /* a worker that works more than this has no time for copies \
+	         */
 
 #define EDGE_MIRROR_MAGIC 0xed6e0004u
 
