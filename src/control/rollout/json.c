@@ -53,6 +53,9 @@ void ro_users_sum(struct ro_users *u, const struct ro_users *more)
 	u->forced += more->forced;
 	u->mirrored += more->mirrored;
 	u->differs += more->differs;
+	u->mirror_failed += more->mirror_failed;
+	u->mirror_partly += more->mirror_partly;
+	u->mirror_dropped += more->mirror_dropped;
 }
 
 void ro_users_past(const struct ro_run *run, struct ro_users *ret_users)
