@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "spec/snapshot.h"
+#include "wire/jsondiff.h"
+
 struct checking {
 	const struct spec *s;
 	struct spec_report *r;
@@ -465,13 +468,54 @@ static void check_steps(struct checking *c, const struct spec_app *app)
 	uint32_t last = 0;
 	for (uint32_t i = 0; i < app->rollout.step_count; i++) {
 		uint32_t w = app->rollout.steps[i].weight_ppm;
-		if (w <= last) {
+		/* The first may be 0 %: replicas are there, and copies of requests at most. */
+		if (w <= last && i > 0) {
 			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(at, i));
 			spec_err_say(e, "the weights of the steps must grow");
 			return;
 		}
 		last = w;
 	}
+	if (app->rollout.step_count == 1 && last == 0)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, item(at, 0)),
+		        "no step has requests: after 0%% there must be another step");
+}
+
+static bool ignore_fits(struct checking *c, struct hg_str text, const struct spec_node *at)
+{
+	struct jsonpath path;
+	size_t place;
+	const char *why = jsonpath_parse(text, &path, &place);
+	if (!why) return true;
+	struct hg_err *e = fail(c, HG_E_CONFIG_VALUE, at);
+	spec_err_say(e, "\"%.*s\" is no path into an answer: %s, at its character %zu",
+	        HG_STR_ARG(text), why, place + 1);
+	hg_err_hint(e, "$.created_at, $.list[*].id, $[0]['any name']; quoted where YAML needs it");
+	return false;
+}
+
+/* What differs between two answers and does not matter. All of it goes to the edge. */
+static void check_mirror(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_mirror *m = &app->rollout.mirror;
+	const struct spec_node *at = below(below(app_node(c, app), "rollout"), "mirror");
+	const struct spec_node *list = below(at, "ignore");
+	size_t all = 0;
+	bool fit = true;
+	for (uint32_t i = 0; i < m->ignore_count; i++) {
+		fit = ignore_fits(c, m->ignore[i], item(list, i)) && fit;
+		all += m->ignore[i].n + 1;
+	}
+	if (fit && (m->ignore_count > JSONDIFF_IGNORE_MAX || all > SNAP_IGNORE_MAX))
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, list),
+		        "a mirror ignores at most %u paths, %d bytes together", JSONDIFF_IGNORE_MAX,
+		        SNAP_IGNORE_MAX);
+	bool recreate = app->rollout.strategy == SPEC_ROLLOUT_STRATEGY_RECREATE;
+	if (m->share_ppm == 0 || !recreate) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+	spec_err_say(
+	        e, "strategy recreate has no two releases at a time: there is nothing to mirror");
+	hg_err_hint(e, "leave mirror out, or write `strategy: canary`");
 }
 
 /* Fields that would make another request of it, or that we write ourselves. */
@@ -652,6 +696,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_probes(&c, app);
 		check_autoscale(&c, app);
 		check_steps(&c, app);
+		check_mirror(&c, app);
 		check_gates(&c, app);
 		if (database_find(s, app->name))
 			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),

@@ -104,6 +104,10 @@ static void check_split(struct world *w, const struct ro_split *p, const struct 
 		        next->rules.strategy == RO_ROLLING);
 	}
 	MUST(p->epoch >= w->s.edge.split.epoch || !w->s.edge.split.present);
+	/* Copies are requests: none before the gates that come before any, none once it serves. */
+	enum ro_phase phase = next->head.phase;
+	bool may_mirror = phase > RO_PHASE_GATE && phase < RO_PHASE_WATCH && !next->tripped;
+	MUST(!(p->flags & RO_SPLIT_MIRROR) || (may_mirror && next->rules.mirror_ppm > 0));
 }
 
 static void check_passed(struct world *w, const struct ro_event *e, const struct ro_state *s)
@@ -131,6 +135,10 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 		if (canary) MUST(real + slack >= wait_ms + s->rules.inconclusive_after_ms);
 		break;
 	case RO_PROOF_PERSON: MUST(w->said_promote > 0); break;
+	case RO_PROOF_SHADOW:
+		MUST(canary && e->index == 0 && ro_step_weight(s, 0) == 0);
+		MUST(real + slack >= wait_ms);
+		break;
 	default: world_broken(w, "a step was left without a reason");
 	}
 }
@@ -321,6 +329,8 @@ static void rules_make(struct world *w, struct ro_rules *r)
 	r->progress_deadline_ms = 20000 + world_below(w, 60000);
 	r->surge = share(w);
 	r->unavailable = share(w);
+	r->mirror_ppm = world_below(w, 2) ? 0 : world_below(w, 1000001);
+	if (r->step_count > 1 && world_below(w, 4) == 0) r->step[0].weight_ppm = 0;
 }
 
 static void setup(struct world *w)

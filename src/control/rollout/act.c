@@ -122,6 +122,8 @@ void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules)
 	        .tolerance = s->rules.judge.tolerance_latency > 1 ? s->rules.judge.tolerance_latency
 	                                                          : 1.2};
 	memcpy(ret_rules->match, run->conf.match, sizeof ret_rules->match);
+	ret_rules->ignore_n = run->conf.ignore_n;
+	memcpy(ret_rules->ignore, run->conf.ignore, sizeof ret_rules->ignore);
 }
 
 /* The counters of an epoch that has ended are read on for a while: what completes late. */
@@ -284,6 +286,19 @@ static void failures_read(struct ro_run *run)
 	run->first_n = n;
 }
 
+static void differences_read(struct ro_run *run)
+{
+	const struct meter *m = run->all->board.meter;
+	struct meter_difference d[METER_DIFFERENCES];
+	uint32_t n = 0;
+	if (!m || run->trial.slot < 0) return;
+	for (uint32_t i = 0; i < METER_DIFFERENCES; i++)
+		if (meter_difference_get(&m->trial[run->trial.slot], i, run->kept.id, &d[n])) n++;
+	if (n <= run->differs_n) return;
+	memcpy(run->differs, d, sizeof d[0] * n);
+	run->differs_n = n;
+}
+
 /* Events, quarantine and state as one transaction. `first` … `last`: the actions before RO_SAVE. */
 static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_actions *out,
         uint32_t first, uint32_t last)
@@ -291,6 +306,7 @@ static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_a
 	struct store *store = run->all->o.store;
 	struct hg_err err = {0};
 	failures_read(run);
+	differences_read(run);
 	enum hg_rc rc = store_begin(store, &err);
 	if (rc < 0) goto out;
 	for (uint32_t i = first; rc == HG_OK && i < last; i++) {
@@ -327,6 +343,7 @@ static bool act_one(struct ro_run *run, struct ro_state *next, const struct ro_a
 		return true;
 	case RO_END_TRIAL:
 		failures_read(run);
+		differences_read(run);
 		if (run->trial.slot >= 0) epoch_ends(run);
 		trial_close(&run->all->board, &run->trial);
 		return true;

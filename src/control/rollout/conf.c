@@ -50,6 +50,18 @@ static bool match_add(struct ro_conf *c, enum snap_match_kind kind, struct hg_st
 	       hg_str_copy(hg_str_trim(value), m->value, sizeof m->value);
 }
 
+/* A line each. The check of the configuration has seen that they are paths, and not too many. */
+static bool ignore_read(const struct spec_mirror *m, struct ro_conf *c)
+{
+	struct hg_out o = hg_out_over(c->ignore, sizeof c->ignore);
+	for (uint32_t i = 0; i < m->ignore_count; i++) {
+		hg_out_str(&o, m->ignore[i]);
+		hg_out_byte(&o, '\n');
+	}
+	c->ignore_n = (uint32_t)o.n;
+	return !hg_out_failed(&o);
+}
+
 enum hg_rc ro_conf_read(const struct spec_app *s, struct ro_conf *ret_conf, struct hg_err *err)
 {
 	struct ro_conf *c = ret_conf;
@@ -62,6 +74,7 @@ enum hg_rc ro_conf_read(const struct spec_app *s, struct ro_conf *ret_conf, stru
 	        !match_add(c, SNAP_MATCH_COOKIE, m->cookie, '=') ||
 	        !match_add(c, SNAP_MATCH_QUERY, m->query, '='))
 		return too_long(s, "match", err);
+	if (!ignore_read(&s->rollout.mirror, c)) return too_long(s, "mirror.ignore", err);
 	return gates_read(s, c, err);
 }
 
@@ -89,9 +102,9 @@ json_t *ro_conf_json(const struct ro_conf *c)
 		json_array_append_new(
 		        match, json_pack("{s:i,s:s,s:s}", "kind", (int)c->match[i].kind, "name",
 		                       c->match[i].name, "value", c->match[i].value));
-	return json_pack("{s:s,s:o,s:o,s:i,s:I,s:f}", "app", c->app, "gates", gates, "match", match,
-	        "sticky_s", (int)c->sticky_s, "p95_ns", (json_int_t)c->latency.p95_ns, "p95_ratio",
-	        c->latency.p95_ratio);
+	return json_pack("{s:s,s:o,s:o,s:i,s:I,s:f,s:s%}", "app", c->app, "gates", gates, "match",
+	        match, "sticky_s", (int)c->sticky_s, "p95_ns", (json_int_t)c->latency.p95_ns,
+	        "p95_ratio", c->latency.p95_ratio, "ignore", c->ignore, (size_t)c->ignore_n);
 out:
 	json_decref(gates);
 	json_decref(match);
@@ -138,6 +151,12 @@ bool ro_conf_load(const json_t *j, struct ro_conf *ret_conf)
 		c->match[i].kind = (uint32_t)number(m, "kind");
 		c->match_count = (uint32_t)i + 1;
 	}
+	/* Rollouts of a Headgate that could not mirror have none. */
+	const json_t *ignore = json_object_get(j, "ignore");
+	size_t ignore_n = json_string_length(ignore);
+	ok = ok && ignore_n <= sizeof c->ignore;
+	c->ignore_n = ok ? (uint32_t)ignore_n : 0;
+	if (c->ignore_n) memcpy(c->ignore, json_string_value(ignore), c->ignore_n);
 	c->sticky_s = (uint32_t)number(j, "sticky_s");
 	c->latency.p95_ns = number(j, "p95_ns");
 	c->latency.p95_ratio = json_real_value(json_object_get(j, "p95_ratio"));

@@ -31,6 +31,8 @@ struct ro_conf {
 	struct ro_latency latency;
 	uint32_t match_count;
 	struct snap_match match[SNAP_TRIAL_MATCHES];
+	uint32_t ignore_n;
+	char ignore[SNAP_IGNORE_MAX]; /* as in snap_trial */
 };
 
 /* HG_E_TOO_LARGE for a text that is too long. */

@@ -73,7 +73,7 @@ enum ro_when {
 enum ro_inconclusive { RO_INCONCLUSIVE_WAIT, RO_INCONCLUSIVE_PROMOTE, RO_INCONCLUSIVE_ABORT };
 
 struct ro_step {
-	uint32_t weight_ppm; /* 1 … RO_WHOLE, rising */
+	uint32_t weight_ppm; /* rising to RO_WHOLE at most; the first may be 0 if more follow */
 	uint64_t wait_ms;    /* 0: RO_DWELL_MS */
 };
 
@@ -169,6 +169,7 @@ enum ro_proof {
 	RO_PROOF_POLICY,   /* inconclusive: promote; rolling: nothing was proven: unproven */
 	RO_PROOF_PERSON,   /* somebody said so: unproven */
 	RO_PROOF_SKIPPED,  /* promote --full went past it: unproven */
+	RO_PROOF_SHADOW,   /* weight 0: nobody was sent there, nothing was to be proven */
 	RO_PROOFS
 };
 
@@ -422,10 +423,15 @@ bool ro_head_eq(const struct ro_head *a, const struct ro_head *b);
 uint32_t ro_need(uint32_t weight_ppm, uint32_t n);
 /* Weight of step `i`, RO_WHOLE behind the last. */
 uint32_t ro_step_weight(const struct ro_state *s, uint32_t i);
+/* Replicas of the new release that step `i` needs: for its weight, and for the copies of requests
+ * that the old release answers. */
+uint32_t ro_step_need(const struct ro_rules *r, uint32_t i, uint32_t n);
 /* What step `i` waits at least. */
 uint64_t ro_step_wait_ms(const struct ro_state *s, uint32_t i);
 /* How long the old release stays warm after promotion. */
 uint64_t ro_watch_ms(const struct ro_rules *r);
+/* A step that was left so might have been proven and was not. */
+bool ro_lacks_proof(uint8_t proof);
 /* Any step left without proof. */
 bool ro_unproven(const struct ro_head *h);
 
@@ -436,7 +442,7 @@ const char *ro_phase_name(enum ro_phase v);
 const char *ro_outcome_name(enum ro_outcome v);
 const char *ro_cause_name(enum ro_cause v);
 const char *ro_gate_state_name(enum ro_gate_state v);
-const char *ro_proof_name(enum ro_proof v); /* "" "evidence" "quiet" "policy" "person" "skipped" */
+const char *ro_proof_name(enum ro_proof v); /* "" "evidence" "quiet" "policy" … */
 const char *ro_event_name(enum ro_event_kind v);
 /* "running" "paused" "waiting" "done" "aborted" "superseded" */
 const char *ro_state_name(const struct ro_state *s);

@@ -37,6 +37,9 @@ void ro_users_add(struct ro_users *u, const struct trial_seen *s)
 	u->forced += s->forced;
 	u->mirrored += s->mirrored;
 	u->differs += s->mirror_differs;
+	u->mirror_failed += s->mirror_failed;
+	u->mirror_partly += s->mirror_partly;
+	u->mirror_dropped += s->mirror_dropped;
 }
 
 void ro_users_sum(struct ro_users *u, const struct ro_users *more)
@@ -50,6 +53,9 @@ void ro_users_sum(struct ro_users *u, const struct ro_users *more)
 	u->forced += more->forced;
 	u->mirrored += more->mirrored;
 	u->differs += more->differs;
+	u->mirror_failed += more->mirror_failed;
+	u->mirror_partly += more->mirror_partly;
+	u->mirror_dropped += more->mirror_dropped;
 }
 
 void ro_users_past(const struct ro_run *run, struct ro_users *ret_users)
@@ -155,7 +161,7 @@ static json_t *steps_json(const struct ro_state *s)
 		                                 : now ? "now"
 		                                       : "next",
 		                                 "took_ms", whole(s->step_took_ms[i]), "unproven",
-		                                 proof > RO_PROOF_EVIDENCE, "proof",
+		                                 ro_lacks_proof(proof), "proof",
 		                                 ro_proof_name((enum ro_proof)proof)));
 	}
 	return a;
@@ -198,23 +204,53 @@ static json_t *wire_text(const char *p, size_t n)
 	return json_stringn(clean, n);
 }
 
+static const char *cause_name(uint8_t cause)
+{
+	static const char *const names[] = {
+	        "", "status", "connect", "closed", "invalid", "timeout", "no_endpoint"};
+	return names[cause < HG_COUNT(names) ? cause : 0];
+}
+
 static json_t *failures_json(const struct ro_run *run)
 {
-	static const char *const causes[] = {
-	        "", "status", "connect", "closed", "invalid", "timeout", "no_endpoint"};
 	json_t *a = json_array();
 	for (uint32_t i = 0; i < run->first_n; i++) {
 		const struct meter_failure *f = &run->first[i];
-		json_array_append_new(
-		        a, json_pack("{s:I,s:i,s:s,s:i,s:o,s:o,s:o,s:o}", "ts_ms",
-		                   whole(f->wall_ms), "replica", (int)f->replica, "cause",
-		                   causes[f->cause < HG_COUNT(causes) ? f->cause : 0], "status",
-		                   (int)f->status, "method", wire_text(f->method, f->method_n),
-		                   "path", wire_text(f->path, f->path_n), "request_id",
-		                   wire_text(f->rid, f->rid_n), "body",
-		                   wire_text(f->body, f->body_n)));
+		json_array_append_new(a,
+		        json_pack("{s:I,s:i,s:s,s:i,s:o,s:o,s:o,s:o}", "ts_ms", whole(f->wall_ms),
+		                "replica", (int)f->replica, "cause", cause_name(f->cause), "status",
+		                (int)f->status, "method", wire_text(f->method, f->method_n), "path",
+		                wire_text(f->path, f->path_n), "request_id",
+		                wire_text(f->rid, f->rid_n), "body",
+		                wire_text(f->body, f->body_n)));
 	}
 	return a;
+}
+
+static json_t *differences_json(const struct ro_run *run)
+{
+	static const char *const kinds[] = {"", "status", "header", "json", "bytes", "no_answer"};
+	json_t *a = json_array();
+	for (uint32_t i = 0; i < run->differs_n; i++) {
+		const struct meter_difference *d = &run->differs[i];
+		json_array_append_new(
+		        a, json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:i,s:o,s:o,s:o}", "ts_ms",
+		                   whole(d->wall_ms), "replica", (int)d->replica, "kind",
+		                   kinds[d->what < HG_COUNT(kinds) ? d->what : 0], "at",
+		                   wire_text(d->at, d->at_n), "cause", cause_name(d->cause),
+		                   "status_old", (int)d->status_old, "status_new",
+		                   (int)d->status_new, "method", wire_text(d->method, d->method_n),
+		                   "path", wire_text(d->path, d->path_n), "request_id",
+		                   wire_text(d->rid, d->rid_n)));
+	}
+	return a;
+}
+
+static json_t *mirror_json(const struct ro_state *s, const struct ro_users *u)
+{
+	return json_pack("{s:f,s:I,s:I,s:I,s:I,s:I}", "share", share(s->rules.mirror_ppm), "copied",
+	        whole(u->mirrored), "differs", whole(u->differs), "failed", whole(u->mirror_failed),
+	        "partly", whole(u->mirror_partly), "dropped", whole(u->mirror_dropped));
 }
 
 /* ---- one sentence ---- */
@@ -424,9 +460,8 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	                          actual)) &&
 	          set(o, "step", step_json(run, s)) && set(o, "steps", steps_json(s)) &&
 	          set(o, "evidence", evidence_json(s)) && set(o, "users", users_json(&u)) &&
-	          set(o, "mirror",
-	                  json_pack("{s:I,s:I}", "copied", whole(u.mirrored), "differs",
-	                          whole(u.differs))) &&
+	          set(o, "mirror", mirror_json(s, &u)) &&
+	          set(o, "first_differences", differences_json(run)) &&
 	          set(o, "back", back_json(run, s, &u)) &&
 	          set(o, "first_failures", failures_json(run)) &&
 	          set(o, "gates", gates_json(run, s)) &&

@@ -99,6 +99,7 @@ void ro_rules_read(
 	to->inconclusive_after_ms = r->inconclusive_after_ms;
 	to->rescue = r->rescue == SPEC_ROLLOUT_RESCUE_RETRY_ON_STABLE;
 	to->preview = r->preview.host.n > 0;
+	to->mirror_ppm = r->mirror.share_ppm;
 	to->match = r->match.header.n > 0 || r->match.cookie.n > 0 || r->match.query.n > 0;
 	to->control_ppm = r->after_promote.control_ppm;
 	to->keep_canary_ms = r->after_abort.keep_canary_ms;

@@ -17,7 +17,7 @@
 /* What clients saw, over all epochs but those that are still counted. */
 struct ro_users {
 	uint64_t requests_new, requests_old, failed_new, rescued, seen, unreplayable, forced,
-	        mirrored, differs;
+	        mirrored, differs, mirror_failed, mirror_partly, mirror_dropped;
 };
 
 struct ro_gate_run {
@@ -46,6 +46,8 @@ struct ro_run {
 	struct ro_gate_run gate[RO_GATES_MAX];
 	struct meter_failure first[METER_FAILURES];
 	uint32_t first_n;
+	struct meter_difference differs[METER_DIFFERENCES];
+	uint32_t differs_n;
 	uint64_t raised_ms; /* wall time of its first requests; 0: none yet */
 	bool looked;        /* `requests` is known */
 	uint64_t requests;  /* at the last look, for ro_observation.traffic */

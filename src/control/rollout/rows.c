@@ -10,16 +10,18 @@
 
 static json_t *users_save(const struct ro_users *u)
 {
-	return json_pack("[I,I,I,I,I,I,I,I,I]", (json_int_t)u->requests_new,
+	return json_pack("[I,I,I,I,I,I,I,I,I,I,I,I]", (json_int_t)u->requests_new,
 	        (json_int_t)u->requests_old, (json_int_t)u->failed_new, (json_int_t)u->rescued,
 	        (json_int_t)u->seen, (json_int_t)u->unreplayable, (json_int_t)u->forced,
-	        (json_int_t)u->mirrored, (json_int_t)u->differs);
+	        (json_int_t)u->mirrored, (json_int_t)u->differs, (json_int_t)u->mirror_failed,
+	        (json_int_t)u->mirror_partly, (json_int_t)u->mirror_dropped);
 }
 
 static void users_load(const json_t *a, struct ro_users *u)
 {
 	uint64_t *to[] = {&u->requests_new, &u->requests_old, &u->failed_new, &u->rescued, &u->seen,
-	        &u->unreplayable, &u->forced, &u->mirrored, &u->differs};
+	        &u->unreplayable, &u->forced, &u->mirrored, &u->differs, &u->mirror_failed,
+	        &u->mirror_partly, &u->mirror_dropped};
 	for (size_t i = 0; i < HG_COUNT(to); i++) {
 		json_int_t v = json_integer_value(json_array_get(a, i));
 		*to[i] = v > 0 ? (uint64_t)v : 0;

@@ -130,7 +130,7 @@ static const char *cause_text(enum ro_cause cause)
 static void event_text(struct run *run, struct sim_event *e, const struct ro_event *ev)
 {
 	static const char *const proofs[RO_PROOFS] = {"", "proven good", "no request: unproven",
-	        "by policy: unproven", "by a person", "skipped"};
+	        "by policy: unproven", "by a person", "skipped", "nothing to be proven at 0 %"};
 	const struct ro_head *h = &ev->head;
 	switch (ev->kind) {
 	case RO_EV_STARTED: text(e, "the rollout begins"); break;

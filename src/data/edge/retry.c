@@ -30,8 +30,7 @@ static enum edge_step no_replica(struct edge_conn *c)
 	return edge_answer(c, 503, "no replica is ready");
 }
 
-/* Short of something here: no replica's fault. */
-static bool ours(int err)
+bool edge_attempt_ours(int err)
 {
 	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EADDRNOTAVAIL;
 }
@@ -49,7 +48,7 @@ enum edge_step edge_attempt(struct edge_conn *c)
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
 	struct edge_up *up = edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
 	if (!up && err == ENOBUFS) return edge_answer(c, 503, "out of upstream connections");
-	if (!up && r->draw && ours(err)) edge_draw_excuse(c);
+	if (!up && r->draw && edge_attempt_ours(err)) edge_draw_excuse(c);
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	r->up = up;
 	up->conn = c;
