@@ -8,7 +8,8 @@ const char *const world_fault_names[FAULT_KINDS] = {"the new release fails",
         "old replicas flap", "no old replica is ready", "shared outage", "no requests",
         "control dies", "control dies between actions", "reboot", "the store fails",
         "the clock jumps back", "the clock jumps forward", "a newer deploy", "the app is removed",
-        "scaled", "a person", "a gate fails", "the slot is torn"};
+        "scaled", "a person", "a gate fails", "the slot is torn", "the new release leaks",
+        "both releases leak"};
 
 HG_NORETURN void world_broken(struct world *w, const char *what)
 {
@@ -55,11 +56,13 @@ struct ro_arm world_arm(const struct world *w, uint32_t release)
 		a.ready += r->ready;
 		a.starting += !r->ready && !r->waits;
 		a.crash_loops += r->streak >= 3;
+		a.memory = HG_MAX(a.memory, r->memory);
 	}
 	if (release == w->want.serving)
 		a.wanted = w->want.serving_replicas ? w->want.serving_replicas : w->n;
 	else if (release == w->want.trial)
 		a.wanted = w->want.trial_replicas;
+	a.memory_ends = w->memory_ends[release];
 	if (release == NEW) {
 		a.failed_starts = w->failed_starts;
 		a.exits = w->exits;
@@ -70,6 +73,7 @@ struct ro_arm world_arm(const struct world *w, uint32_t release)
 void world_replica_begin(struct world *w, struct replica *r)
 {
 	r->ready = r->waits = false;
+	r->memory = 0.1;
 	r->at = w->now + 200 + world_below(w, 4000);
 	if (r->release != NEW) return;
 	if (world_on(w, FAULT_NEW_SLOW)) r->at += world_below(w, 60000);
@@ -152,6 +156,22 @@ void world_fleet_pass(struct world *w)
 	if (world_count(w, NEW, false) == 0) w->failed_starts = w->exits = 0;
 }
 
+uint32_t world_leak_ms(uint32_t arg)
+{
+	return 3000 + arg % 60 * 1000;
+}
+
+static void leaks(struct world *w, struct replica *r)
+{
+	enum fault_kind kind = world_on(w, FAULT_BOTH_LEAK) ? FAULT_BOTH_LEAK : FAULT_NEW_LEAKS;
+	if (r->waits || !world_on(w, kind) || (kind == FAULT_NEW_LEAKS && r->release != NEW))
+		return;
+	r->memory += 0.9 * QUANTUM_MS / world_leak_ms(arg_of(w, kind));
+	if (r->memory < 1) return;
+	w->memory_ends[r->release]++;
+	world_replica_ends(w, r);
+}
+
 void world_replicas_live(struct world *w)
 {
 	for (uint32_t i = 0; i < w->high; i++) {
@@ -168,6 +188,7 @@ void world_replicas_live(struct world *w)
 			r->at = w->now + 500;
 		if (new &&world_on(w, FAULT_NEW_CRASHES) && !r->waits && world_below(w, 6) == 0)
 			world_replica_ends(w, r);
+		leaks(w, r);
 		bool flaps = world_on(w, new ? FAULT_NEW_FLAPS : FAULT_OLD_FLAPS) &&
 		             world_below(w, 20) == 0;
 		bool down = !new &&world_on(w, FAULT_OLD_DOWN);

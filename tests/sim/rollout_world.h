@@ -42,6 +42,8 @@ enum fault_kind {
 	FAULT_PERSON,
 	FAULT_GATE_FAILS,
 	FAULT_TORN_SLOT,
+	FAULT_NEW_LEAKS, /* each replica of the new release grows to its limit and is ended */
+	FAULT_BOTH_LEAK, /* so does the old one: no fault of the new release */
 	FAULT_KINDS
 };
 
@@ -54,7 +56,8 @@ struct fault {
 struct replica {
 	bool used, ready, ever_ready, waits;
 	uint32_t release, streak;
-	uint64_t at; /* when it is ready, or starts again */
+	uint64_t at;   /* when it is ready, or starts again */
+	double memory; /* share of its limit */
 };
 
 struct late {
@@ -74,6 +77,7 @@ struct world {
 	struct replica replica[REPLICAS];
 	struct ro_want want;
 	uint32_t n, failed_starts, exits, high;
+	uint32_t memory_ends[3]; /* by release */
 	uint64_t sample_at, sample;
 	bool changed; /* a fact control is to hear of */
 	/* edge */
@@ -115,6 +119,8 @@ extern const char *const world_fault_names[FAULT_KINDS];
 HG_NORETURN void world_broken(struct world *w, const char *what);
 uint32_t world_below(struct world *w, uint32_t n);
 bool world_on(const struct world *w, enum fault_kind kind);
+/* From start to limit, of a fault that leaks. */
+uint32_t world_leak_ms(uint32_t arg);
 struct ro_arm world_arm(const struct world *w, uint32_t release);
 uint32_t world_count(const struct world *w, uint32_t release, bool only_ready);
 void world_replica_add(struct world *w, uint32_t release);

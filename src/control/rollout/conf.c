@@ -112,6 +112,8 @@ static void rules_read(const struct spec_rollout *r, struct ro_conf *c)
 	        .p95_ratio = ratio(a->p95_vs_stable_ppm),
 	        .p95 = a->p95_ms > 0,
 	};
+	to->memory = ratio(a->memory_ppm);
+	to->cpu = ratio(a->cpu_ppm);
 	c->p95_ns = a->p95_ms * 1000000u;
 	c->p95_ratio = ratio(a->p95_vs_stable_ppm);
 	switch (r->inconclusive) {
