@@ -380,6 +380,7 @@ static uint64_t stat_value(const char *text, const char *key)
 static bool read_in(const char *dir, const char *file, char text[TEXT_MAX])
 {
 	char path[PATH_ROOM];
+	text[0] = 0;
 	return join(path, "%s/%s", dir, file) && read_text(path, text, TEXT_MAX) > 0;
 }
 

@@ -22,7 +22,7 @@ def beside(python):
 
 
 # Between 90 and 100 % of the limit, and no further; and to it within a few seconds.
-NEAR = beside("x = bytearray(224 << 20); time.sleep(999)")
+NEAR = beside("x = bytearray(234 << 20); time.sleep(999)")
 GROWS = beside("time.sleep(2); x = [bytearray(time.sleep(0.1) or 8 << 20) for _ in range(999)]")
 BUSY = f"sh -c 'while :; do :; done & exec {BUILD}/feedback-app --port $PORT'"
 

@@ -307,7 +307,7 @@ static void on_usage(struct loop *l, struct loop_timer *t)
 {
 	struct fleet *f = HG_CONTAINER(t, struct fleet, usage);
 	fleet_sample(f);
-	(void)!loop_timer_start(l, &f->usage, FLEET_USAGE_MS, on_usage);
+	(void)!loop_timer_start(l, &f->usage, fleet_usage_wait_ms(f), on_usage);
 }
 
 enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, struct hg_err *err)

@@ -351,6 +351,8 @@ void fleet_retention_stop(struct fleet *f);
 
 /* ---- usage.c ---- */
 void fleet_sample(struct fleet *f); /* CPU and memory of the replicas */
+/* Until the next sample: a second where there are limits, else five. */
+uint64_t fleet_usage_wait_ms(const struct fleet *f);
 /* A limit and who keeps it; release may be NULL. */
 const char *fleet_memory_keeper(const struct fleet_replica *r); /* "cgroup", "watch", "" */
 const char *fleet_cpu_keeper(const struct fleet_replica *r);    /* "cgroup", "" */

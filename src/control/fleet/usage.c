@@ -30,17 +30,22 @@ const char *fleet_cpu_keeper(const struct fleet_replica *r)
 	return rel && rel->cpu_max_milli && r->applied & WD_A_CPU ? "cgroup" : "";
 }
 
+#define MEAN_NS (FLEET_SAMPLE_MS * CLOCK_NS_PER_MS)
+
+/* The mean since the youngest look that is 5 s old, or since the oldest there is. */
 static void cpu_note(struct fleet_usage *u, uint64_t cpu_ns, uint64_t now_ns)
 {
-	uint32_t last = u->looks % FLEET_USAGE_LOOKS;
+	uint32_t kept = HG_MIN(u->looks, FLEET_USAGE_LOOKS), at;
+	for (uint32_t back = 1; back <= kept; back++) {
+		at = (u->looks - back) % FLEET_USAGE_LOOKS;
+		uint64_t span = now_ns - u->look[at].at_ns;
+		if (span) u->cpu = (double)(cpu_ns - u->look[at].cpu_ns) / (double)span;
+		if (span + MEAN_NS / 10 >= MEAN_NS) break;
+	}
 	u->cpu_ns = cpu_ns;
-	u->look[last].at_ns = now_ns;
-	u->look[last].cpu_ns = cpu_ns;
-	u->looks++;
-	/* Against the oldest look that is kept. */
-	uint32_t first = u->looks < FLEET_USAGE_LOOKS ? 0 : u->looks % FLEET_USAGE_LOOKS;
-	uint64_t span = now_ns - u->look[first].at_ns;
-	u->cpu = span ? (double)(cpu_ns - u->look[first].cpu_ns) / (double)span : 0;
+	at = u->looks++ % FLEET_USAGE_LOOKS;
+	u->look[at].at_ns = now_ns;
+	u->look[at].cpu_ns = cpu_ns;
 }
 
 struct asked {
@@ -70,6 +75,19 @@ static void take_tree(const struct asked *a, const struct proc_tree *t, uint64_t
 	uint64_t more = t->cpu_ns > u->tree_ns ? t->cpu_ns - u->tree_ns : 0;
 	u->tree_ns = t->cpu_ns;
 	cpu_note(u, u->cpu_ns + more, now_ns);
+}
+
+uint64_t fleet_usage_wait_ms(const struct fleet *f)
+{
+	for (uint32_t i = 0; i < f->app_count; i++) {
+		const struct fleet_app *a = f->apps[i];
+		const struct fleet_release *r = fleet_release_known(a, a->core.release);
+		const struct fleet_release *trial = fleet_release_known(a, a->core.trial.release);
+		if ((r && (r->memory_max || r->cpu_max_milli)) ||
+		        (trial && (trial->memory_max || trial->cpu_max_milli)))
+			return FLEET_USAGE_MS;
+	}
+	return FLEET_SAMPLE_MS;
 }
 
 void fleet_sample(struct fleet *f)
