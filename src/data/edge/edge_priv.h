@@ -240,8 +240,8 @@ void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint6
 HG_MUST bool edge_budget_take(struct edge_app *app);
 /* Is there a token? */
 bool edge_budget_has(const struct edge_app *app);
-/* Is there another replica that is up and not ejected? */
-bool edge_other_usable(struct edge *e, const struct edge_app *app, uint16_t slot);
+/* Is there another replica among these that is not ejected? */
+bool edge_other_usable(struct edge *e, const struct edge_set *among, uint16_t slot);
 
 /* ---- upstream connections (upstream.c) ---- */
 

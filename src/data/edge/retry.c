@@ -127,13 +127,24 @@ static bool in_time(struct edge_conn *c)
 	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
 }
 
+/* Who would be asked after a failure: what fails on a release under trial, the old one. */
+static const struct edge_set *set_after_failure(const struct edge_req *r)
+{
+	const struct edge_draw *d = r->draw;
+	const struct edge_app *a = r->app;
+	bool goes_back = d && !d->preview && d->side == EDGE_NEW && a->trial;
+	if (goes_back && a->arm[EDGE_OLD].count) return &a->arm[EDGE_OLD];
+	return edge_set_of(r);
+}
+
 bool edge_attempt_hasty(const struct edge_conn *c)
 {
 	const struct edge_req *r = c->req;
 	bool answered = r->rf.n > 0 || r->interim > 0;
 	bool first = r->retries == 0 && r->tried_n == 0 && !r->patient;
 	return first && r->sent_all && r->limits->retries > 0 && !answered && r->idempotent &&
-	       edge_body_here(r) && edge_other_usable(c->edge, r->app, r->slot);
+	       edge_body_here(r) && !r->app->panic &&
+	       edge_other_usable(c->edge, set_after_failure(r), r->slot);
 }
 
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
