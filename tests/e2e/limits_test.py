@@ -12,7 +12,7 @@ import unittest
 from harness import BUILD, FEEDBACK, LONG, SANITIZED, Load, Platform, kill, main, wait_for
 from releases_test import Deploy, failed, say, wait_end
 
-RATE = 1000 if LONG else 300
+RATE = 300 if LONG else 100
 LIMIT = 256 << 20
 
 
@@ -182,7 +182,7 @@ class Rollouts(unittest.TestCase):
         with Platform(config(wait="16s").replace("{build}/feedback-app --port $PORT", NEAR)) as p:
             p.up()
             load = Load(p.port, rate=RATE, seconds=150, posts=0)
-            wait_for(lambda: all(r["memory_bytes"] > 0.9 * LIMIT for r in p.replicas()))
+            wait_for(lambda: all(r["memory_bytes"] > 0.9 * LIMIT for r in p.replicas()), 60)
             code, doc, err = Deploy(p, "--env", "ENVIRONMENT=next").result()
             self.assertEqual(code, 0, f"{err}\n{json.dumps(doc)}")
             end = wait_end(p, doc["id"])
@@ -206,8 +206,8 @@ class Rollouts(unittest.TestCase):
             before = p.replicas()[0]
             p.file.write_text(p.file.read_text().replace("memory: 256Mi", "memory: 320Mi"))
             p.run("reload", "-f", p.file)
-            load = Load(p.port, rate=RATE, seconds=60)
-            wait_for(lambda: [r["limits"]["memory_bytes"] for r in p.replicas()] == [320 << 20], 60)
+            load = Load(p.port, rate=RATE, seconds=100)
+            wait_for(lambda: [r["limits"]["memory_bytes"] for r in p.replicas()] == [320 << 20], 90)
             self.assertEqual(p.replicas()[0]["release"], before["release"] + 1)
             load.stop().result()
 
