@@ -181,8 +181,8 @@ class Rollouts(unittest.TestCase):
     def test_a_release_that_uses_no_more_than_the_old_one_is_not_blamed(self):
         with Platform(config(wait="16s").replace("{build}/feedback-app --port $PORT", NEAR)) as p:
             p.up()
-            load = Load(p.port, rate=RATE, seconds=150, posts=0)
             wait_for(lambda: all(r["memory_bytes"] > 0.9 * LIMIT for r in p.replicas()), 60)
+            load = Load(p.port, rate=RATE, seconds=150, posts=0)
             code, doc, err = Deploy(p, "--env", "ENVIRONMENT=next").result()
             self.assertEqual(code, 0, f"{err}\n{json.dumps(doc)}")
             end = wait_end(p, doc["id"])
