@@ -474,6 +474,46 @@ static void check_steps(struct checking *c, const struct spec_app *app)
 	}
 }
 
+/* Fields that would make another request of it, or that we write ourselves. */
+static bool header_ours(struct hg_str name)
+{
+	static const char *const ours[] = {"Connection", "Content-Length", "Content-Type", "Expect",
+	        "Idempotency-Key", "Transfer-Encoding", "Upgrade"};
+	for (size_t i = 0; i < HG_COUNT(ours); i++)
+		if (hg_str_eq_nocase(name, hg_str(ours[i]))) return true;
+	return false;
+}
+
+static void check_hook(struct checking *c, const struct spec_gate *g, const struct spec_node *at)
+{
+	static const char *const of_http[] = {"method", "expect", "headers", "retries"};
+	const struct spec_node *list = below(at, "headers");
+	size_t bytes = 0;
+	for (size_t i = 0; !g->http.n && i < HG_COUNT(of_http); i++) {
+		if (below(at, of_http[i]) == at) continue;
+		spec_err_say(fail_key(c, HG_E_CONFIG_CONFLICT, below(at, of_http[i])),
+		        "\"%s\" belongs to a gate with http", of_http[i]);
+	}
+	for (uint32_t i = 0; i < g->header_count; i++) {
+		struct hg_str name = g->headers[i].name, value = g->headers[i].value;
+		bool good = true;
+		for (size_t k = 0; k < value.n; k++)
+			good = good && ((unsigned char)value.p[k] >= 0x20 && value.p[k] != 0x7f);
+		if (header_ours(name))
+			spec_err_say(fail_key(c, HG_E_CONFIG_CONFLICT, named(list, name)),
+			        "the header \"%.*s\" is written by Headgate", HG_STR_ARG(name));
+		else if (!good || value.n == 0)
+			spec_err_say(fail(c, HG_E_CONFIG_VALUE, named(list, name)),
+			        "the value of header \"%.*s\" must be one line of text",
+			        HG_STR_ARG(name));
+		bytes += name.n + value.n + 3;
+	}
+	if (g->header_count > SPEC_GATE_HEADERS_MAX || bytes > SPEC_GATE_HEADER_BYTES)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, list),
+		        "a gate has at most %d headers of %d bytes together", SPEC_GATE_HEADERS_MAX,
+		        SPEC_GATE_HEADER_BYTES);
+}
+
 /* A gate does one thing, and one at a weight has its step. */
 static void check_gate(struct checking *c, const struct spec_app *app, uint32_t i)
 {
@@ -482,12 +522,13 @@ static void check_gate(struct checking *c, const struct spec_app *app, uint32_t 
 	struct spec_share share;
 	struct spec_problem ignored;
 	bool known = app->rollout.step_count == 0;
-	if (!g->run.n == !g->confirm) {
+	if ((g->run.n > 0) + (g->http.n > 0) + g->confirm != 1) {
 		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
-		spec_err_say(e, "a gate must have one of run and confirm");
-		hg_err_hint(
-		        e, "run: a command that must succeed; confirm: true waits for a person");
+		spec_err_say(e, "a gate must have one of run, http and confirm");
+		hg_err_hint(e, "run: a command that must succeed; http: a URL that must agree; "
+		               "confirm: true waits for a person");
 	}
+	check_hook(c, g, at);
 	if (!spec_value_share(g->when, &share, &ignored) || share.is_count) return;
 	for (uint32_t k = 0; k < app->rollout.step_count; k++)
 		known = known || app->rollout.steps[k].weight_ppm == share.ppm;

@@ -5,7 +5,7 @@
 #include "fuzz.h"
 
 #include "base/crc32c.h"
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 static void crc_put(uint8_t *p, size_t n)
 {

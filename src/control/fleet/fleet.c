@@ -320,6 +320,8 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	hg_list_init(&f->watches);
 	hg_list_init(&f->reporters);
 	hg_list_init(&f->commands);
+	hg_list_init(&f->readings);
+	hg_list_init(&f->removals);
 	hg_rand_seed(&f->rand, o->seed);
 	loop_task_init(&f->task, pass);
 	f->born_ms = loop_now_ms(o->loop);
@@ -359,6 +361,8 @@ void fleet_free(struct fleet *f)
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
 	fleet_commands_free(f);
+	fleet_readings_end(f);
+	loop_timer_stop(f->o.loop, &f->sweep);
 	fleet_retention_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);
 	loop_timer_stop(f->o.loop, &f->sample);

@@ -188,7 +188,7 @@ struct fleet {
 	bool greeted;       /* WD_HELLO came */
 	uint32_t list_left; /* WD_REPLICA messages of the list still to come */
 	bool applied, ready_sent;
-	struct loop_timer timer, sample, usage;
+	struct loop_timer timer, sample, usage, sweep;
 	struct loop_task task;
 	bool store_failing, retry; /* a failing store is tried again every FLEET_SAMPLE_MS */
 	bool hold;                 /* messages wait until what they rest on is on disk */
@@ -201,7 +201,10 @@ struct fleet {
 	struct fleet_lane_slot lane[METER_LANES_MAX];
 	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
 	size_t lane_count;
-	struct hg_list watches, reporters, commands;
+	struct hg_list watches, reporters, commands, readings, removals;
+	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
+	uint32_t reading_count;
+	uint64_t reading_serial;
 	uint32_t reporter_count, command_count;
 	struct {
 		struct loop_timer timer;
@@ -263,8 +266,13 @@ HG_MUST enum hg_rc fleet_release_same(struct fleet *f, const struct fleet_app *a
 /* "release.created" for the journal. */
 void fleet_release_event(struct fleet *f, struct fleet_app *a, uint32_t number, const char *digest,
         const char *version);
-/* Artifacts that neither run nor belong to the last FLEET_RELEASES_KEPT are removed. */
+/* Artifacts that neither run nor belong to the last FLEET_RELEASES_KEPT are removed; all of an app
+ * that left the file FLEET_REMOVED_KEEP_S ago and has no replica any more. */
+#define FLEET_REMOVED_KEEP_S 86400u
 void fleet_releases_sweep(struct fleet *f, struct fleet_app *a);
+void fleet_removed_sweep(struct fleet *f);
+/* Both from time to time, from now on. */
+void fleet_sweep_start(struct fleet *f);
 HG_MUST enum hg_rc fleet_release_read(struct hg_str json, uint32_t number,
         struct fleet_release **ret_release, struct hg_err *err);
 void fleet_release_free(struct fleet_release *r);
@@ -279,11 +287,38 @@ const struct fleet_release *fleet_release_find(
  * not there or not whole. On failure *ret_digest is "" when the artifact could not be read;
  * otherwise only the copy failed, and *ret_folder is where the artifact itself lies.
  */
+struct fleet_reader {            /* of a thread that reads */
+	atomic_ullong bytes;     /* read so far, each as often as it was read */
+	const atomic_bool *stop; /* set: give up soon */
+	uint64_t serial;         /* makes the names of its temporary folders its own */
+};
+/* `reader` may be NULL. Touches nothing of the fleet: runs on any thread. */
 HG_MUST enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char *path,
+        struct fleet_reader *reader, char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX],
+        struct hg_err *err);
+/* Removes all copies of the app that `keep` does not want, beside the loop. */
+void fleet_artifacts_sweep(
+        struct fleet *f, const char *app, bool (*keep)(void *arg, const char *digest), void *arg);
+#define FLEET_SWEEP_EACH 32u /* folders at a time; more wait for the next sweep */
+/* Renames it to where nobody finds it but a sweep; *ret_path: PATH_MAX bytes. What begins with a
+ * dot lies there already. */
+HG_MUST bool fleet_artifact_aside(
+        const char *root, const char *name, uint64_t serial, char *ret_path);
+/* A copy, or what was left of one. Runs on any thread. */
+void fleet_artifact_remove(const char *path);
+
+/* ---- reading.c ---- */
+#define FLEET_READINGS_MAX 8u
+/* fleet_artifact_keep from the present reading; without one, at once. HG_E_FLEET_READING: not yet.
+ */
+HG_MUST enum hg_rc fleet_artifact_take(struct fleet *f, const char *app, const char *path,
         char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX], struct hg_err *err);
-/* Removes all copies of the app that `keep` does not want. */
-void fleet_artifacts_sweep(const char *data_dir, const char *app,
-        bool (*keep)(void *arg, const char *digest), void *arg);
+/* An artifact of the app is being read, or was and is about to be used by somebody else than who
+ * asks just now. */
+bool fleet_reading_any(const struct fleet *f, const char *app);
+/* Beside the loop; takes `path`, which was allocated. */
+void fleet_artifacts_remove(struct fleet *f, char (*path)[PATH_MAX], uint32_t count);
+void fleet_readings_end(struct fleet *f);
 
 /* ---- local/spawn.c ---- */
 /* Splits with sample values: says at check time what would fail at every start. */

@@ -123,8 +123,7 @@ static enum hg_rc artifact_take(struct fleet *f, struct fleet_conf *c, const cha
 {
 	c->kept = artifact_resumed(f, c, artifact, digest, folder);
 	if (c->kept) return HG_OK;
-	enum hg_rc rc =
-	        fleet_artifact_keep(f->o.child->data_dir, c->name, artifact, digest, folder, err);
+	enum hg_rc rc = fleet_artifact_take(f, c->name, artifact, digest, folder, err);
 	if (rc < 0 && !digest[0]) return rc;
 	c->kept = rc == HG_OK;
 	if (!c->kept && f->o.log)

@@ -39,7 +39,20 @@ void ro_users_add(struct ro_users *u, const struct trial_seen *s)
 	u->differs += s->mirror_differs;
 }
 
-void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+void ro_users_sum(struct ro_users *u, const struct ro_users *more)
+{
+	u->requests_new += more->requests_new;
+	u->requests_old += more->requests_old;
+	u->failed_new += more->failed_new;
+	u->rescued += more->rescued;
+	u->seen += more->seen;
+	u->unreplayable += more->unreplayable;
+	u->forced += more->forced;
+	u->mirrored += more->mirrored;
+	u->differs += more->differs;
+}
+
+void ro_users_past(const struct ro_run *run, struct ro_users *ret_users)
 {
 	struct trial_seen seen;
 	*ret_users = run->users;
@@ -48,9 +61,24 @@ void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
 		trial_look(&run->all->board, &run->former[i], &seen);
 		ro_users_add(ret_users, &seen);
 	}
-	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return;
+}
+
+uint32_t ro_users_present(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct trial_seen seen;
+	*ret_users = (struct ro_users){0};
+	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return 0;
 	trial_look(&run->all->board, &run->trial, &seen);
 	ro_users_add(ret_users, &seen);
+	return run->trial.snap.epoch;
+}
+
+void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct ro_users present;
+	ro_users_past(run, ret_users);
+	(void)ro_users_present(run, &present);
+	ro_users_sum(ret_users, &present);
 }
 
 /* ---- parts ---- */
@@ -140,11 +168,20 @@ static json_t *gates_json(const struct ro_run *run, const struct ro_state *s)
 	json_t *a = json_array();
 	for (uint32_t i = 0; i < s->rules.gate_count; i++) {
 		unsigned state = s->head.gate[i] < HG_COUNT(names) ? s->head.gate[i] : 0;
+		const struct ro_gate_conf *c = &run->conf.gate[i];
+		char what[RO_COMMAND_MAX + 8];
+		if (c->http[0])
+			ro_hook_name(c->method, c->http, what, sizeof what);
+		else
+			snprintf(what, sizeof what, "%s", c->run[0] ? c->run : "confirm");
 		json_array_append_new(
-		        a, json_pack("{s:s,s:s,s:s,s:I,s:i}", "when", run->conf.gate[i].when, "run",
-		                   run->conf.gate[i].run[0] ? run->conf.gate[i].run : "confirm",
-		                   "state", names[state], "took_ms", whole(s->gate_took_ms[i]),
-		                   "status", (int)s->gate_status[i]));
+		        a, json_pack("{s:s,s:s,s:s,s:s,s:I,s:i,s:s}", "when", c->when, "kind",
+		                   c->http[0]  ? "http"
+		                   : c->run[0] ? "command"
+		                               : "confirm",
+		                   "run", what, "state", names[state], "took_ms",
+		                   whole(s->gate_took_ms[i]), "status", (int)s->gate_status[i],
+		                   "note", run->gate[i].note));
 	}
 	return a;
 }
@@ -292,6 +329,11 @@ static void why_back(const struct ro_run *run, const struct ro_state *s, char *t
 	case RO_CAUSE_SUPERSEDED: snprintf(to, cap, "a newer deploy took its place"); return;
 	case RO_CAUSE_REMOVED:
 		snprintf(to, cap, "the app is no longer in the configuration");
+		return;
+	case RO_CAUSE_DAMAGED:
+		snprintf(to, cap,
+		        "its record in the store could not be read; the release that "
+		        "served goes on");
 		return;
 	default: snprintf(to, cap, "it was taken back"); return;
 	}

@@ -1,5 +1,5 @@
 /* Rules, names and small views. */
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #include <string.h>
 
@@ -167,7 +167,8 @@ const char *ro_cause_name(enum ro_cause v)
 	        [RO_CAUSE_INCONCLUSIVE] = "inconclusive",
 	        [RO_CAUSE_PERSON] = "person",
 	        [RO_CAUSE_SUPERSEDED] = "superseded",
-	        [RO_CAUSE_REMOVED] = "removed"};
+	        [RO_CAUSE_REMOVED] = "removed",
+	        [RO_CAUSE_DAMAGED] = "damaged"};
 	return NAME(names, v);
 }
 

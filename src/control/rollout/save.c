@@ -3,7 +3,7 @@
  * state, the judge as it saves itself, and CRC-32C over what comes before it.
  */
 #include "base/crc32c.h"
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #include <string.h>
 

@@ -320,6 +320,8 @@ static bool close_on(struct ro_turn *t)
 	struct ro_state *s = t->s;
 	if (t->o->split.present || !ro_want_eq(t->o->want, ro_want_of(t))) return false;
 	bool forward = s->head.phase == RO_PHASE_WATCH;
+	/* There will be no way back: gates for it are over as well. */
+	ro_gates_stop(t, true);
 	if (forward)
 		s->head.outcome = s->head.promoted ? RO_PROMOTED_OK : RO_SUPERSEDED;
 	else

@@ -165,6 +165,18 @@ static json_t *apps_json(const struct api *a, const struct fleet_status *s)
 	return apps;
 }
 
+/* Artifacts that changes wait for. */
+static json_t *reading_json(const struct fleet *f)
+{
+	json_t *all = json_array();
+	const char *app;
+	uint64_t bytes;
+	for (uint32_t i = 0; fleet_reading_at(f, i, &app, &bytes); i++)
+		json_array_append_new(
+		        all, json_pack("{s:s,s:I}", "app", app, "bytes", (json_int_t)bytes));
+	return all;
+}
+
 enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 {
 	struct fleet_status *s;
@@ -177,6 +189,7 @@ enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 	        "started_ms", (json_int_t)a->started_ms, "now_ms", (json_int_t)clock_wall_ms(),
 	        "listeners", listeners_json(a), "processes", processes_json(a), "apps",
 	        apps_json(a, s));
+	json_object_set_new(r->reply, "reading", reading_json(a->d.fleet));
 	fleet_status_free(s);
 	return HG_OK;
 }

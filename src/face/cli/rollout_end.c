@@ -30,6 +30,7 @@ static const char *cause_text(const char *cause)
 	        {"start_failed", "a replica did not start"},
 	        {"deadline", "its replicas were not ready in time"},
 	        {"gate", "a gate failed"},
+	        {"damaged", "its record in the store could not be read"},
 	        {"memory", "it uses more memory than is allowed"},
 	        {"cpu", "it uses more CPU than is allowed"},
 	        {"inconclusive", "it could not be proved to be good in time"},
@@ -93,8 +94,11 @@ static void gates_failed(const struct cli *c, const json_t *doc, struct hg_buf *
 		struct hg_buf text;
 		if (strcmp(cli_text(g, "state"), "failed") != 0) continue;
 		hg_buf_init(&text, 8192);
-		hg_buf_fmt(&text, "%s ended with %lld", cli_text(g, "run"),
-		        (long long)cli_int(g, "status"));
+		if (cli_text(g, "note")[0])
+			hg_buf_fmt(&text, "%s: %s", cli_text(g, "run"), cli_text(g, "note"));
+		else
+			hg_buf_fmt(&text, "%s ended with %lld", cli_text(g, "run"),
+			        (long long)cli_int(g, "status"));
 		label("gate", to);
 		cli_wrap(c, to, hg_buf_view(&text), LABEL);
 		hg_buf_free(&text);

@@ -73,7 +73,7 @@ static void parts(const json_t *o)
 	json_array_foreach(rig_at(o, "first_failures"), i, v) members(v, "first_failures",
 	        "ts_ms:i replica:i cause:s status:i method:s path:s request_id:s body:s");
 	json_array_foreach(rig_at(o, "gates"), i, v)
-	        members(v, "gates", "when:s run:s state:s took_ms:i status:i");
+	        members(v, "gates", "when:s kind:s run:s state:s took_ms:i status:i note:s");
 }
 
 #define TOP                                                                            \
@@ -381,8 +381,8 @@ static void the_rules_are_read_as_they_are_written(void **state)
 	assert_float_equal(u->judge.error_above, 0.01, 1e-9);
 	assert_float_equal(u->judge.p95_ratio, 1.5, 1e-9);
 	assert_true(u->judge.p95);
-	assert_int_equal(c->p95_ns, 800000000);
-	assert_float_equal(c->p95_ratio, 1.5, 1e-9);
+	assert_int_equal(c->latency.p95_ns, 800000000);
+	assert_float_equal(c->latency.p95_ratio, 1.5, 1e-9);
 	assert_int_equal(u->inconclusive, RO_INCONCLUSIVE_ABORT);
 	assert_int_equal(u->inconclusive_after_ms, 420000);
 	assert_false(u->rescue);

@@ -1,7 +1,8 @@
 /*
  * The pure half of rollouts: what is to be done for one rollout, from its state, what was observed
- * and the time. No clock, no store, no process: the simulator (tests/sim/rollout_sim.c) drives the
- * same functions through weeks in milliseconds.
+ * and the time. No clock, no store, no process. A door of its own beside rollout.h, because what is
+ * behind it needs nothing of what the doer needs: the simulation (control/simulate) drives the same
+ * functions through weeks in milliseconds.
  *
  * How it is driven. Whoever does things (rollout.c) calls ro_decide at every fact (a replica became
  * ready or ended, a trip, a gate ended, a person spoke, a newer deploy) and at out->next_ms:
@@ -27,8 +28,8 @@
  * looks: a clock that jumps, a machine that slept and a control that was dead neither end a wait
  * nor miss a deadline. Wall times in the state are for people.
  */
-#ifndef CONTROL_ROLLOUT_DECIDE_PRIV_H
-#define CONTROL_ROLLOUT_DECIDE_PRIV_H
+#ifndef CONTROL_ROLLOUT_DECIDE_H
+#define CONTROL_ROLLOUT_DECIDE_H
 
 #include "control/rollout/rollout.h"
 #include "math/judge.h"
@@ -112,6 +113,18 @@ void ro_rules_default(struct ro_rules *r, enum ro_strategy strategy);
  */
 void ro_rules_fill(struct ro_rules *r);
 
+/* The two limits of latency that only the edge needs to know; 0: off. */
+struct ro_latency {
+	uint64_t p95_ns;
+	double p95_ratio;
+};
+struct spec_app;
+/* What every rollout of this app begins with, filled in; gate i is the app's gate i. */
+void ro_rules_read(
+        const struct spec_app *app, struct ro_rules *ret_rules, struct ro_latency *ret_latency);
+/* "rolling" and so on; false for a name that is none. */
+HG_MUST bool ro_strategy_parse(struct hg_str name, enum ro_strategy *ret_strategy);
+
 /* ---- state ---- */
 
 enum ro_phase {
@@ -143,6 +156,7 @@ enum ro_cause {
 	RO_CAUSE_PERSON,
 	RO_CAUSE_SUPERSEDED,
 	RO_CAUSE_REMOVED, /* the app is no longer in the configuration */
+	RO_CAUSE_DAMAGED, /* its row in the store cannot be read */
 	RO_CAUSES
 };
 
