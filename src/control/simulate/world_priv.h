@@ -35,7 +35,7 @@ struct sim_trouble {
 	uint32_t new_slow_ms; /* or up to so much later */
 	bool new_crashes;     /* they end, one after the other, again and again */
 	bool new_flaps, old_flaps;
-	bool new_down, old_down; /* not ready */
+	bool new_down, old_down;           /* not ready */
 	uint32_t new_leak_ms, old_leak_ms; /* from start to the limit of memory; 0: does not grow */
 	bool gate_fails, store_fails;
 	bool control_weak; /* control dies between two actions */
@@ -68,7 +68,7 @@ struct sim_world {
 	struct ro_want want;
 	uint32_t failed_starts, exits;
 	uint32_t memory_ends[3]; /* by release */
-	bool full; /* more replicas were wanted than there is room for */
+	bool full;               /* more replicas were wanted than there is room for */
 	uint64_t sample;
 	/* edge */
 	struct sim_edge edge;
