@@ -595,6 +595,42 @@ static void check_gates(struct checking *c, const struct spec_app *app)
 		        "a rollout has at most %d steps", SPEC_STEPS_MAX);
 }
 
+/* ---- resources ---- */
+
+static void share_of_nothing(
+        struct checking *c, const struct spec_app *app, const char *key, const char *example)
+{
+	const struct spec_node *rules = below(below(app_node(c, app), "rollout"), "abort_when");
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(rules, key));
+	spec_err_say(e,
+	        "abort_when.%s of app \"%.*s\" is a share of resources.limits.%s, which is "
+	        "not set",
+	        key, HG_STR_ARG(app->name), key);
+	hg_err_hint(e, "add `resources: {limits: {%s: %s}}` to the app, or remove the rule", key,
+	        example);
+}
+
+static void too_much(struct checking *c, const struct spec_app *app, const char *key)
+{
+	const struct spec_node *at = below(below(app_node(c, app), "resources"), "requests");
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(at, key));
+	spec_err_say(e, "app \"%.*s\" requests more %s than its limit lets it use",
+	        HG_STR_ARG(app->name), key);
+	hg_err_hint(e, "requests.%s may be limits.%s at most", key, key);
+}
+
+static void check_resources(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_resources *r = &app->resources;
+	const struct spec_abort_when *a = &app->rollout.abort_when;
+	if (a->memory_ppm && !r->limits.memory_bytes) share_of_nothing(c, app, "memory", "512Mi");
+	if (a->cpu_ppm && !r->limits.cpu_milli) share_of_nothing(c, app, "cpu", "1000m");
+	if (r->limits.memory_bytes && r->requests.memory_bytes > r->limits.memory_bytes)
+		too_much(c, app, "memory");
+	if (r->limits.cpu_milli && r->requests.cpu_milli > r->limits.cpu_milli)
+		too_much(c, app, "cpu");
+}
+
 static void check_receivers(
         struct checking *c, struct hg_str *names, uint32_t n, const struct spec_node *at)
 {
@@ -698,6 +734,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_steps(&c, app);
 		check_mirror(&c, app);
 		check_gates(&c, app);
+		check_resources(&c, app);
 		if (database_find(s, app->name))
 			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),
 			        "an app and a database have the same name \"%.*s\"",

@@ -143,6 +143,13 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 	}
 }
 
+static bool ever(const struct world *w, enum fault_kind kind)
+{
+	for (uint32_t i = 0; i < w->faults; i++)
+		if (w->fault[i].kind == kind) return true;
+	return false;
+}
+
 static void check_event(struct world *w, const struct ro_event *e, const struct ro_state *s)
 {
 	const struct ro_head *h = &e->head;
@@ -150,6 +157,14 @@ static void check_event(struct world *w, const struct ro_event *e, const struct 
 	        h->phase == RO_PHASE_STEP || h->phase == RO_PHASE_WATCH);
 	MUST(w->pending.phase != RO_PHASE_END);
 	if (e->kind == RO_EV_PASSED) check_passed(w, e, s);
+	if (e->kind == RO_EV_BACK && h->cause == RO_CAUSE_MEMORY) {
+		/* With a rule, for something that happened, and not for what the old one does. */
+		MUST(s->rules.memory > 0 && w->s.memory_ends[OLD] == 0);
+		MUST(w->s.memory_ends[NEW] > 0 || sim_arm(&w->s, NEW).memory > s->rules.memory);
+		/* A rolling update that is over has nothing left to compare with. */
+		MUST(!world_on(w, FAULT_BOTH_LEAK) || ever(w, FAULT_NEW_LEAKS) ||
+		        (s->rules.strategy == RO_ROLLING && w->s.want.trial == 0));
+	}
 	if (e->kind == RO_EV_RESTARTED) w->step_requests = w->step_real_ms = 0;
 	if (e->kind == RO_EV_PROMOTED && w->s.n > 0 && s->rules.strategy != RO_RECREATE &&
 	        s->rules.strategy != RO_ROLLING) {
@@ -281,6 +296,13 @@ static void faults_make(struct world *w)
 		        FAULT_NEW_FAILS, w->s.now_ms, w->s.now_ms + CALM_MS + 3600000, 100};
 		return;
 	}
+	if (w->seed % 20 == 1) {
+		/* Nothing but a release that leaks, quickly. */
+		w->faults = 1;
+		w->fault[0] = (struct fault){FAULT_NEW_LEAKS, w->s.now_ms,
+		        w->s.now_ms + CALM_MS + 3600000, world_below(w, 2)};
+		return;
+	}
 	for (uint32_t i = 0; i < w->faults; i++) {
 		struct fault *f = &w->fault[i];
 		f->kind = world_below(w, FAULT_KINDS);
@@ -288,7 +310,8 @@ static void faults_make(struct world *w)
 		f->at = w->s.now_ms + world_below(w, 3) * world_below(w, 120000);
 		f->until = f->at + 1000 + world_below(w, 60000);
 		f->arg = world_below(w, 100000);
-		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER)
+		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER ||
+		        f->kind == FAULT_NEW_LEAKS || f->kind == FAULT_BOTH_LEAK)
 			f->until = world_below(w, 3) ? w->s.now_ms + CALM_MS : f->until;
 		if (f->kind == FAULT_NEW_FAILS)
 			f->arg = (const uint32_t[]){2, 5, 20, 50, 100, 100}[f->arg % 6];
@@ -327,6 +350,7 @@ static void rules_make(struct world *w, struct ro_rules *r)
 	r->watch_ms = world_below(w, 60000);
 	r->keep_previous_ms = world_below(w, 60000);
 	r->progress_deadline_ms = 20000 + world_below(w, 60000);
+	r->memory = w->seed % 2 ? 0.9 : 0;
 	r->surge = share(w);
 	r->unavailable = share(w);
 	r->mirror_ppm = world_below(w, 2) ? 0 : world_below(w, 1000001);
@@ -399,6 +423,12 @@ static void finished(struct world *w)
 		MUST(w->failures_new <= failures_most(&w->s.kept.rules));
 		MUST(w->seen == 0 || !w->s.kept.rules.rescue);
 	}
+	/* A step is watched for longer than that. */
+	bool leaks = w->faults == 1 && f->kind == FAULT_NEW_LEAKS && f->at == w->started &&
+	             f->until - f->at >= CALM_MS && world_leak_ms(f->arg) < 5000;
+	if (leaks && w->s.n > 0 && w->s.kept.rules.memory > 0 &&
+	        w->s.kept.rules.strategy == RO_CANARY)
+		MUST(h->outcome == RO_ROLLED_BACK);
 	if (w->faults == 0 && w->s.kept.rules.inconclusive != RO_INCONCLUSIVE_ABORT)
 		MUST(h->outcome == RO_PROMOTED_OK);
 }

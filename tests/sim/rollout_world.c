@@ -8,7 +8,8 @@ const char *const world_fault_names[FAULT_KINDS] = {"the new release fails",
         "old replicas flap", "no old replica is ready", "shared outage", "no requests",
         "control dies", "control dies between actions", "reboot", "the store fails",
         "the clock jumps back", "the clock jumps forward", "a newer deploy", "the app is removed",
-        "scaled", "a person", "a gate fails", "the slot is torn"};
+        "scaled", "a person", "a gate fails", "the slot is torn", "the new release leaks",
+        "both releases leak"};
 
 HG_NORETURN void world_broken(struct world *w, const char *what)
 {
@@ -43,6 +44,16 @@ static uint32_t arg_of(const struct world *w, enum fault_kind kind)
 	return 0;
 }
 
+uint32_t world_leak_ms(uint32_t arg)
+{
+	return 3000 + arg % 60 * 1000;
+}
+
+static uint32_t leak_ms(const struct world *w, enum fault_kind kind)
+{
+	return world_on(w, kind) ? world_leak_ms(arg_of(w, kind)) : 0;
+}
+
 void world_trouble(struct world *w)
 {
 	w->s.trouble = (struct sim_trouble){
@@ -54,6 +65,9 @@ void world_trouble(struct world *w)
 	        .old_down = world_on(w, FAULT_OLD_DOWN),
 	        .gate_fails = world_on(w, FAULT_GATE_FAILS),
 	        .store_fails = world_on(w, FAULT_STORE),
+	        .new_leak_ms = leak_ms(w, FAULT_BOTH_LEAK) ? leak_ms(w, FAULT_BOTH_LEAK)
+	                                                   : leak_ms(w, FAULT_NEW_LEAKS),
+	        .old_leak_ms = leak_ms(w, FAULT_BOTH_LEAK),
 	        .control_weak = world_on(w, FAULT_CONTROL_WEAK),
 	};
 }

@@ -39,6 +39,8 @@ enum fault_kind {
 	FAULT_PERSON,
 	FAULT_GATE_FAILS,
 	FAULT_TORN_SLOT,
+	FAULT_NEW_LEAKS, /* each replica of the new release grows to its limit and is ended */
+	FAULT_BOTH_LEAK, /* so does the old one: no fault of the new release */
 	FAULT_KINDS
 };
 
@@ -84,6 +86,8 @@ extern const char *const world_fault_names[FAULT_KINDS];
 HG_NORETURN void world_broken(struct world *w, const char *what);
 uint32_t world_below(struct world *w, uint32_t n);
 bool world_on(const struct world *w, enum fault_kind kind);
+/* From start to limit, of a fault that leaks. */
+uint32_t world_leak_ms(uint32_t arg);
 /* What the faults of this moment mean to fleet, gates, store and control. */
 void world_trouble(struct world *w);
 /* A quantum's requests, and those that come to their end late. */

@@ -177,8 +177,11 @@ struct fleet_release_state {
 	uint32_t failed_starts; /* replicas whose process ended, or was killed by its startup probe,
 	                           before it was ready for the first time */
 	uint32_t exits;         /* unwanted ends of processes since control knows the release */
+	uint32_t memory_ends;   /* those of them for want of memory */
 	uint64_t memory_max;    /* bytes, of the largest replica */
 	double cpu_max;         /* cores, of the busiest */
+	uint64_t memory_limit;  /* bytes, 0: none */
+	double cpu_limit;       /* cores, 0: none */
 };
 void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t release,
         struct fleet_release_state *ret_state);
@@ -261,12 +264,20 @@ struct fleet_replica_status {
 	uint32_t restarts;      /* of this replica, since control knows it */
 	bool has_exited;
 	int exit_status;    /* last one, as from waitpid */
-	char exit_text[64]; /* "exit status 3", "killed by signal 9 (KILL)" */
+	bool exit_memory;   /* it was ended for want of memory */
+	char exit_text[64]; /* "exit status 3", "killed by signal 9 (SIGKILL)", "out of memory:
+	                       limit 64 MiB, ended by the kernel" */
 	uint64_t exit_ms;
-	char reason[160];      /* last probe failure or spawn error; "" when fine */
-	double cpu_seconds;    /* used by the process so far */
-	double cpu;            /* cores used over the last sample (5 s) */
-	uint64_t memory_bytes; /* resident */
+	char reason[160]; /* last probe failure or spawn error; "" when fine */
+	/* With all processes that it started; from its cgroup where it has one. */
+	double cpu_seconds;    /* used so far */
+	double cpu;            /* cores: the mean of the last 5 s */
+	uint64_t memory_bytes; /* what could not be taken back from it */
+	uint64_t memory_limit; /* bytes, 0: none */
+	double cpu_limit;      /* cores, 0: none */
+	/* Who keeps it to the limit: "cgroup" the kernel, "watch" the warden, which looks once a
+	 * second; "" nobody, or there is none. */
+	const char *memory_keeper, *cpu_keeper;
 	uint32_t in_flight;
 };
 

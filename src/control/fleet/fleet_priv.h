@@ -17,6 +17,7 @@
 #define FLEET_CONF_MAX      (4u << 20) /* memory of one app's configuration */
 #define FLEET_REPORT_LINES  20u
 #define FLEET_SAMPLE_MS     5000u
+#define FLEET_USAGE_MS      1000u
 
 /* What a release is made of; read from, and written as, the JSON text kept in the store. */
 struct fleet_release {
@@ -31,9 +32,10 @@ struct fleet_release {
 	const char **writable;
 	uint32_t writable_count;
 	uint32_t uid;
-	uint32_t flags; /* WD_F_… */
+	uint32_t flags;                                            /* WD_F_… */
+	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
-	uint32_t failed_starts, exits;
+	uint32_t failed_starts, exits, memory_ends;
 };
 
 struct fleet_probe_conf {
@@ -85,6 +87,20 @@ struct fleet_plan {
 	uint32_t table_cap;
 };
 
+#define FLEET_USAGE_LOOKS 6u /* FLEET_USAGE_MS apart: CPU is the mean of 5 s */
+
+/* What a process uses with all that it started. */
+struct fleet_usage {
+	uint64_t memory_bytes;
+	uint64_t cpu_ns;  /* so far; never goes down */
+	uint64_t tree_ns; /* as /proc had it last, which may */
+	double cpu;       /* cores */
+	struct {
+		uint64_t at_ns, cpu_ns;
+	} look[FLEET_USAGE_LOOKS]; /* a ring */
+	uint32_t looks;
+};
+
 struct fleet_replica {
 	uint32_t magic;
 	struct fleet *f;
@@ -101,10 +117,10 @@ struct fleet_replica {
 	int ep;                                 /* place in the endpoint table, -1: none */
 	uint64_t started_ms, exit_ms, since_ms; /* Unix time */
 	bool has_exited;
-	int exit_status;
+	int exit_status; /* with WD_STATUS_… */
 	char reason[160];
-	uint64_t cpu_ns, sampled_ns, memory_bytes;
-	double cpu;
+	uint32_t applied; /* WD_A_…, of the newest process */
+	struct fleet_usage usage;
 	struct prober *prober[PROBE_KINDS];
 	uint64_t oneshot[PROBE_KINDS]; /* id of a command probe that runs */
 };
@@ -172,7 +188,7 @@ struct fleet {
 	bool greeted;       /* WD_HELLO came */
 	uint32_t list_left; /* WD_REPLICA messages of the list still to come */
 	bool applied, ready_sent;
-	struct loop_timer timer, sample, sweep;
+	struct loop_timer timer, sample, usage, sweep;
 	struct loop_task task;
 	bool store_failing, retry; /* a failing store is tried again every FLEET_SAMPLE_MS */
 	bool hold;                 /* messages wait until what they rest on is on disk */
@@ -360,14 +376,23 @@ void fleet_reports_stop(struct fleet *f);
 void fleet_journal_tell(struct fleet *f, const struct store_event *e);
 void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err);
 void fleet_exit_text(int status, char *to, size_t cap);
+/* The same of a replica's last end, which may have been for want of memory. */
+void fleet_replica_exit(const struct fleet_replica *r, char *to, size_t cap);
 
 /* ---- retention.c ---- */
 /* From the first app on: after each apply and each start of observe. Tries until it is told. */
 void fleet_retention_tell(struct fleet *f);
 void fleet_retention_stop(struct fleet *f);
 
-/* ---- status.c ---- */
-void fleet_sample(struct fleet *f); /* CPU and memory of the replicas, from /proc */
+/* ---- usage.c ---- */
+void fleet_sample(struct fleet *f); /* CPU and memory of the replicas */
+/* Until the next sample: a second where there are limits, else five. */
+uint64_t fleet_usage_wait_ms(const struct fleet *f);
+/* A limit and who keeps it; release may be NULL. */
+const char *fleet_memory_keeper(const struct fleet_replica *r); /* "cgroup", "watch", "" */
+const char *fleet_cpu_keeper(const struct fleet_replica *r);    /* "cgroup", "" */
+/* From memory only; NULL when nobody asked for it yet. */
+const struct fleet_release *fleet_release_known(const struct fleet_app *a, uint32_t number);
 
 /* ---- rows.c ---- */
 HG_MUST enum hg_rc fleet_resume(struct fleet *f, struct hg_err *err);

@@ -14,13 +14,17 @@ static void arm_read(const struct ro_run *run, uint32_t release, struct ro_arm *
 {
 	struct fleet_release_state s;
 	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), release, &s);
+	double memory = s.memory_limit ? (double)s.memory_max / (double)s.memory_limit : 0;
 	*to = (struct ro_arm){.wanted = s.wanted,
 	        .total = s.total,
 	        .ready = s.ready,
 	        .starting = s.starting,
 	        .crash_loops = s.crash_loops,
 	        .failed_starts = s.failed_starts,
-	        .exits = s.exits};
+	        .exits = s.exits,
+	        .memory_ends = s.memory_ends,
+	        .memory = memory,
+	        .cpu = s.cpu_limit > 0 ? s.cpu_max / s.cpu_limit : 0};
 }
 
 static uint32_t flags_of(const struct snap_trial *t)

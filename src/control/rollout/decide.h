@@ -47,6 +47,7 @@
 #define RO_DWELL_MS     10000u   /* of a step that names no wait */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */
+#define RO_OVER_MORE    0.05     /* and so much more than the old release at its highest */
 #define RO_SAVED_MAX    8192u
 
 enum ro_strategy {
@@ -242,8 +243,12 @@ struct ro_state {
 	bool stuck;     /* going back waits for the old release longer than the deadline */
 	bool told_hold; /* inconclusive_after passed in this hold */
 	uint32_t memory_over, cpu_over; /* samples in a row */
-	uint64_t sample;                /* the last one that was looked at */
-	uint64_t memory_id;             /* of the shared memory that the counters are in */
+	/* Shares of the limits: of the new release at the last sample, and the highest of the old
+	 * one in any sample of this rollout; and processes that ended for want of memory. */
+	double memory_new, memory_old, cpu_new, cpu_old;
+	uint32_t memory_ends_new, memory_ends_old;
+	uint64_t sample;    /* the last one that was looked at */
+	uint64_t memory_id; /* of the shared memory that the counters are in */
 	enum judge_verdict verdict;
 	struct judge judge;
 	struct judge_evidence evidence; /* of this epoch as last seen; frozen when it goes back */
@@ -265,7 +270,8 @@ HG_MUST bool ro_load(const void *bytes, size_t n, struct ro_state *ret);
 struct ro_arm { /* struct fleet_release_state, and shares of the configured limits */
 	uint32_t wanted, total /* not being stopped */, ready, starting;
 	uint32_t crash_loops, failed_starts, exits;
-	double memory, cpu; /* of the largest and the busiest replica; 0: no limit is set */
+	uint32_t memory_ends; /* those for want of memory */
+	double memory, cpu;   /* of the largest and the busiest replica; 0: no limit is set */
 };
 
 /* struct fleet_want, and how many of the serving release while a rolling update runs. */

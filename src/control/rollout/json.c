@@ -290,7 +290,55 @@ static void why_evidence(const struct ro_state *s, char *to, size_t cap)
 	        rep.threshold);
 }
 
-static void why_back(const struct ro_state *s, char *to, size_t cap)
+static void limit_text(const struct fleet_release_state *st, bool memory, char *to, size_t cap)
+{
+	if (memory)
+		snprintf(to, cap, "%.4g MiB", (double)st->memory_limit / (1 << 20));
+	else
+		snprintf(to, cap, "%g CPU", st->cpu_limit);
+}
+
+/* "memory: a replica of the new release used 93 % of its limit of 64 MiB …" */
+static void why_used(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
+{
+	struct fleet_release_state st;
+	char limit[48];
+	bool memory = s->head.cause == RO_CAUSE_MEMORY;
+	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), s->new_release, &st);
+	limit_text(&st, memory, limit, sizeof limit);
+	uint32_t over = memory ? s->memory_over : s->cpu_over;
+	if (memory && over < RO_OVER_SAMPLES) {
+		snprintf(to, cap,
+		        "memory: %u process%s of the new release ended at the limit of %s, none of "
+		        "the old one",
+		        s->memory_ends_new, s->memory_ends_new == 1 ? "" : "es", limit);
+		return;
+	}
+	snprintf(to, cap,
+	        "%s: a replica of the new release used %.0f %% of its limit of %s, more than "
+	        "%.0f %% in %u samples 5 s apart; one of the old release %.0f %% at most",
+	        memory ? "memory" : "CPU", 100 * (memory ? s->memory_new : s->cpu_new), limit,
+	        100 * (memory ? s->rules.memory : s->rules.cpu), over,
+	        100 * (memory ? s->memory_old : s->cpu_old));
+}
+
+/* Replicas that end for want of memory are the cause behind several others. */
+static void why_memory_too(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
+{
+	struct fleet_release_state st;
+	char limit[48];
+	size_t n = strlen(to);
+	bool ended = s->head.cause == RO_CAUSE_NO_READY_REPLICA ||
+	             s->head.cause == RO_CAUSE_CRASH_LOOP || s->head.cause == RO_CAUSE_EVIDENCE ||
+	             s->head.cause == RO_CAUSE_START_FAILED || s->head.cause == RO_CAUSE_DEADLINE;
+	if (!ended || s->memory_ends_new == 0 || n + 1 >= cap) return;
+	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), s->new_release, &st);
+	limit_text(&st, true, limit, sizeof limit);
+	snprintf(to + n, cap - n, ": out of memory %u time%s (limit %s)", s->memory_ends_new,
+	        s->memory_ends_new == 1 ? "" : "s", limit);
+}
+
+static void why_back(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
 {
 	switch (s->head.cause) {
 	case RO_CAUSE_EVIDENCE: why_evidence(s, to, cap); return;
@@ -308,8 +356,8 @@ static void why_back(const struct ro_state *s, char *to, size_t cap)
 		        (unsigned long long)(s->rules.progress_deadline_ms / 1000));
 		return;
 	case RO_CAUSE_GATE: snprintf(to, cap, "a gate failed"); return;
-	case RO_CAUSE_MEMORY: snprintf(to, cap, "it used more memory than allowed"); return;
-	case RO_CAUSE_CPU: snprintf(to, cap, "it used more CPU than allowed"); return;
+	case RO_CAUSE_MEMORY:
+	case RO_CAUSE_CPU: why_used(run, s, to, cap); return;
 	case RO_CAUSE_INCONCLUSIVE:
 		snprintf(to, cap, "nothing was proven in time, and the policy is to abort");
 		return;
@@ -374,9 +422,10 @@ static void why_text(const struct ro_run *run, const struct ro_state *s, char *t
 	else if (s->head.outcome == RO_PROMOTED_OK)
 		snprintf(to, cap, "%s",
 		        ro_unproven(&s->head) ? "promoted, not every step was proven" : "promoted");
-	else if (s->head.cause != RO_CAUSE_NONE)
-		why_back(s, to, cap);
-	else
+	else if (s->head.cause != RO_CAUSE_NONE) {
+		why_back(run, s, to, cap);
+		why_memory_too(run, s, to, cap);
+	} else
 		why_waits(run, s, to, cap);
 }
 
@@ -392,6 +441,21 @@ static json_t *step_json(const struct ro_run *run, const struct ro_state *s)
 	return json_pack("{s:i,s:i,s:f,s:I,s:I,s:I}", "index", (int)i + 1, "count", (int)n,
 	        "weight", share(ro_step_weight(s, i)), "since_ms", whole(s->phase_since_ms),
 	        "until_ms", whole(until), "wait_ms", whole(wait));
+}
+
+static json_t *used_json(double rule, double new, double old, uint32_t over)
+{
+	return json_pack("{s:f,s:f,s:f,s:i,s:i}", "rule", number(rule), "new", number(new),
+	        "old_most", number(old), "over", (int)over, "needs", (int)RO_OVER_SAMPLES);
+}
+
+/* What replicas used of their limits: shares, of the largest and the busiest. */
+static json_t *resources_json(const struct ro_state *s)
+{
+	json_t *memory = used_json(s->rules.memory, s->memory_new, s->memory_old, s->memory_over);
+	json_t *cpu = used_json(s->rules.cpu, s->cpu_new, s->cpu_old, s->cpu_over);
+	return json_pack("{s:o,s:o,s:{s:i,s:i}}", "memory", memory, "cpu", cpu, "out_of_memory",
+	        "new", (int)s->memory_ends_new, "old", (int)s->memory_ends_old);
 }
 
 static json_t *users_json(const struct ro_users *u)
@@ -460,7 +524,7 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	                          actual)) &&
 	          set(o, "step", step_json(run, s)) && set(o, "steps", steps_json(s)) &&
 	          set(o, "evidence", evidence_json(s)) && set(o, "users", users_json(&u)) &&
-	          set(o, "mirror", mirror_json(s, &u)) &&
+	          set(o, "resources", resources_json(s)) && set(o, "mirror", mirror_json(s, &u)) &&
 	          set(o, "first_differences", differences_json(run)) &&
 	          set(o, "back", back_json(run, s, &u)) &&
 	          set(o, "first_failures", failures_json(run)) &&

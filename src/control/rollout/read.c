@@ -89,6 +89,8 @@ void ro_rules_read(
 	        .p95_ratio = ratio(a->p95_vs_stable_ppm),
 	        .p95 = a->p95_ms > 0,
 	};
+	to->memory = ratio(a->memory_ppm);
+	to->cpu = ratio(a->cpu_ppm);
 	*ret_latency = (struct ro_latency){
 	        .p95_ns = a->p95_ms * 1000000u, .p95_ratio = ratio(a->p95_vs_stable_ppm)};
 	switch (r->inconclusive) {

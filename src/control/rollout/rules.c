@@ -74,6 +74,9 @@ void ro_rules_fill(struct ro_rules *r)
 	r->keep_previous_ms = HG_MIN(r->keep_previous_ms, YEAR_MS);
 	r->progress_deadline_ms = HG_MIN(HG_MAX(r->progress_deadline_ms, RO_TICK_MS), YEAR_MS);
 	bool judged = r->strategy != RO_RECREATE && r->strategy != RO_IMMEDIATE;
+	/* With nothing beside it to compare with, a limit that both are near would look like a
+	 * fault. */
+	if (!judged) r->memory = r->cpu = 0;
 	if (judged && !(r->judge.error_rate > 0)) r->judge.error_rate = 0.05;
 }
 

@@ -1,5 +1,7 @@
 #include "control/simulate/world_priv.h"
 
+#define SMALL 0.1 /* share of its memory that a replica has at its start */
+
 struct ro_arm sim_arm(const struct sim_world *w, uint32_t release)
 {
 	struct ro_arm a = {0};
@@ -10,11 +12,13 @@ struct ro_arm sim_arm(const struct sim_world *w, uint32_t release)
 		a.ready += r->ready;
 		a.starting += !r->ready && !r->waits;
 		a.crash_loops += backoff_crash_loop(&r->backoff);
+		a.memory = HG_MAX(a.memory, r->memory);
 	}
 	if (release == w->want.serving)
 		a.wanted = w->want.serving_replicas ? w->want.serving_replicas : w->n;
 	else if (release == w->want.trial)
 		a.wanted = w->want.trial_replicas;
+	a.memory_ends = w->memory_ends[release];
 	if (release == SIM_NEW) {
 		a.failed_starts = w->failed_starts;
 		a.exits = w->exits;
@@ -48,6 +52,8 @@ void sim_replica_begin(struct sim_world *w, struct sim_replica *r)
 {
 	r->ready = r->waits = false;
 	r->served = 0;
+	r->memory = SMALL;
+	r->grown_ms = w->now_ms;
 	r->crash_at = 0;
 	r->at_ms = w->now_ms + w->start_least_ms + spread(w, w->start_spread_ms);
 	if (r->release != SIM_NEW) return;
@@ -127,6 +133,19 @@ void sim_fleet_pass(struct sim_world *w)
 	if (sim_count(w, SIM_NEW, false) == 0) w->failed_starts = w->exits = 0;
 }
 
+static void leaks(struct sim_world *w, struct sim_replica *r)
+{
+	const struct sim_trouble *t = &w->trouble;
+	uint32_t ms = r->release == SIM_NEW ? t->new_leak_ms : t->old_leak_ms;
+	uint64_t gone = w->now_ms - r->grown_ms;
+	r->grown_ms = w->now_ms;
+	if (r->waits || ms == 0) return;
+	r->memory += (1 - SMALL) * (double)gone / ms;
+	if (r->memory < 1) return;
+	w->memory_ends[r->release]++;
+	sim_replica_end(w, r);
+}
+
 static void replica_lives(struct sim_world *w, struct sim_replica *r)
 {
 	const struct sim_trouble *t = &w->trouble;
@@ -139,6 +158,7 @@ static void replica_lives(struct sim_world *w, struct sim_replica *r)
 		r->at_ms = w->now_ms + 500;
 	if (new && t->new_crashes && !r->waits && hg_rand_below(&w->rand, 6) == 0)
 		sim_replica_end(w, r);
+	leaks(w, r);
 	bool flaps = (new ? t->new_flaps : t->old_flaps) && hg_rand_below(&w->rand, 20) == 0;
 	bool down = new ? t->new_down : t->old_down;
 	if (r->ready && (flaps || down)) {

@@ -23,6 +23,8 @@ struct sim_replica {
 	struct backoff backoff;
 	uint64_t at_ms;    /* when it is ready, or starts again */
 	uint64_t ready_ms; /* since when */
+	double memory;     /* share of its limit, */
+	uint64_t grown_ms; /* as it was then */
 	double served;     /* requests in this life */
 	double crash_at;   /* it dies with this one; 0: it does not */
 };
@@ -33,7 +35,8 @@ struct sim_trouble {
 	uint32_t new_slow_ms; /* or up to so much later */
 	bool new_crashes;     /* they end, one after the other, again and again */
 	bool new_flaps, old_flaps;
-	bool new_down, old_down; /* not ready */
+	bool new_down, old_down;           /* not ready */
+	uint32_t new_leak_ms, old_leak_ms; /* from start to the limit of memory; 0: does not grow */
 	bool gate_fails, store_fails;
 	bool control_weak; /* control dies between two actions */
 };
@@ -64,7 +67,8 @@ struct sim_world {
 	uint32_t start_least_ms, start_spread_ms;
 	struct ro_want want;
 	uint32_t failed_starts, exits;
-	bool full; /* more replicas were wanted than there is room for */
+	uint32_t memory_ends[3]; /* by release */
+	bool full;               /* more replicas were wanted than there is room for */
 	uint64_t sample;
 	/* edge */
 	struct sim_edge edge;

@@ -58,10 +58,15 @@ static json_t *replica_json(const struct fleet_replica_status *s)
 	        (int)s->in_flight);
 	if (!j) return json_null();
 	json_object_set_new(j, "reason", api_json_str(hg_str(s->reason)));
+	json_object_set_new(j, "limits",
+	        json_pack("{s:I,s:s,s:f,s:s}", "memory_bytes", (json_int_t)s->memory_limit,
+	                "memory_keeper", s->memory_keeper ? s->memory_keeper : "", "cpu",
+	                s->cpu_limit, "cpu_keeper", s->cpu_keeper ? s->cpu_keeper : ""));
 	if (s->has_exited)
 		json_object_set_new(j, "exit",
-		        json_pack("{s:i,s:s,s:I}", "status", s->exit_status, "text", s->exit_text,
-		                "at_ms", (json_int_t)s->exit_ms));
+		        json_pack("{s:i,s:s,s:I,s:b}", "status", s->exit_status, "text",
+		                s->exit_text, "at_ms", (json_int_t)s->exit_ms, "out_of_memory",
+		                s->exit_memory));
 	return j;
 }
 

@@ -65,6 +65,10 @@ static void parts(const json_t *o)
 	}
 	members(rig_at(o, "users"), "users",
 	        "requests_new:i failed_new:i rescued:i seen:i unreplayable:i forced:i");
+	members(rig_at(o, "resources"), "resources", "memory:o cpu:o out_of_memory:o");
+	members(rig_at(o, "resources.memory"), "memory", "rule:n new:n old_most:n over:i needs:i");
+	members(rig_at(o, "resources.cpu"), "cpu", "rule:n new:n old_most:n over:i needs:i");
+	members(rig_at(o, "resources.out_of_memory"), "out_of_memory", "new:i old:i");
 	members(rig_at(o, "mirror"), "mirror",
 	        "share:n copied:i differs:i failed:i partly:i dropped:i");
 	json_array_foreach(rig_at(o, "first_failures"), i, v) members(v, "first_failures",
@@ -73,10 +77,10 @@ static void parts(const json_t *o)
 	        members(v, "gates", "when:s kind:s run:s state:s took_ms:i status:i note:s");
 }
 
-#define TOP                                                                                  \
-	"schema:s id:i app:s strategy:s who:s old:o new:o state:s phase:s outcome:s "        \
-	"weight:o step:o steps:a verdict:s why:s cause:s evidence:o users:o mirror:o "       \
-	"first_failures:a first_differences:a gates:a created_ms:i changed_ms:i ended_ms:i " \
+#define TOP                                                                                        \
+	"schema:s id:i app:s strategy:s who:s old:o new:o state:s phase:s outcome:s "              \
+	"weight:o step:o steps:a verdict:s why:s cause:s evidence:o users:o mirror:o resources:o " \
+	"first_failures:a first_differences:a gates:a created_ms:i changed_ms:i ended_ms:i "       \
 	"next:s "
 
 static void a_rollout_is_shown_with_all_its_members_while_it_runs_and_afterwards(void **state)
