@@ -6,9 +6,8 @@
 #include "os/shm.h"
 #include "warden/warden_priv.h"
 
-/* Keeps what is for every edge worker, also for one that is started later. */
-static bool keep_for_edges(
-        struct warden *w, const int *fds, size_t fd_count, int *kept, uint32_t tell)
+/* Keeps a sealed memfd for the edge workers, also for one that is started later. */
+static bool keep(const int *fds, size_t fd_count, int *kept)
 {
 	/* The edge maps it: a memfd that could still shrink would kill it by SIGBUS. */
 	if (fd_count != 1 || !shm_is_sealed(fds[0])) return false;
@@ -16,10 +15,26 @@ static bool keep_for_edges(
 	if (fd < 0) return false;
 	if (*kept >= 0) close(*kept);
 	*kept = fd;
-	for (uint32_t i = 0; i < w->role_count; i++) {
-		if (w->roles[i].role == WD_ROLE_EDGE) role_tell(&w->roles[i], tell);
-	}
 	return true;
+}
+
+static void tell_edges(struct warden *w, uint32_t what)
+{
+	for (uint32_t i = 0; i < w->role_count; i++) {
+		if (w->roles[i].role == WD_ROLE_EDGE) role_tell(&w->roles[i], what);
+	}
+}
+
+static void on_snapshot(struct warden *w, const struct wd_msg *m, const int *fds, size_t fd_count)
+{
+	if (!keep(fds, fd_count, &w->image_fd)) return;
+	w->image_generation = m->generation;
+	tell_edges(w, TELL_IMAGE);
+}
+
+static void on_certs(struct warden *w, const int *fds, size_t fd_count)
+{
+	if (keep(fds, fd_count, &w->certs_fd)) tell_edges(w, TELL_CERTS);
 }
 
 static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t fd_count)
@@ -32,11 +47,8 @@ static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t 
 		p = replica_of_id(w, m->id);
 		if (p && p->state == REPLICA_RUNS) replica_signal(p, m->signo);
 		break;
-	case WD_SNAPSHOT:
-		if (keep_for_edges(w, fds, fd_count, &w->image_fd, TELL_IMAGE))
-			w->image_generation = m->generation;
-		break;
-	case WD_CERTS: (void)keep_for_edges(w, fds, fd_count, &w->certs_fd, TELL_CERTS); break;
+	case WD_SNAPSHOT: on_snapshot(w, m, fds, fd_count); break;
+	case WD_CERTS: on_certs(w, fds, fd_count); break;
 	case WD_FORGET:
 		p = replica_of_id(w, m->id);
 		if (!p || p->state != REPLICA_ENDED) break;
