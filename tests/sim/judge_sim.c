@@ -548,8 +548,9 @@ static void all_speeds(struct sim *s)
 	double slow = erfc((1.6448536269514722 + log(0.6) / 0.7) / sqrt(2)) / 2;
 	struct judge j = bare(0.1, (double[JUDGE_METRICS]){[JUDGE_P95] = 1}, 0, false);
 	speed_of(s, "latency x 2, requests of the new release",
-	        (struct world){.w = .1, .old_slow = .05, .new_slow = slow, .latency = true}, &j,
-	        NEW_REQUESTS, runs_of(s, 1000, 20000), (struct want){85, 187, 100, 0});
+	        (struct world){
+	                .w = .1, .old_slow = .05, .new_slow = slow, .latency = true, .ticks = true},
+	        &j, NEW_REQUESTS, runs_of(s, 1000, 20000), (struct want){363, 478, 1000, 0});
 }
 
 static void all_verdicts(struct sim *s)
