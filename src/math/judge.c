@@ -127,8 +127,9 @@ static struct seen seen_since(const struct judge_lens *l, const struct judge_evi
 {
 	struct judge_count n = count_of(now, m), t = count_of(then, m);
 	double c = since(n.c, t.c), s = since(n.s, t.s);
-	/* A single request is no cluster. */
-	bool limited = is_latency(m) && since(now->n_new, then->n_new) > 1;
+	/* A single one is no cluster. Counted by itself: a request may be known in one tick and be
+	 * too slow for the next limit in another. */
+	bool limited = is_latency(m) && c > 1;
 	double most = limited ? l->most : INFINITY;
 	if (!is_absolute(m)) return (struct seen){.x = c, .y = s, .most = most};
 	double well = since(now->n_new, then->n_new) - c,

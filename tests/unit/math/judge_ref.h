@@ -60,12 +60,12 @@ static long double ref_ratio(
 	return bad ? logl(p1 / p0) : logl((1 - p1) / (1 - p0));
 }
 
-/* What all events between two ticks say about latency has a limit, unless it was one request. */
-static long double ref_limited(unsigned m, double w, long double sum, uint64_t n_new)
+/* What all events between two ticks say about latency has a limit, unless it was one. */
+static long double ref_limited(unsigned m, double w, long double sum, uint64_t slow)
 {
 	bool latency =
 	        m == JUDGE_P50 || m == JUDGE_P95 || m == JUDGE_P99 || m == JUDGE_RULE_P95_RATIO;
-	if (!latency || n_new < 2 || w <= 0 || w >= 1) return sum;
+	if (!latency || slow < 2 || w <= 0 || w >= 1) return sum;
 	return fminl(sum, logl(1 / fmaxl(0.5L, w)));
 }
 
@@ -73,13 +73,13 @@ static long double ref_between(
         const struct ref *r, unsigned from, unsigned tick, unsigned m, unsigned k, bool old)
 {
 	long double sum = 0;
-	uint64_t n_new = 0;
+	uint64_t slow = 0;
 	double w = 0;
 	for (unsigned i = from; i < r->events; i++) {
 		const struct ref_event *e = &r->event[i];
 		if (e->tick != tick) continue;
 		w = e->w;
-		n_new += e->d.n_new;
+		slow += e->d.count[m].c;
 		bool errors = m == JUDGE_RULE_ERROR_RATE || m == JUDGE_RULE_ERROR_ABOVE;
 		struct judge_count n = e->d.count[errors ? JUDGE_ERRORS : m];
 		long double bad = n.c, well = n.s;
@@ -90,7 +90,7 @@ static long double ref_between(
 		if (bad > 0) sum += bad * ref_ratio(r, e, m, k, true);
 		if (well > 0) sum += well * ref_ratio(r, e, m, k, false);
 	}
-	return ref_limited(m, w, sum, n_new);
+	return ref_limited(m, w, sum, slow);
 }
 
 /* The product since event number `from`, of alternative k, as a logarithm. */

@@ -640,6 +640,13 @@ static void a_replica_that_stalls_once_is_no_proof_of_a_slow_release(void **stat
 	/* Three seconds of nothing else are no chance. */
 	assert_int_equal(slow_ticks(0.1, 15, 10, &e), JUDGE_BAD);
 	assert_int_equal(slow_ticks(0.5, 15, 10, &e), JUDGE_BAD);
+	/* Known in one tick (over p50) and too slow in the next one (over p99): the same. */
+	struct judge j = begin(&no_rules, 0.1);
+	struct judge_evidence late = {.n_new = 50, .n_old = 500};
+	judge_tune(&j, &late);
+	late.count[JUDGE_P99].c = 50;
+	assert_int_equal(judge_decide(&j.lens, &late, &e), JUDGE_NOT_YET);
+	assert_true(e < 2);
 	/* With little traffic every request is a witness of its own. */
 	assert_int_equal(slow_ticks(0.1, 6, 1, &e), JUDGE_BAD);
 	/* Where nine of ten replicas are new, so are nine of ten stalls. */
