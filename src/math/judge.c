@@ -3,7 +3,7 @@
 #include <math.h>
 
 #define GATE_COUNT      3
-#define TICK_SHARE      0.5 /* of a tick's clusters of slow requests, as many may be the new one's */
+#define TICK_SHARE      0.5 /* so many of a tick's slow moments may be the new release's */
 #define GATE_DIFFERENCE 0.002
 /* E of the old release. A wrong pause is cheaper than a wrong verdict. */
 #define OLD_BREAKS_TOO 20
