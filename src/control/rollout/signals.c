@@ -147,8 +147,8 @@ static void judge(struct ro_turn *t)
 	if (!news && !look) return;
 	/* Before it is taken in: what came since the last look has a gate of its own. */
 	s->verdict = judge_decide(&s->judge.lens, &s->evidence, NULL);
-	if (!look && s->tick_ms < RO_TUNE_MS) return;
 	t->out->lens = true;
+	if (!look && s->tick_ms < RO_TUNE_MS) return;
 	s->tick_ms = 0;
 	if (!look) {
 		judge_tune(&s->judge, &s->evidence);
