@@ -6,6 +6,7 @@
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
 #include "face/api/api.h"
+#include "fetch/fetch.h"
 #include "main/main_priv.h"
 #include "meter/meter.h"
 #include "os/clock.h"
@@ -26,6 +27,7 @@ struct control {
 	struct hg_log log;
 	struct store *store;
 	struct fleet *fleet;
+	struct fetch *fetch;
 	struct rollouts *rollouts;
 	struct api *api;
 	struct fleet_watch watch;
@@ -287,6 +289,9 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	ways.loop = c->loop;
 	ways.store = c->store;
 	ways.fleet = c->fleet;
+	rc = fetch_new(c->loop, &c->fetch, err);
+	if (rc < 0) return rc;
+	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
 	if (rc < 0) return rc;
 	rc = first_config(c, err);
@@ -342,6 +347,7 @@ int control_main(const struct warden_child *child)
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
 	rollouts_free(c.rollouts);
+	fetch_free(c.fetch);
 	fleet_free(c.fleet);
 	store_close(c.store);
 	running_free(c.running);

@@ -37,6 +37,8 @@ uint32_t meter_layout(void)
 	h = mix(h, sizeof(struct meter_trial));
 	h = mix(h, sizeof(struct meter_trial_cell));
 	h = mix(h, sizeof(struct meter_trial_count));
+	h = mix(h, offsetof(struct meter_trial, differs));
+	h = mix(h, sizeof(struct meter_difference));
 	h = mix(h, offsetof(struct meter_lane, bucket));
 	h = mix(h, offsetof(struct meter_lane, aborted));
 	for (int i = 0; i < METER_BUCKETS; i++)
@@ -168,6 +170,9 @@ void meter_trial_sum(const struct meter *m, uint32_t cell, struct meter_trial_su
 		ret_sum->unreplayable += get(&c->unreplayable);
 		ret_sum->mirrored += get(&c->mirrored);
 		ret_sum->mirror_differs += get(&c->mirror_differs);
+		ret_sum->mirror_failed += get(&c->mirror_failed);
+		ret_sum->mirror_partly += get(&c->mirror_partly);
+		ret_sum->mirror_dropped += get(&c->mirror_dropped);
 	}
 }
 
@@ -185,40 +190,92 @@ bool meter_trip(struct meter_trial *t, uint64_t rollout, uint32_t epoch, uint64_
 	return false;
 }
 
+/* ---- the first of a rollout ---- */
+
+/* Takes a place that belongs to an earlier rollout. */
+static bool place_take(_Atomic uint64_t *owner, uint64_t rollout)
+{
+	uint64_t was = atomic_load_explicit(owner, memory_order_relaxed);
+	return was >> 1 < rollout &&
+	       atomic_compare_exchange_strong_explicit(
+	               owner, &was, rollout << 1, memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void place_done(_Atomic uint64_t *owner, uint64_t rollout)
+{
+	atomic_store_explicit(owner, rollout << 1 | 1, memory_order_release);
+}
+
+/* Copies what follows `owner`, which stands first; false: it is none of this rollout, or not whole.
+ */
+static bool place_get(const _Atomic uint64_t *owner, uint64_t rollout, void *to, size_t size)
+{
+	uint64_t want = rollout << 1 | 1;
+	if (atomic_load_explicit(owner, memory_order_acquire) != want) return false;
+	memcpy((char *)to + sizeof *owner, (const char *)owner + sizeof *owner,
+	        size - sizeof *owner);
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(owner, memory_order_relaxed) == want;
+}
+
 /* A worker that dies while it fills its place leaves it taken: one of eight is lost. */
 struct meter_failure *meter_failure_take(struct meter_trial *t, uint64_t rollout)
 {
-	for (int i = 0; i < METER_FAILURES; i++) {
-		struct meter_failure *f = &t->first[i];
-		uint64_t was = atomic_load_explicit(&f->owner, memory_order_relaxed);
-		if (was >> 1 >= rollout) continue;
-		if (atomic_compare_exchange_strong_explicit(&f->owner, &was, rollout << 1,
-		            memory_order_acq_rel, memory_order_relaxed))
-			return f;
-	}
+	for (int i = 0; i < METER_FAILURES; i++)
+		if (place_take(&t->first[i].owner, rollout)) return &t->first[i];
 	return NULL;
 }
 
 void meter_failure_done(struct meter_failure *f, uint64_t rollout)
 {
-	atomic_store_explicit(&f->owner, rollout << 1 | 1, memory_order_release);
+	place_done(&f->owner, rollout);
 }
 
 bool meter_failure_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
         struct meter_failure *ret_failure)
 {
-	if (i >= METER_FAILURES) return false;
-	const struct meter_failure *f = &t->first[i];
-	uint64_t want = rollout << 1 | 1;
-	if (atomic_load_explicit(&f->owner, memory_order_acquire) != want) return false;
-	memcpy((char *)ret_failure + sizeof f->owner, (const char *)f + sizeof f->owner,
-	        sizeof *f - sizeof f->owner);
-	atomic_thread_fence(memory_order_acquire);
-	if (atomic_load_explicit(&f->owner, memory_order_relaxed) != want) return false;
+	struct meter_failure *f = ret_failure;
+	if (i >= METER_FAILURES || !place_get(&t->first[i].owner, rollout, f, sizeof *f))
+		return false;
 	/* Shared memory is not trusted with lengths. */
-	ret_failure->method_n = HG_MIN(ret_failure->method_n, (uint8_t)sizeof f->method);
-	ret_failure->path_n = HG_MIN(ret_failure->path_n, (uint8_t)sizeof f->path);
-	ret_failure->rid_n = HG_MIN(ret_failure->rid_n, (uint8_t)sizeof f->rid);
-	ret_failure->body_n = HG_MIN(ret_failure->body_n, (uint16_t)sizeof f->body);
+	f->method_n = HG_MIN(f->method_n, (uint8_t)sizeof f->method);
+	f->path_n = HG_MIN(f->path_n, (uint8_t)sizeof f->path);
+	f->rid_n = HG_MIN(f->rid_n, (uint8_t)sizeof f->rid);
+	f->body_n = HG_MIN(f->body_n, (uint16_t)sizeof f->body);
+	return true;
+}
+
+static bool alike(const struct meter_difference *a, const struct meter_difference *b)
+{
+	return a->what == b->what && a->cause == b->cause && a->status_old == b->status_old &&
+	       a->status_new == b->status_new && a->at_n == b->at_n &&
+	       memcmp(a->at, b->at, a->at_n) == 0;
+}
+
+void meter_difference_keep(
+        struct meter_trial *t, uint64_t rollout, const struct meter_difference *d)
+{
+	struct meter_difference there;
+	for (uint32_t i = 0; i < METER_DIFFERENCES; i++) {
+		struct meter_difference *to = &t->differs[i];
+		if (meter_difference_get(t, i, rollout, &there) && alike(&there, d)) return;
+		if (!place_take(&to->owner, rollout)) continue;
+		memcpy((char *)to + sizeof to->owner, (const char *)d + sizeof d->owner,
+		        sizeof *d - sizeof d->owner);
+		place_done(&to->owner, rollout);
+		return;
+	}
+}
+
+bool meter_difference_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
+        struct meter_difference *ret_difference)
+{
+	struct meter_difference *d = ret_difference;
+	if (i >= METER_DIFFERENCES || !place_get(&t->differs[i].owner, rollout, d, sizeof *d))
+		return false;
+	d->method_n = HG_MIN(d->method_n, (uint8_t)sizeof d->method);
+	d->path_n = HG_MIN(d->path_n, (uint8_t)sizeof d->path);
+	d->rid_n = HG_MIN(d->rid_n, (uint8_t)sizeof d->rid);
+	d->at_n = HG_MIN(d->at_n, (uint8_t)sizeof d->at);
 	return true;
 }

@@ -23,6 +23,7 @@
 #define METER_CELLS       256  /* epochs of all rollouts in turn */
 #define METER_METRICS     8    /* = JUDGE_METRICS */
 #define METER_FAILURES    8    /* first failures kept of each rollout */
+#define METER_DIFFERENCES 4    /* first differences of mirrored answers, of each rollout */
 
 /* Upper bounds of the duration buckets in seconds; meter_bounds[METER_BUCKETS - 1] is +Inf. */
 extern const double meter_bounds[METER_BUCKETS];
@@ -58,7 +59,9 @@ struct meter_trial_count {
 	meter_u64 rescued;      /* failed on the new release, answered by the old one */
 	meter_u64 seen;         /* failed on the new release, and the client saw it */
 	meter_u64 unreplayable; /* of `seen`: could not be repeated */
-	meter_u64 mirrored, mirror_differs;
+	/* Copies whose answer was compared, or that got none; of those: answered otherwise or not
+	 * at all; not at all; the bodies left out. And those that were due and not made. */
+	meter_u64 mirrored, mirror_differs, mirror_failed, mirror_partly, mirror_dropped;
 };
 
 enum meter_cause {
@@ -81,12 +84,31 @@ struct meter_failure {
 	char method[16], path[128], rid[64], body[256];
 };
 
+enum meter_differs {
+	METER_DIFFERS_STATUS = 1,
+	METER_DIFFERS_FIELD,
+	METER_DIFFERS_JSON,
+	METER_DIFFERS_BYTES,
+	METER_DIFFERS_NO_ANSWER, /* `cause`: of the new release's failure */
+};
+
+/* One of the first differences between the old release's answer and that to a copy. */
+struct meter_difference {
+	_Atomic uint64_t owner; /* as in meter_failure */
+	uint64_t wall_ms;
+	uint32_t replica; /* of the new release; 0: none took it */
+	uint16_t status_old, status_new;
+	uint8_t what, cause, method_n, path_n, rid_n, at_n;
+	char method[16], path[128], rid[64], at[128];
+};
+
 struct meter_trial {
 	/* The rollout that was proved bad; only ever raised. Draws look here first. */
 	_Atomic uint64_t tripped;
 	_Atomic uint64_t tripped_wall_ms;
 	_Atomic uint32_t tripped_epoch;
 	struct meter_failure first[METER_FAILURES];
+	struct meter_difference differs[METER_DIFFERENCES];
 };
 
 struct meter_worker {
@@ -153,7 +175,7 @@ uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
 struct meter_trial_sum {
 	uint64_t word[METER_METRICS];
 	uint64_t n_new, n_old, warm_new, forced, rescued, seen, unreplayable, mirrored,
-	        mirror_differs;
+	        mirror_differs, mirror_failed, mirror_partly, mirror_dropped;
 };
 void meter_trial_sum(const struct meter *m, uint32_t cell, struct meter_trial_sum *ret_sum);
 
@@ -171,5 +193,12 @@ void meter_failure_done(struct meter_failure *f, uint64_t rollout);
 /* A copy; false when there is none of this rollout at `i`. */
 bool meter_failure_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
         struct meter_failure *ret_failure);
+/* Keeps a copy of `d` (all but `owner`) unless all places are taken, or one of this rollout differs
+ * in the same way at the same place: four times the same would say no more than once. */
+void meter_difference_keep(
+        struct meter_trial *t, uint64_t rollout, const struct meter_difference *d);
+/* A copy; false when there is none of this rollout at `i`. */
+bool meter_difference_get(const struct meter_trial *t, uint32_t i, uint64_t rollout,
+        struct meter_difference *ret_difference);
 
 #endif

@@ -71,28 +71,36 @@ static bool own_path(const char *text, const char *controller, char *to, size_t 
 	return false;
 }
 
+static bool is_marked(const char *dir)
+{
+	char yes[4];
+	return (getxattr(dir, "user.delegate", yes, sizeof yes) == 1 && yes[0] == '1') ||
+	       (getxattr(dir, "trusted.delegate", yes, sizeof yes) == 1 && yes[0] == '1');
+}
+
 /* Whether we may make groups below `dir` without meddling with somebody else's tree. */
 static bool is_ours(const char *dir, const char *own)
 {
 	struct stat st;
-	char yes[4];
 	if (access(dir, W_OK) < 0 || stat(dir, &st) < 0) return false;
-	if (strcmp(own, "/") == 0) return true;
-	if (getxattr(dir, "user.delegate", yes, sizeof yes) == 1 && yes[0] == '1') return true;
-	if (getxattr(dir, "trusted.delegate", yes, sizeof yes) == 1 && yes[0] == '1') return true;
+	if (strcmp(own, "/") == 0 || is_marked(dir)) return true;
 	return geteuid() != 0 && st.st_uid == geteuid();
 }
 
-static bool make_base(
-        const char *mount, const char *own, const char *name, char to[CGROUP_PATH_MAX])
+static bool make_base(const char *dir, const char *name, char to[CGROUP_PATH_MAX])
 {
-	char dir[PATH_ROOM], base[PATH_ROOM];
-	if (!join(dir, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own) || !is_ours(dir, own) ||
-	        !join(base, "%s/%s", dir, name)) {
-		return false;
-	}
+	char base[PATH_ROOM];
+	if (!join(base, "%s/%s", dir, name)) return false;
 	if (mkdir(base, 0755) < 0 && errno != EEXIST) return false;
 	return hg_str_copy(hg_str(base), to, CGROUP_PATH_MAX);
+}
+
+/* Where the v2 tree is: alone, or beside those of v1; NULL: nowhere. */
+static const char *v2_mount(void)
+{
+	struct stat st;
+	if (stat(MOUNT "/unified/cgroup.procs", &st) == 0) return MOUNT "/unified";
+	return stat(MOUNT "/cgroup.procs", &st) == 0 ? MOUNT : NULL;
 }
 
 static bool lists(const char *path, const char *word)
@@ -106,49 +114,97 @@ static bool lists(const char *path, const char *word)
 	return false;
 }
 
-/*
- * v2: a group with processes cannot hand controllers down, so we only use what our parent's
- * subtree_control already gives to our new directory, after asking for it once.
- */
-static void find_v2(const char *mount, const char *own, const char *name, struct cgroup_root *r)
+/* ---- v2: the way down ---- */
+
+static bool same_program(pid_t pid)
+{
+	char path[64];
+	struct stat ours, theirs;
+	snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+	return stat("/proc/self/exe", &ours) == 0 && stat(path, &theirs) == 0 &&
+	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+}
+
+/* Into the group "headgate" below `dir`, where processes do not stand in the way. */
+static void make_way(const char *dir)
+{
+	char path[PATH_ROOM], text[TEXT_MAX], number[24];
+	pid_t parent = getppid();
+	if (!join(path, "%s/headgate", dir) || (mkdir(path, 0755) < 0 && errno != EEXIST)) return;
+	if (!join(path, "%s/cgroup.procs", dir) || read_text(path, text, sizeof text) <= 0) return;
+	if (!join(path, "%s/headgate/cgroup.procs", dir)) return;
+	for (char *p = text, *end;; p = end) {
+		long pid = strtol(p, &end, 10);
+		if (end == p) break;
+		bool own = pid == getpid() || (pid == parent && same_program(parent));
+		if (pid <= 0 || (!own && !is_marked(dir))) continue;
+		snprintf(number, sizeof number, "%ld", pid);
+		(void)write_text(path, number);
+	}
+}
+
+/* True when `dir` hands `word` down, or would if we moved. */
+static bool hand_down(const char *dir, const char *word, bool look)
+{
+	char path[PATH_ROOM], ask[16];
+	if (!join(path, "%s/cgroup.subtree_control", dir)) return false;
+	if (lists(path, word)) return true;
+	if (look) return join(path, "%s/cgroup.controllers", dir) && lists(path, word);
+	snprintf(ask, sizeof ask, "+%s", word);
+	if (write_text(path, ask) != -EBUSY) return true;
+	make_way(dir);
+	return write_text(path, ask) == 0;
+}
+
+/* Where we may make groups: ours, or above it the one that systemd (DelegateSubgroup=) gave us. */
+static bool find_own(const char *mount, const char *own, char to[PATH_ROOM])
+{
+	if (!join(to, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own)) return false;
+	if (is_ours(to, own)) return true;
+	char *slash = strrchr(to, '/');
+	if (!slash || slash <= to + strlen(mount)) return false;
+	*slash = 0;
+	return is_marked(to) && access(to, W_OK) == 0;
+}
+
+static void find_v2(
+        const char *mount, const char *own, const char *name, bool look, struct cgroup_root *r)
 {
 	static const char *const word[] = {"memory", "cpu", "pids"};
-	char path[PATH_ROOM], base[CGROUP_PATH_MAX], ask[16];
-	if (!make_base(mount, own, name, base)) return;
+	char dir[PATH_ROOM], path[PATH_ROOM], base[CGROUP_PATH_MAX], ask[16];
+	if (!find_own(mount, own, dir) || !make_base(dir, name, base)) return;
 	hg_str_copy(hg_str(base), r->base[CGROUP_KILL], CGROUP_PATH_MAX);
 	for (int i = CGROUP_MEMORY; i <= CGROUP_PIDS; i++) {
+		bool down = hand_down(dir, word[i], look);
 		snprintf(ask, sizeof ask, "+%s", word[i]);
-		if (join(path, "%s%s/cgroup.subtree_control", mount, strcmp(own, "/") ? own : "")) {
-			(void)write_text(path, ask);
-		}
-		if (join(path, "%s/cgroup.subtree_control", base)) (void)write_text(path, ask);
-		if (lists(path, word[i])) {
-			hg_str_copy(hg_str(base), r->base[i], CGROUP_PATH_MAX);
-			r->v2 = true;
-		}
+		if (!join(path, "%s/cgroup.subtree_control", base)) continue;
+		(void)write_text(path, ask);
+		if (!(look ? down : lists(path, word[i]))) continue;
+		hg_str_copy(hg_str(base), r->base[i], CGROUP_PATH_MAX);
+		r->v2 = true;
 	}
+	/* Protection from above goes as far down as we let it. */
+	if (r->base[CGROUP_MEMORY][0] && join(path, "%s/memory.low", base))
+		(void)write_text(path, "max");
 	/* Without cgroup.kill (Linux < 5.14) the directory is of no use for killing. */
 	if (!join(path, "%s/cgroup.kill", base) || access(path, W_OK) < 0) {
 		r->base[CGROUP_KILL][0] = 0;
 	}
 }
 
-void cgroup_root_find(const char *name, struct cgroup_root *ret_root)
+void cgroup_root_find(const char *name, bool look, struct cgroup_root *ret_root)
 {
-	char text[TEXT_MAX], own[PATH_ROOM], mount[PATH_ROOM];
-	struct stat st;
+	char text[TEXT_MAX], own[PATH_ROOM], mount[PATH_ROOM], dir[PATH_ROOM];
 	*ret_root = (struct cgroup_root){0};
 	if (read_text("/proc/self/cgroup", text, sizeof text) <= 0) return;
-	bool unified = stat(MOUNT "/unified/cgroup.procs", &st) == 0;
-	bool pure = stat(MOUNT "/cgroup.procs", &st) == 0;
-	if ((unified || pure) && own_path(text, "", own, sizeof own)) {
-		find_v2(unified ? MOUNT "/unified" : MOUNT, own, name, ret_root);
-	}
+	const char *v2 = v2_mount();
+	if (v2 && own_path(text, "", own, sizeof own)) find_v2(v2, own, name, look, ret_root);
 	if (ret_root->v2) return;
 	for (int i = CGROUP_MEMORY; i <= CGROUP_PIDS; i++) {
 		if (!own_path(text, v1_controller[i], own, sizeof own)) continue;
 		if (!join(mount, MOUNT "/%s", v1_controller[i])) continue;
-		(void)make_base(mount, own, name, ret_root->base[i]);
+		if (!join(dir, "%s%s", mount, strcmp(own, "/") == 0 ? "" : own)) continue;
+		if (is_ours(dir, own)) (void)make_base(dir, name, ret_root->base[i]);
 	}
 }
 
@@ -201,6 +257,23 @@ static bool set_cpu(const char *dir, bool v2, uint64_t milli)
 	       set_value(dir, "cpu.cfs_quota_us", text);
 }
 
+/* One CPU is 1024 shares; v2 has other numbers for the same, as Kubernetes maps them. */
+static bool set_weight(const char *dir, bool v2, uint64_t milli)
+{
+	char text[32];
+	uint64_t shares = HG_MIN(HG_MAX(milli * 1024 / 1000, (uint64_t)2), (uint64_t)262144);
+	uint64_t v = v2 ? 1 + (shares - 2) * 9999 / 262142 : shares;
+	snprintf(text, sizeof text, "%llu", (unsigned long long)v);
+	return set_value(dir, v2 ? "cpu.weight" : "cpu.shares", text);
+}
+
+static bool set_low(const char *dir, bool v2, uint64_t bytes)
+{
+	char text[32];
+	snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
+	return v2 && set_value(dir, "memory.low", text);
+}
+
 static bool set_pids(const char *dir, uint64_t n)
 {
 	char text[32];
@@ -208,11 +281,17 @@ static bool set_pids(const char *dir, uint64_t n)
 	return set_value(dir, "pids.max", text);
 }
 
+/* True when there is something in this part that the group must be joined for. */
 static bool set_part(const char *dir, bool v2, int part, const struct cgroup_limits *l)
 {
+	bool wish;
 	switch (part) {
-	case CGROUP_MEMORY: return l->memory_max && set_memory(dir, v2, l->memory_max);
-	case CGROUP_CPU: return l->cpu_max_milli && set_cpu(dir, v2, l->cpu_max_milli);
+	case CGROUP_MEMORY:
+		wish = l->memory_low && set_low(dir, v2, l->memory_low);
+		return l->memory_max ? set_memory(dir, v2, l->memory_max) : wish;
+	case CGROUP_CPU:
+		wish = l->cpu_milli && set_weight(dir, v2, l->cpu_milli);
+		return l->cpu_max_milli ? set_cpu(dir, v2, l->cpu_max_milli) : wish;
 	case CGROUP_PIDS: return l->pids_max && set_pids(dir, l->pids_max);
 	default: return true;
 	}
@@ -285,23 +364,75 @@ int cgroup_remove(const struct cgroup_root *root, const char *name, uint32_t par
 	return rc;
 }
 
-bool cgroup_memory(const struct cgroup_root *root, const char *name, uint64_t *ret_bytes,
-        uint64_t *ret_oom_kills)
+/* ---- use ---- */
+
+/* The number behind `key` at the start of a line; 0: not there. */
+static uint64_t stat_value(const char *text, const char *key)
 {
-	char path[PATH_ROOM], text[TEXT_MAX];
+	size_t n = strlen(key);
+	for (const char *at = text; at && *at; at = strchr(at, '\n')) {
+		if (*at == '\n') at++;
+		if (strncmp(at, key, n) == 0 && at[n] == ' ') return strtoull(at + n + 1, NULL, 10);
+	}
+	return 0;
+}
+
+static bool read_in(const char *dir, const char *file, char text[TEXT_MAX])
+{
+	char path[PATH_ROOM];
+	text[0] = 0;
+	return join(path, "%s/%s", dir, file) && read_text(path, text, TEXT_MAX) > 0;
+}
+
+uint64_t cgroup_oom_kills(const struct cgroup_root *root, const char *name)
+{
+	char dir[PATH_ROOM], text[TEXT_MAX];
 	const char *base = root->base[CGROUP_MEMORY];
-	if (!base[0]) return false;
-	if (!join(path, "%s/%s/%s", base, name,
-	            root->v2 ? "memory.current" : "memory.usage_in_bytes") ||
-	        read_text(path, text, sizeof text) <= 0) {
-		return false;
+	if (!base[0] || !join(dir, "%s/%s", base, name)) return 0;
+	if (!read_in(dir, root->v2 ? "memory.events" : "memory.oom_control", text)) return 0;
+	return stat_value(text, "oom_kill");
+}
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+static void memory_of(const char *dir, bool v2, struct cgroup_usage *u)
+{
+	char text[TEXT_MAX];
+	if (!read_in(dir, v2 ? "memory.current" : "memory.usage_in_bytes", text)) return;
+	uint64_t all = strtoull(text, NULL, 10);
+	if (!read_in(dir, "memory.stat", text)) return;
+	uint64_t files = stat_value(text, v2 ? "file" : "cache"),
+	         shared = stat_value(text, "shmem");
+	u->has_memory = true;
+	u->memory_bytes = less(all, less(files, shared) + stat_value(text, "slab_reclaimable"));
+}
+
+/* The directory of the group when its last part is `name`. */
+static bool dir_of(const char *text, const char *controller, const char *mount, const char *name,
+        char to[PATH_ROOM])
+{
+	char own[PATH_ROOM];
+	if (!own_path(text, controller, own, sizeof own)) return false;
+	const char *last = strrchr(own, '/');
+	return last && strcmp(last + 1, name) == 0 && join(to, "%s%s", mount, own);
+}
+
+void cgroup_usage_of(pid_t pid, const char *name, struct cgroup_usage *ret_usage)
+{
+	char path[64], text[TEXT_MAX], dir[PATH_ROOM], stat_text[TEXT_MAX];
+	const char *v2 = v2_mount();
+	*ret_usage = (struct cgroup_usage){0};
+	snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+	if (read_text(path, text, sizeof text) <= 0) return;
+	if (v2 && dir_of(text, "", v2, name, dir)) {
+		memory_of(dir, true, ret_usage);
+		ret_usage->has_cpu = read_in(dir, "cpu.stat", stat_text);
+		if (ret_usage->has_cpu)
+			ret_usage->cpu_ns = stat_value(stat_text, "usage_usec") * 1000;
 	}
-	*ret_bytes = strtoull(text, NULL, 10);
-	*ret_oom_kills = 0;
-	if (join(path, "%s/%s/%s", base, name, root->v2 ? "memory.events" : "memory.oom_control") &&
-	        read_text(path, text, sizeof text) > 0) {
-		const char *at = strstr(text, "oom_kill ");
-		if (at) *ret_oom_kills = strtoull(at + 9, NULL, 10);
-	}
-	return true;
+	if (!ret_usage->has_memory && dir_of(text, "memory", MOUNT "/memory", name, dir))
+		memory_of(dir, false, ret_usage);
 }

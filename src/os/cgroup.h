@@ -27,10 +27,19 @@ struct cgroup_limits {
 	uint64_t memory_max;    /* bytes, 0: none */
 	uint64_t cpu_max_milli; /* 1000 = one CPU, 0: none */
 	uint64_t pids_max;      /* 0: none */
+	/* What is wished for when others want it too, 0: nothing. Never refused, never told of. */
+	uint64_t memory_low; /* bytes that are reclaimed last; v2 only */
+	uint64_t cpu_milli;  /* weight against others */
 };
 
-/* Finds what is usable; makes one directory `name` in each (kept until cgroup_root_remove). */
-void cgroup_root_find(const char *name, struct cgroup_root *ret_root);
+/*
+ * Finds what is usable; makes one directory `name` in each (kept until cgroup_root_remove). A v2
+ * group that holds processes hands no controller down: when ours does, this process, and its
+ * parent when that is the same program, move into a group "headgate" below it, and stay there.
+ * All processes of the group do when it was delegated by its mark: they are ours then. `look`:
+ * nothing is moved, and what would be had by it counts as usable.
+ */
+void cgroup_root_find(const char *name, bool look, struct cgroup_root *ret_root);
 /* Removes the directories when they are empty. */
 void cgroup_root_remove(const struct cgroup_root *root);
 /*
@@ -45,8 +54,21 @@ HG_MUST int cgroup_join(const struct cgroup_root *root, const char *name, uint32
 void cgroup_kill(const struct cgroup_root *root, const char *name, uint32_t parts);
 /* Removes the group; -EBUSY while somebody is in it. */
 int cgroup_remove(const struct cgroup_root *root, const char *name, uint32_t parts);
-/* memory in use by the group in bytes and OOM kills so far; false when not kept by a cgroup. */
-HG_MUST bool cgroup_memory(const struct cgroup_root *root, const char *name, uint64_t *ret_bytes,
-        uint64_t *ret_oom_kills);
+/* Processes of the group that the kernel ended because the group was out of memory. */
+uint64_t cgroup_oom_kills(const struct cgroup_root *root, const char *name);
+
+struct cgroup_usage {
+	bool has_memory, has_cpu; /* whether a cgroup counts it */
+	/*
+	 * What the kernel could not take back without ending somebody: all but files' pages and
+	 * slabs that may be dropped. Those fill any group that reads files, up to its limit, and
+	 * say nothing of how near its end it is.
+	 */
+	uint64_t memory_bytes;
+	uint64_t cpu_ns;
+};
+/* Of the group `name` that the process is in; nothing when it is in none of that name. Needs no
+ * cgroup_root: any process may look. */
+void cgroup_usage_of(pid_t pid, const char *name, struct cgroup_usage *ret_usage);
 
 #endif

@@ -86,6 +86,7 @@ int proc_usage(pid_t pid, struct proc_usage *ret_usage)
 	        .session = (pid_t)f[6],
 	        .user_ns = (uint64_t)f[14] * tick_ns,
 	        .system_ns = (uint64_t)f[15] * tick_ns,
+	        .children_ns = (uint64_t)(f[16] + f[17]) * tick_ns,
 	        .threads = (uint32_t)f[20],
 	        .start_time = (uint64_t)f[22],
 	        .rss_bytes = (uint64_t)f[24] * (uint64_t)sysconf(_SC_PAGESIZE)};

@@ -25,6 +25,7 @@ struct proc_usage {
 	char state; /* as in /proc/PID/stat: R S D Z … */
 	pid_t parent, group, session;
 	uint64_t user_ns, system_ns; /* CPU time */
+	uint64_t children_ns;        /* of children that ended and were waited for */
 	uint64_t start_time;         /* ticks, see above */
 	uint64_t rss_bytes;
 	uint32_t threads;
@@ -35,6 +36,25 @@ HG_MUST int proc_usage(pid_t pid, struct proc_usage *ret_usage);
 uint64_t proc_pss_bytes(pid_t pid);
 /* Direct children, at most `cap`; needs CONFIG_PROC_CHILDREN, gives 0 without. */
 size_t proc_children(pid_t pid, pid_t *ret_pids, size_t cap);
+
+/*
+ * What processes use together with all they started: those of the leader's session, and their
+ * descendants in other sessions. One pass over /proc for all leaders: a stat(2) for each process of
+ * the machine, and a read for those of the leaders' users. Set `leader`; the rest is written, all
+ * zero for one that is gone. What left both session and family (a daemon) is not found, nor is what
+ * hides from /proc by PR_SET_DUMPABLE. Memory is counted once a process that has it mapped.
+ */
+struct proc_tree {
+	pid_t leader;
+	uint32_t processes;
+	uint64_t rss_bytes;
+	uint64_t pss_bytes; /* with `shared`: what several have mapped is counted once */
+	uint64_t cpu_ns;    /* goes down when a child is not waited for */
+};
+#define PROC_TREES_MAX 8192 /* processes that are looked at; more are left out */
+/* `shared`: fill in pss_bytes; as dear as all their page tables. Without memory for the list the
+ * leaders are counted alone. */
+void proc_trees(struct proc_tree *trees, size_t n, bool shared);
 
 #define PROC_STATUS_TEXT 64
 /* A wait status: "exit status 1", "killed by signal 9 (SIGKILL)", "… , core dumped". */

@@ -136,7 +136,7 @@ static void probe_cgroups(struct sandbox_fact *f)
 	        .purpose = "limits of memory, CPU and processes; ends double-forked children",
 	        .hint = "under systemd set Delegate=yes; else limits are per process only, and "
 	                "memory is watched from outside"};
-	cgroup_root_find(name, &root);
+	cgroup_root_find(name, true, &root);
 	struct hg_out o = hg_out_over(f->detail, sizeof f->detail - 1);
 	hg_out_cstr(&o, root.v2 ? "v2:" : "v1:");
 	for (int i = 0; i < CGROUP_PARTS; i++) {

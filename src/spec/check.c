@@ -3,6 +3,9 @@
 
 #include <stdio.h>
 
+#include "spec/snapshot.h"
+#include "wire/jsondiff.h"
+
 struct checking {
 	const struct spec *s;
 	struct spec_report *r;
@@ -465,13 +468,94 @@ static void check_steps(struct checking *c, const struct spec_app *app)
 	uint32_t last = 0;
 	for (uint32_t i = 0; i < app->rollout.step_count; i++) {
 		uint32_t w = app->rollout.steps[i].weight_ppm;
-		if (w <= last) {
+		/* The first may be 0 %: replicas are there, and copies of requests at most. */
+		if (w <= last && i > 0) {
 			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(at, i));
 			spec_err_say(e, "the weights of the steps must grow");
 			return;
 		}
 		last = w;
 	}
+	if (app->rollout.step_count == 1 && last == 0)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, item(at, 0)),
+		        "no step has requests: after 0%% there must be another step");
+}
+
+static bool ignore_fits(struct checking *c, struct hg_str text, const struct spec_node *at)
+{
+	struct jsonpath path;
+	size_t place;
+	const char *why = jsonpath_parse(text, &path, &place);
+	if (!why) return true;
+	struct hg_err *e = fail(c, HG_E_CONFIG_VALUE, at);
+	spec_err_say(e, "\"%.*s\" is no path into an answer: %s, at its character %zu",
+	        HG_STR_ARG(text), why, place + 1);
+	hg_err_hint(e, "$.created_at, $.list[*].id, $[0]['any name']; quoted where YAML needs it");
+	return false;
+}
+
+/* What differs between two answers and does not matter. All of it goes to the edge. */
+static void check_mirror(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_mirror *m = &app->rollout.mirror;
+	const struct spec_node *at = below(below(app_node(c, app), "rollout"), "mirror");
+	const struct spec_node *list = below(at, "ignore");
+	size_t all = 0;
+	bool fit = true;
+	for (uint32_t i = 0; i < m->ignore_count; i++) {
+		fit = ignore_fits(c, m->ignore[i], item(list, i)) && fit;
+		all += m->ignore[i].n + 1;
+	}
+	if (fit && (m->ignore_count > JSONDIFF_IGNORE_MAX || all > SNAP_IGNORE_MAX))
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, list),
+		        "a mirror ignores at most %u paths, %d bytes together", JSONDIFF_IGNORE_MAX,
+		        SNAP_IGNORE_MAX);
+	bool recreate = app->rollout.strategy == SPEC_ROLLOUT_STRATEGY_RECREATE;
+	if (m->share_ppm == 0 || !recreate) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+	spec_err_say(
+	        e, "strategy recreate has no two releases at a time: there is nothing to mirror");
+	hg_err_hint(e, "leave mirror out, or write `strategy: canary`");
+}
+
+/* Fields that would make another request of it, or that we write ourselves. */
+static bool header_ours(struct hg_str name)
+{
+	static const char *const ours[] = {"Connection", "Content-Length", "Content-Type", "Expect",
+	        "Idempotency-Key", "Transfer-Encoding", "Upgrade"};
+	for (size_t i = 0; i < HG_COUNT(ours); i++)
+		if (hg_str_eq_nocase(name, hg_str(ours[i]))) return true;
+	return false;
+}
+
+static void check_hook(struct checking *c, const struct spec_gate *g, const struct spec_node *at)
+{
+	static const char *const of_http[] = {"method", "expect", "headers", "retries"};
+	const struct spec_node *list = below(at, "headers");
+	size_t bytes = 0;
+	for (size_t i = 0; !g->http.n && i < HG_COUNT(of_http); i++) {
+		if (below(at, of_http[i]) == at) continue;
+		spec_err_say(fail_key(c, HG_E_CONFIG_CONFLICT, below(at, of_http[i])),
+		        "\"%s\" belongs to a gate with http", of_http[i]);
+	}
+	for (uint32_t i = 0; i < g->header_count; i++) {
+		struct hg_str name = g->headers[i].name, value = g->headers[i].value;
+		bool good = true;
+		for (size_t k = 0; k < value.n; k++)
+			good = good && ((unsigned char)value.p[k] >= 0x20 && value.p[k] != 0x7f);
+		if (header_ours(name))
+			spec_err_say(fail_key(c, HG_E_CONFIG_CONFLICT, named(list, name)),
+			        "the header \"%.*s\" is written by Headgate", HG_STR_ARG(name));
+		else if (!good || value.n == 0)
+			spec_err_say(fail(c, HG_E_CONFIG_VALUE, named(list, name)),
+			        "the value of header \"%.*s\" must be one line of text",
+			        HG_STR_ARG(name));
+		bytes += name.n + value.n + 3;
+	}
+	if (g->header_count > SPEC_GATE_HEADERS_MAX || bytes > SPEC_GATE_HEADER_BYTES)
+		spec_err_say(fail(c, HG_E_CONFIG_RANGE, list),
+		        "a gate has at most %d headers of %d bytes together", SPEC_GATE_HEADERS_MAX,
+		        SPEC_GATE_HEADER_BYTES);
 }
 
 /* A gate does one thing, and one at a weight has its step. */
@@ -482,12 +566,13 @@ static void check_gate(struct checking *c, const struct spec_app *app, uint32_t 
 	struct spec_share share;
 	struct spec_problem ignored;
 	bool known = app->rollout.step_count == 0;
-	if (!g->run.n == !g->confirm) {
+	if ((g->run.n > 0) + (g->http.n > 0) + g->confirm != 1) {
 		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
-		spec_err_say(e, "a gate must have one of run and confirm");
-		hg_err_hint(
-		        e, "run: a command that must succeed; confirm: true waits for a person");
+		spec_err_say(e, "a gate must have one of run, http and confirm");
+		hg_err_hint(e, "run: a command that must succeed; http: a URL that must agree; "
+		               "confirm: true waits for a person");
 	}
+	check_hook(c, g, at);
 	if (!spec_value_share(g->when, &share, &ignored) || share.is_count) return;
 	for (uint32_t k = 0; k < app->rollout.step_count; k++)
 		known = known || app->rollout.steps[k].weight_ppm == share.ppm;
@@ -508,6 +593,42 @@ static void check_gates(struct checking *c, const struct spec_app *app)
 	if (app->rollout.step_count > SPEC_STEPS_MAX)
 		spec_err_say(fail(c, HG_E_CONFIG_RANGE, below(at, "steps")),
 		        "a rollout has at most %d steps", SPEC_STEPS_MAX);
+}
+
+/* ---- resources ---- */
+
+static void share_of_nothing(
+        struct checking *c, const struct spec_app *app, const char *key, const char *example)
+{
+	const struct spec_node *rules = below(below(app_node(c, app), "rollout"), "abort_when");
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(rules, key));
+	spec_err_say(e,
+	        "abort_when.%s of app \"%.*s\" is a share of resources.limits.%s, which is "
+	        "not set",
+	        key, HG_STR_ARG(app->name), key);
+	hg_err_hint(e, "add `resources: {limits: {%s: %s}}` to the app, or remove the rule", key,
+	        example);
+}
+
+static void too_much(struct checking *c, const struct spec_app *app, const char *key)
+{
+	const struct spec_node *at = below(below(app_node(c, app), "resources"), "requests");
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(at, key));
+	spec_err_say(e, "app \"%.*s\" requests more %s than its limit lets it use",
+	        HG_STR_ARG(app->name), key);
+	hg_err_hint(e, "requests.%s may be limits.%s at most", key, key);
+}
+
+static void check_resources(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_resources *r = &app->resources;
+	const struct spec_abort_when *a = &app->rollout.abort_when;
+	if (a->memory_ppm && !r->limits.memory_bytes) share_of_nothing(c, app, "memory", "512Mi");
+	if (a->cpu_ppm && !r->limits.cpu_milli) share_of_nothing(c, app, "cpu", "1000m");
+	if (r->limits.memory_bytes && r->requests.memory_bytes > r->limits.memory_bytes)
+		too_much(c, app, "memory");
+	if (r->limits.cpu_milli && r->requests.cpu_milli > r->limits.cpu_milli)
+		too_much(c, app, "cpu");
 }
 
 static void check_receivers(
@@ -574,7 +695,9 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_probes(&c, app);
 		check_autoscale(&c, app);
 		check_steps(&c, app);
+		check_mirror(&c, app);
 		check_gates(&c, app);
+		check_resources(&c, app);
 		if (database_find(s, app->name))
 			spec_err_say(fail_key(&c, HG_E_CONFIG_CONFLICT, app_node(&c, app)),
 			        "an app and a database have the same name \"%.*s\"",

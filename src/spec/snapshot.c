@@ -43,6 +43,7 @@ static uint32_t table_layout(void)
 	h = mix(h, sizeof(struct snap_trial));
 	h = mix(h, offsetof(struct snap_trial, lens));
 	h = mix(h, offsetof(struct snap_trial, match));
+	h = mix(h, offsetof(struct snap_trial, ignore));
 	return mix(h, offsetof(struct snap_endpoint, path));
 }
 
@@ -430,6 +431,7 @@ static bool trial_ok(struct snap_trial *t)
 {
 	if (t->weight_ppm > 1000000 || t->mirror_ppm > 1000000) return false;
 	if (t->cell >= SNAP_CELLS || t->match_count > SNAP_TRIAL_MATCHES) return false;
+	if (t->ignore_n > SNAP_IGNORE_MAX) return false;
 	for (uint32_t i = 0; i < t->match_count; i++) {
 		t->match[i].name[sizeof t->match[i].name - 1] = 0;
 		t->match[i].value[sizeof t->match[i].value - 1] = 0;

@@ -151,7 +151,8 @@ struct snap_slot {
 #define SNAP_TRIALS        32  /* rollouts at a time */
 #define SNAP_CELLS         256 /* = METER_CELLS */
 #define SNAP_TRIAL_MATCHES 4
-#define SNAP_TRIAL_LEVELS  3 /* quantiles of latency: 0.5, 0.95, 0.99 */
+#define SNAP_TRIAL_LEVELS  3    /* quantiles of latency: 0.5, 0.95, 0.99 */
+#define SNAP_IGNORE_MAX    1024 /* bytes of all paths that mirrored answers may differ in */
 
 enum snap_trial_flag {
 	SNAP_TRIAL_JUDGE = 1,      /* evidence is counted, and the proof trips the trial */
@@ -184,10 +185,11 @@ struct snap_trial {
 	uint32_t epoch;      /* 1… within the rollout */
 	uint32_t cell;       /* of meter_trial_cell and of each worker's meter_trial_count */
 	uint32_t flags;      /* enum snap_trial_flag */
-	uint32_t mirror_ppm; /* share of replayable requests copied to the new release */
+	uint32_t mirror_ppm; /* share of what the old release answers that is asked again of the new
+	                      */
 	uint64_t rollout;    /* never the same twice; meter.h: the trip */
 	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
-	uint64_t base_users[6]; /* for control alone: forced, rescued, seen, … */
+	uint64_t base_users[9]; /* for control alone: forced, rescued, seen, … */
 	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
@@ -198,6 +200,8 @@ struct snap_trial {
 	uint8_t sticky_key[16]; /* of the cookie's signature; of this rollout only */
 	struct snap_match match[SNAP_TRIAL_MATCHES];
 	struct judge_lens lens;
+	uint32_t ignore_n;
+	char ignore[SNAP_IGNORE_MAX]; /* wire/jsonpath.h, a line each, ignore_n bytes together */
 };
 
 struct snap_trial_slot {

@@ -14,10 +14,12 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-#define SPEC_FILE_MAX     (1u << 20) /* bytes of a configuration file */
-#define SPEC_PROBLEMS_MAX 20         /* errors, and warnings, that one report holds */
-#define SPEC_STEPS_MAX    32         /* of a rollout */
-#define SPEC_GATES_MAX    16
+#define SPEC_FILE_MAX          (1u << 20) /* bytes of a configuration file */
+#define SPEC_PROBLEMS_MAX      20         /* errors, and warnings, that one report holds */
+#define SPEC_STEPS_MAX         32         /* of a rollout */
+#define SPEC_GATES_MAX         16
+#define SPEC_GATE_HEADERS_MAX  16
+#define SPEC_GATE_HEADER_BYTES 1000
 
 struct spec_origin; /* where the values came from; for spec_show and spec_unavailable */
 

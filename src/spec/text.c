@@ -126,6 +126,56 @@ static bool when(struct hg_str s, struct spec_problem *p)
 	        NULL);
 }
 
+/* Behind the host of a hook's URL; control/rollout/hook.c fills them in. */
+static bool hook_words(struct hg_str s)
+{
+	static const char *const words[] = {
+	        "app", "release", "previous", "rollout", "weight", "when"};
+	while (s.n) {
+		bool known = false;
+		if (s.p[0] == '}') return false;
+		if (s.p[0] != '{') {
+			s = (struct hg_str){s.p + 1, s.n - 1};
+			continue;
+		}
+		size_t end = hg_str_find(s, '}');
+		struct hg_str word = {s.p + 1, end - 1};
+		for (size_t i = 0; end < s.n && i < HG_COUNT(words); i++)
+			known = known || hg_str_eq(word, hg_str(words[i]));
+		if (!known) return false;
+		s = (struct hg_str){s.p + end + 1, s.n - end - 1};
+	}
+	return true;
+}
+
+static bool hook_url(struct hg_str s, struct spec_problem *p)
+{
+	bool plain = hg_str_starts(s, HG_STR("http://")),
+	     tls = hg_str_starts(s, HG_STR("https://"));
+	if (!plain && !tls)
+		return no(p, "must be a URL that starts with http:// or https://", NULL);
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] <= 0x20 || (unsigned char)s.p[i] >= 0x7f ||
+		        s.p[i] == '#' || s.p[i] == '"' || s.n > 1000)
+			return no(p,
+			        "must be a URL of ASCII without blanks or \"#\", of at most 1000 "
+			        "bytes",
+			        NULL);
+	size_t skip = plain ? 7 : 8, at = skip;
+	while (at < s.n && s.p[at] != '/' && s.p[at] != '?')
+		at++;
+	struct hg_str host = {s.p + skip, at - skip}, rest = {s.p + at, s.n - at};
+	if (hg_str_find(host, '@') < host.n)
+		return no(p, "must not hold a password: it is shown to viewers",
+		        "send it in a header: headers: {Authorization: …}");
+	if (host.n == 0 || host.p[0] == ':' || hg_str_find(host, '{') < host.n ||
+	        hg_str_find(host, '\\') < host.n)
+		return no(p, "must name a host, without {…} in it", NULL);
+	if (hook_words(rest)) return true;
+	return no(p, "holds a {…} that is not known",
+	        "{app}, {release}, {previous}, {rollout}, {weight} and {when}");
+}
+
 /* 1000/min per user · 2000/5m per ip */
 static bool rate(struct hg_str s, struct spec_problem *p)
 {
@@ -224,6 +274,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_WHEN: return when(s, p);
+	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);

@@ -117,7 +117,8 @@ static bool size(struct hg_str text, uint64_t *ret_v, struct spec_problem *p)
 		return no(p, HG_E_CONFIG_VALUE, "must be a size such as 256Mi or 1Gi");
 	for (size_t i = 0; i < HG_COUNT(sizes); i++) {
 		if (!hg_str_eq(rest, hg_str(sizes[i].name))) continue;
-		if (v > UINT64_MAX / sizes[i].factor) break;
+		if (v > UINT64_MAX / sizes[i].factor)
+			return no(p, HG_E_CONFIG_VALUE, "must be a size below 16777216Ti");
 		*ret_v = v * sizes[i].factor;
 		return true;
 	}

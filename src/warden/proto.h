@@ -27,7 +27,8 @@ enum wd_type {
 	WD_HELLO,    /* first message; count = replicas that live or whose exit is not forgotten */
 	WD_REPLICA,  /* one per known replica after WD_HELLO, and the answer to WD_SPAWN;
 	                fd 0: pidfd when it runs (pid > 0); else error = errno and step */
-	WD_EXITED,   /* a replica ended: pid, status as from waitpid, at_ms (monotonic) */
+	WD_EXITED,   /* a replica ended: pid, status as from waitpid and WD_STATUS_…, at_ms
+	                (monotonic) */
 	WD_CHILD,    /* a role process ended or was started: role, pid, status (for the journal) */
 	WD_SHUTDOWN, /* stop everything gracefully within deadline_ms, then WD_STOPPED */
 	/* warden → edge */
@@ -73,6 +74,7 @@ struct wd_msg {
 	uint64_t start_time;  /* field 22 of /proc/pid/stat */
 	uint64_t generation;
 	uint64_t memory_max, cpu_max_milli, pids_max; /* limits, 0: none */
+	uint64_t memory_low, cpu_milli;               /* requests, 0: none */
 	uint32_t applied;                             /* WD_REPLICA: what was done, WD_A_… */
 	uint32_t reserved;
 	char dir[256];     /* working directory, absolute */
@@ -95,6 +97,12 @@ struct wd_msg {
 #define WD_A_WATCHED     256u  /* memory_max kept by a look from outside once a second */
 #define WD_A_CGROUP_KILL 512u  /* double-forked children die with it too */
 #define WD_A_LANDLOCK    1024u /* writes outside the writable paths refused by Landlock */
+
+/* Beside the wait status of a replica that did not end well (the macros of sys/wait.h do not look
+ * at these bits): it had no memory left. */
+#define WD_STATUS_OOM  0x10000 /* the kernel ended a process of its cgroup */
+#define WD_STATUS_OVER 0x20000 /* the warden did, since it was over its limit */
+#define WD_STATUS_MASK 0xffff  /* the wait status */
 
 /* Where a start failed (wd_msg.step). Rows: name and text for people (wd_step_text). */
 #define WD_STEPS(X)                                         \

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -263,7 +264,11 @@ static void fill(struct replica *r, struct warden *w, const struct wd_msg *m)
 
 void replica_spawn(struct warden *w, const struct wd_msg *m, int *fds, size_t fd_count)
 {
-	struct cgroup_limits limits = {m->memory_max, m->cpu_max_milli, m->pids_max};
+	struct cgroup_limits limits = {.memory_max = m->memory_max,
+	        .cpu_max_milli = m->cpu_max_milli,
+	        .pids_max = m->pids_max,
+	        .memory_low = m->memory_low,
+	        .cpu_milli = m->cpu_milli};
 	int err = check_spawn(w, m, fds, fd_count);
 	if (err) {
 		refuse(w, m, err, WD_STEP_CHECK);
@@ -316,20 +321,30 @@ void replica_before_reap(struct replica *r)
 	if (r->cgroup_parts) cgroup_kill(&r->w->cgroup, r->log.name, r->cgroup_parts);
 }
 
+/* Why it ended, where the status alone would not tell. */
+static int memory_bits(const struct replica *r, int status)
+{
+	if (status == 0) return 0;
+	if (r->over) return WD_STATUS_OVER;
+	bool kept = r->memory_max && r->cgroup_parts & 1u << CGROUP_MEMORY;
+	return kept && cgroup_oom_kills(&r->w->cgroup, r->log.name) ? WD_STATUS_OOM : 0;
+}
+
 void replica_reaped(struct replica *r, int status)
 {
 	struct warden *w = r->w;
+	int bits = memory_bits(r, status);
 	if (r->state == REPLICA_STARTING) { /* killed before exec: no report will come */
 		if (r->report_fd >= 0) {
 			loop_io_stop(w->loop, &r->report);
 			close(r->report_fd);
 			r->report_fd = -1;
 		}
-		failed(r, ECANCELED, WD_STEP_EXEC);
+		failed(r, bits ? ENOMEM : ECANCELED, WD_STEP_EXEC);
 		return;
 	}
 	r->state = REPLICA_ENDED;
-	r->status = status;
+	r->status = status | bits;
 	r->ended_ms = clock_mono_ms();
 	close_pidfd(r);
 	loop_timer_stop(w->loop, &r->deadline);
@@ -342,16 +357,57 @@ void replica_reaped(struct replica *r, int status)
 	replica_settle(r);
 }
 
+/* ---- limits that no cgroup keeps ---- */
+
+#define COUNT_AGAIN_MS 10000
+
+/*
+ * Resident pages that several processes of a replica share are counted for each of them by the
+ * cheap look, which may only acquit. The exact one walks page tables: not every second.
+ */
+static bool is_over(struct replica *r, const struct proc_tree *cheap)
+{
+	uint64_t now = clock_mono_ms();
+	if (cheap->rss_bytes <= r->memory_max) return false;
+	if (cheap->processes <= 1) return true;
+	if (r->counted_ms && now - r->counted_ms < COUNT_AGAIN_MS &&
+	        cheap->rss_bytes <= r->counted_bytes + r->counted_bytes / 50)
+		return false;
+	struct proc_tree exact = {.leader = r->pid};
+	proc_trees(&exact, 1, true);
+	r->counted_ms = now;
+	r->counted_bytes = cheap->rss_bytes;
+	return exact.pss_bytes > r->memory_max;
+}
+
 void replicas_watch_memory(struct warden *w)
 {
+	struct proc_tree *trees = NULL;
+	struct replica **who = NULL;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < w->replica_high; i++)
+		n += w->replicas[i].state == REPLICA_RUNS && w->replicas[i].applied & WD_A_WATCHED;
+	if (n == 0) return;
+	trees = calloc(n, sizeof *trees);
+	who = calloc(n, sizeof(struct replica *));
+	if (!trees || !who) goto out;
+	n = 0;
 	for (uint32_t i = 0; i < w->replica_high; i++) {
 		struct replica *r = &w->replicas[i];
-		struct proc_usage u;
 		if (r->state != REPLICA_RUNS || !(r->applied & WD_A_WATCHED)) continue;
-		if (proc_usage(r->pid, &u) < 0 || u.rss_bytes <= r->memory_max) continue;
-		hg_log(&w->log, HG_WARN, "replica.memory", HG_S("app", r->who.app),
-		        HG_I("replica", r->who.replica), HG_I("rss", u.rss_bytes),
-		        HG_I("limit", r->memory_max));
-		replica_signal(r, SIGKILL);
+		who[n] = r;
+		trees[n++].leader = r->pid;
 	}
+	proc_trees(trees, n, false);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!is_over(who[i], &trees[i])) continue;
+		who[i]->over = true;
+		hg_log(&w->log, HG_WARN, "replica.memory", HG_S("app", who[i]->who.app),
+		        HG_I("replica", who[i]->who.replica), HG_I("rss", trees[i].rss_bytes),
+		        HG_I("limit", who[i]->memory_max));
+		replica_signal(who[i], SIGKILL);
+	}
+out:
+	free(trees);
+	free(who);
 }

@@ -133,7 +133,7 @@ static enum hg_rc warden_open(struct warden *w, struct hg_err *err)
 	if (rc < 0) return rc;
 	make_filters(w);
 	snprintf(name, sizeof name, "headgate-%d", (int)getpid());
-	cgroup_root_find(name, &w->cgroup);
+	cgroup_root_find(name, false, &w->cgroup);
 	/* Double-forked children of replicas come to us, so that none becomes a stray. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	rc = loop_new(&w->loop);

@@ -76,6 +76,10 @@ struct replica {
 	uint64_t start_time, started_ms, ended_ms, deadline_ms, memory_max;
 	uint32_t applied, cgroup_parts, tell;
 	bool forgotten;
+	/* A limit that is watched: what several processes share is counted again when they have
+	 * grown, or after a while. */
+	bool over;
+	uint64_t counted_bytes, counted_ms;
 	int report_fd; /* where the child says how far it came */
 	struct loop_io report;
 	struct loop_timer deadline;

@@ -38,13 +38,14 @@ static const struct known_name {
         {"proxy-connection", 16, HTTP1_F_PROXY_CONNECTION},
         {"transfer-encoding", 17, HTTP1_F_TRANSFER_ENCODING},
         {"x-forwarded-proto", 17, HTTP1_F_X_FORWARDED_PROTO},
+        {"x-headgate-mirror", 17, HTTP1_F_X_HEADGATE_MIRROR},
         {"proxy-authenticate", 18, HTTP1_F_PROXY_AUTHENTICATE},
         {"proxy-authorization", 19, HTTP1_F_PROXY_AUTHORIZATION},
 };
 
 /* first_of[n]: index of the first name of length n or more. */
 static const uint8_t first_of[] = {
-        0, 0, 0, 1, 2, 5, 5, 10, 12, 13, 14, 18, 20, 22, 24, 25, 28, 31, 33, 34, 35};
+        0, 0, 0, 1, 2, 5, 5, 10, 12, 13, 14, 18, 20, 22, 24, 25, 28, 31, 34, 35, 36};
 
 /*
  * `name` is a token and `low` consists of a-z and "-": no other token byte becomes one of those

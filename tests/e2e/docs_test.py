@@ -29,8 +29,8 @@ ELSEWHERE = {
        for verb in ("deploy", "plan", "rollouts", "promote", "abort", "rollback")},
 }
 
-# Statuses that are an answer: doctor found something, status says degraded.
-ANSWERS = {"status": (0, 7), "doctor": (0, 6, 7)}
+# Statuses that are an answer: doctor found something, status says degraded, a rollout would go back or wait.
+ANSWERS = {"status": (0, 7), "doctor": (0, 6, 7), "simulate": (0, 4, 5)}
 
 
 def documents():
@@ -60,9 +60,15 @@ def commands():
 
 
 def argv_of(text):
-    # A command ends at a comment, a pipe, a redirection or the next command.
-    text = re.split(r"\s#|\s[|>]|&&|;", text)[0]
-    return [PLACEHOLDERS.get(word, word) for word in shlex.split(text)]
+    """A command ends at a comment, a pipe, a redirection or the next command, but not within quotes."""
+    words = shlex.shlex(text, posix=True, punctuation_chars="();<>|&")
+    words.whitespace_split, words.commenters = True, ""
+    argv = []
+    for word in words:
+        if word[0] in "#;<>|&":
+            break
+        argv.append(PLACEHOLDERS.get(word, word))
+    return argv
 
 
 def verbs():

@@ -5,7 +5,7 @@
 #include "fuzz.h"
 
 #include "base/crc32c.h"
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 static void crc_put(uint8_t *p, size_t n)
 {
@@ -50,9 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		crc_put(copy + n - 8 - JUDGE_SAVED_SIZE, JUDGE_SAVED_SIZE);
 		crc_put(copy, n);
 		if (ro_load(copy, n, &s)) {
-			HG_ASSERT(ro_save(&s, again, sizeof again) == n);
-			/* The judge takes -0 for 0. */
-			HG_ASSERT(memcmp(again, copy, n - JUDGE_SAVED_SIZE - 8) == 0);
+			size_t saved = ro_save(&s, again, sizeof again);
+			/* What a former program saved gets longer; the judge takes -0 for 0. */
+			HG_ASSERT(saved >= n);
+			if (saved == n)
+				HG_ASSERT(memcmp(again, copy, n - JUDGE_SAVED_SIZE - 8) == 0);
 			decide(&s, copy[8]);
 		}
 	}

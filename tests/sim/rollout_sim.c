@@ -20,85 +20,94 @@
 
 static bool can_serve(const struct world *w)
 {
-	uint32_t old = world_count(w, OLD, true), new = world_count(w, NEW, true);
-	uint32_t weight = w->tripped ? 0 : w->split.weight_ppm;
-	if (w->split.present) return (weight < RO_WHOLE && old > 0) || (weight > 0 && new > 0);
-	return world_count(w, w->want.serving, true) > 0 ||
-	       (w->kept.rules.strategy == RO_ROLLING && old + new > 0);
+	uint32_t old = sim_count(&w->s, OLD, true), new = sim_count(&w->s, NEW, true);
+	uint32_t weight = w->s.edge.tripped ? 0 : w->s.edge.split.weight_ppm;
+	if (w->s.edge.split.present)
+		return (weight < RO_WHOLE && old > 0) || (weight > 0 && new > 0);
+	return sim_count(&w->s, w->s.want.serving, true) > 0 ||
+	       (w->s.kept.rules.strategy == RO_ROLLING && old + new > 0);
 }
 
 static void check(struct world *w)
 {
-	const struct ro_state *s = &w->kept;
+	const struct ro_state *s = &w->s.kept;
 	const struct ro_head *h = &s->head;
 	bool trial = s->rules.strategy != RO_RECREATE && s->rules.strategy != RO_ROLLING;
 	/* While requests may have to go back, the old release has all its replicas. */
-	if (trial && w->split.present && w->alive && !w->removed)
-		MUST(world_arm(w, OLD).wanted >= w->n || w->changed || world_on(w, FAULT_SCALE));
-	if (s->rules.strategy == RO_RECREATE || w->n == 0 || w->removed) return;
+	if (trial && w->s.edge.split.present && w->s.alive && !w->s.removed)
+		MUST(sim_arm(&w->s, OLD).wanted >= w->s.n || w->s.changed ||
+		        world_on(w, FAULT_SCALE));
+	if (s->rules.strategy == RO_RECREATE || w->s.n == 0 || w->s.removed) return;
 	/* The new release may serve once its gates have passed; not after it was proven bad. */
-	bool may = h->phase >= RO_PHASE_STEP && !w->tripped && h->cause != RO_CAUSE_EVIDENCE &&
+	bool may = h->phase >= RO_PHASE_STEP && !w->s.edge.tripped &&
+	           h->cause != RO_CAUSE_EVIDENCE &&
 	           (h->phase != RO_PHASE_BACK || h->weight_ppm > 0) &&
 	           (h->phase != RO_PHASE_PROMOTE || h->weight_ppm > 0);
-	bool somebody = world_count(w, OLD, true) > 0 || (may && world_count(w, NEW, true) > 0);
-	if (can_serve(w) || !somebody || !w->alive || w->now < w->fleet_known_at ||
+	bool somebody = sim_count(&w->s, OLD, true) > 0 || (may && sim_count(&w->s, NEW, true) > 0);
+	if (can_serve(w) || !somebody || !w->s.alive || w->s.now_ms < w->s.fleet_known_ms ||
 	        world_on(w, FAULT_STORE) || h->pause != RO_GOING) {
-		w->unserved_since = w->now;
+		w->unserved_since = w->s.now_ms;
 		return;
 	}
-	MUST(w->now - w->unserved_since < 15000);
+	MUST(w->s.now_ms - w->unserved_since < 15000);
 }
 
 /* Before the fleet acts on it: what goes because of us. */
 static void check_want(struct world *w, const struct ro_want *new_want)
 {
-	const struct ro_state *s = &w->kept;
-	struct ro_want was = w->want;
-	uint32_t ready = world_count(w, OLD, true) + world_count(w, NEW, true);
-	uint32_t before = world_arm(w, OLD).wanted + world_arm(w, NEW).wanted;
-	w->want = *new_want;
-	uint32_t old = world_arm(w, OLD).wanted, new = world_arm(w, NEW).wanted;
+	const struct ro_state *s = &w->s.kept;
+	struct ro_want was = w->s.want;
+	uint32_t ready = sim_count(&w->s, OLD, true) + sim_count(&w->s, NEW, true);
+	uint32_t before = sim_arm(&w->s, OLD).wanted + sim_arm(&w->s, NEW).wanted;
+	w->s.want = *new_want;
+	uint32_t old = sim_arm(&w->s, OLD).wanted, new = sim_arm(&w->s, NEW).wanted;
 	bool trial = s->rules.strategy == RO_CANARY || s->rules.strategy == RO_BLUE_GREEN ||
 	             s->rules.strategy == RO_IMMEDIATE;
 	/* Stable stays whole and warm while it can be needed. */
-	if (trial && w->split.present) MUST(old >= w->n);
-	if (trial && w->split.present && w->split.weight_ppm == RO_WHOLE && !w->tripped &&
-	        s->head.phase == RO_PHASE_WATCH && s->head.promoted)
-		MUST(new >= w->n);
+	if (trial && w->s.edge.split.present) MUST(old >= w->s.n);
+	if (trial && w->s.edge.split.present && w->s.edge.split.weight_ppm == RO_WHOLE &&
+	        !w->s.edge.tripped && s->head.phase == RO_PHASE_WATCH && s->head.promoted)
+		MUST(new >= w->s.n);
 	if (s->rules.strategy == RO_ROLLING && new_want->trial) {
-		struct rolling_fence f = rolling_fence(s->rules.surge, s->rules.unavailable, w->n);
+		struct rolling_fence f =
+		        rolling_fence(s->rules.surge, s->rules.unavailable, w->s.n);
 		/* Scaled down, what is too many may only become fewer. */
-		MUST(old + new <= HG_MAX(w->n + f.surge, before));
-		uint32_t old_left = HG_MIN(world_count(w, OLD, true), old);
-		uint32_t new_left = HG_MIN(world_count(w, NEW, true), new);
-		uint32_t least = w->n - HG_MIN(f.unavailable, w->n);
-		bool serves = w->split.weight_ppm > 0;
+		MUST(old + new <= HG_MAX(w->s.n + f.surge, before));
+		uint32_t old_left = HG_MIN(sim_count(&w->s, OLD, true), old);
+		uint32_t new_left = HG_MIN(sim_count(&w->s, NEW, true), new);
+		uint32_t least = w->s.n - HG_MIN(f.unavailable, w->s.n);
+		bool serves = w->s.edge.split.weight_ppm > 0;
 		uint32_t left = old_left + (serves ? new_left : 0);
-		uint32_t had = serves ? ready : world_count(w, OLD, true);
+		uint32_t had = serves ? ready : sim_count(&w->s, OLD, true);
 		MUST(left >= least || left >= had || world_on(w, FAULT_SCALE));
 	}
-	w->want = was;
+	w->s.want = was;
 }
 
 static void check_split(struct world *w, const struct ro_split *p, const struct ro_state *next)
 {
 	struct ro_state disk;
-	bool known = w->now >= w->fleet_known_at;
+	bool known = w->s.now_ms >= w->s.fleet_known_ms;
 	MUST(p->weight_ppm <= RO_WHOLE);
-	MUST(!(w->tripped && p->weight_ppm > 0));
-	uint32_t before = w->split.present ? w->split.weight_ppm : 0;
+	MUST(!(w->s.edge.tripped && p->weight_ppm > 0));
+	uint32_t before = w->s.edge.split.present ? w->s.edge.split.weight_ppm : 0;
 	if (p->weight_ppm > before) {
 		/* Never above what is on disk. */
-		MUST(ro_load(w->saved, w->saved_n, &disk));
+		MUST(ro_load(w->s.saved, w->s.saved_n, &disk));
 		MUST(disk.head.epoch == p->epoch && disk.head.weight_ppm == p->weight_ppm);
 		if (known)
-			MUST(world_count(w, NEW, true) > 0 || w->kept.head.phase == RO_PHASE_WATCH);
+			MUST(sim_count(&w->s, NEW, true) > 0 ||
+			        w->s.kept.head.phase == RO_PHASE_WATCH);
 		MUST(next->head.phase != RO_PHASE_GATE && next->head.phase != RO_PHASE_START);
-		bool alone = p->weight_ppm == RO_WHOLE && world_count(w, OLD, true) == 0;
+		bool alone = p->weight_ppm == RO_WHOLE && sim_count(&w->s, OLD, true) == 0;
 		MUST(next->head.phase != RO_PHASE_BACK || alone ||
 		        next->rules.strategy == RO_ROLLING);
 	}
-	MUST(p->epoch >= w->split.epoch || !w->split.present);
+	MUST(p->epoch >= w->s.edge.split.epoch || !w->s.edge.split.present);
+	/* Copies are requests: none before the gates that come before any, none once it serves. */
+	enum ro_phase phase = next->head.phase;
+	bool may_mirror = phase > RO_PHASE_GATE && phase < RO_PHASE_WATCH && !next->tripped;
+	MUST(!(p->flags & RO_SPLIT_MIRROR) || (may_mirror && next->rules.mirror_ppm > 0));
 }
 
 static void check_passed(struct world *w, const struct ro_event *e, const struct ro_state *s)
@@ -107,7 +116,7 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 	uint64_t wait_ms = ro_step_wait_ms(s, e->index), real = w->step_real_ms;
 	/* A jump of the clock may pass for one look's worth of time, not for more. */
 	uint64_t slack = RO_TICK_MS + w->jumps * RO_TICK_MAX_MS;
-	const struct judge_evidence *cell = world_cell(w, e->head.epoch);
+	const struct judge_evidence *cell = sim_cell(&w->s.edge, e->head.epoch);
 	bool canary = s->rules.strategy == RO_CANARY;
 	switch (proof) {
 	case RO_PROOF_EVIDENCE:
@@ -126,8 +135,19 @@ static void check_passed(struct world *w, const struct ro_event *e, const struct
 		if (canary) MUST(real + slack >= wait_ms + s->rules.inconclusive_after_ms);
 		break;
 	case RO_PROOF_PERSON: MUST(w->said_promote > 0); break;
+	case RO_PROOF_SHADOW:
+		MUST(canary && e->index == 0 && ro_step_weight(s, 0) == 0);
+		MUST(real + slack >= wait_ms);
+		break;
 	default: world_broken(w, "a step was left without a reason");
 	}
+}
+
+static bool ever(const struct world *w, enum fault_kind kind)
+{
+	for (uint32_t i = 0; i < w->faults; i++)
+		if (w->fault[i].kind == kind) return true;
+	return false;
 }
 
 static void check_event(struct world *w, const struct ro_event *e, const struct ro_state *s)
@@ -137,14 +157,22 @@ static void check_event(struct world *w, const struct ro_event *e, const struct 
 	        h->phase == RO_PHASE_STEP || h->phase == RO_PHASE_WATCH);
 	MUST(w->pending.phase != RO_PHASE_END);
 	if (e->kind == RO_EV_PASSED) check_passed(w, e, s);
+	if (e->kind == RO_EV_BACK && h->cause == RO_CAUSE_MEMORY) {
+		/* With a rule, for something that happened, and not for what the old one does. */
+		MUST(s->rules.memory > 0 && w->s.memory_ends[OLD] == 0);
+		MUST(w->s.memory_ends[NEW] > 0 || sim_arm(&w->s, NEW).memory > s->rules.memory);
+		/* A rolling update that is over has nothing left to compare with. */
+		MUST(!world_on(w, FAULT_BOTH_LEAK) || ever(w, FAULT_NEW_LEAKS) ||
+		        (s->rules.strategy == RO_ROLLING && w->s.want.trial == 0));
+	}
 	if (e->kind == RO_EV_RESTARTED) w->step_requests = w->step_real_ms = 0;
-	if (e->kind == RO_EV_PROMOTED && w->n > 0 && s->rules.strategy != RO_RECREATE &&
+	if (e->kind == RO_EV_PROMOTED && w->s.n > 0 && s->rules.strategy != RO_RECREATE &&
 	        s->rules.strategy != RO_ROLLING) {
-		MUST(world_count(w, NEW, true) >= w->n);
+		MUST(sim_count(&w->s, NEW, true) >= w->s.n);
 		for (uint32_t i = 0; i < s->rules.step_count; i++)
 			MUST(h->proof[i] != RO_PROOF_NONE);
 	}
-	if (e->kind == RO_EV_PROMOTED && w->n > 0)
+	if (e->kind == RO_EV_PROMOTED && w->s.n > 0)
 		for (uint32_t i = 0; i < s->rules.gate_count; i++) {
 			enum ro_when when = s->rules.gate[i].when;
 			if (when == RO_WHEN_BEFORE || when == RO_WHEN_PROMOTE)
@@ -155,161 +183,49 @@ static void check_event(struct world *w, const struct ro_event *e, const struct 
 
 /* ---- control ---- */
 
-static void observe(struct world *w, struct ro_observation *o)
+/* Before each action: what must hold by then. */
+static void on_action(struct sim_world *sim, const struct ro_action *a, const struct ro_state *next)
 {
-	*o = (struct ro_observation){
-	        .replicas = w->n,
-	        .fleet_known = w->now >= w->fleet_known_at,
-	        .old_arm = world_arm(w, OLD),
-	        .new_arm = world_arm(w, NEW),
-	        .want = w->want,
-	        .split = w->split,
-	        .sample = w->sample,
-	        .memory_id = w->memory_id,
-	        .tripped = w->tripped,
-	        .traffic = w->traffic,
-	        .superseded = w->superseded,
-	        .removed = w->removed,
-	};
-	if (!o->fleet_known) {
-		o->old_arm = o->new_arm = (struct ro_arm){0};
-	}
-	memcpy(o->gate, w->gate, sizeof o->gate);
-	if (w->split.present) {
-		const struct judge_evidence *e = world_cell(w, w->split.epoch);
-		o->evidence_epoch = e ? w->split.epoch : 0;
-		if (e) o->evidence = *e;
-	}
-	for (uint32_t i = 0; i < RO_FORMER; i++) {
-		uint32_t epoch = w->kept.former[i].epoch;
-		const struct judge_evidence *e = world_cell(w, epoch);
-		if (epoch && e) o->former[i] = (struct ro_seen_former){epoch, *e};
-	}
-	w->traffic = false;
-}
-
-static void set_split(struct world *w, const struct ro_split *p)
-{
-	if (!w->split.present || w->split.epoch != p->epoch) {
-		uint32_t i = p->epoch % CELLS;
-		w->cell_epoch[i] = p->epoch;
-		w->cell[i] = (struct judge_evidence){0};
-	}
-	w->split = *p;
-	w->split.present = true;
-}
-
-/* False: the list ends here. */
-static bool act(struct world *w, const struct ro_action *a, struct ro_state *next)
-{
+	struct world *w = (struct world *)sim;
 	switch (a->kind) {
-	case RO_SPLIT:
-		check_split(w, &a->split, next);
-		set_split(w, &a->split);
-		w->lens = next->judge.lens;
-		break;
+	case RO_SPLIT: check_split(w, &a->split, next); break;
 	case RO_EVENT: check_event(w, &a->event, next); break;
 	case RO_QUARANTINE: w->quarantined++; break;
 	case RO_INCIDENT: w->incidents++; break;
 	case RO_PROMOTED: w->promoted++; break;
 	case RO_SAVE:
-		if (world_on(w, FAULT_STORE)) return false;
-		w->saved_n = ro_save(next, w->saved, sizeof w->saved);
-		MUST(w->saved_n > 0);
 		w->journal = w->pending;
 		MUST(ro_head_eq(&w->journal, &next->head));
 		MUST(ro_head_eq(&next->told, &next->head));
-		if (next->head.step != w->kept.head.step || next->raised != w->kept.raised)
+		if (next->head.step != w->s.kept.head.step || next->raised != w->s.kept.raised)
 			w->step_requests = w->step_real_ms = 0;
-		w->kept = *next;
 		break;
-	case RO_WANT:
-		check_want(w, &a->want);
-		w->want = a->want;
-		world_fleet_pass(w);
-		break;
-	case RO_GATE_KILL: w->gate[a->gate].state = RO_GATE_NEXT; break;
-	case RO_GATE_RUN:
-		MUST(w->gate[a->gate].state == RO_GATE_NEXT);
-		w->gate[a->gate].state = RO_GATE_RUNNING;
-		w->gate_at[a->gate] = w->now + 100 + world_below(w, 20000);
-		break;
-	case RO_END_TRIAL:
-		MUST(w->split.present);
-		w->split = (struct ro_split){0};
-		break;
+	case RO_WANT: check_want(w, &a->want); break;
+	case RO_GATE_RUN: MUST(w->s.gate[a->gate].state == RO_GATE_NEXT); break;
+	case RO_GATE_KILL: break;
+	case RO_END_TRIAL: MUST(w->s.edge.split.present); break;
 	default: world_broken(w, "an unknown action");
 	}
-	return true;
 }
 
 static void control_dies(struct world *w)
 {
-	w->alive = false;
-	w->deaths++;
-	w->back_at = w->now + 50 + world_below(w, 15000);
-	for (uint32_t i = 0; i < RO_GATES_MAX; i++)
-		w->gate[i] = (struct ro_gate_seen){0}; /* its commands die with it */
+	sim_control_die(&w->s, 50 + world_below(w, 15000));
 }
 
 static void control_starts(struct world *w)
 {
-	struct ro_state s;
-	w->alive = true;
-	w->fleet_known_at = w->now + world_below(w, 1500);
-	w->decide_at = w->now;
-	if (w->saved_n) {
-		MUST(ro_load(w->saved, w->saved_n, &s));
-		MUST(ro_head_eq(&s.head, &w->journal));
-		w->kept = s;
-	}
+	sim_control_start(&w->s, world_below(w, 1500));
+	MUST(w->s.saved_n == 0 || ro_head_eq(&w->s.kept.head, &w->journal));
 	w->pending = w->journal;
 }
 
 static void control_looks(struct world *w)
 {
-	struct ro_observation o;
-	struct ro_actions out;
-	for (int turn = 0;; turn++) {
-		MUST(turn < 50);
-		struct ro_state next = w->kept;
-		observe(w, &o);
-		w->pending = w->journal;
-		ro_decide(&next, &o, w->wall, &out);
-		w->looks++;
-		bool saves = false;
-		for (uint32_t i = 0; i < out.n; i++) {
-			if (world_on(w, FAULT_CONTROL_WEAK) && world_below(w, 8) == 0) {
-				control_dies(w);
-				return;
-			}
-			saves = saves || out.a[i].kind == RO_SAVE;
-			if (!act(w, &out.a[i], &next)) {
-				w->decide_at = w->now + 1000;
-				return;
-			}
-		}
-		if (!saves) {
-			MUST(ro_head_eq(&next.head, &w->kept.head));
-			w->kept = next;
-		}
-		if (out.lens && w->split.present && w->split.epoch == w->kept.head.epoch)
-			w->lens = w->kept.judge.lens;
-		w->done = out.done;
-		if (out.done || out.next_ms > w->wall) break;
-	}
-	w->decide_at = w->now + RO_TICK_MS;
-}
-
-static void gates_live(struct world *w)
-{
-	for (uint32_t i = 0; i < RO_GATES_MAX; i++) {
-		if (w->gate[i].state != RO_GATE_RUNNING || w->now < w->gate_at[i]) continue;
-		bool bad = world_on(w, FAULT_GATE_FAILS);
-		w->gate[i].state = bad ? RO_GATE_FAILED : RO_GATE_PASSED;
-		w->gate[i].status = bad;
-		w->changed = true;
-	}
+	w->pending = w->journal;
+	sim_control_look(&w->s);
+	MUST(!w->s.stuck);
+	MUST(!w->s.untold);
 }
 
 static void person(struct world *w, uint32_t verb)
@@ -317,12 +233,12 @@ static void person(struct world *w, uint32_t verb)
 	static const enum rollouts_verb verbs[] = {ROLLOUTS_PROMOTE, ROLLOUTS_PROMOTE_FULL,
 	        ROLLOUTS_PAUSE, ROLLOUTS_RESUME, ROLLOUTS_ABORT};
 	struct hg_err err = {0};
-	if (!w->alive || w->done) return;
+	if (!w->s.alive || w->s.done) return;
 	enum rollouts_verb v = verbs[verb % HG_COUNT(verbs)];
-	if (ro_command(&w->kept, v, w->wall, &err) < 0) return;
+	if (ro_command(&w->s.kept, v, w->s.wall_ms, &err) < 0) return;
 	if (v <= ROLLOUTS_PROMOTE_FULL) w->said_promote++;
 	if (v == ROLLOUTS_ABORT) w->said_abort++;
-	w->changed = true;
+	w->s.changed = true;
 }
 
 /* ---- the world turns ---- */
@@ -332,42 +248,42 @@ static void fault_begins(struct world *w, struct fault *f)
 	switch (f->kind) {
 	case FAULT_NEW_CRASH:
 	case FAULT_NEW_EXIT:
-		for (uint32_t i = 0; i < w->high; i++) {
-			struct replica *r = &w->replica[i];
+		for (uint32_t i = 0; i < w->s.high; i++) {
+			struct sim_replica *r = &w->s.replica[i];
 			if (!r->used || r->release != NEW || r->waits) continue;
-			world_replica_ends(w, r);
+			sim_replica_end(&w->s, r);
 			if (f->kind == FAULT_NEW_EXIT) break;
 		}
 		break;
 	case FAULT_CONTROL_DIES:
-		if (w->alive) control_dies(w);
+		if (w->s.alive) control_dies(w);
 		break;
 	case FAULT_REBOOT:
-		if (w->alive) control_dies(w);
-		w->memory_id++;
-		w->split = (struct ro_split){0};
-		w->tripped = false;
-		memset(w->cell_epoch, 0, sizeof w->cell_epoch);
+		if (w->s.alive) control_dies(w);
+		w->s.memory_id++;
+		w->s.edge.split = (struct ro_split){0};
+		w->s.edge.tripped = false;
+		memset(w->s.edge.cell_epoch, 0, sizeof w->s.edge.cell_epoch);
 		memset(w->late, 0, sizeof w->late);
-		for (uint32_t i = 0; i < w->high; i++)
-			if (w->replica[i].used) world_replica_begin(w, &w->replica[i]);
+		for (uint32_t i = 0; i < w->s.high; i++)
+			if (w->s.replica[i].used) sim_replica_begin(&w->s, &w->s.replica[i]);
 		break;
-	case FAULT_CLOCK_BACK: w->wall -= HG_MIN(w->wall, 1000ull * (1 + f->arg)); break;
+	case FAULT_CLOCK_BACK: w->s.wall_ms -= HG_MIN(w->s.wall_ms, 1000ull * (1 + f->arg)); break;
 	case FAULT_CLOCK_FORWARD:
-		w->wall += 1000ull * (1 + f->arg);
+		w->s.wall_ms += 1000ull * (1 + f->arg);
 		w->jumps++;
 		break;
-	case FAULT_SUPERSEDED: w->superseded = true; break;
-	case FAULT_REMOVED: w->removed = true; break;
+	case FAULT_SUPERSEDED: w->s.superseded = true; break;
+	case FAULT_REMOVED: w->s.removed = true; break;
 	case FAULT_SCALE:
-		w->n = f->arg % 9;
-		world_fleet_pass(w);
+		w->s.n = f->arg % 9;
+		sim_fleet_pass(&w->s);
 		break;
 	case FAULT_PERSON: person(w, f->arg); break;
-	case FAULT_TORN_SLOT: w->split = (struct ro_split){0}; break;
+	case FAULT_TORN_SLOT: w->s.edge.split = (struct ro_split){0}; break;
 	default: break;
 	}
-	w->changed = true;
+	w->s.changed = true;
 }
 
 static void faults_make(struct world *w)
@@ -376,22 +292,30 @@ static void faults_make(struct world *w)
 	if (w->seed % 20 == 0) {
 		/* Nothing but a release that fails every request. */
 		w->faults = 1;
-		w->fault[0] =
-		        (struct fault){FAULT_NEW_FAILS, w->now, w->now + CALM_MS + 3600000, 100};
+		w->fault[0] = (struct fault){
+		        FAULT_NEW_FAILS, w->s.now_ms, w->s.now_ms + CALM_MS + 3600000, 100};
+		return;
+	}
+	if (w->seed % 20 == 1) {
+		/* Nothing but a release that leaks, quickly. */
+		w->faults = 1;
+		w->fault[0] = (struct fault){FAULT_NEW_LEAKS, w->s.now_ms,
+		        w->s.now_ms + CALM_MS + 3600000, world_below(w, 2)};
 		return;
 	}
 	for (uint32_t i = 0; i < w->faults; i++) {
 		struct fault *f = &w->fault[i];
 		f->kind = world_below(w, FAULT_KINDS);
 		if (f->kind == FAULT_REMOVED && world_below(w, 4)) f->kind = FAULT_NEW_FAILS;
-		f->at = w->now + world_below(w, 3) * world_below(w, 120000);
+		f->at = w->s.now_ms + world_below(w, 3) * world_below(w, 120000);
 		f->until = f->at + 1000 + world_below(w, 60000);
 		f->arg = world_below(w, 100000);
-		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER)
-			f->until = world_below(w, 3) ? w->now + CALM_MS : f->until;
+		if (f->kind == FAULT_NEW_FAILS || f->kind == FAULT_NEW_NEVER ||
+		        f->kind == FAULT_NEW_LEAKS || f->kind == FAULT_BOTH_LEAK)
+			f->until = world_below(w, 3) ? w->s.now_ms + CALM_MS : f->until;
 		if (f->kind == FAULT_NEW_FAILS)
 			f->arg = (const uint32_t[]){2, 5, 20, 50, 100, 100}[f->arg % 6];
-		if (f->kind == FAULT_SCALE) f->until = w->now + CALM_MS;
+		if (f->kind == FAULT_SCALE) f->until = w->s.now_ms + CALM_MS;
 	}
 }
 
@@ -426,30 +350,33 @@ static void rules_make(struct world *w, struct ro_rules *r)
 	r->watch_ms = world_below(w, 60000);
 	r->keep_previous_ms = world_below(w, 60000);
 	r->progress_deadline_ms = 20000 + world_below(w, 60000);
+	r->memory = w->seed % 2 ? 0.9 : 0;
 	r->surge = share(w);
 	r->unavailable = share(w);
+	r->mirror_ppm = world_below(w, 2) ? 0 : world_below(w, 1000001);
+	if (r->step_count > 1 && world_below(w, 4) == 0) r->step[0].weight_ppm = 0;
 }
 
 static void setup(struct world *w)
 {
 	struct ro_rules rules;
-	hg_rand_seed(&w->rand, w->seed);
-	w->now = w->started = 1000000;
-	w->wall = 1700000000000ull;
-	w->n = world_below(w, 16) ? 1 + world_below(w, 8) : 0;
+	hg_rand_seed(&w->s.rand, w->seed);
+	w->s.now_ms = w->started = 1000000;
+	w->s.wall_ms = 1700000000000ull;
+	w->s.n = world_below(w, 16) ? 1 + world_below(w, 8) : 0;
 	w->rate = (const double[]){0, 0.3, 5, 40, 150}[world_below(w, 5)];
 	w->fails_old = (const double[]){0, 0, 0.001, 0.01}[world_below(w, 4)];
-	w->memory_id = 1;
-	w->want.serving = OLD;
-	w->alive = true;
-	w->person_at = w->now + CALM_MS;
+	w->s.start_least_ms = 200;
+	w->s.start_spread_ms = 4000;
+	w->s.gate_least_ms = 100;
+	w->s.gate_spread_ms = 20000;
+	w->s.look_ms = RO_TICK_MS;
+	w->s.on_action = on_action;
+	w->person_at = w->s.now_ms + CALM_MS;
 	rules_make(w, &rules);
-	ro_begin(&w->kept, 1 + w->seed, 7, OLD, NEW, &rules, w->wall);
-	w->saved_n = ro_save(&w->kept, w->saved, sizeof w->saved);
-	for (uint32_t i = 0; i < w->n; i++) {
-		world_replica_add(w, OLD);
-		w->replica[i].ready = w->replica[i].ever_ready = true;
-		w->replica[i].at = NEVER;
+	sim_control_begin(&w->s, 1 + w->seed, &rules);
+	for (uint32_t i = 0; i < w->s.n; i++) {
+		sim_replica_add(&w->s, OLD, true);
 	}
 	faults_make(w);
 }
@@ -457,11 +384,11 @@ static void setup(struct world *w)
 static void calm(struct world *w)
 {
 	/* An operator who wants to go home: whatever waits for a person gets one. */
-	if (w->now < w->person_at) return;
-	w->person_at = w->now + 10 * 60000;
-	if (w->kept.head.pause != RO_GOING)
+	if (w->s.now_ms < w->person_at) return;
+	w->person_at = w->s.now_ms + 10 * 60000;
+	if (w->s.kept.head.pause != RO_GOING)
 		person(w, 3);
-	else if (w->kept.head.phase != RO_PHASE_WATCH)
+	else if (w->s.kept.head.phase != RO_PHASE_WATCH)
 		person(w, 0);
 }
 
@@ -477,56 +404,66 @@ static uint64_t failures_most(const struct ro_rules *r)
 
 static void finished(struct world *w)
 {
-	const struct ro_head *h = &w->kept.head;
-	MUST(w->done);
+	const struct ro_head *h = &w->s.kept.head;
+	MUST(w->s.done);
 	MUST(h->phase == RO_PHASE_END && h->outcome != RO_RUNNING);
-	MUST(!w->split.present);
-	if (w->removed) return;
-	MUST(w->want.trial == 0);
-	if (h->outcome == RO_PROMOTED_OK) MUST(w->want.serving == NEW && w->promoted > 0);
-	if (h->outcome == RO_ROLLED_BACK) MUST(w->want.serving == OLD && w->quarantined > 0);
+	MUST(!w->s.edge.split.present);
+	if (w->s.removed) return;
+	MUST(w->s.want.trial == 0);
+	if (h->outcome == RO_PROMOTED_OK) MUST(w->s.want.serving == NEW && w->promoted > 0);
+	if (h->outcome == RO_ROLLED_BACK) MUST(w->s.want.serving == OLD && w->quarantined > 0);
 	if (h->outcome == RO_ROLLED_BACK) MUST(h->cause != RO_CAUSE_NONE);
 	const struct fault *f = &w->fault[0];
 	bool hopeless = w->faults == 1 && f->kind == FAULT_NEW_FAILS && f->arg == 100 &&
 	                f->at == w->started && f->until - f->at > CALM_MS;
-	if (hopeless && w->n > 0 && w->rate >= 5 &&
-	        (w->kept.rules.strategy == RO_CANARY || w->kept.rules.strategy == RO_BLUE_GREEN)) {
+	if (hopeless && w->s.n > 0 && w->rate >= 5 &&
+	        (w->s.kept.rules.strategy == RO_CANARY ||
+	                w->s.kept.rules.strategy == RO_BLUE_GREEN)) {
 		MUST(h->outcome == RO_ROLLED_BACK && h->cause == RO_CAUSE_EVIDENCE);
-		MUST(w->failures_new <= failures_most(&w->kept.rules));
-		MUST(w->seen == 0 || !w->kept.rules.rescue);
+		MUST(w->failures_new <= failures_most(&w->s.kept.rules));
+		MUST(w->seen == 0 || !w->s.kept.rules.rescue);
 	}
-	if (w->faults == 0 && w->kept.rules.inconclusive != RO_INCONCLUSIVE_ABORT)
+	/* A step is watched for longer than that. */
+	bool leaks = w->faults == 1 && f->kind == FAULT_NEW_LEAKS && f->at == w->started &&
+	             f->until - f->at >= CALM_MS && world_leak_ms(f->arg) < 5000;
+	if (leaks && w->s.n > 0 && w->s.kept.rules.memory > 0 &&
+	        w->s.kept.rules.strategy == RO_CANARY)
+		MUST(h->outcome == RO_ROLLED_BACK);
+	if (w->faults == 0 && w->s.kept.rules.inconclusive != RO_INCONCLUSIVE_ABORT)
 		MUST(h->outcome == RO_PROMOTED_OK);
 }
 
 static void run_on(struct world *w)
 {
-	uint64_t end = w->now + END_MS;
+	uint64_t end = w->s.now_ms + END_MS;
 	bool begun[FAULTS] = {false};
-	while (!w->done) {
-		MUST(w->now < end);
+	while (!w->s.done) {
+		MUST(w->s.now_ms < end);
 		for (uint32_t i = 0; i < w->faults; i++) {
-			if (begun[i] || w->now < w->fault[i].at) continue;
+			if (begun[i] || w->s.now_ms < w->fault[i].at) continue;
 			begun[i] = true;
 			fault_begins(w, &w->fault[i]);
 		}
-		world_replicas_live(w);
-		world_fleet_pass(w);
+		world_trouble(w);
+		sim_replicas_live(&w->s);
+		sim_fleet_pass(&w->s);
+		MUST(!w->s.full);
 		world_edge_lives(w);
-		if (w->alive) gates_live(w);
-		if (w->now >= w->sample_at) w->sample++, w->sample_at = w->now + 5000;
+		if (w->s.alive) sim_gates_live(&w->s);
+		if (w->s.now_ms >= w->sample_at) w->s.sample++, w->sample_at = w->s.now_ms + 5000;
 		calm(w);
-		if (!w->alive && w->now >= w->back_at) control_starts(w);
-		if (w->alive && (w->changed || w->now >= w->decide_at)) {
-			w->changed = false;
+		if (!w->s.alive && w->s.now_ms >= w->s.back_ms) control_starts(w);
+		if (w->s.alive && (w->s.changed || w->s.now_ms >= w->s.decide_ms)) {
+			w->s.changed = false;
 			control_looks(w);
 		}
 		check(w);
-		if (w->split.present && w->kept.head.pause == RO_GOING &&
-		        w->split.weight_ppm >= ro_step_weight(&w->kept, w->kept.head.step))
+		if (w->s.edge.split.present && w->s.kept.head.pause == RO_GOING &&
+		        w->s.edge.split.weight_ppm >=
+		                ro_step_weight(&w->s.kept, w->s.kept.head.step))
 			w->step_real_ms += QUANTUM_MS;
-		w->now += QUANTUM_MS;
-		w->wall += QUANTUM_MS;
+		w->s.now_ms += QUANTUM_MS;
+		w->s.wall_ms += QUANTUM_MS;
 	}
 	finished(w);
 }
@@ -556,7 +493,7 @@ static void shrink(struct world *w, uint64_t seed)
 		if (!run(w, seed, mask & ~(1u << i), true)) mask &= ~(1u << i);
 	(void)run(w, seed, mask, false);
 	fprintf(stderr, "  strategy %s, N %u, %.1f requests/s; faults that are needed:\n",
-	        ro_strategy_name(w->kept.rules.strategy), w->n, w->rate);
+	        ro_strategy_name(w->s.kept.rules.strategy), w->s.n, w->rate);
 	for (uint32_t i = 0; i < w->faults; i++)
 		fprintf(stderr, "    %6.1f … %.1f s: %s (%u)\n",
 		        (double)(w->fault[i].at - w->started) / 1000,
@@ -579,16 +516,16 @@ int main(int argc, char **argv)
 			bad++;
 			continue;
 		}
-		outcome[w->kept.head.outcome]++;
-		deaths += w->deaths;
-		looks += w->looks;
-		trips += w->tripped;
+		outcome[w->s.kept.head.outcome]++;
+		deaths += w->s.deaths;
+		looks += w->s.looks;
+		trips += w->s.edge.tripped;
 		if (w->verbose)
 			printf("seed %llu: %s, %s, %s, %llu s\n", (unsigned long long)w->seed,
-			        ro_strategy_name(w->kept.rules.strategy),
-			        ro_outcome_name(w->kept.head.outcome),
-			        ro_cause_name(w->kept.head.cause),
-			        (unsigned long long)(w->now - w->started) / 1000);
+			        ro_strategy_name(w->s.kept.rules.strategy),
+			        ro_outcome_name(w->s.kept.head.outcome),
+			        ro_cause_name(w->s.kept.head.cause),
+			        (unsigned long long)(w->s.now_ms - w->started) / 1000);
 	}
 	printf("%llu rollouts: %llu promoted, %llu rolled back, %llu superseded; %llu trips, %llu "
 	       "deaths of control, %llu looks: %s\n",

@@ -1,22 +1,19 @@
-/* The world that rollouts are played in: fleet, edge and what goes wrong. Seeded. */
+/* The simulation's own world (control/simulate), with what goes wrong in it and what is remembered
+ * of it to be checked. Requests come one by one. */
 #ifndef TESTS_SIM_ROLLOUT_WORLD_H
 #define TESTS_SIM_ROLLOUT_WORLD_H
 
 #include <setjmp.h>
 
-#include "base/rand.h"
-#include "control/rollout/decide_priv.h"
+#include "control/simulate/world_priv.h"
 
-#define OLD        1u
-#define NEW        2u
+#define OLD        SIM_OLD
+#define NEW        SIM_NEW
 #define QUANTUM_MS 250u
-#define REPLICAS   64u
-#define CELLS      64u
 #define PENDING    64u
 #define FAULTS     6u
 #define CALM_MS    (20 * 60 * 1000ull) /* after this nothing bad happens any more */
 #define END_MS     (12 * 3600 * 1000ull)
-#define NEVER      UINT64_MAX
 
 enum fault_kind {
 	FAULT_NEW_FAILS,   /* share of failures of the new release */
@@ -42,6 +39,8 @@ enum fault_kind {
 	FAULT_PERSON,
 	FAULT_GATE_FAILS,
 	FAULT_TORN_SLOT,
+	FAULT_NEW_LEAKS, /* each replica of the new release grows to its limit and is ended */
+	FAULT_BOTH_LEAK, /* so does the old one: no fault of the new release */
 	FAULT_KINDS
 };
 
@@ -51,12 +50,6 @@ struct fault {
 	uint32_t arg;
 };
 
-struct replica {
-	bool used, ready, ever_ready, waits;
-	uint32_t release, streak;
-	uint64_t at; /* when it is ready, or starts again */
-};
-
 struct late {
 	uint64_t at;
 	uint32_t epoch;
@@ -64,44 +57,22 @@ struct late {
 };
 
 struct world {
-	struct hg_rand rand;
-	uint64_t seed, now, wall, started;
+	struct sim_world s; /* first: the hook gets its address */
+	uint64_t seed, started;
 	bool verbose, quiet;
 	jmp_buf broken;
 	struct fault fault[FAULTS];
 	uint32_t faults;
-	/* fleet */
-	struct replica replica[REPLICAS];
-	struct ro_want want;
-	uint32_t n, failed_starts, exits, high;
-	uint64_t sample_at, sample;
-	bool changed; /* a fact control is to hear of */
-	/* edge */
+	uint64_t sample_at;
 	double rate, fails_old;
-	struct ro_split split;
-	struct judge_lens lens;
-	struct judge_evidence cell[CELLS]; /* by epoch */
-	uint32_t cell_epoch[CELLS];
 	struct late late[PENDING];
-	uint64_t memory_id, requests, failures_new, seen, trip_requests;
-	bool tripped, traffic;
-	/* control */
-	bool alive;
-	uint64_t back_at, decide_at, fleet_known_at;
-	struct ro_state kept;
-	uint8_t saved[RO_SAVED_MAX];
-	size_t saved_n;
+	uint64_t requests, failures_new, seen, trip_requests;
 	struct ro_head journal, pending; /* committed; and of the transaction under way */
-	struct ro_gate_seen gate[RO_GATES_MAX];
-	uint64_t gate_at[RO_GATES_MAX];
-	bool superseded, removed;
 	uint64_t person_at;
 	/* the oracle's memory */
 	uint64_t step_real_ms; /* real time in which the step's weight was in force */
 	uint64_t step_requests, unserved_since;
-	uint32_t said_promote, said_abort, quarantined, promoted, incidents, looks, deaths, jumps,
-	        hopeless;
-	bool done;
+	uint32_t said_promote, said_abort, quarantined, promoted, incidents, jumps, hopeless;
 };
 
 #define MUST(cond)                                           \
@@ -115,14 +86,11 @@ extern const char *const world_fault_names[FAULT_KINDS];
 HG_NORETURN void world_broken(struct world *w, const char *what);
 uint32_t world_below(struct world *w, uint32_t n);
 bool world_on(const struct world *w, enum fault_kind kind);
-struct ro_arm world_arm(const struct world *w, uint32_t release);
-uint32_t world_count(const struct world *w, uint32_t release, bool only_ready);
-void world_replica_add(struct world *w, uint32_t release);
-void world_replica_begin(struct world *w, struct replica *r);
-void world_replica_ends(struct world *w, struct replica *r);
-void world_fleet_pass(struct world *w);
-void world_replicas_live(struct world *w);
-struct judge_evidence *world_cell(struct world *w, uint32_t epoch);
+/* From start to limit, of a fault that leaks. */
+uint32_t world_leak_ms(uint32_t arg);
+/* What the faults of this moment mean to fleet, gates, store and control. */
+void world_trouble(struct world *w);
+/* A quantum's requests, and those that come to their end late. */
 void world_edge_lives(struct world *w);
 
 #endif

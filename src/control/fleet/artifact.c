@@ -29,8 +29,9 @@ struct print {
 	uint64_t a, b;
 	uint64_t bytes;
 	uint32_t files;
-	const char *top; /* for messages */
-	bool sync;       /* copies: each file by itself */
+	const char *top;             /* for messages */
+	bool sync;                   /* copies: each file by itself */
+	struct fleet_reader *reader; /* who wants to know, and may have lost interest; or NULL */
 };
 
 static void print_add(struct print *p, const void *bytes, size_t n)
@@ -46,9 +47,20 @@ static void print_add(struct print *p, const void *bytes, size_t n)
 	p->b = b;
 }
 
-static struct print print_new(const char *top)
+static struct print print_new(const char *top, struct fleet_reader *reader)
 {
-	return (struct print){.a = 0xcbf29ce484222325ull, .b = 0x243f6a8885a308d3ull, .top = top};
+	return (struct print){.a = 0xcbf29ce484222325ull,
+	        .b = 0x243f6a8885a308d3ull,
+	        .top = top,
+	        .reader = reader};
+}
+
+/* Once a block: true when nobody waits for it any more. */
+static bool gone_on(const struct print *p, uint64_t bytes)
+{
+	if (!p->reader) return false;
+	atomic_fetch_add_explicit(&p->reader->bytes, bytes, memory_order_relaxed);
+	return p->reader->stop && atomic_load_explicit(p->reader->stop, memory_order_relaxed);
 }
 
 static enum hg_rc refuse(const char *path, const char *why, struct hg_err *err)
@@ -80,6 +92,9 @@ static enum hg_rc print_file(const char *path, struct print *p, struct hg_err *e
 			break;
 		}
 		print_add(p, block, (size_t)n);
+		if (!gone_on(p, (uint64_t)n)) continue;
+		rc = refuse(path, "nobody waits for it any more", err);
+		break;
 	}
 	(void)close(fd);
 	return rc;
@@ -170,9 +185,9 @@ static enum hg_rc no_copy(const char *path, int e, struct hg_err *err)
 	return rc;
 }
 
-static int copy_bytes(int from, int to)
+static int copy_bytes(int from, int to, const struct print *p)
 {
-	static const size_t step = 16u << 20;
+	static const size_t step = 4u << 20;
 	char block[65536];
 	/* Shared blocks that part on the first write, where the file system can do it. */
 	if (ioctl(to, FICLONE, from) == 0) return 0;
@@ -180,6 +195,7 @@ static int copy_bytes(int from, int to)
 		ssize_t n = copy_file_range(from, NULL, to, NULL, step, 0);
 		if (n == 0) return 0;
 		if (n < 0 && errno != EINTR) break;
+		if (gone_on(p, 0)) return ECANCELED;
 	}
 	for (;;) {
 		ssize_t n = read(from, block, sizeof block);
@@ -187,6 +203,7 @@ static int copy_bytes(int from, int to)
 		if (n <= 0) return n < 0 ? errno : 0;
 		int rc = file_write_all(to, block, (size_t)n);
 		if (rc < 0) return -rc;
+		if (gone_on(p, 0)) return ECANCELED;
 	}
 }
 
@@ -196,7 +213,7 @@ static enum hg_rc copy_file(const char *from, const char *to, const struct stat 
 	int in = open(from, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (in < 0) return refuse(from, strerror(errno), err);
 	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int e = out < 0 ? errno : copy_bytes(in, out);
+	int e = out < 0 ? errno : copy_bytes(in, out, p);
 	/* Read by the app's user, whoever built it. */
 	if (e == 0 && fchmod(out, 0644 | (mode_of(st) & 0111)) < 0) e = errno;
 	if (e == 0 && p->sync && fsync(out) < 0) e = errno;
@@ -278,10 +295,10 @@ static enum hg_rc folder_make(const char *path, struct hg_err *err)
 	return chmod(path, 0711) < 0 ? no_copy(path, errno, err) : HG_OK;
 }
 
-static bool is_whole(const char *folder, const char *digest)
+static bool is_whole(const char *folder, const char *digest, struct fleet_reader *reader)
 {
 	char now[FLEET_DIGEST_MAX];
-	struct print p = print_new(folder);
+	struct print p = print_new(folder, reader);
 	struct stat st;
 	if (lstat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) return false;
 	if (print_tree(folder, &p, 0, NULL) < 0) return false;
@@ -290,9 +307,9 @@ static bool is_whole(const char *folder, const char *digest)
 }
 
 static enum hg_rc copy_to(const char *path, const struct stat *st, const char *tmp, uint32_t files,
-        struct hg_err *err)
+        struct fleet_reader *reader, struct hg_err *err)
 {
-	struct print p = print_new(path);
+	struct print p = print_new(path, reader);
 	char file[PATH_MAX];
 	p.sync = files <= SYNC_EACH_MAX;
 	if (mkdir(tmp, 0755) < 0 || chmod(tmp, 0755) < 0) return no_copy(tmp, errno, err);
@@ -310,11 +327,39 @@ static enum hg_rc copy_to(const char *path, const struct stat *st, const char *t
 	return e ? no_copy(tmp, e, err) : HG_OK;
 }
 
+/* In its place, unless another reader of the same has been quicker. */
+static enum hg_rc put_in_place(const char *tmp, const char *folder, const char *digest,
+        struct fleet_reader *reader, struct hg_err *err)
+{
+	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, folder, RENAME_NOREPLACE) == 0) return HG_OK;
+	if (errno == EEXIST && is_whole(folder, digest, reader)) {
+		remove_tree(tmp);
+		return HG_OK;
+	}
+	/* Whether it is whole is not known then. */
+	if (gone_on(&(struct print){.reader = reader}, 0))
+		return refuse(folder, "nobody waits for it any more", err);
+	remove_tree(folder); /* one that somebody damaged */
+	return rename(tmp, folder) < 0 ? no_copy(folder, errno, err) : HG_OK;
+}
+
+/* DATA/releases/<app>, made when it is not there. */
+static enum hg_rc root_make(const char *data_dir, const char *app, const char *path,
+        char root[PATH_MAX], struct hg_err *err)
+{
+	if (snprintf(root, PATH_MAX, "%s/releases", data_dir) >= PATH_MAX - 200)
+		return refuse(path, "the path of the data folder is too long", err);
+	enum hg_rc rc = folder_make(root, err);
+	(void)snprintf(root + strlen(root), PATH_MAX - strlen(root), "/%s", app);
+	return rc == HG_OK ? folder_make(root, err) : rc;
+}
+
 enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char *path,
-        char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX], struct hg_err *err)
+        struct fleet_reader *reader, char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX],
+        struct hg_err *err)
 {
 	char root[PATH_MAX], folder[PATH_MAX], tmp[PATH_MAX];
-	struct print p = print_new(path);
+	struct print p = print_new(path, reader);
 	struct stat st;
 	ret_digest[0] = 0;
 	if (stat(path, &st) < 0) return refuse(path, strerror(errno), err);
@@ -324,22 +369,18 @@ enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char
 	(void)snprintf(ret_folder, PATH_MAX, "%s", path);
 	char *slash = strrchr(ret_folder, '/');
 	if (S_ISREG(st.st_mode) && slash && slash > ret_folder) *slash = 0;
-	if (snprintf(root, sizeof root, "%s/releases", data_dir) >= PATH_MAX - 200)
-		return refuse(path, "the path of the data folder is too long", err);
-	rc = folder_make(root, err);
-	(void)snprintf(root + strlen(root), sizeof root - strlen(root), "/%s", app);
-	if (rc == HG_OK) rc = folder_make(root, err);
+	rc = root_make(data_dir, app, path, root, err);
 	if (rc < 0) return rc;
 	int n = snprintf(folder, sizeof folder, "%s/%s", root, ret_digest);
-	int m = snprintf(tmp, sizeof tmp, "%s/.tmp-%d", root, (int)getpid());
+	int m = snprintf(tmp, sizeof tmp, "%s/.tmp-%d-%llu", root, (int)getpid(),
+	        reader ? (unsigned long long)reader->serial : 0);
 	if (n >= PATH_MAX || m >= PATH_MAX) return refuse(path, "its path is too long", err);
-	if (!is_whole(folder, ret_digest)) {
+	if (!is_whole(folder, ret_digest, reader)) {
 		remove_tree(tmp);
-		rc = copy_to(path, &st, tmp, p.files, err);
-		if (rc == HG_OK && !is_whole(tmp, ret_digest))
+		rc = copy_to(path, &st, tmp, p.files, reader, err);
+		if (rc == HG_OK && !is_whole(tmp, ret_digest, reader))
 			rc = refuse(path, "it changed while it was read", err);
-		if (rc == HG_OK) remove_tree(folder); /* one that somebody damaged */
-		if (rc == HG_OK && rename(tmp, folder) < 0) rc = no_copy(folder, errno, err);
+		if (rc == HG_OK) rc = put_in_place(tmp, folder, ret_digest, reader, err);
 		int e = rc == HG_OK ? sync_folder(root) : 0;
 		if (e) rc = no_copy(root, e, err);
 		if (rc < 0) remove_tree(tmp);
@@ -348,17 +389,36 @@ enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char
 	return rc;
 }
 
-void fleet_artifacts_sweep(const char *data_dir, const char *app,
-        bool (*keep)(void *arg, const char *digest), void *arg)
+void fleet_artifact_remove(const char *path)
 {
-	char root[PATH_MAX], full[PATH_MAX];
-	if (snprintf(root, sizeof root, "%s/releases/%s", data_dir, app) >= PATH_MAX) return;
+	remove_tree(path);
+}
+
+bool fleet_artifact_aside(const char *root, const char *name, uint64_t serial, char *ret_path)
+{
+	char full[PATH_MAX];
+	if (snprintf(full, sizeof full, "%s/%s", root, name) >= PATH_MAX) return false;
+	if (name[0] == '.') return hg_str_copy(hg_str(full), ret_path, PATH_MAX);
+	int n = snprintf(ret_path, PATH_MAX, "%s/.old-%d-%llu", root, (int)getpid(),
+	        (unsigned long long)serial);
+	return n < PATH_MAX && rename(full, ret_path) == 0;
+}
+
+void fleet_artifacts_sweep(
+        struct fleet *f, const char *app, bool (*keep)(void *arg, const char *digest), void *arg)
+{
+	char root[PATH_MAX];
+	uint32_t count = 0;
+	if (snprintf(root, sizeof root, "%s/releases/%s", f->o.child->data_dir, app) >= PATH_MAX)
+		return;
 	DIR *d = opendir(root);
 	if (!d) return;
-	for (struct dirent *e; (e = readdir(d));) {
-		if (is_dot(e->d_name) || keep(arg, e->d_name)) continue;
-		if (snprintf(full, sizeof full, "%s/%s", root, e->d_name) < PATH_MAX)
-			remove_tree(full);
-	}
+	/* More of them wait for the next sweep. */
+	char(*path)[PATH_MAX] = calloc(FLEET_SWEEP_EACH, sizeof *path);
+	for (struct dirent *e; path && count < FLEET_SWEEP_EACH && (e = readdir(d));)
+		if (!is_dot(e->d_name) && !keep(arg, e->d_name))
+			count += fleet_artifact_aside(
+			        root, e->d_name, ++f->reading_serial, path[count]);
 	(void)closedir(d);
+	fleet_artifacts_remove(f, path, count);
 }

@@ -147,6 +147,9 @@ static void note_end(struct fleet *f, struct fleet_app *a, const struct fl_actio
 	while (rel->number != c->release)
 		rel = rel->next;
 	rel->exits++;
+	const struct fleet_replica *r = a->at[act->slot];
+	rel->memory_ends +=
+	        r && r->has_exited && (r->exit_status & (WD_STATUS_OOM | WD_STATUS_OVER));
 	/* Killed by its startup probe is told as a death like any other. */
 	if (act->event == FL_EV_DIED_STARTING || !c->probes.ever_ready) rel->failed_starts++;
 }
@@ -291,7 +294,6 @@ void fleet_kick(struct fleet *f)
 static void on_sample(struct loop *l, struct loop_timer *t)
 {
 	struct fleet *f = HG_CONTAINER(t, struct fleet, sample);
-	fleet_sample(f);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->dirty) fleet_app_save(f, f->apps[i]);
 	fleet_releases_tell(f);
@@ -299,6 +301,13 @@ static void on_sample(struct loop *l, struct loop_timer *t)
 	fleet_kick(f);
 	/* Without memory for the timer there are no further samples; nothing else depends on it. */
 	(void)!loop_timer_start(l, &f->sample, FLEET_SAMPLE_MS, on_sample);
+}
+
+static void on_usage(struct loop *l, struct loop_timer *t)
+{
+	struct fleet *f = HG_CONTAINER(t, struct fleet, usage);
+	fleet_sample(f);
+	(void)!loop_timer_start(l, &f->usage, fleet_usage_wait_ms(f), on_usage);
 }
 
 enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, struct hg_err *err)
@@ -311,6 +320,8 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	hg_list_init(&f->watches);
 	hg_list_init(&f->reporters);
 	hg_list_init(&f->commands);
+	hg_list_init(&f->readings);
+	hg_list_init(&f->removals);
 	hg_rand_seed(&f->rand, o->seed);
 	loop_task_init(&f->task, pass);
 	f->born_ms = loop_now_ms(o->loop);
@@ -330,6 +341,7 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	if (rc < 0) goto out;
 	f->warden_lost = false;
 	rc = loop_timer_start(o->loop, &f->sample, FLEET_SAMPLE_MS, on_sample);
+	if (rc == HG_OK) rc = loop_timer_start(o->loop, &f->usage, FLEET_USAGE_MS, on_usage);
 	if (rc < 0) goto out;
 	*ret_fleet = f;
 	f = NULL;
@@ -349,9 +361,12 @@ void fleet_free(struct fleet *f)
 	fleet_link_stop(f);
 	fleet_reports_stop(f);
 	fleet_commands_free(f);
+	fleet_readings_end(f);
+	loop_timer_stop(f->o.loop, &f->sweep);
 	fleet_retention_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);
 	loop_timer_stop(f->o.loop, &f->sample);
+	loop_timer_stop(f->o.loop, &f->usage);
 	loop_task_cancel(&f->task);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		fleet_app_free(f->apps[i]);

@@ -106,12 +106,33 @@ struct fleet_change {
  * Writes the release to the store and keeps a copy of its artifact under DATA/releases, so that a
  * rollback needs no rebuild. What is made of the same as a kept release is that one: then
  * *ret_fresh is false, and a name is noted for it. The artifact is read anew, also the configured
- * one. Blocks while it is copied (1 GiB at most). Nothing is started. HG_E_FLEET_APP, HG_E_COMMAND,
+ * one. Blocks while it is copied (1 GiB at most) unless a reading is entered. Nothing is started.
+ * HG_E_FLEET_APP, HG_E_FLEET_READING, HG_E_COMMAND,
  * HG_E_FLEET_COMMAND, HG_E_FLEET_ARTIFACT, HG_E_INVALID (names of version or environment),
  * HG_E_AGAIN (the file's own release could not be written yet), the store's.
  */
 HG_MUST enum hg_rc fleet_release_make(struct fleet *f, struct hg_str app,
         const struct fleet_change *c, uint32_t *ret_release, bool *ret_fresh, struct hg_err *err);
+
+/*
+ * Reading an artifact takes as long as it is large, and is done beside the loop for those who can
+ * wait. Between enter and leave, fleet_release_make and fleet_check fail with HG_E_FLEET_READING
+ * when they need an artifact that was not read for *slot yet, which they make when it is NULL. Then
+ * start it, and when `done` was called enter with the same slot and ask again, until the answer is
+ * another one. Each asker has a slot of his own: what was read before he asked is not good enough.
+ * HG_E_AGAIN: too many are being read.
+ */
+struct fleet_reading;
+void fleet_reading_enter(struct fleet *f, struct fleet_reading **slot);
+void fleet_reading_leave(struct fleet *f);
+/* HG_E_NOMEM, HG_E_IO. `done` comes from the loop, once. */
+HG_MUST enum hg_rc fleet_reading_start(
+        struct fleet_reading *r, void (*done)(void *arg), void *arg, struct hg_err *err);
+/* The `i`-th that is under way; false: there is none. `bytes`: read so far, those of a copy again:
+ * only good to see that it goes on. */
+bool fleet_reading_at(const struct fleet *f, uint32_t i, const char **ret_app, uint64_t *ret_bytes);
+/* Also while it is under way: it gives up soon, `done` is not called. NULL is fine. */
+void fleet_reading_free(struct fleet_reading *r);
 
 struct fleet_release_info {
 	uint32_t number;
@@ -157,8 +178,11 @@ struct fleet_release_state {
 	uint32_t failed_starts; /* replicas whose process ended, or was killed by its startup probe,
 	                           before it was ready for the first time */
 	uint32_t exits;         /* unwanted ends of processes since control knows the release */
+	uint32_t memory_ends;   /* those of them for want of memory */
 	uint64_t memory_max;    /* bytes, of the largest replica */
 	double cpu_max;         /* cores, of the busiest */
+	uint64_t memory_limit;  /* bytes, 0: none */
+	double cpu_limit;       /* cores, 0: none */
 };
 void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t release,
         struct fleet_release_state *ret_state);
@@ -241,12 +265,20 @@ struct fleet_replica_status {
 	uint32_t restarts;      /* of this replica, since control knows it */
 	bool has_exited;
 	int exit_status;    /* last one, as from waitpid */
-	char exit_text[64]; /* "exit status 3", "killed by signal 9 (KILL)" */
+	bool exit_memory;   /* it was ended for want of memory */
+	char exit_text[64]; /* "exit status 3", "killed by signal 9 (SIGKILL)", "out of memory:
+	                       limit 64 MiB, ended by the kernel" */
 	uint64_t exit_ms;
-	char reason[160];      /* last probe failure or spawn error; "" when fine */
-	double cpu_seconds;    /* used by the process so far */
-	double cpu;            /* cores used over the last sample (5 s) */
-	uint64_t memory_bytes; /* resident */
+	char reason[160]; /* last probe failure or spawn error; "" when fine */
+	/* With all processes that it started; from its cgroup where it has one. */
+	double cpu_seconds;    /* used so far */
+	double cpu;            /* cores: the mean of the last 5 s */
+	uint64_t memory_bytes; /* what could not be taken back from it */
+	uint64_t memory_limit; /* bytes, 0: none */
+	double cpu_limit;      /* cores, 0: none */
+	/* Who keeps it to the limit: "cgroup" the kernel, "watch" the warden, which looks once a
+	 * second; "" nobody, or there is none. */
+	const char *memory_keeper, *cpu_keeper;
 	uint32_t in_flight;
 };
 

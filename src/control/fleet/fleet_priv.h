@@ -17,6 +17,7 @@
 #define FLEET_CONF_MAX      (4u << 20) /* memory of one app's configuration */
 #define FLEET_REPORT_LINES  20u
 #define FLEET_SAMPLE_MS     5000u
+#define FLEET_USAGE_MS      1000u
 
 /* What a release is made of; read from, and written as, the JSON text kept in the store. */
 struct fleet_release {
@@ -31,9 +32,10 @@ struct fleet_release {
 	const char **writable;
 	uint32_t writable_count;
 	uint32_t uid;
-	uint32_t flags; /* WD_F_… */
+	uint32_t flags;                                            /* WD_F_… */
+	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
-	uint32_t failed_starts, exits;
+	uint32_t failed_starts, exits, memory_ends;
 };
 
 struct fleet_probe_conf {
@@ -85,6 +87,20 @@ struct fleet_plan {
 	uint32_t table_cap;
 };
 
+#define FLEET_USAGE_LOOKS 6u /* FLEET_USAGE_MS apart: CPU is the mean of 5 s */
+
+/* What a process uses with all that it started. */
+struct fleet_usage {
+	uint64_t memory_bytes;
+	uint64_t cpu_ns;  /* so far; never goes down */
+	uint64_t tree_ns; /* as /proc had it last, which may */
+	double cpu;       /* cores */
+	struct {
+		uint64_t at_ns, cpu_ns;
+	} look[FLEET_USAGE_LOOKS]; /* a ring */
+	uint32_t looks;
+};
+
 struct fleet_replica {
 	uint32_t magic;
 	struct fleet *f;
@@ -101,10 +117,10 @@ struct fleet_replica {
 	int ep;                                 /* place in the endpoint table, -1: none */
 	uint64_t started_ms, exit_ms, since_ms; /* Unix time */
 	bool has_exited;
-	int exit_status;
+	int exit_status; /* with WD_STATUS_… */
 	char reason[160];
-	uint64_t cpu_ns, sampled_ns, memory_bytes;
-	double cpu;
+	uint32_t applied; /* WD_A_…, of the newest process */
+	struct fleet_usage usage;
 	struct prober *prober[PROBE_KINDS];
 	uint64_t oneshot[PROBE_KINDS]; /* id of a command probe that runs */
 };
@@ -172,7 +188,7 @@ struct fleet {
 	bool greeted;       /* WD_HELLO came */
 	uint32_t list_left; /* WD_REPLICA messages of the list still to come */
 	bool applied, ready_sent;
-	struct loop_timer timer, sample;
+	struct loop_timer timer, sample, usage, sweep;
 	struct loop_task task;
 	bool store_failing, retry; /* a failing store is tried again every FLEET_SAMPLE_MS */
 	bool hold;                 /* messages wait until what they rest on is on disk */
@@ -185,7 +201,10 @@ struct fleet {
 	struct fleet_lane_slot lane[METER_LANES_MAX];
 	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
 	size_t lane_count;
-	struct hg_list watches, reporters, commands;
+	struct hg_list watches, reporters, commands, readings, removals;
+	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
+	uint32_t reading_count;
+	uint64_t reading_serial;
 	uint32_t reporter_count, command_count;
 	struct {
 		struct loop_timer timer;
@@ -247,8 +266,13 @@ HG_MUST enum hg_rc fleet_release_same(struct fleet *f, const struct fleet_app *a
 /* "release.created" for the journal. */
 void fleet_release_event(struct fleet *f, struct fleet_app *a, uint32_t number, const char *digest,
         const char *version);
-/* Artifacts that neither run nor belong to the last FLEET_RELEASES_KEPT are removed. */
+/* Artifacts that neither run nor belong to the last FLEET_RELEASES_KEPT are removed; all of an app
+ * that left the file FLEET_REMOVED_KEEP_S ago and has no replica any more. */
+#define FLEET_REMOVED_KEEP_S 86400u
 void fleet_releases_sweep(struct fleet *f, struct fleet_app *a);
+void fleet_removed_sweep(struct fleet *f);
+/* Both from time to time, from now on. */
+void fleet_sweep_start(struct fleet *f);
 HG_MUST enum hg_rc fleet_release_read(struct hg_str json, uint32_t number,
         struct fleet_release **ret_release, struct hg_err *err);
 void fleet_release_free(struct fleet_release *r);
@@ -263,11 +287,38 @@ const struct fleet_release *fleet_release_find(
  * not there or not whole. On failure *ret_digest is "" when the artifact could not be read;
  * otherwise only the copy failed, and *ret_folder is where the artifact itself lies.
  */
+struct fleet_reader {            /* of a thread that reads */
+	atomic_ullong bytes;     /* read so far, each as often as it was read */
+	const atomic_bool *stop; /* set: give up soon */
+	uint64_t serial;         /* makes the names of its temporary folders its own */
+};
+/* `reader` may be NULL. Touches nothing of the fleet: runs on any thread. */
 HG_MUST enum hg_rc fleet_artifact_keep(const char *data_dir, const char *app, const char *path,
+        struct fleet_reader *reader, char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX],
+        struct hg_err *err);
+/* Removes all copies of the app that `keep` does not want, beside the loop. */
+void fleet_artifacts_sweep(
+        struct fleet *f, const char *app, bool (*keep)(void *arg, const char *digest), void *arg);
+#define FLEET_SWEEP_EACH 32u /* folders at a time; more wait for the next sweep */
+/* Renames it to where nobody finds it but a sweep; *ret_path: PATH_MAX bytes. What begins with a
+ * dot lies there already. */
+HG_MUST bool fleet_artifact_aside(
+        const char *root, const char *name, uint64_t serial, char *ret_path);
+/* A copy, or what was left of one. Runs on any thread. */
+void fleet_artifact_remove(const char *path);
+
+/* ---- reading.c ---- */
+#define FLEET_READINGS_MAX 8u
+/* fleet_artifact_keep from the present reading; without one, at once. HG_E_FLEET_READING: not yet.
+ */
+HG_MUST enum hg_rc fleet_artifact_take(struct fleet *f, const char *app, const char *path,
         char ret_digest[FLEET_DIGEST_MAX], char ret_folder[PATH_MAX], struct hg_err *err);
-/* Removes all copies of the app that `keep` does not want. */
-void fleet_artifacts_sweep(const char *data_dir, const char *app,
-        bool (*keep)(void *arg, const char *digest), void *arg);
+/* An artifact of the app is being read, or was and is about to be used by somebody else than who
+ * asks just now. */
+bool fleet_reading_any(const struct fleet *f, const char *app);
+/* Beside the loop; takes `path`, which was allocated. */
+void fleet_artifacts_remove(struct fleet *f, char (*path)[PATH_MAX], uint32_t count);
+void fleet_readings_end(struct fleet *f);
 
 /* ---- local/spawn.c ---- */
 /* Splits with sample values: says at check time what would fail at every start. */
@@ -325,14 +376,23 @@ void fleet_reports_stop(struct fleet *f);
 void fleet_journal_tell(struct fleet *f, const struct store_event *e);
 void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err);
 void fleet_exit_text(int status, char *to, size_t cap);
+/* The same of a replica's last end, which may have been for want of memory. */
+void fleet_replica_exit(const struct fleet_replica *r, char *to, size_t cap);
 
 /* ---- retention.c ---- */
 /* From the first app on: after each apply and each start of observe. Tries until it is told. */
 void fleet_retention_tell(struct fleet *f);
 void fleet_retention_stop(struct fleet *f);
 
-/* ---- status.c ---- */
-void fleet_sample(struct fleet *f); /* CPU and memory of the replicas, from /proc */
+/* ---- usage.c ---- */
+void fleet_sample(struct fleet *f); /* CPU and memory of the replicas */
+/* Until the next sample: a second where there are limits, else five. */
+uint64_t fleet_usage_wait_ms(const struct fleet *f);
+/* A limit and who keeps it; release may be NULL. */
+const char *fleet_memory_keeper(const struct fleet_replica *r); /* "cgroup", "watch", "" */
+const char *fleet_cpu_keeper(const struct fleet_replica *r);    /* "cgroup", "" */
+/* From memory only; NULL when nobody asked for it yet. */
+const struct fleet_release *fleet_release_known(const struct fleet_app *a, uint32_t number);
 
 /* ---- rows.c ---- */
 HG_MUST enum hg_rc fleet_resume(struct fleet *f, struct hg_err *err);

@@ -86,8 +86,7 @@ static enum hg_rc lay_artifact(struct fleet *f, struct draft *d, const struct fl
 	if (from.p[0] != '/' || !hg_str_copy(from, path, sizeof path))
 		return hg_err_set(err, HG_E_FLEET_ARTIFACT,
 		        "the path of the artifact is not absolute, or too long");
-	enum hg_rc rc =
-	        fleet_artifact_keep(f->o.child->data_dir, c->name, path, d->digest, folder, err);
+	enum hg_rc rc = fleet_artifact_take(f, c->name, path, d->digest, folder, err);
 	if (rc < 0) return rc;
 	d->kept = true;
 	if (fleet_release_place(d->o, path, folder, d->digest, true)) return HG_OK;
@@ -209,87 +208,4 @@ enum hg_rc fleet_release_info(struct fleet *f, struct hg_str app, uint32_t relea
 		return hg_err_set(err, rc, "app \"%s\" has no release %u", a->name, release);
 	if (rc == HG_OK) *ret_info = row.info;
 	return rc;
-}
-
-/* ---- artifacts that nobody needs any more ---- */
-
-#define SWEEP_MAX (FLEET_RELEASES_KEPT + 16)
-
-struct sweep {
-	struct fleet *f;
-	const struct fleet_app *a;
-	uint32_t seen, count, changed;
-	char digest[SWEEP_MAX][FLEET_DIGEST_MAX];
-	struct {
-		uint32_t number;
-		bool kept;
-		char version[FLEET_VERSION_MAX];
-	} change[16]; /* rows that say something else than the folder */
-};
-
-static bool in_use(const struct fleet_app *a, uint32_t number)
-{
-	if (number == a->core.release || number == a->core.trial.release ||
-	        number == a->file_release)
-		return true;
-	for (uint32_t i = 0; i < a->core.high; i++)
-		if (a->core.slot[i].used && a->core.slot[i].release == number) return true;
-	return false;
-}
-
-static bool wants(void *arg, const char *digest)
-{
-	const struct sweep *s = arg;
-	for (uint32_t i = 0; i < s->count; i++)
-		if (strcmp(s->digest[i], digest) == 0) return true;
-	return false;
-}
-
-static void on_sweep(void *arg, const struct store_release *r)
-{
-	struct sweep *s = arg;
-	bool last = s->seen++ < FLEET_RELEASES_KEPT;
-	if (!r->digest.n || !(last || in_use(s->a, r->number)) || s->count == SWEEP_MAX) return;
-	if (hg_str_copy(r->digest, s->digest[s->count], FLEET_DIGEST_MAX)) s->count++;
-}
-
-static void on_check(void *arg, const struct store_release *r)
-{
-	struct sweep *s = arg;
-	char path[PATH_MAX];
-	struct stat st;
-	if (!r->digest.n || s->changed == HG_COUNT(s->change)) return;
-	int n = snprintf(path, sizeof path, "%s/releases/%s/%.*s", s->f->o.child->data_dir,
-	        s->a->name, HG_STR_ARG(r->digest));
-	bool kept = n < PATH_MAX && lstat(path, &st) == 0;
-	if (kept == r->kept) return;
-	s->change[s->changed].number = r->number;
-	s->change[s->changed].kept = kept;
-	(void)hg_str_copy(r->version, s->change[s->changed++].version, FLEET_VERSION_MAX);
-}
-
-void fleet_releases_sweep(struct fleet *f, struct fleet_app *a)
-{
-	struct sweep *s = calloc(1, sizeof *s);
-	struct hg_err err = {0};
-	/* Before the past is known some releases may run that nobody knows of. */
-	if (!s || f->known || !a->conf) goto out;
-	s->f = f;
-	s->a = a;
-	if (a->conf->digest[0])
-		(void)snprintf(s->digest[s->count++], FLEET_DIGEST_MAX, "%s", a->conf->digest);
-	if (store_releases(f->o.store, a->id, 0, on_sweep, s, &err) < 0) goto out;
-	/* Without any release that has an artifact there is no folder either. */
-	fleet_artifacts_sweep(f->o.child->data_dir, a->name, wants, s);
-	if (store_releases(f->o.store, a->id, 0, on_check, s, &err) < 0) goto out;
-	for (uint32_t i = 0; i < s->changed; i++) {
-		struct store_release row = {.app = a->id,
-		        .number = s->change[i].number,
-		        .version = hg_str(s->change[i].version),
-		        .kept = s->change[i].kept};
-		/* Only a remark; it is written again at the next sweep. */
-		(void)!store_release_note(f->o.store, &row, &err);
-	}
-out:
-	free(s);
 }

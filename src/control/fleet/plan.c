@@ -460,6 +460,8 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 	fleet_retention_tell(f);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->conf) fleet_releases_sweep(f, f->apps[i]);
+	fleet_removed_sweep(f);
+	fleet_sweep_start(f);
 	fleet_releases_tell(f);
 	fleet_kick(f);
 }

@@ -19,6 +19,23 @@ static json_t *text(struct hg_str s)
 	return json_stringn(s.n ? s.p : "", s.n);
 }
 
+/* Only what is set: releases of before have no such keys, and are still the same. */
+static bool limits_put(json_t *o, const struct spec_resources *r)
+{
+	const struct {
+		const char *key;
+		uint64_t v;
+	} rows[] = {{"memory_max", r->limits.memory_bytes}, {"cpu_max_milli", r->limits.cpu_milli},
+	        {"memory_low", r->requests.memory_bytes}, {"cpu_milli", r->requests.cpu_milli}};
+	bool ok = true;
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		if (!rows[i].v) continue;
+		json_int_t v = (json_int_t)HG_MIN(rows[i].v, (uint64_t)INT64_MAX);
+		ok = json_object_set_new(o, rows[i].key, json_integer(v)) == 0 && ok;
+	}
+	return ok;
+}
+
 static json_t *release_object(
         const struct spec_app *s, const char *dir, const char *folder, const char *digest)
 {
@@ -40,7 +57,8 @@ static json_t *release_object(
 	     json_object_set_new(o, "artifact", json_string(digest)) == 0 &&
 	     json_object_set_new(o, "uid", json_integer(s->sandbox.user)) == 0 &&
 	     json_object_set_new(o, "flags", json_integer(flags)) == 0 &&
-	     json_object_set(o, "env", env) == 0 && json_object_set(o, "writable", writable) == 0;
+	     json_object_set(o, "env", env) == 0 && json_object_set(o, "writable", writable) == 0 &&
+	     limits_put(o, &s->resources);
 	json_decref(env);
 	json_decref(writable);
 	if (ok) return o;
@@ -105,8 +123,7 @@ static enum hg_rc artifact_take(struct fleet *f, struct fleet_conf *c, const cha
 {
 	c->kept = artifact_resumed(f, c, artifact, digest, folder);
 	if (c->kept) return HG_OK;
-	enum hg_rc rc =
-	        fleet_artifact_keep(f->o.child->data_dir, c->name, artifact, digest, folder, err);
+	enum hg_rc rc = fleet_artifact_take(f, c->name, artifact, digest, folder, err);
 	if (rc < 0 && !digest[0]) return rc;
 	c->kept = rc == HG_OK;
 	if (!c->kept && f->o.log)
@@ -192,6 +209,12 @@ static const char *keep(struct fleet_release *r, const json_t *v)
 	        .p;
 }
 
+static uint64_t amount(const json_t *o, const char *key)
+{
+	json_int_t v = json_integer_value(json_object_get(o, key));
+	return v > 0 ? (uint64_t)v : 0;
+}
+
 static bool read_object(struct fleet_release *r, json_t *o)
 {
 	json_t *env = json_object_get(o, "env"), *list = json_object_get(o, "writable"), *v;
@@ -204,6 +227,10 @@ static bool read_object(struct fleet_release *r, json_t *o)
 	if (!r->source) r->source = ""; /* kept by a former program */
 	r->uid = (uint32_t)json_integer_value(json_object_get(o, "uid"));
 	r->flags = (uint32_t)json_integer_value(json_object_get(o, "flags"));
+	r->memory_max = amount(o, "memory_max");
+	r->cpu_max_milli = amount(o, "cpu_max_milli");
+	r->memory_low = amount(o, "memory_low");
+	r->cpu_milli = amount(o, "cpu_milli");
 	r->env = hg_arena_array(&r->mem, json_object_size(env) + 1, sizeof *r->env);
 	r->writable = hg_arena_array(&r->mem, json_array_size(list) + 1, sizeof *r->writable);
 	if (!r->command || !r->dir || !r->path || !r->env || !r->writable) return false;

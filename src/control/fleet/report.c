@@ -26,6 +26,30 @@ void fleet_exit_text(int status, char *to, size_t cap)
 		(void)snprintf(to, cap, "status %d", status);
 }
 
+static void size_text(uint64_t bytes, char *to, size_t cap)
+{
+	static const char *const unit[] = {"KiB", "MiB", "GiB", "TiB"};
+	unsigned u = 0;
+	double v = (double)bytes / 1024;
+	for (; v >= 1024 && u + 1 < HG_COUNT(unit); u++)
+		v /= 1024;
+	(void)snprintf(to, cap, "%.4g %s", v, unit[u]);
+}
+
+void fleet_replica_exit(const struct fleet_replica *r, char *to, size_t cap)
+{
+	char limit[32] = "unknown";
+	int bits = r->exit_status & (WD_STATUS_OOM | WD_STATUS_OVER);
+	const struct fleet_release *rel = fleet_release_known(r->app, fleet_core(r)->release);
+	if (!bits) {
+		fleet_exit_text(r->exit_status, to, cap);
+		return;
+	}
+	if (rel && rel->memory_max) size_text(rel->memory_max, limit, sizeof limit);
+	(void)snprintf(to, cap, "out of memory: limit %s, ended by %s", limit,
+	        bits & WD_STATUS_OOM ? "the kernel" : "Headgate");
+}
+
 void fleet_store_result(struct fleet *f, enum hg_rc rc, const struct hg_err *err)
 {
 	bool failing = rc < 0;
@@ -262,13 +286,13 @@ static void report_death(struct fleet_replica *r, const struct fl_action *a, con
 	const struct fl_replica *c = fleet_core(r);
 	struct fleet_death d = {
 	        .ran = r->has_exited && r->exit_ms >= r->started_ms && r->started_ms > 0,
-	        .status = r->exit_status,
+	        .status = r->exit_status & WD_STATUS_MASK,
 	        .wait_ms = a->wait_ms,
 	        .streak = c->backoff.streak,
 	};
 	if (d.ran) {
 		d.ran_ms = r->exit_ms - r->started_ms;
-		fleet_exit_text(r->exit_status, d.exit, sizeof d.exit);
+		fleet_replica_exit(r, d.exit, sizeof d.exit);
 	} else {
 		(void)snprintf(d.exit, sizeof d.exit, "not started");
 	}
@@ -309,7 +333,7 @@ void fleet_report(struct fleet_replica *r, const struct fl_action *a)
 	}
 	if (a->event == FL_EV_EXITED && r->has_exited) {
 		char exit[64];
-		fleet_exit_text(r->exit_status, exit, sizeof exit);
+		fleet_replica_exit(r, exit, sizeof exit);
 		json_out_key(&j, "exit");
 		json_out_cstr(&j, exit);
 	}

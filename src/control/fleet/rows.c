@@ -220,6 +220,7 @@ void fleet_known_note(struct fleet *f, const struct wd_msg *m)
 	} else {
 		k->who = m->who;
 		k->pid = m->pid;
+		k->applied = m->applied;
 		k->at_ms = m->at_ms;
 		(void)hg_str_copy(hg_str(m->address), k->address, sizeof k->address);
 	}
@@ -324,6 +325,8 @@ static bool settle_alive(struct fleet *f, struct fleet_app *a, const struct flee
 	r->row = k->row;
 	r->dirty = !k->row;
 	r->pid = k->pid;
+	r->applied = k->applied;
+	(void)fleet_release_find(f, a, ad.release); /* its limits are asked for all the time */
 	r->started_ms = clock_wall_ms() - (now - ad.start_ms);
 	(void)hg_str_copy(hg_str(k->address), r->address, sizeof r->address);
 	if (!sock_addr_parse(hg_str(r->address), &r->addr)) r->addr = (struct sock_addr){0};
@@ -366,6 +369,7 @@ static void settle_over(struct fleet *f, struct fleet_app *a, const struct fleet
 	}
 	r->id = k->id;
 	r->row = true;
+	(void)fleet_release_find(f, a, ad.release);
 	r->exit_status = k->r.exit_status;
 	r->exit_ms = k->r.exit_ms;
 	r->has_exited = k->r.exit_ms > 0;

@@ -11,6 +11,7 @@ struct fleet_known {
 	struct wd_who who;      /* listed */
 	char address[112];
 	int pid, status;
+	uint32_t applied;
 	uint64_t at_ms; /* start, CLOCK_MONOTONIC */
 };
 

@@ -1,8 +1,6 @@
 /* The present, copied for visitors. */
 #include "control/fleet/fleet_priv.h"
 
-#include "os/proc.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,25 +16,6 @@ const char *fleet_phase_name(enum fleet_phase p)
 	static const char *const name[] = {"running", "starting", "updating", "waiting", "degraded",
 	        "crashloop", "stopping", "stopped"};
 	return (size_t)p < HG_COUNT(name) ? name[p] : "unknown";
-}
-
-void fleet_sample(struct fleet *f)
-{
-	struct proc_usage u;
-	uint64_t now = clock_mono_ns();
-	for (uint32_t i = 0; i < f->app_count; i++) {
-		struct fleet_app *a = f->apps[i];
-		for (uint32_t k = 0; k < a->core.high; k++) {
-			struct fleet_replica *r = a->at[k];
-			if (!r || r->pid <= 0 || proc_usage(r->pid, &u) < 0) continue;
-			uint64_t cpu = u.user_ns + u.system_ns;
-			if (r->sampled_ns && now > r->sampled_ns && cpu >= r->cpu_ns)
-				r->cpu = (double)(cpu - r->cpu_ns) / (double)(now - r->sampled_ns);
-			r->cpu_ns = cpu;
-			r->sampled_ns = now;
-			r->memory_bytes = u.rss_bytes;
-		}
-	}
 }
 
 static void replica_status(
@@ -56,18 +35,28 @@ static void replica_status(
 	        .started_ms = r->pid ? r->started_ms : 0,
 	        .restarts = c->restarts,
 	        .has_exited = r->has_exited,
-	        .exit_status = r->exit_status,
+	        .exit_status = r->exit_status & WD_STATUS_MASK,
+	        .exit_memory = (r->exit_status & (WD_STATUS_OOM | WD_STATUS_OVER)) != 0,
 	        .exit_ms = r->exit_ms,
+	        .memory_keeper = "",
+	        .cpu_keeper = "",
 	};
 	(void)hg_str_copy(hg_str(r->address), to->address, sizeof to->address);
 	(void)hg_str_copy(hg_str(r->reason), to->reason, sizeof to->reason);
-	if (r->has_exited) fleet_exit_text(r->exit_status, to->exit_text, sizeof to->exit_text);
+	if (r->has_exited) fleet_replica_exit(r, to->exit_text, sizeof to->exit_text);
 	if (c->state == FLEET_BACKOFF)
 		to->next_start_ms = wall + (c->next_start_ms > now ? c->next_start_ms - now : 0);
 	if (r->pid > 0) {
-		to->cpu_seconds = (double)r->cpu_ns / 1e9;
-		to->cpu = r->cpu;
-		to->memory_bytes = r->memory_bytes;
+		to->cpu_seconds = (double)r->usage.cpu_ns / 1e9;
+		to->cpu = r->usage.cpu;
+		to->memory_bytes = r->usage.memory_bytes;
+		to->memory_keeper = fleet_memory_keeper(r);
+		to->cpu_keeper = fleet_cpu_keeper(r);
+	}
+	const struct fleet_release *rel = fleet_release_known(r->app, c->release);
+	if (rel) {
+		to->memory_limit = rel->memory_max;
+		to->cpu_limit = (double)rel->cpu_max_milli / 1000;
 	}
 	if (r->ep >= 0 && f->meter) to->in_flight = meter_in_flight(f->meter, (uint32_t)r->ep);
 }

@@ -201,8 +201,8 @@ void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t rele
 		const struct fleet_replica *r = a->at[i];
 		if (!c->used || c->release != release) continue;
 		if (r && r->pid > 0) {
-			s->memory_max = HG_MAX(s->memory_max, r->memory_bytes);
-			s->cpu_max = HG_MAX(s->cpu_max, r->cpu);
+			s->memory_max = HG_MAX(s->memory_max, r->usage.memory_bytes);
+			s->cpu_max = HG_MAX(s->cpu_max, r->usage.cpu);
 		}
 		if (c->retire) continue;
 		s->total++;
@@ -214,6 +214,9 @@ void fleet_release_state(const struct fleet *f, struct hg_str app, uint32_t rele
 		if (r->number != release) continue;
 		s->failed_starts = r->failed_starts;
 		s->exits = r->exits;
+		s->memory_ends = r->memory_ends;
+		s->memory_limit = r->memory_max;
+		s->cpu_limit = (double)r->cpu_max_milli / 1000;
 	}
 }
 

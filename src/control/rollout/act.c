@@ -14,13 +14,17 @@ static void arm_read(const struct ro_run *run, uint32_t release, struct ro_arm *
 {
 	struct fleet_release_state s;
 	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), release, &s);
+	double memory = s.memory_limit ? (double)s.memory_max / (double)s.memory_limit : 0;
 	*to = (struct ro_arm){.wanted = s.wanted,
 	        .total = s.total,
 	        .ready = s.ready,
 	        .starting = s.starting,
 	        .crash_loops = s.crash_loops,
 	        .failed_starts = s.failed_starts,
-	        .exits = s.exits};
+	        .exits = s.exits,
+	        .memory_ends = s.memory_ends,
+	        .memory = memory,
+	        .cpu = s.cpu_limit > 0 ? s.cpu_max / s.cpu_limit : 0};
 }
 
 static uint32_t flags_of(const struct snap_trial *t)
@@ -117,11 +121,13 @@ void ro_run_trial_rules(const struct ro_run *run, struct trial_rules *ret_rules)
 	        .new_release = s->new_release,
 	        .app_name = run->conf.app,
 	        .sticky_s = run->conf.sticky_s,
-	        .p95_ns = run->conf.p95_ns,
-	        .p95_ratio = run->conf.p95_ratio,
+	        .p95_ns = run->conf.latency.p95_ns,
+	        .p95_ratio = run->conf.latency.p95_ratio,
 	        .tolerance = s->rules.judge.tolerance_latency > 1 ? s->rules.judge.tolerance_latency
 	                                                          : 1.2};
 	memcpy(ret_rules->match, run->conf.match, sizeof ret_rules->match);
+	ret_rules->ignore_n = run->conf.ignore_n;
+	memcpy(ret_rules->ignore, run->conf.ignore, sizeof ret_rules->ignore);
 }
 
 /* The counters of an epoch that has ended are read on for a while: what completes late. */
@@ -215,6 +221,13 @@ static bool do_gate(struct ro_run *run, const struct ro_state *next, uint32_t i)
 	        {HG_STR("HEADGATE_WHEN"), hg_str(conf->when)}};
 	g->state = RO_GATE_RUNNING;
 	g->began_ms = clock_wall_ms();
+	g->note[0] = 0;
+	if (conf->http[0]) {
+		free(call);
+		if (ro_hook_begin(run, next, i)) return true;
+		g->state = RO_GATE_NEXT;
+		return false;
+	}
 	enum hg_rc rc = fleet_command_run(run->all->o.fleet, hg_str(run->conf.app),
 	        next->new_release, hg_str(conf->run), env, HG_COUNT(env), conf->timeout_ms, on_gate,
 	        call, &err);
@@ -246,6 +259,8 @@ static enum hg_rc event_add(struct ro_run *run, const struct ro_state *next,
 	        (double)e->head.weight_ppm / RO_WHOLE, "epoch", (int)e->head.epoch, "outcome",
 	        ro_outcome_name(e->head.outcome), "cause", ro_cause_name(e->head.cause), "index",
 	        (int)e->index, "e", e->e, "threshold", e->threshold);
+	if (o && e->head.cause == RO_CAUSE_DAMAGED)
+		json_object_set_new(o, "code", json_string(hg_rc_info(HG_E_ROLLOUT_DAMAGED)->code));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (!text) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -275,6 +290,19 @@ static void failures_read(struct ro_run *run)
 	run->first_n = n;
 }
 
+static void differences_read(struct ro_run *run)
+{
+	const struct meter *m = run->all->board.meter;
+	struct meter_difference d[METER_DIFFERENCES];
+	uint32_t n = 0;
+	if (!m || run->trial.slot < 0) return;
+	for (uint32_t i = 0; i < METER_DIFFERENCES; i++)
+		if (meter_difference_get(&m->trial[run->trial.slot], i, run->kept.id, &d[n])) n++;
+	if (n <= run->differs_n) return;
+	memcpy(run->differs, d, sizeof d[0] * n);
+	run->differs_n = n;
+}
+
 /* Events, quarantine and state as one transaction. `first` … `last`: the actions before RO_SAVE. */
 static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_actions *out,
         uint32_t first, uint32_t last)
@@ -282,6 +310,7 @@ static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_a
 	struct store *store = run->all->o.store;
 	struct hg_err err = {0};
 	failures_read(run);
+	differences_read(run);
 	enum hg_rc rc = store_begin(store, &err);
 	if (rc < 0) goto out;
 	for (uint32_t i = first; rc == HG_OK && i < last; i++) {
@@ -311,17 +340,37 @@ static bool act_one(struct ro_run *run, struct ro_state *next, const struct ro_a
 	case RO_WANT: return do_want(run, &a->want);
 	case RO_GATE_RUN: return do_gate(run, next, a->gate);
 	case RO_GATE_KILL:
-		/* It ends by itself or by its time-out; nobody looks at its result any more. */
+		/* A command ends by itself or by its time-out; nobody looks at its result. */
+		ro_hook_stop(run, a->gate);
 		run->gate[a->gate].serial++;
 		run->gate[a->gate].state = RO_GATE_NEXT;
 		return true;
 	case RO_END_TRIAL:
 		failures_read(run);
+		differences_read(run);
 		if (run->trial.slot >= 0) epoch_ends(run);
 		trial_close(&run->all->board, &run->trial);
 		return true;
 	default: return true; /* part of the next RO_SAVE */
 	}
+}
+
+bool ro_end_now(struct ro_run *run, enum ro_outcome outcome, enum ro_cause cause, uint64_t now_ms)
+{
+	struct ro_state next = run->kept;
+	struct ro_actions out = {.n = 2};
+	for (uint32_t i = 0; i < next.rules.gate_count; i++)
+		if (next.head.gate[i] <= RO_GATE_WAITING) next.head.gate[i] = RO_GATE_SKIPPED;
+	next.head.phase = RO_PHASE_END;
+	next.head.outcome = outcome;
+	next.head.cause = cause;
+	next.head.pause = RO_GOING;
+	next.told = next.head;
+	next.ended_ms = next.changed_ms = next.phase_since_ms = now_ms;
+	out.a[0] = (struct ro_action){
+	        .kind = RO_EVENT, .event = {.kind = RO_EV_ENDED, .head = next.head}};
+	out.a[1] = (struct ro_action){.kind = RO_SAVE};
+	return ro_act(run, &next, &out);
 }
 
 bool ro_act(struct ro_run *run, struct ro_state *next, const struct ro_actions *out)

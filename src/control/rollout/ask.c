@@ -34,18 +34,13 @@ static enum hg_rc run_make(struct rollouts *r, const struct ro_conf *conf, uint3
 		n++;
 	if (n >= SNAP_TRIALS)
 		return hg_err_set(err, HG_E_ROLLOUT_LIMIT, "%u rollouts run already", SNAP_TRIALS);
-	struct ro_run *run = calloc(1, sizeof *run);
+	struct ro_run *run = ro_run_new(r);
 	if (!run) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	run->all = r;
 	run->conf = *conf;
-	run->trial.slot = -1;
-	for (unsigned i = 0; i < RO_FORMER; i++)
-		run->former[i].slot = -1;
 	if (!hg_str_copy(who, run->who, sizeof run->who)) run->who[0] = 0;
 	/* Its old release is known when it begins; until then what serves now is shown. */
 	if (fleet_want(r->o.fleet, hg_str(conf->app), &want) < 0 || !want.serving) want.serving = 1;
 	ro_begin(&run->kept, 1, app_id, want.serving, release, &conf->rules, clock_wall_ms());
-	hg_list_init(&run->node);
 	enum hg_rc rc = ro_row_add(run, ret_id, err);
 	if (rc < 0) {
 		free(run);

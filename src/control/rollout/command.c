@@ -1,5 +1,5 @@
 /* How a rollout begins, and what people may ask of it. */
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 void ro_begin(struct ro_state *s, uint64_t id, uint32_t app, uint32_t old_release,
         uint32_t new_release, const struct ro_rules *rules, uint64_t now_ms)

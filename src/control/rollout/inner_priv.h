@@ -2,7 +2,7 @@
 #ifndef CONTROL_ROLLOUT_INNER_PRIV_H
 #define CONTROL_ROLLOUT_INNER_PRIV_H
 
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 struct ro_turn {
 	struct ro_state *s;

@@ -37,9 +37,28 @@ void ro_users_add(struct ro_users *u, const struct trial_seen *s)
 	u->forced += s->forced;
 	u->mirrored += s->mirrored;
 	u->differs += s->mirror_differs;
+	u->mirror_failed += s->mirror_failed;
+	u->mirror_partly += s->mirror_partly;
+	u->mirror_dropped += s->mirror_dropped;
 }
 
-void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+void ro_users_sum(struct ro_users *u, const struct ro_users *more)
+{
+	u->requests_new += more->requests_new;
+	u->requests_old += more->requests_old;
+	u->failed_new += more->failed_new;
+	u->rescued += more->rescued;
+	u->seen += more->seen;
+	u->unreplayable += more->unreplayable;
+	u->forced += more->forced;
+	u->mirrored += more->mirrored;
+	u->differs += more->differs;
+	u->mirror_failed += more->mirror_failed;
+	u->mirror_partly += more->mirror_partly;
+	u->mirror_dropped += more->mirror_dropped;
+}
+
+void ro_users_past(const struct ro_run *run, struct ro_users *ret_users)
 {
 	struct trial_seen seen;
 	*ret_users = run->users;
@@ -48,9 +67,24 @@ void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
 		trial_look(&run->all->board, &run->former[i], &seen);
 		ro_users_add(ret_users, &seen);
 	}
-	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return;
+}
+
+uint32_t ro_users_present(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct trial_seen seen;
+	*ret_users = (struct ro_users){0};
+	if (run->trial.slot < 0 || run->trial.snap.epoch == 0) return 0;
 	trial_look(&run->all->board, &run->trial, &seen);
 	ro_users_add(ret_users, &seen);
+	return run->trial.snap.epoch;
+}
+
+void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
+{
+	struct ro_users present;
+	ro_users_past(run, ret_users);
+	(void)ro_users_present(run, &present);
+	ro_users_sum(ret_users, &present);
 }
 
 /* ---- parts ---- */
@@ -127,7 +161,7 @@ static json_t *steps_json(const struct ro_state *s)
 		                                 : now ? "now"
 		                                       : "next",
 		                                 "took_ms", whole(s->step_took_ms[i]), "unproven",
-		                                 proof > RO_PROOF_EVIDENCE, "proof",
+		                                 ro_lacks_proof(proof), "proof",
 		                                 ro_proof_name((enum ro_proof)proof)));
 	}
 	return a;
@@ -140,11 +174,20 @@ static json_t *gates_json(const struct ro_run *run, const struct ro_state *s)
 	json_t *a = json_array();
 	for (uint32_t i = 0; i < s->rules.gate_count; i++) {
 		unsigned state = s->head.gate[i] < HG_COUNT(names) ? s->head.gate[i] : 0;
+		const struct ro_gate_conf *c = &run->conf.gate[i];
+		char what[RO_COMMAND_MAX + 8];
+		if (c->http[0])
+			ro_hook_name(c->method, c->http, what, sizeof what);
+		else
+			snprintf(what, sizeof what, "%s", c->run[0] ? c->run : "confirm");
 		json_array_append_new(
-		        a, json_pack("{s:s,s:s,s:s,s:I,s:i}", "when", run->conf.gate[i].when, "run",
-		                   run->conf.gate[i].run[0] ? run->conf.gate[i].run : "confirm",
-		                   "state", names[state], "took_ms", whole(s->gate_took_ms[i]),
-		                   "status", (int)s->gate_status[i]));
+		        a, json_pack("{s:s,s:s,s:s,s:s,s:I,s:i,s:s}", "when", c->when, "kind",
+		                   c->http[0]  ? "http"
+		                   : c->run[0] ? "command"
+		                               : "confirm",
+		                   "run", what, "state", names[state], "took_ms",
+		                   whole(s->gate_took_ms[i]), "status", (int)s->gate_status[i],
+		                   "note", run->gate[i].note));
 	}
 	return a;
 }
@@ -161,23 +204,53 @@ static json_t *wire_text(const char *p, size_t n)
 	return json_stringn(clean, n);
 }
 
+static const char *cause_name(uint8_t cause)
+{
+	static const char *const names[] = {
+	        "", "status", "connect", "closed", "invalid", "timeout", "no_endpoint"};
+	return names[cause < HG_COUNT(names) ? cause : 0];
+}
+
 static json_t *failures_json(const struct ro_run *run)
 {
-	static const char *const causes[] = {
-	        "", "status", "connect", "closed", "invalid", "timeout", "no_endpoint"};
 	json_t *a = json_array();
 	for (uint32_t i = 0; i < run->first_n; i++) {
 		const struct meter_failure *f = &run->first[i];
-		json_array_append_new(
-		        a, json_pack("{s:I,s:i,s:s,s:i,s:o,s:o,s:o,s:o}", "ts_ms",
-		                   whole(f->wall_ms), "replica", (int)f->replica, "cause",
-		                   causes[f->cause < HG_COUNT(causes) ? f->cause : 0], "status",
-		                   (int)f->status, "method", wire_text(f->method, f->method_n),
-		                   "path", wire_text(f->path, f->path_n), "request_id",
-		                   wire_text(f->rid, f->rid_n), "body",
-		                   wire_text(f->body, f->body_n)));
+		json_array_append_new(a,
+		        json_pack("{s:I,s:i,s:s,s:i,s:o,s:o,s:o,s:o}", "ts_ms", whole(f->wall_ms),
+		                "replica", (int)f->replica, "cause", cause_name(f->cause), "status",
+		                (int)f->status, "method", wire_text(f->method, f->method_n), "path",
+		                wire_text(f->path, f->path_n), "request_id",
+		                wire_text(f->rid, f->rid_n), "body",
+		                wire_text(f->body, f->body_n)));
 	}
 	return a;
+}
+
+static json_t *differences_json(const struct ro_run *run)
+{
+	static const char *const kinds[] = {"", "status", "header", "json", "bytes", "no_answer"};
+	json_t *a = json_array();
+	for (uint32_t i = 0; i < run->differs_n; i++) {
+		const struct meter_difference *d = &run->differs[i];
+		json_array_append_new(
+		        a, json_pack("{s:I,s:i,s:s,s:o,s:s,s:i,s:i,s:o,s:o,s:o}", "ts_ms",
+		                   whole(d->wall_ms), "replica", (int)d->replica, "kind",
+		                   kinds[d->what < HG_COUNT(kinds) ? d->what : 0], "at",
+		                   wire_text(d->at, d->at_n), "cause", cause_name(d->cause),
+		                   "status_old", (int)d->status_old, "status_new",
+		                   (int)d->status_new, "method", wire_text(d->method, d->method_n),
+		                   "path", wire_text(d->path, d->path_n), "request_id",
+		                   wire_text(d->rid, d->rid_n)));
+	}
+	return a;
+}
+
+static json_t *mirror_json(const struct ro_state *s, const struct ro_users *u)
+{
+	return json_pack("{s:f,s:I,s:I,s:I,s:I,s:I}", "share", share(s->rules.mirror_ppm), "copied",
+	        whole(u->mirrored), "differs", whole(u->differs), "failed", whole(u->mirror_failed),
+	        "partly", whole(u->mirror_partly), "dropped", whole(u->mirror_dropped));
 }
 
 /* ---- one sentence ---- */
@@ -220,7 +293,55 @@ static void why_evidence(const struct ro_state *s, char *to, size_t cap)
 		snprintf(to + n, cap - (size_t)n, ", which it had reached");
 }
 
-static void why_back(const struct ro_state *s, char *to, size_t cap)
+static void limit_text(const struct fleet_release_state *st, bool memory, char *to, size_t cap)
+{
+	if (memory)
+		snprintf(to, cap, "%.4g MiB", (double)st->memory_limit / (1 << 20));
+	else
+		snprintf(to, cap, "%g CPU", st->cpu_limit);
+}
+
+/* "memory: a replica of the new release used 93 % of its limit of 64 MiB …" */
+static void why_used(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
+{
+	struct fleet_release_state st;
+	char limit[48];
+	bool memory = s->head.cause == RO_CAUSE_MEMORY;
+	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), s->new_release, &st);
+	limit_text(&st, memory, limit, sizeof limit);
+	uint32_t over = memory ? s->memory_over : s->cpu_over;
+	if (memory && over < RO_OVER_SAMPLES) {
+		snprintf(to, cap,
+		        "memory: %u process%s of the new release ended at the limit of %s, none of "
+		        "the old one",
+		        s->memory_ends_new, s->memory_ends_new == 1 ? "" : "es", limit);
+		return;
+	}
+	snprintf(to, cap,
+	        "%s: a replica of the new release used %.0f %% of its limit of %s, more than "
+	        "%.0f %% in %u samples 5 s apart; one of the old release %.0f %% at most",
+	        memory ? "memory" : "CPU", 100 * (memory ? s->memory_new : s->cpu_new), limit,
+	        100 * (memory ? s->rules.memory : s->rules.cpu), over,
+	        100 * (memory ? s->memory_old : s->cpu_old));
+}
+
+/* Replicas that end for want of memory are the cause behind several others. */
+static void why_memory_too(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
+{
+	struct fleet_release_state st;
+	char limit[48];
+	size_t n = strlen(to);
+	bool ended = s->head.cause == RO_CAUSE_NO_READY_REPLICA ||
+	             s->head.cause == RO_CAUSE_CRASH_LOOP || s->head.cause == RO_CAUSE_EVIDENCE ||
+	             s->head.cause == RO_CAUSE_START_FAILED || s->head.cause == RO_CAUSE_DEADLINE;
+	if (!ended || s->memory_ends_new == 0 || n + 1 >= cap) return;
+	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), s->new_release, &st);
+	limit_text(&st, true, limit, sizeof limit);
+	snprintf(to + n, cap - n, ": out of memory %u time%s (limit %s)", s->memory_ends_new,
+	        s->memory_ends_new == 1 ? "" : "s", limit);
+}
+
+static void why_back(const struct ro_run *run, const struct ro_state *s, char *to, size_t cap)
 {
 	switch (s->head.cause) {
 	case RO_CAUSE_EVIDENCE: why_evidence(s, to, cap); return;
@@ -238,8 +359,8 @@ static void why_back(const struct ro_state *s, char *to, size_t cap)
 		        (unsigned long long)(s->rules.progress_deadline_ms / 1000));
 		return;
 	case RO_CAUSE_GATE: snprintf(to, cap, "a gate failed"); return;
-	case RO_CAUSE_MEMORY: snprintf(to, cap, "it used more memory than allowed"); return;
-	case RO_CAUSE_CPU: snprintf(to, cap, "it used more CPU than allowed"); return;
+	case RO_CAUSE_MEMORY:
+	case RO_CAUSE_CPU: why_used(run, s, to, cap); return;
 	case RO_CAUSE_INCONCLUSIVE:
 		snprintf(to, cap, "nothing was proven in time, and the policy is to abort");
 		return;
@@ -247,6 +368,11 @@ static void why_back(const struct ro_state *s, char *to, size_t cap)
 	case RO_CAUSE_SUPERSEDED: snprintf(to, cap, "a newer deploy took its place"); return;
 	case RO_CAUSE_REMOVED:
 		snprintf(to, cap, "the app is no longer in the configuration");
+		return;
+	case RO_CAUSE_DAMAGED:
+		snprintf(to, cap,
+		        "its record in the store could not be read; the release that "
+		        "served goes on");
 		return;
 	default: snprintf(to, cap, "it was taken back"); return;
 	}
@@ -299,9 +425,10 @@ static void why_text(const struct ro_run *run, const struct ro_state *s, char *t
 	else if (s->head.outcome == RO_PROMOTED_OK)
 		snprintf(to, cap, "%s",
 		        ro_unproven(&s->head) ? "promoted, not every step was proven" : "promoted");
-	else if (s->head.cause != RO_CAUSE_NONE)
-		why_back(s, to, cap);
-	else
+	else if (s->head.cause != RO_CAUSE_NONE) {
+		why_back(run, s, to, cap);
+		why_memory_too(run, s, to, cap);
+	} else
 		why_waits(run, s, to, cap);
 }
 
@@ -317,6 +444,21 @@ static json_t *step_json(const struct ro_run *run, const struct ro_state *s)
 	return json_pack("{s:i,s:i,s:f,s:I,s:I,s:I}", "index", (int)i + 1, "count", (int)n,
 	        "weight", share(ro_step_weight(s, i)), "since_ms", whole(s->phase_since_ms),
 	        "until_ms", whole(until), "wait_ms", whole(wait));
+}
+
+static json_t *used_json(double rule, double new, double old, uint32_t over)
+{
+	return json_pack("{s:f,s:f,s:f,s:i,s:i}", "rule", number(rule), "new", number(new),
+	        "old_most", number(old), "over", (int)over, "needs", (int)RO_OVER_SAMPLES);
+}
+
+/* What replicas used of their limits: shares, of the largest and the busiest. */
+static json_t *resources_json(const struct ro_state *s)
+{
+	json_t *memory = used_json(s->rules.memory, s->memory_new, s->memory_old, s->memory_over);
+	json_t *cpu = used_json(s->rules.cpu, s->cpu_new, s->cpu_old, s->cpu_over);
+	return json_pack("{s:o,s:o,s:{s:i,s:i}}", "memory", memory, "cpu", cpu, "out_of_memory",
+	        "new", (int)s->memory_ends_new, "old", (int)s->memory_ends_old);
 }
 
 static json_t *users_json(const struct ro_users *u)
@@ -385,9 +527,8 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	                          actual)) &&
 	          set(o, "step", step_json(run, s)) && set(o, "steps", steps_json(s)) &&
 	          set(o, "evidence", evidence_json(s)) && set(o, "users", users_json(&u)) &&
-	          set(o, "mirror",
-	                  json_pack("{s:I,s:I}", "copied", whole(u.mirrored), "differs",
-	                          whole(u.differs))) &&
+	          set(o, "resources", resources_json(s)) && set(o, "mirror", mirror_json(s, &u)) &&
+	          set(o, "first_differences", differences_json(run)) &&
 	          set(o, "back", back_json(run, s, &u)) &&
 	          set(o, "first_failures", failures_json(run)) &&
 	          set(o, "gates", gates_json(run, s)) &&

@@ -88,6 +88,30 @@ static void requests(const struct rollouts *r, struct hg_buf *to)
 	}
 }
 
+static void mirrors(const struct rollouts *r, struct hg_buf *to)
+{
+	static const char *const names[] = {"copied", "differs", "failed", "partly", "dropped"};
+	prom_head(to, "headgate_rollout_mirror", "gauge",
+	        "Copies of requests to the release under trial in the present rollout: all, "
+	        "answered "
+	        "otherwise or not at all, of those not at all, all without their bodies compared, "
+	        "and those that were left out.");
+	HG_LIST_EACH (node, &r->runs) {
+		const struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
+		struct ro_users u;
+		if (!run->begun || run->kept.rules.mirror_ppm == 0) continue;
+		ro_users_now(run, &u);
+		const uint64_t values[] = {
+		        u.mirrored, u.differs, u.mirror_failed, u.mirror_partly, u.mirror_dropped};
+		for (size_t i = 0; i < HG_COUNT(names); i++) {
+			const struct prom_label labels[] = {
+			        {"app", hg_str(run->conf.app)}, {"kind", hg_str(names[i])}};
+			prom_sample_u64(
+			        to, "headgate_rollout_mirror", labels, HG_COUNT(labels), values[i]);
+		}
+	}
+}
+
 static void phases(const struct rollouts *r, struct hg_buf *to)
 {
 	prom_head(to, "headgate_rollout_info", "gauge", "1 for each rollout that has not ended.");
@@ -110,5 +134,6 @@ void rollouts_metrics(const struct rollouts *r, struct hg_buf *to)
 	weights(r, to);
 	evidence(r, to);
 	requests(r, to);
+	mirrors(r, to);
 	phases(r, to);
 }

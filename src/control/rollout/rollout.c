@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "fetch/fetch.h"
 #include "os/clock.h"
 #include "spec/spec.h"
 #include "warden/warden.h"
@@ -43,8 +44,22 @@ const struct ro_conf *ro_conf_find(const struct rollouts *r, struct hg_str app)
 
 /* ---- the pass ---- */
 
-static void run_free(struct ro_run *run)
+struct ro_run *ro_run_new(struct rollouts *r)
 {
+	struct ro_run *run = calloc(1, sizeof *run);
+	if (!run) return NULL;
+	run->all = r;
+	run->trial.slot = -1;
+	for (unsigned i = 0; i < RO_FORMER; i++)
+		run->former[i].slot = -1;
+	hg_list_init(&run->node);
+	return run;
+}
+
+void ro_run_free(struct ro_run *run)
+{
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++)
+		ro_hook_stop(run, i);
 	hg_list_remove(&run->node);
 	free(run);
 }
@@ -59,14 +74,9 @@ static bool run_begin(struct ro_run *run, uint64_t now)
 	struct ro_rules rules = run->kept.rules;
 	if (fleet_want(run->all->o.fleet, hg_str(run->conf.app), &want) < 0 || !want.serving)
 		return false;
+	if (want.serving == release)
+		return ro_end_now(run, RO_SUPERSEDED, RO_CAUSE_SUPERSEDED, now);
 	run->begun = true;
-	if (want.serving == release) {
-		run->kept.head.phase = RO_PHASE_END;
-		run->kept.head.outcome = RO_SUPERSEDED;
-		run->kept.head.cause = RO_CAUSE_SUPERSEDED;
-		run->kept.ended_ms = now;
-		return ro_row_set(run, &run->kept, &err) == HG_OK;
-	}
 	ro_begin(&run->kept, run->kept.id, run->kept.app, want.serving, release, &rules, now);
 	enum hg_rc rc = ro_row_set(run, &run->kept, &err);
 	if (rc < 0 && run->all->o.log)
@@ -128,7 +138,7 @@ static uint64_t runs_pass(struct rollouts *r, uint64_t now)
 		}
 	}
 	HG_LIST_EACH_SAFE (node, after, &over)
-		run_free(HG_CONTAINER(node, struct ro_run, node));
+		ro_run_free(HG_CONTAINER(node, struct ro_run, node));
 	return next;
 }
 
@@ -137,7 +147,9 @@ static void pass(struct loop *l, struct loop_task *t)
 	struct rollouts *r = HG_CONTAINER(t, struct rollouts, task);
 	uint64_t now = clock_wall_ms();
 	bool ready = r->applied && fleet_knows(r->o.fleet);
+	bool clean = ready && ro_damaged_end(r, now);
 	uint64_t next = ready ? runs_pass(r, now) : now + LOOK_MS;
+	if (ready && !clean) next = HG_MIN(next, now + RETRY_MS);
 	if (next == UINT64_MAX) {
 		loop_timer_stop(l, &r->timer);
 		return;
@@ -209,6 +221,10 @@ static void slots_find(struct rollouts *r)
 		ro_run_trial_rules(run, &rules);
 		if (run->begun && trial_find(&r->board, &run->trial, &rules))
 			owned[run->trial.slot] = true;
+		/* The meter knows the epoch better than the row, if it still has it. */
+		if (run->trial.slot < 0 || run->trial.snap.epoch != run->last_epoch)
+			ro_users_sum(&run->users, &run->last);
+		run->last = (struct ro_users){0};
 	}
 	/* Of a rollout that ended while its slot was not freed yet. */
 	for (uint32_t i = 0; i < SNAP_TRIALS; i++) {
@@ -224,6 +240,7 @@ enum hg_rc rollouts_new(
 	if (!r) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	*r = (struct rollouts){.magic = ROLLOUTS_MAGIC, .o = *o};
 	hg_list_init(&r->runs);
+	hg_list_init(&r->damaged);
 	loop_task_init(&r->task, pass);
 	struct snap_table *table = snap_table_open(o->child->table, o->child->table_size);
 	const struct meter *meter =
@@ -256,8 +273,10 @@ void rollouts_free(struct rollouts *r)
 	loop_timer_stop(r->o.loop, &r->timer);
 	loop_timer_stop(r->o.loop, &r->sample);
 	loop_task_cancel(&r->task);
+	HG_LIST_EACH_SAFE (node, after, &r->damaged)
+		ro_run_free(HG_CONTAINER(node, struct ro_run, node));
 	HG_LIST_EACH_SAFE (node, after, &r->runs)
-		run_free(HG_CONTAINER(node, struct ro_run, node));
+		ro_run_free(HG_CONTAINER(node, struct ro_run, node));
 	free(r->confs);
 	free(r->rates);
 	r->magic = 0;
@@ -266,12 +285,19 @@ void rollouts_free(struct rollouts *r)
 
 /* ---- the configuration ---- */
 
+static bool any_hook(const struct rollouts_plan *p)
+{
+	for (uint32_t i = 0; i < p->count; i++)
+		for (uint32_t k = 0; k < p->confs[i].rules.gate_count; k++)
+			if (p->confs[i].gate[k].http[0]) return true;
+	return false;
+}
+
 enum hg_rc rollouts_check(struct rollouts *r, const struct spec *s, struct rollouts_plan **ret_plan,
         struct hg_err *err)
 {
 	struct rollouts_plan *p = calloc(1, sizeof *p);
 	enum hg_rc rc = HG_E_NOMEM;
-	(void)r;
 	if (!p) return hg_err_set(err, rc, "memory is exhausted");
 	p->count = s->app_count;
 	p->confs = calloc(p->count + 1, sizeof *p->confs);
@@ -283,6 +309,8 @@ enum hg_rc rollouts_check(struct rollouts *r, const struct spec *s, struct rollo
 	rc = HG_OK;
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
 		rc = ro_conf_read(&s->apps[i], &p->confs[i], err);
+	/* Now and not in the middle of a release: whether services can be asked at all. */
+	if (rc == HG_OK && any_hook(p)) rc = fetch_ready(r->o.fetch, err);
 	if (rc < 0) goto out;
 	*ret_plan = p;
 	p = NULL;

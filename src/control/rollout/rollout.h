@@ -1,11 +1,11 @@
 /*
  * Rollouts: how a release takes over from another one, step by step, judged on every response, and
  * back at once when it is bad. One persisted state machine per rollout; what is to be done is
- * decided by a pure function (decide_priv.h), this half carries it out: fleet_want_set for
- * replicas, the trial slots of the snapshot for traffic, gates as commands, the journal for
- * evidence. Level-triggered: after kill -9 of control at any moment a rollout goes on with the same
- * weight or with 0. The edge may lower a weight to 0 by itself (meter.h, the trip); this room
- * then finishes the rollback and explains it.
+ * decided by a pure function (decide.h), this half carries it out: fleet_want_set for
+ * replicas, the trial slots of the snapshot for traffic, gates as commands and HTTP requests, the
+ * journal for evidence. Level-triggered: after kill -9 of control at any moment a rollout goes on
+ * with the same weight or with 0. The edge may lower a weight to 0 by itself (meter.h, the trip);
+ * this room then finishes the rollback and explains it.
  *
  * Everything runs on the one thread of the given loop; nothing blocks but the store's commits.
  */
@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "os/loop.h"
 
+struct fetch;
 struct fleet;
 struct rollouts;
 struct rollouts_plan;
@@ -30,6 +31,7 @@ struct rollouts_options {
 	struct store *store;
 	struct hg_log *log; /* may be NULL */
 	struct fleet *fleet;
+	struct fetch *fetch;              /* for gates with http */
 	const struct warden_child *child; /* table, meter, data_dir, incarnation */
 	void (*on_event)(void *arg);      /* journal entries were written; may be NULL */
 	void *arg;

@@ -10,40 +10,56 @@
 
 static json_t *users_save(const struct ro_users *u)
 {
-	return json_pack("[I,I,I,I,I,I,I,I,I]", (json_int_t)u->requests_new,
+	return json_pack("[I,I,I,I,I,I,I,I,I,I,I,I]", (json_int_t)u->requests_new,
 	        (json_int_t)u->requests_old, (json_int_t)u->failed_new, (json_int_t)u->rescued,
 	        (json_int_t)u->seen, (json_int_t)u->unreplayable, (json_int_t)u->forced,
-	        (json_int_t)u->mirrored, (json_int_t)u->differs);
+	        (json_int_t)u->mirrored, (json_int_t)u->differs, (json_int_t)u->mirror_failed,
+	        (json_int_t)u->mirror_partly, (json_int_t)u->mirror_dropped);
 }
 
 static void users_load(const json_t *a, struct ro_users *u)
 {
 	uint64_t *to[] = {&u->requests_new, &u->requests_old, &u->failed_new, &u->rescued, &u->seen,
-	        &u->unreplayable, &u->forced, &u->mirrored, &u->differs};
+	        &u->unreplayable, &u->forced, &u->mirrored, &u->differs, &u->mirror_failed,
+	        &u->mirror_partly, &u->mirror_dropped};
 	for (size_t i = 0; i < HG_COUNT(to); i++) {
 		json_int_t v = json_integer_value(json_array_get(a, i));
 		*to[i] = v > 0 ? (uint64_t)v : 0;
 	}
 }
 
-/*
- * The users of epochs that have ended, without those of the present one: a control that takes over
- * reads that one from the meter again, but has no more than the sum of the former ones.
- */
-static void users_of_the_past(const struct ro_run *run, struct ro_users *ret_users)
+/* What services said, by gate: the state has only numbers. */
+static json_t *notes_save(const struct ro_run *run)
 {
-	struct ro_run past = *run;
-	past.trial.slot = -1;
-	ro_users_now(&past, ret_users);
+	json_t *a = json_array();
+	for (uint32_t i = 0; i < run->conf.rules.gate_count; i++)
+		json_array_append_new(a, json_string(run->gate[i].note));
+	return a;
 }
 
+static void notes_load(const json_t *a, struct ro_run *run)
+{
+	for (uint32_t i = 0; i < RO_GATES_MAX; i++) {
+		const char *s = json_string_value(json_array_get(a, i));
+		struct ro_gate_run *g = &run->gate[i];
+		if (!s || !hg_str_copy(hg_str(s), g->note, sizeof g->note)) g->note[0] = 0;
+	}
+}
+
+/*
+ * The users of epochs that have ended, and apart from them those of the present one: a control that
+ * takes over reads that one from the meter again, if it is still there. It is not when the weight
+ * changed right after this was written; then what stands here is all that is known of it.
+ */
 static char *text_of(struct ro_run *run, const struct ro_state *s)
 {
-	struct ro_users u;
-	users_of_the_past(run, &u);
-	json_t *o = json_pack("{s:s,s:I,s:o,s:o,s:o}", "who", run->who, "raised_ms",
+	struct ro_users past, last;
+	uint32_t epoch = ro_users_present(run, &last);
+	ro_users_past(run, &past);
+	json_t *o = json_pack("{s:s,s:I,s:o,s:o,s:o,s:I,s:o,s:o}", "who", run->who, "raised_ms",
 	        (json_int_t)run->raised_ms, "conf", ro_conf_json(&run->conf), "users",
-	        users_save(&u), "shown", ro_run_json(run, s));
+	        users_save(&past), "last", users_save(&last), "last_epoch", (json_int_t)epoch,
+	        "notes", notes_save(run), "shown", ro_run_json(run, s));
 	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text;
@@ -101,23 +117,42 @@ enum hg_rc ro_row_set(struct ro_run *run, const struct ro_state *state, struct h
 
 struct loading {
 	struct rollouts *r;
-	bool failed;
-	uint64_t id; /* of the one that failed */
+	enum hg_rc rc;
 };
+
+static void remarks_load(struct ro_run *run, const json_t *o)
+{
+	const char *who = json_string_value(json_object_get(o, "who"));
+	json_int_t epoch = json_integer_value(json_object_get(o, "last_epoch"));
+	if (!who || !hg_str_copy(hg_str(who), run->who, sizeof run->who)) run->who[0] = 0;
+	users_load(json_object_get(o, "users"), &run->users);
+	users_load(json_object_get(o, "last"), &run->last);
+	run->last_epoch = epoch > 0 && epoch <= UINT32_MAX ? (uint32_t)epoch : 0;
+	notes_load(json_object_get(o, "notes"), run);
+	run->raised_ms = (uint64_t)json_integer_value(json_object_get(o, "raised_ms"));
+}
+
+void ro_row_remarks(struct ro_run *run, const struct store_rollout *row)
+{
+	json_t *o = json_loadb(row->text.p, row->text.n, 0, NULL);
+	const char *app = json_string_value(json_object_get(json_object_get(o, "conf"), "app"));
+	remarks_load(run, o);
+	ro_users_sum(&run->users, &run->last);
+	if (!app || !hg_str_copy(hg_str(app), run->conf.app, sizeof run->conf.app))
+		run->conf.app[0] = 0;
+	json_decref(o);
+}
 
 static bool run_read(struct ro_run *run, const struct store_rollout *row)
 {
 	json_t *o = json_loadb(row->text.p, row->text.n, 0, NULL);
-	const char *who = json_string_value(json_object_get(o, "who"));
 	bool ok = o && ro_load(row->state.p, row->state.n, &run->kept) &&
 	          ro_conf_load(json_object_get(o, "conf"), &run->conf);
 	if (ok) {
 		run->conf.rules = run->kept.rules;
 		run->kept.id = row->id;
 		run->begun = row->begun;
-		if (!who || !hg_str_copy(hg_str(who), run->who, sizeof run->who)) run->who[0] = 0;
-		users_load(json_object_get(o, "users"), &run->users);
-		run->raised_ms = (uint64_t)json_integer_value(json_object_get(o, "raised_ms"));
+		remarks_load(run, o);
 	}
 	json_decref(o);
 	return ok;
@@ -126,32 +161,22 @@ static bool run_read(struct ro_run *run, const struct store_rollout *row)
 static void on_open(void *arg, const struct store_rollout *row)
 {
 	struct loading *l = arg;
-	struct ro_run *run = calloc(1, sizeof *run);
-	if (run) {
-		run->all = l->r;
-		run->trial.slot = -1;
-		for (unsigned i = 0; i < RO_FORMER; i++)
-			run->former[i].slot = -1;
-	}
-	if (!run || !run_read(run, row)) {
-		free(run);
-		l->failed = true;
-		l->id = row->id;
+	struct ro_run *run = ro_run_new(l->r);
+	if (run && run_read(run, row)) {
+		/* The newest comes first: the list is by number. */
+		hg_list_prepend(&l->r->runs, &run->node);
 		return;
 	}
-	/* The newest comes first: the list is by number. */
-	hg_list_prepend(&l->r->runs, &run->node);
+	if (!run || ro_damaged_add(l->r, row) < 0) l->rc = HG_E_NOMEM;
+	if (run) ro_run_free(run);
 }
 
 enum hg_rc ro_rows_load(struct rollouts *r, struct hg_err *err)
 {
-	struct loading l = {.r = r};
+	struct loading l = {.r = r, .rc = HG_OK};
 	enum hg_rc rc = store_rollouts(r->o.store, 0, true, OPEN_MAX, on_open, &l, err);
-	if (rc < 0) return rc;
-	/* Its releases go on as the fleet has them; only the rollout itself cannot be continued. */
-	if (l.failed && r->o.log)
-		hg_log(r->o.log, HG_ERROR, "rollout.unreadable", HG_I("rollout", (int64_t)l.id));
-	return HG_OK;
+	if (rc == HG_OK && l.rc < 0) rc = hg_err_set(err, l.rc, "memory is exhausted");
+	return rc;
 }
 
 struct finding {

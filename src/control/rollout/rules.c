@@ -1,5 +1,5 @@
 /* Rules, names and small views. */
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #include <string.h>
 
@@ -32,11 +32,13 @@ static void steps_fill(struct ro_rules *r)
 	uint32_t n = 0, last = 0;
 	for (uint32_t i = 0; i < HG_MIN(r->step_count, RO_STEPS_MAX); i++) {
 		struct ro_step step = r->step[i];
-		if (step.weight_ppm <= last || step.weight_ppm > RO_WHOLE) continue;
+		if (step.weight_ppm > RO_WHOLE || (n && step.weight_ppm <= last)) continue;
 		last = step.weight_ppm;
 		step.wait_ms = HG_MIN(step.wait_ms, YEAR_MS);
 		r->step[n++] = step;
 	}
+	/* No request at any step would be a canary that nobody has seen. */
+	if (n == 1 && last == 0) n = 0;
 	if (r->strategy != RO_CANARY) {
 		n = 0;
 		if (r->strategy == RO_ROLLING || r->strategy == RO_RECREATE)
@@ -72,6 +74,9 @@ void ro_rules_fill(struct ro_rules *r)
 	r->keep_previous_ms = HG_MIN(r->keep_previous_ms, YEAR_MS);
 	r->progress_deadline_ms = HG_MIN(HG_MAX(r->progress_deadline_ms, RO_TICK_MS), YEAR_MS);
 	bool judged = r->strategy != RO_RECREATE && r->strategy != RO_IMMEDIATE;
+	/* With nothing beside it to compare with, a limit that both are near would look like a
+	 * fault. */
+	if (!judged) r->memory = r->cpu = 0;
 	if (judged && !(r->judge.error_rate > 0)) r->judge.error_rate = 0.05;
 }
 
@@ -79,6 +84,12 @@ uint32_t ro_need(uint32_t weight_ppm, uint32_t n)
 {
 	uint64_t need = ((uint64_t)weight_ppm * n + RO_WHOLE - 1) / RO_WHOLE;
 	return need ? (uint32_t)need : 1;
+}
+
+uint32_t ro_step_need(const struct ro_rules *r, uint32_t i, uint32_t n)
+{
+	uint64_t w = i < r->step_count ? r->step[i].weight_ppm : RO_WHOLE;
+	return ro_need((uint32_t)(w + (RO_WHOLE - w) * r->mirror_ppm / RO_WHOLE), n);
 }
 
 uint32_t ro_step_weight(const struct ro_state *s, uint32_t i)
@@ -97,10 +108,15 @@ uint64_t ro_watch_ms(const struct ro_rules *r)
 	return HG_MAX(r->watch_ms, r->keep_previous_ms);
 }
 
+bool ro_lacks_proof(uint8_t proof)
+{
+	return proof > RO_PROOF_EVIDENCE && proof != RO_PROOF_SHADOW;
+}
+
 bool ro_unproven(const struct ro_head *h)
 {
 	for (unsigned i = 0; i < RO_STEPS_MAX; i++)
-		if (h->proof[i] > RO_PROOF_EVIDENCE) return true;
+		if (ro_lacks_proof(h->proof[i])) return true;
 	return false;
 }
 
@@ -164,7 +180,8 @@ const char *ro_cause_name(enum ro_cause v)
 	        [RO_CAUSE_INCONCLUSIVE] = "inconclusive",
 	        [RO_CAUSE_PERSON] = "person",
 	        [RO_CAUSE_SUPERSEDED] = "superseded",
-	        [RO_CAUSE_REMOVED] = "removed"};
+	        [RO_CAUSE_REMOVED] = "removed",
+	        [RO_CAUSE_DAMAGED] = "damaged"};
 	return NAME(names, v);
 }
 
@@ -178,7 +195,7 @@ const char *ro_gate_state_name(enum ro_gate_state v)
 const char *ro_proof_name(enum ro_proof v)
 {
 	static const char *const names[RO_PROOFS] = {
-	        "", "evidence", "quiet", "policy", "person", "skipped"};
+	        "", "evidence", "quiet", "policy", "person", "skipped", "shadow"};
 	return NAME(names, v);
 }
 

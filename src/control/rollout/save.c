@@ -3,18 +3,19 @@
  * state, the judge as it saves itself, and CRC-32C over what comes before it.
  */
 #include "base/crc32c.h"
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #include <string.h>
 
-#define MARK 0x31544f5250474748u /* "HGGPROT1" */
+#define MARK     0x32544f5250474748u /* "HGGPROT2" */
+#define MARK_OLD 0x31544f5250474748u /* without what was used of limits */
 
 /* One pass serves both directions, so that they cannot disagree. */
 struct pass {
 	uint8_t *to; /* NULL: reading */
 	const uint8_t *from;
 	size_t at, size;
-	bool bad;
+	bool bad, old;
 };
 
 static void word(struct pass *p, uint64_t *v)
@@ -163,6 +164,12 @@ static void facts(struct pass *p, struct ro_state *s)
 	u32(p, &s->memory_over, UINT32_MAX);
 	u32(p, &s->cpu_over, UINT32_MAX);
 	ENUM(p, s->verdict, JUDGE_SHARED + 1);
+	double *used[] = {&s->memory_new, &s->memory_old, &s->cpu_new, &s->cpu_old};
+	for (unsigned i = 0; i < HG_COUNT(used) && !p->old; i++)
+		number(p, used[i]);
+	if (p->old) return;
+	u32(p, &s->memory_ends_new, UINT32_MAX);
+	u32(p, &s->memory_ends_old, UINT32_MAX);
 }
 
 static void state(struct pass *p, struct ro_state *s)
@@ -205,7 +212,8 @@ bool ro_load(const void *bytes, size_t n, struct ro_state *ret)
 	struct ro_state s = {0};
 	uint64_t mark = 0, crc = 0;
 	word(&p, &mark);
-	if (p.bad || mark != MARK) return false;
+	p.old = mark == MARK_OLD;
+	if (p.bad || (mark != MARK && !p.old)) return false;
 	state(&p, &s);
 	if (p.bad || n - p.at != JUDGE_SAVED_SIZE + 8) return false;
 	if (!judge_load(p.from + p.at, JUDGE_SAVED_SIZE, &s.judge)) return false;

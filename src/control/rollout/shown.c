@@ -120,16 +120,15 @@ static json_t *plan_steps(const struct ro_rules *rules, uint32_t n, double rate,
 	for (uint32_t i = 0; i < rules->step_count; i++) {
 		double w = (double)rules->step[i].weight_ppm / RO_WHOLE;
 		uint64_t wait = rules->step[i].wait_ms, least = wait ? wait : RO_DWELL_MS;
-		json_t *proven = span(needs, rate * w);
+		json_t *proven = w > 0 ? span(needs, rate * w) : json_integer(0);
 		json_int_t ms = json_integer_value(proven);
 		if (ms < 0 || *ret_ms < 0)
 			*ret_ms = -1;
 		else
 			*ret_ms += HG_MAX(ms, (json_int_t)least);
-		json_array_append_new(
-		        a, json_pack("{s:f,s:i,s:I,s:o}", "weight", w, "replicas",
-		                   (int)ro_need(rules->step[i].weight_ppm, n), "least_ms",
-		                   (json_int_t)least, "proven_ms", proven));
+		json_array_append_new(a, json_pack("{s:f,s:i,s:I,s:o}", "weight", w, "replicas",
+		                                 (int)ro_step_need(rules, i, n), "least_ms",
+		                                 (json_int_t)least, "proven_ms", proven));
 	}
 	return a;
 }
@@ -138,7 +137,8 @@ static json_t *plan_detects(const struct ro_rules *rules, double rate)
 {
 	static const double bad[] = {1, 0.5, 0.05, 0.01};
 	json_t *a = json_array();
-	double w = rules->step_count ? (double)rules->step[0].weight_ppm / RO_WHOLE : 0.5;
+	uint32_t first = rules->step_count && rules->step[0].weight_ppm == 0 ? 1 : 0;
+	double w = rules->step_count ? (double)rules->step[first].weight_ppm / RO_WHOLE : 0.5;
 	if (w >= 1) w = 0.5;
 	for (size_t i = 0; i < HG_COUNT(bad); i++) {
 		double requests = judge_detects(&rules->judge, w, 0.001, bad[i]);

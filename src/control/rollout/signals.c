@@ -185,23 +185,49 @@ void ro_absorb(struct ro_turn *t)
 
 /* ---- hard signals ---- */
 
+/*
+ * The old release is compared by its highest sample, not by its present one: while the weight
+ * rises its load goes away, and with it what it uses. A replica of the new release never has more
+ * than its share of all requests (ceil(w * N) replicas have w of them), which is what one of the
+ * old release had before.
+ */
+static bool over(double rule, double new, double old)
+{
+	return rule > 0 && new > rule && !(old > rule) && new >= old + RO_OVER_MORE;
+}
+
 static void samples(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
 	const struct ro_rules *r = &s->rules;
+	/* Counted since control knows them: after a restart of control from 0 again. */
+	s->memory_ends_new = HG_MAX(s->memory_ends_new, new->memory_ends);
+	s->memory_ends_old = HG_MAX(s->memory_ends_old, old->memory_ends);
 	if (t->o->sample == s->sample) return;
 	s->sample = t->o->sample;
-	bool memory = r->memory > 0 && new->memory > r->memory && !(old->memory > r->memory);
-	bool cpu = r->cpu > 0 && new->cpu > r->cpu && !(old->cpu > r->cpu);
-	s->memory_over = memory ? s->memory_over + 1 : 0;
-	s->cpu_over = cpu ? s->cpu_over + 1 : 0;
+	s->memory_new = new->memory;
+	s->cpu_new = new->cpu;
+	s->memory_old = HG_MAX(s->memory_old, old->memory);
+	s->cpu_old = HG_MAX(s->cpu_old, old->cpu);
+	/* One that was ended at its limit has been there, whatever the samples saw. */
+	double memory_old = s->memory_ends_old ? 1 : s->memory_old;
+	s->memory_over = over(r->memory, new->memory, memory_old) ? s->memory_over + 1 : 0;
+	s->cpu_over = over(r->cpu, new->cpu, s->cpu_old) ? s->cpu_over + 1 : 0;
+}
+
+/* More memory than any share of its limit, and the old release never did that. */
+static bool ran_out(const struct ro_state *s)
+{
+	return s->rules.memory > 0 && s->memory_ends_new > 0 && s->memory_ends_old == 0 &&
+	       !(s->memory_old > s->rules.memory);
 }
 
 static enum ro_cause hard(const struct ro_turn *t)
 {
 	const struct ro_state *s = t->s;
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
+	if (ran_out(s)) return RO_CAUSE_MEMORY;
 	if (new->crash_loops > 0) return RO_CAUSE_CRASH_LOOP;
 	if (new->failed_starts >= 2 ||
 	        (new->failed_starts == 1 && new->wanted == 1 && new->exits >= 2 && new->ready == 0))

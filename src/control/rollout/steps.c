@@ -22,7 +22,7 @@ void ro_settle(struct ro_turn *t)
 	if (s->rules.strategy == RO_ROLLING)
 		need = s->want_new;
 	else if (s->head.phase == RO_PHASE_STEP || s->head.phase == RO_PHASE_HOLD)
-		need = ro_need(ro_step_weight(s, s->head.step), n);
+		need = ro_step_need(&s->rules, s->head.step, n);
 	bool enough = available(t, need) && (t->o->old_arm.ready > 0 || !ro_old_is_kept(s));
 	s->settle_ms = enough ? s->settle_ms + t->dt : 0;
 }
@@ -124,7 +124,7 @@ static bool start_on(struct ro_turn *t)
 	} else if (s->rules.strategy == RO_ROLLING) {
 		is_there = ro_rolling_on(t);
 	} else if (t->o->fleet_known) {
-		trial_at_least(t, ro_need(ro_step_weight(s, 0), t->o->replicas));
+		trial_at_least(t, ro_step_need(&s->rules, 0, t->o->replicas));
 		is_there = available(t, s->want_new);
 	}
 	if (!is_there) return false;
@@ -151,6 +151,10 @@ static bool gate_on(struct ro_turn *t)
 static bool judged(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
+	if (ro_step_weight(s, s->head.step) == 0) {
+		pass(t, RO_PROOF_SHADOW);
+		return true;
+	}
 	if (ro_good(t)) {
 		pass(t, RO_PROOF_EVIDENCE);
 		return true;
@@ -182,8 +186,8 @@ static bool judged(struct ro_turn *t)
 static bool canary_on(struct ro_turn *t)
 {
 	struct ro_state *s = t->s;
-	uint32_t weight_ppm = ro_step_weight(s, s->head.step);
-	trial_at_least(t, ro_need(weight_ppm, t->o->replicas));
+	uint32_t need = ro_step_need(&s->rules, s->head.step, t->o->replicas);
+	trial_at_least(t, need);
 	/* It serves alone: as many as the app is to have. */
 	bool alone =
 	        t->o->fleet_known && t->o->old_arm.ready == 0 && s->head.weight_ppm == RO_WHOLE;
@@ -193,7 +197,7 @@ static bool canary_on(struct ro_turn *t)
 			enter_promote(t);
 			return true;
 		}
-		if (!available(t, ro_need(weight_ppm, t->o->replicas))) return false;
+		if (!available(t, need)) return false;
 		got(t);
 		if (!goes(t)) return false;
 		s->raised = t->rise = t->dirty = true;
@@ -320,6 +324,8 @@ static bool close_on(struct ro_turn *t)
 	struct ro_state *s = t->s;
 	if (t->o->split.present || !ro_want_eq(t->o->want, ro_want_of(t))) return false;
 	bool forward = s->head.phase == RO_PHASE_WATCH;
+	/* There will be no way back: gates for it are over as well. */
+	ro_gates_stop(t, true);
 	if (forward)
 		s->head.outcome = s->head.promoted ? RO_PROMOTED_OK : RO_SUPERSEDED;
 	else

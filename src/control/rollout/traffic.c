@@ -69,12 +69,19 @@ static uint32_t weight_back(struct ro_turn *t)
 	return t->stable ? RO_WHOLE : 0;
 }
 
+/* A step of 0 %, with its replicas there. */
+static bool is_shadow(const struct ro_state *s)
+{
+	bool step = s->head.phase == RO_PHASE_STEP || s->head.phase == RO_PHASE_HOLD;
+	return step && s->raised && !s->tripped && ro_step_weight(s, s->head.step) == 0;
+}
+
 /* What its ready replicas let an arm have. */
 static uint32_t allowed(struct ro_turn *t, uint32_t weight_ppm)
 {
 	struct ro_state *s = t->s;
 	const struct ro_arm *old = &t->o->old_arm, *new = &t->o->new_arm;
-	if (weight_ppm == 0) return 0;
+	if (weight_ppm == 0 && !is_shadow(s)) return 0;
 	if (!t->o->fleet_known) return s->head.weight_ppm;
 	if (new->ready == 0) return 0;
 	if (old->ready == 0 && ro_old_is_kept(s)) {
@@ -110,7 +117,8 @@ static bool may_move(const struct ro_turn *t, uint32_t to)
 	const struct ro_state *s = t->s;
 	if (t->rise || s->settle_ms >= RO_SETTLE_MS || s->head.phase == RO_PHASE_BACK) return true;
 	if (to > s->head.weight_ppm) return t->stable;
-	bool old_is_back = s->head.weight_ppm == RO_WHOLE && to > 0 && to == asked_for(s);
+	bool wanted = to > 0 || (is_shadow(s) && t->o->new_arm.ready > 0);
+	bool old_is_back = s->head.weight_ppm == RO_WHOLE && wanted && to == asked_for(s);
 	return !old_is_back;
 }
 
@@ -177,7 +185,8 @@ struct ro_split ro_split_of(const struct ro_turn *t)
 	if (judged && ro_is_going(s) && p.weight_ppm > 0) p.flags |= RO_SPLIT_JUDGE;
 	if (r->rescue) p.flags |= RO_SPLIT_RESCUE;
 	if ((r->match || r->preview) && before) p.flags |= RO_SPLIT_MATCH;
-	if (r->mirror_ppm && before && s->head.phase > RO_PHASE_START) p.flags |= RO_SPLIT_MIRROR;
+	/* A copy is a request too: gates that come before any request come before it. */
+	if (r->mirror_ppm && before && s->head.phase > RO_PHASE_GATE) p.flags |= RO_SPLIT_MIRROR;
 	return p;
 }
 

@@ -95,7 +95,8 @@ static void cell_take(struct trial_board *b, struct snap_trial *t)
 	t->base_new = sum.n_new;
 	t->base_old = sum.n_old;
 	const uint64_t users[] = {sum.forced, sum.rescued, sum.seen, sum.unreplayable, sum.mirrored,
-	        sum.mirror_differs};
+	        sum.mirror_differs, sum.mirror_failed, sum.mirror_partly, sum.mirror_dropped};
+	_Static_assert(sizeof users == sizeof t->base_users, "one base for each");
 	memcpy(t->base_users, users, sizeof t->base_users);
 }
 
@@ -112,6 +113,8 @@ void trial_set(struct trial_board *b, struct trial *t, const struct trial_rules 
 	t->snap.flags = r->flags;
 	t->snap.mirror_ppm = r->mirror_ppm;
 	t->snap.match_count = HG_MIN(r->match_count, (uint32_t)SNAP_TRIAL_MATCHES);
+	t->snap.ignore_n = r->ignore_n;
+	memcpy(t->snap.ignore, r->ignore, sizeof t->snap.ignore);
 	t->snap.lens = judge->lens;
 	snap_trial_set(b->table, (uint32_t)t->slot, &t->snap);
 }
@@ -156,6 +159,9 @@ void trial_look(const struct trial_board *b, const struct trial *t, struct trial
 	ret_seen->unreplayable = sum.unreplayable - base[3];
 	ret_seen->mirrored = sum.mirrored - base[4];
 	ret_seen->mirror_differs = sum.mirror_differs - base[5];
+	ret_seen->mirror_failed = sum.mirror_failed - base[6];
+	ret_seen->mirror_partly = sum.mirror_partly - base[7];
+	ret_seen->mirror_dropped = sum.mirror_dropped - base[8];
 	ret_seen->tripped = meter_tripped(mt, t->snap.rollout);
 	if (ret_seen->tripped)
 		ret_seen->tripped_wall_ms =

@@ -37,6 +37,8 @@ struct trial_rules {
 	double tolerance; /* of latency: 1.2 */
 	uint32_t match_count;
 	struct snap_match match[SNAP_TRIAL_MATCHES];
+	uint32_t ignore_n;
+	char ignore[SNAP_IGNORE_MAX];
 };
 
 struct trial {
@@ -47,7 +49,8 @@ struct trial {
 /* What happened in the present epoch. */
 struct trial_seen {
 	struct judge_evidence evidence;
-	uint64_t forced, rescued, seen, unreplayable, mirrored, mirror_differs;
+	uint64_t forced, rescued, seen, unreplayable;
+	uint64_t mirrored, mirror_differs, mirror_failed, mirror_partly, mirror_dropped;
 	bool tripped;
 	uint64_t tripped_wall_ms;
 };

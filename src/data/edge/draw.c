@@ -150,6 +150,7 @@ void edge_draw_close(struct edge_conn *c)
 	if (d->rescue) r->app->rescues--;
 	hg_list_remove(&d->node);
 	edge_pool_give(&e->keeps, d->held);
+	edge_mirror_forget(d->mirror);
 	edge_trial_drop(e, d->trial);
 	r->draw = NULL;
 	edge_pool_give(&e->draws, d);

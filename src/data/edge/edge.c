@@ -205,12 +205,14 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	uint32_t conns = conf->connections ? conf->connections : EDGE_CONNS;
 	uint32_t bufs = conf->buffers ? conf->buffers : EDGE_BUFS;
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
-	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), conns);
+	/* Copies take no connection from a client. */
+	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), conns + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
+	if (rc == HG_OK) rc = edge_pool_init(&e->mirrors_pool, edge_mirror_size(), EDGE_MIRRORS);
 	e->log.buf = rc == HG_OK ? malloc(LOG_SIZE) : NULL;
 	return rc == HG_OK && !e->log.buf ? HG_E_NOMEM : rc;
 }
@@ -246,6 +248,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	for (int i = 0; i < EDGE_STATES; i++)
 		hg_list_init(&e->by_state[i]);
 	hg_list_init(&e->judged);
+	hg_list_init(&e->mirrors);
 	edge_wheel_init(e);
 	enum hg_rc rc = pools_init(e, conf);
 	if (rc == HG_OK) rc = listeners_start(e, conf);
@@ -292,6 +295,7 @@ void edge_free(struct edge *e)
 	loop_timer_stop(e->loop, &e->table_timer);
 	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
+	edge_mirrors_fini(e);
 	upstreams_close(e);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
@@ -305,6 +309,7 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->keeps);
 	edge_pool_fini(&e->draws);
 	edge_pool_fini(&e->trials);
+	edge_pool_fini(&e->mirrors_pool);
 	free(e->log.buf);
 	e->magic = 0;
 	free(e);

@@ -4,7 +4,9 @@
  *   conn   a client connection; owns bytes received (in) and its request, if one is in progress
  *   req    one request; owns its rebuilt head (uo), the kept body (keep), the response (rf, co),
  *          a reference to its image and, while an attempt runs, the upstream connection
- *   up     an upstream connection; attached to a conn or idle in the list of its endpoint
+ *   up     an upstream connection; attached to a conn or a mirror, or idle in the list of its
+ *          endpoint
+ *   mirror a copy of a request on its way to the release under trial (mirror_priv.h)
  * A conn changes state only in conn_move, and moves forward only in conn_drive.
  */
 #ifndef DATA_EDGE_EDGE_PRIV_H
@@ -17,6 +19,7 @@
 #include "os/sock.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
+#include "wire/jsondiff.h"
 
 #define EDGE_BUF_SIZE       32768u
 #define EDGE_HEAD_SPARE     1536u /* what a head may grow by: forwarding and trace fields */
@@ -38,6 +41,7 @@
 #define EDGE_JOIN_MAX       2048u  /* a body start this small is copied behind its head */
 #define EDGE_INTERIM_MAX    16     /* 1xx responses before the final one */
 #define EDGE_TRIED_MAX      8
+#define EDGE_MIRRORS        32u /* copies at a time: 5.6 MiB at most, touched when used */
 
 #define EDGE_MAGIC      0xed6e0001u
 #define EDGE_CONN_MAGIC 0xed6e0002u
@@ -46,6 +50,7 @@
 struct edge_conn;
 struct edge_up;
 struct edge_app;
+struct edge_mirror;
 
 /* ---- fixed pools (pool.c) ---- */
 
@@ -68,11 +73,13 @@ void edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 
+enum edge_timer_owner { EDGE_TIMER_CONN, EDGE_TIMER_UP, EDGE_TIMER_MIRROR };
+
 struct edge_timer {
 	struct hg_list node;
 	uint64_t deadline_ms; /* 0: off */
 	uint64_t fires_ms;    /* when the wheel will look at it */
-	bool of_up;
+	enum edge_timer_owner owner;
 };
 
 #define EDGE_WHEEL_SLOTS   1024u
@@ -240,8 +247,8 @@ void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint6
 HG_MUST bool edge_budget_take(struct edge_app *app);
 /* Is there a token? */
 bool edge_budget_has(const struct edge_app *app);
-/* Is there another replica that is up and not ejected? */
-bool edge_other_usable(struct edge *e, const struct edge_app *app, uint16_t slot);
+/* Is there another replica among these that is not ejected? */
+bool edge_other_usable(struct edge *e, const struct edge_set *among, uint16_t slot);
 
 /* ---- upstream connections (upstream.c) ---- */
 
@@ -250,7 +257,8 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn; /* NULL: idle */
+	struct edge_conn *conn;     /* both NULL: idle */
+	struct edge_mirror *mirror; /* … */
 	struct hg_list node;
 	struct edge_timer timer;
 	uint32_t incarnation;
@@ -381,6 +389,11 @@ struct edge {
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
 	uint32_t trial_seq[SNAP_TRIALS];
 	struct hg_list judged; /* draws whose age matters */
+	struct edge_pool mirrors_pool;
+	struct hg_list mirrors; /* those that have left their request */
+	uint64_t mirror_look_ns, mirror_busy_ns;
+	bool mirror_busy; /* when it was last looked at */
+	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
 	struct hg_list by_state[EDGE_STATES];
@@ -433,10 +446,26 @@ enum edge_step edge_attempt(struct edge_conn *c);
  * the time for the response, so that a replica that stands still costs half as much. */
 bool edge_attempt_hasty(const struct edge_conn *c);
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
+/* Is this errno of a connect a shortage here, and no replica's fault? */
+bool edge_attempt_ours(int err);
 /* The attempt is over; the connection is kept or closed. */
 void edge_attempt_release(struct edge_conn *c, bool keep);
 /* Forgets what the attempt sent and received: the request can be sent again. */
 void edge_attempt_reset(struct edge_conn *c);
+
+/* mirror.c */
+/* The old release's final head is in edge.head, the request is still here: is it to be copied? */
+void edge_mirror_head(struct edge_conn *c, const struct http1_head *h);
+/* [from, ready) of the response was framed, and r->draw->mirror is set. At its end the copy goes on
+ * by itself. */
+void edge_mirror_body(struct edge_req *r, uint32_t from);
+/* The response did not become whole: there is nothing to compare with. NULL is allowed. */
+void edge_mirror_forget(struct edge_mirror *m);
+void edge_mirror_drive(struct edge_mirror *m);
+void edge_mirror_timeout(struct edge_mirror *m);
+struct edge_mirror *edge_mirror_of(struct edge_timer *t);
+size_t edge_mirror_size(void);
+void edge_mirrors_fini(struct edge *e);
 
 /* relay.c */
 enum edge_step edge_exchange(struct edge_conn *c);

@@ -165,6 +165,7 @@ static void on_table(struct loop *l, struct loop_timer *t)
 	edge_table_refresh(e, false);
 	edge_pool_trim(&e->bufs);
 	edge_pool_trim(&e->keeps);
+	edge_pool_trim(&e->mirrors_pool);
 	if (e->ups.free_n < e->ups.made) edge_table_watch(e);
 }
 
@@ -314,9 +315,9 @@ void edge_budget_earn(struct edge_app *a, const struct snap_app *limits, uint64_
 	if (a->tokens_ppm > BUDGET_MAX_PPM) a->tokens_ppm = BUDGET_MAX_PPM;
 }
 
-bool edge_other_usable(struct edge *e, const struct edge_app *a, uint16_t slot)
+bool edge_other_usable(struct edge *e, const struct edge_set *a, uint16_t slot)
 {
-	for (uint32_t k = a->all.first; !a->panic && k < a->all.first + a->all.count; k++)
+	for (uint32_t k = a->first; k < a->first + a->count; k++)
 		if (usable(e, e->slots[k], &slot, 1)) return true;
 	return false;
 }

@@ -29,6 +29,7 @@ static bool ours_in_request(const struct http1_field *f)
 	case HTTP1_F_X_FORWARDED_PROTO:
 	case HTTP1_F_X_FORWARDED_HOST:
 	case HTTP1_F_X_REQUEST_ID:
+	case HTTP1_F_X_HEADGATE_MIRROR:
 	case HTTP1_F_TRACEPARENT: return true;
 	default: return f->hop;
 	}

@@ -204,9 +204,12 @@ static enum edge_step response_begin(struct edge_conn *c)
 	edge_ep_good(&e->eps[r->slot]);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;
-	if (HG_UNLIKELY(r->draw != NULL) && edge_hold_wanted(c)) {
-		edge_hold_begin(c, before);
-		return EDGE_STEP_ON;
+	if (HG_UNLIKELY(r->draw != NULL)) {
+		if (edge_hold_wanted(c)) {
+			edge_hold_begin(c, before);
+			return EDGE_STEP_ON;
+		}
+		edge_mirror_head(c, h);
 	}
 	edge_request_forget(c);
 	if (h->body == HTTP1_BODY_TUNNEL) {
@@ -347,9 +350,11 @@ static enum edge_step response_pump(struct edge_conn *c)
 		if (s != EDGE_STEP_ON) return s;
 	}
 	for (uint32_t moved = 0;;) {
+		uint32_t from = r->rf.ready;
 		if (!edge_flow_frame(&r->rf, &r->resp)) {
 			return response_cut(c, METER_CAUSE_INVALID);
 		}
+		if (HG_UNLIKELY(r->draw != NULL) && r->draw->mirror) edge_mirror_body(r, from);
 		if (r->resp.done && r->up) response_received(c);
 		response_join(r);
 		struct edge_piece out[2] = {edge_piece_of(r->co, r->co_sent, r->co_n),

@@ -30,8 +30,7 @@ static enum edge_step no_replica(struct edge_conn *c)
 	return edge_answer(c, 503, "no replica is ready");
 }
 
-/* Short of something here: no replica's fault. */
-static bool ours(int err)
+bool edge_attempt_ours(int err)
 {
 	return err == ENOMEM || err == EMFILE || err == ENFILE || err == EADDRNOTAVAIL;
 }
@@ -49,7 +48,7 @@ enum edge_step edge_attempt(struct edge_conn *c)
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
 	struct edge_up *up = edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
 	if (!up && err == ENOBUFS) return edge_answer(c, 503, "out of upstream connections");
-	if (!up && r->draw && ours(err)) edge_draw_excuse(c);
+	if (!up && r->draw && edge_attempt_ours(err)) edge_draw_excuse(c);
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	r->up = up;
 	up->conn = c;
@@ -127,13 +126,24 @@ static bool in_time(struct edge_conn *c)
 	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
 }
 
+/* Who would be asked after a failure: what fails on a release under trial, the old one. */
+static const struct edge_set *set_after_failure(const struct edge_req *r)
+{
+	const struct edge_draw *d = r->draw;
+	const struct edge_app *a = r->app;
+	bool goes_back = d && !d->preview && d->side == EDGE_NEW && a->trial;
+	if (goes_back && a->arm[EDGE_OLD].count) return &a->arm[EDGE_OLD];
+	return edge_set_of(r);
+}
+
 bool edge_attempt_hasty(const struct edge_conn *c)
 {
 	const struct edge_req *r = c->req;
 	bool answered = r->rf.n > 0 || r->interim > 0;
 	bool first = r->retries == 0 && r->tried_n == 0 && !r->patient;
 	return first && r->sent_all && r->limits->retries > 0 && !answered && r->idempotent &&
-	       edge_body_here(r) && edge_other_usable(c->edge, r->app, r->slot);
+	       edge_body_here(r) && !r->app->panic &&
+	       edge_other_usable(c->edge, set_after_failure(r), r->slot);
 }
 
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)

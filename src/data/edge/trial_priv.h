@@ -25,6 +25,7 @@ struct edge;
 struct edge_app;
 struct edge_conn;
 struct edge_ep;
+struct edge_mirror;
 struct edge_req;
 
 /* How a connection goes on. */
@@ -69,6 +70,7 @@ struct edge_draw {
 	uint32_t held_n, held_sent;
 	char *held; /* the body's first bytes, when they are more than one buffer */
 	uint64_t hold_until_ms;
+	struct edge_mirror *mirror; /* takes in the old answer, to compare it with a new one */
 };
 
 /* ---- trial.c: slots, the draw ---- */

@@ -17,6 +17,8 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 	if (events & EPOLLOUT) up->flags |= EDGE_CAN_WRITE;
 	if (up->conn) {
 		edge_conn_drive(up->conn);
+	} else if (up->mirror) {
+		edge_mirror_drive(up->mirror);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
 		edge_up_close(up);
@@ -28,7 +30,7 @@ void edge_up_close(struct edge_up *up)
 	if (!up) return;
 	struct edge *e = up->edge;
 	int fd = up->io.fd;
-	if (!up->conn) e->eps[up->slot].idle_n--;
+	if (!up->conn && !up->mirror) e->eps[up->slot].idle_n--;
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
 	loop_io_stop(e->loop, &up->io);
@@ -78,7 +80,7 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 	        .slot = ep->slot,
 	        .incarnation = ep->incarnation,
 	        .unix_socket = ep->addr.sa.sa_family == AF_UNIX,
-	        .timer.of_up = true};
+	        .timer.owner = EDGE_TIMER_UP};
 	hg_list_init(&up->node);
 	hg_list_init(&up->timer.node);
 	/* A unix socket is connected at once; TCP says so by EPOLLOUT. Armed for good on TCP, which
@@ -116,6 +118,7 @@ void edge_up_keep(struct edge_up *up)
 		return;
 	}
 	up->conn = NULL;
+	up->mirror = NULL;
 	ep->idle_n++;
 	hg_list_prepend(&ep->idle, &up->node);
 	edge_timer_set(e, &up->timer, edge_now_ms(e) + EDGE_UP_IDLE_MS);

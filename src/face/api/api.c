@@ -164,6 +164,111 @@ static void audit(struct api_request *r, enum hg_rc rc)
 	free(details);
 }
 
+static void finish(
+        struct api_request *r, const struct api_route *route, enum hg_rc rc, struct hg_err *err)
+{
+	if (route->change) audit(r, rc);
+	if (rc < 0) {
+		if (err->rc == HG_OK) hg_err_set(err, rc, "%s", hg_rc_info(rc)->summary);
+		if (!r->answered) api_problem(r, err);
+	} else if (!r->answered) {
+		answer_json(r, r->status, "application/json", r->reply);
+	}
+	json_decref(r->reply);
+	json_decref(r->body);
+	json_decref(r->details);
+}
+
+/* ---- changes that need an artifact, which is read beside the loop ---- */
+
+struct api_waiting {
+	struct hg_list node; /* of api.waiting */
+	struct api_request r;
+	const struct api_route *route;
+	struct fleet_reading *reading;
+};
+
+static void waiting_free(struct api_waiting *w)
+{
+	fleet_reading_free(w->reading);
+	hg_list_remove(&w->node);
+	free(w);
+}
+
+/* Nobody waits for the answer: nothing was changed, and nothing will be. */
+static void on_gone(void *arg)
+{
+	struct api_waiting *w = arg;
+	audit(&w->r, HG_E_CLOSED);
+	json_decref(w->r.body);
+	json_decref(w->r.details);
+	waiting_free(w);
+}
+
+static void on_read(void *arg);
+
+/* True: it waits, and so does the call. The handler begins anew when it was read. */
+static bool waits(struct api_request *r, const struct api_route *route,
+        struct fleet_reading *reading, struct api_waiting *w, enum hg_rc *rc, struct hg_err *err)
+{
+	bool fresh = !w;
+	if (*rc != HG_E_FLEET_READING || !reading) return false;
+	*err = (struct hg_err){0};
+	if (fresh) {
+		w = calloc(1, sizeof *w);
+		*rc = HG_E_NOMEM;
+		if (!w) return false;
+		hg_list_append(&r->api->waiting, &w->node);
+	}
+	w->route = route;
+	w->reading = reading;
+	*rc = fleet_reading_start(reading, on_read, w, err);
+	if (*rc < 0) {
+		w->reading = NULL; /* the caller's */
+		if (fresh) waiting_free(w);
+		return false;
+	}
+	json_decref(r->reply);
+	json_decref(r->details);
+	r->reply = r->details = NULL;
+	w->r = *r;
+	if (fresh) serve_later(r->call, on_gone, w);
+	return true;
+}
+
+static void run(struct api_request *r, const struct api_route *route, struct fleet_reading *reading,
+        struct api_waiting *w)
+{
+	struct hg_err err = {0};
+	struct fleet *f = r->api->d.fleet;
+	if (f) fleet_reading_enter(f, &reading);
+	enum hg_rc rc = route->handler(r, &err);
+	if (f) fleet_reading_leave(f);
+	if (waits(r, route, reading, w, &rc, &err)) return;
+	finish(r, route, rc, &err);
+	fleet_reading_free(reading);
+	if (!w) return;
+	w->reading = NULL;
+	waiting_free(w);
+}
+
+static void on_read(void *arg)
+{
+	struct api_waiting *w = arg;
+	struct api_request r = w->r;
+	run(&r, w->route, w->reading, w);
+}
+
+static void waiting_end(struct api *a)
+{
+	HG_LIST_EACH_SAFE (node, after, &a->waiting) {
+		struct api_waiting *w = HG_CONTAINER(node, struct api_waiting, node);
+		json_decref(w->r.body);
+		json_decref(w->r.details);
+		waiting_free(w);
+	}
+}
+
 static void handle(void *arg, struct serve_call *call, const struct serve_request *req)
 {
 	struct api *a = HG_OBJ(arg, struct api, API_MAGIC);
@@ -181,17 +286,10 @@ static void handle(void *arg, struct serve_call *call, const struct serve_reques
 	}
 	rc = api_authorize(&r, route, &err);
 	if (rc == HG_OK && route->change) rc = body_parse(&r, &err);
-	if (rc == HG_OK) rc = route->handler(&r, &err);
-	if (route->change) audit(&r, rc);
-	if (rc < 0) {
-		if (err.rc == HG_OK) hg_err_set(&err, rc, "%s", hg_rc_info(rc)->summary);
-		if (!r.answered) api_problem(&r, &err);
-	} else if (!r.answered) {
-		answer_json(&r, r.status, "application/json", r.reply);
-	}
-	json_decref(r.reply);
-	json_decref(r.body);
-	json_decref(r.details);
+	if (rc == HG_OK)
+		run(&r, route, NULL, NULL);
+	else
+		finish(&r, route, rc, &err);
 }
 
 static void done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
@@ -245,6 +343,7 @@ enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struct hg_err
 	a->started_ms = clock_wall_ms();
 	hg_list_init(&a->event_streams);
 	hg_list_init(&a->log_streams);
+	hg_list_init(&a->waiting);
 	hg_list_init(&a->watch.node);
 	loop_task_init(&a->events_task, api_events_push);
 	struct serve_options o = {.name = "headgate",
@@ -277,7 +376,9 @@ void api_free(struct api *a)
 	api_streams_end(a);
 	loop_task_cancel(&a->events_task);
 	loop_timer_stop(a->d.loop, &a->tick);
+	/* Those who wait are told that their call is gone. */
 	if (a->serve) serve_free(a->serve);
+	waiting_end(a);
 	free(a->rates);
 	a->magic = 0;
 	free(a);

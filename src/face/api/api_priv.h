@@ -75,6 +75,7 @@ struct api {
 	struct fleet_watch watch;
 	struct loop_task events_task;
 	struct hg_list event_streams, log_streams;
+	struct hg_list waiting; /* changes whose artifact is being read */
 	uint32_t event_count, log_count;
 	uint64_t answers[6]; /* by class of the status */
 	struct api_rate *rates;

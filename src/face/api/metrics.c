@@ -310,8 +310,12 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 		const char *name, *type, *help;
 	} rows[] = {
 	        {"headgate_replica_up", "gauge", "1 while the replica takes requests."},
-	        {"headgate_replica_cpu_seconds_total", "counter", "CPU time of the process."},
-	        {"headgate_replica_memory_bytes", "gauge", "Resident memory of the process."},
+	        {"headgate_replica_cpu_seconds_total", "counter",
+	                "CPU time of the replica, with all processes that it started."},
+	        {"headgate_replica_memory_bytes", "gauge",
+	                "Memory that could not be taken back from the replica."},
+	        {"headgate_replica_memory_limit_bytes", "gauge", "Its limit; 0: none."},
+	        {"headgate_replica_cpu_limit", "gauge", "Its limit in CPUs; 0: none."},
 	        {"headgate_replica_restarts_total", "counter", "Times it was started again."},
 	        {"headgate_replica_in_flight", "gauge", "Requests being answered."},
 	};
@@ -322,7 +326,8 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 			for (uint32_t j = 0; j < app->replica_count; j++) {
 				const struct fleet_replica_status *r = &app->replicas[j];
 				double v[] = {r->state == FLEET_READY, r->cpu_seconds,
-				        (double)r->memory_bytes, r->restarts, r->in_flight};
+				        (double)r->memory_bytes, (double)r->memory_limit,
+				        r->cpu_limit, r->restarts, r->in_flight};
 				replica_line(to, rows[k].name, app, r, v[k]);
 			}
 		}

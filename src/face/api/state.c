@@ -58,10 +58,15 @@ static json_t *replica_json(const struct fleet_replica_status *s)
 	        (int)s->in_flight);
 	if (!j) return json_null();
 	json_object_set_new(j, "reason", api_json_str(hg_str(s->reason)));
+	json_object_set_new(j, "limits",
+	        json_pack("{s:I,s:s,s:f,s:s}", "memory_bytes", (json_int_t)s->memory_limit,
+	                "memory_keeper", s->memory_keeper ? s->memory_keeper : "", "cpu",
+	                s->cpu_limit, "cpu_keeper", s->cpu_keeper ? s->cpu_keeper : ""));
 	if (s->has_exited)
 		json_object_set_new(j, "exit",
-		        json_pack("{s:i,s:s,s:I}", "status", s->exit_status, "text", s->exit_text,
-		                "at_ms", (json_int_t)s->exit_ms));
+		        json_pack("{s:i,s:s,s:I,s:b}", "status", s->exit_status, "text",
+		                s->exit_text, "at_ms", (json_int_t)s->exit_ms, "out_of_memory",
+		                s->exit_memory));
 	return j;
 }
 
@@ -160,6 +165,18 @@ static json_t *apps_json(const struct api *a, const struct fleet_status *s)
 	return apps;
 }
 
+/* Artifacts that changes wait for. */
+static json_t *reading_json(const struct fleet *f)
+{
+	json_t *all = json_array();
+	const char *app;
+	uint64_t bytes;
+	for (uint32_t i = 0; fleet_reading_at(f, i, &app, &bytes); i++)
+		json_array_append_new(
+		        all, json_pack("{s:s,s:I}", "app", app, "bytes", (json_int_t)bytes));
+	return all;
+}
+
 enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 {
 	struct fleet_status *s;
@@ -172,6 +189,7 @@ enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 	        "started_ms", (json_int_t)a->started_ms, "now_ms", (json_int_t)clock_wall_ms(),
 	        "listeners", listeners_json(a), "processes", processes_json(a), "apps",
 	        apps_json(a, s));
+	json_object_set_new(r->reply, "reading", reading_json(a->d.fleet));
 	fleet_status_free(s);
 	return HG_OK;
 }

@@ -14,6 +14,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_INIT] = cli_do_init,
         [CLI_DEPLOY] = cli_do_deploy,
         [CLI_PLAN] = cli_do_plan,
+        [CLI_SIMULATE] = cli_do_simulate,
         [CLI_ROLLOUTS_LIST] = cli_do_rollouts_list,
         [CLI_ROLLOUTS_SHOW] = cli_do_rollouts_show,
         [CLI_ROLLOUTS_WHY] = cli_do_rollouts_why,

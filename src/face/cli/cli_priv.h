@@ -189,6 +189,7 @@ int cli_do_completion(struct cli *c);
 int cli_do_deploy(struct cli *c);
 int cli_do_plan(struct cli *c);
 int cli_do_rollback(struct cli *c);
+int cli_do_simulate(struct cli *c);
 int cli_do_rollouts_list(struct cli *c);
 int cli_do_rollouts_show(struct cli *c);
 int cli_do_rollouts_why(struct cli *c);

@@ -17,6 +17,8 @@
 
 #define ANSWER_MAX  (64u << 20)
 #define PATIENCE_MS 3000 /* for a control that is being started again */
+#define LOOK_MS     1000ull
+#define TELL_MS     5000ull
 
 struct connection {
 	int fd;
@@ -25,17 +27,22 @@ struct connection {
 	struct http1_head head;
 	struct http1_chunked chunked;
 	uint64_t left;
+	const struct cli *patient; /* control may read an artifact first; NULL: it does not */
+	uint64_t told_ms;          /* when that was said last */
 };
 
+static void patience(struct connection *n);
+
 /* Waits until the socket is ready; false: the time is over. */
-static bool wait_for(const struct connection *n, short events)
+static bool wait_for(struct connection *n, short events)
 {
 	for (;;) {
 		uint64_t now = clock_mono_ms();
 		if (now >= n->until_ms) return false;
 		struct pollfd p = {.fd = n->fd, .events = events};
-		uint64_t left = HG_MIN(n->until_ms - now, (uint64_t)1000000);
+		uint64_t left = HG_MIN(n->until_ms - now, n->patient ? LOOK_MS : (uint64_t)1000000);
 		int got = poll(&p, 1, (int)left);
+		if (got == 0 && n->patient) patience(n);
 		if (got > 0) return true;
 		if (got < 0 && errno != EINTR) return false;
 	}
@@ -239,8 +246,9 @@ static enum hg_rc answer_take(struct connection *n, struct hg_buf *body, struct 
 	return rc == HG_E_CLOSED ? HG_OK : rc;
 }
 
-enum hg_rc cli_call(const struct cli *c, const char *method, const char *path, const json_t *body,
-        uint32_t timeout_ms, json_t **ret_json, struct hg_err *err)
+static enum hg_rc call(const struct cli *c, const char *method, const char *path,
+        const json_t *body, uint32_t timeout_ms, bool patient, json_t **ret_json,
+        struct hg_err *err)
 {
 	struct connection n;
 	struct hg_buf text;
@@ -248,6 +256,8 @@ enum hg_rc cli_call(const struct cli *c, const char *method, const char *path, c
 	char *sent = body ? json_dumps(body, JSON_COMPACT) : NULL;
 	hg_buf_init(&text, ANSWER_MAX);
 	enum hg_rc rc = connection_open(c, &n, timeout_ms, err);
+	if (patient) n.patient = c;
+	n.told_ms = clock_mono_ms();
 	if (rc == HG_OK) rc = request(&n, method, path, "application/json", hg_str(sent), err);
 	if (rc == HG_OK) rc = answer_take(&n, &text, err);
 	if (rc == HG_OK) {
@@ -266,6 +276,39 @@ enum hg_rc cli_call(const struct cli *c, const char *method, const char *path, c
 	hg_buf_free(&text);
 	connection_close(&n);
 	return rc;
+}
+
+enum hg_rc cli_call(const struct cli *c, const char *method, const char *path, const json_t *body,
+        uint32_t timeout_ms, json_t **ret_json, struct hg_err *err)
+{
+	return call(c, method, path, body, timeout_ms, false, ret_json, err);
+}
+
+enum hg_rc cli_call_patient(const struct cli *c, const char *path, const json_t *body,
+        json_t **ret_json, struct hg_err *err)
+{
+	return call(c, "POST", path, body, CLI_CHANGE_MS, true, ret_json, err);
+}
+
+/* No answer for a second. As long as control says that it reads artifacts, it is waited for. */
+static void patience(struct connection *n)
+{
+	json_t *doc = NULL;
+	const json_t *one;
+	size_t i;
+	uint64_t now = clock_mono_ms();
+	if (cli_call(n->patient, "GET", "/v1/status", NULL, LOOK_MS, &doc, NULL) < 0) return;
+	const json_t *all = cli_list(doc, "reading");
+	bool tell = now - n->told_ms + LOOK_MS >= TELL_MS;
+	json_array_foreach(all, i, one)
+	{
+		n->until_ms = now + CLI_CHANGE_MS;
+		if (tell)
+			cli_say("%.64s: the artifact is read and copied, %lld MiB so far",
+			        cli_text(one, "app"), (long long)(cli_int(one, "bytes") >> 20));
+	}
+	if (tell) n->told_ms = now;
+	json_decref(doc);
 }
 
 enum hg_rc cli_lines(const struct cli *c, const char *path, uint32_t timeout_ms,

@@ -12,6 +12,10 @@
  */
 HG_MUST enum hg_rc cli_call(const struct cli *c, const char *method, const char *path,
         const json_t *body, uint32_t timeout_ms, json_t **ret_json, struct hg_err *err);
+/* POST of a change that may need an artifact: while control reads one it is waited for, and every
+ * few seconds a line on stderr says how far it is. */
+HG_MUST enum hg_rc cli_call_patient(const struct cli *c, const char *path, const json_t *body,
+        json_t **ret_json, struct hg_err *err);
 /* GET, one call of `line` for each line as it comes; false from it ends. `timeout_ms`: between
  * two pieces of the answer. */
 HG_MUST enum hg_rc cli_lines(const struct cli *c, const char *path, uint32_t timeout_ms,

@@ -154,7 +154,7 @@ int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_ru
 		hg_err_set(&err, HG_E_INVALID, "the configuration is not valid UTF-8");
 		return cli_fail(&err);
 	}
-	enum hg_rc rc = cli_call(c, "POST", "/v1/reload", body, CLI_CHANGE_MS, &j, &err);
+	enum hg_rc rc = cli_call_patient(c, "/v1/reload", body, &j, &err);
 	if (rc < 0) {
 		json_decref(body);
 		return cli_fail(&err);

@@ -2,6 +2,8 @@
 #include "up_priv.h"
 #include "client_priv.h"
 
+#include "os/cgroup.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -93,22 +95,19 @@ static void check_namespaces(struct doctor *d)
 
 static void check_cgroups(struct doctor *d)
 {
-	bool v2 = access("/sys/fs/cgroup/cgroup.controllers", R_OK) == 0;
-	char own[512] = "", path[700];
-	FILE *f = fopen("/proc/self/cgroup", "re");
-	if (f && fgets(own, sizeof own, f)) own[strcspn(own, "\n")] = 0;
-	if (f) fclose(f);
-	snprintf(path, sizeof path, "/sys/fs/cgroup%s", strncmp(own, "0::", 3) ? "" : own + 3);
-	bool writable = v2 && access(path, W_OK) == 0;
-	struct check *k = result(d, "cgroups", writable ? CLI_GOOD : CLI_WARN);
-	if (writable) {
-		TEXT(k, "version 2, delegated");
-	} else {
-		TEXT(k, v2 ? "version 2, not delegated to us: no memory and CPU limits per replica"
-		           : "version 2 is not mounted: no limits per replica");
-		FIX(k, "systemd-run --user --scope -p Delegate=yes headgate up, or the service "
-		       "unit");
-	}
+	struct cgroup_root root;
+	char name[48];
+	snprintf(name, sizeof name, "headgate-doctor-%d", (int)getpid());
+	cgroup_root_find(name, true, &root);
+	cgroup_root_remove(&root);
+	bool memory = root.base[CGROUP_MEMORY][0], cpu = root.base[CGROUP_CPU][0];
+	struct check *k = result(d, "limits", memory && cpu ? CLI_GOOD : CLI_WARN);
+	TEXT(k, "memory: %s; CPU: %s",
+	        memory ? root.v2 ? "cgroup v2" : "cgroup v1" : "no cgroup, watched once a second",
+	        cpu ? root.v2 ? "cgroup v2" : "cgroup v1" : "not kept");
+	if (!memory || !cpu)
+		FIX(k, "give Headgate a cgroup of its own: the service unit, or systemd-run --user "
+		       "--scope -p Delegate=yes headgate up");
 }
 
 static void check_seccomp(struct doctor *d)

@@ -202,7 +202,7 @@ static enum hg_rc deploy_ask(const struct cli *c, bool dry, json_t **ret_answer,
 	enum hg_rc rc = app_path(c->args.positional[0], "rollouts", path)
 	                        ? deploy_body(c, body, err)
 	                        : no_app(c->args.positional[0], err);
-	if (rc == HG_OK) rc = cli_call(c, "POST", path, body, CLI_CHANGE_MS, ret_answer, err);
+	if (rc == HG_OK) rc = cli_call_patient(c, path, body, ret_answer, err);
 	json_decref(body);
 	return rc;
 }

@@ -30,6 +30,7 @@ static const char *cause_text(const char *cause)
 	        {"start_failed", "a replica did not start"},
 	        {"deadline", "its replicas were not ready in time"},
 	        {"gate", "a gate failed"},
+	        {"damaged", "its record in the store could not be read"},
 	        {"memory", "it uses more memory than is allowed"},
 	        {"cpu", "it uses more CPU than is allowed"},
 	        {"inconclusive", "it could not be proved to be good in time"},
@@ -93,8 +94,11 @@ static void gates_failed(const struct cli *c, const json_t *doc, struct hg_buf *
 		struct hg_buf text;
 		if (strcmp(cli_text(g, "state"), "failed") != 0) continue;
 		hg_buf_init(&text, 8192);
-		hg_buf_fmt(&text, "%s ended with %lld", cli_text(g, "run"),
-		        (long long)cli_int(g, "status"));
+		if (cli_text(g, "note")[0])
+			hg_buf_fmt(&text, "%s: %s", cli_text(g, "run"), cli_text(g, "note"));
+		else
+			hg_buf_fmt(&text, "%s ended with %lld", cli_text(g, "run"),
+			        (long long)cli_int(g, "status"));
 		label("gate", to);
 		cli_wrap(c, to, hg_buf_view(&text), LABEL);
 		hg_buf_free(&text);
@@ -141,6 +145,43 @@ static void first_failure(const struct cli *c, const json_t *doc, struct hg_buf 
 		if (cli_text(f, "request_id")[0])
 			hg_buf_fmt(&text, ", request %s", cli_text(f, "request_id"));
 		label("", to);
+		cli_wrap(c, to, hg_buf_view(&text), LABEL);
+	}
+	hg_buf_free(&text);
+}
+
+/* "GET /a: body at $.items[3].price", "GET /b: 200 became 404". */
+static void difference_text(const json_t *d, struct hg_buf *to)
+{
+	const char *kind = cli_text(d, "kind"), *at = cli_text(d, "at");
+	hg_buf_fmt(to, "%s %s: ", cli_text(d, "method"), cli_text(d, "path"));
+	if (!strcmp(kind, "status"))
+		hg_buf_fmt(to, "%lld became %lld", (long long)cli_int(d, "status_old"),
+		        (long long)cli_int(d, "status_new"));
+	else if (!strcmp(kind, "no_answer"))
+		hg_buf_fmt(to, "no answer (%s)", cli_text(d, "cause"));
+	else if (!strcmp(kind, "header"))
+		hg_buf_fmt(to, "header %s", at);
+	else
+		hg_buf_fmt(to, "body at %s", at);
+	if (cli_text(d, "request_id")[0]) hg_buf_fmt(to, ", request %s", cli_text(d, "request_id"));
+}
+
+static void mirror_lines(const struct cli *c, const json_t *doc, struct hg_buf *to)
+{
+	const json_t *d;
+	size_t i;
+	struct hg_buf text;
+	hg_buf_init(&text, 65536);
+	if (cli_mirror_text(doc, &text)) {
+		label("mirror", to);
+		cli_wrap(c, to, hg_buf_view(&text), LABEL);
+	}
+	json_array_foreach(cli_list(doc, "first_differences"), i, d)
+	{
+		hg_buf_reset(&text);
+		difference_text(d, &text);
+		label(i ? "" : "differs", to);
 		cli_wrap(c, to, hg_buf_view(&text), LABEL);
 	}
 	hg_buf_free(&text);
@@ -252,6 +293,7 @@ void cli_rollout_why(const struct cli *c, const json_t *doc, struct hg_buf *to)
 	gates_failed(c, doc, to);
 	users_line(c, doc, to);
 	first_failure(c, doc, to);
+	mirror_lines(c, doc, to);
 }
 
 void cli_rollout_end(
@@ -274,6 +316,7 @@ void cli_rollout_end(
 		        cli_human_ms(HG_MAX(took - cli_int(doc, "created_ms"), 0), t));
 		headline(c, CLI_GOOD, &text, status, to);
 		users_line(c, doc, to);
+		mirror_lines(c, doc, to);
 		now_serves(c, doc, true, to);
 	} else {
 		hg_buf_fmt(&text, "ended as \"%s\"", outcome[0] ? outcome : cli_text(doc, "state"));

@@ -40,6 +40,8 @@ int cli_rollout_exit(const json_t *doc, bool to_end);
 void cli_rollout_header(const struct cli *c, const json_t *doc, struct hg_buf *to);
 /* Header, phases, evidence and users as they stand. */
 void cli_rollout_page(const struct cli *c, const json_t *doc, uint64_t now_ms, struct hg_buf *to);
+/* "120 requests copied: 4 answered differently"; false: none was, and nothing was written. */
+bool cli_mirror_text(const json_t *doc, struct hg_buf *to);
 /* Why it waits or ended, in full: the sentence, the evidence, the gates that failed. */
 void cli_rollout_why(const struct cli *c, const json_t *doc, struct hg_buf *to);
 /* Two documents with the same key look the same as a line. */

@@ -369,19 +369,34 @@ static void users_text(const json_t *doc, struct hg_buf *to)
 	}
 }
 
+bool cli_mirror_text(const json_t *doc, struct hg_buf *to)
+{
+	const json_t *m = json_object_get(doc, "mirror");
+	int64_t copied = cli_int(m, "copied"), dropped = cli_int(m, "dropped");
+	if (copied + dropped == 0) return false;
+	put_count(to, copied, "request copied", "requests copied");
+	hg_buf_fmt(to, ": %lld answered differently", (long long)cli_int(m, "differs"));
+	if (cli_int(m, "failed"))
+		hg_buf_fmt(to, ", %lld of them not at all", (long long)cli_int(m, "failed"));
+	if (cli_int(m, "partly"))
+		hg_buf_fmt(to, "; bodies of %lld not compared", (long long)cli_int(m, "partly"));
+	if (dropped) hg_buf_fmt(to, "; %lld left out", (long long)dropped);
+	return true;
+}
+
 static void users_line(const struct cli *c, const json_t *doc, struct hg_buf *to)
 {
-	const json_t *mirror = json_object_get(doc, "mirror");
 	struct hg_buf text;
 	if (!json_is_object(json_object_get(doc, "users"))) return;
 	hg_buf_init(&text, 4096);
 	users_text(doc, &text);
 	hg_buf_cstr(to, " users      ");
 	cli_wrap(c, to, hg_buf_view(&text), LABEL);
-	if (cli_int(mirror, "copied"))
-		hg_buf_fmt(to, " mirror     %lld copied, %lld answered differently\n",
-		        (long long)cli_int(mirror, "copied"),
-		        (long long)cli_int(mirror, "differs"));
+	hg_buf_reset(&text);
+	if (cli_mirror_text(doc, &text)) {
+		hg_buf_cstr(to, " mirror     ");
+		cli_wrap(c, to, hg_buf_view(&text), LABEL);
+	}
 	hg_buf_free(&text);
 }
 

@@ -212,6 +212,35 @@ static void replicas_table(
 	}
 }
 
+/* Limits and who keeps them, of the newest release that runs; nothing when there are none. */
+static void limits_line(const json_t *app, struct hg_buf *to)
+{
+	const json_t *r, *newest = NULL;
+	size_t i;
+	char t[CLI_TEXT_MAX];
+	json_array_foreach(cli_list(app, "replicas"), i, r)
+	{
+		if (!cli_int(r, "pid")) continue;
+		if (!newest || cli_int(r, "release") > cli_int(newest, "release")) newest = r;
+	}
+	const json_t *l = json_object_get(newest, "limits");
+	uint64_t bytes = (uint64_t)cli_int(l, "memory_bytes");
+	double cpu = cli_num(l, "cpu");
+	const char *keeper = cli_text(l, "memory_keeper");
+	if (!bytes && cpu <= 0) return;
+	hg_buf_cstr(to, "limits  ");
+	if (bytes)
+		hg_buf_fmt(to, "memory %s (%s)%s", cli_human_bytes(bytes, t),
+		        !strcmp(keeper, "cgroup")  ? "cgroup"
+		        : !strcmp(keeper, "watch") ? "watched once a second: no cgroup"
+		                                   : "not kept",
+		        cpu > 0 ? ", " : "");
+	if (cpu > 0)
+		hg_buf_fmt(to, "CPU %g (%s)", cpu,
+		        cli_text(l, "cpu_keeper")[0] ? "cgroup" : "not kept: no cgroup");
+	hg_buf_byte(to, '\n');
+}
+
 static const json_t *app_in(const json_t *status, const char *name, struct hg_err *err)
 {
 	const json_t *app;
@@ -277,6 +306,7 @@ static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, jso
 		if (app) {
 			hg_buf_byte(to, '\n');
 			replicas_table(c, app, (uint64_t)cli_int(status, "now_ms"), to);
+			limits_line(app, to);
 		} else {
 			listeners_line(status, to);
 		}

@@ -387,15 +387,31 @@ static void draw(struct up *u, const json_t *status)
 	hg_buf_str(&u->shown, hg_buf_view(&u->page));
 }
 
+/* What was asked for and cannot be had here: said once, the rest is in `status` and `doctor`. */
+static void limits_said(const struct up *u, const json_t *app)
+{
+	const json_t *l = json_object_get(json_array_get(cli_list(app, "replicas"), 0), "limits");
+	bool watched = !strcmp(cli_text(l, "memory_keeper"), "watch");
+	bool free_cpu = cli_num(l, "cpu") > 0 && !cli_text(l, "cpu_keeper")[0];
+	if (!watched && !free_cpu) return;
+	cli_say("%s %s: no cgroup is ours here: %s%s%s; headgate doctor says how to get one",
+	        cli_mark(u->c, CLI_WARN), cli_text(app, "name"),
+	        watched ? "its memory limit is watched once a second" : "",
+	        watched && free_cpu ? ", " : "", free_cpu ? "its CPU limit is not kept" : "");
+}
+
 static void ready_lines(struct up *u, const json_t *status)
 {
 	char url[160];
+	const json_t *app;
+	size_t i;
 	const char *admin = cli_text(json_object_get(status, "listeners"), "admin");
 	cli_url(&u->k->spec->edge.listen.http, url);
 	cli_out("%s ready\n", cli_mark(u->c, CLI_GOOD));
 	cli_out("  edge   %s\n", url);
 	if (admin[0]) cli_out("  admin  http://%s\n", admin);
 	fflush(stdout);
+	json_array_foreach(cli_list(status, "apps"), i, app) limits_said(u, app);
 }
 
 /* ---- following ---- */

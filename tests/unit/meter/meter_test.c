@@ -106,6 +106,49 @@ static void a_foreign_or_short_segment_is_not_opened(void **state)
 	free(m);
 }
 
+static struct meter_difference difference(const char *at)
+{
+	struct meter_difference d = {.what = METER_DIFFERS_JSON, .status_old = 200};
+	d.at_n = (uint8_t)strlen(at);
+	memcpy(d.at, at, d.at_n);
+	return d;
+}
+
+static void the_first_differences_of_each_kind_are_kept(void **state)
+{
+	struct meter *m = make(1);
+	struct meter_trial *t = &m->trial[2];
+	struct meter_difference d, got;
+	static const char *const at[] = {"$.a", "$.b", "$.a", "$.c", "$.b", "$.d", "$.e"};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(at); i++) {
+		d = difference(at[i]);
+		meter_difference_keep(t, 7, &d);
+	}
+	static const char *const want[] = {"$.a", "$.b", "$.c", "$.d"};
+	for (uint32_t i = 0; i < METER_DIFFERENCES; i++) {
+		assert_true(meter_difference_get(t, i, 7, &got));
+		assert_int_equal(got.at_n, 3);
+		assert_memory_equal(got.at, want[i], 3);
+		assert_false(meter_difference_get(t, i, 8, &got));
+	}
+	/* The next rollout begins anew; one that is late changes nothing. */
+	d = difference("$.x");
+	meter_difference_keep(t, 8, &d);
+	d = difference("$.y");
+	meter_difference_keep(t, 7, &d);
+	assert_true(meter_difference_get(t, 0, 8, &got));
+	assert_memory_equal(got.at, "$.x", 3);
+	assert_false(meter_difference_get(t, 1, 8, &got));
+	/* Lengths are not trusted. */
+	t->differs[0].at_n = t->differs[0].path_n = 255;
+	assert_true(meter_difference_get(t, 0, 8, &got));
+	assert_int_equal(got.at_n, sizeof got.at);
+	assert_int_equal(got.path_n, sizeof got.path);
+	assert_false(meter_difference_get(t, METER_DIFFERENCES, 8, &got));
+	free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +157,7 @@ int main(void)
 	        cmocka_unit_test(sums_go_over_all_workers),
 	        cmocka_unit_test(a_reset_zeroes_gauges_and_keeps_counters),
 	        cmocka_unit_test(a_foreign_or_short_segment_is_not_opened),
+	        cmocka_unit_test(the_first_differences_of_each_kind_are_kept),
 	};
 	return cmocka_run_group_tests_name("meter", tests, NULL, NULL);
 }

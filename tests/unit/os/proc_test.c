@@ -105,6 +105,36 @@ static void a_helper_has_only_three_descriptors_and_a_clean_signal_mask(void **s
 		fail_msg("the helper has \"%s\"", text);
 }
 
+/* A shell with a child that keeps `bytes` zeros, and a grandchild of another session. */
+static void a_tree_counts_what_was_started_in_it(void **state)
+{
+	static const char *const tree[] = {"sh", "-c",
+	        "(head -c 40000000 /dev/zero; sleep 1000) | tail & setsid sleep 30 & wait", NULL};
+	(void)state;
+	struct proc_tree t[3] = {
+	        {.leader = start(tree, -1)}, {.leader = start(sleeper, -1)}, {.leader = 0x3ffffff}};
+	assert_true(t[0].leader > 0 && t[1].leader > 0);
+	for (int i = 0; i < 1000 && (t[0].pss_bytes < 40000000 || t[0].processes < 4); i++) {
+		usleep(10000);
+		proc_trees(t, 3, true);
+	}
+	/* sh, sleep (some shells: below a subshell), tail, and the sleep of another session. */
+	assert_in_range(t[0].processes, 4, 5);
+	assert_true(t[0].rss_bytes >= 40000000 && t[0].rss_bytes < 80000000);
+	/* The kernel rounds what /proc/PID/stat says. */
+	assert_true(t[0].pss_bytes >= 40000000 && t[0].pss_bytes <= t[0].rss_bytes + 4000000);
+	assert_int_equal(t[1].processes, 1);
+	assert_true(t[1].rss_bytes > 0 && t[1].rss_bytes < 20000000);
+	assert_true(t[2].processes == 0 && t[2].rss_bytes == 0);
+	for (int i = 0; i < 2; i++) {
+		struct proc_tree one = {.leader = t[i].leader};
+		kill(-t[i].leader, SIGKILL);
+		assert_int_equal(waitpid(t[i].leader, NULL, 0), t[i].leader);
+		proc_trees(&one, 1, false);
+		assert_int_equal(one.processes, 0);
+	}
+}
+
 static void a_title_longer_than_the_arguments_shows_and_the_environment_stays(void **state)
 {
 	(void)state;
@@ -134,6 +164,7 @@ int main(void)
 	        cmocka_unit_test(a_process_is_known_by_pid_and_start_time),
 	        cmocka_unit_test(a_program_that_cannot_start_gives_its_errno_and_no_zombie),
 	        cmocka_unit_test(a_helper_has_only_three_descriptors_and_a_clean_signal_mask),
+	        cmocka_unit_test(a_tree_counts_what_was_started_in_it),
 	        cmocka_unit_test(a_title_longer_than_the_arguments_shows_and_the_environment_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,7 +260,7 @@ static void a_cgroup_kills_what_left_the_session(void **state)
 	int up[2];
 	(void)state;
 	snprintf(name, sizeof name, "hg-unit-%d", (int)getpid());
-	cgroup_root_find(name, &root);
+	cgroup_root_find(name, false, &root);
 	assert_int_equal(cgroup_create(&root, "../x", &none, &parts), -EINVAL);
 	assert_int_equal(cgroup_create(&root, "one", &none, &parts), 0);
 	if (!parts) {

@@ -106,6 +106,30 @@ static void a_oneshot_is_killed_with_its_children_at_its_deadline(void **state)
 	rig_close(&r);
 }
 
+/* By the kernel where there is a cgroup, else by the warden: its end says so either way. */
+static void a_replica_over_its_memory_is_ended_with_all_it_started(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_open(&r, 1);
+	struct wd_msg m = rig_spawn(&r, .id = 2000,
+	        SH("(head -c 60000000 /dev/zero; sleep 1000) | tail & wait; exit 3"),
+	        .more = {.memory_max = 32u << 20});
+	assert_int_equal(m.error, 0);
+	bool kept = m.applied & WD_A_MEMORY;
+	assert_int_equal(!kept, (m.applied & WD_A_WATCHED) != 0);
+	struct wd_msg e = rig_expect(&r, WD_EXITED, NULL);
+	assert_int_equal(e.status & ~WD_STATUS_MASK, kept ? WD_STATUS_OOM : WD_STATUS_OVER);
+	if (!kept) assert_true(WIFSIGNALED(e.status) && WTERMSIG(e.status) == SIGKILL);
+	rig_forget(&r, 2000);
+	/* One that stays below, and ends by itself, is not told of it. */
+	m = rig_spawn(&r, .id = 2001, SH("sleep 3; exit 4"), .more = {.memory_max = 64u << 20});
+	assert_int_equal(m.error, 0);
+	e = rig_expect(&r, WD_EXITED, NULL);
+	assert_int_equal(e.status, 4 << 8);
+	rig_close(&r);
+}
+
 static void the_private_directory_goes_when_exit_is_known_and_logs_are_drained(void **state)
 {
 	struct rig r;
@@ -344,6 +368,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(an_app_keeps_its_user_when_others_came_first),
 	        cmocka_unit_test(a_writable_folder_of_somebody_else_fails_the_start_by_name),
+	        cmocka_unit_test(a_replica_over_its_memory_is_ended_with_all_it_started),
 	        cmocka_unit_test(a_replica_starts_and_its_exit_status_comes_back),
 	        cmocka_unit_test(a_pidfd_comes_with_a_started_replica_and_signals_reach_it),
 	        cmocka_unit_test(a_failed_start_names_its_step_and_errno),

@@ -377,14 +377,15 @@ static void known_field_names_are_found_in_any_case(void **s)
 	        {"Forwarded", HTTP1_F_FORWARDED}, {"X-Forwarded-For", HTTP1_F_X_FORWARDED_FOR},
 	        {"X-Forwarded-Proto", HTTP1_F_X_FORWARDED_PROTO},
 	        {"X-Forwarded-Host", HTTP1_F_X_FORWARDED_HOST},
-	        {"X-Request-Id", HTTP1_F_X_REQUEST_ID}, {"Traceparent", HTTP1_F_TRACEPARENT},
-	        {"Tracestate", HTTP1_F_TRACESTATE}, {"Idempotency-Key", HTTP1_F_IDEMPOTENCY_KEY},
-	        {"Origin", HTTP1_F_ORIGIN}, {"If-None-Match", HTTP1_F_IF_NONE_MATCH},
-	        {"ETag", HTTP1_F_ETAG}, {"Retry-After", HTTP1_F_RETRY_AFTER},
-	        {"Accept", HTTP1_F_ACCEPT}, {"Location", HTTP1_F_LOCATION},
-	        {"User-Agent", HTTP1_F_USER_AGENT}, {"Hos", HTTP1_F_OTHER}, {"x", HTTP1_F_OTHER},
-	        {"Hosts", HTTP1_F_OTHER}, {"content_length", HTTP1_F_OTHER},
-	        {"proxy-authorizations", HTTP1_F_OTHER}};
+	        {"X-Request-Id", HTTP1_F_X_REQUEST_ID},
+	        {"X-Headgate-Mirror", HTTP1_F_X_HEADGATE_MIRROR},
+	        {"Traceparent", HTTP1_F_TRACEPARENT}, {"Tracestate", HTTP1_F_TRACESTATE},
+	        {"Idempotency-Key", HTTP1_F_IDEMPOTENCY_KEY}, {"Origin", HTTP1_F_ORIGIN},
+	        {"If-None-Match", HTTP1_F_IF_NONE_MATCH}, {"ETag", HTTP1_F_ETAG},
+	        {"Retry-After", HTTP1_F_RETRY_AFTER}, {"Accept", HTTP1_F_ACCEPT},
+	        {"Location", HTTP1_F_LOCATION}, {"User-Agent", HTTP1_F_USER_AGENT},
+	        {"Hos", HTTP1_F_OTHER}, {"x", HTTP1_F_OTHER}, {"Hosts", HTTP1_F_OTHER},
+	        {"content_length", HTTP1_F_OTHER}, {"proxy-authorizations", HTTP1_F_OTHER}};
 	unsigned known_ids = 0;
 	(void)s;
 	for (size_t i = 0; i < HG_COUNT(row); i++) {

@@ -120,7 +120,8 @@ static void on_spawned(struct fleet_replica *r, const struct wd_msg *m)
 	if (m->pid > 0 && !m->error) {
 		r->pid = m->pid;
 		r->started_ms = clock_wall_ms();
-		r->sampled_ns = r->cpu_ns = r->memory_bytes = 0;
+		r->usage = (struct fleet_usage){0};
+		r->applied = m->applied;
 		r->reason[0] = 0;
 		fl_spawned(&r->app->core, r->slot, loop_now_ms(f->o.loop));
 		fleet_row_save(r);

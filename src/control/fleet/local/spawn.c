@@ -347,6 +347,10 @@ static enum hg_rc message_to(const struct fleet_app *a, const struct fleet_relea
 	m->who.incarnation = (uint32_t)id;
 	m->uid = rel->uid;
 	m->flags = rel->flags;
+	m->memory_max = rel->memory_max;
+	m->cpu_max_milli = rel->cpu_max_milli;
+	m->memory_low = rel->memory_low;
+	m->cpu_milli = rel->cpu_milli;
 	if (!hg_str_copy(hg_str(rel->dir), m->dir, sizeof m->dir))
 		return hg_err_set(err, HG_E_FLEET_COMMAND,
 		        "the folder of app \"%s\" is too long: \"%s\"", a->name, rel->dir);

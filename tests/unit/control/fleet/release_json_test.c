@@ -209,6 +209,32 @@ static void a_release_comes_back_from_the_store_as_it_was(void **state)
 	fleet_release_free(r);
 }
 
+static void limits_are_part_of_a_release_and_none_leaves_no_trace(void **state)
+{
+	const char *json;
+	char d[40];
+	struct hg_err err = {0};
+	struct fleet_release *r;
+	(void)state;
+	load("app: a\ncommand: ./server\nresources: {requests: {cpu: 200m, memory: 256Mi}, "
+	     "limits: {cpu: 1.5, memory: 1Gi}}\n");
+	assert_int_equal(make(&json, d, &err), HG_OK);
+	assert_int_equal(fleet_release_read(hg_str(json), 1, &r, &err), HG_OK);
+	assert_int_equal(r->memory_max, 1u << 30);
+	assert_int_equal(r->cpu_max_milli, 1500);
+	assert_int_equal(r->memory_low, 256u << 20);
+	assert_int_equal(r->cpu_milli, 200);
+	fleet_release_free(r);
+	/* Releases that were made before there were limits stay the same. */
+	load("app: a\ncommand: ./server\n");
+	assert_int_equal(make(&json, d, &err), HG_OK);
+	assert_null(strstr(json, "memory"));
+	assert_null(strstr(json, "cpu"));
+	assert_int_equal(fleet_release_read(hg_str(json), 1, &r, &err), HG_OK);
+	assert_int_equal(r->memory_max, 0);
+	fleet_release_free(r);
+}
+
 static void a_release_that_is_damaged_in_the_store_is_refused_with_its_number(void **state)
 {
 	static const char *const bad[] = {"", "[]", "{",
@@ -235,6 +261,7 @@ int main(void)
 	        CASE(an_artifact_that_cannot_be_read_to_its_end_is_refused),
 	        CASE(too_many_files_are_refused),
 	        CASE(a_release_comes_back_from_the_store_as_it_was),
+	        CASE(limits_are_part_of_a_release_and_none_leaves_no_trace),
 	        CASE(a_release_that_is_damaged_in_the_store_is_refused_with_its_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

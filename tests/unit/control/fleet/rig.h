@@ -161,7 +161,7 @@ static struct rig_proc *rig_proc(struct rig *r, uint64_t id)
 }
 
 /* The nth living process. */
-static struct rig_proc *rig_alive(struct rig *r, uint32_t nth)
+HG_UNUSED static struct rig_proc *rig_alive(struct rig *r, uint32_t nth)
 {
 	for (uint32_t i = 0; i < r->proc_count; i++)
 		if (r->proc[i].alive && nth-- == 0) return &r->proc[i];
@@ -441,7 +441,8 @@ static void rig_apply(struct rig *r, const char *yaml)
 }
 
 /* Copies of one app's state; the caller looks only at plain members. */
-static struct fleet_app_status rig_app(struct rig *r, struct fleet_replica_status *ret_first)
+HG_UNUSED static struct fleet_app_status rig_app(
+        struct rig *r, struct fleet_replica_status *ret_first)
 {
 	struct fleet_status *s;
 	struct fleet_app_status a = {0};

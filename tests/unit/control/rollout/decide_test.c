@@ -59,6 +59,85 @@ static void a_step_without_any_request_goes_by_probes_and_is_marked_unproven(voi
 	assert_true(ro_unproven(&s->ro.head));
 }
 
+/* Copies are no proof, and nobody else is sent there. */
+static void a_first_step_of_nothing_passes_after_its_wait_and_only_mirrors(void **state)
+{
+	struct stage *s = *state;
+	s->rules.mirror_ppm = 400000;
+	step_add(s, 0, 30000);
+	step_add(s, 50, 10000);
+	step_add(s, 100, 10000);
+	replicas(s, 5);
+	s->rate = 10000;
+	begin(s);
+	assert_int_equal(s->o.split.flags & RO_SPLIT_MIRROR, 0);
+	to_step(s, 0);
+	uint64_t at = s->now;
+	assert_int_equal(s->o.want.trial_replicas, 2); /* for 40 % in copies */
+	tick(s, 25000);
+	assert_int_equal(weight(s), 0);
+	assert_int_equal(s->o.split.flags & (RO_SPLIT_MIRROR | RO_SPLIT_JUDGE), RO_SPLIT_MIRROR);
+	to_step(s, 1);
+	assert_in_range(s->now - at, 30000, 34000);
+	assert_int_equal(s->ro.head.proof[0], RO_PROOF_SHADOW);
+	assert_int_equal(s->o.want.trial_replicas, 4); /* 50 %, and 40 % of the other half */
+	UNTIL(s, weight(s) == 50, MINUTE);
+	assert_true(s->o.split.flags & RO_SPLIT_MIRROR && s->o.split.flags & RO_SPLIT_JUDGE);
+	UNTIL(s, phase(s, RO_PHASE_WATCH), 5 * MINUTE);
+	assert_int_equal(s->o.split.flags & RO_SPLIT_MIRROR, 0);
+	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
+	/* What could be proven was. */
+	assert_false(ro_unproven(&s->ro.head));
+}
+
+/* Somebody rather than nobody, as at any other weight; and back once the old ones have settled. */
+static void in_a_step_of_nothing_the_new_release_serves_when_the_old_one_is_gone(void **state)
+{
+	struct stage *s = *state;
+	step_add(s, 0, 60000);
+	step_add(s, 100, 10000);
+	begin(s);
+	to_step(s, 0);
+	tick(s, 5000);
+	s->sick_old = 4;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 100);
+	s->sick_old = 0;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 100);
+	tick(s, RO_SETTLE_MS + 1000);
+	assert_int_equal(weight(s), 0);
+	/* Proven bad it gets nothing, whoever is there. */
+	s->o.tripped = true;
+	s->sick_old = 4;
+	tick(s, 2000);
+	assert_int_equal(weight(s), 0);
+}
+
+static void a_canary_with_no_step_but_nothing_has_the_usual_ones(void **state)
+{
+	struct stage *s = *state;
+	step_add(s, 0, 1000);
+	begin(s);
+	assert_int_equal(s->ro.rules.step_count, 3);
+	assert_int_equal(ro_step_weight(&s->ro, 0), 100000);
+}
+
+static void copies_wait_for_the_gates_that_come_before_any_request(void **state)
+{
+	struct stage *s = *state;
+	s->rules.mirror_ppm = 1000000;
+	gate_add(s, RO_WHEN_BEFORE, 0);
+	begin(s);
+	UNTIL(s, phase(s, RO_PHASE_GATE), MINUTE);
+	tick(s, 5000);
+	assert_int_equal(s->o.split.flags & RO_SPLIT_MIRROR, 0);
+	gate_ends(s, 0, true);
+	to_step(s, 0);
+	tick(s, 3000);
+	assert_true(s->o.split.flags & RO_SPLIT_MIRROR);
+}
+
 static void too_few_requests_hold_a_step_for_ever_by_default(void **state)
 {
 	struct stage *s = *state;
@@ -591,6 +670,10 @@ int main(void)
 	        TEST(replicas_of_a_weight_are_rounded_up_and_ready_before_it_rises),
 	        TEST(an_automatic_step_waits_ten_seconds_and_for_its_proof),
 	        TEST(a_step_without_any_request_goes_by_probes_and_is_marked_unproven),
+	        TEST(a_first_step_of_nothing_passes_after_its_wait_and_only_mirrors),
+	        TEST(in_a_step_of_nothing_the_new_release_serves_when_the_old_one_is_gone),
+	        TEST(a_canary_with_no_step_but_nothing_has_the_usual_ones),
+	        TEST(copies_wait_for_the_gates_that_come_before_any_request),
 	        TEST(too_few_requests_hold_a_step_for_ever_by_default),
 	        TEST(a_hold_ends_when_the_proof_comes_late),
 	        TEST(a_release_that_fails_while_nothing_is_proven_is_taken_back),

@@ -43,7 +43,8 @@ static void gates_run_with_their_environment_and_are_waited_for(void **state)
 	RIG_UNTIL(r, rig_ended(r, id), 60000);
 	json_t *o = rig_show(r, id);
 	const json_t *gates = rig_at(o, "gates");
-	static const char *const states[] = {"passed", "passed", "passed"};
+	/* There is no way back any more. */
+	static const char *const states[] = {"passed", "passed", "passed", "skipped"};
 	for (size_t i = 0; i < HG_COUNT(states); i++)
 		assert_string_equal(rig_text(json_array_get(gates, i), "state"), states[i]);
 	assert_int_equal(rig_int(json_array_get(gates, 0), "status"), 0);

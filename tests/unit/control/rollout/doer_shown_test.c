@@ -65,17 +65,23 @@ static void parts(const json_t *o)
 	}
 	members(rig_at(o, "users"), "users",
 	        "requests_new:i failed_new:i rescued:i seen:i unreplayable:i forced:i");
-	members(rig_at(o, "mirror"), "mirror", "copied:i differs:i");
+	members(rig_at(o, "resources"), "resources", "memory:o cpu:o out_of_memory:o");
+	members(rig_at(o, "resources.memory"), "memory", "rule:n new:n old_most:n over:i needs:i");
+	members(rig_at(o, "resources.cpu"), "cpu", "rule:n new:n old_most:n over:i needs:i");
+	members(rig_at(o, "resources.out_of_memory"), "out_of_memory", "new:i old:i");
+	members(rig_at(o, "mirror"), "mirror",
+	        "share:n copied:i differs:i failed:i partly:i dropped:i");
 	json_array_foreach(rig_at(o, "first_failures"), i, v) members(v, "first_failures",
 	        "ts_ms:i replica:i cause:s status:i method:s path:s request_id:s body:s");
 	json_array_foreach(rig_at(o, "gates"), i, v)
-	        members(v, "gates", "when:s run:s state:s took_ms:i status:i");
+	        members(v, "gates", "when:s kind:s run:s state:s took_ms:i status:i note:s");
 }
 
-#define TOP                                                                            \
-	"schema:s id:i app:s strategy:s who:s old:o new:o state:s phase:s outcome:s "  \
-	"weight:o step:o steps:a verdict:s why:s cause:s evidence:o users:o mirror:o " \
-	"first_failures:a gates:a created_ms:i changed_ms:i ended_ms:i next:s "
+#define TOP                                                                                        \
+	"schema:s id:i app:s strategy:s who:s old:o new:o state:s phase:s outcome:s "              \
+	"weight:o step:o steps:a verdict:s why:s cause:s evidence:o users:o mirror:o resources:o " \
+	"first_failures:a first_differences:a gates:a created_ms:i changed_ms:i ended_ms:i "       \
+	"next:s "
 
 static void a_rollout_is_shown_with_all_its_members_while_it_runs_and_afterwards(void **state)
 {
@@ -124,6 +130,77 @@ static void a_rollout_is_shown_with_all_its_members_while_it_runs_and_afterwards
 	assert_string_equal(rig_text(o, "next"), "headgate rollouts why 1");
 	assert_true(rig_int(o, "ended_ms") >= rig_int(o, "created_ms"));
 	json_decref(o);
+}
+
+static void mirror_is(json_t *o)
+{
+	assert_float_equal(rig_num(o, "mirror.share"), 0.2, 1e-9);
+	assert_int_equal(rig_int(o, "mirror.copied"), 40);
+	assert_int_equal(rig_int(o, "mirror.differs"), 7);
+	assert_int_equal(rig_int(o, "mirror.failed"), 3);
+	assert_int_equal(rig_int(o, "mirror.partly"), 2);
+	assert_int_equal(rig_int(o, "mirror.dropped"), 5);
+	assert_int_equal(json_array_size(rig_at(o, "first_differences")), 1);
+	const json_t *d = json_array_get(rig_at(o, "first_differences"), 0);
+	members(d, "first_differences",
+	        "ts_ms:i replica:i kind:s at:s cause:s status_old:i status_new:i method:s path:s "
+	        "request_id:s");
+	assert_string_equal(rig_text(d, "kind"), "json");
+	assert_string_equal(rig_text(d, "at"), "$.price?");
+	assert_string_equal(rig_text(d, "path"), "/a");
+	json_decref(o);
+}
+
+#define SHADOW                                                                             \
+	"app: web\ncommand: web --port $PORT\nreplicas: 2\nrollout:\n  strategy: canary\n" \
+	"  steps: [{weight: 0%, wait: 10s}, {weight: 50%, wait: 30s}]\n"                   \
+	"  mirror: {share: 20%, ignore: ['$.l[*].t', $.a]}\n"                              \
+	"  after_promote: {watch: 2s, keep_previous: 2s}\n"
+
+static void copies_reach_the_edge_and_what_came_of_them_is_shown(void **state)
+{
+	struct rig *r = *state;
+	struct snap_trial t = {0};
+	rig_apply(r, SHADOW);
+	uint64_t id = rig_deploy(r, "2");
+	RIG_UNTIL(r, rig_slot(r, WEB, &t) >= 0 && t.mirror_ppm == 200000, 20000);
+	assert_int_equal(t.weight_ppm, 0);
+	assert_str(((struct hg_str){t.ignore, t.ignore_n}), "$.l[*].t\n$.a\n");
+	struct meter *m = r->child.meter;
+	struct meter_trial_count *c = &m->worker[0].trial[t.cell];
+	meter_add(&c->mirrored, 40);
+	meter_add(&c->mirror_differs, 7);
+	meter_add(&c->mirror_failed, 3);
+	meter_add(&c->mirror_partly, 2);
+	meter_add(&c->mirror_dropped, 5);
+	static struct meter_difference d = {.what = METER_DIFFERS_JSON,
+	        .method_n = 3,
+	        .method = "GET",
+	        .path_n = 2,
+	        .path = "/a",
+	        .at_n = 8,
+	        .at = "$.price\xff"};
+	d.wall_ms = clock_wall_ms();
+	meter_difference_keep(&m->trial[rig_slot(r, WEB, &t)], t.rollout, &d);
+	rig_run(r, 6000);
+	mirror_is(rig_show(r, id));
+	struct hg_buf text;
+	hg_buf_init(&text, 1 << 20);
+	rollouts_metrics(r->rollouts, &text);
+	assert_non_null(strstr(
+	        hg_buf_text(&text), "headgate_rollout_mirror{app=\"web\",kind=\"differs\"} 7\n"));
+	hg_buf_free(&text);
+	/* A control that takes over knows what may differ, and what there was. */
+	rig_control_dies(r);
+	rig_control(r);
+	rig_apply(r, CANARY);
+	RIG_UNTIL(r, rig_weight(r) == 50, 20000);
+	assert_true(rig_slot(r, WEB, &t) >= 0);
+	assert_str(((struct hg_str){t.ignore, t.ignore_n}), "$.l[*].t\n$.a\n");
+	mirror_is(rig_show(r, id));
+	rig_do(r, id, ROLLOUTS_ABORT);
+	RIG_UNTIL(r, rig_ended(r, id), 20000);
+	mirror_is(rig_show(r, id));
 }
 
 static void what_nobody_knows_is_not_found(void **state)
@@ -376,8 +453,8 @@ static void the_rules_are_read_as_they_are_written(void **state)
 	assert_float_equal(u->judge.error_above, 0.01, 1e-9);
 	assert_float_equal(u->judge.p95_ratio, 1.5, 1e-9);
 	assert_true(u->judge.p95);
-	assert_int_equal(c->p95_ns, 800000000);
-	assert_float_equal(c->p95_ratio, 1.5, 1e-9);
+	assert_int_equal(c->latency.p95_ns, 800000000);
+	assert_float_equal(c->latency.p95_ratio, 1.5, 1e-9);
 	assert_int_equal(u->inconclusive, RO_INCONCLUSIVE_ABORT);
 	assert_int_equal(u->inconclusive_after_ms, 420000);
 	assert_false(u->rescue);
@@ -516,6 +593,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        RIG_TEST(a_rollout_is_shown_with_all_its_members_while_it_runs_and_afterwards),
+	        RIG_TEST(copies_reach_the_edge_and_what_came_of_them_is_shown),
 	        RIG_TEST(what_nobody_knows_is_not_found),
 	        RIG_TEST(rollouts_are_listed_newest_first_by_app_and_number),
 	        RIG_TEST(a_plan_says_what_a_deploy_would_do_and_makes_nothing),

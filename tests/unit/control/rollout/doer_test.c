@@ -343,27 +343,118 @@ static void a_slot_whose_rollout_has_ended_is_freed_at_start(void **state)
 	assert_int_equal(rig_weight(r), -1);
 }
 
-static void a_damaged_row_is_skipped_and_logged(void **state)
+static void damaged_rows_end_and_their_releases_go(void **state)
 {
 	struct rig *r = *state;
-	struct hg_err err = {0};
-	struct hg_buf b;
 	rig_apply(r, CANARY);
-	uint64_t bad = at_ten_percent(r, "2");
-	rig_deploy(r, "4");
+	uint64_t bad = at_ten_percent(r, "2"), waits = rig_deploy(r, "4"), last;
 	rig_control_dies(r);
 	rig_sql(r, "UPDATE rollout SET state=x'00112233', text='{' WHERE new=2");
+	rig_sql(r, "UPDATE rollout SET state=x'' WHERE new=4");
 	rig_control(r);
-	assert_true(rig_logged(r, "rollout.unreadable"));
+	/* Each is named; nobody asks the new release any more, even before the file is read. */
+	assert_true(rig_logged(r, "\"rollout\":1"));
+	assert_true(rig_logged(r, "\"rollout\":2"));
+	assert_true(rig_logged(r, "HG1527"));
+	assert_int_equal(rig_weight(r), -1);
 	rig_apply(r, CANARY);
-	RIG_UNTIL(r, rig_weight(r) == 10, 20000);
-	assert_int_equal(r->fleet.app[0].want.trial, 4); /* the other one goes on */
-	assert_int_equal(rig_refused(r, bad, ROLLOUTS_ABORT), HG_E_DB_CORRUPT);
-	hg_buf_init(&b, 1 << 20);
-	assert_int_equal(rollouts_show_json(r->rollouts, bad, &b, &err), HG_E_DB_CORRUPT);
-	assert_int_equal(rollouts_list_json(r->rollouts, HG_STR(""), 0, &b, &err), HG_OK);
-	json_t *o = rig_json(&b);
-	assert_int_equal(json_array_size(rig_at(o, "rollouts")), 1);
+	r->told = 0;
+	RIG_UNTIL(r, r->fleet.app[0].want.trial == 0, 5000);
+	assert_int_equal(r->fleet.app[0].want.serving, 1);
+	rig_run(r, 2000);
+	assert_int_equal(rig_events(r, "rollout.ended"), 2);
+	assert_int_equal(r->told, 2);
+	for (uint64_t id = bad; id <= waits; id++) {
+		assert_true(rig_is(r, id, "outcome", "rolled_back"));
+		assert_true(rig_is(r, id, "cause", "damaged"));
+		assert_true(rig_is(r, id, "app", "web"));
+		assert_true(rig_ended(r, id));
+		assert_int_equal(rig_refused(r, id, ROLLOUTS_ABORT), HG_E_ROLLOUT_STATE);
+	}
+	/* What can be read of it is kept. */
+	assert_true(rig_is(r, waits, "who", "unix:1000"));
+	/* Nothing is left of them: not in the store, not for who takes over, not for a deploy. */
+	rig_control_dies(r);
+	rig_control(r);
+	rig_apply(r, CANARY);
+	rig_run(r, 1000);
+	assert_int_equal(rig_events(r, "rollout.ended"), 2);
+	last = rig_deploy(r, "2");
+	RIG_UNTIL(r, rig_weight(r) == 10, 5000);
+	rig_do(r, last, ROLLOUTS_ABORT);
+	rig_taken_back(r, last, "person");
+}
+
+static void a_damaged_row_leaves_the_rollout_that_runs_alone(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, CANARY);
+	at_ten_percent(r, "2");
+	uint64_t waits = rig_deploy(r, "4");
+	rig_control_dies(r);
+	rig_sql(r, "UPDATE rollout SET state=x'00' WHERE new=4");
+	rig_control(r);
+	assert_int_equal(rig_weight(r), 10);
+	rig_apply(r, CANARY);
+	RIG_UNTIL(r, rig_ended(r, waits), 5000);
+	rig_run(r, 2000);
+	assert_int_equal(rig_weight(r), 10);
+	assert_int_equal(r->fleet.app[0].want.trial, 2);
+}
+
+static void a_damaged_row_is_ended_once_it_can_be_written(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, CANARY);
+	uint64_t bad = at_ten_percent(r, "2");
+	rig_control_dies(r);
+	rig_sql(r, "UPDATE rollout SET state=x'00', text='null' WHERE new=2");
+	rig_control(r);
+	r->fleet.refuses_want = HG_E_DB_FULL;
+	rig_apply(r, "app: api\ncommand: api --port $PORT\n");
+	/* Its app is not in the file any more: only the row is left to be ended. */
+	rig_sql(r, "CREATE TEMP TRIGGER full BEFORE UPDATE ON main.rollout BEGIN "
+	           "SELECT RAISE(FAIL, 'no room'); END");
+	rig_run(r, 5000);
+	assert_int_equal(rig_events(r, "rollout.ended"), 0);
+	rig_sql(r, "DROP TRIGGER full");
+	RIG_UNTIL(r, rig_events(r, "rollout.ended") == 1, 3000);
+	assert_true(rig_ended(r, bad));
+}
+
+static void what_users_saw_before_a_raise_is_known_after_a_death_right_behind_it(void **state)
+{
+	struct rig *r = *state;
+	rig_apply(r, CANARY);
+	uint64_t id = at_ten_percent(r, "2");
+	rig_serve(r, 600, 5400, 0);
+	struct meter *m = r->child.meter;
+	struct snap_trial t;
+	assert_true(rig_slot(r, WEB, &t) >= 0);
+	RIG_UNTIL(r, rig_is(r, id, "phase", "step") && clock_mono_ms() % 10000 == 9000, 20000);
+	meter_add(&m->worker[0].trial[t.cell].seen, 2);
+	meter_add(&m->worker[0].trial[t.cell].unreplayable, 2);
+	RIG_UNTIL(r, rig_weight(r) == 50, 60000);
+	/* The very turn that raised it is the last. */
+	rig_control_dies(r);
+	rig_control(r);
+	rig_apply(r, CANARY);
+	rig_run(r, 1000);
+	json_t *o = rig_show(r, id);
+	assert_int_equal(rig_int(o, "users.requests_new"), 600);
+	assert_int_equal(rig_int(o, "users.seen"), 2);
+	assert_int_equal(rig_int(o, "users.unreplayable"), 2);
+	json_decref(o);
+	/* Counted once, also by who takes over next. */
+	rig_serve(r, 500, 500, 0);
+	rig_run(r, 6000);
+	rig_control_dies(r);
+	rig_control(r);
+	rig_apply(r, CANARY);
+	rig_run(r, 1000);
+	o = rig_show(r, id);
+	assert_int_equal(rig_int(o, "users.requests_new"), 1100);
+	assert_int_equal(rig_int(o, "users.seen"), 2);
 	json_decref(o);
 }
 
@@ -426,6 +517,9 @@ static void one_that_waits_for_what_serves_by_now_ends_without_doing_anything(vo
 	rig_run(r, 1000);
 	assert_true(rig_is(r, id, "outcome", "superseded"));
 	assert_int_equal(r->fleet.wants, 0);
+	/* Whoever waits for it hears of its end. */
+	assert_int_equal(rig_events(r, "rollout.ended"), 1);
+	assert_int_equal(r->told, 1);
 }
 
 static void the_release_that_serves_or_is_under_way_is_not_deployed_twice(void **state)
@@ -651,7 +745,10 @@ int main(void)
 	        RIG_TEST(requests_before_control_was_replaced_are_no_traffic_of_now),
 	        RIG_TEST(with_all_memory_new_the_trial_begins_again_at_weight_0),
 	        RIG_TEST(a_slot_whose_rollout_has_ended_is_freed_at_start),
-	        RIG_TEST(a_damaged_row_is_skipped_and_logged),
+	        RIG_TEST(damaged_rows_end_and_their_releases_go),
+	        RIG_TEST(a_damaged_row_leaves_the_rollout_that_runs_alone),
+	        RIG_TEST(a_damaged_row_is_ended_once_it_can_be_written),
+	        RIG_TEST(what_users_saw_before_a_raise_is_known_after_a_death_right_behind_it),
 	        RIG_TEST(a_deploy_that_could_not_be_written_whole_is_not_begun_later),
 	        RIG_TEST(a_second_deploy_waits_for_the_first_and_supersedes_it),
 	        RIG_TEST(one_that_waits_for_what_serves_by_now_ends_without_doing_anything),

@@ -49,6 +49,8 @@ static void every_field_is_saved(void **state)
 	r->promoted_ms = 11, r->back_ms = 12, r->ended_ms = 13, r->hold_ms = 14, r->ask_ms = 15;
 	r->settle_ms = 16, r->look_ms = 17, r->unsaved_ms = 18, r->want_old = 19, r->want_new = 20;
 	r->base = 21, r->memory_over = 22, r->cpu_over = 23, r->sample = 24, r->memory_id = 25;
+	r->memory_new = 0.91, r->memory_old = 0.5, r->cpu_new = 0.25, r->cpu_old = 1.5;
+	r->memory_ends_new = 28, r->memory_ends_old = 29;
 	r->verdict = JUDGE_SHARED;
 	r->head.pause = RO_PAUSED_SHARED;
 	r->head.outcome = RO_SUPERSEDED;

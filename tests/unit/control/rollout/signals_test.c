@@ -124,17 +124,22 @@ static void the_deadline_does_not_count_waits_gates_and_pauses(void **state)
 	ended(s, RO_PROMOTED_OK, RO_CAUSE_NONE);
 }
 
-static void memory_over_the_limit_counts_in_three_samples_of_the_new_release_alone(void **state)
+/* A canary in its first step, with this rule. */
+static void used_begin(struct stage *s, double memory, double cpu)
 {
-	struct stage *s = *state;
-	s->rules.memory = 0.9;
+	s->rules.memory = memory;
+	s->rules.cpu = cpu;
 	step_add(s, 10, 30 * MINUTE);
 	begin(s);
 	to_step(s, 0);
-	s->o.new_arm.memory = s->o.old_arm.memory = 0.95;
-	tick(s, MINUTE);
-	assert_true(phase(s, RO_PHASE_STEP)); /* the old one has it too */
+}
+
+static void memory_over_the_limit_counts_in_three_samples_in_a_row(void **state)
+{
+	struct stage *s = *state;
+	used_begin(s, 0.9, 0);
 	s->o.old_arm.memory = 0.5;
+	s->o.new_arm.memory = 0.95;
 	tick(s, 9 * SECOND);
 	s->o.new_arm.memory = 0.5;
 	tick(s, 6 * SECOND);
@@ -143,15 +148,69 @@ static void memory_over_the_limit_counts_in_three_samples_of_the_new_release_alo
 	assert_true(phase(s, RO_PHASE_STEP));
 	tick(s, 7 * SECOND);
 	ended(s, RO_ROLLED_BACK, RO_CAUSE_MEMORY);
+	assert_int_equal(s->ro.memory_over, RO_OVER_SAMPLES);
+	assert_true(s->ro.memory_new > 0.94 && s->ro.memory_old < 0.51);
+}
+
+static void what_the_old_release_uses_too_blames_nobody(void **state)
+{
+	struct stage *s = *state;
+	used_begin(s, 0.9, 0.9);
+	s->o.new_arm.memory = s->o.old_arm.memory = 0.95;
+	s->o.new_arm.cpu = s->o.old_arm.cpu = 1;
+	tick(s, MINUTE);
+	/* With its requests went what it used of the old one: nothing new is known. */
+	s->o.old_arm.memory = s->o.old_arm.cpu = 0.1;
+	tick(s, 5 * MINUTE);
+	assert_true(phase(s, RO_PHASE_STEP));
+}
+
+static void a_little_more_than_the_old_release_blames_nobody(void **state)
+{
+	struct stage *s = *state;
+	used_begin(s, 0.9, 0.9);
+	s->o.old_arm.memory = s->o.old_arm.cpu = 0.89;
+	s->o.new_arm.memory = s->o.new_arm.cpu = 0.93;
+	tick(s, 5 * MINUTE);
+	assert_true(phase(s, RO_PHASE_STEP));
+	s->o.new_arm.cpu = 0.95;
+	ended(s, RO_ROLLED_BACK, RO_CAUSE_CPU);
+}
+
+static void an_end_for_want_of_memory_counts_at_once_where_there_is_a_rule(void **state)
+{
+	static const struct {
+		double rule, old_memory;
+		uint32_t new_ends, old_ends;
+		bool back;
+	} rows[] = {
+	        {0.9, 0.5, 1, 0, true},
+	        {0, 0.5, 1, 0, false},    /* no rule: an end like any other */
+	        {0.9, 0.95, 1, 0, false}, /* the old one is that near, too */
+	        {0.9, 0.5, 1, 1, false},  /* and was ended as well */
+	        {0.9, 0.5, 0, 0, false},
+	};
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		if (i) {
+			stage_down(state);
+			assert_int_equal(stage_up(state), 0);
+		}
+		struct stage *s = *state;
+		used_begin(s, rows[i].rule, 0);
+		s->o.old_arm.memory = rows[i].old_memory;
+		tick(s, 6 * SECOND);
+		s->o.new_arm.memory_ends = rows[i].new_ends;
+		s->o.old_arm.memory_ends = rows[i].old_ends;
+		tick(s, 2 * SECOND);
+		assert_int_equal(phase(s, RO_PHASE_STEP), !rows[i].back);
+		if (rows[i].back) ended(s, RO_ROLLED_BACK, RO_CAUSE_MEMORY);
+	}
 }
 
 static void cpu_over_the_limit_goes_back(void **state)
 {
 	struct stage *s = *state;
-	s->rules.cpu = 0.95;
-	step_add(s, 10, 30 * MINUTE);
-	begin(s);
-	to_step(s, 0);
+	used_begin(s, 0, 0.95);
 	s->o.new_arm.cpu = 1;
 	ended(s, RO_ROLLED_BACK, RO_CAUSE_CPU);
 }
@@ -635,7 +694,10 @@ int main(void)
 	        TEST(the_only_replica_may_fail_to_start_once),
 	        TEST(the_deadline_is_counted_from_asking_and_flapping_does_not_reset_it),
 	        TEST(the_deadline_does_not_count_waits_gates_and_pauses),
-	        TEST(memory_over_the_limit_counts_in_three_samples_of_the_new_release_alone),
+	        TEST(memory_over_the_limit_counts_in_three_samples_in_a_row),
+	        TEST(what_the_old_release_uses_too_blames_nobody),
+	        TEST(a_little_more_than_the_old_release_blames_nobody),
+	        TEST(an_end_for_want_of_memory_counts_at_once_where_there_is_a_rule),
 	        TEST(cpu_over_the_limit_goes_back),
 	        TEST(a_clock_that_jumps_neither_skips_a_wait_nor_misses_a_deadline),
 	        TEST(time_without_control_is_no_wait),

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "control/rollout/decide_priv.h"
+#include "control/rollout/decide.h"
 
 #define OLD     1u
 #define NEW     2u

@@ -208,15 +208,6 @@ static void a_replica_that_hangs_is_given_up_in_time(void **state)
 	rig_free(g);
 }
 
-/* Answers after rep->arg milliseconds. */
-static void rep_slow(struct replica *rep, int fd)
-{
-	while (rep_head(rep, fd)) {
-		usleep(1000 * *(unsigned *)rep->arg);
-		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
-	}
-}
-
 static uint64_t clock_ms(void)
 {
 	struct timespec t;

@@ -237,6 +237,15 @@ static inline void rep_echo(struct replica *rep, int fd)
 	free(body);
 }
 
+/* Answers after rep->arg milliseconds. */
+static inline void rep_slow(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		usleep(1000 * *(unsigned *)rep->arg);
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow");
+	}
+}
+
 /* ---- the edge ---- */
 
 static inline void rig_on_wake(struct loop *l, struct loop_io *io, uint32_t events)

@@ -383,6 +383,24 @@ static void the_first_try_gets_half_of_the_time(void **state)
 	rig_free(g);
 }
 
+/* The last replica of the old release has all of its time: nobody else would be asked, although
+ * the new release has a replica too. */
+static void the_last_old_replica_is_not_hurried(void **state)
+{
+	unsigned slow_ms = 700;
+	struct snap_trial t = trial_of(0);
+	struct rig *g = trial_rig(rep_slow, rep_echo, &t);
+	int fd = dial(g);
+	(void)state;
+	g->rep[0].arg = &slow_ms;
+	g->app.response_ms = 1000;
+	rig_publish(g);
+	talk(fd, GET, 200, "slow");
+	assert_int_equal(g->rep[1].requests, 0);
+	close(fd);
+	rig_free(g);
+}
+
 static void without_an_old_replica_the_client_gets_what_there_is(void **state)
 {
 	struct snap_trial t = all_new();
@@ -626,6 +644,7 @@ int main(void)
 	        cmocka_unit_test(a_slow_response_streams_after_a_second),
 	        cmocka_unit_test(events_are_not_held),
 	        cmocka_unit_test(the_first_try_gets_half_of_the_time),
+	        cmocka_unit_test(the_last_old_replica_is_not_hurried),
 	        cmocka_unit_test(without_an_old_replica_the_client_gets_what_there_is),
 	        cmocka_unit_test(an_interim_response_does_not_stand_in_the_way),
 	        cmocka_unit_test(a_rescue_is_tried_again_once_by_the_normal_rules),

@@ -433,25 +433,19 @@ static void a_hang_shows_when_it_is_too_old_not_when_it_ends(void **state)
 	rig_free(g);
 }
 
-static void rep_slow(struct replica *rep, int fd)
-{
-	while (rep_head(rep, fd)) {
-		usleep(30000);
-		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n=");
-	}
-}
-
 static void a_new_replica_is_not_judged_by_latency_at_first(void **state)
 {
+	unsigned slow_ms = 30;
 	struct snap_trial t = trial_of(1000000);
 	t.slow_new_ns[0] = t.slow_old_ns[0] = 10000000;
 	t.warm_requests = 5;
 	t.warm_ms = 60000;
 	struct rig *g = trial_rig(rep_slow, rep_slow, &t);
 	int fd = dial(g);
+	g->rep[0].arg = g->rep[1].arg = &slow_ms;
 	(void)state;
 	for (int i = 0; i < 8; i++)
-		talk(fd, GET, 200, "=");
+		talk(fd, GET, 200, "slow");
 	struct meter_trial_sum s = trial_sum(g);
 	assert_int_equal(s.n_new, 8);
 	assert_int_equal(s.warm_new, 5);
@@ -461,14 +455,14 @@ static void a_new_replica_is_not_judged_by_latency_at_first(void **state)
 	assert_true(snap_table_get(g->table, 1, &ep));
 	ep.incarnation = 900;
 	snap_table_set(g->table, 1, &ep);
-	talk(fd, GET, 200, "=");
+	talk(fd, GET, 200, "slow");
 	s = trial_sum(g);
 	assert_int_equal(s.warm_new, 6);
 	/* Nor when its first seconds are over. */
 	t.warm_ms = 0;
 	t.epoch = 3;
 	trial_set(g, &t);
-	talk(fd, GET, 200, "=");
+	talk(fd, GET, 200, "slow");
 	s = trial_sum(g);
 	assert_int_equal(s.warm_new, 6);
 	/* The old release has no such grace: that can only favour the new one. */
@@ -477,7 +471,7 @@ static void a_new_replica_is_not_judged_by_latency_at_first(void **state)
 	t.warm_requests = 5;
 	t.epoch = 2;
 	trial_set(g, &t);
-	talk(fd, GET, 200, "=");
+	talk(fd, GET, 200, "slow");
 	s = trial_sum(g);
 	assert_int_equal(count_old(&s, JUDGE_P50), 1);
 	close(fd);

@@ -116,6 +116,8 @@ bool serve_query(struct hg_str query, const char *name, char *to, size_t cap)
 
 #ifndef FAKES_OWN_ROLLOUTS
 
+static bool fake_unread(void);
+
 /* ---- rollouts: number 42 exists; what was asked for is noted, `rc` is the answer ---- */
 
 struct rollouts {
@@ -149,6 +151,7 @@ static void fake_note(struct rollouts *r, const struct rollouts_deploy *d)
 enum hg_rc rollouts_deploy(
         struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
 {
+	if (fake_unread()) return hg_err_set(err, HG_E_FLEET_READING, "the artifact is being read");
 	r->deploys++;
 	fake_note(r, d);
 	*ret_id = 42;
@@ -213,10 +216,64 @@ enum hg_rc rollouts_plan_json(
 
 /* ---- fleet: one app "web" with two replicas, one of them in back-off ---- */
 
+struct fleet_reading {
+	void (*done)(void *arg);
+	void *arg;
+	uint32_t starts, frees;
+};
+
 struct fleet {
 	uint32_t scaled, restarts;
 	struct fleet_watch *watch;
+	uint32_t to_read; /* so many artifacts were not read yet */
+	struct fleet_reading **slot, reading;
 };
+
+HG_UNUSED static struct fleet *fake_fleet_entered;
+
+void fleet_reading_enter(struct fleet *f, struct fleet_reading **slot)
+{
+	assert_null(f->slot);
+	f->slot = slot;
+	fake_fleet_entered = f;
+}
+
+void fleet_reading_leave(struct fleet *f)
+{
+	f->slot = NULL;
+	fake_fleet_entered = NULL;
+}
+
+enum hg_rc fleet_reading_start(
+        struct fleet_reading *r, void (*done)(void *arg), void *arg, struct hg_err *err)
+{
+	(void)err;
+	r->done = done;
+	r->arg = arg;
+	r->starts++;
+	return HG_OK;
+}
+
+void fleet_reading_free(struct fleet_reading *r)
+{
+	if (r) r->frees++;
+}
+
+bool fleet_reading_at(const struct fleet *f, uint32_t i, const char **ret_app, uint64_t *ret_bytes)
+{
+	*ret_app = "web";
+	*ret_bytes = 1 << 20;
+	return i == 0 && f->to_read > 0;
+}
+
+/* True: who asks has to wait for an artifact. */
+HG_UNUSED static bool fake_unread(void)
+{
+	struct fleet *f = fake_fleet_entered;
+	if (!f || f->to_read == 0) return false;
+	*f->slot = &f->reading;
+	return true;
+}
 
 const char *fleet_state_name(enum fleet_state s)
 {

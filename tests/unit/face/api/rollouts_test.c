@@ -255,6 +255,72 @@ static void every_change_is_audited_also_one_that_failed(void **s)
 	json_decref(j);
 }
 
+static const char *last_result(struct world *w, uint32_t want_lines)
+{
+	static char text[32];
+	json_t *j = ask_json(w, &(struct ask){.method = "GET", .path = "/v1/audit"}, 200);
+	json_t *list = json_object_get(j, "entries");
+	assert_int_equal(json_array_size(list), want_lines);
+	snprintf(text, sizeof text, "%s",
+	        json_string_value(json_object_get(json_array_get(list, 0), "result")));
+	json_decref(j);
+	return text;
+}
+
+static void a_deploy_waits_for_its_artifact_and_is_answered_then(void **s)
+{
+	struct world *w = *s;
+	struct fleet *f = &w->fleet;
+	struct serve_call c;
+	f->to_read = 2;
+	ask(w,
+	        &(struct ask){.method = "POST",
+	                .path = "/v1/apps/web/rollouts",
+	                .body = "{\"version\":\"2\"}"},
+	        &c);
+	assert_non_null(c.gone);
+	assert_int_equal(c.status, 0);
+	f->to_read = 1;
+	f->reading.done(f->reading.arg);
+	assert_int_equal(c.status, 0);
+	assert_int_equal(f->reading.starts, 2);
+	assert_int_equal(f->reading.frees, 0);
+	f->to_read = 0;
+	f->reading.done(f->reading.arg);
+	assert_int_equal(c.status, 202);
+	assert_int_equal(f->reading.frees, 1);
+	assert_int_equal(w->rollouts.deploys, 1);
+	assert_string_equal(w->rollouts.version, "2");
+	assert_string_equal(w->rollouts.who, "unix:1000");
+	call_free(&c);
+	assert_string_equal(last_result(w, 1), "ok");
+}
+
+static void who_leaves_while_the_artifact_is_read_deploys_nothing(void **s)
+{
+	struct world *w = *s;
+	struct fleet *f = &w->fleet;
+	struct serve_call c;
+	f->to_read = 1;
+	ask(w, &(struct ask){.method = "POST", .path = "/v1/apps/web/rollouts"}, &c);
+	assert_non_null(c.gone);
+	c.gone(c.arg);
+	assert_int_equal(f->reading.frees, 1);
+	assert_int_equal(w->rollouts.deploys, 0);
+	call_free(&c);
+	assert_string_not_equal(last_result(w, 1), "ok");
+}
+
+static void those_who_wait_at_the_end_are_forgotten(void **s)
+{
+	struct world *w = *s;
+	struct serve_call c;
+	w->fleet.to_read = 1;
+	ask(w, &(struct ask){.method = "POST", .path = "/v1/apps/web/rollouts"}, &c);
+	call_free(&c);
+	/* The world ends with it; nothing leaks. */
+}
+
 static void without_the_room_every_route_says_503_and_why(void **s)
 {
 	struct world *w = *s;
@@ -277,6 +343,9 @@ int main(void)
 {
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
+	        CASE(a_deploy_waits_for_its_artifact_and_is_answered_then),
+	        CASE(who_leaves_while_the_artifact_is_read_deploys_nothing),
+	        CASE(those_who_wait_at_the_end_are_forgotten),
 	        CASE(a_deploy_hands_over_what_was_asked_for_and_who_asked),
 	        CASE(an_empty_body_deploys_the_app_as_it_is_configured),
 	        CASE(a_dry_run_answers_with_the_plan_and_makes_nothing),

@@ -93,8 +93,11 @@ struct ask {
  */
 static void ask(struct world *w, const struct ask *q, struct serve_call *c)
 {
-	struct http1_head head;
-	char text[1024], raw[256];
+	/* A call that is answered later looks at its request again. */
+	static struct http1_head head;
+	static struct serve_request req;
+	static char text[1024];
+	char raw[256];
 	struct hg_out o = hg_out_over(text, sizeof text);
 	memset(c, 0, sizeof *c);
 	hg_buf_init(&c->fields, 4096);
@@ -109,7 +112,7 @@ static void ask(struct world *w, const struct ask *q, struct serve_call *c)
 	assert_false(hg_out_failed(&o));
 	assert_int_equal(http1_request((struct hg_str){text, o.n}, 0, &HTTP1_LIMITS_DEFAULT, &head),
 	        HTTP1_DONE);
-	struct serve_request req = {.head = &head,
+	req = (struct serve_request){.head = &head,
 	        .method = head.method,
 	        .path = hg_str(q->path),
 	        .query = hg_str(q->query ? q->query : ""),

@@ -15,6 +15,16 @@
 #define DOC_STATE(state, phase, outcome) \
 	"\"state\":\"" state "\",\"phase\":\"" phase "\",\"outcome\":\"" outcome "\","
 
+#define DOC_MIRROR                                                                           \
+	"\"mirror\":{\"share\":0.2,\"copied\":120,\"differs\":4,\"failed\":1,\"partly\":2,"  \
+	"\"dropped\":3},\"first_differences\":["                                             \
+	"{\"kind\":\"json\",\"at\":\"$.items[3].price\",\"method\":\"GET\",\"path\":\"/a\"," \
+	"\"request_id\":\"7f3c\"},"                                                          \
+	"{\"kind\":\"status\",\"at\":\"\",\"status_old\":200,\"status_new\":404,"            \
+	"\"method\":\"HEAD\",\"path\":\"/b\"},"                                              \
+	"{\"kind\":\"header\",\"at\":\"content-type\",\"method\":\"GET\",\"path\":\"/\"},"   \
+	"{\"kind\":\"no_answer\",\"cause\":\"timeout\",\"method\":\"GET\",\"path\":\"/\"}],"
+
 static const char doc_start[] = DOC_HEAD DOC_OLD DOC_NEW(0, 1) DOC_STATE("running", "start",
         "") "\"weight\":{\"set\":0,\"actual\":0},\"step\":{\"index\":0,\"count\":4,\"weight\":0,"
             "\"since_ms\":0,\"until_ms\":0,\"wait_ms\":0},\"steps\":[],\"verdict\":\"not_yet\","

@@ -107,6 +107,25 @@ static void is_end(const struct cli *c, const char *text, const char *logs, cons
 	"{\"ts\":\"2026-11-23T20:14:03.123456Z\",\"level\":\"error\",\"app\":\"feedback\"," \
 	"\"release\":8,\"replica\":4,\"text\":\"no such column: rating\"}"
 
+static void copies_and_the_first_differences_are_told(void **s)
+{
+	struct hg_buf page;
+	json_t *j = doc("{" DOC_MIRROR "\"users\":{},\"outcome\":\"\"}");
+	(void)s;
+	hg_buf_init(&page, 1u << 16);
+	cli_rollout_why(&utf8, j, &page);
+	fits(&page, false);
+	assert_non_null(strstr(hg_buf_text(&page),
+	        "   mirror   120 requests copied: 4 answered differently, 1 of them not at all;\n"
+	        "            bodies of 2 not compared; 3 left out\n"
+	        "   differs  GET /a: body at $.items[3].price, request 7f3c\n"
+	        "            HEAD /b: 200 became 404\n"
+	        "            GET /: header content-type\n"
+	        "            GET /: no answer (timeout)\n"));
+	hg_buf_free(&page);
+	json_decref(j);
+}
+
 static void a_rollback_says_why_who_noticed_and_what_failed_first(void **s)
 {
 	(void)s;
@@ -405,6 +424,7 @@ int main(void)
 	        cmocka_unit_test(a_page_of_a_start),
 	        cmocka_unit_test(a_page_of_a_step),
 	        cmocka_unit_test(a_page_on_a_terminal_without_utf8),
+	        cmocka_unit_test(copies_and_the_first_differences_are_told),
 	        cmocka_unit_test(a_rollback_says_why_who_noticed_and_what_failed_first),
 	        cmocka_unit_test(a_promotion_says_what_serves),
 	        cmocka_unit_test(a_rollback_to_nothing_that_is_ready_needs_a_human),

@@ -1,7 +1,8 @@
 /*
  * The pure half of rollouts: what is to be done for one rollout, from its state, what was observed
- * and the time. No clock, no store, no process: the simulator (tests/sim/rollout_sim.c) drives the
- * same functions through weeks in milliseconds.
+ * and the time. No clock, no store, no process. A door of its own beside rollout.h, because what is
+ * behind it needs nothing of what the doer needs: the simulation (control/simulate) drives the same
+ * functions through weeks in milliseconds.
  *
  * How it is driven. Whoever does things (rollout.c) calls ro_decide at every fact (a replica became
  * ready or ended, a trip, a gate ended, a person spoke, a newer deploy) and at out->next_ms:
@@ -27,8 +28,8 @@
  * looks: a clock that jumps, a machine that slept and a control that was dead neither end a wait
  * nor miss a deadline. Wall times in the state are for people.
  */
-#ifndef CONTROL_ROLLOUT_DECIDE_PRIV_H
-#define CONTROL_ROLLOUT_DECIDE_PRIV_H
+#ifndef CONTROL_ROLLOUT_DECIDE_H
+#define CONTROL_ROLLOUT_DECIDE_H
 
 #include "control/rollout/rollout.h"
 #include "math/judge.h"
@@ -47,6 +48,7 @@
 #define RO_DWELL_MS     10000u   /* of a step that names no wait */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */
+#define RO_OVER_MORE    0.05     /* and so much more than the old release at its highest */
 #define RO_SAVED_MAX    8192u
 
 enum ro_strategy {
@@ -73,7 +75,7 @@ enum ro_when {
 enum ro_inconclusive { RO_INCONCLUSIVE_WAIT, RO_INCONCLUSIVE_PROMOTE, RO_INCONCLUSIVE_ABORT };
 
 struct ro_step {
-	uint32_t weight_ppm; /* 1 … RO_WHOLE, rising */
+	uint32_t weight_ppm; /* rising to RO_WHOLE at most; the first may be 0 if more follow */
 	uint64_t wait_ms;    /* 0: RO_DWELL_MS */
 };
 
@@ -112,6 +114,18 @@ void ro_rules_default(struct ro_rules *r, enum ro_strategy strategy);
  */
 void ro_rules_fill(struct ro_rules *r);
 
+/* The two limits of latency that only the edge needs to know; 0: off. */
+struct ro_latency {
+	uint64_t p95_ns;
+	double p95_ratio;
+};
+struct spec_app;
+/* What every rollout of this app begins with, filled in; gate i is the app's gate i. */
+void ro_rules_read(
+        const struct spec_app *app, struct ro_rules *ret_rules, struct ro_latency *ret_latency);
+/* "rolling" and so on; false for a name that is none. */
+HG_MUST bool ro_strategy_parse(struct hg_str name, enum ro_strategy *ret_strategy);
+
 /* ---- state ---- */
 
 enum ro_phase {
@@ -143,6 +157,7 @@ enum ro_cause {
 	RO_CAUSE_PERSON,
 	RO_CAUSE_SUPERSEDED,
 	RO_CAUSE_REMOVED, /* the app is no longer in the configuration */
+	RO_CAUSE_DAMAGED, /* its row in the store cannot be read */
 	RO_CAUSES
 };
 
@@ -156,6 +171,7 @@ enum ro_proof {
 	RO_PROOF_POLICY,   /* inconclusive: promote; rolling: nothing was proven: unproven */
 	RO_PROOF_PERSON,   /* somebody said so: unproven */
 	RO_PROOF_SKIPPED,  /* promote --full went past it: unproven */
+	RO_PROOF_SHADOW,   /* weight 0: nobody was sent there, nothing was to be proven */
 	RO_PROOFS
 };
 
@@ -229,8 +245,12 @@ struct ro_state {
 	bool stuck;     /* going back waits for the old release longer than the deadline */
 	bool told_hold; /* inconclusive_after passed in this hold */
 	uint32_t memory_over, cpu_over; /* samples in a row */
-	uint64_t sample;                /* the last one that was looked at */
-	uint64_t memory_id;             /* of the shared memory that the counters are in */
+	/* Shares of the limits: of the new release at the last sample, and the highest of the old
+	 * one in any sample of this rollout; and processes that ended for want of memory. */
+	double memory_new, memory_old, cpu_new, cpu_old;
+	uint32_t memory_ends_new, memory_ends_old;
+	uint64_t sample;    /* the last one that was looked at */
+	uint64_t memory_id; /* of the shared memory that the counters are in */
 	enum judge_verdict verdict;
 	struct judge judge;
 	struct judge_evidence evidence; /* of this epoch as last seen; frozen when it goes back */
@@ -252,7 +272,8 @@ HG_MUST bool ro_load(const void *bytes, size_t n, struct ro_state *ret);
 struct ro_arm { /* struct fleet_release_state, and shares of the configured limits */
 	uint32_t wanted, total /* not being stopped */, ready, starting;
 	uint32_t crash_loops, failed_starts, exits;
-	double memory, cpu; /* of the largest and the busiest replica; 0: no limit is set */
+	uint32_t memory_ends; /* those for want of memory */
+	double memory, cpu;   /* of the largest and the busiest replica; 0: no limit is set */
 };
 
 /* struct fleet_want, and how many of the serving release while a rolling update runs. */
@@ -410,10 +431,15 @@ bool ro_head_eq(const struct ro_head *a, const struct ro_head *b);
 uint32_t ro_need(uint32_t weight_ppm, uint32_t n);
 /* Weight of step `i`, RO_WHOLE behind the last. */
 uint32_t ro_step_weight(const struct ro_state *s, uint32_t i);
+/* Replicas of the new release that step `i` needs: for its weight, and for the copies of requests
+ * that the old release answers. */
+uint32_t ro_step_need(const struct ro_rules *r, uint32_t i, uint32_t n);
 /* What step `i` waits at least. */
 uint64_t ro_step_wait_ms(const struct ro_state *s, uint32_t i);
 /* How long the old release stays warm after promotion. */
 uint64_t ro_watch_ms(const struct ro_rules *r);
+/* A step that was left so might have been proven and was not. */
+bool ro_lacks_proof(uint8_t proof);
 /* Any step left without proof. */
 bool ro_unproven(const struct ro_head *h);
 
@@ -424,7 +450,7 @@ const char *ro_phase_name(enum ro_phase v);
 const char *ro_outcome_name(enum ro_outcome v);
 const char *ro_cause_name(enum ro_cause v);
 const char *ro_gate_state_name(enum ro_gate_state v);
-const char *ro_proof_name(enum ro_proof v); /* "" "evidence" "quiet" "policy" "person" "skipped" */
+const char *ro_proof_name(enum ro_proof v); /* "" "evidence" "quiet" "policy" … */
 const char *ro_event_name(enum ro_event_kind v);
 /* "running" "paused" "waiting" "done" "aborted" "superseded" */
 const char *ro_state_name(const struct ro_state *s);
