@@ -41,6 +41,9 @@ def one(argv, rollout, load):
 
 
 COMPUTED = """
+One that hangs is found when its first requests time out (2.5 s here, half of `protect.timeout`): the old release answers
+them, late. Before a tick's latency had a limit (see [judge.md](judge.md)) it took 0.8 s, and the slower one 57 requests.
+
 Beside it, not measured but computed, from the code and documents of others, for a release that fails every request at
 10 % and 1,000 requests/s, that is 100 failed requests a second, until their loop sees it (time of
 scraping left out):

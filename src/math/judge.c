@@ -3,6 +3,7 @@
 #include <math.h>
 
 #define GATE_COUNT      3
+#define TICK_SHARE      0.5 /* so many of a tick's slow moments may be the new release's */
 #define GATE_DIFFERENCE 0.002
 /* E of the old release. A wrong pause is cheaper than a wrong verdict. */
 #define OLD_BREAKS_TOO 20
@@ -30,6 +31,11 @@ static const char *const names[JUDGE_METRICS] = {
 const char *judge_metric_name(enum judge_metric m)
 {
 	return (unsigned)m < JUDGE_METRICS ? names[m] : "unknown";
+}
+
+static bool is_latency(unsigned m)
+{
+	return (m >= JUDGE_P50 && m <= JUDGE_P99) || m == JUDGE_RULE_P95_RATIO;
 }
 
 static bool is_absolute(unsigned m)
@@ -63,6 +69,7 @@ void judge_terms_absolute(double p0, double a[JUDGE_TERMS], double b[JUDGE_TERMS
 void judge_terms(struct judge *j)
 {
 	const double limit[JUDGE_ABSOLUTE] = {j->rules.error_rate, JUDGE_RULE_SLOW, j->above_p0};
+	j->lens.most = j->w > 0 && j->w < 1 ? -log(HG_MAX(j->w, TICK_SHARE)) : 0;
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		struct judge_lens_metric *x = &j->lens.metric[m];
 		if (is_absolute(m))
@@ -74,11 +81,19 @@ void judge_terms(struct judge *j)
 	}
 }
 
-double judge_mean(const double *m, const double *a, const double *b, double x, double y)
+/* In this order NaN stays NaN. */
+static double ratio_of(double a, double b, double x, double y, double most)
+{
+	double r = a * x + b * y;
+	return r > most ? most : r;
+}
+
+double judge_mean(
+        const double *m, const double *a, const double *b, double x, double y, double most)
 {
 	double sum = 0;
 	for (int k = 0; k < JUDGE_TERMS; k++) {
-		double e = (m ? m[k] : 0) + a[k] * x + b[k] * y;
+		double e = (m ? m[k] : 0) + ratio_of(a[k], b[k], x, y, most);
 		sum += exp(e > 690 ? 690 : e); /* in this order NaN stays NaN, which is never bad */
 	}
 	sum /= JUDGE_TERMS;
@@ -88,9 +103,10 @@ double judge_mean(const double *m, const double *a, const double *b, double x, d
 /* ---- counters ---- */
 
 /* What one metric saw: c of the new release beside y, which for comparison is s, and for an
- * absolute rule the requests that did well; x_old and y_old for the old release under the rule. */
+ * absolute rule the requests that did well; x_old and y_old for the old release under the rule. No
+ * more than `most` is concluded from x and y. */
 struct seen {
-	double x, y, x_old, y_old;
+	double x, y, x_old, y_old, most;
 };
 
 static double since(uint64_t now, uint64_t then)
@@ -106,29 +122,38 @@ static struct judge_count count_of(const struct judge_evidence *e, unsigned m)
 
 /* A damaged or late counter may go backwards: it then counts as still, or old responses that
  * never were would condemn the new release. */
-static struct seen seen_since(
-        const struct judge_evidence *now, const struct judge_evidence *then, unsigned m)
+static struct seen seen_since(const struct judge_lens *l, const struct judge_evidence *now,
+        const struct judge_evidence *then, unsigned m)
 {
 	struct judge_count n = count_of(now, m), t = count_of(then, m);
 	double c = since(n.c, t.c), s = since(n.s, t.s);
-	if (!is_absolute(m)) return (struct seen){.x = c, .y = s};
+	/* A single one is no cluster. Counted by itself: a request may be known in one tick and be
+	 * too slow for the next limit in another. */
+	bool limited = is_latency(m) && c > 1;
+	double most = limited ? l->most : INFINITY;
+	if (!is_absolute(m)) return (struct seen){.x = c, .y = s, .most = most};
 	double well = since(now->n_new, then->n_new) - c,
 	       well_old = since(now->n_old, then->n_old) - s;
-	return (struct seen){
-	        .x = c, .y = HG_MAX(well, 0), .x_old = s, .y_old = HG_MAX(well_old, 0)};
+	return (struct seen){.x = c,
+	        .y = HG_MAX(well, 0),
+	        .x_old = s,
+	        .y_old = HG_MAX(well_old, 0),
+	        .most = most};
 }
 
-static void add(double *m, const struct judge_lens_metric *x, double c, double y)
+static void add(double *m, const struct judge_lens_metric *x, double c, double y, double most)
 {
-	for (int k = 0; k < JUDGE_TERMS; k++)
-		m[k] = fmin(fmax(m[k] + x->a[k] * c + x->b[k] * y, -JUDGE_M_MAX), JUDGE_M_MAX);
+	for (int k = 0; k < JUDGE_TERMS; k++) {
+		double r = m[k] + ratio_of(x->a[k], x->b[k], c, y, most);
+		m[k] = fmin(fmax(r, -JUDGE_M_MAX), JUDGE_M_MAX);
+	}
 }
 
 static void take_in(struct judge_lens *l, unsigned m, struct seen s)
 {
 	struct judge_lens_metric *x = &l->metric[m];
-	add(x->m, x, s.x, s.y);
-	if (is_absolute(m)) add(l->old[m - JUDGE_RULE_ERROR_RATE], x, s.x_old, s.y_old);
+	add(x->m, x, s.x, s.y, s.most);
+	if (is_absolute(m)) add(l->old[m - JUDGE_RULE_ERROR_RATE], x, s.x_old, s.y_old, INFINITY);
 }
 
 /* Errors are compared by the terms of JUDGE_ERRORS, the limit of p95 by those of latency. */
@@ -151,7 +176,7 @@ static void compare_now(struct judge_lens *l, const struct judge_evidence *now)
 	for (unsigned i = 0; i < JUDGE_BY_LIMIT; i++) {
 		const struct judge_lens_metric *x = compared_by(l, i);
 		struct judge_count n = of_kind(now, &l->seen, i);
-		add(l->now[i], x, n.c, n.s);
+		add(l->now[i], x, n.c, n.s, INFINITY);
 		for (int k = 0; k < JUDGE_TERMS; k++)
 			l->now[i][k] = HG_MAX(l->now[i][k], 0);
 	}
@@ -162,7 +187,7 @@ static void take_in_all(struct judge_lens *l, const struct judge_evidence *now)
 {
 	compare_now(l, now);
 	for (unsigned m = 0; m < JUDGE_METRICS; m++)
-		take_in(l, m, seen_since(now, &l->seen, m));
+		take_in(l, m, seen_since(l, now, &l->seen, m));
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		l->seen.count[m].c = HG_MAX(l->seen.count[m].c, now->count[m].c);
 		l->seen.count[m].s = HG_MAX(l->seen.count[m].s, now->count[m].s);
@@ -318,7 +343,7 @@ void judge_fold(struct judge *j, double w, const struct judge_evidence *late)
 	then.above_p0 = 1;
 	judge_terms(&then);
 	for (unsigned m = 0; m < JUDGE_METRICS; m++)
-		take_in(&then.lens, m, seen_since(late, &none, m));
+		take_in(&then.lens, m, seen_since(&then.lens, late, &none, m));
 	for (unsigned m = 0; m < JUDGE_METRICS; m++)
 		for (unsigned k = 0; k < JUDGE_TERMS; k++)
 			j->lens.metric[m].m[k] = then.lens.metric[m].m[k];
@@ -332,15 +357,16 @@ void judge_fold(struct judge *j, double w, const struct judge_evidence *late)
 double judge_lens_e(const struct judge_lens *l, const struct judge_evidence *now, unsigned m)
 {
 	const struct judge_lens_metric *x = &l->metric[m];
-	struct seen s = seen_since(now, &l->seen, m);
-	return l->rest + judge_mean(x->m, x->a, x->b, s.x, s.y);
+	struct seen s = seen_since(l, now, &l->seen, m);
+	return l->rest + judge_mean(x->m, x->a, x->b, s.x, s.y, s.most);
 }
 
 double judge_lens_e_old(const struct judge_lens *l, const struct judge_evidence *now, unsigned i)
 {
 	unsigned m = JUDGE_RULE_ERROR_RATE + i;
-	struct seen s = seen_since(now, &l->seen, m);
-	return l->rest + judge_mean(l->old[i], l->metric[m].a, l->metric[m].b, s.x_old, s.y_old);
+	struct seen s = seen_since(l, now, &l->seen, m);
+	const struct judge_lens_metric *x = &l->metric[m];
+	return l->rest + judge_mean(l->old[i], x->a, x->b, s.x_old, s.y_old, INFINITY);
 }
 
 /* Enough events of the new release since `then`; with `apart`, a large enough difference too. */
@@ -371,7 +397,7 @@ bool judge_lens_worse_now(const struct judge_lens *l, const struct judge_evidenc
 	struct judge_count n = of_kind(now, &l->seen, kind);
 	/* Without traffic on both sides there is nobody to compare with. */
 	if (!(x->a[0] > 0)) return true;
-	return judge_mean(l->now[kind], x->a, x->b, n.c, n.s) >= WORSE_NOW;
+	return judge_mean(l->now[kind], x->a, x->b, n.c, n.s, INFINITY) >= WORSE_NOW;
 }
 
 /* The mean has crossed: is it for metrics whose gate holds, and the new release's alone? */
@@ -409,10 +435,10 @@ static bool cannot_be(const struct judge_lens *l, const struct judge_evidence *n
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		const struct judge_lens_metric *x = &l->metric[m];
 		if (!(x->weight > 0)) continue;
-		struct seen s = seen_since(now, &l->seen, m);
-		double e = x->m[0] + x->a[0] * s.x + x->b[0] * s.y;
+		struct seen s = seen_since(l, now, &l->seen, m);
+		double e = x->m[0] + ratio_of(x->a[0], x->b[0], s.x, s.y, s.most);
 		for (int k = 1; k < JUDGE_TERMS; k++) {
-			double f = x->m[k] + x->a[k] * s.x + x->b[k] * s.y;
+			double f = x->m[k] + ratio_of(x->a[k], x->b[k], s.x, s.y, s.most);
 			e = f > e ? f : e;
 		}
 		most += x->weight * (l->rest + exp(e));

@@ -24,8 +24,14 @@
  * No old start has to be merged or forgotten, and nothing cancels: m_k stays small while the
  * product from the start goes to e^-1000000.
  *
+ * Latency comes in clusters: a replica that gets no CPU for a moment answers all of its requests
+ * late. To the ratios each of them would be a witness of its own, and one replica of ten has a
+ * tenth of the requests and all of such a moment. So a comparison of latency takes from one tick at
+ * most what one toss of a coin can say, the ratio 2 (1/w above 50 %): its factor is the smaller of
+ * two and so still has a mean of at most 1. Errors are not limited.
+ *
  * Order of calls, by control: judge_init; judge_epoch at every change of the weight, the first
- * included; then within the epoch judge_tune every tick (a second or less), judge_look every
+ * included; then within the epoch judge_tune every tick (a tenth of a second), judge_look every
  * minute, judge_fold for what completes late; publish j->lens after each of them.
  */
 #ifndef MATH_JUDGE_H
@@ -92,10 +98,12 @@ struct judge_lens_metric {
 
 /* All zero: decides nothing. Fixed size, no pointers, no padding: it lives in shared memory. */
 struct judge_lens {
-	double threshold;       /* bad when the weighted mean of all processes is at least this */
-	double rest;            /* restarts not yet reached */
-	double gate_difference; /* a metric counts from this difference of shares on, … */
-	uint64_t gate_count;    /* … and from this many events of the new release */
+	double threshold; /* bad when the weighted mean of all processes is at least this */
+	double rest;      /* restarts not yet reached */
+	double most; /* log ratio: so much, at most, says one tick's latency against the new release
+	              */
+	double gate_difference;     /* a metric counts from this difference of shares on, … */
+	uint64_t gate_count;        /* … and from this many events of the new release */
 	struct judge_evidence seen; /* of this epoch: contained in m; the last tick */
 	struct judge_evidence look; /* of this epoch: at the last look-point; for the gate */
 	struct judge_lens_metric metric[JUDGE_METRICS];
@@ -105,7 +113,7 @@ struct judge_lens {
 	double now[JUDGE_BY_LIMIT][JUDGE_TERMS];
 };
 
-_Static_assert(sizeof(struct judge_lens) == 4 * 8 + 2 * 80 + JUDGE_METRICS * 200 + 192 + 128 &&
+_Static_assert(sizeof(struct judge_lens) == 5 * 8 + 2 * 80 + JUDGE_METRICS * 200 + 192 + 128 &&
                        sizeof(struct judge_lens) < 2304,
         "the lens has no padding and is small");
 
@@ -134,10 +142,10 @@ void judge_init(struct judge *j, const struct judge_rules *rules);
 void judge_epoch(struct judge *j, double w, const struct judge_evidence *last);
 
 /*
- * A tick (every second or, better, quarter of it): takes in the counters so far, starts all
- * processes once more if there is anything new, and sets the limit of error_rate_above_stable to
- * what is known of the old release now. E itself stays as it was. Counters that go backwards count
- * as still.
+ * A tick (every second or, better, tenth of it; not more often, see above): takes in the
+ * counters so far, starts all processes once more if there is anything new, and sets the limit of
+ * error_rate_above_stable to what is known of the old release now. E itself stays as it was.
+ * Counters that go backwards count as still.
  */
 void judge_tune(struct judge *j, const struct judge_evidence *now);
 

@@ -25,14 +25,14 @@ static double e_below(double x, double n, double p0)
 {
 	double a[JUDGE_TERMS], b[JUDGE_TERMS];
 	terms_good(p0, a, b);
-	return judge_mean(NULL, a, b, x, n - x);
+	return judge_mean(NULL, a, b, x, n - x, INFINITY);
 }
 
 static double e_above(double x, double n, double p0)
 {
 	double a[JUDGE_TERMS], b[JUDGE_TERMS];
 	judge_terms_absolute(p0, a, b);
-	return judge_mean(NULL, a, b, x, n - x);
+	return judge_mean(NULL, a, b, x, n - x, INFINITY);
 }
 
 /* Where e(p) - 1/alpha changes sign between a rate at which the evidence is too weak and one at
@@ -120,9 +120,9 @@ static double mean_path(const struct judge *j, double n, double rate_old, double
 		const struct judge_lens_metric *x = &l->metric[m];
 		double e = 1;
 		if (m == JUDGE_ERRORS)
-			e = l->rest + judge_mean(x->m, x->a, x->b, c, s);
+			e = l->rest + judge_mean(x->m, x->a, x->b, c, s, INFINITY);
 		else if (m == JUDGE_RULE_ERROR_RATE)
-			e = l->rest + judge_mean(x->m, x->a, x->b, c, n * j->w - c);
+			e = l->rest + judge_mean(x->m, x->a, x->b, c, n * j->w - c, INFINITY);
 		sum += x->weight > 0 ? x->weight * e : 0;
 	}
 	return sum;

@@ -19,8 +19,10 @@ void judge_terms_absolute(double p0, double a[JUDGE_TERMS], double b[JUDGE_TERMS
 /* All coefficients of the lens from rules, w and above_p0. */
 void judge_terms(struct judge *j);
 
-/* Mean over k of exp(m_k + a_k x + b_k y), at most JUDGE_E_MAX; NaN stays NaN. m NULL: zeros. */
-double judge_mean(const double *m, const double *a, const double *b, double x, double y);
+/* Mean over k of exp(m_k + min(a_k x + b_k y, most)), at most JUDGE_E_MAX; NaN stays NaN. m NULL:
+ * zeros. */
+double judge_mean(
+        const double *m, const double *a, const double *b, double x, double y, double most);
 
 /* One process now: of the new release, and of the old one under absolute rule number i. */
 double judge_lens_e(const struct judge_lens *l, const struct judge_evidence *now, unsigned m);

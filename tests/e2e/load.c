@@ -54,7 +54,7 @@ struct load {
 	uint64_t begin_ns, now_ns, started, finished;
 	uint64_t gets, post_count, ok, status[600];
 	uint64_t failed_get, failed_post, fail_connect, fail_closed, fail_timeout, fail_status;
-	uint64_t connect_errors, late;
+	uint64_t connect_errors, closed_idle, late;
 	uint32_t *latency_us;
 	uint64_t latency_n;
 	uint32_t run_id;
@@ -199,6 +199,7 @@ static void conn_receive(struct load *l, struct conn *c)
 		ssize_t n = recv(c->fd, c->in + c->in_n, RESPONSE_MAX - c->in_n, 0);
 		if (n < 0 && errno == EAGAIN) return;
 		if (n <= 0 && c->phase == IDLE) {
+			l->closed_idle++;
 			conn_close(c);
 			return;
 		}
@@ -298,11 +299,11 @@ static void report(struct load *l)
 	        (unsigned long long)l->ok, (unsigned long long)l->gets,
 	        (unsigned long long)l->post_count);
 	printf("\"failed_get\":%llu,\"failed_post\":%llu,\"connect_errors\":%llu,\"closed\":%llu,"
-	       "\"timeouts\":%llu,\"status_5xx\":%llu,\"late\":%llu,",
+	       "\"closed_idle\":%llu,\"timeouts\":%llu,\"status_5xx\":%llu,\"late\":%llu,",
 	        (unsigned long long)l->failed_get, (unsigned long long)l->failed_post,
 	        (unsigned long long)l->connect_errors, (unsigned long long)l->fail_closed,
-	        (unsigned long long)l->fail_timeout, (unsigned long long)l->fail_status,
-	        (unsigned long long)l->late);
+	        (unsigned long long)l->closed_idle, (unsigned long long)l->fail_timeout,
+	        (unsigned long long)l->fail_status, (unsigned long long)l->late);
 	printf("\"p50_us\":%u,\"p95_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"status\":{",
 	        quantile(l, 0.5), quantile(l, 0.95), quantile(l, 0.99), quantile(l, 1));
 	const char *comma = "";

@@ -16,7 +16,7 @@
 
 #define NEVER    100000000u
 #define RUNS_MAX 100000
-#define TICK     250u   /* requests: a quarter of a second at 1,000 a second */
+#define TICK     100u   /* requests: a tenth of a second at 1,000 a second */
 #define MINUTE   60000u /* requests */
 
 static const struct judge_rules alone = {.alpha = 0.001};
@@ -241,6 +241,52 @@ static void alarms_of_verdict(struct sim *s, unsigned runs)
 	        (double[]){0.01, 0.001}, 1e9, true);
 }
 
+/*
+ * Replicas that get no CPU for a moment, each on its own: every request that comes to one meanwhile
+ * is slow. Half a stall a second and replica, 30 ms on average; 1,000 requests a second for a
+ * minute.
+ */
+static double most_of_stalls(struct hg_rand *r, double w, unsigned new_n, unsigned old_n)
+{
+	double until[2][16] = {{0}};
+	struct judge j;
+	struct judge_evidence e = {0};
+	double most = 0;
+	judge_init(&j, &alone);
+	judge_epoch(&j, w, NULL);
+	for (unsigned ms = 1; ms <= MINUTE; ms++) {
+		for (unsigned arm = 0; arm < 2; arm++)
+			for (unsigned i = 0; i < (arm ? new_n : old_n); i++)
+				if (hg_rand_unit(r) < 0.0005)
+					until[arm][i] = ms - 30 * log1p(-hg_rand_unit(r));
+		bool is_new = hg_rand_unit(r) < w;
+		bool stalls = until[is_new][hg_rand_below(r, is_new ? new_n : old_n)] > ms;
+		*(is_new ? &e.n_new : &e.n_old) += 1;
+		for (unsigned m = JUDGE_P50; m <= JUDGE_P99; m++) {
+			static const double share[] = {0.5, 0.05, 0.01};
+			if (!stalls && hg_rand_unit(r) >= share[m - JUDGE_P50]) continue;
+			*(is_new ? &e.count[m].c : &e.count[m].s) += 1;
+		}
+		double mean;
+		(void)judge_decide(&j.lens, &e, &mean);
+		most = fmax(most, mean);
+		if (ms % TICK == 0) judge_tune(&j, &e);
+	}
+	return most;
+}
+
+static void alarms_of_stalls(
+        struct sim *s, const char *what, double w, unsigned new_n, unsigned old_n, unsigned runs)
+{
+	unsigned have[2] = {0};
+	for (unsigned i = 0; i < runs; i++) {
+		double most = most_of_stalls(&s->rand, w, new_n, old_n);
+		have[0] += most >= 100;
+		have[1] += most >= 1000;
+	}
+	alarms_agree(s, what, runs, have, (double[]){0.01, 0.001}, 1e9, true);
+}
+
 /* ---- speed ---- */
 
 static int by_size(const void *a, const void *b)
@@ -419,7 +465,7 @@ static void outage_of_both(struct sim *s, double w, double most_bad)
 	        .new_slow = 0.05,
 	        .latency = true,
 	        .ticks = true};
-	unsigned n = runs_of(s, 150, 5000), bad = 0, shared = 0;
+	unsigned n = runs_of(s, 400, 5000), bad = 0, shared = 0;
 	char what[80], haves[80], wants[32];
 	for (unsigned i = 0; i < n; i++) {
 		struct judge j;
@@ -506,6 +552,12 @@ static void all_alarms(struct sim *s)
 	        (double[]){0.0052, 0.0005}, 30000);
 	alarms_of_ramp(s, runs_of(s, 1000, 50000));
 	alarms_of_verdict(s, runs_of(s, 40, 4000));
+	unsigned n = runs_of(s, 60, 2000);
+	alarms_of_stalls(s, "stalls of single replicas, w = 1 %, 1 beside 5", 0.01, 1, 5, n);
+	alarms_of_stalls(s, "the same, w = 10 %, 1 beside 5", 0.1, 1, 5, n);
+	alarms_of_stalls(s, "the same, w = 10 %, 1 beside 1", 0.1, 1, 1, n);
+	alarms_of_stalls(s, "the same, w = 25 %, 1 beside 3", 0.25, 1, 3, n);
+	alarms_of_stalls(s, "the same, w = 75 %, 3 beside 1", 0.75, 3, 1, n);
 }
 
 static void all_speeds(struct sim *s)
@@ -548,8 +600,9 @@ static void all_speeds(struct sim *s)
 	double slow = erfc((1.6448536269514722 + log(0.6) / 0.7) / sqrt(2)) / 2;
 	struct judge j = bare(0.1, (double[JUDGE_METRICS]){[JUDGE_P95] = 1}, 0, false);
 	speed_of(s, "latency x 2, requests of the new release",
-	        (struct world){.w = .1, .old_slow = .05, .new_slow = slow, .latency = true}, &j,
-	        NEW_REQUESTS, runs_of(s, 1000, 20000), (struct want){85, 187, 100, 0});
+	        (struct world){
+	                .w = .1, .old_slow = .05, .new_slow = slow, .latency = true, .ticks = true},
+	        &j, NEW_REQUESTS, runs_of(s, 1000, 20000), (struct want){235, 353, 1000, 0});
 }
 
 static void all_verdicts(struct sim *s)

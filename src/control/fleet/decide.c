@@ -223,12 +223,9 @@ static bool pass(struct fl_app *app, uint64_t now_ms, struct fl_actions *out)
 	return trial_pass(app, &f, now_ms, out);
 }
 
-/*
- * Who has weight in the balancer; those that serve from now on first, so that there is no moment
- * with nobody. False: there is more of it than one answer holds.
- */
-static bool roles(struct fl_app *app, struct fl_actions *out)
+bool fl_roles(struct fl_app *app, struct fl_actions *out)
 {
+	out->n = 0;
 	for (int lower = 0; lower < 2; lower++) {
 		for (uint32_t i = 0; i < app->high; i++) {
 			struct fl_replica *r = &app->slot[i];
@@ -245,9 +242,8 @@ static bool roles(struct fl_app *app, struct fl_actions *out)
 
 void fl_decide(struct fl_app *app, uint64_t now_ms, struct hg_rand *rand, struct fl_actions *out)
 {
-	out->n = 0;
 	out->next_ms = UINT64_MAX;
-	if (!roles(app, out)) {
+	if (!fl_roles(app, out)) {
 		out->next_ms = now_ms;
 		return;
 	}

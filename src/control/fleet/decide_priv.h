@@ -126,6 +126,12 @@ struct fl_actions {
  * more: ask again. */
 void fl_decide(struct fl_app *app, uint64_t now_ms, struct hg_rand *rand, struct fl_actions *out);
 
+/*
+ * The first part of it: who has weight in the balancer, FL_ENDPOINT only; those that serve from now
+ * on first, so that there is no moment with nobody. False: there is more of it, ask again.
+ */
+bool fl_roles(struct fl_app *app, struct fl_actions *out);
+
 /* ---- facts ---- */
 
 void fl_spawned(struct fl_app *app, uint32_t slot, uint64_t now_ms);

@@ -159,9 +159,10 @@ struct fleet_want {
 	bool recreate;
 };
 /*
- * Durable when it returns; the pass at the end of the turn acts on it. A former trial that is
- * neither of both any more is stopped at once. With `serving` new and the former serving one as
- * trial the former replicas serve until they are replaced; the trial gets replicas of its own.
+ * Durable when it returns, and the endpoint table says who serves; the pass at the end of the turn
+ * starts and stops. A former trial that is neither of both any more is stopped at once. With
+ * `serving` new and the former serving one as trial the former replicas serve until they are
+ * replaced; the trial gets replicas of its own.
  * HG_E_FLEET_APP; HG_E_NOT_FOUND: no such release; HG_E_FLEET_ARTIFACT: its artifact is not kept
  * any more; HG_E_INVALID: twice the same release, too many replicas; the store's.
  */

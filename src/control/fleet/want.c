@@ -115,6 +115,23 @@ static void arms_of(const struct fleet *f, const struct fleet_app *a, const stru
 		ret_trial->revision = next;
 }
 
+/*
+ * The endpoint table says at once who serves, not at the next pass: whoever wanted it may free the
+ * slot of the trial next, and requests would go by the weights of before, to what was proven bad.
+ */
+static void roles_apply(struct fleet_app *a)
+{
+	struct fl_actions out;
+	bool all = false;
+	while (!all) {
+		all = fl_roles(&a->core, &out);
+		for (uint32_t i = 0; i < out.n; i++) {
+			struct fleet_replica *r = a->at[out.a[i].slot];
+			if (r) fleet_endpoint(r, out.a[i].endpoint);
+		}
+	}
+}
+
 enum hg_rc fleet_want_set(
         struct fleet *f, struct hg_str app, const struct fleet_want *w, struct hg_err *err)
 {
@@ -147,6 +164,7 @@ enum hg_rc fleet_want_set(
 	a->core.trial = trial;
 	a->serving_replicas = w->serving_replicas;
 	a->recreate = a->core.rules.recreate = w->recreate;
+	roles_apply(a);
 	(void)snprintf(detail, sizeof detail,
 	        "{\"serving\":%u,\"trial\":%u,\"trial_replicas\":%u,\"recreate\":%s}", main.release,
 	        trial.release, trial.desired, w->recreate ? "true" : "false");

@@ -44,6 +44,7 @@
 #define RO_TICK_MAX_MS  2000u    /* no more than this counts as gone by between two looks */
 #define RO_SAVE_MS      5000u    /* spans are saved at least so often */
 #define RO_LOOK_MS      60000u   /* judge_look; at weight 100 % every RO_TICK_MS */
+#define RO_TUNE_MS      80u      /* judge_tune, at most so often: see math/judge.h on latency */
 #define RO_DWELL_MS     10000u   /* of a step that names no wait */
 #define RO_SETTLE_MS    5000u    /* a weight that sank for lack of replicas rises only after this */
 #define RO_OVER_SAMPLES 3u       /* memory, cpu: so many samples over the limit */
@@ -224,6 +225,7 @@ struct ro_state {
 	uint64_t settle_ms;  /* since enough replicas have been ready without a break */
 	uint64_t look_ms;    /* since the last look-point */
 	uint64_t unsaved_ms; /* since the last RO_SAVE */
+	uint64_t tick_ms;    /* since the last tick of the judge; not saved */
 	/* Replicas. */
 	uint32_t want_old, want_new; /* rolling: how many of each; else want_new: of the trial */
 	uint32_t base;               /* N when the weight was raised last */

@@ -282,12 +282,15 @@ static void why_evidence(const struct ro_state *s, char *to, size_t cap)
 	bool errors = worst == JUDGE_ERRORS || worst == JUDGE_RULE_ERROR_RATE ||
 	              worst == JUDGE_RULE_ERROR_ABOVE;
 	struct judge_count c = e->count[errors ? JUDGE_ERRORS : worst];
-	snprintf(to, cap,
+	int n = snprintf(to, cap,
 	        "%s: %u of %llu requests of the new release %s, %u of %llu of the old one; "
 	        "evidence %.3g, the limit is %.3g",
 	        judge_metric_name((enum judge_metric)worst), c.c, (unsigned long long)e->n_new,
 	        errors ? "failed" : "were too slow", c.s, (unsigned long long)e->n_old, rep.e,
 	        rep.threshold);
+	/* The edge acts in the moment; what came in until control looked may have spoken for it. */
+	if (rep.e < rep.threshold && n > 0 && (size_t)n < cap)
+		snprintf(to + n, cap - (size_t)n, ", which it had reached");
 }
 
 static void limit_text(const struct fleet_release_state *st, bool memory, char *to, size_t cap)

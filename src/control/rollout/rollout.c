@@ -10,7 +10,7 @@
 #include "spec/spec.h"
 #include "warden/warden.h"
 
-#define LOOK_MS   200u /* while a trial has traffic: the edge may have tripped */
+#define LOOK_MS   100u /* while a trial has traffic: the edge may have tripped */
 #define RETRY_MS  1000u
 #define SAMPLE_MS 5000u
 #define TURNS_MAX 16

@@ -65,6 +65,7 @@ static void spans(struct ro_turn *t)
 	s->last_ms = t->now;
 	s->unsaved_ms += t->dt;
 	s->look_ms += t->dt;
+	s->tick_ms += t->dt;
 	if (s->head.pause != RO_GOING) return;
 	uint32_t step_weight = ro_step_weight(s, s->head.step);
 	bool rolling = s->rules.strategy == RO_ROLLING, waits = false;
@@ -147,6 +148,8 @@ static void judge(struct ro_turn *t)
 	/* Before it is taken in: what came since the last look has a gate of its own. */
 	s->verdict = judge_decide(&s->judge.lens, &s->evidence, NULL);
 	t->out->lens = true;
+	if (!look && s->tick_ms < RO_TUNE_MS) return;
+	s->tick_ms = 0;
 	if (!look) {
 		judge_tune(&s->judge, &s->evidence);
 		return;

@@ -18,12 +18,13 @@ struct ref_event {
 	struct judge_evidence d; /* differences */
 	double w;
 	long double above_p0; /* 1: the rule error_above does not know yet, or leaves this out */
+	unsigned tick;        /* of one number: between two ticks; what came late has its own */
 };
 
 struct ref {
 	struct judge_rules rules;
 	struct ref_event event[REF_EVENTS];
-	unsigned events, restart[REF_RESTARTS], restarts, epochs, looks, ticks;
+	unsigned events, restart[REF_RESTARTS], restarts, epochs, looks, ticks, tick, lates;
 	long double weight[REF_RESTARTS];
 	double w;
 	long double above_p0;
@@ -59,12 +60,26 @@ static long double ref_ratio(
 	return bad ? logl(p1 / p0) : logl((1 - p1) / (1 - p0));
 }
 
-/* The product since event number `from`, of alternative k, as a logarithm. */
-static long double ref_product(const struct ref *r, unsigned from, unsigned m, unsigned k, bool old)
+/* What all events between two ticks say about latency has a limit, unless it was one. */
+static long double ref_limited(unsigned m, double w, long double sum, uint64_t slow)
+{
+	bool latency =
+	        m == JUDGE_P50 || m == JUDGE_P95 || m == JUDGE_P99 || m == JUDGE_RULE_P95_RATIO;
+	if (!latency || slow < 2 || w <= 0 || w >= 1) return sum;
+	return fminl(sum, logl(1 / fmaxl(0.5L, w)));
+}
+
+static long double ref_between(
+        const struct ref *r, unsigned from, unsigned tick, unsigned m, unsigned k, bool old)
 {
 	long double sum = 0;
+	uint64_t slow = 0;
+	double w = 0;
 	for (unsigned i = from; i < r->events; i++) {
 		const struct ref_event *e = &r->event[i];
+		if (e->tick != tick) continue;
+		w = e->w;
+		slow += e->d.count[m].c;
 		bool errors = m == JUDGE_RULE_ERROR_RATE || m == JUDGE_RULE_ERROR_ABOVE;
 		struct judge_count n = e->d.count[errors ? JUDGE_ERRORS : m];
 		long double bad = n.c, well = n.s;
@@ -74,6 +89,19 @@ static long double ref_product(const struct ref *r, unsigned from, unsigned m, u
 		}
 		if (bad > 0) sum += bad * ref_ratio(r, e, m, k, true);
 		if (well > 0) sum += well * ref_ratio(r, e, m, k, false);
+	}
+	return ref_limited(m, w, sum, slow);
+}
+
+/* The product since event number `from`, of alternative k, as a logarithm. */
+static long double ref_product(const struct ref *r, unsigned from, unsigned m, unsigned k, bool old)
+{
+	long double sum = 0;
+	for (unsigned i = from; i < r->events; i++) {
+		bool first = true;
+		for (unsigned h = from; h < i; h++)
+			first = first && r->event[h].tick != r->event[i].tick;
+		if (first) sum += ref_between(r, from, r->event[i].tick, m, k, old);
 	}
 	return sum;
 }
@@ -134,8 +162,10 @@ static void ref_init(struct ref *r, const struct judge_rules *rules)
 
 static void ref_add(struct ref *r, const struct judge_evidence *d, double w, bool late)
 {
-	r->event[r->events++] =
-	        (struct ref_event){.d = *d, .w = w, .above_p0 = late ? 1 : r->above_p0};
+	r->event[r->events++] = (struct ref_event){.d = *d,
+	        .w = w,
+	        .above_p0 = late ? 1 : r->above_p0,
+	        .tick = late ? REF_EVENTS + r->lates++ : r->tick};
 	if (late) return;
 	for (unsigned m = 0; m < JUDGE_METRICS; m++) {
 		r->epoch.count[m].c += d->count[m].c;
@@ -154,6 +184,7 @@ static void ref_restart(struct ref *r, bool tick)
 static void ref_epoch(struct ref *r, double w)
 {
 	ref_restart(r, false);
+	r->tick++;
 	r->epochs++;
 	r->w = w;
 	r->above_p0 = 1;
@@ -162,6 +193,7 @@ static void ref_epoch(struct ref *r, double w)
 
 static void ref_tune(struct ref *r)
 {
+	r->tick++;
 	if (!(r->rules.error_above > 0)) return;
 	long double part = r->rules.alpha * 0.05L * ref_v(r->epochs);
 	long double p = ref_upper(r->epoch.count[JUDGE_ERRORS].s, r->epoch.n_old, part);

@@ -564,8 +564,12 @@ static void a_step_may_pass_when_the_new_release_is_proven_good(void **state)
 	}
 	/* Slower by far: it does not pass, however few requests fail. */
 	struct judge j = begin(&no_rules, 0.1);
-	struct judge_evidence e = errors(0, 0, 1000, 100000);
-	e.count[JUDGE_P95] = (struct judge_count){20, 20};
+	struct judge_evidence e = {0};
+	for (uint32_t i = 1; i <= 20; i++) {
+		e = errors(0, 0, 50 * i, 5000 * i);
+		e.count[JUDGE_P95] = (struct judge_count){i, i};
+		judge_tune(&j, &e);
+	}
 	judge_report(&j, &e, &r);
 	assert_true(r.e_good >= 20 && r.e_bad >= 10 && !r.good);
 }
@@ -605,6 +609,49 @@ static void a_plan_says_never_where_nothing_can_be_found(void **state)
 	assert_true(isinf(judge_proves(0, 0)) && isinf(judge_proves(0, 1)));
 	assert_true(judge_proves(0, 0.05) == 200);
 	assert_in_range((int)judge_proves(0.001, 0.01), 378, 650);
+}
+
+/* ---- latency ---- */
+
+/* `n` slow requests of the new release, of `n` in all, in each of so many ticks; none of the old.
+ */
+static enum judge_verdict slow_ticks(double w, uint32_t ticks, uint32_t n, double *ret_e)
+{
+	struct judge j = begin(&no_rules, w);
+	struct judge_evidence e = {0};
+	for (uint32_t i = 0; i < ticks; i++) {
+		e.n_new += n;
+		e.n_old += 100;
+		for (unsigned m = JUDGE_P50; m <= JUDGE_P99; m++)
+			e.count[m].c += n;
+		if (i + 1 < ticks) judge_tune(&j, &e);
+	}
+	return judge_decide(&j.lens, &e, ret_e);
+}
+
+static void a_replica_that_stalls_once_is_no_proof_of_a_slow_release(void **state)
+{
+	double e;
+	(void)state;
+	/* All of its requests of a moment were late, however many they are: one witness. */
+	assert_int_equal(slow_ticks(0.1, 1, 100, &e), JUDGE_NOT_YET);
+	assert_true(e < 2);
+	assert_int_equal(slow_ticks(0.1, 3, 100, &e), JUDGE_NOT_YET);
+	/* Three seconds of nothing else are no chance. */
+	assert_int_equal(slow_ticks(0.1, 15, 10, &e), JUDGE_BAD);
+	assert_int_equal(slow_ticks(0.5, 15, 10, &e), JUDGE_BAD);
+	/* Known in one tick (over p50) and too slow in the next one (over p99): the same. */
+	struct judge j = begin(&no_rules, 0.1);
+	struct judge_evidence late = {.n_new = 50, .n_old = 500};
+	judge_tune(&j, &late);
+	late.count[JUDGE_P99].c = 50;
+	assert_int_equal(judge_decide(&j.lens, &late, &e), JUDGE_NOT_YET);
+	assert_true(e < 2);
+	/* With little traffic every request is a witness of its own. */
+	assert_int_equal(slow_ticks(0.1, 6, 1, &e), JUDGE_BAD);
+	/* Where nine of ten replicas are new, so are nine of ten stalls. */
+	assert_int_equal(slow_ticks(0.9, 30, 10, &e), JUDGE_NOT_YET);
+	assert_int_equal(slow_ticks(0.9, 110, 10, &e), JUDGE_BAD);
 }
 
 /* ---- save and load ---- */
@@ -705,6 +752,7 @@ int main(void)
 	        cmocka_unit_test(bounds_hold_at_every_look),
 	        cmocka_unit_test(a_step_may_pass_when_the_new_release_is_proven_good),
 	        cmocka_unit_test(the_report_says_what_was_decided_and_why),
+	        cmocka_unit_test(a_replica_that_stalls_once_is_no_proof_of_a_slow_release),
 	        cmocka_unit_test(a_plan_says_never_where_nothing_can_be_found),
 	        cmocka_unit_test(what_was_saved_is_loaded_to_the_bit),
 	        cmocka_unit_test(every_flipped_bit_is_refused),

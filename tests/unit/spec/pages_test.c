@@ -70,7 +70,9 @@ static uint32_t changes(const struct spec *a, const struct spec *b, struct spec_
 static void every_good_file(void (*f)(const char *path, const char *text))
 {
 	static const char *const others[] = {ROOT "docs/headgate.example.yaml",
-	        ROOT "headgate.yaml", ROOT "examples/feedback/headgate.yaml"};
+	        ROOT "headgate.yaml", ROOT "examples/feedback/headgate.yaml",
+	        ROOT "examples/devops/headgate.yaml", ROOT "examples/architect/headgate.yaml",
+	        ROOT "examples/merchant/headgate.yaml"};
 	char path[512];
 	DIR *d = opendir(TEST_DATA "/good");
 	assert_non_null(d);

@@ -315,6 +315,25 @@ static void what_completes_late_is_judged_under_the_weight_it_was_drawn_with(voi
 	assert_in_range(s->failures_new, 3, 5); /* the gate, and a portion of requests */
 }
 
+static void many_looks_are_not_many_ticks(void **state)
+{
+	struct stage *s = *state;
+	begin(s);
+	to_step(s, 0);
+	uint32_t ticks = s->ro.judge.ticks;
+	/* Replicas come and go, and each time it is looked: a moment stays one moment. */
+	for (int i = 0; i < 20; i++) {
+		s->now += 10;
+		s->o.evidence.n_new++;
+		s->o.evidence.n_old += 9;
+		s->o.evidence.count[JUDGE_P95].c++;
+		play(s);
+	}
+	assert_in_range(s->ro.judge.ticks - ticks, 1, 3);
+	/* What was seen in between is not lost. */
+	assert_int_equal(s->ro.evidence.count[JUDGE_P95].c, s->o.evidence.count[JUDGE_P95].c);
+}
+
 static void scaled_to_nothing_an_abort_waits_for_nobody(void **state)
 {
 	struct stage *s = *state;
@@ -701,6 +720,7 @@ int main(void)
 	        TEST(a_rolling_update_that_is_aborted_goes_the_same_way_back),
 	        TEST(gates_before_promotion_come_before_a_rolling_update_takes_anything_away),
 	        TEST(a_paused_rolling_update_moves_no_replica),
+	        TEST(many_looks_are_not_many_ticks),
 	        TEST(a_rise_that_was_saved_but_not_done_is_not_done_on_the_way_back),
 	        TEST(a_move_that_was_saved_but_not_done_is_looked_at_again),
 	        TEST(a_death_after_any_action_goes_on_to_the_same_weight_or_to_zero),
