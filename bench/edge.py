@@ -60,14 +60,15 @@ http {{
 class Headgate:
     """The real platform with one edge worker, in front of the same upstream through `run`'s file."""
 
-    def __init__(self, build, dir_, port, body):
+    def __init__(self, build, dir_, port, body, https=None):
         self.data = dir_ / "data"
         config = dir_ / "headgate.yaml"
         config.write_text(f"""version: 1
 project: bench
 edge:
   workers: 1
-  listen: {{http: "127.0.0.1:{port}"}}
+  listen: {{http: "127.0.0.1:{port}"{f', https: "127.0.0.1:{https}"' if https else ''}}}
+  {'tls: {certificates: [{cert: cert.pem, key: key.pem}]}' if https else ''}
 apps:
   up:
     command: {build.resolve()}/bench/upstream --port $PORT --body {body}

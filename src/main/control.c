@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/cert/certs.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
 #include "face/api/api.h"
@@ -29,6 +30,7 @@ struct control {
 	struct fleet *fleet;
 	struct fetch *fetch;
 	struct rollouts *rollouts;
+	struct certs *certs;
 	struct api *api;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
@@ -109,6 +111,21 @@ static enum hg_rc describe(
 	return HG_OK;
 }
 
+static enum hg_rc certs_find(struct control *c, const struct api_config *config,
+        const struct spec *s, struct certs_plan **ret_plan, struct hg_err *err)
+{
+	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
+	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; i < config->cert_count; i++) {
+		const struct api_cert *from = &config->certs[i];
+		given[i] = (struct certs_given){from->cert, from->chain, from->key};
+	}
+	enum hg_rc rc =
+	        certs_check(c->certs, s, config->dir.p, given, config->cert_count, ret_plan, err);
+	free(given);
+	return rc;
+}
+
 /*
  * Check all, then apply all or nothing. The text is made durable before it is applied: a control
  * that is killed in between starts with it, which is what the caller asked for.
@@ -120,11 +137,13 @@ static enum hg_rc reload(
 	struct running *next = NULL;
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
+	struct certs_plan *certs = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
+	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -132,8 +151,12 @@ static enum hg_rc reload(
 	        .dir = config->dir,
 	        .environment = config->environment,
 	        .applied_ms = clock_wall_ms()};
-	rc = store_config_set(c->store, &keep, err);
+	/* Certificates first: more than the configuration names do no harm, fewer would. */
+	rc = certs_keep(c->certs, certs, err);
+	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
+	certs_apply(c->certs, certs);
+	certs = NULL;
 	/* The ways first: a release that the fleet makes finds its strategy. */
 	rollouts_apply(c->rollouts, ways);
 	ways = NULL;
@@ -146,6 +169,7 @@ static enum hg_rc reload(
 out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
+	certs_plan_free(certs);
 	running_free(next);
 	return rc;
 }
@@ -159,18 +183,25 @@ static enum hg_rc config_text(void *arg, struct hg_buf *to, struct hg_err *err)
 }
 
 /* "http://localhost:8080": what a person types; all addresses are reached as localhost. */
-static void edge_urls(void *arg, struct hg_buf *to)
+static void url_line(
+        const struct spec_address *a, const char *scheme, uint16_t usual, struct hg_buf *to)
 {
-	struct control *c = arg;
-	if (!c->running) return;
-	const struct spec_address *a = &c->running->spec->edge.listen.http;
 	bool any = a->host.n == 0 || hg_str_eq(a->host, HG_STR("0.0.0.0")) ||
 	           hg_str_eq(a->host, HG_STR("::"));
 	struct hg_str host = any ? HG_STR("localhost") : a->host;
 	bool six = hg_str_find(host, ':') < host.n && host.p[0] != '[';
-	hg_buf_fmt(to, six ? "http://[%.*s]" : "http://%.*s", HG_STR_ARG(host));
-	if (a->port != 80) hg_buf_fmt(to, ":%u", a->port);
+	hg_buf_fmt(to, six ? "%s://[%.*s]" : "%s://%.*s", scheme, HG_STR_ARG(host));
+	if (a->port != usual) hg_buf_fmt(to, ":%u", a->port);
 	hg_buf_cstr(to, "\n");
+}
+
+static void edge_urls(void *arg, struct hg_buf *to)
+{
+	struct control *c = arg;
+	if (!c->running) return;
+	const struct spec_edge *e = &c->running->spec->edge;
+	if (e->listen.https.set) url_line(&e->listen.https, "https", 443, to);
+	url_line(&e->listen.http, "http", 80, to);
 }
 
 static bool ready(void *arg, const char **ret_why)
@@ -294,6 +325,13 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
 	if (rc < 0) return rc;
+	struct certs_options certs = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .child = child,
+	        .wall_ms = clock_wall_ms};
+	rc = certs_new(&certs, &c->certs, err);
+	if (rc < 0) return rc;
 	rc = first_config(c, err);
 	if (rc < 0) return rc;
 	struct stat owner;
@@ -302,6 +340,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .log = &c->log,
 	        .fleet = c->fleet,
 	        .rollouts = c->rollouts,
+	        .certs = c->certs,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -346,6 +385,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	certs_free(c.certs);
 	rollouts_free(c.rollouts);
 	fetch_free(c.fetch);
 	fleet_free(c.fleet);

@@ -677,6 +677,43 @@ static void check_stage(struct checking *c, const struct spec_stage *st, const s
 	check_receivers(c, st->notify, st->notify_count, below(at, "notify"));
 }
 
+static void check_ports(struct checking *c)
+{
+	const struct spec *s = c->s;
+	const struct spec_node *tree = s->origin->tree;
+	const struct spec_node *listen = below(below(tree, "edge"), "listen");
+	const struct spec_address *http = &s->edge.listen.http, *https = &s->edge.listen.https;
+	if (s->admin.listen.port == http->port) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT,
+		        s->admin.set ? below(below(tree, "admin"), "listen") : listen);
+		spec_err_say(e, "admin.listen and edge.listen.http have the same port %u",
+		        s->admin.listen.port);
+	}
+	if (https->set && (https->port == http->port || https->port == s->admin.listen.port))
+		spec_err_say(fail(c, HG_E_CONFIG_CONFLICT, below(listen, "https")),
+		        "edge.listen.https and %s have the same port %u",
+		        https->port == http->port ? "edge.listen.http" : "admin.listen",
+		        https->port);
+}
+
+/* HTTPS needs certificates, certificates need HTTPS. */
+static void check_tls(struct checking *c)
+{
+	const struct spec *s = c->s;
+	const struct spec_node *edge = below(s->origin->tree, "edge");
+	bool any = s->edge.tls.certificate_count > 0;
+	if (s->edge.listen.https.set && !any && !s->edge.tls.acme.n) {
+		struct hg_err *e =
+		        fail_key(c, HG_E_CONFIG_MISSING, below(below(edge, "listen"), "https"));
+		spec_err_say(e, "edge.listen.https is set, but there is no certificate");
+		hg_err_hint(e, "add `edge.tls: {certificates: [{cert: x.pem, key: x.key}]}`");
+	} else if (!s->edge.listen.https.set && any) {
+		struct hg_err *e = warn(c, below(edge, "tls"));
+		spec_err_say(e, "edge.tls has no effect: edge.listen.https is not set");
+		hg_err_hint(e, "add `edge.listen: {https: 443}`");
+	}
+}
+
 enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 {
 	struct checking c = {.s = s, .r = report};
@@ -706,12 +743,8 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 	check_cycles(&c);
 	check_routes(&c);
 	check_folders(&c);
-	if (s->admin.listen.port == s->edge.listen.http.port) {
-		struct hg_err *e = fail(&c, HG_E_CONFIG_CONFLICT,
-		        below(below(tree, s->admin.set ? "admin" : "edge"), "listen"));
-		spec_err_say(e, "admin.listen and edge.listen.http have the same port %u",
-		        s->admin.listen.port);
-	}
+	check_ports(&c);
+	check_tls(&c);
 	check_alerts(&c);
 	for (uint32_t i = 0; i < s->pipeline.stage_count; i++)
 		check_stage(&c, &s->pipeline.stages[i],

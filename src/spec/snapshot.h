@@ -66,7 +66,10 @@ struct snap_image {
 	uint32_t keepalive_ms, drain_ms, connections_max, access_sample_ppm;
 	uint32_t trusted_count, trusted_at; /* reserved for trusted proxies */
 	struct snap_text via;               /* pseudonym of this edge in Via */
-	uint32_t reserved[16];
+	/* HTTPS */
+	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
+	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
+	uint32_t reserved[14];
 };
 
 /* What the builder is given; plain pointers. */

@@ -6,18 +6,35 @@
 #include "os/shm.h"
 #include "warden/warden_priv.h"
 
-static void on_snapshot(struct warden *w, const struct wd_msg *m, const int *fds, size_t fd_count)
+/* Keeps a sealed memfd for the edge workers, also for one that is started later. */
+static bool keep(const int *fds, size_t fd_count, int *kept)
 {
 	/* The edge maps it: a memfd that could still shrink would kill it by SIGBUS. */
-	if (fd_count != 1 || !shm_is_sealed(fds[0])) return;
+	if (fd_count != 1 || !shm_is_sealed(fds[0])) return false;
 	int fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
-	if (fd < 0) return;
-	if (w->image_fd >= 0) close(w->image_fd);
-	w->image_fd = fd;
-	w->image_generation = m->generation;
+	if (fd < 0) return false;
+	if (*kept >= 0) close(*kept);
+	*kept = fd;
+	return true;
+}
+
+static void tell_edges(struct warden *w, uint32_t what)
+{
 	for (uint32_t i = 0; i < w->role_count; i++) {
-		if (w->roles[i].role == WD_ROLE_EDGE) role_tell(&w->roles[i], TELL_IMAGE);
+		if (w->roles[i].role == WD_ROLE_EDGE) role_tell(&w->roles[i], what);
 	}
+}
+
+static void on_snapshot(struct warden *w, const struct wd_msg *m, const int *fds, size_t fd_count)
+{
+	if (!keep(fds, fd_count, &w->image_fd)) return;
+	w->image_generation = m->generation;
+	tell_edges(w, TELL_IMAGE);
+}
+
+static void on_certs(struct warden *w, const int *fds, size_t fd_count)
+{
+	if (keep(fds, fd_count, &w->certs_fd)) tell_edges(w, TELL_CERTS);
 }
 
 static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t fd_count)
@@ -31,6 +48,7 @@ static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t 
 		if (p && p->state == REPLICA_RUNS) replica_signal(p, m->signo);
 		break;
 	case WD_SNAPSHOT: on_snapshot(w, m, fds, fd_count); break;
+	case WD_CERTS: on_certs(w, fds, fd_count); break;
 	case WD_FORGET:
 		p = replica_of_id(w, m->id);
 		if (!p || p->state != REPLICA_ENDED) break;

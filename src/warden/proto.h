@@ -19,6 +19,7 @@ enum wd_type {
 	                 gid, blob_*, flags, deadline_ms, limits, dir, address */
 	WD_SIGNAL,    /* deliver signo to the replica id; SIGKILL ends all it ever started */
 	WD_SNAPSHOT,  /* fd 0: image; the warden keeps it and passes it on to every edge worker */
+	WD_CERTS,     /* fd 0: certificates and keys (cert/cert.h); kept and passed on likewise */
 	WD_FORGET,    /* the exit of this replica was recorded: the warden may drop its entry */
 	WD_READY,     /* control is up and its first snapshot is published (once per start) */
 	WD_STOPPED,   /* answer to WD_SHUTDOWN: all replicas are gone */
@@ -33,6 +34,7 @@ enum wd_type {
 	WD_SHUTDOWN, /* stop everything gracefully within deadline_ms, then WD_STOPPED */
 	/* warden → edge */
 	WD_EDGE_SNAPSHOT, /* fd 0: image */
+	WD_EDGE_CERTS,    /* fd 0: certificates and keys */
 	WD_EDGE_DRAIN,    /* stop accepting, finish what is in flight within deadline_ms, exit 0 */
 	/* warden → observe */
 	WD_LOG_OPEN, /* fd 0: read end of a stdout FIFO, fd 1: of stderr; who writes is in `who` */

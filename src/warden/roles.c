@@ -128,6 +128,7 @@ static void child_fds(struct warden *w, const struct role *r, int fd, struct war
 	switch (r->role) {
 	case WD_ROLE_EDGE:
 		c->listen_count = w->plan->listen_count;
+		c->listen_tls = w->plan->listen_tls;
 		for (uint32_t i = 0; i < c->listen_count; i++)
 			keep[n++] = c->listen_fds[i] = w->listen_fds[i];
 		break;
@@ -283,7 +284,9 @@ static void role_tell_all(struct role *r)
 {
 	struct warden *w = r->w;
 	r->tell = 0;
-	if (r->role == WD_ROLE_EDGE) r->tell = w->image_fd >= 0 ? TELL_IMAGE : 0;
+	if (r->role == WD_ROLE_EDGE) {
+		r->tell = (w->image_fd >= 0 ? TELL_IMAGE : 0) | (w->certs_fd >= 0 ? TELL_CERTS : 0);
+	}
 	if (r->role == WD_ROLE_CONTROL) r->tell = TELL_HELLO;
 	for (uint32_t i = 0; i < w->role_count && r->role == WD_ROLE_OBSERVE; i++) {
 		struct source *s = &w->roles[i].log;

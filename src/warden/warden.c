@@ -156,7 +156,7 @@ static struct warden *warden_new(const struct warden_plan *plan)
 	w->log = (struct hg_log){
 	        .fd = 2, .least = HG_INFO, .who = "warden", .wall_ms = clock_wall_ms};
 	w->as_root = geteuid() == 0;
-	w->admin_fd = w->control_fd = w->observe_fd = w->image_fd = -1;
+	w->admin_fd = w->control_fd = w->observe_fd = w->image_fd = w->certs_fd = -1;
 	w->meter_fd = w->meter_ro_fd = w->table_fd = w->table_ro_fd = -1;
 	w->run_fd = w->spool_fd = w->lock_fd = w->replicas_fd = -1;
 	for (size_t i = 0; i < WARDEN_LISTENERS_MAX; i++)
@@ -202,8 +202,8 @@ static void sweep(struct warden *w)
 
 static void warden_free(struct warden *w)
 {
-	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->meter_fd,
-	        &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd};
+	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->certs_fd,
+	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd};
 	for (size_t i = 0; i < HG_COUNT(fds); i++) {
 		if (*fds[i] >= 0) close(*fds[i]);
 	}

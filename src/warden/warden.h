@@ -38,11 +38,11 @@ struct warden_child {
 	uint32_t incarnation;                 /* 1 at first start; > 1: it is a replacement */
 	int warden_fd;                        /* SEQPACKET pair to the warden */
 	int listen_fds[WARDEN_LISTENERS_MAX]; /* edge: inherited, shared by all workers */
-	uint32_t listen_count;
-	int admin_fd;   /* control: admin TCP listener, -1 if none */
-	int control_fd; /* control: listener of DATA/control.sock */
-	int observe_fd; /* observe: listener of DATA/run/observe.sock */
-	void *meter;    /* mapped; edge: writable own slab, control and observe: read */
+	uint32_t listen_count, listen_tls;    /* a bit each: speaks TLS */
+	int admin_fd;                         /* control: admin TCP listener, -1 if none */
+	int control_fd;                       /* control: listener of DATA/control.sock */
+	int observe_fd;                       /* observe: listener of DATA/run/observe.sock */
+	void *meter; /* mapped; edge: writable own slab, control and observe: read */
 	size_t meter_size;
 	void *table; /* endpoint table; control: writable, edge: read-only */
 	size_t table_size;
@@ -53,8 +53,8 @@ struct warden_child {
 struct warden_plan {
 	const char *data_dir; /* absolute */
 	struct sock_addr listen[WARDEN_LISTENERS_MAX];
-	uint32_t listen_count;
-	struct sock_addr admin; /* len 0: none */
+	uint32_t listen_count, listen_tls; /* a bit each: passed on to the edge */
+	struct sock_addr admin;            /* len 0: none */
 	bool admin_port_any; /* the default port is taken: use a free one, written to run/admin */
 	uint32_t workers;    /* edge workers, ≥ 1 */
 	int plan_fd;         /* handed to control unread */

@@ -24,13 +24,14 @@
 struct warden;
 
 /* What a child still has to be told; sent as far as its socket takes it, the rest on EPOLLOUT. */
-#define TELL_OPEN    1u  /* observe: WD_LOG_OPEN of this source */
-#define TELL_END     2u  /* observe: WD_LOG_END */
-#define TELL_REPLICA 4u  /* control: WD_REPLICA */
-#define TELL_EXIT    8u  /* control: WD_EXITED */
-#define TELL_HELLO   16u /* control */
-#define TELL_STOP    32u /* control: WD_SHUTDOWN; edge: WD_EDGE_DRAIN; observe: WD_LOG_STOP */
-#define TELL_IMAGE   64u /* edge: WD_EDGE_SNAPSHOT */
+#define TELL_OPEN    1u   /* observe: WD_LOG_OPEN of this source */
+#define TELL_END     2u   /* observe: WD_LOG_END */
+#define TELL_REPLICA 4u   /* control: WD_REPLICA */
+#define TELL_EXIT    8u   /* control: WD_EXITED */
+#define TELL_HELLO   16u  /* control */
+#define TELL_STOP    32u  /* control: WD_SHUTDOWN; edge: WD_EDGE_DRAIN; observe: WD_LOG_STOP */
+#define TELL_IMAGE   64u  /* edge: WD_EDGE_SNAPSHOT */
+#define TELL_CERTS   128u /* edge: WD_EDGE_CERTS */
 
 /* The two FIFOs of a process. `keep` holds them open for reading and writing, so that neither a
  * reader's nor a writer's death closes them. */
@@ -104,6 +105,7 @@ struct warden {
 	int meter_fd, meter_ro_fd, table_fd, table_ro_fd;
 	void *meter;
 	int image_fd; /* the newest snapshot, -1: none yet */
+	int certs_fd; /* the newest certificates, -1: none yet */
 	uint64_t image_generation;
 
 	struct sandbox_filter filter[SANDBOX_PROFILES];

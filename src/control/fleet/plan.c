@@ -322,7 +322,10 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++)
 		rc = prepare(f, p, i, err);
 	if (rc < 0) goto out;
+	bool https = s->edge.listen.https.set;
 	p->edge = (struct snap_image){
+	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
+	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
 	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
 	                                     ? 0
 	                                     : s->edge.access_log.sample_ppm};

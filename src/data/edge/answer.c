@@ -12,7 +12,8 @@ static void body_write(const struct edge_req *r, const char *why, struct hg_out 
 	hg_out_cstr(o, r->json ? "\"}\n" : "\n");
 }
 
-static void head_write(struct edge_conn *c, unsigned status, size_t body_n, struct hg_out *o)
+static void head_write(
+        struct edge_conn *c, unsigned status, size_t body_n, struct hg_str extra, struct hg_out *o)
 {
 	const struct edge_req *r = c->req;
 	char date[32];
@@ -29,6 +30,8 @@ static void head_write(struct edge_conn *c, unsigned status, size_t body_n, stru
 	hg_out_u64(o, body_n);
 	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
 	if (status == 503) hg_out_cstr(o, "Retry-After: 1\r\n");
+	hg_out_str(o, extra);
+	if (c->secure) edge_head_hsts(r, NULL, o);
 	if (status == 405) {
 		hg_out_cstr(o, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
 	}
@@ -54,12 +57,13 @@ static enum edge_step hopeless(struct edge_conn *c)
 	if (c->req) {
 		edge_request_abort(c);
 	}
-	edge_refuse(c->io.fd);
-	edge_conn_close(c);
+	edge_conn_refuse(c);
 	return EDGE_STEP_GONE;
 }
 
-enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why)
+/* `extra`: whole field lines. */
+static enum edge_step answer(
+        struct edge_conn *c, unsigned status, const char *why, struct hg_str extra)
 {
 	struct edge *e = c->edge;
 	char text[256];
@@ -80,7 +84,7 @@ enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why
 	struct hg_out body = hg_out_over(text, sizeof text);
 	body_write(r, why, &body);
 	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
-	head_write(c, status, body.n, &o);
+	head_write(c, status, body.n, extra, &o);
 	if (r->method != HTTP1_HEAD) {
 		hg_out_str(&o, (struct hg_str){text, body.n});
 		r->bytes_out = body.n;
@@ -89,6 +93,32 @@ enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why
 	r->co_n += (uint32_t)o.n;
 	edge_conn_move(c, EDGE_RELAY);
 	return EDGE_STEP_ON;
+}
+
+enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why)
+{
+	return answer(c, status, why, HG_STR(""));
+}
+
+/* 308 keeps method and body (RFC 9110 section 15.4.9). */
+enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host)
+{
+	struct edge *e = c->edge;
+	uint32_t port = c->req->image->snap->https_port;
+	if (host.n == 0) return edge_answer(c, 400, "the request names no host");
+	struct hg_out o = hg_out_over(e->path_scratch, sizeof e->path_scratch);
+	hg_out_cstr(&o, "Location: https://");
+	hg_out_str(&o, host);
+	if (port != 443) {
+		hg_out_byte(&o, ':');
+		hg_out_u64(&o, port);
+	}
+	hg_out_str(&o, h->path.n && h->path.p[0] == '/' ? h->path : HG_STR("/"));
+	if (h->query.n) hg_out_byte(&o, '?');
+	hg_out_str(&o, h->query);
+	hg_out_cstr(&o, "\r\n");
+	HG_ASSERT(!hg_out_failed(&o)); /* targets are shorter than the scratch */
+	return answer(c, 308, "this is served over HTTPS", (struct hg_str){e->path_scratch, o.n});
 }
 
 void edge_refuse(int fd)

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "data/edge/edge_priv.h"
@@ -6,7 +7,8 @@
 #define BIT(s) (1u << (s))
 
 static const uint16_t allowed[EDGE_STATES] = {
-        [EDGE_FREE] = BIT(EDGE_IDLE),
+        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO),
+        [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE),
         [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER),
         [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_CONNECT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
@@ -28,6 +30,15 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to)
 	c->progress = true;
 }
 
+/* TLS may have to write in order to read, and the other way round: it tries both. */
+static void secure_event(struct edge_conn *c, uint32_t events)
+{
+	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
+	if (!c->tls) return;
+	tls_ready(c->tls, events & ~(uint32_t)EPOLLOUT, events & EPOLLOUT);
+	if (c->flags & (EDGE_HUP | EDGE_DEAD)) tls_hung_up(c->tls);
+}
+
 static void on_client(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct edge_conn *c =
@@ -37,6 +48,7 @@ static void on_client(struct loop *l, struct loop_io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) c->flags |= EDGE_HUP;
 	if (events & (EPOLLHUP | EPOLLERR)) c->flags |= EDGE_DEAD;
 	if (events & EPOLLOUT) c->flags |= EDGE_CAN_WRITE;
+	if (HG_UNLIKELY(c->secure)) secure_event(c, events);
 	edge_conn_drive(c);
 }
 
@@ -47,12 +59,12 @@ static void on_task(struct loop *l, struct loop_task *t)
 	        HG_OBJ(HG_CONTAINER(t, struct edge_conn, task), struct edge_conn, EDGE_CONN_MAGIC));
 }
 
-struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *peer)
+struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer)
 {
 	char text[SOCK_TEXT_MAX];
 	struct edge_conn *c = edge_pool_take(&e->conns);
 	if (!c) return NULL;
-	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e};
+	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e, .secure = secure};
 	hg_list_init(&c->node);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
@@ -67,7 +79,7 @@ struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *
 	}
 	e->conn_n++;
 	meter_gauge_add(&e->count->connections, 1);
-	edge_conn_move(c, EDGE_IDLE);
+	edge_conn_move(c, secure ? EDGE_HELLO : EDGE_IDLE);
 	edge_conn_drive(c);
 	return c;
 }
@@ -82,6 +94,7 @@ void edge_conn_close(struct edge_conn *c)
 	edge_timer_off(&c->timer);
 	loop_task_cancel(&c->task);
 	loop_io_stop(e->loop, &c->io);
+	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
 	close(fd);
 	c->magic = 0;
 	edge_pool_give(&e->conns, c);
@@ -97,12 +110,55 @@ static enum edge_step conn_gone(struct edge_conn *c)
 	return EDGE_STEP_GONE;
 }
 
+void edge_conn_finish(struct edge_conn *c)
+{
+	if (HG_UNLIKELY(c->tls)) tls_finish(c->tls);
+	shutdown(c->io.fd, SHUT_WR);
+}
+
+void edge_conn_refuse(struct edge_conn *c)
+{
+	if (!c->secure) edge_refuse(c->io.fd);
+	edge_conn_close(c);
+}
+
 /* No memory for even one buffer: say so and go. */
 static enum edge_step no_buffer(struct edge_conn *c)
 {
 	meter_add(&c->edge->count->refused_full, 1);
-	edge_refuse(c->io.fd);
-	return conn_gone(c);
+	edge_conn_refuse(c);
+	return EDGE_STEP_GONE;
+}
+
+/* The first bytes make the session: who only connects costs no more than without TLS. */
+static enum edge_step hello_step(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	if (!(c->flags & (EDGE_CAN_READ | EDGE_CAN_WRITE))) return EDGE_STEP_BLOCK;
+	if (!c->tls) {
+		if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
+		if (!e->keyring) return conn_gone(c);
+		c->tls = tls_new(e->keyring, c->io.fd);
+		if (!c->tls) {
+			meter_add(&e->count->refused_full, 1);
+			return conn_gone(c);
+		}
+		if (c->flags & EDGE_HUP) tls_hung_up(c->tls);
+	}
+	int r = tls_handshake(c->tls);
+	if (r == -EAGAIN) {
+		c->flags &= ~(EDGE_CAN_READ | EDGE_CAN_WRITE);
+		return EDGE_STEP_BLOCK;
+	}
+	if (r < 0) {
+		meter_add(&e->count->tls_failures, 1);
+		return conn_gone(c);
+	}
+	meter_add(&e->count->tls_handshakes, 1);
+	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
+	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
+	edge_conn_move(c, EDGE_IDLE);
+	return EDGE_STEP_ON;
 }
 
 static enum edge_step head_look(struct edge_conn *c, bool *ret_more)
@@ -140,7 +196,7 @@ static enum edge_step head_step(struct edge_conn *c)
 		if (c->in.n == EDGE_BUF_SIZE) return edge_answer(c, 431, "request head too large");
 		if (c->flags & EDGE_EOF) return conn_gone(c);
 		if (!(c->flags & EDGE_CAN_READ)) break;
-		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, &c->flags);
+		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, c->tls, &c->flags);
 		if (n == -EAGAIN) break;
 		if (n == -ENOBUFS) return no_buffer(c);
 		if (n <= 0) return conn_gone(c);
@@ -169,7 +225,7 @@ static enum edge_step linger_step(struct edge_conn *c)
 	struct edge *e = c->edge;
 	while (c->flags & EDGE_CAN_READ && c->lingered < EDGE_LINGER_BYTES) {
 		c->in.at = c->in.ready = c->in.raw = c->in.n = 0;
-		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, &c->flags);
+		ssize_t n = edge_flow_read(e, &c->in, c->io.fd, c->tls, &c->flags);
 		if (n == -EAGAIN) break;
 		if (n <= 0) return conn_gone(c);
 		c->lingered += (uint32_t)n;
@@ -218,6 +274,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	uint64_t now = edge_now_ms(e);
 	uint64_t header = or_default(im ? im->header_ms : 0, 10000);
 	switch ((enum edge_state)c->state) {
+	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE:
 		return now + (c->served ? or_default(im ? im->keepalive_ms : 0, 60000) : header);
 	case EDGE_HEAD: return c->head_ms + header;
@@ -244,6 +301,7 @@ static void conn_arm(struct edge_conn *c)
 static enum edge_step conn_step(struct edge_conn *c)
 {
 	switch ((enum edge_state)c->state) {
+	case EDGE_HELLO: return hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);
 	case EDGE_CONNECT: return connect_step(c);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "cert/cert.h"
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
@@ -127,6 +128,16 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 	return HG_OK;
 }
 
+enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
+{
+	struct tls_keyring *k;
+	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1", &k, why);
+	if (rc < 0) return rc;
+	tls_keyring_unref(e->keyring);
+	e->keyring = k;
+	return HG_OK;
+}
+
 /* ---- accepting ---- */
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events);
@@ -190,10 +201,10 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 		}
 		meter_add(&e->count->accepted, 1);
 		bool room = e->conn_n < conn_limit(e) || reclaim(e);
-		if (room && edge_conn_new(e, fd, &peer)) continue;
+		if (room && edge_conn_new(e, fd, ls->tls, &peer)) continue;
 		meter_add(&e->count->refused_full, 1);
 		meter_add(&e->count->closed, 1);
-		edge_refuse(fd);
+		if (!ls->tls) edge_refuse(fd);
 		close(fd);
 	}
 }
@@ -222,7 +233,8 @@ static enum hg_rc listeners_start(struct edge *e, const struct edge_conf *conf)
 	HG_ASSERT(conf->listen_count <= WARDEN_LISTENERS_MAX);
 	for (uint32_t i = 0; i < conf->listen_count; i++) {
 		struct edge_listener *ls = &e->listener[i];
-		*ls = (struct edge_listener){.edge = e, .fd = conf->listen_fds[i]};
+		*ls = (struct edge_listener){
+		        .edge = e, .fd = conf->listen_fds[i], .tls = conf->listen_tls >> i & 1};
 		/* Exclusive: one waiting worker is woken for a connection, not all of them. */
 		enum hg_rc rc = loop_io_start(
 		        e->loop, &ls->io, ls->fd, EPOLLIN | EPOLLEXCLUSIVE, on_accept);
@@ -299,6 +311,7 @@ void edge_free(struct edge *e)
 	upstreams_close(e);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
+	tls_keyring_unref(e->keyring);
 	if (e->log.buf && e->log.fd >= 0) edge_log_flush(e);
 	loop_timer_stop(e->loop, &e->log.timer);
 	edge_wheel_fini(e);
@@ -351,6 +364,7 @@ void edge_drain(struct edge *e, uint64_t deadline_ms)
 		after = n->next;
 		struct edge_conn *c = HG_CONTAINER(n, struct edge_conn, node);
 		c->flags |= EDGE_CAN_READ;
+		if (c->tls) tls_ready(c->tls, true, false);
 		edge_conn_drive(c);
 	}
 	upstreams_close(e);

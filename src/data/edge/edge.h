@@ -14,6 +14,7 @@
 #include "meter/meter.h"
 #include "os/loop.h"
 #include "spec/snapshot.h"
+#include "os/tls.h"
 #include "warden/warden.h"
 
 struct edge;
@@ -25,6 +26,7 @@ struct edge_conf {
 	const struct snap_table *table;
 	const int *listen_fds; /* the caller's; only watched */
 	uint32_t listen_count;
+	uint32_t listen_tls;  /* a bit each: speaks TLS, once edge_certs was called */
 	int log_fd;           /* access log, written without blocking if O_NONBLOCK; -1: none */
 	uint32_t connections; /* hard cap of client connections; 0: 16384 */
 	uint32_t buffers;     /* hard cap of 32 KiB buffers; 0: 4096 */
@@ -41,6 +43,13 @@ void edge_free(struct edge *e);
  * `fd` stays the caller's. A bad image is HG_E_INVALID and changes nothing.
  */
 HG_MUST enum hg_rc edge_snapshot(struct edge *e, int fd);
+
+/*
+ * Takes new certificates (a bundle of cert/cert.h) into use for connections that begin from now
+ * on; no connection is closed. Those of before stay in use when it fails: HG_E_INVALID with the
+ * reason in `why`, HG_E_NOMEM. `fd` stays the caller's.
+ */
+HG_MUST enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX]);
 
 /*
  * No new connections; idle ones are closed, busy ones after their response. The loop is stopped

@@ -17,6 +17,7 @@
 #include "base/rand.h"
 #include "data/edge/edge.h"
 #include "os/sock.h"
+#include "os/tls.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
@@ -120,7 +121,8 @@ static inline uint32_t edge_flow_ready(const struct edge_flow *f)
 }
 
 /* Bytes read, 0 at the end, -EAGAIN, -ENOBUFS when no buffer is free or it is full, -errno. */
-ssize_t edge_flow_read(struct edge *e, struct edge_flow *f, int fd, uint32_t *flags);
+ssize_t edge_flow_read(
+        struct edge *e, struct edge_flow *f, int fd, struct tls *tls, uint32_t *flags);
 /* Extends `ready` by what belongs to the body; false when the framing is violated. */
 bool edge_flow_frame(struct edge_flow *f, struct edge_framing *fr);
 /* Gives the buffer back when nothing is in it. */
@@ -152,8 +154,9 @@ static inline struct edge_piece edge_piece_of(const char *buf, uint32_t at, uint
 {
 	return end > at ? (struct edge_piece){buf + at, end - at} : (struct edge_piece){NULL, 0};
 }
-/* Up to four pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. */
-ssize_t edge_send(int fd, const struct edge_piece *pieces, int count, uint32_t *flags);
+/* Up to four pieces; bytes sent, -EAGAIN (CAN_WRITE is cleared), -errno. `tls`: NULL: plain. */
+ssize_t edge_send(
+        int fd, struct tls *tls, const struct edge_piece *pieces, int count, uint32_t *flags);
 
 /* ---- images and routes (route.c) ---- */
 
@@ -325,6 +328,7 @@ struct edge_req {
 
 enum edge_state {
 	EDGE_FREE,
+	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
 	EDGE_CONNECT, /* a connection to the replica is being made */
@@ -338,13 +342,14 @@ enum edge_state {
 
 struct edge_conn {
 	uint32_t magic;
-	uint8_t state; /* enum edge_state */
-	bool close, progress, half_up, half_down;
+	uint8_t state;                                    /* enum edge_state */
+	bool close, progress, half_up, half_down, secure; /* secure: TLS, also before `tls` */
 	uint32_t flags;
 	uint32_t served, head_seen, lingered;
 	struct loop_io io;
 	struct loop_task task;
 	struct edge *edge;
+	struct tls *tls;     /* NULL: plain, or before the first byte */
 	struct hg_list node; /* of edge.by_state */
 	struct edge_timer timer;
 	struct edge_flow in;
@@ -359,6 +364,7 @@ struct edge_listener {
 	struct loop_io io;
 	struct edge *edge;
 	int fd;
+	bool tls;
 };
 
 struct edge_log {
@@ -379,6 +385,7 @@ struct edge {
 	const struct snap_table *table;
 	uint64_t table_generation;
 	struct edge_image *image;
+	struct tls_keyring *keyring; /* NULL: no certificates yet */
 	struct hg_rand rand;
 	struct edge_listener listener[WARDEN_LISTENERS_MAX];
 	uint32_t listener_count;
@@ -416,8 +423,12 @@ static inline uint64_t edge_now_ms(const struct edge *e)
 }
 
 /* conn.c */
-struct edge_conn *edge_conn_new(struct edge *e, int fd, const struct sock_addr *peer);
+struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer);
 void edge_conn_close(struct edge_conn *c);
+/* Nothing more will be sent. */
+void edge_conn_finish(struct edge_conn *c);
+/* Says 503, where that can be said without a handshake, and closes. */
+void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
@@ -474,11 +485,15 @@ enum edge_step edge_tunnel(struct edge_conn *c);
 /* head.c: false when it does not fit */
 bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct hg_out *o);
 bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct hg_out *o);
+/* Strict-Transport-Security, if it is wanted and the response has none; h may be NULL. */
+void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct hg_out *o);
 bool edge_via_loops(const struct http1_head *h, struct hg_str via);
 bool edge_trace_valid(struct hg_str traceparent);
 
 /* answer.c */
 enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why);
+/* To the same place by HTTPS; `host`: normal, without port. */
+enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host);
 /* For a connection there is no room for: static text, then close. */
 void edge_refuse(int fd);
 

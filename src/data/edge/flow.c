@@ -3,7 +3,26 @@
 
 #include "data/edge/edge_priv.h"
 
-ssize_t edge_flow_read(struct edge *e, struct edge_flow *f, int fd, uint32_t *flags)
+/* Decrypted bytes. There may be more behind a short read; asking when there are none costs no
+ * system call. */
+static ssize_t secure_read(struct edge_flow *f, struct tls *tls, uint32_t *flags)
+{
+	ssize_t n = tls_read(tls, f->buf + f->n, EDGE_BUF_SIZE - f->n);
+	if (n > 0) {
+		f->n += (uint32_t)n;
+	} else if (n == -EAGAIN) {
+		*flags &= ~EDGE_CAN_READ;
+	} else if (n == 0) {
+		*flags |= EDGE_EOF | EDGE_HUP;
+		*flags &= ~EDGE_CAN_READ;
+	} else {
+		*flags |= EDGE_EOF | EDGE_DEAD | EDGE_RESET;
+	}
+	return n;
+}
+
+ssize_t edge_flow_read(
+        struct edge *e, struct edge_flow *f, int fd, struct tls *tls, uint32_t *flags)
 {
 	if (!f->buf) {
 		f->buf = edge_pool_take(&e->bufs);
@@ -12,6 +31,7 @@ ssize_t edge_flow_read(struct edge *e, struct edge_flow *f, int fd, uint32_t *fl
 	}
 	size_t room = EDGE_BUF_SIZE - f->n;
 	if (room == 0) return -ENOBUFS;
+	if (HG_UNLIKELY(tls != NULL)) return secure_read(f, tls, flags);
 	ssize_t n;
 	do {
 		n = recv(fd, f->buf + f->n, room, 0);
@@ -106,7 +126,8 @@ void edge_flow_compact(struct edge_flow *f)
 	}
 }
 
-ssize_t edge_send(int fd, const struct edge_piece *pieces, int count, uint32_t *flags)
+ssize_t edge_send(
+        int fd, struct tls *tls, const struct edge_piece *pieces, int count, uint32_t *flags)
 {
 	struct iovec iov[4];
 	int k = 0;
@@ -119,6 +140,11 @@ ssize_t edge_send(int fd, const struct edge_piece *pieces, int count, uint32_t *
 		want += pieces[i].n;
 	}
 	if (want == 0) return 0;
+	if (HG_UNLIKELY(tls != NULL)) {
+		n = tls_write(tls, iov, k);
+		if (n == -EAGAIN || (n >= 0 && (size_t)n < want)) *flags &= ~EDGE_CAN_WRITE;
+		return n;
+	}
 	do {
 		if (k == 1) {
 			n = send(fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL);

@@ -184,12 +184,12 @@ static void forwarded(struct edge_conn *c, struct hg_str host, struct hg_out *o)
 	struct hg_str ip = {c->client, c->client_n};
 	bool v6 = memchr(ip.p, ':', ip.n) != NULL;
 	line(o, HG_STR("X-Forwarded-For: "), ip);
-	hg_out_str(o, HG_STR("X-Forwarded-Proto: http\r\n"));
+	line(o, HG_STR("X-Forwarded-Proto: "), c->secure ? HG_STR("https") : HG_STR("http"));
 	hg_out_str(o, HG_STR("Forwarded: for="));
 	if (v6) hg_out_str(o, HG_STR("\"["));
 	hg_out_str(o, ip);
 	if (v6) hg_out_str(o, HG_STR("]\""));
-	hg_out_str(o, HG_STR(";proto=http"));
+	hg_out_str(o, c->secure ? HG_STR(";proto=https") : HG_STR(";proto=http"));
 	if (host.n) {
 		hg_out_str(o, HG_STR(";host=\""));
 		hg_out_str(o, host);
@@ -259,6 +259,19 @@ static void date(struct edge *e, struct hg_out *o)
 	line(o, HG_STR("Date: "), hg_str(e->date));
 }
 
+/* RFC 6797 section 7.1: only over TLS, and once; what the application says counts. */
+void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct hg_out *o)
+{
+	uint32_t s = r->image ? r->image->snap->hsts_s : 0;
+	if (s == 0) return;
+	for (uint16_t i = 0; h && i < h->field_count; i++) {
+		if (hg_str_eq_nocase(h->field[i].name, HG_STR("Strict-Transport-Security"))) return;
+	}
+	hg_out_str(o, HG_STR("Strict-Transport-Security: max-age="));
+	hg_out_u64(o, s);
+	hg_out_str(o, HG_STR("\r\n"));
+}
+
 bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
 {
 	struct edge_req *r = c->req;
@@ -276,6 +289,7 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 		if (HG_UNLIKELY(r->draw) && r->draw->set_cookie) {
 			edge_sticky_write(&r->draw->trial->is, r->draw->arm, o);
 		}
+		if (HG_UNLIKELY(c->secure)) edge_head_hsts(r, h, o);
 		if (!r->resp.dechunk && h->status != 204) framing(o, h, h->body);
 		if (!r->keep_alive) {
 			hg_out_str(o, HG_STR("Connection: close\r\n"));

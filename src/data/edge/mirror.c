@@ -330,7 +330,7 @@ static enum turn send_on(struct edge_mirror *m)
 	struct edge_piece p = edge_piece_of(m->head, m->sent, m->head_n);
 	if (p.n == 0) return TURN_MORE;
 	ssize_t n = -EAGAIN;
-	if (m->up->flags & EDGE_CAN_WRITE) n = edge_send(m->up->io.fd, &p, 1, &m->up->flags);
+	if (m->up->flags & EDGE_CAN_WRITE) n = edge_send(m->up->io.fd, NULL, &p, 1, &m->up->flags);
 	if (n == -EAGAIN) edge_up_want_write(m->up);
 	if (n >= 0) m->sent += (uint32_t)n;
 	/* It may have answered before it stopped reading. */
@@ -384,7 +384,7 @@ static enum turn read_on(struct edge_mirror *m)
 	if (!(up->flags & EDGE_CAN_READ)) return TURN_BLOCK;
 	edge_flow_compact(&m->in);
 	if (m->in.n == EDGE_BUF_SIZE) return TURN_INVALID; /* a head that never ends */
-	ssize_t n = edge_flow_read(m->edge, &m->in, up->io.fd, &up->flags);
+	ssize_t n = edge_flow_read(m->edge, &m->in, up->io.fd, NULL, &up->flags);
 	return n == -EAGAIN ? TURN_BLOCK : TURN_MORE;
 }
 

@@ -75,7 +75,7 @@ static enum edge_step body_read(struct edge_conn *c)
 	if (c->flags & EDGE_EOF) return client_gone(c);
 	if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 	edge_flow_compact(&c->in);
-	ssize_t n = edge_flow_read(c->edge, &c->in, c->io.fd, &c->flags);
+	ssize_t n = edge_flow_read(c->edge, &c->in, c->io.fd, c->tls, &c->flags);
 	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 	if (n == -ENOBUFS && !response_begun(c)) return edge_answer(c, 503, "out of buffers");
 	if (n <= 0) return client_gone(c);
@@ -112,7 +112,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 		}
 		ssize_t n = -EAGAIN;
 		if (r->up->flags & EDGE_CAN_WRITE)
-			n = edge_send(r->up->io.fd, out, 3, &r->up->flags);
+			n = edge_send(r->up->io.fd, NULL, out, 3, &r->up->flags);
 		if (n == -EAGAIN) {
 			edge_up_want_write(r->up);
 			break;
@@ -141,7 +141,7 @@ static enum edge_step co_flush(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	struct edge_piece p = edge_piece_of(r->co, r->co_sent, r->co_n);
 	if (p.n == 0 || !(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
-	ssize_t n = edge_send(c->io.fd, &p, 1, &c->flags);
+	ssize_t n = edge_send(c->io.fd, c->tls, &p, 1, &c->flags);
 	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 	if (n < 0) return client_gone(c);
 	r->co_sent += (uint32_t)n;
@@ -255,7 +255,7 @@ static enum edge_step response_head(struct edge_conn *c)
 		if (r->up->flags & EDGE_EOF) return edge_attempt_failed(c, EDGE_FAULT_CLOSED);
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (r->rf.n == EDGE_BUF_SIZE) edge_flow_compact(&r->rf);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, &r->up->flags);
+		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
 		if (n == -EAGAIN) {
 			edge_flow_trim(c->edge, &r->rf);
 			return EDGE_STEP_BLOCK;
@@ -291,7 +291,7 @@ static enum edge_step response_read(struct edge_conn *c)
 	}
 	if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 	edge_flow_compact(&r->rf);
-	ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, &r->up->flags);
+	ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
 	if (n == -EAGAIN) {
 		edge_flow_trim(c->edge, &r->rf);
 		return EDGE_STEP_BLOCK;
@@ -331,7 +331,7 @@ static enum edge_step held_flush(struct edge_conn *c)
 		struct edge_piece out[2] = {
 		        edge_piece_of(r->co, r->co_sent, r->co_n), edge_hold_piece(r->draw)};
 		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
-		ssize_t n = edge_send(c->io.fd, out, 2, &c->flags);
+		ssize_t n = edge_send(c->io.fd, c->tls, out, 2, &c->flags);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n < 0) return client_gone(c);
 		uint32_t k = HG_MIN((uint32_t)n, r->co_n - r->co_sent);
@@ -369,7 +369,7 @@ static enum edge_step response_pump(struct edge_conn *c)
 			continue;
 		}
 		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
-		ssize_t n = edge_send(c->io.fd, out, 2, &c->flags);
+		ssize_t n = edge_send(c->io.fd, c->tls, out, 2, &c->flags);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n < 0) return client_gone(c);
 		response_sent(c, (uint32_t)n);
@@ -395,6 +395,7 @@ struct side {
 	struct edge_flow *flow;
 	struct edge_framing *framing;
 	int from, to;
+	struct tls *from_tls, *to_tls;
 	uint32_t *from_flags, *to_flags;
 	bool *half; /* the receiver was told that nothing more comes */
 };
@@ -407,7 +408,10 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 		edge_flow_frame(s->flow, s->framing);
 		struct edge_piece p = edge_piece_of(s->flow->buf, s->flow->at, s->flow->ready);
 		if (p.n == 0 && *s->from_flags & EDGE_EOF) {
-			if (!*s->half) shutdown(s->to, SHUT_WR);
+			if (!*s->half) {
+				if (s->to_tls) tls_finish(s->to_tls);
+				shutdown(s->to, SHUT_WR);
+			}
 			*s->half = true;
 			return PUMP_END;
 		}
@@ -415,13 +419,13 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 		if (p.n == 0) {
 			if (!(*s->from_flags & EDGE_CAN_READ)) break;
 			edge_flow_compact(s->flow);
-			n = edge_flow_read(c->edge, s->flow, s->from, s->from_flags);
+			n = edge_flow_read(c->edge, s->flow, s->from, s->from_tls, s->from_flags);
 			if (n == -EAGAIN) break;
 			if (n < 0) return PUMP_BROKEN;
 			continue;
 		}
 		if (!(*s->to_flags & EDGE_CAN_WRITE)) return PUMP_BLOCK;
-		n = edge_send(s->to, &p, 1, s->to_flags);
+		n = edge_send(s->to, s->to_tls, &p, 1, s->to_flags);
 		if (n == -EAGAIN) return PUMP_BLOCK;
 		if (n < 0) return PUMP_BROKEN;
 		s->flow->at += (uint32_t)n;
@@ -440,10 +444,10 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	struct edge_up *up = r->up;
-	struct side to_up = {
-	        &c->in, &r->body, c->io.fd, up->io.fd, &c->flags, &up->flags, &c->half_up};
-	struct side to_client = {
-	        &r->rf, &r->resp, up->io.fd, c->io.fd, &up->flags, &c->flags, &c->half_down};
+	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, NULL, &c->flags,
+	        &up->flags, &c->half_up};
+	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, NULL, c->tls, &up->flags,
+	        &c->flags, &c->half_down};
 	enum edge_step s = co_flush(c);
 	if (s != EDGE_STEP_BLOCK) return s;
 	if (r->co_sent < r->co_n) return EDGE_STEP_BLOCK;

@@ -72,6 +72,7 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	if (!edge_host_normal(h->authority, host_text, sizeof host_text, &host)) {
 		return edge_answer(c, 400, "the host name is too long");
 	}
+	if (im->https_port && !c->secure) return edge_redirect(c, h, host);
 	r->route =
 	        edge_route(im, &r->image->index, host, edge_path_normal(h->path, e->path_scratch));
 	if (!r->route) {
@@ -118,8 +119,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	struct edge_req *r = req_new(c);
 	if (!r) {
 		meter_add(&e->count->refused_full, 1);
-		edge_refuse(c->io.fd);
-		edge_conn_close(c);
+		edge_conn_refuse(c);
 		return EDGE_STEP_GONE;
 	}
 	req_fill(r, h);
@@ -201,7 +201,7 @@ enum edge_step edge_request_end(struct edge_conn *c)
 		edge_conn_close(c);
 		return EDGE_STEP_GONE;
 	}
-	shutdown(c->io.fd, SHUT_WR);
+	edge_conn_finish(c);
 	c->in.at = c->in.ready = c->in.raw = c->in.n = 0;
 	edge_conn_move(c, EDGE_LINGER);
 	return EDGE_STEP_ON;

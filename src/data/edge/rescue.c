@@ -198,7 +198,7 @@ static bool interim_flush(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	struct edge_piece p = edge_piece_of(r->co, r->co_sent, r->draw->hold_at);
 	if (HG_LIKELY(p.n == 0) || !(c->flags & EDGE_CAN_WRITE)) return true;
-	ssize_t n = edge_send(c->io.fd, &p, 1, &c->flags);
+	ssize_t n = edge_send(c->io.fd, c->tls, &p, 1, &c->flags);
 	if (n > 0) r->co_sent += (uint32_t)n;
 	return n >= 0 || n == -EAGAIN;
 }
@@ -220,7 +220,7 @@ enum edge_step edge_hold(struct edge_conn *c)
 		}
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (!hold_room(c)) return edge_hold_end(c);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, &r->up->flags);
+		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n == -ENOBUFS) return edge_hold_end(c);
 	}

@@ -36,6 +36,10 @@ static void take_message(struct role *r, const struct wd_msg *m, const int *fds,
 {
 	if (m->type == WD_EDGE_DRAIN) {
 		edge_drain(r->edge, m->deadline_ms ? m->deadline_ms : DRAIN_DEFAULT_MS);
+	} else if (m->type == WD_EDGE_CERTS && fd_n == 1) {
+		char why[TLS_WHY_MAX];
+		if (edge_certs(r->edge, fds[0], why) < 0)
+			hg_log(&r->log, HG_ERROR, "edge.certificates_refused", HG_S("reason", why));
 	} else if (m->type == WD_EDGE_SNAPSHOT && fd_n == 1) {
 		enum hg_rc rc = edge_snapshot(r->edge, fds[0]);
 		if (rc < 0) {
@@ -99,6 +103,7 @@ static enum hg_rc role_setup(struct role *r, const struct warden_child *child, s
 	        .table = snap_table_open(child->table, child->table_size),
 	        .listen_fds = child->listen_fds,
 	        .listen_count = child->listen_count,
+	        .listen_tls = child->listen_tls,
 	        .log_fd = log_open(),
 	        .seed = seed};
 	if (!conf.meter || !conf.table || child->worker >= conf.meter->worker_count) {

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "os/loop.h"
 
+struct certs;
 struct fleet;
 struct meter;
 struct rollouts;
@@ -32,6 +33,12 @@ struct api_config {
 	struct hg_str dir;         /* absolute; relative paths of the file start here */
 	struct hg_str environment; /* overlay, or empty */
 	bool dry_run;              /* check and say what would change, change nothing */
+	/* Certificates as whoever ran `up` or `reload` could read them; may be fewer than the file
+	 * names. */
+	struct api_cert {
+		struct hg_str cert, chain, key;
+	} * certs;
+	uint32_t cert_count;
 };
 
 struct api_deps {
@@ -39,6 +46,7 @@ struct api_deps {
 	struct hg_log *log; /* may be NULL */
 	struct fleet *fleet;
 	struct rollouts *rollouts; /* may be NULL: what needs them is 503 */
+	const struct certs *certs; /* may be NULL */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

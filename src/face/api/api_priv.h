@@ -13,6 +13,7 @@
 
 #define API_MAGIC       0x41504931u
 #define API_STREAMS_MAX 64 /* event and log streams at once, each kind */
+#define API_CERTS_MAX   1024u
 #define API_BODY_MAX    (4u << 20)
 #define API_PARAMS_MAX  2
 

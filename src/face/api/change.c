@@ -108,17 +108,47 @@ static enum hg_rc config_member(struct hg_arena *mem, const json_t *body, const 
 	return ret_s->p ? HG_OK : hg_err_set(err, HG_E_NOMEM, "\"%s\" is too large", name);
 }
 
+static enum hg_rc certs_read(
+        struct hg_arena *mem, const json_t *body, struct api_config *c, struct hg_err *err)
+{
+	const json_t *list = json_object_get(body, "certificates"), *one;
+	enum hg_rc rc = HG_OK;
+	size_t i, n = json_array_size(list);
+	if (!list) return HG_OK;
+	if (!json_is_array(list) || n > API_CERTS_MAX)
+		return hg_err_set(err, HG_E_API_BODY,
+		        "\"certificates\" is not a list of at most %u", API_CERTS_MAX);
+	c->certs = hg_arena_take(mem, (n + 1) * sizeof *c->certs);
+	if (!c->certs) return hg_err_set(err, HG_E_NOMEM, "\"certificates\" is too large");
+	json_array_foreach(list, i, one)
+	{
+		struct api_cert *to = &c->certs[c->cert_count++];
+		*to = (struct api_cert){0};
+		if (!json_is_object(one))
+			return hg_err_set(
+			        err, HG_E_API_BODY, "a member of \"certificates\" is no object");
+		rc = api_members_known(one, "cert chain key", err);
+		if (rc == HG_OK) rc = config_member(mem, one, "cert", true, &to->cert, err);
+		if (rc == HG_OK) rc = config_member(mem, one, "chain", true, &to->chain, err);
+		if (rc == HG_OK) rc = config_member(mem, one, "key", true, &to->key, err);
+		if (rc < 0) return rc;
+	}
+	return HG_OK;
+}
+
 static enum hg_rc config_read(
         struct hg_arena *mem, const json_t *body, struct api_config *ret_config, struct hg_err *err)
 {
 	struct api_config c = {.dry_run = json_is_true(json_object_get(body, "dry_run"))};
-	enum hg_rc rc = api_members_known(body, "text file dir environment dry_run", err);
+	enum hg_rc rc =
+	        api_members_known(body, "text file dir environment dry_run certificates", err);
 	if (rc == HG_OK) rc = config_member(mem, body, "text", true, &c.text, err);
 	if (rc == HG_OK) rc = config_member(mem, body, "file", true, &c.file, err);
 	if (rc == HG_OK) rc = config_member(mem, body, "dir", true, &c.dir, err);
 	if (rc == HG_OK) rc = config_member(mem, body, "environment", false, &c.environment, err);
 	if (rc == HG_OK && (c.dir.n == 0 || c.dir.p[0] != '/'))
 		rc = hg_err_set(err, HG_E_API_BODY, "\"dir\" is not an absolute path");
+	if (rc == HG_OK) rc = certs_read(mem, body, &c, err);
 	if (rc == HG_OK) *ret_config = c;
 	return rc;
 }

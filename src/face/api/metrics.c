@@ -1,4 +1,5 @@
 /* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
+#include "control/cert/certs.h"
 #include "api_priv.h"
 #include "os/clock.h"
 
@@ -266,6 +267,9 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(upstream_reused, "Requests sent over a kept connection."),
 	        ROW(ejected, "Replicas taken out after consecutive failures."),
 	        ROW(panic, "Requests sent to a replica that is not ready, as none of its app is."),
+	        ROW(tls_handshakes, "TLS handshakes completed."),
+	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
+	        ROW(tls_failures, "TLS handshakes that failed."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
 	        ROW(loop_turns, "Turns of the event loop."),
@@ -293,6 +297,22 @@ static void edge(const struct meter *m, struct hg_buf *to)
 			hg_buf_fmt(to, "%s{worker=\"%u\"} %llu\n", rows[k].name, w,
 			        (unsigned long long)atomic_load_explicit(v, memory_order_relaxed));
 		}
+	}
+}
+
+/* When certificates end, for alerts; the label is the file, as the configuration names it. */
+static void certificates(const struct certs *c, struct hg_buf *to)
+{
+	static const char name[] = "headgate_certificate_expires_timestamp_seconds";
+	if (!c || certs_count(c) == 0) return;
+	head(to, name, "gauge", "When the certificate ends, in seconds since 1970.");
+	for (uint32_t i = 0; i < certs_count(c); i++) {
+		struct certs_view v = certs_at(c, i);
+		hg_buf_fmt(to, "%s{file=\"", name);
+		label(to, v.file);
+		hg_buf_cstr(to, "\",host=\"");
+		label(to, v.cert->name_count ? v.cert->names[0] : "");
+		hg_buf_fmt(to, "\"} %lld\n", (long long)v.cert->until_s);
 	}
 }
 
@@ -376,6 +396,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	requests(a->d.meter, lanes, n, to);
 	durations(a->d.meter, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
+	certificates(a->d.certs, to);
 	edge(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
 }

@@ -123,7 +123,8 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 		cli_next(NULL, "headgate help %s", hg_rc_info(rc)->code);
 		return hg_rc_info(rc)->exit_status;
 	}
-	return runnable ? refuse_unavailable(k->spec) : 0;
+	int status = runnable ? refuse_unavailable(k->spec) : 0;
+	return status ? status : cli_config_certs(k, runnable);
 }
 
 void cli_config_fini(struct cli_config *k)
@@ -131,6 +132,7 @@ void cli_config_fini(struct cli_config *k)
 	hg_arena_fini(&k->mem);
 	hg_buf_free(&k->text);
 	free(k->report);
+	json_decref(k->certs);
 }
 
 json_t *cli_config_json(const struct cli_config *k, bool dry_run)
@@ -140,9 +142,9 @@ json_t *cli_config_json(const struct cli_config *k, bool dry_run)
 	/* Later messages come from another working directory. */
 	snprintf(absolute, sizeof absolute, "%s/%s", strcmp(k->dir, "/") ? k->dir : "",
 	        name ? name + 1 : k->file);
-	return json_pack("{s:s#,s:s,s:s,s:s,s:b}", "text", k->text.p ? k->text.p : "",
+	return json_pack("{s:s#,s:s,s:s,s:s,s:b,s:O*}", "text", k->text.p ? k->text.p : "",
 	        (int)k->text.n, "file", absolute, "dir", k->dir, "environment",
-	        k->environment ? k->environment : "", "dry_run", dry_run);
+	        k->environment ? k->environment : "", "dry_run", dry_run, "certificates", k->certs);
 }
 
 int cli_config_send(const struct cli *c, const struct cli_config *k, bool dry_run)

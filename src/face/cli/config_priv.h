@@ -15,6 +15,7 @@ struct cli_config {
 	char dir[4096];  /* absolute folder of the file */
 	struct hg_buf text;
 	const char *environment; /* or NULL */
+	json_t *certs;           /* of its files that could be read; NULL: it names none */
 };
 
 /*
@@ -24,6 +25,12 @@ struct cli_config {
  */
 HG_MUST int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
         const char *text, bool runnable);
+/*
+ * Reads and checks the certificates, as the user who runs this may read them: control may not.
+ * Warns of those that expire. Exit status; `runnable`: one that may not be read is left out, as
+ * the Headgate that runs may know it from before. Part of cli_config_load.
+ */
+HG_MUST int cli_config_certs(struct cli_config *k, bool runnable);
 void cli_config_fini(struct cli_config *k);
 /* The document of POST /v1/reload; NULL when memory is out or the text is not UTF-8. */
 json_t *cli_config_json(const struct cli_config *k, bool dry_run);

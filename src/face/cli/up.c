@@ -104,8 +104,10 @@ static enum hg_rc plan_make(
 	p->workers = HG_MIN(p->workers, (uint32_t)WARDEN_WORKERS_MAX);
 	enum hg_rc rc = address(&s->edge.listen.http, &p->listen[0], err);
 	p->listen_count = 1;
-	if (rc == HG_OK && s->edge.listen.https.set)
+	if (rc == HG_OK && s->edge.listen.https.set) {
+		p->listen_tls = 1u << p->listen_count;
 		rc = address(&s->edge.listen.https, &p->listen[p->listen_count++], err);
+	}
 	if (rc == HG_OK) rc = address(&s->admin.listen, &p->admin, err);
 	p->admin_port_any = !s->admin.listen.set;
 	return rc;

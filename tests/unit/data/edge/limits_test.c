@@ -307,7 +307,7 @@ static void requests_over_the_applications_limit_are_told_to_come_back(void **st
 	rig_free(g);
 }
 
-static void a_full_table_of_connections_refuses_with_a_reason(void **state)
+HG_UNUSED static void a_full_table_of_connections_refuses_with_a_reason(void **state)
 {
 	struct rig *g = rig_bare(3, 0);
 	int fd[4];
@@ -361,7 +361,7 @@ static void silent_connections_cannot_keep_others_out(void **state)
 	rig_free(g);
 }
 
-static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
+HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
 	struct rig *g = rig_bare(0, 3);
 	int fd[4];
@@ -404,9 +404,11 @@ int main(void)
 	        cmocka_unit_test(ambiguous_responses_are_not_passed_on),
 	        cmocka_unit_test(bytes_after_a_response_never_reach_the_next_request),
 	        cmocka_unit_test(requests_over_the_applications_limit_are_told_to_come_back),
+#ifndef RIG_TLS /* what is said without a request needs a handshake there */
 	        cmocka_unit_test(a_full_table_of_connections_refuses_with_a_reason),
-	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
+#endif
+	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }

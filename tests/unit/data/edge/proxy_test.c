@@ -300,10 +300,10 @@ static void the_replica_learns_who_asked_and_cannot_be_lied_to(void **state)
 	        "Forwarded: for=6.6.6.6\r\nX-Forwarded-Proto: https\r\n"
 	        "X-Forwarded-Host: evil\r\nVia: 1.0 other\r\nX-Request-Id: abc-123\r\n\r\n");
 	assert_string_equal(field(head, "X-Forwarded-For", v, sizeof v), "127.0.0.1");
-	assert_string_equal(field(head, "X-Forwarded-Proto", v, sizeof v), "http");
+	assert_string_equal(field(head, "X-Forwarded-Proto", v, sizeof v), RIG_PROTO);
 	assert_string_equal(field(head, "X-Forwarded-Host", v, sizeof v), "a.b:8080");
 	assert_string_equal(field(head, "Forwarded", v, sizeof v),
-	        "for=127.0.0.1;proto=http;host=\"a.b:8080\"");
+	        "for=127.0.0.1;proto=" RIG_PROTO ";host=\"a.b:8080\"");
 	assert_null(strstr(head, "6.6.6.6"));
 	assert_non_null(strstr(head, "Via: 1.0 other\r\n"));
 	assert_non_null(strstr(head, "Via: 1.1 test-edge\r\n"));
@@ -526,6 +526,42 @@ static void a_client_may_close_its_sending_side_and_still_be_answered(void **sta
 	rig_free(g);
 }
 
+#ifndef RIG_TLS
+static void location(struct rig *g, int fd, const char *request, const char *want)
+{
+	char v[512];
+	put(fd, request);
+	struct resp *r = hear(fd);
+	assert_int_equal(r->status, 308);
+	assert_string_equal(field(r->head, "Location", v, sizeof v), want);
+	resp_free(r);
+	assert_int_equal(g->rep[0].requests, 0);
+}
+
+static void plain_http_is_redirected_once_there_is_https(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	g->shape.https_port = 443;
+	rig_publish(g);
+	int fd = dial(g);
+	location(g, fd, "GET /a/b?c=d HTTP/1.1\r\nHost: A.example:80\r\n\r\n",
+	        "https://a.example/a/b?c=d");
+	location(g, fd, "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", "https://a.example/");
+	location(g, fd, "GET http://b.example/x?y HTTP/1.1\r\nHost: b.example\r\n\r\n",
+	        "https://b.example/x?y");
+	g->shape.https_port = 8443;
+	rig_publish(g);
+	location(g, fd, "POST / HTTP/1.1\r\nHost: [::1]\r\nContent-Length: 3\r\n\r\nabc",
+	        "https://[::1]:8443/");
+	close(fd);
+	fd = dial(g);
+	talk(fd, "GET / HTTP/1.0\r\n\r\n", 400, NULL);
+	close(fd);
+	rig_free(g);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -543,6 +579,9 @@ int main(void)
 	        cmocka_unit_test(a_valid_trace_goes_on_and_any_other_begins_anew),
 	        cmocka_unit_test(trace_parents_are_judged_by_the_letter),
 	        cmocka_unit_test(an_upgrade_becomes_a_tunnel_with_half_close),
+#ifndef RIG_TLS
+	        cmocka_unit_test(plain_http_is_redirected_once_there_is_https),
+#endif
 	        cmocka_unit_test(early_hints_reach_those_who_know_them),
 	        cmocka_unit_test(bodies_of_200_megabytes_pass_through_a_few_buffers),
 	        cmocka_unit_test(a_client_that_stops_reading_stops_the_replica),

@@ -20,6 +20,16 @@
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
+#ifdef RIG_TLS /* the same tests with HTTPS */
+#include "cert/cert.h"
+#include "tls_bridge.h"
+#endif
+
+#ifdef RIG_TLS
+#define RIG_PROTO "https"
+#else
+#define RIG_PROTO "http"
+#endif
 #define RIG_REPLICAS 4
 #define RIG_PEERS    1024
 
@@ -371,6 +381,23 @@ static inline struct replica *rig_replica(struct rig *g, rig_script script)
 	return rig_replica_of(g, script, 1);
 }
 
+#ifdef RIG_TLS
+/* A certificate with these names; call it in the edge's thread. */
+static inline void rig_certs(struct rig *g, const char *san)
+{
+	static const struct tls_ticket_key ticket = {{1}, {2}, {3}};
+	char why[TLS_WHY_MAX];
+	struct hg_err err = {0};
+	struct pem_text text = pem_make(san, false, 30);
+	struct tls_pem pem = pem_of(&text);
+	struct tls_conf conf = {.pem = &pem, .pem_count = 1, .tickets = &ticket, .ticket_count = 1};
+	int fd = -1;
+	if (cert_bundle_make(&conf, &fd, &err) < 0) abort();
+	if (edge_certs(g->edge, fd, why) < 0) abort();
+	close(fd);
+}
+#endif
+
 /* `owner`: NULL, or whose meter and table this worker shares. */
 static inline struct rig *rig_worker(
         uint32_t connections, uint32_t buffers, struct rig *owner, uint32_t worker)
@@ -419,7 +446,13 @@ static inline struct rig *rig_worker(
 	        .connections = connections,
 	        .buffers = buffers,
 	        .seed = worker};
+#ifdef RIG_TLS
+	conf.listen_tls = 1;
+#endif
 	assert_int_equal(edge_new(&conf, &g->edge), HG_OK);
+#ifdef RIG_TLS
+	rig_certs(g, "DNS:a.example,DNS:*.b.example");
+#endif
 	assert_int_equal(
 	        loop_io_start(g->loop, &g->wake_io, g->wake[0], EPOLLIN, rig_on_wake), HG_OK);
 	assert_int_equal(pthread_create(&g->thread, NULL, rig_thread, g), 0);
@@ -496,6 +529,10 @@ static inline int dial(struct rig *g)
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 	setsockopt(fd, IPPROTO_TCP, 1 /* TCP_NODELAY */, &on, sizeof on);
 	assert_int_equal(connect(fd, &g->addr.sa, g->addr.len), 0);
+#ifdef RIG_TLS
+	fd = bridge_over(fd, "a.example");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+#endif
 	return fd;
 }
 

@@ -1,0 +1,40 @@
+/*
+ * Certificates and private keys on their way from control to the edge: one sealed memfd that
+ * control makes, the warden keeps and passes on unread, and each worker turns into a keyring.
+ * They are in no snapshot and on no disk of the edge.
+ */
+#ifndef CERT_CERT_H
+#define CERT_CERT_H
+
+#include "base/err.h"
+#include "os/tls.h"
+
+#define CERT_MAX       1024u       /* certificates of one edge */
+#define CERT_FILE_MAX  (1u << 20)  /* bytes of a PEM file */
+#define CERT_TOTAL_MAX (32u << 20) /* bytes of all of them */
+
+/*
+ * A sealed memfd (the caller's) with what the conf says, without ALPN: what an edge speaks is its
+ * own affair. HG_E_TOO_LARGE beyond the limits above, HG_E_IO, HG_E_NOMEM.
+ */
+HG_MUST enum hg_rc cert_bundle_make(const struct tls_conf *conf, int *ret_fd, struct hg_err *err);
+/*
+ * The keyring for one; the memfd can be closed afterwards. HG_E_INVALID for anything that is not
+ * a whole bundle, or that OpenSSL does not take. `why` as in tls.h.
+ */
+HG_MUST enum hg_rc cert_bundle_open(
+        int fd, const char *alpn, struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX]);
+
+/*
+ * Reads a chain and its key (both freed, and the key wiped, by
+ * cert_texts_free) and checks them. HG_E_CERT_FILE with path, reason and hint; HG_E_DENIED.
+ */
+struct cert_texts {
+	char *chain, *key; /* zero-terminated */
+	size_t chain_n, key_n;
+};
+HG_MUST enum hg_rc cert_texts_read(const char *chain_path, const char *key_path,
+        struct cert_texts *ret_texts, struct tls_cert *ret_cert, struct hg_err *err);
+void cert_texts_free(struct cert_texts *t);
+
+#endif

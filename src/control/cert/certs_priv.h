@@ -1,0 +1,44 @@
+/* Inside the certificates' room. */
+#ifndef CONTROL_CERT_CERTS_PRIV_H
+#define CONTROL_CERT_CERTS_PRIV_H
+
+#include "cert/cert.h"
+#include "control/cert/certs.h"
+
+#define CERTS_WATCH_MS  30000u
+#define CERTS_TICKET_MS (6u * 3600 * 1000) /* a ticket is good for two of them */
+
+struct certs_one {
+	char *cert, *key; /* absolute paths */
+	struct cert_texts texts;
+	struct tls_cert is;
+	uint64_t stamp; /* of both files when they were read here; 0: never */
+	bool complained;
+	uint8_t warned; /* the nearest limit of days that was said */
+};
+
+struct certs_plan {
+	struct certs_one *one;
+	uint32_t count;
+	bool allow_1_2, off; /* off: no HTTPS */
+};
+
+struct certs {
+	struct certs_options o;
+	struct certs_plan *now; /* NULL: none yet */
+	struct loop_timer watch, rotate;
+	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
+	uint32_t ticket_count;
+};
+
+/* kept.c: DATA/certs/kept.json. What cannot be read counts as nothing, and is said on the log. */
+HG_MUST enum hg_rc certs_kept_write(
+        const char *data_dir, const struct certs_plan *p, struct hg_err *err);
+/* Texts of the certificate with this path; HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc certs_kept_find(
+        const char *data_dir, const char *cert, struct cert_texts *ret_texts);
+
+/* Pure: days until the end that are to be said now, 0: nothing new. Limits: 21, 7, 1, 0 (over). */
+bool certs_near_end(int64_t until_s, int64_t now_s, uint8_t warned, uint8_t *ret_step);
+
+#endif

@@ -1,0 +1,256 @@
+/* One connection of TLS over a non-blocking socket. */
+#include "os/tls_priv.h"
+
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define RECORD_MAX 16384
+
+/* ---- the socket, as OpenSSL sees it ---- */
+
+static int bio_read(BIO *b, char *to, int cap)
+{
+	struct tls *t = BIO_get_data(b);
+	ssize_t n;
+	BIO_clear_retry_flags(b);
+	if (t->ended) return 0;
+	if (!t->readable) {
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	do {
+		n = recv(t->fd, to, (size_t)cap, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+		t->readable = false;
+		BIO_set_retry_read(b);
+		return -1;
+	}
+	if (n <= 0) {
+		t->ended = true;
+		t->err = n < 0 ? errno : 0;
+		return n < 0 ? -1 : 0;
+	}
+	/* A short read has emptied the socket: what comes later raises a new edge, unless the end
+	 * of the stream was announced before. */
+	if (n < cap && !t->hung_up) t->readable = false;
+	return (int)n;
+}
+
+static int bio_write(BIO *b, const char *from, int count)
+{
+	struct tls *t = BIO_get_data(b);
+	ssize_t n = -1;
+	BIO_clear_retry_flags(b);
+	if (t->writable) {
+		do {
+			n = send(t->fd, from, (size_t)count, MSG_NOSIGNAL);
+		} while (n < 0 && errno == EINTR);
+		if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+			t->err = errno;
+			return -1;
+		}
+		if (n < count) t->writable = false;
+	}
+	if (n < 0) BIO_set_retry_write(b);
+	return (int)n;
+}
+
+static long bio_ctrl(BIO *b, int what, long n, void *p)
+{
+	(void)b, (void)n, (void)p;
+	return what == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+BIO_METHOD *tls_bio_method(void)
+{
+	BIO_METHOD *m = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "edge socket");
+	if (m && BIO_meth_set_read(m, bio_read) && BIO_meth_set_write(m, bio_write) &&
+	        BIO_meth_set_ctrl(m, bio_ctrl)) {
+		return m;
+	}
+	BIO_meth_free(m);
+	return NULL;
+}
+
+/* ---- life ---- */
+
+struct tls *tls_new(struct tls_keyring *k, int fd)
+{
+	struct tls *t = calloc(1, sizeof *t);
+	BIO *b = t ? BIO_new(k->method) : NULL;
+	SSL *ssl = b ? SSL_new(k->ctx[0]) : NULL;
+	if (!ssl) {
+		BIO_free(b);
+		free(t);
+		ERR_clear_error();
+		return NULL;
+	}
+	t->ssl = ssl;
+	t->fd = fd;
+	t->readable = t->writable = true;
+	t->keyring = tls_keyring_ref(k);
+	BIO_set_data(b, t);
+	BIO_set_init(b, 1);
+	SSL_set_bio(ssl, b, b);
+	SSL_set_app_data(ssl, t);
+	SSL_set_accept_state(ssl);
+	return t;
+}
+
+void tls_free(struct tls *t)
+{
+	if (!t) return;
+	tls_finish(t);
+	SSL_free(t->ssl);
+	tls_keyring_unref(t->keyring);
+	free(t);
+}
+
+void tls_ready(struct tls *t, bool readable, bool writable)
+{
+	t->readable = t->readable || readable;
+	t->writable = t->writable || writable;
+}
+
+void tls_hung_up(struct tls *t)
+{
+	t->hung_up = t->readable = true;
+}
+
+/* ---- moving bytes ---- */
+
+static int failed(struct tls *t, int err)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	t->failed = true;
+	if (reason && !t->why[0]) {
+		strncpy(t->why, reason, sizeof t->why - 1);
+	}
+	ERR_clear_error();
+	return err;
+}
+
+/* What SSL_* said, as -EAGAIN or a failure; 0: the peer's end of stream. */
+static int outcome(struct tls *t, int ret)
+{
+	switch (SSL_get_error(t->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+	case SSL_ERROR_WANT_WRITE: return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN: return 0;
+	case SSL_ERROR_SYSCALL: return failed(t, t->err ? -t->err : -ECONNRESET);
+	default: return failed(t, -EPROTO);
+	}
+}
+
+int tls_handshake(struct tls *t)
+{
+	ERR_clear_error();
+	int r = SSL_do_handshake(t->ssl);
+	if (r == 1) {
+		t->open = true;
+		return 0;
+	}
+	r = outcome(t, r);
+	return r == 0 ? failed(t, -ECONNRESET) : r;
+}
+
+ssize_t tls_read(struct tls *t, void *to, size_t cap)
+{
+	size_t n;
+	ERR_clear_error();
+	int r = SSL_read_ex(t->ssl, to, cap, &n);
+	if (r == 1) return (ssize_t)n;
+	return outcome(t, r);
+}
+
+/* One record. Pieces smaller than one are put together: a record costs more than a copy. */
+static ssize_t record_write(struct tls *t, struct iovec *v, int count, size_t off)
+{
+	char joined[RECORD_MAX];
+	const char *p = (const char *)v->iov_base + off;
+	size_t n = v->iov_len - off, took;
+	if (n < sizeof joined && count > 1) {
+		memcpy(joined, p, n);
+		for (int i = 1; i < count && n < sizeof joined; i++) {
+			size_t k = HG_MIN(v[i].iov_len, sizeof joined - n);
+			memcpy(joined + n, v[i].iov_base, k);
+			n += k;
+		}
+		p = joined;
+	}
+	ERR_clear_error();
+	int r = SSL_write_ex(t->ssl, p, HG_MIN(n, (size_t)RECORD_MAX), &took);
+	if (r == 1) return (ssize_t)took;
+	r = outcome(t, r);
+	return r == 0 ? -EPIPE : r;
+}
+
+ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count)
+{
+	struct iovec v[8];
+	int k = 0;
+	size_t off = 0;
+	ssize_t done = 0;
+	HG_ASSERT(count <= (int)HG_COUNT(v));
+	for (int i = 0; i < count; i++)
+		if (pieces[i].iov_len) v[k++] = pieces[i];
+	for (int at = 0; at < k;) {
+		ssize_t n = record_write(t, v + at, k - at, off);
+		if (n == -EAGAIN) return done ? done : -EAGAIN;
+		if (n < 0) return n;
+		done += n;
+		for (off += (size_t)n; at < k && off >= v[at].iov_len; at++)
+			off -= v[at].iov_len;
+	}
+	return done;
+}
+
+void tls_finish(struct tls *t)
+{
+	if (!t->open || t->failed) return;
+	ERR_clear_error();
+	SSL_shutdown(t->ssl);
+	ERR_clear_error();
+	t->open = false;
+}
+
+/* ---- what was agreed on ---- */
+
+struct hg_str tls_host(const struct tls *t)
+{
+	return (struct hg_str){t->host, t->host_n};
+}
+
+struct hg_str tls_alpn(const struct tls *t)
+{
+	const unsigned char *p;
+	unsigned n;
+	SSL_get0_alpn_selected(t->ssl, &p, &n);
+	return (struct hg_str){(const char *)p, n};
+}
+
+const char *tls_version(const struct tls *t)
+{
+	return SSL_get_version(t->ssl);
+}
+
+const char *tls_cipher(const struct tls *t)
+{
+	return SSL_get_cipher_name(t->ssl);
+}
+
+bool tls_resumed(const struct tls *t)
+{
+	return SSL_session_reused(t->ssl);
+}
+
+const char *tls_why(const struct tls *t)
+{
+	return t->why;
+}

@@ -1,0 +1,45 @@
+/* What the files of TLS share. */
+#ifndef HG_OS_TLS_PRIV_H
+#define HG_OS_TLS_PRIV_H
+
+#include "base/map.h"
+#include "os/tls.h"
+
+#include <openssl/ssl.h>
+
+struct tls_keyring {
+	_Atomic uint32_t refs;
+	uint32_t count;
+	SSL_CTX **ctx;         /* one a certificate; [0] is the default */
+	struct hg_map by_name; /* name → SSL_CTX */
+	BIO_METHOD *method;
+	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
+	uint32_t ticket_count;
+	char alpn[64];
+	uint32_t alpn_n;
+};
+
+struct tls {
+	SSL *ssl;
+	struct tls_keyring *keyring;
+	int fd, err;       /* errno of the socket's last failure */
+	bool readable;     /* the socket may have bytes */
+	bool writable;     /* … may take bytes */
+	bool ended;        /* 0 was read, or an error */
+	bool hung_up;      /* end of stream announced: no more edges come */
+	bool open, failed; /* the handshake is over; nothing more can be said */
+	uint8_t host_n;
+	char host[TLS_NAME_MAX];
+	char why[64];
+};
+
+/* Its BIOs carry a struct tls. NULL: memory. */
+BIO_METHOD *tls_bio_method(void);
+/* Reads certificates and key into a context that has none of this kind of key. */
+enum hg_rc tls_ctx_load(SSL_CTX *ctx, const struct tls_pem *pem, char why[TLS_WHY_MAX]);
+/* Calls `each` for every DNS name of the context's newest certificate, lower case, until false. */
+bool tls_x509_names(X509 *leaf, bool (*each)(void *arg, struct hg_str name), void *arg);
+/* The oldest error of OpenSSL's queue as text, which is then empty. */
+void tls_say(char why[TLS_WHY_MAX], const char *what);
+
+#endif
