@@ -12,10 +12,13 @@ sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "bench")]
 
 from common import write_section  # noqa: E402
 from harness import BUILD, Load, Platform  # noqa: E402
+from limits_test import GROWS, config as limited  # noqa: E402
 from releases_test import CANARY, Deploy, config, failed  # noqa: E402
 
 RATE = 1000
 SHORT = CANARY.replace("progress_deadline: 20s", "progress_deadline: 5s")
+# With 256 MiB for a replica and time enough for it to reach them.
+LIMITED = limited("memory: 90%, error_rate: 5%, p95: 2s", wait="40s")
 CASES = [
     ("always 500", ["--version", "bad"], CANARY, {}),
     ("5 % errors", ["--env", "FEEDBACK_FAULT=errors:5%"], CANARY, {}),
@@ -25,13 +28,14 @@ CASES = [
     ("crashes after 200 requests", ["--env", "FEEDBACK_FAULT=crash:#200"], CANARY, {}),
     ("never ready", ["--env", "FEEDBACK_FAULT=unhealthy"], SHORT, {}),
     ("wrong port", ["--command", f"{BUILD}/feedback-app --port 1 # $PORT"], SHORT, {}),
+    ("grows to its memory limit, answers well", ["--command", GROWS], LIMITED, {}),
     ("always 500; POST with a key", ["--version", "bad"], CANARY, {"posts": 100, "keys": True}),
     ("always 500; POST without a key", ["--version", "bad"], CANARY, {"posts": 100}),
 ]
 
 
 def one(argv, rollout, load):
-    with Platform(config(rollout)) as p:
+    with Platform(rollout if rollout == LIMITED else config(rollout)) as p:
         p.up()
         load = Load(p.port, rate=RATE, seconds=120, **{"posts": 0, **load})
         time.sleep(3)
