@@ -131,6 +131,8 @@ class Kept(unittest.TestCase):
 
 @unittest.skipIf(SANITIZED, "a sanitizer's own memory is several times the limits used here")
 class Rollouts(unittest.TestCase):
+    only_long = unittest.skipUnless(LONG, "a minute; runs in make test-long, the decision in tests/unit")
+
     # Few requests: the judge is not to find anything before the memory tells.
     def bad(self, rules, causes, *argv, rate=20):
         with Platform(config(rules, wait="40s")) as p:
@@ -167,17 +169,20 @@ class Rollouts(unittest.TestCase):
         self.assertGreaterEqual(len(died), 1)
         self.assertIn("ended at the limit of 256 MiB", why)
 
+    @only_long
     def test_without_a_rule_the_ends_of_its_replicas_take_it_back(self):
         doc, why, died = self.bad(
             "error_rate: 50%", ["no_ready_replica", "crash_loop", "evidence"], "--command", GROWS)
         self.assertIn("out of memory", why)
         self.assertGreaterEqual(len(died), 1)
 
+    @only_long
     def test_a_canary_that_leaks_with_each_request_is_taken_back(self):
         # Its pages cost time: the judge may see that before the memory is gone.
         self.bad("memory: 90%, error_rate: 50%", ["memory", "evidence", "no_ready_replica"],
                  "--env", "FEEDBACK_FAULT=leak", rate=RATE)
 
+    @only_long
     def test_a_release_that_uses_no_more_than_the_old_one_is_not_blamed(self):
         with Platform(config(wait="16s").replace("{build}/feedback-app --port $PORT", NEAR)) as p:
             p.up()
@@ -191,6 +196,7 @@ class Rollouts(unittest.TestCase):
             self.assertGreater(end["resources"]["memory"]["old_most"], 0.9)
             self.assertEqual(failed(load.stop().result()), 0)
 
+    @only_long
     def test_a_canary_that_burns_its_cpu_is_taken_back(self):
         text = config("cpu: 90%", wait="60s").replace("cpu: 1000m", "cpu: 300m")
         with Platform(text, replicas=1) as p:
