@@ -198,9 +198,9 @@ enum hg_rc tls_keyring_new(
 {
 	uint64_t seed = 0;
 	struct tls_keyring *k = calloc(1, sizeof *k);
-	enum hg_rc rc = k ? HG_OK : HG_E_NOMEM;
+	enum hg_rc rc = HG_OK;
 	why[0] = 0;
-	if (rc < 0) return rc;
+	if (!k) return HG_E_NOMEM;
 	atomic_store(&k->refs, 1);
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uintptr_t)k;
 	hg_map_init(&k->by_name, seed);
