@@ -102,6 +102,7 @@ class Devops(Workflow):
         self.triggered("p95_limit", "FEEDBACK_FAULT=slow:2100ms", fault=', FEEDBACK_FAULT: "slow:1800ms"', rate=150,
                        warm=4.0)
 
+    @unittest.skipIf(SANITIZED, "needs traffic")
     def test_error_rate_3_points_above_stable(self):
         # By then enough is known of the old release, and its rate + 3 points is less than 5 %. That the
         # new one is worse at all is known sooner.
