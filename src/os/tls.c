@@ -9,8 +9,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define RECORD_MAX 16384
-
 /* ---- the socket, as OpenSSL sees it ---- */
 
 static int bio_read(BIO *b, char *to, int cap)
@@ -136,6 +134,12 @@ static int failed(struct tls *t, int err)
 	return err;
 }
 
+/* OpenSSL takes what an earlier call left for this one's. Clearing costs more than looking. */
+static void errors_forget(void)
+{
+	if (HG_UNLIKELY(ERR_peek_error() != 0)) ERR_clear_error();
+}
+
 /* What SSL_* said, as -EAGAIN or a failure; 0: the peer's end of stream. */
 static int outcome(struct tls *t, int ret)
 {
@@ -150,7 +154,7 @@ static int outcome(struct tls *t, int ret)
 
 int tls_handshake(struct tls *t)
 {
-	ERR_clear_error();
+	errors_forget();
 	int r = SSL_do_handshake(t->ssl);
 	if (r == 1) {
 		t->open = true;
@@ -160,10 +164,15 @@ int tls_handshake(struct tls *t)
 	return r == 0 ? failed(t, -ECONNRESET) : r;
 }
 
+bool tls_more(const struct tls *t)
+{
+	return t->readable || SSL_has_pending(t->ssl);
+}
+
 ssize_t tls_read(struct tls *t, void *to, size_t cap)
 {
 	size_t n;
-	ERR_clear_error();
+	errors_forget();
 	int r = SSL_read_ex(t->ssl, to, cap, &n);
 	if (r == 1) return (ssize_t)n;
 	return outcome(t, r);
@@ -172,20 +181,20 @@ ssize_t tls_read(struct tls *t, void *to, size_t cap)
 /* One record. Pieces smaller than one are put together: a record costs more than a copy. */
 static ssize_t record_write(struct tls *t, struct iovec *v, int count, size_t off)
 {
-	char joined[RECORD_MAX];
+	char *joined = t->keyring->joined;
 	const char *p = (const char *)v->iov_base + off;
 	size_t n = v->iov_len - off, took;
-	if (n < sizeof joined && count > 1) {
+	if (n < (size_t)TLS_RECORD_MAX && count > 1) {
 		memcpy(joined, p, n);
-		for (int i = 1; i < count && n < sizeof joined; i++) {
-			size_t k = HG_MIN(v[i].iov_len, sizeof joined - n);
+		for (int i = 1; i < count && n < (size_t)TLS_RECORD_MAX; i++) {
+			size_t k = HG_MIN(v[i].iov_len, (size_t)TLS_RECORD_MAX - n);
 			memcpy(joined + n, v[i].iov_base, k);
 			n += k;
 		}
 		p = joined;
 	}
-	ERR_clear_error();
-	int r = SSL_write_ex(t->ssl, p, HG_MIN(n, (size_t)RECORD_MAX), &took);
+	errors_forget();
+	int r = SSL_write_ex(t->ssl, p, HG_MIN(n, (size_t)TLS_RECORD_MAX), &took);
 	if (r == 1) return (ssize_t)took;
 	r = outcome(t, r);
 	return r == 0 ? -EPIPE : r;
@@ -214,7 +223,7 @@ ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count)
 void tls_finish(struct tls *t)
 {
 	if (!t->open || t->failed) return;
-	ERR_clear_error();
+	errors_forget();
 	SSL_shutdown(t->ssl);
 	ERR_clear_error();
 	t->open = false;

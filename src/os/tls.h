@@ -5,7 +5,8 @@
  *   tls      one connection; keeps the keyring it began with, so that a newer one drops nobody
  *
  * Sessions are resumed by tickets alone (one a handshake); their keys are given from outside, so
- * that workers share them. Renegotiation, compression and early data are off.
+ * that workers share them. Renegotiation, compression and early data are off. The connections of
+ * one keyring belong to one thread.
  */
 #ifndef HG_OS_TLS_H
 #define HG_OS_TLS_H
@@ -88,6 +89,9 @@ HG_MUST int tls_handshake(struct tls *t);
  * frames its messages itself); -EAGAIN; -EPROTO for a violation; -errno of the socket.
  */
 HG_MUST ssize_t tls_read(struct tls *t, void *to, size_t cap);
+/* Could another tls_read give something before the next edge? False: asking would be for nothing.
+ */
+bool tls_more(const struct tls *t);
 /*
  * Bytes taken of the pieces, in order; fewer only when the socket is full; -EAGAIN when it was full
  * before the first one; -errno. After fewer, or -EAGAIN, the next call must offer bytes that begin

@@ -7,6 +7,8 @@
 
 #include <openssl/ssl.h>
 
+#define TLS_RECORD_MAX 16384
+
 struct tls_keyring {
 	_Atomic uint32_t refs;
 	uint32_t count;
@@ -17,6 +19,7 @@ struct tls_keyring {
 	uint32_t ticket_count;
 	char alpn[64];
 	uint32_t alpn_n;
+	char joined[TLS_RECORD_MAX]; /* small pieces on their way into one record */
 };
 
 struct tls {

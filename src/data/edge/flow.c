@@ -3,13 +3,13 @@
 
 #include "data/edge/edge_priv.h"
 
-/* Decrypted bytes. There may be more behind a short read; asking when there are none costs no
- * system call. */
+/* Decrypted bytes. There may be more behind a short read: another record. */
 static ssize_t secure_read(struct edge_flow *f, struct tls *tls, uint32_t *flags)
 {
 	ssize_t n = tls_read(tls, f->buf + f->n, EDGE_BUF_SIZE - f->n);
 	if (n > 0) {
 		f->n += (uint32_t)n;
+		if (!tls_more(tls)) *flags &= ~EDGE_CAN_READ;
 	} else if (n == -EAGAIN) {
 		*flags &= ~EDGE_CAN_READ;
 	} else if (n == 0) {
