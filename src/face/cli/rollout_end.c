@@ -187,6 +187,23 @@ static void mirror_lines(const struct cli *c, const json_t *doc, struct hg_buf *
 	hg_buf_free(&text);
 }
 
+/* Promoted without proof: nobody came, or a person or a rule said so. */
+static void unproven_line(const json_t *doc, struct hg_buf *to)
+{
+	const json_t *s;
+	size_t i, n = 0, quiet = 0;
+	json_array_foreach(cli_list(doc, "steps"), i, s)
+	{
+		bool bare = json_is_true(json_object_get(s, "unproven"));
+		n += bare;
+		quiet += bare && strcmp(cli_text(s, "proof"), "quiet") == 0;
+	}
+	if (n == 0) return;
+	label("unproven", to);
+	hg_buf_fmt(to, "%zu of %zu steps%s\n", n, json_array_size(cli_list(doc, "steps")),
+	        quiet == n ? ": no request came, so nothing was judged" : "");
+}
+
 static void log_lines(const struct cli *c, const json_t *logs, struct hg_buf *to)
 {
 	const json_t *line;
@@ -316,6 +333,7 @@ void cli_rollout_end(
 		        cli_human_ms(HG_MAX(took - cli_int(doc, "created_ms"), 0), t));
 		headline(c, CLI_GOOD, &text, status, to);
 		users_line(c, doc, to);
+		unproven_line(doc, to);
 		mirror_lines(c, doc, to);
 		now_serves(c, doc, true, to);
 	} else {

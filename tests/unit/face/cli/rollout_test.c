@@ -152,6 +152,27 @@ static void a_promotion_says_what_serves(void **s)
 	        "   next     headgate rollouts show 42 --watch\n");
 }
 
+static void a_promotion_without_proof_says_so(void **s)
+{
+	struct hg_buf page;
+	json_t *j = doc(doc_promoted), *steps = json_object_get(j, "steps");
+	(void)s;
+	for (size_t i = 0; i < 2; i++) {
+		json_object_set_new(json_array_get(steps, i), "unproven", json_true());
+		json_object_set_new(json_array_get(steps, i), "proof", json_string("quiet"));
+	}
+	hg_buf_init(&page, 1u << 16);
+	cli_rollout_end(&utf8, j, NULL, 0, &page);
+	assert_non_null(strstr(hg_buf_text(&page),
+	        "   unproven 2 of 4 steps: no request came, so nothing was judged\n"));
+	json_object_set_new(json_array_get(steps, 0), "proof", json_string("person"));
+	hg_buf_reset(&page);
+	cli_rollout_end(&utf8, j, NULL, 0, &page);
+	assert_non_null(strstr(hg_buf_text(&page), "   unproven 2 of 4 steps\n"));
+	hg_buf_free(&page);
+	json_decref(j);
+}
+
 static void a_rollback_to_nothing_that_is_ready_needs_a_human(void **s)
 {
 	struct hg_buf page;
@@ -427,6 +448,7 @@ int main(void)
 	        cmocka_unit_test(copies_and_the_first_differences_are_told),
 	        cmocka_unit_test(a_rollback_says_why_who_noticed_and_what_failed_first),
 	        cmocka_unit_test(a_promotion_says_what_serves),
+	        cmocka_unit_test(a_promotion_without_proof_says_so),
 	        cmocka_unit_test(a_rollback_to_nothing_that_is_ready_needs_a_human),
 	        cmocka_unit_test(what_an_app_answered_cannot_drive_the_terminal),
 	        cmocka_unit_test(every_page_fits_whatever_the_names_are),
