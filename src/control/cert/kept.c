@@ -12,6 +12,18 @@ static void path_of(const char *data_dir, const char *name, char *to, size_t cap
 	snprintf(to, cap, "%s/certs%s", data_dir, name);
 }
 
+/* What is there already needs no room on a disk that may be full. */
+static bool is_kept(const char *path, const char *text)
+{
+	struct hg_buf had = {0};
+	struct hg_err err = {0};
+	bool same = file_read(path, 2 * CERT_TOTAL_MAX, &had, &err) == HG_OK &&
+	            hg_str_eq(hg_buf_view(&had), hg_str(text));
+	if (had.p) explicit_bzero(had.p, had.n);
+	hg_buf_free(&had);
+	return same;
+}
+
 enum hg_rc certs_kept_write(const char *data_dir, const struct certs_plan *p, struct hg_err *err)
 {
 	char path[4300];
@@ -32,7 +44,7 @@ enum hg_rc certs_kept_write(const char *data_dir, const struct certs_plan *p, st
 		rc = hg_err_set(err, HG_E_IO, "could not make \"%s\": %s", path, strerror(-made));
 	} else {
 		path_of(data_dir, "/kept.json", path, sizeof path);
-		rc = file_write_atomic(path, 0600, hg_str(text), err);
+		if (!is_kept(path, text)) rc = file_write_atomic(path, 0600, hg_str(text), err);
 	}
 	if (text) explicit_bzero(text, strlen(text));
 	free(text);

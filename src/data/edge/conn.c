@@ -25,7 +25,7 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to)
 	HG_ASSERT(allowed[c->state] & BIT(to));
 	hg_list_remove(&c->node);
 	if (to != EDGE_FREE) hg_list_append(&c->edge->by_state[to], &c->node);
-	if (to == EDGE_IDLE) c->idle_ms = edge_now_ms(c->edge);
+	if (to == EDGE_IDLE || to == EDGE_HELLO) c->idle_ms = edge_now_ms(c->edge);
 	c->state = (uint8_t)to;
 	c->progress = true;
 }

@@ -174,9 +174,9 @@ static uint32_t conn_limit(const struct edge *e)
 
 /* The connection that has been silent longest makes room, whether it was ever served or not: who
  * only opens connections must not be able to keep others out. */
-static bool reclaim(struct edge *e)
+static bool reclaim_of(struct edge *e, enum edge_state state)
 {
-	struct hg_list *n = hg_list_first(&e->by_state[EDGE_IDLE]);
+	struct hg_list *n = hg_list_first(&e->by_state[state]);
 	if (!n) return false;
 	struct edge_conn *c = HG_CONTAINER(n, struct edge_conn, node);
 	/* A newcomer's request may be on its way. */
@@ -184,6 +184,12 @@ static bool reclaim(struct edge *e)
 	if (c->flags & EDGE_CAN_READ) return false;
 	edge_conn_close(c);
 	return true;
+}
+
+/* A handshake that does not move is silence as well. */
+static bool reclaim(struct edge *e)
+{
+	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO);
 }
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)

@@ -354,7 +354,7 @@ struct edge_conn {
 	struct edge_timer timer;
 	struct edge_flow in;
 	struct edge_req *req;
-	uint64_t idle_ms; /* when it became idle */
+	uint64_t idle_ms; /* when it became idle, or its handshake began */
 	uint64_t head_ms; /* when the first byte of this head came */
 	uint8_t client_n;
 	char client[47];

@@ -139,10 +139,13 @@ static void what_was_given_counts_and_is_kept(void **state)
 	snprintf(path, sizeof path, "%s/certs/kept.json", g->dir);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	/* A new control that may not read the files. */
+	/* A new control that may not read the files; nothing is written anew. */
+	ino_t was = st.st_ino;
 	certs_free(g->certs);
 	start(g);
 	assert_int_equal(apply(g, NULL, 0), HG_OK);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_ino, was);
 	assert_string_equal(first_name(g), "a.example");
 	/* What is damaged counts as nothing. */
 	certs_free(g->certs);

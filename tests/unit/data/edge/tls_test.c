@@ -143,6 +143,25 @@ static void a_slow_handshake_is_ended(void **state)
 	rig_free(g);
 }
 
+static void silent_handshakes_keep_nobody_out(void **state)
+{
+	struct rig *g = rig_bare(4, 0);
+	int silent[4];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 4; i++)
+		silent[i] = plain_dial(g);
+	put_all(silent[0], "\x16\x03\x01\x02", 4);
+	usleep(2000 * EDGE_SILENT_MS);
+	int fd = dial(g);
+	talk(fd, GET, 200, "=");
+	close(fd);
+	for (int i = 0; i < 4; i++)
+		close(silent[i]);
+	rig_free(g);
+}
+
 /* Bytes of the request come with the end of the handshake, in one packet. */
 static void early_requests_are_not_lost(void **state)
 {
@@ -198,6 +217,7 @@ int main(void)
 	        cmocka_unit_test(new_certificates_drop_nobody),
 	        cmocka_unit_test(what_is_no_tls_ends_and_is_counted),
 	        cmocka_unit_test(a_slow_handshake_is_ended),
+	        cmocka_unit_test(silent_handshakes_keep_nobody_out),
 	        cmocka_unit_test(early_requests_are_not_lost),
 	        cmocka_unit_test(an_end_is_said),
 	};
