@@ -114,7 +114,12 @@ static void a_tree_counts_what_was_started_in_it(void **state)
 	struct proc_tree t[3] = {
 	        {.leader = start(tree, -1)}, {.leader = start(sleeper, -1)}, {.leader = 0x3ffffff}};
 	assert_true(t[0].leader > 0 && t[1].leader > 0);
-	for (int i = 0; i < 1000 && (t[0].pss_bytes < 40000000 || t[0].processes < 4); i++) {
+	/* Until tail has it all and grows no more: the two figures are read one after the other. */
+	uint64_t before = 0;
+	for (int i = 0; i < 1000 && (t[0].rss_bytes < 40000000 || t[0].pss_bytes < 40000000 ||
+	                                    t[0].pss_bytes != before || t[0].processes < 4);
+	        i++) {
+		before = t[0].pss_bytes;
 		usleep(10000);
 		proc_trees(t, 3, true);
 	}
