@@ -41,8 +41,8 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		const struct fleet_route *route = &a->conf->routes[i];
 		struct snap_in_lane *lanes = &d->lanes[d->lane_count];
 		for (uint32_t k = 0; k < n; k++)
-			lanes[k] = (struct snap_in_lane){
-			        .release = rel[k], .lane = fleet_lane_of(f, a->id, rel[k], route->name)};
+			lanes[k] = (struct snap_in_lane){.release = rel[k],
+			        .lane = fleet_lane_of(f, a->id, rel[k], route->name)};
 		d->lane_count += n;
 		d->routes[d->route_count++] = (struct snap_in_route){
 		        .host = hg_str(route->host),
