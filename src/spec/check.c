@@ -175,6 +175,15 @@ static const struct spec_app *route_taken(
 	return NULL;
 }
 
+static void check_limits(struct checking *c, const struct spec_app *app, uint32_t at)
+{
+	const struct spec_route *r = &app->routes[at];
+	if (r->rate_limit_count <= SNAP_LIMITS) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, below(route_node(c, app, at), "rate_limit"));
+	spec_err_say(
+	        e, "a route has at most %d rate limits, not %u", SNAP_LIMITS, r->rate_limit_count);
+}
+
 #define ROUTES_COMPARED 4096u /* beyond it the comparison of all with all would take seconds */
 
 static void check_routes(struct checking *c)
@@ -198,6 +207,7 @@ static void check_routes(struct checking *c)
 	for (uint32_t a = 0; a < c->s->app_count; a++) {
 		const struct spec_app *app = &c->s->apps[a];
 		for (uint32_t i = 0; i < app->route_count; i++) {
+			check_limits(c, app, i);
 			const struct spec_app *first = route_taken(c->s, a, i, &other);
 			if (!first) continue;
 			const struct spec_node *at = route_node(c, first, other);

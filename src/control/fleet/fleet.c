@@ -371,6 +371,7 @@ void fleet_free(struct fleet *f)
 	for (uint32_t i = 0; i < f->app_count; i++)
 		fleet_app_free(f->apps[i]);
 	free(f->apps);
+	fleet_guard_free(f->guard);
 	fleet_known_free(f);
 	f->magic = 0;
 	free(f);

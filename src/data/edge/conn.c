@@ -61,16 +61,13 @@ static void on_task(struct loop *l, struct loop_task *t)
 
 struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer)
 {
-	char text[SOCK_TEXT_MAX];
 	struct edge_conn *c = edge_pool_take(&e->conns);
 	if (!c) return NULL;
 	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e, .secure = secure};
 	hg_list_init(&c->node);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
-	size_t n = sock_addr_host(peer, text, sizeof text);
-	c->client_n = (uint8_t)HG_MIN(n, sizeof c->client);
-	memcpy(c->client, text, c->client_n);
+	edge_client_peer(c, peer);
 	c->flags = EDGE_CAN_WRITE;
 	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	if (loop_io_start(e->loop, &c->io, fd, events, on_client) < 0) {

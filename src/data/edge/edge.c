@@ -206,6 +206,13 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 			return;
 		}
 		meter_add(&e->count->accepted, 1);
+		if (e->image && HG_UNLIKELY(e->image->snap->access.count) &&
+		        !edge_access_peer(e->image->snap, &peer)) {
+			meter_add(&e->count->denied, 1);
+			meter_add(&e->count->closed, 1);
+			close(fd);
+			continue;
+		}
 		bool room = e->conn_n < conn_limit(e) || reclaim(e);
 		if (room && edge_conn_new(e, fd, ls->tls, &peer)) continue;
 		meter_add(&e->count->refused_full, 1);
@@ -261,6 +268,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	e->worker = conf->worker;
 	e->count = &conf->meter->worker[conf->worker];
 	e->table = conf->table;
+	e->rates = conf->rates;
 	e->log.fd = conf->log_fd;
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)
