@@ -109,6 +109,10 @@ bool fleet_guard_route(
 	char text[640], name[WD_NAME_MAX];
 	struct hg_out policy = hg_out_over(text, sizeof text);
 	if (r->rate_limit_count > SNAP_LIMITS || !hg_str_copy(app, name, sizeof name)) return false;
+	if (r->rate_limit_count) {
+		to->limits = hg_arena_array(&c->mem, r->rate_limit_count, sizeof *to->limits);
+		if (!to->limits) return false;
+	}
 	for (uint32_t i = 0; i < r->rate_limit_count; i++)
 		if (!limit_take(c, name, to, r->rate_limit[i], &policy)) return false;
 	hg_out_cstr(&policy, "\r\n");
