@@ -17,6 +17,7 @@
 #define METER_RATES_H
 
 #include "math/gcra.h"
+#include "meter/peers.h"
 
 #include <stdatomic.h>
 
@@ -38,6 +39,7 @@ struct rates {
 	uint8_t secret[16];
 	uint8_t pad[40];
 	struct rates_bucket bucket[RATES_BUCKETS];
+	struct peers peers; /* another count, by the same names */
 };
 
 /* Formats fresh zeroed memory of sizeof(struct rates). */

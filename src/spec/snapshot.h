@@ -101,8 +101,11 @@ struct snap_image {
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
 	uint32_t limit_count, limit_at, step_count, step_at;
-	struct snap_set exempt; /* clients that no rate limit counts */
-	struct snap_set access; /* as in snap_route, for every connection */
+	uint32_t connections_per_ip; /* 0: no limit */
+	uint32_t fields_max;         /* of a request head; 0: HTTP1_FIELDS_MAX */
+	uint32_t min_rate;           /* bytes a second that a client must move; 0: any */
+	struct snap_set exempt;      /* clients that no limit counts */
+	struct snap_set access;      /* as in snap_route, for every connection */
 	uint32_t access_other;
 	uint32_t reserved[14];
 };

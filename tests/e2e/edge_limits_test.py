@@ -169,7 +169,38 @@ class EdgeLimits(unittest.TestCase):
         self.assertEqual(told, [200, 200, 429])
         self.assertEqual(ask(self.site.port, source="127.0.0.20", X_Forwarded_For="192.0.2.2")[0], 200)
 
-    def test_09_mistakes_are_refused_with_their_place(self):
+    def test_09_connections_of_an_address_are_counted_over_workers_and_their_deaths(self):
+        def held(count, source="127.0.0.30"):
+            out = []
+            for _ in range(count):
+                c = http.client.HTTPConnection("127.0.0.1", self.site.port, timeout=5, source_address=(source, 0))
+                c.request("GET", "/health", headers={"Host": "x"})
+                r = c.getresponse()
+                r.read()
+                out.append((r.status, c))
+            return out
+        self.site.reload(edge="  connections_per_ip: 12\n  limits: {fields: 20}")
+        conns = held(16)
+        self.assertEqual([s for s, _ in conns], [200] * 12 + [503] * 4)
+        self.assertEqual(held(1, source="127.0.0.31")[0][0], 200)
+        for pid in self.site.pids("edge"):
+            kill(pid)
+        def again():
+            """twelve connections again, to the workers that replaced the dead ones"""
+            try:
+                fresh = held(13)
+            except OSError:
+                return False
+            answers = [s for s, _ in fresh]
+            for _, c in fresh:
+                c.close()
+            return answers == [200] * 12 + [503]
+        wait_for(again, every=0.3)
+        fields = {f"X_{i}": "1" for i in range(20)}
+        wait_for(lambda: ask(self.site.port, host="x", path="/health", **fields)[0] == 431)
+        self.site.reload(edge="")
+
+    def test_10_mistakes_are_refused_with_their_place(self):
         for rate, edge, want in (("10/fortnight", "", "after \"/\" comes a period"),
                                  ("[1/s, 2/s, 3/s, 4/s, 5/s]", "", "at most 4"),
                                  ("1/s", "  deny: [10.0.0.1/8]", "bits behind the prefix"),

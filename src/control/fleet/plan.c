@@ -327,6 +327,14 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	p->edge = (struct snap_image){
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
+	        .head_max = (uint32_t)s->edge.limits.header_bytes,
+	        .fields_max = s->edge.limits.fields,
+	        .header_ms = ms32(s->edge.limits.header_timeout_ms),
+	        .body_idle_ms = ms32(s->edge.limits.idle_ms),
+	        .min_rate = (uint32_t)s->edge.limits.min_rate_bytes,
+	        .keepalive_ms = ms32(s->edge.limits.keepalive_ms),
+	        .connections_max = s->edge.limits.connections,
+	        .connections_per_ip = s->edge.connections_per_ip,
 	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
 	                                     ? 0
 	                                     : s->edge.access_log.sample_ppm};

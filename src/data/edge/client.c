@@ -76,6 +76,20 @@ void edge_client_find(struct edge_conn *c, const struct http1_head *h)
 	client_set(c, at);
 }
 
+bool edge_peer_enter(struct edge *e, const struct sock_addr *peer, uint32_t *ret_place)
+{
+	const struct snap_image *im = e->image->snap;
+	uint8_t addr[16];
+	*ret_place = PEERS_NONE;
+	addr_bytes(peer, addr);
+	struct ip_addr a = ip_addr_of(addr);
+	/* A proxy's connections are of many clients. */
+	if (!e->rates || trusted(im, a) || snap_set_find(im, im->exempt, a)) return true;
+	struct ip_addr client = ip_addr_client(a);
+	uint64_t key = rates_key(e->rates, 0, 0, &client, sizeof client);
+	return peers_enter(&e->rates->peers, key, e->worker, im->connections_per_ip, ret_place);
+}
+
 static bool allowed(
         const struct snap_image *im, struct snap_set set, uint32_t other, struct ip_addr a)
 {

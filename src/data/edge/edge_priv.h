@@ -285,6 +285,12 @@ void edge_up_want_write(struct edge_up *up);
 
 /* ---- requests ---- */
 
+/* A client that must move so many bytes in so much time, or is too slow. */
+struct edge_pace {
+	uint64_t since_ms; /* 0: it is not waited for */
+	uint64_t mark;     /* bytes moved by then */
+};
+
 struct edge_req {
 	struct edge_image *image;
 	const struct snap_route *route; /* NULL: answered before routing */
@@ -320,8 +326,9 @@ struct edge_req {
 	char *co; /* head, or the whole of a local answer */
 	uint32_t co_n, co_sent;
 	uint64_t bytes_out;
-	bool co_body; /* part of co is a body */
-	bool limited; /* `quota` says what is left of the route's limits */
+	struct edge_pace pace; /* of a body from, or a response to, a client that is waited for */
+	bool co_body;          /* part of co is a body */
+	bool limited;          /* `quota` says what is left of the route's limits */
 	const struct snap_limit *refused_by;
 	const char *why; /* of a local answer; static text */
 	/* for the access log */
@@ -366,6 +373,7 @@ struct edge_conn {
 	struct ip_addr addr;
 	bool https;
 	uint8_t peer[16];
+	uint32_t peer_place; /* in the table of peers */
 };
 
 struct edge_listener {
@@ -432,7 +440,9 @@ static inline uint64_t edge_now_ms(const struct edge *e)
 }
 
 /* conn.c */
-struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer);
+/* `place`: of the peer in the table of peers; stays the caller's when it fails. */
+struct edge_conn *edge_conn_new(
+        struct edge *e, int fd, bool secure, const struct sock_addr *peer, uint32_t place);
 void edge_conn_close(struct edge_conn *c);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);

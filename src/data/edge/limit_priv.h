@@ -25,6 +25,9 @@ void edge_client_peer(struct edge_conn *c, const struct sock_addr *peer);
  * what comes over one connection is of many clients. */
 void edge_client_find(struct edge_conn *c, const struct http1_head *h);
 
+/* One more connection of the peer, if it may have one. For images with connections_per_ip. */
+HG_MUST bool edge_peer_enter(struct edge *e, const struct sock_addr *peer, uint32_t *ret_place);
+
 /* May the peer connect, by edge.allow and edge.deny? True for a trusted proxy. */
 bool edge_access_peer(const struct snap_image *im, const struct sock_addr *peer);
 /* The same for a client's request: of the whole edge, and of a route. */

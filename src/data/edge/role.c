@@ -111,6 +111,9 @@ static enum hg_rc role_setup(struct role *r, const struct warden_child *child, s
 	if (odd || !conf.meter || !conf.table || child->worker >= conf.meter->worker_count) {
 		return HG_E_INVALID;
 	}
+	/* Its predecessor's connections died with it. */
+	if (conf.rates && child->incarnation > 1)
+		peers_worker_reset(&conf.rates->peers, child->worker);
 	enum hg_rc rc = edge_new(&conf, &r->edge);
 	if (rc == HG_OK) rc = loop_signal(l, SIGTERM, on_term, r);
 	if (rc == HG_OK && child->warden_fd >= 0) {

@@ -277,6 +277,7 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
 	        ROW(tls_failures, "TLS handshakes that failed."),
 	        ROW(rate_limited, "Requests refused by a rate limit."),
+	        ROW(refused_per_ip, "Connections refused because their client has too many."),
 	        ROW(denied, "Connections closed because their client is denied."),
 	        ROW(forbidden, "Requests refused because their client is denied."),
 	        ROW(access_lines, "Access log lines written."),

@@ -383,6 +383,51 @@ static void a_route_can_be_for_some_clients_only(void **state)
 	rig_free(g);
 }
 
+static void an_address_has_so_many_connections_over_all_workers(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1), *h = rig_worker(0, 0, g, 0);
+	struct nets n;
+	int fd[4];
+	(void)state;
+	g->shape.connections_per_ip = h->shape.connections_per_ip = 3;
+	rig_publish(g);
+	rig_publish(h);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial(i == 1 ? h : g);
+		talk(fd[i], GET, 200, NULL);
+	}
+	for (int i = 0; i < 2; i++) {
+		fd[3] = dial(i ? h : g);
+		struct resp *r = hear(fd[3]);
+		assert_non_null(r);
+		assert_int_equal(r->status, 503);
+		resp_free(r);
+		assert_true(closed(fd[3]));
+		close(fd[3]);
+	}
+	rig_sync(g);
+	assert_int_equal(g->meter->worker[1].refused_per_ip, 1);
+	assert_int_equal(g->meter->worker[0].refused_per_ip, 1);
+	/* One that goes makes room for another. */
+	close(fd[0]);
+	for (int i = 0; i < 500 && g->meter->worker[1].connections > 1; i++) {
+		usleep(5000);
+		rig_sync(g);
+	}
+	fd[0] = dial(h);
+	talk(fd[0], GET, 200, NULL);
+	/* A proxy's connections are of many clients. */
+	nets(&n, (const char *const[]){"127.0.0.1", NULL}, 0);
+	g->trusted = n.set;
+	rig_publish(g);
+	fd[3] = dial(g);
+	talk(fd[3], GET, 200, NULL);
+	for (int i = 0; i < 4; i++)
+		close(fd[i]);
+	rig_free(h);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +443,7 @@ int main(void)
 	        cmocka_unit_test(limits_by_address_count_the_client_behind_the_proxy),
 	        cmocka_unit_test(denied_clients_are_closed_at_accept),
 	        cmocka_unit_test(behind_a_trusted_proxy_the_client_is_asked_and_not_the_proxy),
+	        cmocka_unit_test(an_address_has_so_many_connections_over_all_workers),
 	        cmocka_unit_test(a_route_can_be_for_some_clients_only),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
