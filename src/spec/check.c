@@ -174,6 +174,15 @@ static bool route_key(const struct spec_route *r, struct hg_out *o)
 	return !hg_out_failed(o);
 }
 
+static void check_limits(struct checking *c, const struct spec_app *app, uint32_t at)
+{
+	const struct spec_route *r = &app->routes[at];
+	if (r->rate_limit_count <= SNAP_LIMITS) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, below(route_node(c, app, at), "rate_limit"));
+	spec_err_say(
+	        e, "a route has at most %d rate limits, not %u", SNAP_LIMITS, r->rate_limit_count);
+}
+
 static void route_conflict(struct checking *c, const struct spec_app *app, uint32_t route,
         const struct spec_app *first, uint32_t first_route)
 {
@@ -193,6 +202,7 @@ static void check_route(struct checking *c, struct hg_map *seen, uint32_t a, uin
 	char text[8192];
 	const struct spec_app *app = &c->s->apps[a];
 	struct hg_out o = hg_out_over(text, sizeof text);
+	check_limits(c, app, i);
 	if (!route_key(&app->routes[i], &o)) return;
 	struct hg_str key = {text, o.n};
 	uintptr_t first = (uintptr_t)hg_map_get(seen, key);

@@ -90,6 +90,8 @@ static void image_limits(struct edge_image *im)
 	const struct snap_image *s = im->snap;
 	uint32_t most = EDGE_BUF_SIZE - EDGE_HEAD_SPARE;
 	im->limits = (struct http1_limits){most, 8192, HTTP1_FIELDS_MAX};
+	if (s->fields_max && s->fields_max < HTTP1_FIELDS_MAX)
+		im->limits.field_max = (uint16_t)s->fields_max;
 	if (s->head_max && s->head_max < most) im->limits.head_max = s->head_max;
 	if (s->target_max) im->limits.target_max = HG_MIN(s->target_max, im->limits.head_max);
 	im->via = s->via.n ? snap_str(s, s->via) : HG_STR("headgate");
@@ -227,8 +229,25 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 			return;
 		}
 		meter_add(&e->count->accepted, 1);
+		if (e->image && HG_UNLIKELY(e->image->snap->access.count) &&
+		        !edge_access_peer(e->image->snap, &peer)) {
+			meter_add(&e->count->denied, 1);
+			meter_add(&e->count->closed, 1);
+			close(fd);
+			continue;
+		}
+		uint32_t place = PEERS_NONE;
+		if (e->image && HG_UNLIKELY(e->image->snap->connections_per_ip) &&
+		        !edge_peer_enter(e, &peer, &place)) {
+			meter_add(&e->count->refused_per_ip, 1);
+			meter_add(&e->count->closed, 1);
+			if (!ls->tls) edge_refuse(fd);
+			close(fd);
+			continue;
+		}
 		bool room = e->conn_n < conn_limit(e) || reclaim(e);
-		if (room && edge_conn_new(e, fd, ls->tls, &peer)) continue;
+		if (room && edge_conn_new(e, fd, ls->tls, &peer, place)) continue;
+		if (place != PEERS_NONE) peers_leave(&e->rates->peers, place, e->worker);
 		meter_add(&e->count->refused_full, 1);
 		meter_add(&e->count->closed, 1);
 		if (!ls->tls) edge_refuse(fd);
@@ -282,6 +301,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	e->worker = conf->worker;
 	e->count = &conf->meter->worker[conf->worker];
 	e->table = conf->table;
+	e->rates = conf->rates;
 	e->log.fd = conf->log_fd;
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)
