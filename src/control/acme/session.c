@@ -447,7 +447,8 @@ static void answer(struct turn *t)
 	/* What a request was signed with is used up, whatever came of it. */
 	if (!nonce) s->nonce[0] = 0;
 	if (common(t)) return;
-	s->tries = s->bad_nonce = 0;
+	/* A nonce is no success: what it is for may fail again and again. */
+	if (!nonce) s->tries = s->bad_nonce = 0;
 	if (nonce || s->phase == ACME_NONCE) {
 		after_nonce(t);
 		return;
