@@ -123,6 +123,7 @@ struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
 	_Atomic uint64_t snapshot_ack; /* generation this worker has mapped */
+	_Atomic uint64_t certs_ack;    /* generation of the certificates that it uses */
 	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
 	meter_u64 access_lines, access_dropped;

@@ -1,4 +1,5 @@
 /* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
+#include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "api_priv.h"
 #include "os/clock.h"
@@ -306,6 +307,35 @@ static void certificates(const struct certs *c, struct hg_buf *to)
 	}
 }
 
+/* What ACME did and does; the label is the first name. */
+static void acme(const struct acme *a, struct hg_buf *to)
+{
+	static const char next[] = "headgate_acme_next_attempt_timestamp_seconds";
+	static const char fails[] = "headgate_acme_failures";
+	if (!a || acme_count(a) == 0) return;
+	struct acme_counts c = acme_counts(a);
+	head(to, "headgate_acme_orders_total", "counter", "Orders that were begun.");
+	hg_buf_fmt(to, "headgate_acme_orders_total %llu\n", (unsigned long long)c.orders);
+	head(to, "headgate_acme_order_failures_total", "counter", "Orders that came to nothing.");
+	hg_buf_fmt(to, "headgate_acme_order_failures_total %llu\n", (unsigned long long)c.failures);
+	head(to, next, "gauge", "When a certificate is tried for next, in seconds since 1970.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", next);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %lld\n", (long long)(v.next_ms > 0 ? v.next_ms / 1000 : 0));
+	}
+	head(to, fails, "gauge", "Failures in a row, none since the last certificate.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", fails);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %u\n", v.failures);
+	}
+}
+
 static void replica_line(struct hg_buf *to, const char *name, const struct fleet_app_status *app,
         const struct fleet_replica_status *r, double v)
 {
@@ -441,6 +471,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	durations(a->d.meter, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
+	acme(a->d.acme, to);
 	edge(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
 }
