@@ -121,7 +121,8 @@ struct meter_worker {
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
-	meter_u64 reserved[12];
+	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways, h2_calmed;
+	meter_u64 reserved[6];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];

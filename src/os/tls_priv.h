@@ -31,7 +31,8 @@ struct tls {
 	bool ended;        /* 0 was read, or an error */
 	bool hung_up;      /* end of stream announced: no more edges come */
 	bool open, failed; /* the handshake is over; nothing more can be said */
-	uint8_t host_n;
+	uint8_t host_n, alpn_n;
+	char alpn[16]; /* instead of the keyring's; alpn_n 0: that */
 	char host[TLS_NAME_MAX];
 	char why[64];
 };

@@ -57,6 +57,9 @@ struct snap_lane {
 	uint32_t lane; /* of the meter */
 };
 
+#define SNAP_H2_OFF   1u /* not offered by ALPN */
+#define SNAP_H2_CLEAR 2u /* spoken without TLS with those who begin with it */
+
 struct snap_image {
 	uint32_t magic, layout, size, pad;
 	uint64_t generation;
@@ -69,7 +72,10 @@ struct snap_image {
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
-	uint32_t reserved[14];
+	/* HTTP/2 */
+	uint32_t h2_flags;   /* SNAP_H2_* */
+	uint32_t h2_streams; /* requests at a time of one connection; 0: 128 */
+	uint32_t reserved[12];
 };
 
 /* What the builder is given; plain pointers. */
