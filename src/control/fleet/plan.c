@@ -326,6 +326,8 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	p->edge = (struct snap_image){
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
+	        .h2_flags = (s->edge.http2 ? 0 : SNAP_H2_OFF) | (s->edge.h2c ? SNAP_H2_CLEAR : 0),
+	        .h2_streams = (uint32_t)s->edge.http2_streams,
 	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
 	                                     ? 0
 	                                     : s->edge.access_log.sample_ppm};

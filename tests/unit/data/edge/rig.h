@@ -28,6 +28,11 @@
 #include "h2_bridge.h"
 #endif
 
+#ifdef RIG_H2
+#define RIG_H1 0 /* is what only HTTP/1.1 has to be there? */
+#else
+#define RIG_H1 1
+#endif
 #ifdef RIG_TLS
 #define RIG_PROTO "https"
 #else
