@@ -29,7 +29,12 @@ void edge_h2_calm(struct edge_h2 *h)
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
 {
 	struct edge_h2 *h = arg;
-	(void)ng, (void)hd;
+	/* nghttp2 does not look at them, as we announce that they mean nothing; RFC 9113 section 6.3
+	 * wants this all the same. */
+	if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0 &&
+	        nghttp2_session_terminate_session(ng, NGHTTP2_PROTOCOL_ERROR) < 0) {
+		return NGHTTP2_ERR_CALLBACK_FAILURE;
+	}
 	h->head_ms = 0; /* frames of other kinds do not come between those of a header block */
 	if (!edge_h2_guard_frame(&h->guard, edge_now_ms(edge_of(h)))) edge_h2_calm(h);
 	return 0;
