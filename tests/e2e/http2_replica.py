@@ -136,7 +136,7 @@ def serve(peer):
 
 
 def main():
-    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=1024)
     while True:
         s, _ = listener.accept()
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

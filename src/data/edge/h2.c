@@ -36,7 +36,7 @@ static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void 
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
 	}
 	h->head_ms = 0; /* frames of other kinds do not come between those of a header block */
-	if (!edge_h2_guard_frame(&h->guard, edge_now_ms(edge_of(h)))) edge_h2_calm(h);
+	if (!edge_h2_guard_frames(&h->guard, 1, edge_now_ms(edge_of(h)))) edge_h2_calm(h);
 	return 0;
 }
 
@@ -341,6 +341,11 @@ static void drive_ready(struct edge_h2 *h)
 	}
 }
 
+static uint32_t noise_of(size_t bytes)
+{
+	return (uint32_t)bytes / EDGE_H2_NOISE_BYTES;
+}
+
 /* False: the session is over. */
 static bool input(struct edge_h2 *h)
 {
@@ -356,6 +361,8 @@ static bool input(struct edge_h2 *h)
 			if (n < 0) return false;
 			drive_ready(h);
 			moved += (uint32_t)p.n;
+			if (!edge_h2_guard_frames(&h->guard, noise_of(p.n), edge_now_ms(e)))
+				edge_h2_calm(h);
 			if (moved > TURN_BYTES) {
 				loop_task_queue(e->loop, &c->task);
 				break;

@@ -11,14 +11,15 @@ void edge_h2_guard_init(struct edge_h2_guard *g)
 	*g = (struct edge_h2_guard){.resets_left = EDGE_H2_RESETS};
 }
 
-bool edge_h2_guard_frame(struct edge_h2_guard *g, uint64_t now_ms)
+bool edge_h2_guard_frames(struct edge_h2_guard *g, uint32_t n, uint64_t now_ms)
 {
 	uint64_t second = now_ms / 1000;
 	if (second != g->second) {
 		g->second = second;
 		g->noise = 0;
 	}
-	return ++g->noise <= EDGE_H2_NOISE;
+	g->noise += n;
+	return g->noise <= EDGE_H2_NOISE;
 }
 
 void edge_h2_guard_moved(struct edge_h2_guard *g)

@@ -30,6 +30,7 @@
 #define EDGE_H2_RESETS     100u  /* requests that come to nothing, at first */
 #define EDGE_H2_RESETS_MAX 1000u /* … saved up by those that were answered, one each */
 #define EDGE_H2_NOISE      1000u /* frames a second that move nothing */
+#define EDGE_H2_NOISE_BYTES 64u  /* … count as one, in frames of kinds that nobody knows */
 
 struct edge_h2_guard {
 	uint32_t resets_left, noise;
@@ -37,8 +38,8 @@ struct edge_h2_guard {
 };
 
 void edge_h2_guard_init(struct edge_h2_guard *g);
-/* A frame came; false: too many that moved nothing. */
-HG_MUST bool edge_h2_guard_frame(struct edge_h2_guard *g, uint64_t now_ms);
+/* Frames came, or bytes worth as many; false: too many that moved nothing. */
+HG_MUST bool edge_h2_guard_frames(struct edge_h2_guard *g, uint32_t n, uint64_t now_ms);
 /* A request or bytes of a body moved, one way or the other. */
 void edge_h2_guard_moved(struct edge_h2_guard *g);
 void edge_h2_guard_answered(struct edge_h2_guard *g);
