@@ -15,8 +15,8 @@ from harness import ROOT, SANITIZED, Platform, free_port, main, request, wait_fo
 from https_test import certificate
 from http2_cases import CASES
 from http2_frames import (CALM, CANCEL, CONTINUATION, DATA, END_HEADERS, GET, GOAWAY, HEADERS, PING, POST, PREFACE,
-                          PRIORITY, REFUSED, RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, block, frame, headers, integer,
-                          settings, text, u32)
+                          PRIORITY, REFUSED, RST_STREAM, SETTINGS, WINDOW_UPDATE, Client, block, frame, headers,
+                          settings, status_of, text, u32)
 
 CONFIG = """version: 1
 project: e2e
@@ -120,6 +120,7 @@ class Conformance(unittest.TestCase):
         self.assertEqual(self.site.seen(), [])
         self.assertIn(b"HTTP/1.1 200", self.raw(b"PUT /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"))
         self.assertIn(b"HTTP/1.1 200", self.raw(b"P /x HTTP/1.1\r\nHost: a\r\n\r\n"))
+        self.assertEqual([r["method"] for r in self.site.seen()], ["PUT", "P"])
 
     def raw(self, request_):
         c = Client(self.site.port, begin=False)
@@ -425,6 +426,56 @@ class Clients(unittest.TestCase):
         self.assertGreater(times[-1] - times[0], 0.06)
         c.close()
 
+    def connect(self, path, *more):
+        c = Client(self.site.port)
+        c.send(headers(1, [(":method", "CONNECT"), GET[1], (":path", path), GET[3], (":protocol", "websocket"),
+                           ("sec-websocket-version", "13"), ("origin", "http://a"), *more], END_HEADERS))
+        return c
+
+    def body(self, c, n):
+        """The first n bytes of stream 1's body."""
+        while True:
+            got = b"".join(f[3] for f in c.frames if f[0] == DATA and f[2] == 1)
+            if len(got) >= n:
+                return got
+            self.assertIsNotNone(c.frame())
+
+    def test_10_websocket(self):
+        c = self.connect("/ws", ("sec-websocket-key", "evil"), ("sec-websocket-protocol", "chat"))
+        c.send(frame(DATA, 0, 1, b"\x81\x85\0\0\0\0early"))
+        self.assertEqual(self.body(c, 7), b"\x81\x05early")
+        head = next(f for f in c.frames if f[0] == HEADERS)
+        self.assertEqual((status_of(head[3]), head[1] & 1), ("200", 0))
+        self.assertNotIn(b"accept", head[3])
+        for i in range(50):
+            c.send(frame(DATA, 0, 1, b"\x81\xfe\x03\xe8\0\0\0\0" + b"%d" % (i % 10) * 1000))
+        self.assertEqual(len(self.body(c, 7 + 50 * 1004)), 7 + 50 * 1004)
+        c.send(frame(DATA, 0, 1, b"\x88\x80\0\0\0\0"))
+        while not any(f[0] == DATA and f[1] & 1 for f in c.frames):
+            self.assertIsNotNone(c.frame())
+        c.close()
+        asked = {n.lower(): v for n, v in self.site.seen()[-1]["fields"]}
+        self.assertEqual((asked["upgrade"], asked["connection"], asked["sec-websocket-version"],
+                          asked["sec-websocket-protocol"], asked["origin"]),
+                         ("websocket", "upgrade", "13", "chat", "http://a"))
+        self.assertRegex(asked["sec-websocket-key"], r"^[A-Za-z0-9+/]{22}==$")
+
+    def test_11_what_is_no_websocket(self):
+        for path, status in (("/ws-wrong", "502"), ("/x", "502"), ("/ws-no", "403")):
+            c = self.connect(path)
+            self.assertEqual(c.outcome()[:2], ("status", status), path)
+            c.close()
+
+    def test_12_a_websocket_ends_with_its_client(self):
+        c = self.connect("/ws")
+        c.send(frame(DATA, 0, 1, b"\x81\x81\0\0\0\0x"))
+        self.body(c, 3)
+        c.send(frame(RST_STREAM, 0, 1, u32(CANCEL)))
+        c.send(headers(3, to("/x")))
+        self.assertEqual(c.outcome(3)[1], "200")
+        c.close()
+        wait_for(lambda: self.site.metric("headgate_edge_connections") <= 1, 10)
+
     def test_08_switched_off(self):
         text_ = self.site.file.read_text()
         self.site.file.write_text(text_.replace("h2c: true", "http2: false"))
@@ -434,7 +485,7 @@ class Clients(unittest.TestCase):
         self.site.run("reload", "-f", self.site.file)
         wait_for(lambda: "HTTP/2 200" in self.site.curl("-i", self.site.url("/x")).stdout, 10)
 
-    def test_09_goodbye_is_said(self):
+    def test_99_goodbye_is_said(self):
         c = Client(self.site.port)
         c.send(headers(1, to("/x")))
         c.outcome()

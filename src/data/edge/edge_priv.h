@@ -521,6 +521,9 @@ void edge_h2_stream_free(struct edge_conn *c);
 void edge_h2_stream_refuse(struct edge_conn *c);
 /* More of a stream's body into c->in; as edge_flow_read. */
 ssize_t edge_h2_read(struct edge_conn *c);
+/* May this head be the answer to the stream's request? False: 502. */
+bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h);
+enum edge_step edge_h2_tunnel(struct edge_conn *c);
 /* What there is of a stream's response is sent as the client takes it; false: no memory. */
 bool edge_h2_offer(struct edge_conn *c);
 HG_MUST enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns);

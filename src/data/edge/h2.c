@@ -267,6 +267,7 @@ static bool settings_say(struct edge_h2 *h)
 	        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams ? streams : EDGE_H2_STREAMS},
 	        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, EDGE_H2_WINDOW},
 	        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, head_max(e)},
+	        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
 	        {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
 	};
 	return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, iv, HG_COUNT(iv)) == 0 &&

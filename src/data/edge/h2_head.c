@@ -9,7 +9,7 @@
  * again all the same; the parser of HTTP/1.1 decides the rest.
  */
 
-#define SPARE 128u /* what head_end writes, at most */
+#define SPARE 256u /* what head_end writes, at most */
 
 /* ---- requests ---- */
 
@@ -88,10 +88,14 @@ static void request_line(struct edge_h2_stream *s)
 	struct edge_flow *f = &s->conn.in;
 	struct hg_str method = pseudo(s, EDGE_H2_METHOD), host = pseudo(s, EDGE_H2_AUTHORITY);
 	struct hg_str path = pseudo(s, EDGE_H2_PATH), scheme = pseudo(s, EDGE_H2_SCHEME);
+	struct hg_str protocol = pseudo(s, EDGE_H2_PROTOCOL);
 	bool connect = hg_str_eq(method, HG_STR("CONNECT"));
 	uint32_t at = f->n;
 	s->lined = true;
-	if (connect) {
+	s->ws = connect && hg_str_eq(protocol, HG_STR("websocket"));
+	s->other_protocol = connect && protocol.n && !s->ws;
+	if (protocol.n && (!connect || host.n == 0)) s->malformed = true;
+	if (connect && !protocol.n) {
 		s->malformed = s->malformed || path.n || scheme.n || host.n == 0;
 		path = host;
 	} else {
@@ -100,7 +104,7 @@ static void request_line(struct edge_h2_stream *s)
 		bool origin = path.n && (path.p[0] == '/' || hg_str_eq(path, HG_STR("*")));
 		s->malformed = s->malformed || !http || !origin || method.n == 0;
 	}
-	append(s, method);
+	append(s, s->ws ? HG_STR("GET") : method);
 	append(s, HG_STR(" "));
 	append(s, path);
 	append(s, HG_STR(" HTTP/1.1\r\n"));
@@ -157,6 +161,8 @@ static void regular_field(struct edge_h2_stream *s, struct hg_str name, struct h
 		cookie_field(s, value);
 	} else if (++s->field_n > HTTP1_FIELDS_MAX) {
 		s->too_large = true;
+	} else if (s->ws && hg_str_eq(name, HG_STR("sec-websocket-key"))) {
+		return; /* ours counts */
 	} else if (hg_str_eq(name, HG_STR("host"))) {
 		host_field(s, value);
 	} else {
@@ -206,8 +212,16 @@ static void length_line(struct edge_h2_stream *s, uint32_t n)
 bool edge_h2_head_end(struct edge_h2_stream *s)
 {
 	if (!s->lined) request_line(s);
+	/* What follows a CONNECT is no body. */
+	if (s->ws && s->has_length) s->malformed = true;
 	if (s->malformed) return false;
 	bool connect = hg_str_eq(pseudo(s, EDGE_H2_METHOD), HG_STR("CONNECT"));
+	if (s->ws) {
+		edge_h2_ws_key(s);
+		line(s, HG_STR("Upgrade"), HG_STR("websocket"));
+		line(s, HG_STR("Connection"), HG_STR("upgrade"));
+		line(s, HG_STR("Sec-WebSocket-Key"), (struct hg_str){s->ws_key, EDGE_H2_WS_KEY});
+	}
 	if (s->has_length || connect) {
 		/* nghttp2 has compared it with an end that is here, and will with one to come. */
 	} else if (!s->rx_end || s->trailer_n) {
@@ -292,6 +306,8 @@ static size_t fields_read(struct hg_str *p, nghttp2_nv *nv, size_t n, size_t cap
 	struct hg_str name, value;
 	while (line_next(p, &name, &value)) {
 		if (name.n == 0 || n == cap || hop_response(name)) continue;
+		/* It proves something to us alone. */
+		if (name.n == 20 && hg_str_eq_nocase(name, HG_STR("Sec-WebSocket-Accept"))) continue;
 		nv[n++] = nv_of(name, value);
 	}
 	return n;
@@ -307,10 +323,11 @@ static bool one_head(struct edge_h2_stream *s, const nghttp2_data_provider *body
 	bool end;
 	HG_ASSERT(p.n > 12);
 	line_next(&p, &name, &value); /* the status line */
-	nv[0] = nv_of(HG_STR(":status"), status);
+	bool tunnel = s->ws && hg_str_eq(status, HG_STR("101"));
+	nv[0] = nv_of(HG_STR(":status"), tunnel ? HG_STR("200") : status);
 	size_t n = fields_read(&p, nv, 1, HG_COUNT(nv));
 	r->co_sent = r->co_n - (uint32_t)p.n;
-	if (status.p[0] == '1') {
+	if (status.p[0] == '1' && !tunnel) {
 		return nghttp2_submit_headers(c->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n,
 		               NULL) == 0;
 	}

@@ -94,6 +94,9 @@ struct edge_h2_stream {
 	bool complete; /* the header list has ended */
 	bool begun;    /* … and was looked at */
 	bool has_length, host_seen, malformed, too_large;
+	bool ws;               /* CONNECT with :protocol websocket */
+	bool other_protocol;   /* … with another one */
+	char ws_key[24];       /* what the replica has to prove that it saw */
 	/* body */
 	char *rx[EDGE_H2_RX_BUFS];
 	uint32_t rx_at, rx_n;     /* bytes of the body from rx[0] + rx_at on */
@@ -140,6 +143,11 @@ void edge_h2_stream_done(struct edge_h2_stream *s);
 uint32_t edge_h2_tx_ready(const struct edge_conn *c, bool *ret_end);
 /* Moves n of them to `to`. */
 void edge_h2_tx_take(struct edge_conn *c, char *to, uint32_t n);
+
+/* ---- WebSocket (h2_ws.c) ---- */
+
+#define EDGE_H2_WS_KEY 24
+void edge_h2_ws_key(struct edge_h2_stream *s);
 
 /* ---- heads (h2_head.c) ---- */
 

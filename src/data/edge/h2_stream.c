@@ -95,6 +95,10 @@ static void stream_begin(struct edge_h2_stream *s)
 		return;
 	}
 	c->head_ms = edge_now_ms(c->edge);
+	if (s->other_protocol &&
+	        edge_answer(c, 501, "a protocol other than websocket") != EDGE_STEP_ON) {
+		return;
+	}
 	edge_conn_drive(c);
 }
 

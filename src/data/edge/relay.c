@@ -189,6 +189,8 @@ static enum edge_step response_begin(struct edge_conn *c)
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	const struct http1_head *h = &e->head;
+	if (HG_UNLIKELY(c->stream) && !edge_h2_head_ok(c, h))
+		return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	if (HG_UNLIKELY(r->draw != NULL)) {
 		if (edge_rescue_head(c)) return edge_rescue(c);
 		r->draw->keep_alive = r->keep_alive;
@@ -472,6 +474,7 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	struct edge_up *up = r->up;
+	if (HG_UNLIKELY(c->stream)) return edge_h2_tunnel(c);
 	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, NULL, &c->flags,
 	        &up->flags, &c->half_up};
 	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, NULL, c->tls, &up->flags,
