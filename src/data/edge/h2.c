@@ -17,7 +17,8 @@ void edge_h2_wake(struct edge_h2 *h)
 
 void edge_h2_calm(struct edge_h2 *h)
 {
-	if (nghttp2_session_want_read(h->ng) == 0) return;
+	if (h->calmed) return;
+	h->calmed = true;
 	meter_add(&edge_of(h)->count->h2_calmed, 1);
 	/* Fails for want of memory only; then the session ends without a word. */
 	if (nghttp2_session_terminate_session(h->ng, NGHTTP2_ENHANCE_YOUR_CALM) < 0)

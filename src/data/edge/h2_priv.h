@@ -63,6 +63,7 @@ struct edge_h2 {
 	uint8_t end;          /* enum edge_h2_end */
 	bool busy;            /* in edge_h2_step: output follows by itself */
 	bool full;            /* nghttp2 has more than `out` takes */
+	bool calmed;          /* it was told to be calm: the session ends */
 	char *out;            /* frames on their way; NULL: none */
 	uint32_t out_at, out_n;
 	uint64_t head_ms;   /* since when a header block is incomplete; 0: none is */

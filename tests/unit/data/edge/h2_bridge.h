@@ -111,7 +111,7 @@ static inline int h2_bridge_header(nghttp2_session *ng, const nghttp2_frame *f,
 	}
 	char *to = b->begun ? b->trailers : b->fields;
 	size_t *n = b->begun ? &b->trailers_n : &b->fields_n, from = *n;
-	*n += (size_t)sprintf(to + *n, "%.*s: %.*s\r\n", (int)name_n, name, (int)value_n, value);
+	*n += (size_t)snprintf(to + *n, 16384, "%.*s: %.*s\r\n", (int)name_n, name, (int)value_n, value);
 	/* As it is usually written; nothing depends on it but eyes and strstr. */
 	for (size_t i = from; to[i] != ':'; i++) {
 		if (to[i] >= 'a' && to[i] <= 'z' && (i == from || to[i - 1] == '-')) to[i] -= 32;
@@ -126,7 +126,7 @@ static inline void h2_bridge_answer(struct h2_bridge *b, bool end)
 	bool bodiless = b->headless || end || interim || strcmp(b->status, "204") == 0 ||
 	                strcmp(b->status, "304") == 0;
 	b->fields[b->fields_n] = 0;
-	h2_bridge_say(b, line, (size_t)sprintf(line, "HTTP/1.1 %s X\r\n", b->status));
+	h2_bridge_say(b, line, (size_t)snprintf(line, sizeof line, "HTTP/1.1 %s X\r\n", b->status));
 	h2_bridge_say(b, b->fields, b->fields_n);
 	b->chunk = !bodiless && !strstr(b->fields, "Content-Length: ");
 	if (b->chunk) h2_bridge_say(b, "Transfer-Encoding: chunked\r\n", 28);
@@ -167,7 +167,7 @@ static inline int h2_bridge_data(nghttp2_session *ng, uint8_t flags, int32_t id,
 	struct h2_bridge *b = arg;
 	char line[32];
 	(void)ng, (void)flags, (void)id;
-	if (b->chunk && n) h2_bridge_say(b, line, (size_t)sprintf(line, "%zx\r\n", n));
+	if (b->chunk && n) h2_bridge_say(b, line, (size_t)snprintf(line, sizeof line, "%zx\r\n", n));
 	h2_bridge_say(b, (const char *)p, n);
 	if (b->chunk && n) h2_bridge_say(b, "\r\n", 2);
 	return 0;
