@@ -106,6 +106,5 @@ struct http1_span http1_chunked_next(struct http1_chunked *c, struct hg_str p)
 		if (c->state == IN_TRAILER_START && trailer > i) trailer = i;
 	}
 	trailer = HG_MIN(trailer, i);
-	return (struct http1_span){
-	        result_of(c), i, {p.p + i, 0}, {p.p + trailer, i - trailer}};
+	return (struct http1_span){result_of(c), i, {p.p + i, 0}, {p.p + trailer, i - trailer}};
 }

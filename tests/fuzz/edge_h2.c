@@ -1,8 +1,8 @@
 /*
- * The whole path of HTTP/2 through the edge: the bytes before the line "====" are a client's, behind
- * a preface that it need not send; those after it are a replica's answer to whatever reaches it
- * (closed at the end when its last byte is "!"). What the replica gets must be well-formed to our
- * own strict parser, what the client gets must be whole frames, and afterwards every buffer and
+ * The whole path of HTTP/2 through the edge: the bytes before the line "====" are a client's,
+ * behind a preface that it need not send; those after it are a replica's answer to whatever reaches
+ * it (closed at the end when its last byte is "!"). What the replica gets must be well-formed to
+ * our own strict parser, what the client gets must be whole frames, and afterwards every buffer and
  * stream must be back in its pool.
  */
 #include "fuzz.h"
@@ -123,7 +123,8 @@ static void frames_judge(const uint8_t *p, size_t n)
 {
 	for (bool first = true; n >= 9; first = false) {
 		size_t size = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
-		HG_ASSERT(size <= 16384 && p[3] <= NGHTTP2_CONTINUATION && p[3] != NGHTTP2_PRIORITY);
+		HG_ASSERT(
+		        size <= 16384 && p[3] <= NGHTTP2_CONTINUATION && p[3] != NGHTTP2_PRIORITY);
 		HG_ASSERT(!first || p[3] == NGHTTP2_SETTINGS);
 		if (size > n - 9) return; /* what did not fit */
 		p += 9 + size;
@@ -164,7 +165,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer = (struct hg_str){cut + 6, size - all.n - 6};
 	}
 	HG_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	if (!edge_conn_new(w.e, pair[1], false, &w.peer)) HG_ASSERT(!"room for one connection");
+	if (!edge_conn_new(w.e, pair[1], false, &w.peer, PEERS_NONE))
+		HG_ASSERT(!"room for one connection");
 	(void)!send(pair[0], preface, sizeof preface - 1, MSG_NOSIGNAL);
 	size_t half = all.n / 2;
 	(void)!send(pair[0], all.p, half, MSG_NOSIGNAL);

@@ -30,8 +30,8 @@ void edge_h2_calm(struct edge_h2 *h)
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
 {
 	struct edge_h2 *h = arg;
-	/* nghttp2 does not look at them, as we announce that they mean nothing; RFC 9113 section 6.3
-	 * wants this all the same. */
+	/* nghttp2 does not look at them, as we announce that they mean nothing; RFC 9113
+	 * section 6.3 wants this all the same. */
 	if (hd->type == NGHTTP2_PRIORITY && hd->stream_id == 0 &&
 	        nghttp2_session_terminate_session(ng, NGHTTP2_PROTOCOL_ERROR) < 0) {
 		return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -104,8 +104,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *f, void *arg)
 	return 0;
 }
 
-static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n,
-        void *arg)
+static int on_data(
+        nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
 	struct edge_h2 *h = arg;
 	struct edge_h2_stream *s = edge_h2_find(ng, id);
@@ -114,8 +114,9 @@ static int on_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t
 	if (s && !s->starved && edge_h2_rx_add(s, p, n)) return 0;
 	if (s) s->starved = true;
 	/* Of a request that was given up: the window of the session is given back. */
-	return nghttp2_session_consume(ng, id, n) == NGHTTP2_ERR_NOMEM ? NGHTTP2_ERR_CALLBACK_FAILURE
-	                                                               : 0;
+	return nghttp2_session_consume(ng, id, n) == NGHTTP2_ERR_NOMEM
+	               ? NGHTTP2_ERR_CALLBACK_FAILURE
+	               : 0;
 }
 
 /* Closed by the client's RST_STREAM, by ours, or by nghttp2 for a violation. */
@@ -154,7 +155,8 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *f, const uint8_t *he
 	bool end;
 	(void)source;
 	HG_ASSERT(f->data.padlen == 0);
-	if (!s || edge_h2_tx_ready(&s->conn, &end) < n) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+	if (!s || edge_h2_tx_ready(&s->conn, &end) < n)
+		return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 	if (EDGE_BUF_SIZE - h->out_n < n + HEAD) {
 		h->full = true;
 		return NGHTTP2_ERR_WOULDBLOCK;
@@ -412,7 +414,8 @@ static bool output(struct edge_h2 *h)
 	for (uint32_t moved = 0;;) {
 		if (!out_flush(h, &stuck)) return false;
 		if (stuck) return true;
-		if (!h->out && !nghttp2_session_want_write(h->ng) && hg_list_empty(&h->ready)) break;
+		if (!h->out && !nghttp2_session_want_write(h->ng) && hg_list_empty(&h->ready))
+			break;
 		if (!h->out) h->out = edge_pool_take(&e->bufs);
 		if (!h->out) {
 			meter_add(&e->count->refused_full, 1);
@@ -479,7 +482,8 @@ enum edge_step edge_h2_step(struct edge_conn *c)
 	if (h->end == EDGE_H2_LAST && h->stream_n == 0) over = true;
 	if (over && h->out_at == h->out_n) return finish(c);
 	/* What was not read while output waited. */
-	if (h->out_at == h->out_n && c->flags & EDGE_CAN_READ) loop_task_queue(c->edge->loop, &c->task);
+	if (h->out_at == h->out_n && c->flags & EDGE_CAN_READ)
+		loop_task_queue(c->edge->loop, &c->task);
 	state_keep(h);
 	return EDGE_STEP_BLOCK;
 }

@@ -267,8 +267,8 @@ void edge_h2_trailer_field(struct edge_h2_stream *s, struct hg_str name, struct 
 
 static bool hop_response(struct hg_str name)
 {
-	static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
-	        "transfer-encoding", "upgrade"};
+	static const char *const names[] = {
+	        "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"};
 	if (name.n != 10 && name.n != 16 && name.n != 17 && name.n != 7) return false;
 	for (size_t i = 0; i < HG_COUNT(names); i++) {
 		if (hg_str_eq_nocase(name, hg_str(names[i]))) return true;
@@ -307,7 +307,8 @@ static size_t fields_read(struct hg_str *p, nghttp2_nv *nv, size_t n, size_t cap
 	while (line_next(p, &name, &value)) {
 		if (name.n == 0 || n == cap || hop_response(name)) continue;
 		/* It proves something to us alone. */
-		if (name.n == 20 && hg_str_eq_nocase(name, HG_STR("Sec-WebSocket-Accept"))) continue;
+		if (name.n == 20 && hg_str_eq_nocase(name, HG_STR("Sec-WebSocket-Accept")))
+			continue;
 		nv[n++] = nv_of(name, value);
 	}
 	return n;
@@ -328,8 +329,8 @@ static bool one_head(struct edge_h2_stream *s, const nghttp2_data_provider *body
 	size_t n = fields_read(&p, nv, 1, HG_COUNT(nv));
 	r->co_sent = r->co_n - (uint32_t)p.n;
 	if (status.p[0] == '1' && !tunnel) {
-		return nghttp2_submit_headers(c->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n,
-		               NULL) == 0;
+		return nghttp2_submit_headers(
+		               c->h2->ng, NGHTTP2_FLAG_NONE, s->id, NULL, nv, n, NULL) == 0;
 	}
 	s->head_sent = true;
 	bool bodiless = edge_h2_tx_ready(c, &end) == 0 && end && r->rf.kept == 0;

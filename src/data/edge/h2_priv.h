@@ -20,17 +20,17 @@
 #define EDGE_H2_WINDOW         (256u * 1024)  /* of a request body that nobody has taken yet */
 #define EDGE_H2_SESSION_WINDOW (1024u * 1024) /* … of all streams of a session */
 #define EDGE_H2_TRAILERS_MAX   4096u          /* bytes of a request's trailers */
-#define EDGE_H2_HEAD_EXCESS    65536u         /* a header list this much too large ends the session */
-#define EDGE_H2_GOAWAY_MS      500u           /* between "no more, please" and the last word */
+#define EDGE_H2_HEAD_EXCESS    65536u /* a header list this much too large ends the session */
+#define EDGE_H2_GOAWAY_MS      500u   /* between "no more, please" and the last word */
 /* A window, a buffer that is partly used at its start, and trailers. */
 #define EDGE_H2_RX_BUFS (EDGE_H2_WINDOW / EDGE_BUF_SIZE + 2)
 
 /* ---- what a client may do for nothing (h2_guard.c): pure ---- */
 
-#define EDGE_H2_RESETS     100u  /* requests that come to nothing, at first */
-#define EDGE_H2_RESETS_MAX 1000u /* … saved up by those that were answered, one each */
-#define EDGE_H2_NOISE      1000u /* frames a second that move nothing */
-#define EDGE_H2_NOISE_BYTES 64u  /* … count as one, in frames of kinds that nobody knows */
+#define EDGE_H2_RESETS      100u  /* requests that come to nothing, at first */
+#define EDGE_H2_RESETS_MAX  1000u /* … saved up by those that were answered, one each */
+#define EDGE_H2_NOISE       1000u /* frames a second that move nothing */
+#define EDGE_H2_NOISE_BYTES 64u   /* … count as one, in frames of kinds that nobody knows */
 
 struct edge_h2_guard {
 	uint32_t resets_left, noise;
@@ -60,11 +60,11 @@ struct edge_h2 {
 	struct hg_list streams; /* all */
 	struct hg_list ready;   /* those that are to be driven */
 	uint32_t stream_n;
-	uint8_t end;          /* enum edge_h2_end */
-	bool busy;            /* in edge_h2_step: output follows by itself */
-	bool full;            /* nghttp2 has more than `out` takes */
-	bool calmed;          /* it was told to be calm: the session ends */
-	char *out;            /* frames on their way; NULL: none */
+	uint8_t end; /* enum edge_h2_end */
+	bool busy;   /* in edge_h2_step: output follows by itself */
+	bool full;   /* nghttp2 has more than `out` takes */
+	bool calmed; /* it was told to be calm: the session ends */
+	char *out;   /* frames on their way; NULL: none */
 	uint32_t out_at, out_n;
 	uint64_t head_ms;   /* since when a header block is incomplete; 0: none is */
 	uint64_t goaway_ms; /* when EDGE_H2_NOTICE becomes EDGE_H2_LAST */
@@ -85,19 +85,19 @@ struct edge_h2_stream {
 	struct hg_list node, ready;
 	int32_t id;
 	/* head */
-	uint32_t head_size; /* of the header list, as RFC 9113 section 10.5.1 counts */
+	uint32_t head_size;  /* of the header list, as RFC 9113 section 10.5.1 counts */
 	uint32_t cookie_end; /* in conn.in: where the next crumb goes; 0: none yet */
 	uint16_t field_n;
 	struct {
 		uint16_t at, n;
 	} pseudo[EDGE_H2_PSEUDOS]; /* in conn.in */
-	bool lined;    /* the request line is written */
-	bool complete; /* the header list has ended */
-	bool begun;    /* … and was looked at */
+	bool lined;                /* the request line is written */
+	bool complete;             /* the header list has ended */
+	bool begun;                /* … and was looked at */
 	bool has_length, host_seen, malformed, too_large;
-	bool ws;               /* CONNECT with :protocol websocket */
-	bool other_protocol;   /* … with another one */
-	char ws_key[24];       /* what the replica has to prove that it saw */
+	bool ws;             /* CONNECT with :protocol websocket */
+	bool other_protocol; /* … with another one */
+	char ws_key[24];     /* what the replica has to prove that it saw */
 	/* body */
 	char *rx[EDGE_H2_RX_BUFS];
 	uint32_t rx_at, rx_n;     /* bytes of the body from rx[0] + rx_at on */

@@ -14,7 +14,8 @@ struct edge_h2_stream *edge_h2_stream_new(struct edge_h2 *h, int32_t id)
 	if (!buf) {
 		edge_pool_give(&e->streams, s);
 		meter_add(&e->count->refused_full, 1);
-		/* Fails for want of memory: then it stays without an answer, and times out there. */
+		/* Fails for want of memory: then it stays without an answer, and times out there.
+		 */
 		(void)nghttp2_submit_rst_stream(
 		        h->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
 		return NULL;
@@ -63,8 +64,7 @@ void edge_h2_stream_free(struct edge_conn *c)
 	if (!s->gone) nghttp2_session_set_stream_user_data(h->ng, s->id, NULL);
 	if (!s->gone && !whole) {
 		/* Without memory for it the client waits until the session ends. */
-		(void)nghttp2_submit_rst_stream(
-		        h->ng, NGHTTP2_FLAG_NONE, s->id, reset_code(s));
+		(void)nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id, reset_code(s));
 	}
 	if (s->rx_n) (void)nghttp2_session_consume_connection(h->ng, s->rx_n);
 	rx_drop(s);
@@ -86,7 +86,8 @@ static void stream_begin(struct edge_h2_stream *s)
 	struct edge_conn *c = &s->conn;
 	s->begun = true;
 	if (s->too_large) {
-		if (edge_answer(c, 431, "request head too large") == EDGE_STEP_ON) edge_conn_drive(c);
+		if (edge_answer(c, 431, "request head too large") == EDGE_STEP_ON)
+			edge_conn_drive(c);
 		return;
 	}
 	if (s->malformed || !edge_h2_head_end(s)) {

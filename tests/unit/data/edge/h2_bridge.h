@@ -66,7 +66,8 @@ static inline void h2_bridge_submit(struct h2_bridge *b)
 	nghttp2_nv nv[HTTP1_FIELDS_MAX + 4];
 	size_t n = 0;
 	struct http1_head *h = &b->head;
-	if (b->id || http1_request((struct hg_str){b->in, b->in_n}, 0, &lim, h) != HTTP1_DONE) return;
+	if (b->id || http1_request((struct hg_str){b->in, b->in_n}, 0, &lim, h) != HTTP1_DONE)
+		return;
 	struct hg_str path = {h->path.p, h->path.n + (h->query.n ? h->query.n + 1 : 0)};
 	nv[n++] = h2_bridge_nv(HG_STR(":method"), h->method_text);
 	nv[n++] = h2_bridge_nv(HG_STR(":scheme"), HG_STR("http"));
@@ -98,9 +99,8 @@ static inline void h2_bridge_say(struct h2_bridge *b, const char *p, size_t n)
 	}
 }
 
-static inline int h2_bridge_header(nghttp2_session *ng, const nghttp2_frame *f,
-        const uint8_t *name, size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags,
-        void *arg)
+static inline int h2_bridge_header(nghttp2_session *ng, const nghttp2_frame *f, const uint8_t *name,
+        size_t name_n, const uint8_t *value, size_t value_n, uint8_t flags, void *arg)
 {
 	struct h2_bridge *b = arg;
 	(void)ng, (void)flags;
@@ -111,7 +111,8 @@ static inline int h2_bridge_header(nghttp2_session *ng, const nghttp2_frame *f,
 	}
 	char *to = b->begun ? b->trailers : b->fields;
 	size_t *n = b->begun ? &b->trailers_n : &b->fields_n, from = *n;
-	*n += (size_t)snprintf(to + *n, 16384, "%.*s: %.*s\r\n", (int)name_n, name, (int)value_n, value);
+	*n += (size_t)snprintf(
+	        to + *n, 16384, "%.*s: %.*s\r\n", (int)name_n, name, (int)value_n, value);
 	/* As it is usually written; nothing depends on it but eyes and strstr. */
 	for (size_t i = from; to[i] != ':'; i++) {
 		if (to[i] >= 'a' && to[i] <= 'z' && (i == from || to[i - 1] == '-')) to[i] -= 32;
@@ -161,13 +162,14 @@ static inline int h2_bridge_frame(nghttp2_session *ng, const nghttp2_frame *f, v
 	return 0;
 }
 
-static inline int h2_bridge_data(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p,
-        size_t n, void *arg)
+static inline int h2_bridge_data(
+        nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *p, size_t n, void *arg)
 {
 	struct h2_bridge *b = arg;
 	char line[32];
 	(void)ng, (void)flags, (void)id;
-	if (b->chunk && n) h2_bridge_say(b, line, (size_t)snprintf(line, sizeof line, "%zx\r\n", n));
+	if (b->chunk && n)
+		h2_bridge_say(b, line, (size_t)snprintf(line, sizeof line, "%zx\r\n", n));
 	h2_bridge_say(b, (const char *)p, n);
 	if (b->chunk && n) h2_bridge_say(b, "\r\n", 2);
 	return 0;
@@ -232,7 +234,8 @@ static inline void *h2_bridge_main(void *arg)
 		}
 		if (p[1].revents) {
 			ssize_t n = recv(b->net, buf, sizeof buf, 0);
-			on = n > 0 && nghttp2_session_mem_recv(b->ng, (uint8_t *)buf, (size_t)n) == n;
+			on = n > 0 &&
+			     nghttp2_session_mem_recv(b->ng, (uint8_t *)buf, (size_t)n) == n;
 		}
 		if (b->id == 0) h2_bridge_submit(b);
 		on = h2_bridge_flush(b) && on;

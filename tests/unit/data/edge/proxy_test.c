@@ -306,8 +306,7 @@ static void the_replica_learns_who_asked_and_cannot_be_lied_to(void **state)
 	        "for=127.0.0.1;proto=" RIG_PROTO ";host=\"a.b:8080\"");
 	assert_null(strstr(head, "6.6.6.6"));
 	assert_non_null(strcasestr(head, "Via: 1.0 other\r\n"));
-	assert_non_null(strstr(
-	        head, RIG_H1 ? "Via: 1.1 test-edge\r\n" : "Via: 2.0 test-edge\r\n"));
+	assert_non_null(strstr(head, RIG_H1 ? "Via: 1.1 test-edge\r\n" : "Via: 2.0 test-edge\r\n"));
 	assert_string_equal(field(head, "X-Request-Id", v, sizeof v), "abc-123");
 	heard(g, fd, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: <script>\r\n\r\n");
 	assert_int_equal(strlen(field(head, "X-Request-Id", v, sizeof v)), 32);
