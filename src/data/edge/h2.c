@@ -10,6 +10,11 @@ static struct edge *edge_of(const struct edge_h2 *h)
 	return h->conn->edge;
 }
 
+struct edge_conn *edge_conn_carrier(struct edge_conn *c)
+{
+	return c->stream ? c->h2->conn : c;
+}
+
 void edge_h2_wake(struct edge_h2 *h)
 {
 	if (!h->busy) loop_task_queue(edge_of(h)->loop, &h->conn->task);
