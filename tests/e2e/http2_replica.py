@@ -10,6 +10,14 @@ import threading
 import time
 
 SEEN = []
+# Says what protocol the browser used, and what it heard from a WebSocket.
+PAGE = b"""<!doctype html><script>
+const s = new WebSocket(`wss://${location.host}/ws`), heard = [];
+const by = performance.getEntriesByType("navigation")[0].nextHopProtocol;
+s.onopen = () => { s.send("one"); s.send("x".repeat(300)); };
+s.onmessage = (m) => { heard.push(m.data.length); if (heard.length == 2) s.close(1000); };
+s.onclose = (e) => fetch(`/report?by=${by}&heard=${heard}&clean=${e.wasClean}`);
+</script>"""
 
 
 class Peer:
@@ -110,8 +118,8 @@ def serve(peer):
                 peer.chunk(b"message%d" % i)
                 time.sleep(0.05)
             peer.say("0\r\nGrpc-Status: 0\r\nGrpc-Message: fine\r\nContent-Length: 7\r\n\r\n")
-        elif path == "/stream":  # says back each piece of the body as it comes: is not reached, see bidi
-            peer.answer(body)
+        elif path == "/page":
+            peer.answer(PAGE, more="Content-Type: text/html\r\n")
         elif path.startswith("/bytes/"):
             peer.answer(b"x" * int(path[7:]))
         elif path == "/hints":

@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -474,6 +475,29 @@ class Clients(unittest.TestCase):
         self.assertEqual(c.outcome(3)[1], "200")
         c.close()
         wait_for(lambda: self.site.metric("headgate_edge_connections") <= 1, 10)
+
+    @unittest.skipUnless(shutil.which("chromium"), "chromium is not installed")
+    def test_13_chromium_and_its_websocket(self):
+        self.site.seen()
+        with tempfile.TemporaryDirectory() as profile:
+            child = subprocess.Popen(
+                ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                 "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                 "--ignore-certificate-errors", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+                 self.site.url("/page")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            asked = []
+
+            def report():
+                asked.extend(self.site.seen())
+                return next((r["path"] for r in asked if r["path"].startswith("/report")), None)
+            try:
+                self.assertEqual(wait_for(report, 60, 0.2), "/report?by=h2&heard=3,300&clean=true")
+            finally:
+                child.terminate()
+                child.wait()
+        ws = next(r for r in asked if r["path"] == "/ws")
+        # By the same connection: HTTP/1.1 would have said so in Via.
+        self.assertIn(["Via", "2.0 headgate"], ws["fields"])
 
     def test_08_switched_off(self):
         text_ = self.site.file.read_text()
