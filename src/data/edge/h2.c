@@ -247,7 +247,7 @@ static bool shared_make(struct edge *e)
 
 enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns)
 {
-	enum hg_rc rc = edge_pool_init(&e->sessions, sizeof(struct edge_h2), conns);
+	enum hg_rc rc = edge_pool_init(&e->sessions, EDGE_H2_SIZE, conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->streams, sizeof(struct edge_h2_stream), conns);
 	return rc;
 }
@@ -293,10 +293,8 @@ enum edge_step edge_h2_begin(struct edge_conn *c)
 		hg_list_init(&h->ready);
 		edge_h2_guard_init(&h->guard);
 		c->h2 = h;
-		if (nghttp2_session_server_new2(&h->ng, e->h2_callbacks, h, e->h2_option) < 0)
-			h->ng = NULL;
 	}
-	if (!h || !h->ng || !settings_say(h)) {
+	if (!h || !edge_h2_ng_make(h) || !settings_say(h)) {
 		meter_add(&e->count->refused_full, 1);
 		edge_conn_close(c);
 		return EDGE_STEP_GONE;

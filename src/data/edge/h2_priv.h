@@ -69,7 +69,17 @@ struct edge_h2 {
 	uint64_t head_ms;   /* since when a header block is incomplete; 0: none is */
 	uint64_t goaway_ms; /* when EDGE_H2_NOTICE becomes EDGE_H2_LAST */
 	struct edge_h2_guard guard;
+	/* h2_mem.c */
+	bool making;
+	uint32_t row_n;
+	_Alignas(16) char row[]; /* EDGE_H2_ROW bytes */
 };
+
+#define EDGE_H2_SIZE 28672u /* of a session, whole pages: the pool gives them back */
+#define EDGE_H2_ROW  (EDGE_H2_SIZE - (uint32_t)sizeof(struct edge_h2))
+
+/* Makes h->ng, within the row; false: no memory. */
+HG_MUST bool edge_h2_ng_make(struct edge_h2 *h);
 
 enum edge_h2_pseudo {
 	EDGE_H2_METHOD,
