@@ -526,9 +526,9 @@ bool edge_via_loops(const struct http1_head *h, struct hg_str via);
 bool edge_trace_valid(struct hg_str traceparent);
 
 /* h2.c, h2_stream.c: HTTP/2 (h2_priv.h) */
-/* Who has the socket and TLS of this connection: itself, or the one that carries its session. What a
- * request may do by what was agreed on there (the host that was named, a client's certificate) is
- * asked of it; a request that may not come this way is 421, and the client opens another one. */
+/* Who has the socket and TLS of this connection: itself, or the one that carries its session. What
+ * a request may do by what was agreed on there (the host that was named, a client's certificate)
+ * is asked of it; a request that may not come this way is 421: the client opens another one. */
 struct edge_conn *edge_conn_carrier(struct edge_conn *c);
 /* The connection becomes a session: ON, or GONE when there is no room. */
 enum edge_step edge_h2_begin(struct edge_conn *c);

@@ -354,9 +354,10 @@ bool edge_h2_trailers_send(struct edge_h2_stream *s)
 	struct edge_conn *c = &s->conn;
 	struct edge_req *r = c->req;
 	nghttp2_nv nv[32];
-	struct hg_str p = {r->rf.buf + r->rf.ready, r->rf.kept}, name, value;
+	struct hg_str p, name, value;
 	size_t n = 0;
 	if (r->rf.kept == 0) return false;
+	p = (struct hg_str){r->rf.buf + r->rf.ready, r->rf.kept};
 	while (n < HG_COUNT(nv) && line_next(&p, &name, &value)) {
 		if (name.n && !banned_trailer(name)) nv[n++] = nv_of(name, value);
 	}

@@ -292,8 +292,9 @@ void edge_h2_tx_take(struct edge_conn *c, char *to, uint32_t n)
 	uint32_t left = n;
 	int count = tx_pieces(c, p);
 	for (int i = 0; i < count && left; i++) {
+		if (!p[i].p) continue;
 		uint32_t k = (uint32_t)HG_MIN(p[i].n, (size_t)left);
-		if (k) memcpy(to, p[i].p, k);
+		memcpy(to, p[i].p, k);
 		to += k;
 		left -= k;
 	}
