@@ -302,7 +302,7 @@ struct edge_req {
 	const struct snap_app *limits;
 	struct edge_app *app;
 	struct edge_draw *draw; /* NULL: no trial */
-	uint64_t start_ns, sent_ms, first_attempt_ms;
+	uint64_t start_ns, sent_ms, first_attempt_ms, attempt_ns;
 	/* the client's request */
 	enum http1_method method;
 	bool minor_1, keep_alive, idempotent, expect, upgrade, json, body_any;

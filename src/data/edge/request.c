@@ -168,6 +168,9 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 		meter_add(&lane->aborted, 1);
 	} else {
 		meter_observe(lane, r->status, now_ns - r->start_ns);
+		if (!r->local)
+			meter_observe_replica(&c->edge->count->replica[r->slot], r->status,
+			        now_ns - r->attempt_ns);
 	}
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
