@@ -137,6 +137,8 @@ static void check_cycles(struct checking *c)
 
 static bool has_address(const struct spec_app *app)
 {
+	for (uint32_t i = 0; i < app->env_count; i++)
+		if (hg_str_eq(app->env[i].name, HG_STR("LISTEN_FDS"))) return true;
 	return spec_command_uses(app->command, HG_STR("PORT")) ||
 	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
 	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
@@ -356,7 +358,7 @@ static void check_folders(struct checking *c)
 
 static bool app_variable(void *ctx, struct hg_str name, struct hg_str *ret_value)
 {
-	static const char *const ours[] = {"PORT", "SOCKET"};
+	static const char *const ours[] = {"PORT", "SOCKET", "LISTEN_FDS"};
 	const struct spec_app *app = ctx;
 	*ret_value = HG_STR("x");
 	for (size_t i = 0; i < HG_COUNT(ours); i++) {
@@ -409,8 +411,14 @@ static void check_env(struct checking *c, const struct spec_app *app)
 	const struct spec_node *env = below(app_node(c, app), "env");
 	for (uint32_t i = 0; i < app->env_count; i++) {
 		struct hg_str n = app->env[i].name;
-		if (!hg_str_eq(n, HG_STR("PORT")) && !hg_str_eq(n, HG_STR("SOCKET")) &&
-		        !hg_str_starts(n, HG_STR("HEADGATE_")))
+		if (hg_str_eq(n, HG_STR("LISTEN_FDS")) &&
+		        !hg_str_eq(app->env[i].value, HG_STR("1"))) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(env, i));
+			spec_err_say(e, "LISTEN_FDS must be 1: a replica inherits one listener");
+			hg_err_hint(e, "write `LISTEN_FDS: 1`");
+		}
+		if (!hg_str_eq(n, HG_STR("LISTEN_PID")) && !hg_str_eq(n, HG_STR("PORT")) &&
+		        !hg_str_eq(n, HG_STR("SOCKET")) && !hg_str_starts(n, HG_STR("HEADGATE_")))
 			continue;
 		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, item(env, i));
 		spec_err_say(e, "\"%.*s\" is set by Headgate for every replica", HG_STR_ARG(n));

@@ -10,6 +10,7 @@
 
 #define LOG_SIZE        65536u
 #define ACCEPT_PAUSE_MS 100
+#define ACCEPT_LEAVE_MS 20
 
 /* ---- images ---- */
 
@@ -160,10 +161,10 @@ static void on_accept_again(struct loop *l, struct loop_timer *t)
 }
 
 /* Out of descriptors or memory: the queue waits in the kernel, other workers may take from it. */
-static void accept_pause(struct edge *e, struct edge_listener *ls)
+static void accept_pause(struct edge *e, struct edge_listener *ls, uint64_t ms)
 {
 	loop_io_stop(e->loop, &ls->io);
-	if (loop_timer_start(e->loop, &e->accept_timer, ACCEPT_PAUSE_MS, on_accept_again) < 0) {
+	if (loop_timer_start(e->loop, &e->accept_timer, ms, on_accept_again) < 0) {
 		on_accept_again(e->loop, &e->accept_timer);
 	}
 }
@@ -194,6 +195,22 @@ static bool reclaim(struct edge *e)
 	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO);
 }
 
+/* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
+ * the kernel's choice, and it prefers one. */
+static bool leave_to_others(const struct edge *e)
+{
+	uint32_t limit = conn_limit(e), nearly = limit - limit / 8;
+	if (HG_LIKELY(e->conn_n < nearly)) return false;
+	for (uint32_t i = 0; i < e->meter->worker_count; i++) {
+		const struct meter_worker *w = &e->meter->worker[i];
+		if (i == e->worker || !atomic_load_explicit(&w->pid, memory_order_relaxed))
+			continue;
+		if (atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly)
+			return true;
+	}
+	return false;
+}
+
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct edge_listener *ls = HG_CONTAINER(io, struct edge_listener, io);
@@ -201,10 +218,14 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 	(void)l, (void)events;
 	for (int i = 0; i < EDGE_ACCEPT_BATCH; i++) {
 		struct sock_addr peer;
+		if (HG_UNLIKELY(leave_to_others(e))) {
+			accept_pause(e, ls, ACCEPT_LEAVE_MS);
+			return;
+		}
 		int fd = sock_accept(ls->fd, &peer);
 		if (fd == -EAGAIN) return;
 		if (fd < 0) {
-			accept_pause(e, ls);
+			accept_pause(e, ls, ACCEPT_PAUSE_MS);
 			return;
 		}
 		meter_add(&e->count->accepted, 1);

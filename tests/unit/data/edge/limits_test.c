@@ -460,6 +460,33 @@ static void silent_connections_cannot_keep_others_out(void **state)
 	rig_free(g);
 }
 
+static void a_nearly_full_worker_leaves_newcomers_to_one_with_room(void **state)
+{
+	struct rig *g = rig_bare(16, 0);
+	struct meter_worker *other = &g->meter->worker[0], *own = &g->meter->worker[1];
+	int fd[15];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	atomic_store(&other->pid, 1);
+	for (int i = 0; i < 14; i++) {
+		fd[i] = dial(g);
+		talk(fd[i], GET, 200, "=");
+	}
+	fd[14] = dial(g);
+	put(fd[14], GET);
+	usleep(100000);
+	assert_int_equal(atomic_load(&own->accepted), 14);
+	/* Full as well: then it is nobody's turn but ours. */
+	atomic_store(&other->connections, 14);
+	struct resp *r = hear(fd[14]);
+	assert_int_equal(r->status, 200);
+	resp_free(r);
+	for (int i = 0; i < 15; i++)
+		close(fd[i]);
+	rig_free(g);
+}
+
 HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
 	struct rig *g = rig_bare(0, 3);
@@ -511,6 +538,7 @@ int main(void)
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
 #endif
 	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
+	        cmocka_unit_test(a_nearly_full_worker_leaves_newcomers_to_one_with_room),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }
