@@ -124,7 +124,7 @@ static enum hg_rc maintenance_read(
 
 enum hg_rc api_post_maintenance(struct api_request *r, struct hg_err *err)
 {
-	struct fleet_maintenance m;
+	struct fleet_maintenance m = {0};
 	uint32_t replicas = 0;
 	api_target_set(r, r->param[0]);
 	enum hg_rc rc = maintenance_read(r->body, &m, err);
