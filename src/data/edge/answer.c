@@ -72,10 +72,11 @@ enum edge_step edge_answer_with(
 	r->local = true;
 	r->has_lane = false;
 	r->status = (uint16_t)status;
-	r->why = why;
+	/* Kept for the log; of a success it may be a text that does not last. */
+	r->why = status >= 400 ? why : NULL;
 	r->resp = (struct edge_framing){.kind = HTTP1_BODY_NONE, .done = true};
 	struct hg_out body = hg_out_over(text, sizeof text);
-	edge_page_write(r, status, &body, &type);
+	edge_page_write(r, status, why, &body, &type);
 	size_t body_n = r->page.p ? r->page.n : body.n;
 	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
 	head_write(c, status, type, body_n, extra, &o);

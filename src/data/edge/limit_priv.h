@@ -47,6 +47,7 @@ enum edge_step edge_maintenance(struct edge_conn *c, struct hg_str path);
 /* Does the client accept HTML? */
 bool edge_page_wanted(const struct http1_head *h);
 /* The body of a local answer: written, or r->page set. *ret_type: static text. */
-void edge_page_write(struct edge_req *r, unsigned status, struct hg_out *o, const char **ret_type);
+void edge_page_write(struct edge_req *r, unsigned status, const char *words, struct hg_out *o,
+        const char **ret_type);
 
 #endif

@@ -74,9 +74,10 @@ static void problem_write(
 	}
 }
 
-void edge_page_write(struct edge_req *r, unsigned status, struct hg_out *o, const char **ret_type)
+void edge_page_write(struct edge_req *r, unsigned status, const char *words, struct hg_out *o,
+        const char **ret_type)
 {
-	struct hg_str why = r->message.n ? r->message : hg_str(r->why);
+	struct hg_str why = r->message.n ? r->message : hg_str(words);
 	struct hg_str page = {NULL, 0};
 	if (HG_UNLIKELY(r->html) && r->limits && r->limits->page_count) page = page_of(r, status);
 	r->page = page;
