@@ -29,6 +29,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_route));
 	h = mix(h, sizeof(struct snap_lane));
 	h = mix(h, sizeof(struct snap_limit));
+	h = mix(h, sizeof(struct snap_page));
 	h = mix(h, sizeof(struct ip_step));
 	h = mix(h, offsetof(struct snap_image, access_other));
 	h = mix(h, offsetof(struct snap_app, body_max));
@@ -150,7 +151,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, limits, steps, text, total;
+	size_t apps, routes, lanes, limits, pages, steps, text, total;
 	uint32_t lane_count;
 };
 
@@ -162,10 +163,15 @@ static size_t align8(size_t n)
 static struct sizes in_sizes(const struct snap_in *in)
 {
 	struct sizes z = {.apps = align8(sizeof(struct snap_image))};
-	size_t text = in->via.n, lanes = 0, limits = 0;
+	size_t text = in->via.n, lanes = 0, limits = 0, pages = 0;
 	size_t steps = (size_t)in->trusted.count + in->exempt.count + in->access.count;
 	for (uint32_t i = 0; i < in->app_count; i++) {
-		text += in->apps[i].name.n;
+		const struct snap_in_app *a = &in->apps[i];
+		text += a->name.n + a->message.n;
+		steps += a->through.count;
+		pages += a->page_count;
+		for (uint32_t k = 0; k < a->page_count; k++)
+			text += a->pages[k].body.n;
 		for (uint32_t k = 0; k < SNAP_PROBES; k++)
 			text += in->apps[i].probe[k].n;
 	}
@@ -181,7 +187,8 @@ static struct sizes in_sizes(const struct snap_in *in)
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
 	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
 	z.limits = align8(z.lanes + lanes * sizeof(struct snap_lane));
-	z.steps = align8(z.limits + limits * sizeof(struct snap_limit));
+	z.pages = align8(z.limits + limits * sizeof(struct snap_limit));
+	z.steps = align8(z.pages + pages * sizeof(struct snap_page));
 	z.text = align8(z.steps + steps * sizeof(struct ip_step));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
@@ -203,6 +210,17 @@ static struct snap_set put_set(struct snap_image *im, const struct snap_in_set *
 	if (in->count) memcpy(to + im->step_count, in->steps, in->count * sizeof *to);
 	im->step_count += in->count;
 	return set;
+}
+
+static void put_pages(struct snap_image *im, const struct snap_in_app *in, struct snap_app *to)
+{
+	struct snap_page *page = (void *)((char *)im + im->page_at);
+	to->page_first = im->page_count;
+	to->page_count = in->page_count;
+	for (uint32_t k = 0; k < in->page_count; k++) {
+		const struct snap_in_page *p = &in->pages[k];
+		page[im->page_count++] = (struct snap_page){p->from, p->to, put_text(im, p->body)};
+	}
 }
 
 static void put_limits(struct snap_image *im, const struct snap_in_route *r, struct snap_route *to)
@@ -262,7 +280,8 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	im->lane_at = (uint32_t)z->lanes;
 	im->text_at = (uint32_t)z->text;
 	im->text_size = 0;
-	im->limit_count = im->step_count = 0;
+	im->limit_count = im->step_count = im->page_count = 0;
+	im->page_at = (uint32_t)z->pages;
 	im->limit_at = (uint32_t)z->limits;
 	im->step_at = (uint32_t)z->steps;
 	im->via = put_text(im, in->via);
@@ -272,6 +291,9 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 		app[i].name = put_text(im, in->apps[i].name);
 		for (uint32_t k = 0; k < SNAP_PROBES; k++)
 			app[i].probe[k] = put_text(im, in->apps[i].probe[k]);
+		put_pages(im, &in->apps[i], &app[i]);
+		app[i].maintenance_message = put_text(im, in->apps[i].message);
+		app[i].maintenance_through = put_set(im, &in->apps[i].through);
 	}
 	im->trusted = put_set(im, &in->trusted);
 	im->exempt = put_set(im, &in->exempt);
@@ -379,7 +401,11 @@ static bool app_ok(const struct snap_image *i, const struct snap_app *a)
 	bool ok = text_ok(i, a->name, TEXT_MAX);
 	for (uint32_t k = 0; k < SNAP_PROBES; k++)
 		ok = ok && text_ok(i, a->probe[k], TEXT_MAX);
-	return ok;
+	ok = ok && a->page_first <= i->page_count && a->page_count <= i->page_count - a->page_first;
+	for (uint32_t k = 0; ok && k < a->page_count; k++)
+		ok = text_ok(i, snap_pages(i)[a->page_first + k].body, SNAP_PAGE_MAX);
+	return ok && text_ok(i, a->maintenance_message, TEXT_MAX) &&
+	       set_ok(i, a->maintenance_through);
 }
 
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
@@ -406,6 +432,7 @@ static bool image_ok(const struct snap_image *i, size_t size)
 	        !span_ok(i, i->route_at, i->route_count, sizeof(struct snap_route)) ||
 	        !span_ok(i, i->lane_at, i->lane_count, sizeof(struct snap_lane)) ||
 	        !span_ok(i, i->limit_at, i->limit_count, sizeof(struct snap_limit)) ||
+	        !span_ok(i, i->page_at, i->page_count, sizeof(struct snap_page)) ||
 	        !span_ok(i, i->step_at, i->step_count, sizeof(struct ip_step)) ||
 	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
 		return false;

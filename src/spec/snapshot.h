@@ -25,11 +25,16 @@
 #define SNAP_ROUTES_MAX 16384
 #define SNAP_LIMITS     4 /* of a route */
 #define SNAP_PROBES     3
-#define SNAP_STEPS_MAX  (1u << 20)
+#define SNAP_PAGE_MAX   65536u /* bytes of one page */
 
 /* A string inside the image: offset from its start. */
 struct snap_text {
 	uint32_t at, n;
+};
+
+/* A set of addresses: so many of the image's steps (math/ipset.h), none: an empty set. */
+struct snap_set {
+	uint32_t first, count;
 };
 
 struct snap_app {
@@ -46,11 +51,18 @@ struct snap_app {
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];
+	uint32_t page_first, page_count; /* of the pages */
+	/* Answers 503 instead of the replicas, until this Unix time; 0: until told otherwise. */
+	uint64_t maintenance_until_ms;
+	uint32_t maintenance;
+	struct snap_text maintenance_message;
+	struct snap_set maintenance_through; /* clients that are served all the same */
 };
 
-/* A set of addresses: so many of the image's steps (math/ipset.h), none: an empty set. */
-struct snap_set {
-	uint32_t first, count;
+/* What is sent with the edge's own answers of these statuses to those who accept HTML. */
+struct snap_page {
+	uint32_t from, to;
+	struct snap_text body;
 };
 
 enum snap_access { SNAP_ACCESS_NONE, SNAP_ACCESS_ALLOW, SNAP_ACCESS_DENY };
@@ -106,7 +118,7 @@ struct snap_image {
 	/* HTTP/2 */
 	uint32_t h2_flags;   /* SNAP_H2_* */
 	uint32_t h2_streams; /* requests at a time of one connection; 0: 128 */
-	uint32_t limit_count, limit_at, step_count, step_at;
+	uint32_t limit_count, limit_at, step_count, step_at, page_count, page_at;
 	uint32_t connections_per_ip; /* 0: no limit */
 	uint32_t fields_max;         /* of a request head; 0: HTTP1_FIELDS_MAX */
 	uint32_t min_rate;           /* bytes a second that a client must move; 0: any */
@@ -140,10 +152,18 @@ struct snap_in_route {
 	struct hg_str policy, session;
 	struct snap_in_set access;
 };
+struct snap_in_page {
+	uint32_t from, to;
+	struct hg_str body;
+};
 struct snap_in_app {
 	struct hg_str name;
 	struct snap_app fixed; /* everything but name and probe */
 	struct hg_str probe[SNAP_PROBES];
+	const struct snap_in_page *pages;
+	uint32_t page_count;
+	struct hg_str message; /* of the maintenance */
+	struct snap_in_set through;
 };
 struct snap_in {
 	uint64_t generation;
@@ -182,6 +202,10 @@ static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 static inline const struct snap_limit *snap_limits(const struct snap_image *i)
 {
 	return (const struct snap_limit *)(const void *)((const char *)i + i->limit_at);
+}
+static inline const struct snap_page *snap_pages(const struct snap_image *i)
+{
+	return (const struct snap_page *)(const void *)((const char *)i + i->page_at);
 }
 /* The value of the address in this set, 0: none. */
 static inline uint32_t snap_set_find(

@@ -36,6 +36,7 @@ enum spec_check_kind {
 	SPEC_C_INSIDE,
 	SPEC_C_RATE,
 	SPEC_C_NET,
+	SPEC_C_PAGE_CODE,
 	SPEC_C_TOKEN,
 	SPEC_C_HEADER,
 	SPEC_C_WHEN,

@@ -199,6 +199,16 @@ static bool net(struct hg_str s, struct spec_problem *p)
 	             : "names are not looked up");
 }
 
+/* 502 · 5xx */
+static bool page_code(struct hg_str s, struct spec_problem *p)
+{
+	bool good = s.n == 3 && (s.p[0] == '4' || s.p[0] == '5');
+	if (good && s.p[1] == 'x' && s.p[2] == 'x') return true;
+	if (good && digit(s.p[1]) && digit(s.p[2])) return true;
+	return no(p, "must be a status from 400 to 599, or 4xx or 5xx",
+	        "for example `error_pages: {502: pages/502.html, 5xx: pages/5xx.html}`");
+}
+
 static bool codes(struct hg_str s, struct spec_problem *p)
 {
 	bool good = s.n > 0;
@@ -269,6 +279,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_INSIDE: return inside(s, p);
 	case SPEC_C_RATE: return rate(s, p);
 	case SPEC_C_NET: return net(s, p);
+	case SPEC_C_PAGE_CODE: return page_code(s, p);
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_WHEN: return when(s, p);

@@ -200,7 +200,71 @@ class EdgeLimits(unittest.TestCase):
         wait_for(lambda: ask(self.site.port, host="x", path="/health", **fields)[0] == 431)
         self.site.reload(edge="")
 
-    def test_10_mistakes_are_refused_with_their_place(self):
+    def test_10_maintenance_outlives_every_process(self):
+        site = self.site
+        page = site.dir / "pages" / "503.html"
+        page.parent.mkdir()
+        page.write_text("<h1>one moment</h1>" + "." * 60000)
+        site.template = site.template.replace("    dir: ", "    error_pages: {503: pages/503.html, 4xx: pages/503.html}\n    dir: ")
+        site.reload(rate="1000/s")
+        done = site.run("maintenance", "feedback", "on", "--for", "10m", "--message", "back at noon",
+                        "--allow", "127.0.0.40", "--json")
+        self.assertIn('"on": true', done.stdout)
+
+        def down():
+            """answered by the edge for everybody"""
+            try:
+                return ask(site.port, host="x")[0] == 503
+            except OSError:
+                return False
+        wait_for(down)
+        status, headers = ask(site.port, host="x")
+        self.assertTrue(500 < int(headers["retry-after"]) <= 600, headers)
+        c = http.client.HTTPConnection("127.0.0.1", site.port, timeout=10)
+        c.request("GET", "/feedback", headers={"Host": "x", "Accept": "text/html"})
+        r = c.getresponse()
+        self.assertEqual((r.status, r.getheader("content-type")), (503, "text/html; charset=utf-8"))
+        self.assertEqual(r.read().decode(), page.read_text())
+        c.close()
+        self.assertEqual(ask(site.port, host="x", source="127.0.0.40")[0], 200)
+        self.assertEqual(ask(site.port, host="x", path="/health")[0], 200)
+        for role in ("control", "edge"):
+            for pid in site.pids(role):
+                kill(pid)
+            wait_for(down)
+            wait_for(lambda: site.run("status", check=False).returncode == 0)
+            self.assertEqual(ask(site.port, host="x")[0], 503)
+        self.assertIn("in maintenance", site.run("status").stdout)
+        site.run("down", timeout=120)
+        site.up()
+        self.assertEqual(ask(site.port, host="x")[0], 503)
+        self.assertEqual(ask(site.port, host="x", source="127.0.0.40")[0], 200)
+        site.run("maintenance", "feedback", "off")
+        wait_for(lambda: ask(site.port, host="x")[0] == 200)
+
+    def test_11_maintenance_ends_by_itself_and_is_in_the_journal(self):
+        site = self.site
+        site.run("maintenance", "feedback", "on", "--for", "2s")
+        wait_for(lambda: ask(site.port, host="x")[0] == 503)
+        wait_for(lambda: ask(site.port, host="x")[0] == 200, 10)
+        wait_for(lambda: not site.app()["maintenance"], 10)
+
+    def test_12_a_page_that_is_not_there_is_told_at_reload_and_not_applied(self):
+        site = self.site
+        (site.dir / "pages" / "503.html").unlink()
+        done = site.run("reload", "-f", site.file, check=False)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("pages/503.html", done.stderr)
+        # A control that starts again goes on without it.
+        kill(site.pids("control")[0])
+        wait_for(lambda: site.run("status", check=False).returncode == 0)
+        self.assertEqual(ask(site.port, host="x")[0], 200)
+        (site.dir / "pages" / "503.html").write_text("x" * 70000)
+        self.assertIn("64 KiB", site.run("reload", "-f", site.file, check=False).stderr)
+        (site.dir / "pages" / "503.html").write_text("fine")
+        site.reload()
+
+    def test_13_mistakes_are_refused_with_their_place(self):
         for rate, edge, want in (("10/fortnight", "", "after \"/\" comes a period"),
                                  ("[1/s, 2/s, 3/s, 4/s, 5/s]", "", "at most 4"),
                                  ("1/s", "  deny: [10.0.0.1/8]", "bits behind the prefix"),

@@ -367,6 +367,7 @@ void fleet_free(struct fleet *f)
 	fleet_retention_stop(f);
 	loop_timer_stop(f->o.loop, &f->timer);
 	loop_timer_stop(f->o.loop, &f->sample);
+	loop_timer_stop(f->o.loop, &f->maintain);
 	loop_timer_stop(f->o.loop, &f->usage);
 	loop_task_cancel(&f->task);
 	for (uint32_t i = 0; i < f->app_count; i++)
@@ -463,4 +464,3 @@ void fleet_shutdown(struct fleet *f, uint32_t within_ms, void (*done)(void *arg)
 	if (f->stopped && done) done(arg);
 	fleet_kick(f);
 }
-

@@ -82,6 +82,22 @@ void fleet_plan_free(struct fleet_plan *p);
  */
 void fleet_apply(struct fleet *f, struct fleet_plan *p);
 
+/* Whether the edge answers for the app, with 503. */
+#define FLEET_MAINTENANCE_NETS 16
+struct fleet_maintenance {
+	bool on;
+	uint64_t until_ms;                      /* Unix time; 0: until it is told otherwise */
+	char message[257];                      /* said instead of the usual words; "" */
+	char allow[FLEET_MAINTENANCE_NETS][48]; /* networks that are served all the same */
+	uint32_t allow_count;
+};
+/* HG_E_INVALID: a message of several lines, a network that is none. */
+HG_MUST enum hg_rc fleet_maintenance_check(const struct fleet_maintenance *m, struct hg_err *err);
+/* Durable when it returns, and on its way to the edge; outlives every restart. As above, and
+ * HG_E_FLEET_APP, the store's. */
+HG_MUST enum hg_rc fleet_maintenance_set(
+        struct fleet *f, struct hg_str app, const struct fleet_maintenance *m, struct hg_err *err);
+
 /* HG_E_FLEET_APP: no such app. HG_E_INVALID: more than FLEET_REPLICAS_MAX. Others: the store's. */
 HG_MUST enum hg_rc fleet_scale(
         struct fleet *f, struct hg_str app, uint32_t replicas, struct hg_err *err);
@@ -309,6 +325,8 @@ struct fleet_app_status {
 	uint32_t updated; /* of the serving release */
 	uint32_t restarts;
 	enum fleet_phase phase;
+	bool maintenance;                            /* the edge answers for it */
+	uint64_t maintenance_until_ms;               /* Unix time, 0: until it is told otherwise */
 	char reason[192];                            /* one line for people; "" when all is well */
 	const struct fleet_replica_status *replicas; /* by number */
 	uint32_t replica_count;

@@ -78,6 +78,8 @@ struct fleet_conf {
 	struct fleet_route *routes;
 	uint32_t route_count;
 	struct snap_app edge;
+	struct snap_in_page *pages;
+	uint32_t page_count;
 	const char *release_json, *digest;
 	const char *artifact; /* absolute, "": none */
 	bool kept;            /* there is a copy of it under DATA/releases */
@@ -140,9 +142,13 @@ struct fleet_replica {
 struct fleet_app {
 	uint32_t id;
 	char name[WD_NAME_MAX];
-	bool present; /* in the configuration */
-	bool dirty;   /* its row is behind */
-	bool panics;  /* as the journal has it */
+	bool present;          /* in the configuration */
+	bool dirty;            /* its row is behind */
+	bool panics;           /* as the journal has it */
+	bool maintenance_read; /* from the store */
+	struct fleet_maintenance maintenance;
+	struct ip_step through[IPSET_STEPS(FLEET_MAINTENANCE_NETS)];
+	uint32_t through_count;
 	int32_t scale;
 	uint32_t scale_file;
 	uint32_t file_release;     /* made from the configuration in force */
@@ -222,6 +228,7 @@ struct fleet {
 	uint64_t next_id, generation;
 	struct snap_image edge;
 	struct fleet_guard *guard; /* NULL before the first fleet_apply */
+	struct loop_timer maintain;
 	struct fleet_lanes lanes;
 	struct hg_list watches, reporters, commands, readings, removals;
 	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
@@ -301,6 +308,14 @@ void fleet_release_free(struct fleet_release *r);
 /* From memory or from the store; NULL when neither has it. */
 const struct fleet_release *fleet_release_find(
         struct fleet *f, struct fleet_app *a, uint32_t number);
+
+/* ---- maintain.c, pages.c ---- */
+/* Of apps that were not read yet; starts the watch. */
+void fleet_maintenance_load(struct fleet *f);
+void fleet_maintenance_watch(struct fleet *f);
+/* HG_E_CONFIG_PAGE: one cannot be read, or is too large. */
+HG_MUST enum hg_rc fleet_pages_read(struct fleet *f, struct fleet_conf *c, const struct spec_app *s,
+        const char *base_dir, struct hg_err *err);
 
 /* ---- guard.c ---- */
 /* Limits and lists of one route; false: no memory. */

@@ -194,6 +194,7 @@ static enum hg_rc conf_fill(struct fleet *f, struct fleet_conf *c, const struct 
 	c->logs_max_bytes = s->logs.max_size_bytes;
 	take_edge(c, s);
 	enum hg_rc rc = dir_of(s, base_dir, dir, err);
+	if (rc == HG_OK) rc = fleet_pages_read(f, c, s, base_dir, err);
 	if (rc < 0) return rc;
 	return fleet_release_json(f, c, s, base_dir, dir, err);
 }
@@ -474,6 +475,7 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 	fleet_guard_free(f->guard);
 	f->guard = p->guard;
 	p->guard = NULL;
+	fleet_maintenance_load(f);
 	f->applied = true;
 	fleet_plan_free(p);
 	fleet_publish(f);

@@ -37,6 +37,12 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 	struct snap_in_app *in = &d->apps[d->app_count];
 	*in = (struct snap_in_app){.name = hg_str(a->name), .fixed = a->conf->edge};
 	in->fixed.id = a->id;
+	in->pages = a->conf->pages;
+	in->page_count = a->conf->page_count;
+	in->fixed.maintenance = a->maintenance.on;
+	in->fixed.maintenance_until_ms = a->maintenance.until_ms;
+	in->message = hg_str(a->maintenance.message);
+	in->through = (struct snap_in_set){.steps = a->through, .count = a->through_count};
 	for (int k = 0; k < PROBE_KINDS; k++) {
 		const struct fleet_probe_conf *p = &a->conf->probe[k];
 		if (p->kind == FLEET_PROBE_HTTP) in->probe[k] = hg_str(p->what);

@@ -143,6 +143,12 @@ static enum hg_rc app_status(
 		to->route_count++;
 	}
 	reason_write(f, a, to);
+	to->maintenance = a->maintenance.on;
+	to->maintenance_until_ms = a->maintenance.until_ms;
+	if (to->maintenance && !to->reason[0])
+		(void)snprintf(to->reason, sizeof to->reason,
+		        "in maintenance: the edge answers 503 for it%s%.100s",
+		        a->maintenance.message[0] ? ": " : "", a->maintenance.message);
 	return HG_OK;
 }
 

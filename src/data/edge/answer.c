@@ -3,17 +3,8 @@
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
-/* {"error": …} for clients that prefer JSON, a line of text for all others. The texts are ours
- * and hold nothing that needs escaping. */
-static void body_write(const struct edge_req *r, const char *why, struct hg_out *o)
-{
-	hg_out_cstr(o, r->json ? "{\"error\":\"" : "");
-	hg_out_cstr(o, why);
-	hg_out_cstr(o, r->json ? "\"}\n" : "\n");
-}
-
-static void head_write(
-        struct edge_conn *c, unsigned status, size_t body_n, struct hg_str extra, struct hg_out *o)
+static void head_write(struct edge_conn *c, unsigned status, const char *type, size_t body_n,
+        struct hg_str extra, struct hg_out *o)
 {
 	const struct edge_req *r = c->req;
 	char date[32];
@@ -25,11 +16,11 @@ static void head_write(
 	hg_out_cstr(o, "\r\nDate: ");
 	hg_out_cstr(o, date);
 	hg_out_cstr(o, "\r\nServer: headgate\r\nContent-Type: ");
-	hg_out_cstr(o, r->json ? "application/json" : "text/plain; charset=utf-8");
+	hg_out_cstr(o, type);
 	hg_out_cstr(o, "\r\nContent-Length: ");
 	hg_out_u64(o, body_n);
 	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
-	if (status == 503) hg_out_cstr(o, "Retry-After: 1\r\n");
+	if (status == 503 && extra.n == 0) hg_out_cstr(o, "Retry-After: 1\r\n");
 	hg_out_str(o, extra);
 	if (r->limited) edge_limit_fields(r, o);
 	if (c->secure) edge_head_hsts(r, NULL, o);
@@ -66,7 +57,8 @@ enum edge_step edge_answer_with(
         struct edge_conn *c, unsigned status, const char *why, struct hg_str extra)
 {
 	struct edge *e = c->edge;
-	char text[256];
+	char text[4096];
+	const char *type;
 	if (!edge_request_make(c)) return hopeless(c);
 	struct edge_req *r = c->req;
 	bool unread = c->state == EDGE_HEAD && r->status == 0 && !r->method_n;
@@ -80,17 +72,21 @@ enum edge_step edge_answer_with(
 	r->local = true;
 	r->has_lane = false;
 	r->status = (uint16_t)status;
-	r->why = why;
+	/* Kept for the log; of a success it may be a text that does not last. */
+	r->why = status >= 400 ? why : NULL;
 	r->resp = (struct edge_framing){.kind = HTTP1_BODY_NONE, .done = true};
 	struct hg_out body = hg_out_over(text, sizeof text);
-	body_write(r, why, &body);
+	edge_page_write(r, status, why, &body, &type);
+	size_t body_n = r->page.p ? r->page.n : body.n;
 	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
-	head_write(c, status, body.n, extra, &o);
-	if (r->method != HTTP1_HEAD) {
+	head_write(c, status, type, body_n, extra, &o);
+	if (r->method == HTTP1_HEAD) {
+		r->page = (struct hg_str){NULL, 0};
+	} else {
 		hg_out_str(&o, (struct hg_str){text, body.n});
-		r->bytes_out = body.n;
+		r->bytes_out = body_n;
 	}
-	HG_ASSERT(!hg_out_failed(&o));
+	HG_ASSERT(!hg_out_failed(&o) && !hg_out_failed(&body));
 	r->co_n += (uint32_t)o.n;
 	edge_conn_move(c, EDGE_RELAY);
 	return EDGE_STEP_ON;

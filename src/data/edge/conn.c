@@ -335,8 +335,9 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image ? r->image->snap : NULL;
 	bool held = HG_UNLIKELY(r->draw != NULL) && r->draw->held;
-	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || held || !r->limits) {
-		uint64_t sent = r->co_sent + r->resp.total - edge_flow_ready(&r->rf);
+	bool page = r->page_sent < r->page.n;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || held || page || !r->limits) {
+		uint64_t sent = r->co_sent + r->page_sent + r->resp.total - edge_flow_ready(&r->rf);
 		if (held) sent += r->draw->held_sent;
 		return pace_deadline(&r->pace, sent,
 		        (uint32_t)or_default(im ? im->body_idle_ms : 0, EDGE_STALL_MS),

@@ -336,7 +336,11 @@ struct edge_req {
 	bool co_body;          /* part of co is a body */
 	bool limited;          /* `quota` says what is left of the route's limits */
 	const struct snap_limit *refused_by;
-	const char *why; /* of a local answer; static text */
+	const char *why;       /* of a local answer; static text */
+	struct hg_str message; /* to be said instead; of the image */
+	struct hg_str page;    /* the body of a local answer, behind `co`; of the image */
+	uint32_t page_sent;
+	bool html; /* the client accepts it; only known where there are pages */
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n;

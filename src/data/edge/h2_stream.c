@@ -248,12 +248,15 @@ ssize_t edge_h2_read(struct edge_conn *c)
 
 /* ---- the response ---- */
 
-/* In the order in which they are sent: what is behind the head in co, what was held, the rest. */
-static int tx_pieces(const struct edge_conn *c, struct edge_piece out[3])
+/* In the order in which they are sent: what is behind the head in co, a page of the image, what was held,
+ * the rest. */
+static int tx_pieces(const struct edge_conn *c, struct edge_piece out[4])
 {
 	const struct edge_req *r = c->req;
 	int n = 0;
 	out[n++] = edge_piece_of(r->co, r->co_sent, r->co_n);
+	if (HG_UNLIKELY(r->page_sent < r->page.n))
+		out[n++] = (struct edge_piece){r->page.p + r->page_sent, r->page.n - r->page_sent};
 	if (HG_UNLIKELY(r->draw && r->draw->held)) out[n++] = edge_hold_piece(r->draw);
 	out[n++] = edge_piece_of(r->rf.buf, r->rf.at, r->rf.ready);
 	return n;
@@ -262,7 +265,7 @@ static int tx_pieces(const struct edge_conn *c, struct edge_piece out[3])
 uint32_t edge_h2_tx_ready(const struct edge_conn *c, bool *ret_end)
 {
 	const struct edge_req *r = c->req;
-	struct edge_piece p[3];
+	struct edge_piece p[4];
 	size_t sum = 0;
 	*ret_end = c->state == EDGE_RELAY && r->resp.done;
 	if (c->state == EDGE_TUNNEL) *ret_end = c->half_down;
@@ -277,6 +280,11 @@ static void tx_advance(struct edge_conn *c, uint32_t n)
 	uint32_t k = HG_MIN(n, r->co_n - r->co_sent);
 	r->co_sent += k;
 	n -= k;
+	if (HG_UNLIKELY(r->page_sent < r->page.n)) {
+		k = HG_MIN(n, (uint32_t)(r->page.n - r->page_sent));
+		r->page_sent += k;
+		n -= k;
+	}
 	if (HG_UNLIKELY(r->draw && r->draw->held) && n) {
 		k = HG_MIN(n, r->draw->held_n - r->draw->held_sent);
 		edge_hold_sent(c, k);
@@ -288,7 +296,7 @@ static void tx_advance(struct edge_conn *c, uint32_t n)
 
 void edge_h2_tx_take(struct edge_conn *c, char *to, uint32_t n)
 {
-	struct edge_piece p[3];
+	struct edge_piece p[4];
 	uint32_t left = n;
 	int count = tx_pieces(c, p);
 	for (int i = 0; i < count && left; i++) {

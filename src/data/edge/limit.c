@@ -73,7 +73,7 @@ static enum edge_step refuse(struct edge_conn *c, uint32_t i, uint64_t wait_ns)
 }
 
 /* Probes come from control, but people and balancers ask the same paths. */
-static bool of_probe(const struct edge_req *r, struct hg_str path)
+bool edge_of_probe(const struct edge_req *r, struct hg_str path)
 {
 	if (r->method != HTTP1_GET && r->method != HTTP1_HEAD) return false;
 	for (int i = 0; i < SNAP_PROBES; i++) {
@@ -91,7 +91,7 @@ enum edge_step edge_limit(struct edge_conn *c, const struct http1_head *h, struc
 	const struct snap_limit *limit = &snap_limits(im)[r->route->limit_first];
 	uint32_t n = r->route->limit_count, worst = 0;
 	uint64_t now = loop_now_ns(e->loop), key[SNAP_LIMITS], wait = 0;
-	if (!e->rates || of_probe(r, path) || snap_set_find(im, im->exempt, c->addr))
+	if (!e->rates || edge_of_probe(r, path) || snap_set_find(im, im->exempt, c->addr))
 		return EDGE_STEP_ON;
 	struct ip_addr client = ip_addr_client(c->addr);
 	struct name address = {NAME_ADDRESS, {(const char *)&client, sizeof client}};

@@ -37,7 +37,17 @@ bool edge_access_route(
 
 /* Counts the request against the limits of its route, or answers 429. For routes with limits. */
 enum edge_step edge_limit(struct edge_conn *c, const struct http1_head *h, struct hg_str path);
+/* Is it a path that the app's probes ask, asked as they ask it? */
+bool edge_of_probe(const struct edge_req *r, struct hg_str path);
 /* The lines RateLimit-Policy and RateLimit of a request that was counted. */
 void edge_limit_fields(const struct edge_req *r, struct hg_out *o);
+
+/* Answers 503 for an app in maintenance, unless this request passes. */
+enum edge_step edge_maintenance(struct edge_conn *c, struct hg_str path);
+/* Does the client accept HTML? */
+bool edge_page_wanted(const struct http1_head *h);
+/* The body of a local answer: written, or r->page set. *ret_type: static text. */
+void edge_page_write(struct edge_req *r, unsigned status, const char *words, struct hg_out *o,
+        const char **ret_type);
 
 #endif

@@ -371,10 +371,33 @@ static enum edge_step stream_pump(struct edge_conn *c)
 	return edge_h2_offer(c) ? EDGE_STEP_BLOCK : client_gone(c);
 }
 
+/* A page of the image, behind the head of a local answer. */
+static enum edge_step page_flush(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	while (r->page_sent < r->page.n) {
+		struct edge_piece out[2] = {edge_piece_of(r->co, r->co_sent, r->co_n),
+		        {r->page.p + r->page_sent, r->page.n - r->page_sent}};
+		if (!(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
+		ssize_t n = edge_send(c->io.fd, c->tls, out, 2, &c->flags);
+		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
+		if (n < 0) return client_gone(c);
+		uint32_t k = HG_MIN((uint32_t)n, r->co_n - r->co_sent);
+		r->co_sent += k;
+		r->page_sent += (uint32_t)n - k;
+		c->progress = true;
+	}
+	return EDGE_STEP_ON;
+}
+
 static enum edge_step response_pump(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	if (HG_UNLIKELY(c->stream)) return stream_pump(c);
+	if (HG_UNLIKELY(r->page.n)) {
+		enum edge_step s = page_flush(c);
+		if (s != EDGE_STEP_ON) return s;
+	}
 	if (HG_UNLIKELY(r->draw != NULL)) {
 		enum edge_step s = held_flush(c);
 		if (s != EDGE_STEP_ON) return s;

@@ -85,9 +85,14 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	}
 	r->limits = &snap_apps(im)[r->route->app];
 	r->app = &e->apps[r->image->apps[r->route->app]];
+	if (HG_UNLIKELY(im->page_count)) r->html = edge_page_wanted(h);
 	if (HG_UNLIKELY(r->route->access.count) && !edge_access_route(im, r->route, c->addr)) {
 		meter_add(&e->count->forbidden, 1);
 		return edge_answer(c, 403, "this client may not use this route");
+	}
+	if (HG_UNLIKELY(r->limits->maintenance)) {
+		enum edge_step s = edge_maintenance(c, path);
+		if (s != EDGE_STEP_ON || r->local) return s;
 	}
 	if (HG_UNLIKELY(r->route->limit_count)) {
 		enum edge_step s = edge_limit(c, h, path);

@@ -76,6 +76,68 @@ enum hg_rc api_post_scale(struct api_request *r, struct hg_err *err)
 	return HG_OK;
 }
 
+static enum hg_rc maintenance_allow(
+        const json_t *list, struct fleet_maintenance *m, struct hg_err *err)
+{
+	size_t i;
+	json_t *one;
+	if (list && (!json_is_array(list) || json_array_size(list) > FLEET_MAINTENANCE_NETS))
+		return hg_err_set(err, HG_E_API_BODY, "\"allow\" is a list of at most %d networks",
+		        FLEET_MAINTENANCE_NETS);
+	json_array_foreach((json_t *)list, i, one)
+	{
+		const char *net = json_string_value(one);
+		if (!net || !hg_str_copy(hg_str(net), m->allow[i], sizeof m->allow[i]))
+			return hg_err_set(err, HG_E_API_BODY, "\"allow\" is a list of networks");
+		m->allow_count++;
+	}
+	return HG_OK;
+}
+
+static enum hg_rc maintenance_read(
+        const json_t *body, struct fleet_maintenance *ret_m, struct hg_err *err)
+{
+	struct fleet_maintenance m = {0};
+	const json_t *on = json_object_get(body, "on"), *ms = json_object_get(body, "for_ms");
+	const json_t *message = json_object_get(body, "message");
+	enum hg_rc rc = api_members_known(body, "on for_ms message allow dry_run", err);
+	if (rc < 0) return rc;
+	if (!json_is_boolean(on)) return hg_err_set(err, HG_E_API_BODY, "\"on\" is true or false");
+	m.on = json_is_true(on);
+	if (ms && (!json_is_integer(ms) || json_integer_value(ms) < 1000 ||
+	                  json_integer_value(ms) > 30 * 86400000ll))
+		return hg_err_set(
+		        err, HG_E_API_BODY, "\"for_ms\" is a number of milliseconds up to 30 days");
+	if (!m.on && json_object_size(body) > 1u + (json_object_get(body, "dry_run") != NULL))
+		return hg_err_set(err, HG_E_API_BODY, "\"on\": false takes nothing else");
+	if (ms) m.until_ms = clock_wall_ms() + (uint64_t)json_integer_value(ms);
+	if (message && (!json_is_string(message) ||
+	                       strlen(json_string_value(message)) != json_string_length(message) ||
+	                       !hg_str_copy(hg_str(json_string_value(message)), m.message,
+	                               sizeof m.message)))
+		return hg_err_set(err, HG_E_API_BODY, "\"message\" is a text of at most 256 bytes");
+	rc = maintenance_allow(json_object_get(body, "allow"), &m, err);
+	if (rc == HG_OK) rc = fleet_maintenance_check(&m, err);
+	if (rc == HG_OK) *ret_m = m;
+	return rc;
+}
+
+enum hg_rc api_post_maintenance(struct api_request *r, struct hg_err *err)
+{
+	struct fleet_maintenance m = {0};
+	uint32_t replicas = 0;
+	api_target_set(r, r->param[0]);
+	enum hg_rc rc = maintenance_read(r->body, &m, err);
+	if (rc == HG_OK) rc = api_app_find(r, &replicas, err);
+	if (rc == HG_OK && !r->dry_run)
+		rc = fleet_maintenance_set(r->api->d.fleet, r->param[0], &m, err);
+	if (rc < 0) return rc;
+	r->reply = json_pack("{s:s,s:o,s:b,s:I,s:b}", "schema", "headgate.maintenance/1", "app",
+	        api_json_str(r->param[0]), "on", m.on, "until_ms", (json_int_t)m.until_ms,
+	        "dry_run", r->dry_run);
+	return HG_OK;
+}
+
 enum hg_rc api_post_restart(struct api_request *r, struct hg_err *err)
 {
 	uint32_t replicas = 0;

@@ -92,6 +92,10 @@ static json_t *app_json(const struct api *a, const struct fleet_app_status *s)
 	json_object_set_new(j, "reason", api_json_str(hg_str(s->reason)));
 	if (!api_rate_now(a, s->name, &now)) now = (struct api_now){0, -1, -1};
 	json_object_set_new(j, "rate", json_real(now.rate));
+	json_object_set_new(j, "maintenance", json_boolean(s->maintenance));
+	if (s->maintenance)
+		json_object_set_new(j, "maintenance_until_ms",
+		        json_integer((json_int_t)s->maintenance_until_ms));
 	set_or_null(j, "error_ratio", now.error_ratio);
 	set_or_null(j, "p95_seconds", now.p95_s);
 	return j;

@@ -155,6 +155,48 @@ int cli_do_restart(struct cli *c)
 	return 0;
 }
 
+static json_t *maintenance_body(const struct cli *c, bool on)
+{
+	json_t *allow = json_array(), *body = json_pack("{s:b}", "on", on);
+	const char *message = c->args.value[CLI_F_MESSAGE];
+	if (cli_has(&c->args, CLI_F_FOR))
+		json_object_set_new(
+		        body, "for_ms", json_integer((json_int_t)c->args.number[CLI_F_FOR]));
+	if (message) json_object_set_new(body, "message", json_string(message));
+	for (int i = 0; i < c->args.many_count; i++)
+		if (c->args.many[i].id == CLI_F_ALLOW)
+			json_array_append_new(allow, json_string(c->args.many[i].value));
+	if (json_array_size(allow)) json_object_set(body, "allow", allow);
+	json_decref(allow);
+	return body;
+}
+
+int cli_do_maintenance(struct cli *c)
+{
+	struct hg_err err = {0};
+	struct hg_str app = hg_str(c->args.positional[0]);
+	bool on = strcmp(c->args.positional[1], "on") == 0;
+	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	json_t *j = NULL;
+	if (!on && strcmp(c->args.positional[1], "off") != 0) {
+		hg_err_set(&err, HG_E_USAGE, "\"%.64s\" is not on or off", c->args.positional[1]);
+		hg_err_hint(&err, "for example: headgate maintenance web on --for 30m");
+		return cli_fail(&err);
+	}
+	if (app_call(c, app, "maintenance", maintenance_body(c, on), &j, &err) < 0)
+		return cli_fail(&err);
+	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
+	cli_out("%.*s: %s%s\n", HG_STR_ARG(app),
+	        on ? "in maintenance, the edge answers 503 for it" : "served again",
+	        dry ? " (dry run, nothing was changed)" : "");
+	json_decref(j);
+	if (on)
+		cli_next(c, "headgate maintenance %.*s off", HG_STR_ARG(app));
+	else
+		cli_next(c, "headgate status %.*s", HG_STR_ARG(app));
+	return 0;
+}
+
 int cli_do_token_create(struct cli *c)
 {
 	struct hg_err err = {0};

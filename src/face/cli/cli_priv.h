@@ -200,6 +200,7 @@ int cli_do_top(struct cli *c); /* top.c */
 int cli_do_logs(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
+int cli_do_maintenance(struct cli *c);
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
 int cli_do_certs_list(struct cli *c);

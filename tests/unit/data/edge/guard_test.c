@@ -383,6 +383,127 @@ static void a_route_can_be_for_some_clients_only(void **state)
 	rig_free(g);
 }
 
+/* ---- in whose words ---- */
+
+#define HTML "Accept: text/html,application/xhtml+xml;q=0.9,*/*;q=0.8"
+
+static void own_errors_come_in_the_form_that_the_client_accepts(void **state)
+{
+	static char large[SNAP_PAGE_MAX];
+	struct snap_in_page pages[] = {{500, 599, HG_STR("<p>broken</p>")},
+	        {503, 503, {large, sizeof large}}, {404, 404, HG_STR("<p>not here</p>")}};
+	struct snap_in_limit l = limit(RATE_PER_ROUTE, 1, "route-hour", "");
+	struct rig *g = limited(&l, 1);
+	char v[128];
+	(void)state;
+	memset(large, 'x', sizeof large);
+	g->shown = (struct snap_in_app){.pages = pages, .page_count = 3};
+	rig_publish(g);
+	int fd = dial(g);
+	/* No replica: 503 has a page of its own, larger than a buffer. */
+	put(fd, "GET / HTTP/1.1\r\nHost: preview\r\n" HTML "\r\n\r\n");
+	struct resp *r = hear(fd);
+	assert_int_equal(r->status, 503);
+	assert_int_equal(r->n, sizeof large);
+	assert_true(r->body[0] == 'x' && r->body[sizeof large - 1] == 'x' && !r->body[r->n]);
+	assert_string_equal(
+	        field(r->head, "Content-Type", v, sizeof v), "text/html; charset=utf-8");
+	resp_free(r);
+	put(fd, "HEAD / HTTP/1.1\r\nHost: preview\r\n" HTML "\r\n\r\n");
+	r = hear_(fd, true);
+	assert_string_equal(field(r->head, "Content-Length", v, sizeof v), "65536");
+	resp_free(r);
+	/* JSON, or a line, for those who do not accept HTML. */
+	put(fd, "GET / HTTP/1.1\r\nHost: preview\r\nAccept: application/json\r\n\r\n");
+	r = hear(fd);
+	assert_non_null(strstr(r->body, "\"status\":503,\"detail\":\""));
+	resp_free(r);
+	put(fd, "GET / HTTP/1.1\r\nHost: preview\r\nAccept: text/html;q=0, */*\r\n\r\n");
+	r = hear(fd);
+	assert_string_equal(
+	        field(r->head, "Content-Type", v, sizeof v), "text/plain; charset=utf-8");
+	resp_free(r);
+	/* A status without a page has none; a limit says which. */
+	talk(fd, WITH(HTML), 200, NULL);
+	talk(fd, WITH(HTML), 429, "too many requests\n");
+	put(fd, WITH("Accept: application/json"));
+	r = hear(fd);
+	assert_string_equal(r->body,
+	        "{\"type\":\"https://iana.org/assignments/http-problem-types#quota-exceeded\","
+	        "\"title\":\"Too Many Requests\",\"status\":429,\"detail\":\"too many requests\","
+	        "\"error\":\"too many requests\",\"violated-policies\":[\"route-hour\"]}\n");
+	resp_free(r);
+	rig_sync(g);
+	assert_int_equal(g->rep[0].requests, 1);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_not_found(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd))
+		put(fd, "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nmine");
+}
+
+static void an_answer_of_a_replica_is_never_replaced(void **state)
+{
+	struct snap_in_page pages[] = {{400, 499, HG_STR("<p>ours</p>")}};
+	struct rig *g = rig_new(rep_not_found, 1);
+	(void)state;
+	g->shown = (struct snap_in_app){.pages = pages, .page_count = 1};
+	rig_publish(g);
+	int fd = dial(g);
+	talk(fd, WITH(HTML), 404, "mine");
+	close(fd);
+	rig_free(g);
+}
+
+static void in_maintenance_the_edge_answers_and_some_pass(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	struct nets n;
+	char v[64];
+	(void)state;
+	g->app.maintenance = 1;
+	g->app.maintenance_until_ms = clock_wall_ms() + 90000;
+	g->shown.message = HG_STR("back \"soon\"");
+	g->probe = HG_STR("/health");
+	rig_publish(g);
+	int fd = dial(g);
+	put(fd, GET);
+	struct resp *r = hear(fd);
+	assert_int_equal(r->status, 503);
+	assert_string_equal(r->body, "back \"soon\"\n");
+	assert_in_range(strtoul(field(r->head, "Retry-After", v, sizeof v), NULL, 10), 80, 90);
+	assert_null(strstr(strstr(r->head, "Retry-After") + 1, "Retry-After"));
+	resp_free(r);
+	put(fd, WITH("Accept: application/json"));
+	r = hear(fd);
+	assert_non_null(strstr(r->body, "\"detail\":\"back \\u0022soon\\u0022\""));
+	resp_free(r);
+	talk(fd, "GET /health HTTP/1.1\r\nHost: a\r\n\r\n", 200, NULL);
+	talk(fd, "POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 503, NULL);
+	/* Preview routes go their own way: no release is under trial here. */
+	talk(fd, "GET / HTTP/1.1\r\nHost: preview\r\n\r\n", 503, "no release is under trial\n");
+	nets(&n, (const char *const[]){"127.0.0.0/8", NULL}, 0);
+	g->shown.through = n.set;
+	rig_publish(g);
+	talk(fd, GET, 200, NULL);
+	/* Its end comes by the clock, without a new image. */
+	g->shown.through = (struct snap_in_set){0};
+	g->app.maintenance_until_ms = clock_wall_ms() + 600;
+	rig_publish(g);
+	talk(fd, GET, 503, NULL);
+	usleep(700000);
+	talk(fd, GET, 200, NULL);
+	g->app.maintenance_until_ms = 0;
+	g->shown.message = HG_STR("");
+	rig_publish(g);
+	talk(fd, GET, 503, "down for maintenance\n");
+	close(fd);
+	rig_free(g);
+}
+
 static void an_address_has_so_many_connections_over_all_workers(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1), *h = rig_worker(0, 0, g, 0);
@@ -443,6 +564,9 @@ int main(void)
 	        cmocka_unit_test(limits_by_address_count_the_client_behind_the_proxy),
 	        cmocka_unit_test(denied_clients_are_closed_at_accept),
 	        cmocka_unit_test(behind_a_trusted_proxy_the_client_is_asked_and_not_the_proxy),
+	        cmocka_unit_test(own_errors_come_in_the_form_that_the_client_accepts),
+	        cmocka_unit_test(an_answer_of_a_replica_is_never_replaced),
+	        cmocka_unit_test(in_maintenance_the_edge_answers_and_some_pass),
 	        cmocka_unit_test(an_address_has_so_many_connections_over_all_workers),
 	        cmocka_unit_test(a_route_can_be_for_some_clients_only),
 	};

@@ -106,8 +106,11 @@ static void errors_speak_json_to_those_who_prefer_it(void **state)
 	put(fd, "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
 	struct resp *r = hear(fd);
 	assert_int_equal(r->status, 503);
-	assert_string_equal(r->body, "{\"error\":\"no replica is ready\"}\n");
-	assert_string_equal(field(r->head, "Content-Type", v, sizeof v), "application/json");
+	assert_string_equal(r->body,
+	        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
+	        "\"detail\":\"no replica is ready\",\"error\":\"no replica is ready\"}\n");
+	assert_string_equal(
+	        field(r->head, "Content-Type", v, sizeof v), "application/problem+json");
 	assert_string_equal(field(r->head, "Retry-After", v, sizeof v), "1");
 	resp_free(r);
 	talk(fd, GET, 503, "no replica is ready\n");

@@ -82,7 +82,8 @@ struct rig {
 	struct snap_in_route guard; /* limits and lists of the next image's first route */
 	struct snap_in_set trusted, exempt, access;
 	struct hg_str probe;
-	struct rates *rates; /* NULL: none */
+	struct snap_in_app shown; /* pages, message and through of the next image's application */
+	struct rates *rates;      /* NULL: none */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -320,6 +321,10 @@ static inline int rig_image(struct rig *g)
 	struct hg_err err = {0};
 	struct snap_in_app apps[] = {
 	        {.name = HG_STR("app"), .fixed = g->app, .probe = {[1] = g->probe}}};
+	apps[0].pages = g->shown.pages;
+	apps[0].page_count = g->shown.page_count;
+	apps[0].message = g->shown.message;
+	apps[0].through = g->shown.through;
 	struct snap_in_lane lanes[] = {{1, 1}, {2, 2}};
 	struct snap_in_route routes[] = {{.host = HG_STR("*"),
 	                                         .path = HG_STR("/"),

@@ -309,6 +309,30 @@ static void what_the_edge_answers_by_itself_is_not_counted(void **state)
 	rig_free(g);
 }
 
+static void limits_and_maintenance_are_no_evidence(void **state)
+{
+	struct snap_trial t = trial_of(500000);
+	struct rig *g = trial_rig(rep_echo, rep_echo, &t);
+	struct snap_in_limit l = {.name = HG_STR("x"), .id = 1};
+	(void)state;
+	assert_true(gcra_rule_make(1, 3600000000000u, 5, &l.rule));
+	g->guard = (struct snap_in_route){.limits = &l, .limit_count = 1};
+	rig_publish(g);
+	int fd = dial(g);
+	for (int i = 0; i < 25; i++)
+		talk(fd, GET, i < 5 ? 200 : 429, NULL);
+	g->app.maintenance = 1;
+	rig_publish(g);
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 503, NULL);
+	struct meter_trial_sum s = trial_sum(g);
+	assert_int_equal(s.n_new + s.n_old, 5);
+	assert_int_equal(s.word[JUDGE_ERRORS], 0);
+	assert_int_equal(g->rep[0].requests + g->rep[1].requests, 5);
+	close(fd);
+	rig_free(g);
+}
+
 static void failures_of_the_old_release_count_once_however_often_it_is_retried(void **state)
 {
 	struct snap_trial t = trial_of(0);
@@ -566,6 +590,7 @@ int main(void)
 	        cmocka_unit_test(client_errors_are_no_failures),
 	        cmocka_unit_test(who_went_away_is_not_counted),
 	        cmocka_unit_test(what_the_edge_answers_by_itself_is_not_counted),
+	        cmocka_unit_test(limits_and_maintenance_are_no_evidence),
 	        cmocka_unit_test(
 	                failures_of_the_old_release_count_once_however_often_it_is_retried),
 	        cmocka_unit_test(an_arm_without_a_replica_has_failed_and_the_other_one_answers),

@@ -224,6 +224,7 @@ struct fleet_reading {
 
 struct fleet {
 	uint32_t scaled, restarts;
+	struct fleet_maintenance maintenance;
 	struct fleet_watch *watch;
 	uint32_t to_read; /* so many artifacts were not read yet */
 	struct fleet_reading **slot, reading;
@@ -332,6 +333,20 @@ enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, st
 {
 	(void)app, (void)err;
 	f->scaled = replicas;
+	return HG_OK;
+}
+
+enum hg_rc fleet_maintenance_check(const struct fleet_maintenance *m, struct hg_err *err)
+{
+	if (!strchr(m->message, '\n')) return HG_OK;
+	return hg_err_set(err, HG_E_INVALID, "several lines");
+}
+
+enum hg_rc fleet_maintenance_set(
+        struct fleet *f, struct hg_str app, const struct fleet_maintenance *m, struct hg_err *err)
+{
+	(void)app, (void)err;
+	f->maintenance = *m;
 	return HG_OK;
 }
 

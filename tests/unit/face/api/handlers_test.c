@@ -235,6 +235,41 @@ static void bad_bodies_are_refused_before_anything_is_done(void **s)
 	assert_int_equal(w->fleet.scaled, 0);
 }
 
+static unsigned maintenance(struct world *w, const char *app, const char *body)
+{
+	char path[128];
+	snprintf(path, sizeof path, "/v1/apps/%s/maintenance", app);
+	return ask_status(w, &(struct ask){.method = "POST", .path = path, .body = body});
+}
+
+static void maintenance_is_checked_whole_and_then_set(void **s)
+{
+	struct world *w = *s;
+	const struct fleet_maintenance *m = &w->fleet.maintenance;
+	static const char *const bodies[] = {"{}", "{\"on\":1}", "{\"on\":true,\"for_ms\":0}",
+	        "{\"on\":true,\"for_ms\":\"1h\"}", "{\"on\":true,\"for_ms\":99999999999999}",
+	        "{\"on\":true,\"message\":5}", "{\"on\":true,\"message\":\"a\\u0000b\"}",
+	        "{\"on\":true,\"allow\":\"10.0.0.0/8\"}", "{\"on\":true,\"allow\":[1]}",
+	        "{\"on\":false,\"message\":\"x\"}", "{\"on\":true,\"until\":5}"};
+	for (size_t i = 0; i < HG_COUNT(bodies); i++)
+		if (maintenance(w, "web", bodies[i]) != 400) fail_msg("%s", bodies[i]);
+	assert_int_not_equal(maintenance(w, "web", "{\"on\":true,\"message\":\"a\\nb\"}"), 200);
+	assert_int_equal(maintenance(w, "nope", "{\"on\":true}"), 404);
+	assert_int_equal(maintenance(w, "web", "{\"on\":true,\"dry_run\":true}"), 200);
+	assert_false(m->on);
+	uint64_t before = clock_wall_ms();
+	assert_int_equal(maintenance(w, "web",
+	                         "{\"on\":true,\"for_ms\":60000,\"message\":\"soon\","
+	                         "\"allow\":[\"10.0.0.0/8\",\"::1\"]}"),
+	        200);
+	assert_true(m->on && m->until_ms >= before + 60000 && m->until_ms < before + 90000);
+	assert_string_equal(m->message, "soon");
+	assert_int_equal(m->allow_count, 2);
+	assert_string_equal(m->allow[1], "::1");
+	assert_int_equal(maintenance(w, "web", "{\"on\":false}"), 200);
+	assert_false(m->on);
+}
+
 static void a_reload_returns_its_changes_or_the_place_of_the_error(void **s)
 {
 	struct world *w = *s;
@@ -458,6 +493,7 @@ int main(void)
 	        CASE(traffic_counts_by_route_and_by_replica),
 	        CASE(a_dry_run_changes_nothing_and_is_audited),
 	        CASE(bad_bodies_are_refused_before_anything_is_done),
+	        CASE(maintenance_is_checked_whole_and_then_set),
 	        CASE(a_reload_returns_its_changes_or_the_place_of_the_error),
 	        CASE(an_event_stream_resumes_where_the_client_left_off),
 	        CASE(events_are_also_a_list_with_limits),
