@@ -33,7 +33,8 @@ static void row_free(void *p, void *arg)
 static void *row_calloc(size_t count, size_t size, void *arg)
 {
 	struct edge_h2 *h = arg;
-	if (!h->making || size == 0 || count > EDGE_H2_ROW / size) return calloc(count, size);
+	if (count == 0 || size == 0) return NULL; /* nghttp2 asks for something */
+	if (!h->making || count > EDGE_H2_ROW / size) return calloc(count, size);
 	void *p = row_malloc(count * size, arg);
 	if (p) memset(p, 0, count * size);
 	return p;
