@@ -19,8 +19,10 @@
 /* What a validating authority asks for and hears (RFC 8555 section 8.3). */
 struct cert_token {
 	char token[CERT_TOKEN_MAX + 1];
-	char answer[CERT_TOKEN_MAX + 48]; /* the key authorization: "token.thumbprint" */
+	char answer[CERT_TOKEN_MAX + 47]; /* the key authorization: "token.thumbprint" */
 };
+/* What lies behind them in a bundle is aligned. */
+_Static_assert(sizeof(struct cert_token) % 8 == 0, "a multiple of eight bytes");
 
 /* What goes with the certificates, and is gone with the next bundle. */
 struct cert_extra {

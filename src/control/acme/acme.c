@@ -370,6 +370,7 @@ static void session_fill(struct acme *a, const char *directory, bool staging)
 {
 	struct acme_session *s = &a->session;
 	const struct acme_held *h = &a->state.held[a->at];
+	HG_ASSERT(a->state.held && directory);
 	memset(s, 0, sizeof *s);
 	(void)hg_str_copy(hg_str(directory), s->directory, sizeof s->directory);
 	(void)hg_str_copy(
@@ -404,6 +405,7 @@ static void order_begin(struct acme *a, const struct acme_due *due)
 		failed(a, ACME_LOCAL, 0, "no key could be made");
 		return;
 	}
+	HG_ASSERT(c && directory);
 	o->active = true;
 	o->staging = due->staging;
 	o->challenge = a->conf->challenge;
@@ -549,6 +551,7 @@ void acme_wake(struct acme *a)
 /* Would what is under way be asked in the same way by the new one? */
 static bool conf_same(const struct acme_conf *a, const struct acme_conf *b)
 {
+	if (!a) return false;
 	bool same = a->on == b->on && a->challenge == b->challenge && a->ca_count == b->ca_count &&
 	            strcmp(a->staging, b->staging) == 0 && !a->ca_pem == !b->ca_pem &&
 	            (!a->ca_pem || strcmp(a->ca_pem, b->ca_pem) == 0);

@@ -100,6 +100,7 @@ static enum hg_rc files_take(struct acme *a, const struct spec_acme *s, const ch
 	if (rc == HG_OK && s->eab.set) {
 		rc = text_find(a, dir, s->eab.hmac_file, given, n, &hmac, err);
 		if (rc < 0) return rc;
+		HG_ASSERT(hmac);
 		struct hg_str key = hg_str_trim(hg_str(hmac));
 		while (key.n && key.p[key.n - 1] == '=')
 			key.n--;
@@ -220,6 +221,7 @@ enum hg_rc acme_check(struct acme *a, const struct spec *s, const char *dir,
 	struct acme_cert *one = calloc(1, sizeof *one);
 	enum hg_rc rc = c && one ? HG_OK : nomem(err);
 	if (rc == HG_OK && from->set && s->edge.listen.https.set) {
+		HG_ASSERT(c && one);
 		c->on = true;
 		rc = rest_take(from, c, err);
 		c->hook = strndup(from->dns_hook.p ? from->dns_hook.p : "", from->dns_hook.n);

@@ -113,7 +113,8 @@ void acme_cert_failed(struct acme_cert *c, const struct acme_rules *rules, bool 
 	c->ca = 0;
 	if (c->failures < UINT32_MAX) c->failures++;
 	int64_t wait = back_off(c, rules, r);
-	if (alone && retry_after_ms > wait) wait = retry_after_ms + draw(r, HG_MIN(retry_after_ms / 5, MINUTE_MS) + 1);
+	if (alone && retry_after_ms > wait)
+		wait = retry_after_ms + draw(r, HG_MIN(retry_after_ms / 5, MINUTE_MS) + 1);
 	c->next_ms = now_ms + wait;
 }
 

@@ -161,6 +161,7 @@ static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 		pem[n++] = texts_pem(&c->other[i].texts);
 	if (rc == HG_OK && n == 0) {
 		rc = certs_stand_in(c, err);
+		HG_ASSERT(pem);
 		if (rc == HG_OK) pem[n++] = texts_pem(&c->stand_in);
 	}
 	c->stands_in = rc == HG_OK && p->count + c->other_count == 0;

@@ -313,10 +313,22 @@ static void challenges_are_for_who_validates(void **state)
 		int n;
 		bool open;
 		const char *shows;
-	} row[] = {{"b.example", "\x0a" "acme-tls/1", 11, true, "b.example"},
-	        {"a.example", "\x0a" "acme-tls/1", 11, false, NULL},
-	        {NULL, "\x0a" "acme-tls/1", 11, false, NULL},
-	        {"b.example", "\x0a" "acme-tls/1\x08http/1.1", 20, true, "a.example"},
+	} row[] = {{"b.example",
+	                   "\x0a"
+	                   "acme-tls/1",
+	                   11, true, "b.example"},
+	        {"a.example",
+	                "\x0a"
+	                "acme-tls/1",
+	                11, false, NULL},
+	        {NULL,
+	                "\x0a"
+	                "acme-tls/1",
+	                11, false, NULL},
+	        {"b.example",
+	                "\x0a"
+	                "acme-tls/1\x08http/1.1",
+	                20, true, "a.example"},
 	        {"b.example", "\x08http/1.1", 9, true, "a.example"},
 	        {"b.example", NULL, 0, true, "a.example"}};
 	struct pem_text p = pem_make("DNS:a.example", false, 30);

@@ -24,8 +24,8 @@ static void texts_are_those_of_the_rfc(void **state)
 
 static void each_byte_string_has_one_text(void **state)
 {
-	static const char *const bad[] = {"Zg==", "Zh", "Zm9", "Z", "Zm9vY", "Zm 8", "Zm+8", "Zm/8",
-	        "Zg\n"};
+	static const char *const bad[] = {
+	        "Zg==", "Zh", "Zm9", "Z", "Zm9vY", "Zm 8", "Zm+8", "Zm/8", "Zg\n"};
 	struct hg_buf b;
 	(void)state;
 	hg_buf_init(&b, 100);

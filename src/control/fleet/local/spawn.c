@@ -492,6 +492,7 @@ enum hg_rc fleet_spawn_hook(
 	struct scope *s = malloc(sizeof *s);
 	enum hg_rc rc = rel && s ? HG_OK : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	if (rc < 0) goto out;
+	HG_ASSERT(rel && s);
 	rel->dir = h->dir;
 	rel->path = rel->source = "";
 	scope_fill(s, rel, h->name);

@@ -124,8 +124,9 @@ static void validate_call(struct rig *g)
 static unsigned asked(int fd, const char *method, const char *path, char *body, size_t cap)
 {
 	char text[256];
-	snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n"
-	                            "Content-Length: 0\r\n\r\n",
+	snprintf(text, sizeof text,
+	        "%s %s HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n"
+	        "Content-Length: 0\r\n\r\n",
 	        method, path);
 	put(fd, text);
 	struct resp *r = hear(fd);
@@ -155,7 +156,10 @@ static void authorities_are_answered_before_routes(void **state)
 	/* A validating handshake is all that its connection is for. */
 	fd = plain_dial(g);
 	struct tls_client c = client_new(fd, "proof.example");
-	SSL_set_alpn_protos(c.ssl, (const unsigned char *)"\x0a" "acme-tls/1", 11);
+	SSL_set_alpn_protos(c.ssl,
+	        (const unsigned char *)"\x0a"
+	                               "acme-tls/1",
+	        11);
 	assert_int_equal(SSL_connect(c.ssl), 1);
 	SSL_write(c.ssl, GET, sizeof GET - 1);
 	assert_true(SSL_read(c.ssl, body, sizeof body) <= 0);
