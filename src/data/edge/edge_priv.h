@@ -128,6 +128,9 @@ bool edge_flow_frame(struct edge_flow *f, struct edge_framing *fr);
 /* Gives the buffer back when nothing is in it. */
 void edge_flow_trim(struct edge *e, struct edge_flow *f);
 void edge_flow_drop(struct edge *e, struct edge_flow *f);
+/* A buffer of EDGE_BUF_SIZE for edge.bufs; NULL: all are in use, and by nobody who must give way:
+ * connections whose head does not come are closed first (room.c). */
+char *edge_buf_take(struct edge *e);
 /* Moves what is left to the start of the buffer. */
 void edge_flow_compact(struct edge_flow *f);
 

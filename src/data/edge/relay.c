@@ -73,10 +73,17 @@ static enum edge_step body_read(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	if (c->flags & EDGE_EOF) return client_gone(c);
-	if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
+	if (!(c->flags & EDGE_CAN_READ)) {
+		/* Who sends slowly holds no buffer meanwhile. */
+		edge_flow_trim(c->edge, &c->in);
+		return EDGE_STEP_BLOCK;
+	}
 	edge_flow_compact(&c->in);
 	ssize_t n = edge_flow_read(c->edge, &c->in, c->io.fd, c->tls, &c->flags);
-	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
+	if (n == -EAGAIN) {
+		edge_flow_trim(c->edge, &c->in);
+		return EDGE_STEP_BLOCK;
+	}
 	if (n == -ENOBUFS && !response_begun(c)) return edge_answer(c, 503, "out of buffers");
 	if (n <= 0) return client_gone(c);
 	c->progress = true;
@@ -151,7 +158,7 @@ static enum edge_step co_flush(struct edge_conn *c)
 static bool co_make(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
-	if (!r->co) r->co = edge_pool_take(&c->edge->bufs);
+	if (!r->co) r->co = edge_buf_take(c->edge);
 	return r->co != NULL;
 }
 

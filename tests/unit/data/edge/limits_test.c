@@ -363,29 +363,84 @@ static void silent_connections_cannot_keep_others_out(void **state)
 
 HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
+	_Atomic bool open = false;
 	struct rig *g = rig_bare(0, 3);
-	int fd[4];
+	int fd[3];
 	(void)state;
-	rig_replica(g, rep_echo);
+	rig_replica(g, rep_gate)->arg = &open;
 	rig_publish(g);
-	for (int i = 0; i < 3; i++) {
+	/* A request that waits for its answer keeps its head for a second attempt. */
+	for (int i = 0; i < 2; i++) {
 		fd[i] = dial(g);
-		put(fd[i], "GET /");
-		rig_sync(g);
+		put(fd[i], GET);
+		while (g->rep[0].requests <= i)
+			usleep(1000);
 	}
-	fd[3] = dial(g);
-	put(fd[3], "GET /");
-	struct resp *r = hear(fd[3]);
+	fd[2] = dial(g);
+	put(fd[2], GET);
+	struct resp *r = hear(fd[2]);
 	assert_int_equal(r->status, 503);
 	resp_free(r);
-	for (int i = 0; i < 4; i++)
+	open = true;
+	for (int i = 0; i < 3; i++)
 		close(fd[i]);
+	while (atomic_load(&g->meter->worker[1].connections) > 0)
+		usleep(1000);
 	for (int i = 0; i < 10; i++) {
 		fd[0] = dial(g);
-		talk(fd[0], GET, 200, "=");
+		talk(fd[0], GET, 200, "ok");
 		close(fd[0]);
 	}
 	assert_int_equal(g->edge->bufs.made, 3);
+	rig_free(g);
+}
+
+static void heads_that_do_not_come_cannot_keep_requests_out(void **state)
+{
+	struct rig *g = rig_bare(0, 6);
+	int slow[6];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 6; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "GET /");
+		rig_sync(g);
+	}
+	usleep((EDGE_SILENT_MS + 20) * 1000);
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(g);
+		talk(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 200, "=hi");
+		close(fd);
+	}
+	/* No more of them had to go than there were buffers needed. */
+	assert_in_range(g->meter->worker[1].refused_full, 1, 4);
+	talk(slow[5], " HTTP/1.1\r\nHost: a\r\n\r\n", 200, "=");
+	for (int i = 0; i < 6; i++)
+		close(slow[i]);
+	rig_free(g);
+}
+
+static void bodies_that_come_slowly_hold_one_buffer_each(void **state)
+{
+	struct rig *g = rig_bare(0, 8);
+	int slow[5], fd = dial(g);
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 5; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh");
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		rig_sync(g);
+	}
+	talk(fd, GET, 200, "=");
+	for (int i = 0; i < 5; i++) {
+		talk(slow[i], "i", 200, "=hi");
+		close(slow[i]);
+	}
+	close(fd);
 	rig_free(g);
 }
 
@@ -408,6 +463,8 @@ int main(void)
 	        cmocka_unit_test(a_full_table_of_connections_refuses_with_a_reason),
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
 #endif
+	        cmocka_unit_test(heads_that_do_not_come_cannot_keep_requests_out),
+	        cmocka_unit_test(bodies_that_come_slowly_hold_one_buffer_each),
 	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
