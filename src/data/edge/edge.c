@@ -131,7 +131,7 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 {
 	struct tls_keyring *k;
-	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1", &k, why);
+	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1\x08http/1.0", &k, why);
 	if (rc < 0) return rc;
 	tls_keyring_unref(e->keyring);
 	e->keyring = k;
