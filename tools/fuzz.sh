@@ -17,6 +17,7 @@ share=$((seconds / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
 ninja -C build-fuzz --quiet "${targets[@]/#/tests/fuzz/fuzz_}" || exit 1
 mkdir -p build-fuzz/found
+python3 -B tests/framing/cases.py --seeds build-fuzz/seeds >/dev/null || exit 1
 # A program that found something must not leave megabytes behind.
 export ASAN_OPTIONS=disable_coredump=1
 
@@ -26,14 +27,17 @@ for t in "${targets[@]}"; do
     seeds=tests/fuzz/corpus/$t
     [ -d "$seeds" ] || seeds=$(sed -n "s/^  \['$t', .*, '\(.*\)'\],/tests\/fuzz\/\1/p" tests/fuzz/meson.build)
     log=build-fuzz/found/$t.log
-    mkdir -p "build-fuzz/corpus/$t" "build-fuzz/min/$t"
+    more=build-fuzz/seeds/${t/edge_head/http1_request} # the framing suite
+    mkdir -p "build-fuzz/corpus/$t" "build-fuzz/min/$t" "$more"
     # CPU time, not time: at idle priority the two have little to do with each other.
     (
         ulimit -S -t "$share"
         exec chrt -i 0 nice -n 19 "build-fuzz/tests/fuzz/fuzz_$t" -timeout=25 -rss_limit_mb=2048 \
             -max_len=8192 -print_final_stats=1 -artifact_prefix="build-fuzz/found/$t-" \
-            "build-fuzz/corpus/$t" "$seeds"
-    ) >"$log" 2>&1
+            "build-fuzz/corpus/$t" "$seeds" "$more"
+    ) >"$log" 2>&1 &
+    # `wait` says nothing about the signal that ends it.
+    { wait $!; } 2>/dev/null
     status=$?
     result=clean
     # 152: the CPU time is used up.
@@ -45,7 +49,7 @@ for t in "${targets[@]}"; do
     runs=$(sed -E 's/^#([0-9]+).*/\1/' <<<"$last")
     edges=$(sed -nE 's/.* cov: ([0-9]+).*/\1/p' <<<"$last")
     chrt -i 0 nice -n 19 "build-fuzz/tests/fuzz/fuzz_$t" -merge=1 -max_len=8192 "build-fuzz/min/$t" \
-        "$seeds" "build-fuzz/corpus/$t" >"build-fuzz/found/$t.merge.log" 2>&1
+        "$seeds" "$more" "build-fuzz/corpus/$t" >"build-fuzz/found/$t.merge.log" 2>&1
     printf '%-16s %8s %12s %8s %8s  %s\n' "$t" "$share" "${runs:-?}" "${edges:-?}" \
         "$(find "build-fuzz/min/$t" -type f | wc -l)" "$result"
 done

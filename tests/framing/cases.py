@@ -19,6 +19,8 @@ A response case is reply(id, class, bytes of a hostile replica, outcome, why): t
 All text is ours; the ideas come from published classes of attacks (RFC 9112 section 11, CVE numbers
 where one exists)."""
 import collections
+import pathlib
+import sys
 
 Case = collections.namedtuple("Case", "id kind raw want why has has_not")
 Reply = collections.namedtuple("Reply", "id kind raw want why ask close")
@@ -588,5 +590,22 @@ for part in (cl_te, te_te, lengths, chunks, line_bytes, field_lines, request_lin
     part()
 assert len({c.id for c in REQUESTS + REPLIES}) == len(REQUESTS) + len(REPLIES), "every case has a name of its own"
 
+
+
+def seeds(folder):
+    """The cases as inputs of the fuzz targets: FOLDER/{http1_request,http1_response,edge}/ID."""
+    plain = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    rows = [("http1_request", c.id, c.raw) for c in REQUESTS] + [("edge", c.id, c.raw + b"\n====\n" + plain) for c in REQUESTS]
+    rows += [("http1_response", r.id, (b"H" if r.ask == b"HEAD" else b"G") + r.raw) for r in REPLIES]
+    rows += [("edge", r.id, get(method=r.ask) + b"\n====\n" + r.raw + (b"!" if r.close else b"")) for r in REPLIES]
+    for target, id_, raw in rows:
+        if len(raw) > 8000:
+            continue
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        (folder / target / id_).write_bytes(raw)
+
+
 if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] == "--seeds":
+        seeds(pathlib.Path(sys.argv[2]))
     print(f"{len(REQUESTS)} request cases, {len(REPLIES)} response cases")

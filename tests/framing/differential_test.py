@@ -62,6 +62,7 @@ STRICTER = {
 }
 # What llhttp refuses and we take.
 OTHER_METHOD = re.compile(rb"(^|[\r\n])[!#$%&'*+.^_`|~0-9A-Za-z-]+ ")
+EXTENSION = re.compile(rb"\n[0-9a-f]+[ \t]*;[^\r\n]*", re.I)
 # What it was must be seen in the bytes: a reason of llhttp's that is met for another cause is a failure.
 LAXER = {
     "Invalid method encountered": ("RFC 9110 9.1: a method is any token", OTHER_METHOD),
@@ -73,13 +74,12 @@ LAXER = {
                                             re.compile(rb"content-length:([ \t]*\t[ \t]*\d+[ \t]*|[ \t]*\d+[ \t]*\t[ \t]*)\r\n", re.I)),
     "Request has invalid `Transfer-Encoding`": ("RFC 9110 5.5: a tab is white space too",
                                                 re.compile(rb"transfer-encoding:[ \t]*chunked[ \t]*\r\n", re.I)),
-    "Invalid character in chunk size": ("RFC 9112 7.1.1: white space before an extension", re.compile(rb"\n[0-9a-f]+[ \t]+;", re.I)),
-    "Invalid character in chunk extensions name": ("RFC 9112 7.1.1: extensions are ignored, whatever they hold",
-                                                   re.compile(rb"\n[0-9a-f]+[ \t]*;[^\r\n]*", re.I)),
-    "Invalid character in chunk extensions value": ("RFC 9112 7.1.1: extensions are ignored, whatever they hold",
-                                                    re.compile(rb"\n[0-9a-f]+[ \t]*;[^\r\n]*", re.I)),
-    "Invalid character in chunk extensions quoted value": ("RFC 9112 7.1.1: extensions are ignored, whatever they hold",
-                                                           re.compile(rb"\n[0-9a-f]+[ \t]*;[^\r\n]*", re.I)),
+    "Invalid character in chunk size": ("RFC 9112 7.1.1: white space before an extension", re.compile(rb"\n[0-9a-f]+[ \t]+(;|$)", re.I)),
+    "Data after `Connection: close`": ("Proxy-Connection is no field of HTTP; llhttp takes it for Connection", re.compile(rb"proxy-connection", re.I)),
+    **{f"Invalid {what}": ("RFC 9112 7.1.1: extensions are ignored, whatever they hold but line ends", EXTENSION) for what in (
+        "character in chunk extensions", "character in chunk extensions name", "character in chunk extensions value",
+        "character in chunk extensions quoted value", "character in chunk extensions quote value",
+        "quoted-pair in chunk extensions quoted value")},
 }
 WORDS = [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b",", b";", b"0", b"5", b"a", b"-", b"+", b"_", b"\xff", b"\r\n\r\n", b"\r\n ",
          b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Host: a\r\n",
