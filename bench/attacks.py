@@ -41,6 +41,12 @@ apps:
     replicas: 1
     probes: {{readiness: {{tcp: true}}}}
     routes: [{{host: "*", path: /big}}]
+  sink: # waits for whole bodies
+    command: python3 -B {root}/tests/framing/recorder.py --port $PORT --report {report}
+    dir: {dir}
+    replicas: 1
+    probes: {{readiness: {{tcp: true}}}}
+    routes: [{{host: "*", path: /sink}}]
 """
 
 
@@ -51,7 +57,7 @@ class Site:
         certificate(dir_)
         (dir_ / "key.pem").chmod(0o600)
         (dir_ / "headgate.yaml").write_text(CONFIG.format(workers=workers, port=self.port, https=self.https,
-                                                          build=build, dir=dir_))
+                                                          build=build, dir=dir_, root=ROOT, report=free_port()))
         self.command = [str(build / "headgate"), "--data", str(dir_ / "data")]
         subprocess.run([*self.command, "up", "--detach", "-f", str(dir_ / "headgate.yaml")], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -153,7 +159,7 @@ def attacks(site, args):
     idle = args.idle
     return {
         "slow heads": lambda: Clients(site, "heads", 2000),
-        "slow bodies": lambda: Clients(site, "bodies", 2000),
+        "slow bodies": lambda: Clients(site, "bodies", 2000, path="/sink"),
         "slow readers": lambda: Clients(site, "reads", 500, path="/big"),
         "idle connections": lambda: Clients(site, "idle", idle, processes=1 + idle // 15000, wait=90),
         "TLS hellos": lambda: Clients(https, "bytes", 200, bytes=hello, rate=2000),
