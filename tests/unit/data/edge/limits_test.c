@@ -520,12 +520,12 @@ HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(voi
 
 static void heads_that_do_not_come_cannot_keep_requests_out(void **state)
 {
-	struct rig *g = rig_bare(0, 6);
-	int slow[6];
+	struct rig *g = rig_bare(0, 12);
+	int slow[12];
 	(void)state;
 	rig_replica(g, rep_echo);
 	rig_publish(g);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 12; i++) {
 		slow[i] = dial(g);
 		put(slow[i], "GET /");
 		rig_sync(g);
@@ -537,10 +537,66 @@ static void heads_that_do_not_come_cannot_keep_requests_out(void **state)
 		close(fd);
 	}
 	/* No more of them had to go than there were buffers needed. */
-	assert_in_range(g->meter->worker[1].refused_full, 1, 4);
-	talk(slow[5], " HTTP/1.1\r\nHost: a\r\n\r\n", 200, "=");
-	for (int i = 0; i < 6; i++)
+	assert_in_range(g->meter->worker[1].refused_full, 1, 10);
+	talk(slow[11], " HTTP/1.1\r\nHost: a\r\n\r\n", 200, "=");
+	for (int i = 0; i < 12; i++)
 		close(slow[i]);
+	rig_free(g);
+}
+
+static void bodies_that_do_not_come_cannot_keep_requests_out(void **state)
+{
+	struct rig *g = rig_bare(0, 12);
+	int slow[11];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 11; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		rig_sync(g);
+	}
+	usleep((EDGE_LAG_MS + 50) * 1000);
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(g);
+		talk(fd, GET, 200, "=");
+		close(fd);
+	}
+	assert_in_range(g->meter->worker[1].refused_full, 1, 10);
+	talk(slow[10], "hi", 200, "=hi");
+	for (int i = 0; i < 11; i++)
+		close(slow[i]);
+	rig_free(g);
+}
+
+static void a_long_body_holds_no_buffer_while_it_does_not_come(void **state)
+{
+	static char text[70000];
+	struct rig *g = rig_bare(0, 6);
+	int slow[8];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	memset(text, 'a', sizeof text);
+	for (int i = 0; i < 8; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 70001\r\n\r\n");
+		put_all(slow[i], text, sizeof text);
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		while (g->edge->bufs.made - g->edge->bufs.free_n > 0)
+			rig_sync(g);
+	}
+	for (int i = 0; i < 8; i++) {
+		put(slow[i], "b");
+		struct resp *r = hear(slow[i]);
+		assert_true(r && r->status == 200 && r->n == 70002);
+		resp_free(r);
+		close(slow[i]);
+	}
+	assert_int_equal(g->meter->worker[1].refused_full, 0);
 	rig_free(g);
 }
 
@@ -590,6 +646,8 @@ int main(void)
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
 #endif
 	        cmocka_unit_test(heads_that_do_not_come_cannot_keep_requests_out),
+	        cmocka_unit_test(bodies_that_do_not_come_cannot_keep_requests_out),
+	        cmocka_unit_test(a_long_body_holds_no_buffer_while_it_does_not_come),
 	        cmocka_unit_test(bodies_that_come_slowly_hold_one_buffer_each),
 	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
 	        cmocka_unit_test(a_nearly_full_worker_leaves_newcomers_to_one_with_room),
