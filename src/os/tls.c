@@ -259,6 +259,11 @@ bool tls_resumed(const struct tls *t)
 	return SSL_session_reused(t->ssl);
 }
 
+bool tls_is_challenge(const struct tls *t)
+{
+	return t->challenge;
+}
+
 const char *tls_why(const struct tls *t)
 {
 	return t->why;

@@ -405,7 +405,7 @@ static inline void rig_certs(struct rig *g, const char *san)
 	struct tls_pem pem = pem_of(&text);
 	struct tls_conf conf = {.pem = &pem, .pem_count = 1, .tickets = &ticket, .ticket_count = 1};
 	int fd = -1;
-	if (cert_bundle_make(&conf, &fd, &err) < 0) abort();
+	if (cert_bundle_make(&conf, &(struct cert_extra){.generation = 1}, &fd, &err) < 0) abort();
 	if (edge_certs(g->edge, fd, why) < 0) abort();
 	close(fd);
 }
