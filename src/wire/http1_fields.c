@@ -185,9 +185,13 @@ static enum http1_result field_line(struct http1_reading *r)
 {
 	struct http1_head *h = r->head;
 	const char *name = r->p, *p = r->p;
-	unsigned classes = 0;
-	for (; p < r->end && http1_is(*p, HTTP1_C_TOKEN); p++)
-		classes |= http1_class[(unsigned char)*p];
+	bool underscore = false;
+	for (;; p++) {
+		while (p < r->end && http1_is(*p, HTTP1_C_PLAIN))
+			p++;
+		if (HG_LIKELY(p == r->end || *p != '_')) break;
+		underscore = true;
+	}
 	if (p == r->end) return HTTP1_MORE;
 	if (*p != ':' || p == name) return refuse_name(r, *p, p == name);
 	if (h->field_count >= HG_MIN(r->lim->field_max, (uint16_t)HTTP1_FIELDS_MAX))
@@ -204,8 +208,7 @@ static enum http1_result field_line(struct http1_reading *r)
 		p--;
 	f->value = (struct hg_str){value, (size_t)(p - value)};
 	f->id = (uint8_t)http1_field_lookup(f->name);
-	f->hop = HG_UNLIKELY(classes & HTTP1_C_UNDERSCORE) &&
-	         http1_field_alike(f->name) != HTTP1_F_OTHER;
+	f->hop = HG_UNLIKELY(underscore) && http1_field_alike(f->name) != HTTP1_F_OTHER;
 	h->field_count++;
 	return note(r, f);
 }

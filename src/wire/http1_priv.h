@@ -11,7 +11,7 @@ enum {
 	HTTP1_C_HOST = 8,   /* reg-name without pct-encoded, RFC 3986 section 3.2.2 */
 	HTTP1_C_HEX = 16,
 	HTTP1_C_DIGIT = 32,
-	HTTP1_C_UNDERSCORE = 64,
+	HTTP1_C_PLAIN = 64, /* tchar but "_" */
 };
 
 extern const uint8_t http1_class[256];
