@@ -10,7 +10,8 @@ static struct edge_conn *slow_head(struct edge *e)
 	if (!n) return NULL;
 	struct edge_conn *c = HG_CONTAINER(n, struct edge_conn, node);
 	/* With a request it is the one that asks for a buffer. */
-	if (c->req || !c->in.buf || edge_now_ms(e) - c->head_ms < EDGE_SILENT_MS) return NULL;
+	if (c->req || c->stream || !c->in.buf || edge_now_ms(e) - c->head_ms < EDGE_SILENT_MS)
+		return NULL;
 	return c;
 }
 
@@ -18,8 +19,8 @@ static struct edge_conn *slow_head(struct edge *e)
 static bool body_lags(const struct edge_conn *c, uint64_t now_ms)
 {
 	const struct edge_req *r = c->req;
-	return r->uo && !r->sent_all && r->uo_sent == r->uo_n && !(c->flags & EDGE_CAN_READ) &&
-	       !r->co && now_ms - c->head_ms >= EDGE_LAG_MS;
+	return !c->stream && r->uo && !r->sent_all && r->uo_sent == r->uo_n &&
+	       !(c->flags & EDGE_CAN_READ) && !r->co && now_ms - c->head_ms >= EDGE_LAG_MS;
 }
 
 static struct edge_conn *slow_body(struct edge *e)
