@@ -2,7 +2,7 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all everything run test test-long bench fuzz lint format coverage sanitize dist install clean docs
+.PHONY: all everything run test test-long bench fuzz fuzz-long tsan lint format coverage sanitize dist install clean docs
 
 # The two programs, and nothing a first look does not need.
 all: $(BUILD)/build.ninja
@@ -42,8 +42,16 @@ format:
 bench: all
 	@bench/run $(BUILD)
 
+# Five minutes of CPU time over all targets, or an hour, at idle priority (needs clang).
 fuzz:
-	@tests/fuzz/run
+	@tools/fuzz.sh 300
+
+fuzz-long:
+	@tools/fuzz.sh 3600
+
+# Threads of the edge's and control's tests, and the whole platform, under ThreadSanitizer.
+tsan:
+	@tools/tsan.sh
 
 dist:
 	@git archive --format=tar.gz --prefix=headgate-$$(sed -n "s/^  version : '\(.*\)',/\1/p" meson.build)/ \
@@ -53,4 +61,4 @@ install: all
 	@meson install -C $(BUILD)
 
 clean:
-	@rm -rf $(BUILD) build-asan build-cov
+	@rm -rf $(BUILD) build-asan build-cov build-fuzz build-tsan

@@ -491,6 +491,34 @@ struct snap_table *snap_table_open(void *mapping, size_t size)
 	return t;
 }
 
+/*
+ * What a seqlock guards is copied word by word: a reader may meet a writer in the middle and throws
+ * that copy away, but a plain copy of what somebody else writes would be undefined all the same.
+ */
+static void words_put(void *shared, const void *from, size_t n)
+{
+	_Atomic uint32_t *to = shared;
+	const char *p = from;
+	uint32_t word;
+	for (size_t i = 0; i < n / sizeof word; i++) {
+		memcpy(&word, p + i * sizeof word, sizeof word);
+		atomic_store_explicit(&to[i], word, memory_order_relaxed);
+	}
+}
+
+static void words_get(const void *shared, void *to, size_t n)
+{
+	const _Atomic uint32_t *from = shared;
+	char *p = to;
+	for (size_t i = 0; i < n / sizeof(uint32_t); i++) {
+		uint32_t word = atomic_load_explicit(&from[i], memory_order_relaxed);
+		memcpy(p + i * sizeof word, &word, sizeof word);
+	}
+}
+
+_Static_assert(sizeof(struct snap_endpoint) % sizeof(uint32_t) == 0, "whole words");
+_Static_assert(sizeof(struct snap_trial) % sizeof(uint32_t) == 0, "whole words");
+
 void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpoint *ep)
 {
 	HG_ASSERT(slot < SNAP_ENDPOINTS);
@@ -500,7 +528,7 @@ void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpo
 	        seq % 2 == 0); /* a predecessor's unfinished write: snap_table_repair comes first */
 	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	s->ep = *ep;
+	words_put(&s->ep, ep, sizeof *ep);
 	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
 	atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
 }
@@ -516,7 +544,7 @@ bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpo
 			if (i % 16 == 15) sched_yield();
 			continue;
 		}
-		*ret_ep = s->ep;
+		words_get(&s->ep, ret_ep, sizeof *ret_ep);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&s->seq, memory_order_relaxed) != before) continue;
 		ret_ep->path[sizeof ret_ep->path - 1] = 0;
@@ -533,7 +561,7 @@ void snap_trial_set(struct snap_table *t, uint32_t slot, const struct snap_trial
 	HG_ASSERT(seq % 2 == 0);
 	atomic_store_explicit(&s->seq, seq + 1, memory_order_relaxed);
 	atomic_thread_fence(memory_order_release);
-	s->trial = *trial;
+	words_put(&s->trial, trial, sizeof *trial);
 	atomic_store_explicit(&s->seq, seq + 2, memory_order_release);
 	atomic_fetch_add_explicit(&t->generation, 1, memory_order_release);
 }
@@ -560,7 +588,7 @@ bool snap_trial_get(const struct snap_table *t, uint32_t slot, struct snap_trial
 			if (i % 16 == 15) sched_yield();
 			continue;
 		}
-		*ret_trial = s->trial;
+		words_get(&s->trial, ret_trial, sizeof *ret_trial);
 		atomic_thread_fence(memory_order_acquire);
 		if (atomic_load_explicit(&s->seq, memory_order_relaxed) == before)
 			return trial_ok(ret_trial);

@@ -86,7 +86,9 @@ struct http1_field {
 	struct hg_str name, value; /* value without surrounding white space */
 	uint8_t id;                /* enum http1_field_id */
 	bool hop;                  /* hop-by-hop: not to be forwarded (RFC 9110 section 7.6.1),
-	                              named by Connection or one of the fixed list */
+	                              named by Connection or one of the fixed list; or a name that
+	                              differs from a known one only by "_" for "-", which some
+	                              programs take for it */
 };
 
 enum http1_body {
@@ -157,6 +159,8 @@ const char *http1_reason(unsigned status);
 struct http1_chunked {
 	uint8_t state;
 	uint8_t digits;
+	uint8_t name_n;     /* bytes of name; more than fit: no name that matters */
+	char name[21];      /* of the trailer field that is being read */
 	uint64_t left;      /* bytes left in the current chunk */
 	uint32_t line_size; /* of the chunk line or trailer section so far; limited */
 	uint64_t total;     /* data bytes so far */
@@ -174,7 +178,8 @@ struct http1_span {
 /*
  * Consumes from `p` up to the end of the next run of payload. Extensions are accepted and
  * ignored up to 256 bytes a line; trailers are checked like fields, limited to 8 KiB, and
- * skipped. A proxy that relays chunked bodies unchanged forwards the `used` bytes themselves.
+ * skipped; fields that frame, route or identify a message are BAD there (RFC 9110 section 6.5.1). A
+ * proxy that relays chunked bodies unchanged forwards the `used` bytes themselves.
  */
 struct http1_span http1_chunked_next(struct http1_chunked *c, struct hg_str p);
 

@@ -2,7 +2,7 @@
 
 #include <arpa/inet.h>
 
-#define T HTTP1_C_TOKEN
+#define T (HTTP1_C_TOKEN | HTTP1_C_PLAIN)
 #define V HTTP1_C_VALUE
 #define U HTTP1_C_TARGET
 #define H HTTP1_C_HOST
@@ -41,7 +41,7 @@ const uint8_t http1_class[256] = {
         ['\\'] = V | U,
         [']'] = V | U,
         ['^'] = T | V | U,
-        ['_'] = T | V | U | H,
+        ['_'] = HTTP1_C_TOKEN | V | U | H,
         ['`'] = T | V | U,
         ['a' ... 'f'] = T | V | U | H | X,
         ['g' ... 'z'] = T | V | U | H,

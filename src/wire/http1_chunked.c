@@ -47,6 +47,18 @@ static int after_size(struct http1_chunked *c)
 	return c->left ? IN_DATA : IN_TRAILER_START;
 }
 
+static int on_trailer_name(struct http1_chunked *c, char b)
+{
+	if (b == ':') {
+		struct hg_str name = {c->name, c->name_n};
+		bool short_enough = name.n < sizeof c->name;
+		return short_enough && !http1_trailer_allowed(name) ? IS_BAD : IN_TRAILER_VALUE;
+	}
+	if (!http1_is(b, HTTP1_C_TOKEN)) return IS_BAD;
+	if (c->name_n < sizeof c->name) c->name[c->name_n++] = b;
+	return IN_TRAILER_NAME;
+}
+
 /* The state after one byte of framing. */
 static int step(struct http1_chunked *c, char b)
 {
@@ -64,10 +76,9 @@ static int step(struct http1_chunked *c, char b)
 	case IN_DATA_LF: c->line_size = 0; return b == '\n' ? IN_SIZE : IS_BAD;
 	case IN_TRAILER_START:
 		if (b == '\r') return IN_LAST_LF;
-		return http1_is(b, HTTP1_C_TOKEN) ? IN_TRAILER_NAME : IS_BAD;
-	case IN_TRAILER_NAME:
-		if (b == ':') return IN_TRAILER_VALUE;
-		return http1_is(b, HTTP1_C_TOKEN) ? IN_TRAILER_NAME : IS_BAD;
+		c->name_n = 0;
+		return b == ':' ? IS_BAD : on_trailer_name(c, b);
+	case IN_TRAILER_NAME: return on_trailer_name(c, b);
 	case IN_TRAILER_VALUE:
 		if (b == '\r') return IN_TRAILER_LF;
 		return http1_is(b, HTTP1_C_VALUE) ? IN_TRAILER_VALUE : IS_BAD;

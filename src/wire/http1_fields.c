@@ -45,6 +45,13 @@ enum http1_result http1_crlf(struct http1_reading *r, const char *otherwise)
 bool http1_wait(struct hg_str p, size_t seen, const struct http1_limits *lim)
 {
 	if (seen == 0 || p.n >= lim->head_max) return false;
+	/* A carriage return alone will be refused: nobody has to wait for a line feed. */
+	for (size_t i = seen - 1; i + 1 < p.n; i++) {
+		const char *cr = memchr(p.p + i, '\r', p.n - 1 - i);
+		if (!cr) break;
+		if (cr[1] != '\n') return false;
+		i = (size_t)(cr - p.p);
+	}
 	for (size_t i = seen; i < p.n; i++) {
 		const char *lf = memchr(p.p + i, '\n', p.n - i);
 		if (!lf) return true;
@@ -178,8 +185,13 @@ static enum http1_result field_line(struct http1_reading *r)
 {
 	struct http1_head *h = r->head;
 	const char *name = r->p, *p = r->p;
-	while (p < r->end && http1_is(*p, HTTP1_C_TOKEN))
-		p++;
+	bool underscore = false;
+	for (;; p++) {
+		while (p < r->end && http1_is(*p, HTTP1_C_PLAIN))
+			p++;
+		if (HG_LIKELY(p == r->end || *p != '_')) break;
+		underscore = true;
+	}
 	if (p == r->end) return HTTP1_MORE;
 	if (*p != ':' || p == name) return refuse_name(r, *p, p == name);
 	if (h->field_count >= HG_MIN(r->lim->field_max, (uint16_t)HTTP1_FIELDS_MAX))
@@ -196,7 +208,7 @@ static enum http1_result field_line(struct http1_reading *r)
 		p--;
 	f->value = (struct hg_str){value, (size_t)(p - value)};
 	f->id = (uint8_t)http1_field_lookup(f->name);
-	f->hop = false;
+	f->hop = HG_UNLIKELY(underscore) && http1_field_alike(f->name) != HTTP1_F_OTHER;
 	h->field_count++;
 	return note(r, f);
 }

@@ -69,6 +69,45 @@ enum http1_field_id http1_field_lookup(struct hg_str name)
 	return HTTP1_F_OTHER;
 }
 
+enum http1_field_id http1_field_alike(struct hg_str name)
+{
+	char dashed[HG_COUNT(first_of)];
+	if (name.n >= sizeof dashed) return HTTP1_F_OTHER;
+	for (size_t i = 0; i < name.n; i++)
+		dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+	return http1_field_lookup((struct hg_str){dashed, name.n});
+}
+
+bool http1_trailer_allowed(struct hg_str name)
+{
+	switch (http1_field_alike(name)) {
+	case HTTP1_F_HOST:
+	case HTTP1_F_CONNECTION:
+	case HTTP1_F_KEEP_ALIVE:
+	case HTTP1_F_TE:
+	case HTTP1_F_TRAILER:
+	case HTTP1_F_TRANSFER_ENCODING:
+	case HTTP1_F_CONTENT_LENGTH:
+	case HTTP1_F_UPGRADE:
+	case HTTP1_F_EXPECT:
+	case HTTP1_F_PROXY_CONNECTION:
+	case HTTP1_F_PROXY_AUTHENTICATE:
+	case HTTP1_F_PROXY_AUTHORIZATION:
+	case HTTP1_F_CONTENT_TYPE:
+	case HTTP1_F_CONTENT_ENCODING:
+	case HTTP1_F_AUTHORIZATION:
+	case HTTP1_F_COOKIE:
+	case HTTP1_F_VIA:
+	case HTTP1_F_FORWARDED:
+	case HTTP1_F_X_FORWARDED_FOR:
+	case HTTP1_F_X_FORWARDED_PROTO:
+	case HTTP1_F_X_FORWARDED_HOST:
+	case HTTP1_F_X_REQUEST_ID:
+	case HTTP1_F_X_HEADGATE_MIRROR: return false;
+	default: return true;
+	}
+}
+
 static const char *const method_names[HTTP1_METHODS] = {
         [HTTP1_OTHER] = "",
         [HTTP1_GET] = "GET",

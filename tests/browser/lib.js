@@ -76,13 +76,14 @@ async function waitHealthy(url, exited) {
 }
 
 export class Browser {
-  static async start() {
+  static async start(options = {}) {
     const browser = new Browser();
     browser.profile = await mkdtemp(path.join(tmpdir(), "feedback-chromium-"));
     browser.context = await chromium.launchPersistentContext(browser.profile, {
       executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
       args: FLAGS,
       viewport: { width: 1440, height: 900 },
+      ...options,
     });
     browser.context.setDefaultTimeout(10_000);
     return browser;

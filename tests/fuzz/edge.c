@@ -88,10 +88,11 @@ static void world_begin(void)
 static void world_trial(size_t size)
 {
 	static uint32_t epoch;
+	epoch++;
 	struct snap_trial t = {.app = size & 1,
 	        .new_release = 1,
 	        .weight_ppm = size & 2 ? 1000000 : 500000,
-	        .epoch = ++epoch,
+	        .epoch = epoch,
 	        .cell = epoch % SNAP_CELLS,
 	        .flags = SNAP_TRIAL_JUDGE | SNAP_TRIAL_RESCUE | (size & 4 ? SNAP_TRIAL_STICKY : 0) |
 	                 (size & 8 ? SNAP_TRIAL_REPLAYABLE : 0),

@@ -65,7 +65,7 @@ enum edge_step edge_answer_with(
 	if (HG_UNLIKELY(r->draw)) edge_hold_discard(c);
 	edge_attempt_release(c, false);
 	edge_flow_drop(e, &r->rf);
-	if (!r->co) r->co = edge_pool_take(&e->bufs);
+	if (!r->co) r->co = edge_buf_take(e);
 	if (!r->co) return hopeless(c);
 	/* Where the next request would begin is not known without the rest of the body. */
 	if (unread || !r->body.done) r->keep_alive = false;

@@ -404,6 +404,7 @@ static enum edge_step conn_step(struct edge_conn *c)
 void edge_conn_drive(struct edge_conn *c)
 {
 	enum edge_step s;
+	c->edge->driven = c;
 	/* A tunnel may be shut both ways with bytes still to be read. */
 	if (c->flags & EDGE_DEAD && c->state != EDGE_TUNNEL) {
 		if (c->req) edge_request_abort(c);
@@ -449,6 +450,7 @@ static void relay_timeout(struct edge_conn *c)
 void edge_conn_timeout(struct edge_conn *c)
 {
 	enum edge_step s = EDGE_STEP_GONE;
+	c->edge->driven = c;
 	if (wait_on(c)) return;
 	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER && c->state != EDGE_HOLD &&
 	        c->state != EDGE_QUIET) {

@@ -134,7 +134,7 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 {
 	struct cert_opened got;
-	enum hg_rc rc = cert_bundle_open(fd, "\x02h2\x08http/1.1", &got, why);
+	enum hg_rc rc = cert_bundle_open(fd, "\x02h2\x08http/1.1\x08http/1.0", &got, why);
 	if (rc < 0) return rc;
 	tls_keyring_unref(e->keyring);
 	e->keyring = got.keyring;

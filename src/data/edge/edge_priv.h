@@ -37,6 +37,8 @@
 #define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
 #define EDGE_SILENT_MS      100u
+#define EDGE_LAG_MS         1000u /* a body that does not begin makes room after that */
+#define EDGE_LAG_LOOKS      64
 #define EDGE_LINGER_MS      2000u
 #define EDGE_LINGER_BYTES   (1024u * 1024)
 #define EDGE_STALL_MS       30000u /* a client that does not take its answer */
@@ -135,6 +137,9 @@ bool edge_flow_frame(struct edge_flow *f, struct edge_framing *fr);
 /* Gives the buffer back when nothing is in it. */
 void edge_flow_trim(struct edge *e, struct edge_flow *f);
 void edge_flow_drop(struct edge *e, struct edge_flow *f);
+/* A buffer of EDGE_BUF_SIZE for edge.bufs; NULL: all are in use, and by nobody who must give way:
+ * connections whose head or body does not come are closed first, never the one driven (room.c). */
+char *edge_buf_take(struct edge *e);
 /* Moves what is left to the start of the buffer. */
 void edge_flow_compact(struct edge_flow *f);
 
@@ -439,6 +444,7 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
+	const struct edge_conn *driven; /* the last one; to be compared only */
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;
 	struct edge_app apps[EDGE_APPS];

@@ -25,7 +25,7 @@ ssize_t edge_flow_read(
         struct edge *e, struct edge_flow *f, int fd, struct tls *tls, uint32_t *flags)
 {
 	if (!f->buf) {
-		f->buf = edge_pool_take(&e->bufs);
+		f->buf = edge_buf_take(e);
 		f->at = f->ready = f->raw = f->n = f->kept = 0;
 		if (!f->buf) return -ENOBUFS;
 	}

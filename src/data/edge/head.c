@@ -7,6 +7,22 @@
  * sides of the edge agree on where a message ends (RFC 9112 section 11.2).
  */
 
+/* X-Forwarded-…, X-Real-IP: what replicas believe of whoever stands before them. "_" is "-" for
+ * those that know fields as CGI does. */
+static bool about_itself(struct hg_str name)
+{
+	static const char prefix[] = "x-forwarded-", real[] = "x-real-ip";
+	size_t n = HG_MIN(name.n, sizeof prefix - 1);
+	if ((name.p[0] | 0x20) != 'x' || n < sizeof real - 1) return false;
+	const char *want = n == sizeof prefix - 1 ? prefix : real;
+	if (want == real && name.n != sizeof real - 1) return false;
+	for (size_t i = 0; i < n; i++) {
+		char c = name.p[i] == '_' ? '-' : (char)(name.p[i] | 0x20);
+		if (c != want[i]) return false;
+	}
+	return true;
+}
+
 /* Fields this edge writes itself, so the ones received are left out. */
 static bool ours_in_request(const struct http1_field *f)
 {
@@ -32,6 +48,7 @@ static bool ours_in_request(const struct http1_field *f)
 	case HTTP1_F_X_REQUEST_ID:
 	case HTTP1_F_X_HEADGATE_MIRROR:
 	case HTTP1_F_TRACEPARENT: return true;
+	case HTTP1_F_OTHER: return f->hop || about_itself(f->name);
 	default: return f->hop;
 	}
 }

@@ -68,6 +68,21 @@ static enum edge_step bad_body(struct edge_conn *c, unsigned status, const char 
 	return edge_answer(c, status, why);
 }
 
+/* Who sends slowly holds no buffer meanwhile; a head that cannot be sent again is needed no more.
+ */
+static enum edge_step body_wait(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	if (HG_UNLIKELY(c->stream)) return EDGE_STEP_BLOCK; /* it has windows */
+	edge_flow_trim(c->edge, &c->in);
+	if (r->uo && r->uo_sent == r->uo_n && !edge_body_here(r)) {
+		edge_pool_give(&c->edge->bufs, r->uo);
+		r->uo = NULL;
+		r->uo_n = r->uo_sent = 0;
+	}
+	return EDGE_STEP_BLOCK;
+}
+
 static ssize_t client_read(struct edge_conn *c)
 {
 	if (HG_UNLIKELY(c->stream)) return edge_h2_read(c);
@@ -79,10 +94,10 @@ static enum edge_step body_read(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	if (c->flags & EDGE_EOF) return client_gone(c);
-	if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
+	if (!(c->flags & EDGE_CAN_READ)) return body_wait(c);
 	edge_flow_compact(&c->in);
 	ssize_t n = client_read(c);
-	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
+	if (n == -EAGAIN) return body_wait(c);
 	if (n == -ENOBUFS && !response_begun(c)) return edge_answer(c, 503, "out of buffers");
 	if (n <= 0) return client_gone(c);
 	c->progress = true;
@@ -158,7 +173,7 @@ static enum edge_step co_flush(struct edge_conn *c)
 static bool co_make(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
-	if (!r->co) r->co = edge_pool_take(&c->edge->bufs);
+	if (!r->co) r->co = edge_buf_take(c->edge);
 	return r->co != NULL;
 }
 

@@ -40,17 +40,41 @@ bool edge_request_make(struct edge_conn *c)
 	return c->req || req_new(c);
 }
 
+/*
+ * Another HTTP or TLS is nothing that a tunnel may carry past routes, limits and the log (h2c:
+ * RFC 9113 section 3.1 has made it obsolete). Such an upgrade is left out, as a server may.
+ */
+static bool upgrade_hides(const struct http1_head *h)
+{
+	for (uint16_t i = 0; i < h->field_count; i++) {
+		struct hg_str rest = h->field[i].value;
+		if (h->field[i].id != HTTP1_F_UPGRADE) continue;
+		while (rest.n) {
+			struct hg_str one = hg_str_cut(&rest, ',');
+			one = hg_str_trim(hg_str_cut(&one, '/'));
+			if (hg_str_eq_nocase(one, HG_STR("h2c")) ||
+			        hg_str_eq_nocase(one, HG_STR("h2")) ||
+			        hg_str_eq_nocase(one, HG_STR("http")) ||
+			        hg_str_eq_nocase(one, HG_STR("tls"))) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
 static void req_fill(struct edge_req *r, const struct http1_head *h)
 {
 	size_t n;
 	const struct http1_field *accept = http1_find(h, HTTP1_F_ACCEPT);
+	const struct http1_field *key = http1_find(h, HTTP1_F_IDEMPOTENCY_KEY);
 	r->method = h->method;
 	r->minor_1 = h->minor == 1;
 	r->keep_alive = h->keep_alive;
-	r->idempotent = http1_method_idempotent(h->method) ||
-	                http1_find(h, HTTP1_F_IDEMPOTENCY_KEY) != NULL;
+	/* A key that Connection names does not reach the replica. */
+	r->idempotent = http1_method_idempotent(h->method) || (key && !key->hop);
 	r->expect = h->expect_continue;
-	r->upgrade = h->upgrade && h->minor == 1 && h->body == HTTP1_BODY_NONE;
+	r->upgrade = h->upgrade && h->minor == 1 && h->body == HTTP1_BODY_NONE && !upgrade_hides(h);
 	r->json = accept && http1_list_has(accept->value, HG_STR("application/json"));
 	r->body = (struct edge_framing){
 	        .kind = h->body, .left = h->content_length, .done = h->body == HTTP1_BODY_NONE};
@@ -158,7 +182,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (HG_UNLIKELY(r->app->trial || r->route->preview)) s = edge_draw(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 
-	r->uo = edge_pool_take(&e->bufs);
+	r->uo = edge_buf_take(e);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
 	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);
 	if (!edge_head_request(c, h, &o)) return edge_answer(c, 431, "request head too large");

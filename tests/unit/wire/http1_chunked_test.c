@@ -67,6 +67,11 @@ static void malformed_bodies_are_refused_wherever_they_are_cut(void **s)
 	        HG_STR("0\r\nA: \0\r\n\r\n"),
 	        HG_STR("0\r\n\n"),
 	        HG_STR("0\r\n\rX"),
+	        /* Nothing that frames, routes or identifies a message comes behind it. */
+	        HG_STR("0\r\nContent-Length: 5\r\n\r\n"),
+	        HG_STR("0\r\nA: b\r\ntransfer_encoding: chunked\r\n\r\n"),
+	        HG_STR("0\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"),
+	        HG_STR("0\r\nproxy-authorization: x\r\n\r\n"),
 	};
 	char to[64];
 	size_t n, used;
@@ -76,6 +81,21 @@ static void malformed_bodies_are_refused_wherever_they_are_cut(void **s)
 			if (decode(row[i], cut, to, &n, &used) != HTTP1_BAD)
 				fail_msg("row %zu cut at %zu", i, cut);
 		}
+	}
+}
+
+static void trailers_of_the_application_are_allowed(void **s)
+{
+	const struct hg_str row[] = {HG_STR("0\r\ngrpc-status: 0\r\nETag: x\r\n\r\n"),
+	        HG_STR("0\r\nContent-Lengths: 5\r\n\r\n"),
+	        HG_STR("0\r\nproxy-authorizationsx: 5\r\n\r\n"),
+	        HG_STR("0\r\nproxy-authorization-which-is-longer: 5\r\n\r\n")};
+	char to[8];
+	size_t n, used;
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		for (size_t cut = 0; cut <= row[i].n; cut++)
+			assert_int_equal(decode(row[i], cut, to, &n, &used), HTTP1_DONE);
 	}
 }
 
@@ -115,6 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_body_cut_anywhere_decodes_the_same),
 	        cmocka_unit_test(malformed_bodies_are_refused_wherever_they_are_cut),
+	        cmocka_unit_test(trailers_of_the_application_are_allowed),
 	        cmocka_unit_test(lines_and_trailers_have_limits),
 	        cmocka_unit_test(a_refusal_and_an_end_are_final),
 	};

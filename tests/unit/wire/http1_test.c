@@ -395,6 +395,35 @@ static void known_field_names_are_found_in_any_case(void **s)
 	assert_int_equal(known_ids, HTTP1_FIELDS_KNOWN - 1);
 }
 
+static void names_that_look_like_known_ones_are_not_forwarded(void **s)
+{
+	struct http1_head h;
+	const struct hg_str p = HG_STR("GET / HTTP/1.1\r\nHost: a\r\nX_Forwarded_For: 1\r\n"
+	                               "content_length: 5\r\nX_Mine: 1\r\nTransfer-Encoding_: "
+	                               "x\r\nProxy-Authorization: x\r\n\r\n");
+	const bool want[] = {false, true, true, false, false, true};
+	(void)s;
+	assert_int_equal(http1_request(p, 0, &HTTP1_LIMITS_DEFAULT, &h), HTTP1_DONE);
+	assert_int_equal(h.body, HTTP1_BODY_NONE);
+	assert_int_equal(h.field_count, HG_COUNT(want));
+	for (size_t i = 0; i < HG_COUNT(want); i++)
+		assert_int_equal(h.field[i].hop, want[i]);
+}
+
+static void a_lone_carriage_return_is_refused_without_waiting_for_more(void **s)
+{
+	struct http1_head h;
+	const struct hg_str p = HG_STR("GET / HTTP/1.1\rHost");
+	(void)s;
+	for (size_t cut = 1; cut < p.n; cut++) {
+		enum http1_result r =
+		        http1_request((struct hg_str){p.p, cut}, 0, &HTTP1_LIMITS_DEFAULT, &h);
+		if (r == HTTP1_MORE) r = http1_request(p, cut, &HTTP1_LIMITS_DEFAULT, &h);
+		assert_int_equal(r, HTTP1_BAD);
+		assert_int_equal(h.status, 400);
+	}
+}
+
 static void small_helpers_answer(void **s)
 {
 	(void)s;
@@ -420,6 +449,8 @@ int main(void)
 	        cmocka_unit_test(a_head_over_the_limit_is_refused_at_the_limit),
 	        cmocka_unit_test(responses_have_the_body_their_fields_and_request_say),
 	        cmocka_unit_test(known_field_names_are_found_in_any_case),
+	        cmocka_unit_test(names_that_look_like_known_ones_are_not_forwarded),
+	        cmocka_unit_test(a_lone_carriage_return_is_refused_without_waiting_for_more),
 	        cmocka_unit_test(small_helpers_answer),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

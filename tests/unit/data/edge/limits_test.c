@@ -493,29 +493,140 @@ static void a_nearly_full_worker_leaves_newcomers_to_one_with_room(void **state)
 
 HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
+	_Atomic bool open = false;
 	struct rig *g = rig_bare(0, 3);
-	int fd[4];
+	int fd[3];
 	(void)state;
-	rig_replica(g, rep_echo);
+	rig_replica(g, rep_gate)->arg = &open;
 	rig_publish(g);
-	for (int i = 0; i < 3; i++) {
+	/* A request that waits for its answer keeps its head for a second attempt. */
+	for (int i = 0; i < 2; i++) {
 		fd[i] = dial(g);
-		put(fd[i], "GET /");
-		rig_sync(g);
+		put(fd[i], GET);
+		while (g->rep[0].requests <= i)
+			usleep(1000);
 	}
-	fd[3] = dial(g);
-	put(fd[3], "GET /");
-	struct resp *r = hear(fd[3]);
+	fd[2] = dial(g);
+	put(fd[2], GET);
+	struct resp *r = hear(fd[2]);
 	assert_int_equal(r->status, 503);
 	resp_free(r);
-	for (int i = 0; i < 4; i++)
+	open = true;
+	for (int i = 0; i < 3; i++)
 		close(fd[i]);
+	while (atomic_load(&g->meter->worker[1].connections) > 0)
+		usleep(1000);
 	for (int i = 0; i < 10; i++) {
 		fd[0] = dial(g);
-		talk(fd[0], GET, 200, "=");
+		talk(fd[0], GET, 200, "ok");
 		close(fd[0]);
 	}
 	assert_int_equal(g->edge->bufs.made, 3);
+	rig_free(g);
+}
+
+HG_UNUSED static void heads_that_do_not_come_cannot_keep_requests_out(void **state)
+{
+	struct rig *g = rig_bare(0, 12);
+	int slow[12];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 12; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "GET /");
+		rig_sync(g);
+	}
+	usleep((EDGE_SILENT_MS + 20) * 1000);
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(g);
+		talk(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", 200, "=hi");
+		close(fd);
+	}
+	/* No more of them had to go than there were buffers needed. */
+	assert_in_range(g->meter->worker[1].refused_full, 1, 10);
+	talk(slow[11], " HTTP/1.1\r\nHost: a\r\n\r\n", 200, "=");
+	for (int i = 0; i < 12; i++)
+		close(slow[i]);
+	rig_free(g);
+}
+
+HG_UNUSED static void bodies_that_do_not_come_cannot_keep_requests_out(void **state)
+{
+	struct rig *g = rig_bare(0, 12);
+	int slow[11];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 11; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		rig_sync(g);
+	}
+	usleep((EDGE_LAG_MS + 50) * 1000);
+	for (int i = 0; i < 20; i++) {
+		int fd = dial(g);
+		talk(fd, GET, 200, "=");
+		close(fd);
+	}
+	assert_in_range(g->meter->worker[1].refused_full, 1, 10);
+	talk(slow[10], "hi", 200, "=hi");
+	for (int i = 0; i < 11; i++)
+		close(slow[i]);
+	rig_free(g);
+}
+
+HG_UNUSED static void a_long_body_holds_no_buffer_while_it_does_not_come(void **state)
+{
+	static char text[70000];
+	struct rig *g = rig_bare(0, 6);
+	int slow[8];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	memset(text, 'a', sizeof text);
+	for (int i = 0; i < 8; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 70001\r\n\r\n");
+		put_all(slow[i], text, sizeof text);
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		while (g->edge->bufs.made - g->edge->bufs.free_n > 0)
+			rig_sync(g);
+	}
+	for (int i = 0; i < 8; i++) {
+		put(slow[i], "b");
+		struct resp *r = hear(slow[i]);
+		assert_true(r && r->status == 200 && r->n == 70002);
+		resp_free(r);
+		close(slow[i]);
+	}
+	assert_int_equal(g->meter->worker[1].refused_full, 0);
+	rig_free(g);
+}
+
+HG_UNUSED static void bodies_that_come_slowly_hold_one_buffer_each(void **state)
+{
+	struct rig *g = rig_bare(0, 8);
+	int slow[5], fd = dial(g);
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	for (int i = 0; i < 5; i++) {
+		slow[i] = dial(g);
+		put(slow[i], "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nh");
+		while (g->rep[0].connections <= i)
+			usleep(1000);
+		rig_sync(g);
+	}
+	talk(fd, GET, 200, "=");
+	for (int i = 0; i < 5; i++) {
+		talk(slow[i], "i", 200, "=hi");
+		close(slow[i]);
+	}
+	close(fd);
 	rig_free(g);
 }
 
@@ -533,6 +644,10 @@ int main(void)
 		cmocka_unit_test(a_chunked_body_that_lies_is_cut_off),
 		cmocka_unit_test(before_the_first_snapshot_the_answer_is_503),
 		cmocka_unit_test(a_slow_head_is_ended_with_408_however_often_a_byte_comes),
+		cmocka_unit_test(heads_that_do_not_come_cannot_keep_requests_out),
+		cmocka_unit_test(bodies_that_do_not_come_cannot_keep_requests_out),
+		cmocka_unit_test(a_long_body_holds_no_buffer_while_it_does_not_come),
+		cmocka_unit_test(bodies_that_come_slowly_hold_one_buffer_each),
 #endif
 		cmocka_unit_test(limits_are_answered_with_their_own_status),
 		cmocka_unit_test(errors_speak_json_to_those_who_prefer_it),

@@ -178,7 +178,7 @@ static void whatever_the_new_release_does_with_copies_no_client_notices(void **s
 		uint64_t from = clock_mono_ns();
 		for (int k = 0; k < 10; k++)
 			talk(fd, GET, 200, "=");
-		assert_true(clock_mono_ns() - from < 300000000u);
+		assert_true(clock_mono_ns() - from < 2000000000u);
 		struct meter_trial_sum s = copies(g, 10);
 		assert_int_equal(s.mirrored, 10);
 		assert_int_equal(s.mirror_differs, 10);

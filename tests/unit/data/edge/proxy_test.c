@@ -507,6 +507,7 @@ static void a_client_that_stops_reading_stops_the_replica(void **state)
 	put(fd, GET);
 	/* Nothing is read: kernel buffers fill, the edge keeps no more than its buffers. */
 	usleep(200000);
+	rig_sync(g);
 	assert_true(g->edge->bufs.made <= 4);
 	assert_int_equal(meter_in_flight(g->meter, 0), 1);
 	close(fd);

@@ -66,7 +66,10 @@ static void a_reset_before_the_answer_is_tried_again_only_when_harmless(void **s
 	uint64_t before = retries(g);
 	assert_true(before > 10);
 	for (int i = 0; i < 40; i++) {
-		put(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+		/* A key that the replica is not shown is none. */
+		put(fd, i % 2 ? "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
+		              : "POST / HTTP/1.1\r\nHost: a\r\nIdempotency-Key: 1\r\nConnection: "
+		                "idempotency-key\r\nContent-Length: 2\r\n\r\nhi");
 		struct resp *r = hear(fd);
 		assert_non_null(r);
 		bad += r->status == 502;
