@@ -30,6 +30,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_lane));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
+	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
 	return mix(h, offsetof(struct snap_image, via));
 }

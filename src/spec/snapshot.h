@@ -27,6 +27,13 @@ struct snap_text {
 	uint32_t at, n;
 };
 
+/* How an app is guarded and its replicas are chosen beyond the less loaded of two; all 0: not. */
+struct snap_balance {
+	uint32_t guard; /* 1: each request is looked at before it is drawn (data/edge/guard.c) */
+	uint32_t breaker_ppm /* 0: none */, breaker_over_ms, breaker_open_ms, breaker_min,
+	        breaker_probes;
+};
+
 struct snap_app {
 	struct snap_text name;
 	uint32_t id; /* stable number of the app, as in the endpoint table */
@@ -37,6 +44,7 @@ struct snap_app {
 	uint32_t eject_errors;     /* consecutive failures that eject an endpoint; 0: never */
 	uint32_t eject_ms;
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
+	struct snap_balance balance;
 	uint32_t reserved[8];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 };

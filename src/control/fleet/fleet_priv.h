@@ -128,9 +128,11 @@ struct fleet_replica {
 struct fleet_app {
 	uint32_t id;
 	char name[WD_NAME_MAX];
-	bool present; /* in the configuration */
-	bool dirty;   /* its row is behind */
-	bool panics;  /* as the journal has it */
+	bool present;                             /* in the configuration */
+	bool dirty;                               /* its row is behind */
+	bool panics;                              /* as the journal has it */
+	bool broken;                              /* … of its circuit breaker */
+	uint64_t breaker_opened, breaker_refused; /* as counted when the journal was told last */
 	int32_t scale;
 	uint32_t scale_file;
 	uint32_t file_release;     /* made from the configuration in force */
@@ -369,6 +371,10 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 
 /* ---- report.c ---- */
 /* `detail`: a JSON object or NULL. */
+/* guards.c: what the edge's circuit breakers did, into the journal; `learn`: a control that was
+ * replaced goes on from what is, without telling it again. */
+void fleet_guards_learn(struct fleet *f, struct fleet_app *a);
+void fleet_guards_note(struct fleet *f, struct fleet_app *a);
 void fleet_journal(struct fleet *f, const char *kind, const struct fleet_app *a, uint32_t release,
         uint32_t replica, const char *detail);
 void fleet_report(struct fleet_replica *r, const struct fl_action *a);

@@ -128,6 +128,21 @@ static bool take_needs(struct fleet_conf *c, const struct spec_app *s, const str
 	return true;
 }
 
+static struct snap_balance balance_of(const struct spec_app *s)
+{
+	const struct spec_circuit_breaker *b = &s->protect.circuit_breaker;
+	struct snap_balance to = {0};
+	if (b->set) {
+		to.guard = 1;
+		to.breaker_ppm = b->errors_ppm;
+		to.breaker_over_ms = ms32(b->over_ms);
+		to.breaker_open_ms = ms32(b->open_for_ms);
+		to.breaker_min = b->min_requests;
+		to.breaker_probes = b->probes;
+	}
+	return to;
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -141,6 +156,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .eject_errors = p->outlier.consecutive_errors,
 	        .eject_ms = ms32(p->outlier.eject_for_ms),
 	        .eject_max_ppm = p->outlier.max_ejected_ppm,
+	        .balance = balance_of(s),
 	};
 }
 

@@ -29,7 +29,11 @@ static void head_write(
 	hg_out_cstr(o, "\r\nContent-Length: ");
 	hg_out_u64(o, body_n);
 	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
-	if (status == 503) hg_out_cstr(o, "Retry-After: 1\r\n");
+	if (status == 503) {
+		hg_out_cstr(o, "Retry-After: ");
+		hg_out_u64(o, HG_MAX(r->retry_after_s, 1u));
+		hg_out_cstr(o, "\r\n");
+	}
 	hg_out_str(o, extra);
 	if (c->secure) edge_head_hsts(r, NULL, o);
 	if (status == 405) {

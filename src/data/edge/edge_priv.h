@@ -18,6 +18,7 @@
 #include "data/edge/edge.h"
 #include "os/sock.h"
 #include "os/tls.h"
+#include "data/edge/balance_priv.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
@@ -229,6 +230,9 @@ struct edge_app {
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
+	struct breaker breaker;
+	uint64_t breaker_rollout; /* the trial that it knows of; 0: none */
+	bool breaker_shown;       /* the meter has its state */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -310,6 +314,9 @@ struct edge_req {
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
+	bool guarded; /* the breaker waits for the outcome */
+	uint32_t breaker_term;
+	uint16_t retry_after_s; /* of an answer 503; 0: a second */
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;

@@ -131,6 +131,8 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 	edge_table_refresh(e, false);
+	if (HG_UNLIKELY(r->limits->balance.guard)) s = edge_guard_enter(c);
+	if (s != EDGE_STEP_ON || r->local) return s;
 	if (HG_UNLIKELY(r->app->trial || r->route->preview)) s = edge_draw(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 
@@ -162,6 +164,7 @@ static void req_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(c->req->guarded)) edge_guard_tell(c, BREAKER_NONE);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);
 	if (HG_UNLIKELY(c->req->draw)) edge_draw_close(c);

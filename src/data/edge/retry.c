@@ -97,6 +97,7 @@ static const enum meter_cause cause_of[] = {
 
 static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 {
+	if (HG_UNLIKELY(c->req->guarded)) edge_guard_tell(c, BREAKER_BAD);
 	switch (fault) {
 	case EDGE_FAULT_CONNECT: return edge_answer(c, 502, "the replica could not be reached");
 	case EDGE_FAULT_CONNECT_TIMEOUT:

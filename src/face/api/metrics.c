@@ -374,6 +374,48 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_snapshot_generation %llu\n", (unsigned long long)s->generation);
 }
 
+/* What guards the apps, of all workers together. */
+static void guards(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+	} rows[] = {
+#define ROW(name, member, help) {name, help, offsetof(struct meter_app, member)}
+	        ROW("headgate_edge_breaker_opened_total", breaker_opened,
+	                "Times the app's circuit breaker opened."),
+	        ROW("headgate_edge_breaker_refused_total", breaker_refused,
+	                "Requests refused by it."),
+#undef ROW
+	};
+	head(to, "headgate_edge_breaker_open", "gauge",
+	        "Workers whose circuit breaker for the app is not closed.");
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		uint32_t open = 0;
+		for (uint32_t w = 0; w < m->worker_count; w++) {
+			const struct meter_app *ma = meter_app_find(&m->worker[w], s->apps[i].id);
+			open += ma && atomic_load_explicit(&ma->breaker, memory_order_relaxed) != 0;
+		}
+		hg_buf_fmt(
+		        to, "headgate_edge_breaker_open{app=\"%s\"} %u\n", s->apps[i].name, open);
+	}
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "counter", rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			uint64_t v = 0;
+			for (uint32_t w = 0; w < m->worker_count; w++) {
+				const struct meter_app *ma =
+				        meter_app_find(&m->worker[w], s->apps[i].id);
+				if (!ma) continue;
+				const meter_u64 *c = (const void *)((const char *)ma + rows[k].at);
+				v += atomic_load_explicit(c, memory_order_relaxed);
+			}
+			hg_buf_fmt(to, "%s{app=\"%s\"} %llu\n", rows[k].name, s->apps[i].name,
+			        (unsigned long long)v);
+		}
+	}
+}
+
 void api_metrics_text(struct api *a, struct hg_buf *to)
 {
 	struct fleet_status *s;
@@ -389,6 +431,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_api_streams{kind=\"logs\"} %u\n", a->log_count);
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);
+		if (a->d.meter) guards(a->d.meter, s, to);
 		fleet_status_free(s);
 	}
 	if (!a->d.meter || !a->d.fleet) return;

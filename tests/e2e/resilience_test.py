@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""What protects an app and its clients when replicas are slow, fail, or are gone, with real processes:
+every number is counted by the clients."""
+import contextlib
+import re
+import socket
+import unittest
+
+from harness import Platform, main, wait_for
+
+# Answers with its port and pid; does what the file DIR/mode says, or DIR/mode.PORT for one replica.
+APP = r'''
+import http.server, os, sys, time
+port, folder = int(sys.argv[1]), sys.argv[2]
+def mode():
+    for name in ("mode.%d" % port, "mode"):
+        try:
+            return open(os.path.join(folder, name)).read().strip()
+        except OSError:
+            pass
+    return ""
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        what = "" if self.path == "/health" else mode()
+        if what.startswith("slow:"):
+            time.sleep(float(what[5:]))
+        status = 500 if what == "500" else 200
+        text = b"%d %d %s" % (port, os.getpid(), os.environ.get("RELEASE", "1").encode())
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def log_message(self, *_):
+        pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 512
+Server(("127.0.0.1", port), Handler).serve_forever()
+'''
+
+CONFIG = """version: 1
+project: e2e
+edge:
+  workers: {{workers}}
+  listen: {{{{http: "127.0.0.1:{{port}}"}}}}
+apps:
+  web:
+    command: /usr/bin/python3 {{dir}}/app.py $PORT {{dir}}
+    dir: {{dir}}
+    replicas: {{replicas}}
+    env: {{{{RELEASE: "1"}}}}
+    probes:
+      startup: {{{{http: /health, every: 100ms, failures: 300}}}}
+    shutdown: {{{{grace: 2s}}}}
+{more}
+"""
+
+
+@contextlib.contextmanager
+def platform(more, **kw):
+    p = Platform(CONFIG.format(more=more), **kw)
+    (p.dir / "app.py").write_text(APP)
+    with p:
+        p.up()
+        p.wait_ready(kw.get("replicas", 3), "web")
+        yield p
+
+
+def mode(p, what, port=None):
+    path = p.dir / (f"mode.{port}" if port else "mode")
+    temp = path.with_suffix(".new")
+    temp.write_text(what)
+    temp.rename(path)
+
+
+def metric(p, name):
+    """The sum of a family over its labels."""
+    with socket.socket(socket.AF_UNIX) as c:
+        c.settimeout(10)
+        c.connect(str(p.data / "control.sock"))
+        c.sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: c.recv(65536), b"")).decode()
+    found = re.findall(rf"^{name}(?:\{{.*\}})? ([0-9.e+]+)$", text, re.M)
+    assert found, name
+    return sum(float(v) for v in found)
+
+
+class Resilience(unittest.TestCase):
+    def test_a_breaker_opens_spares_the_app_and_closes(self):
+        with platform("""    protect:
+      retries: 0
+      circuit_breaker: {{errors: 50%, over: 5s, open_for: 1s, min_requests: 10, probes: 2}}
+    routes: [{{host: "*", path: /}}]""", replicas=2) as p:
+            self.assertEqual(p.get("/")[0], 200)
+            mode(p, "500")
+            seen = [p.get("/")[0] for _ in range(40)]
+            self.assertIn(503, seen)
+            opened = seen.index(503)
+            self.assertLessEqual(opened, 12)
+            self.assertEqual(set(seen[:opened]), {500})
+            self.assertEqual(set(seen[opened:]), {503})
+            status, head, _ = p.get("/")
+            self.assertEqual((status, head["Retry-After"]), (503, "1"))
+
+            def shown():
+                """the status says so"""
+                return "circuit breaker" in p.app("web")["reason"]
+            wait_for(shown)
+            self.assertEqual(metric(p, "headgate_edge_breaker_open"), 1)
+            self.assertGreaterEqual(metric(p, "headgate_edge_breaker_refused_total"), 40 - opened)
+            mode(p, "")
+
+            def well():
+                """it closed"""
+                return p.get("/")[0] == 200
+            wait_for(well, 5)
+            self.assertEqual([p.get("/")[0] for _ in range(50)], [200] * 50)
+
+
+if __name__ == "__main__":
+    main()
