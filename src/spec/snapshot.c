@@ -32,6 +32,7 @@ static uint32_t image_layout(void)
 	h = mix(h, offsetof(struct snap_app, reserved));
 	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
+	h = mix(h, offsetof(struct snap_route, affinity));
 	return mix(h, offsetof(struct snap_image, via));
 }
 
@@ -138,7 +139,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 			        r->path.p);
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
-		        r->lane_count > SNAP_ROUTES_MAX) {
+		        r->affinity_cookie.n > TEXT_MAX || r->lane_count > SNAP_ROUTES_MAX) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -165,7 +166,7 @@ static struct sizes in_sizes(const struct snap_in *in)
 		text += in->apps[i].name.n;
 	for (uint32_t i = 0; i < in->route_count; i++) {
 		const struct snap_in_route *r = &in->routes[i];
-		text += r->host.n + r->path.n + r->name.n;
+		text += r->host.n + r->path.n + r->name.n + r->affinity_cookie.n;
 		lanes += r->lane_count;
 	}
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
@@ -196,6 +197,9 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->app = r->app;
 		to->lane_none = r->lane_none;
 		to->preview = r->preview;
+		to->affinity = r->affinity;
+		to->affinity_s = r->affinity_s;
+		to->affinity_cookie = put_text(im, r->affinity_cookie);
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
 		for (uint32_t k = 0; k < r->lane_count; k++) {
@@ -305,7 +309,7 @@ static bool text_ok(const struct snap_image *i, struct snap_text t, uint32_t max
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
 	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
-	        !text_ok(i, r->name, TEXT_MAX)) {
+	        !text_ok(i, r->name, TEXT_MAX) || !text_ok(i, r->affinity_cookie, TEXT_MAX)) {
 		return false;
 	}
 	struct hg_str path = snap_str(i, r->path);
@@ -328,7 +332,9 @@ static bool image_ok(const struct snap_image *i, size_t size)
 		return false;
 	}
 	for (uint32_t k = 0; k < i->app_count; k++) {
-		if (!text_ok(i, snap_apps(i)[k].name, TEXT_MAX)) return false;
+		const struct snap_app *a = &snap_apps(i)[k];
+		if (!text_ok(i, a->name, TEXT_MAX)) return false;
+		if (!memchr(a->balance.key_name, 0, sizeof a->balance.key_name)) return false;
 	}
 	for (uint32_t k = 0; k < i->route_count; k++) {
 		if (!route_ok(i, &snap_routes(i)[k])) return false;

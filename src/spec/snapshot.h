@@ -27,11 +27,19 @@ struct snap_text {
 	uint32_t at, n;
 };
 
+enum snap_method { SNAP_LEAST, SNAP_ROUND_ROBIN, SNAP_HASH };
+enum snap_key { SNAP_KEY_CLIENT, SNAP_KEY_PATH, SNAP_KEY_HEADER, SNAP_KEY_COOKIE };
+enum snap_affinity { SNAP_AFFINITY_NONE, SNAP_AFFINITY_COOKIE, SNAP_AFFINITY_CLIENT };
+
 /* How an app is guarded and its replicas are chosen beyond the less loaded of two; all 0: not. */
 struct snap_balance {
 	uint32_t guard; /* 1: each request is looked at before it is drawn (data/edge/guard.c) */
 	uint32_t breaker_ppm /* 0: none */, breaker_over_ms, breaker_open_ms, breaker_min,
 	        breaker_probes;
+	uint32_t method;        /* enum snap_method */
+	uint32_t key;           /* enum snap_key: of SNAP_HASH */
+	char key_name[60];      /* of the header or cookie */
+	uint32_t slow_start_ms; /* 0: a new replica gets its whole share at once */
 };
 
 struct snap_app {
@@ -58,6 +66,8 @@ struct snap_route {
 	uint32_t lane_count;
 	uint32_t lane_none; /* meter lane of answers that no replica gave */
 	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
+	uint32_t affinity, affinity_s; /* enum snap_affinity; life of the cookie */
+	struct snap_text affinity_cookie;
 };
 
 struct snap_lane {
@@ -89,6 +99,8 @@ struct snap_in_route {
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
 	uint32_t lane_count, lane_none, preview;
+	uint32_t affinity, affinity_s;
+	struct hg_str affinity_cookie;
 };
 struct snap_in_app {
 	struct hg_str name;

@@ -37,6 +37,7 @@ enum spec_check_kind {
 	SPEC_C_RATE,
 	SPEC_C_TOKEN,
 	SPEC_C_HEADER,
+	SPEC_C_HASH_KEY,
 	SPEC_C_WHEN,
 	SPEC_C_HOOK_URL,
 	SPEC_C_CODES,

@@ -6,7 +6,7 @@ import re
 import socket
 import unittest
 
-from harness import Platform, main, wait_for
+from harness import Platform, kill, main, wait_for
 
 # Answers with its port and pid; does what the file DIR/mode says, or DIR/mode.PORT for one replica.
 APP = r'''
@@ -115,6 +115,66 @@ class Resilience(unittest.TestCase):
                 return p.get("/")[0] == 200
             wait_for(well, 5)
             self.assertEqual([p.get("/")[0] for _ in range(50)], [200] * 50)
+
+    def visit(self, p, cookie):
+        """(port and release of the replica that answered, the client's cookie from now on)"""
+        status, head, body = p.get("/", headers={"Cookie": cookie} if cookie else {})
+        self.assertEqual(status, 200)
+        port, _, release = body.decode().split()
+        new = re.search(r"(hg=[0-9a-f]+);", head.get("Set-Cookie", ""))
+        return (int(port), release), new.group(1) if new else cookie
+
+    def numbers(self, p):
+        """{pid: (release, number)} of the ready replicas"""
+        return {r["pid"]: (r["release"], r["replica"]) for r in p.replicas("web") if r["state"] == "ready"}
+
+    def test_a_client_keeps_its_replica_through_a_restart_and_a_canary(self):
+        with platform("""    protect: {{retries: 2, retry_budget: 100%}}
+    rollout:
+      strategy: canary
+      steps: [{{weight: 50%, wait: 1h}}]
+      inconclusive: wait
+    routes: [{{host: "*", path: /, affinity: {{cookie: hg, ttl: 1h}}}}]""") as p:
+            def serving(cookie):
+                _, head, body = p.get("/", headers={"Cookie": cookie} if cookie else {})
+                found = re.search(r"(hg=[0-9a-f]+);", head.get("Set-Cookie", ""))
+                return self.numbers(p).get(int(body.split()[1])), found.group(1) if found else cookie
+            clients = {}
+            for k in range(12):
+                where, cookie = serving(None)
+                clients[k] = [where, cookie]
+            self.assertGreater(len({c[0] for c in clients.values()}), 1)
+            for where, cookie in clients.values():
+                self.assertEqual(serving(cookie), (where, cookie))
+            # The replica of the first client is killed: away for a moment, then back by its number.
+            victim = clients[0][0]
+            pid = next(pid for pid, n in self.numbers(p).items() if n == victim)
+            kill(pid)
+
+            def back():
+                """the replica with that number is ready again"""
+                return any(n == victim and q != pid for q, n in self.numbers(p).items())
+            wait_for(back)
+            p.wait_ready(3, "web")
+            for where, cookie in clients.values():
+                self.assertEqual(serving(cookie), (where, cookie))
+            # A canary: half of the requests, by chance; in each release the same replica.
+            p.run("deploy", "web", "--env", "RELEASE=2", "--detach")
+
+            def split():
+                """the new release gets requests"""
+                return any(r["release"] == 2 and r["state"] == "ready" for r in p.replicas("web")) and \
+                    any(self.visit(p, None)[0][1] == "2" for _ in range(10))
+            wait_for(split)
+            where, cookie = clients[1]
+            seen = {"1": set(), "2": set()}
+            count = {"1": 0, "2": 0}
+            for _ in range(120):
+                (port, release), cookie = self.visit(p, cookie)
+                seen[release].add(port)
+                count[release] += 1
+            self.assertEqual((len(seen["1"]), len(seen["2"])), (1, 1))
+            self.assertGreater(min(count.values()), 25, count)
 
 
 if __name__ == "__main__":

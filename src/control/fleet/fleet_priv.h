@@ -47,6 +47,8 @@ struct fleet_probe_conf {
 struct fleet_route {
 	const char *host, *path, *name;
 	bool preview; /* shows the release under trial */
+	uint32_t affinity, affinity_s;
+	const char *affinity_cookie; /* NULL: none */
 };
 
 struct fleet_version {

@@ -86,6 +86,11 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->path = keep(&c->mem, r->path);
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name) return false;
+		if (!r->affinity.set) continue;
+		to->affinity = r->affinity.cookie.n ? SNAP_AFFINITY_COOKIE : SNAP_AFFINITY_CLIENT;
+		to->affinity_s = (uint32_t)(r->affinity.ttl_ms / 1000);
+		to->affinity_cookie = keep(&c->mem, r->affinity.cookie);
+		if (!to->affinity_cookie) return false;
 	}
 	if (!preview->set || !preview->host.n) return true;
 	struct fleet_route *to = &c->routes[c->route_count++];
@@ -128,10 +133,30 @@ static bool take_needs(struct fleet_conf *c, const struct spec_app *s, const str
 	return true;
 }
 
+/* "header NAME" and the like, as it was checked. */
+static void take_key(struct hg_str of, struct snap_balance *to)
+{
+	struct hg_str name = of, kind = hg_str_cut(&name, ' ');
+	to->key = SNAP_KEY_CLIENT;
+	if (hg_str_eq(kind, HG_STR("path"))) to->key = SNAP_KEY_PATH;
+	if (hg_str_eq(kind, HG_STR("header"))) to->key = SNAP_KEY_HEADER;
+	if (hg_str_eq(kind, HG_STR("cookie"))) to->key = SNAP_KEY_COOKIE;
+	(void)hg_str_copy(name, to->key_name, sizeof to->key_name);
+}
+
 static struct snap_balance balance_of(const struct spec_app *s)
 {
 	const struct spec_circuit_breaker *b = &s->protect.circuit_breaker;
-	struct snap_balance to = {0};
+	static const uint32_t method_of[] = {
+	        [SPEC_BALANCE_METHOD_LEAST] = SNAP_LEAST,
+	        [SPEC_BALANCE_METHOD_ROUND_ROBIN] = SNAP_ROUND_ROBIN,
+	        [SPEC_BALANCE_METHOD_HASH] = SNAP_HASH,
+	};
+	struct snap_balance to = {
+	        .method = method_of[s->balance.method],
+	        .slow_start_ms = ms32(s->protect.slow_start_ms),
+	};
+	take_key(s->balance.of, &to);
 	if (b->set) {
 		to.guard = 1;
 		to.breaker_ppm = b->errors_ppm;

@@ -100,6 +100,10 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .lane_count = n,
 		        .lane_none = lane_of(f, a->id, 0, route->name),
 		        .preview = route->preview,
+		        .affinity = route->affinity,
+		        .affinity_s = route->affinity_s,
+		        .affinity_cookie =
+		                hg_str(route->affinity_cookie ? route->affinity_cookie : ""),
 		};
 	}
 	d->app_count++;

@@ -8,6 +8,47 @@
 #include "data/edge/trial_priv.h"
 #include "math/breaker.h"
 
+struct edge_set;
+
+/* A point of a ring: replicas stand at many places of it, keys at one. */
+struct edge_point {
+	uint32_t at;
+	uint16_t slot;
+};
+
+#define EDGE_RING_POINTS 64u /* of a replica; a share is then within some 12 % of equal */
+
+/* What a client's cookie says: the replica of each of two releases. */
+struct edge_pin {
+	uint32_t release, replica; /* release 0: nothing */
+};
+#define EDGE_PINS 2
+
+/* ---- balance.c: a replica by more than chance and load ---- */
+
+/* Has this request's app or route a way of its own to choose? Then takes from the head what that
+ * needs. After the draw. */
+void edge_balance_begin(struct edge_conn *c, const struct http1_head *h);
+/* The replica for an attempt of such a request, NULL when none is left. */
+struct edge_ep *edge_choose(struct edge_conn *c);
+
+/* ---- ring.c: consistent hashing with bounded load (Mirrokni, Thorup, Zadimoghaddam 2018) ---- */
+
+/* The replica of a key: the first from its place on that is usable, and unless `sticky` has no more
+ * than 1.25 times its share of the requests in flight. NULL: none was found, and any will do. */
+struct edge_ep *edge_ring_pick(
+        struct edge_conn *c, struct edge_set *set, uint64_t key, bool sticky);
+
+/* ---- affinity.c ---- */
+
+/* The key of everything signed or hashed here: it lives as long as the platform's memory. */
+void edge_balance_key(const struct edge *e, uint32_t app, uint8_t to[16]);
+void edge_affinity_read(struct edge_conn *c, const struct http1_head *h);
+/* The replica that the client is to keep; NULL: none, or it cannot have it. */
+struct edge_ep *edge_affinity_pick(struct edge_conn *c, struct edge_set *set);
+/* The line "Set-Cookie: …" on a final response, when the client has none that says the same. */
+void edge_affinity_write(struct edge_conn *c, struct hg_out *o);
+
 /* ---- guard.c: before a request is drawn ---- */
 
 /* May the request of an app that is guarded go on? Or an answer. */

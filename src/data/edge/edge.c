@@ -329,6 +329,8 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->draws);
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
+	free(e->ring);
+	free(e->ring_spare);
 	free(e->log.buf);
 	e->magic = 0;
 	free(e);

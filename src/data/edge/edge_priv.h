@@ -211,14 +211,18 @@ struct edge_ep {
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
 	uint64_t up_ms;            /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;          /* … and when it was last up again, or is no more ejected */
+	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
 	uint32_t taken;            /* requests sent to it as the release under trial */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
 struct edge_set {
 	uint32_t first, count;
-	bool even; /* all weights are equal */
+	bool even;       /* all weights are equal */
+	uint32_t ring_n; /* points of its ring, 0: not made yet */
 	uint64_t weight_sum;
+	uint64_t warm_first_ms, warm_last_ms; /* of its replicas, warm_ms */
 };
 
 struct edge_app {
@@ -231,8 +235,9 @@ struct edge_app {
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
 	struct breaker breaker;
-	uint64_t breaker_rollout; /* the trial that it knows of; 0: none */
-	bool breaker_shown;       /* the meter has its state */
+	uint64_t breaker_rollout;     /* the trial that it knows of; 0: none */
+	bool breaker_shown;           /* the meter has its state */
+	uint32_t turn[1 + EDGE_ARMS]; /* round robin: of all, of each arm */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -245,8 +250,8 @@ void edge_table_watch(struct edge *e);
 struct edge_ep *edge_pick(
         struct edge *e, const struct edge_set *set, const uint16_t *tried, int tried_n);
 void edge_ep_good(struct edge_ep *ep);
-void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
-        const struct snap_app *limits);
+void edge_ep_bad(
+        struct edge *e, struct edge_ep *ep, struct edge_app *app, const struct snap_app *limits);
 /* Is the application's limit on concurrent requests reached? */
 bool edge_app_full(struct edge *e, const struct edge_app *app, const struct snap_app *limits);
 /* One request earns its share of a retry; one retry takes a token. */
@@ -254,6 +259,11 @@ void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint6
 HG_MUST bool edge_budget_take(struct edge_app *app);
 /* Is there a token? */
 bool edge_budget_has(const struct edge_app *app);
+/* Parts of it, for balance.c: neither ejected nor tried; a random place by weight; another one, of
+ * the same release where weights differ. */
+bool edge_ep_usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tried_n);
+uint32_t edge_set_draw(struct edge *e, const struct edge_set *set);
+uint32_t edge_set_rival(struct edge *e, const struct edge_set *set, uint32_t first);
 /* Is there another replica among these that is not ejected? */
 bool edge_other_usable(struct edge *e, const struct edge_set *among, uint16_t slot);
 
@@ -315,6 +325,11 @@ struct edge_req {
 	uint8_t tried_n, retries, interim;
 	bool continued;
 	bool guarded; /* the breaker waits for the outcome */
+	bool chosen;  /* its replica is chosen in balance.c */
+	bool keyed;   /* … by `key` */
+	uint64_t key;
+	struct edge_pin pin[EDGE_PINS]; /* newest release first */
+	uint32_t pin_minute;            /* when it was written; 0: there was no cookie */
 	uint32_t breaker_term;
 	uint16_t retry_after_s; /* of an answer 503; 0: a second */
 	/* the response */
@@ -417,6 +432,10 @@ struct edge {
 	struct edge_ep eps[SNAP_ENDPOINTS];
 	uint16_t slots[SNAP_ENDPOINTS];     /* sorted by application and release */
 	uint64_t weight_to[SNAP_ENDPOINTS]; /* sums of weights within an application */
+	struct edge_point *ring,
+	        *ring_spare;                /* EDGE_RING_POINTS for each of `slots`, when needed */
+	uint16_t names[4 * SNAP_ENDPOINTS]; /* slot + 1 by app, release, replica; when needed */
+	bool names_known;
 	struct edge_log log;
 	struct http1_head head; /* of the head being looked at, request or response */
 	char path_scratch[EDGE_BUF_SIZE];
@@ -535,6 +554,13 @@ static inline const struct edge_set *edge_set_of(const struct edge_req *r)
 {
 	const struct edge_app *a = r->app;
 	return HG_LIKELY(!a->trial) ? &a->all : &a->arm[edge_draw_side(r)];
+}
+
+static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->chosen)) return edge_choose(c);
+	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
 
 #endif

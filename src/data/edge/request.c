@@ -136,6 +136,9 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (HG_UNLIKELY(r->app->trial || r->route->preview)) s = edge_draw(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 
+	const struct snap_balance *b = &r->limits->balance;
+	if (HG_UNLIKELY(b->method | b->slow_start_ms | r->route->affinity))
+		edge_balance_begin(c, h);
 	r->uo = edge_pool_take(&e->bufs);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
 	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);

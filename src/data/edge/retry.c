@@ -40,7 +40,7 @@ enum edge_step edge_attempt(struct edge_conn *c)
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	int err = 0;
-	struct edge_ep *ep = edge_pick(e, edge_set_of(r), r->tried, r->tried_n);
+	struct edge_ep *ep = edge_pick_for(c);
 	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
 	if (!ep) return no_replica(c);
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);

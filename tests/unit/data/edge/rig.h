@@ -71,6 +71,7 @@ struct rig {
 	uint64_t generation;
 	struct snap_image shape; /* edge-wide numbers of the next image */
 	struct snap_app app;     /* the application of the next image */
+	uint32_t affinity;       /* of its first route */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -312,7 +313,10 @@ static inline int rig_image(struct rig *g)
 	                                         .path = HG_STR("/"),
 	                                         .name = HG_STR("all/"),
 	                                         .lanes = lanes,
-	                                         .lane_count = 2},
+	                                         .lane_count = 2,
+	                                         .affinity = g->affinity,
+	                                         .affinity_s = 3600,
+	                                         .affinity_cookie = HG_STR("hg")},
 	        {.host = HG_STR("preview"),
 	                .path = HG_STR("/"),
 	                .name = HG_STR("preview/"),
