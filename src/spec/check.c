@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "spec/snapshot.h"
 #include "wire/jsondiff.h"
 
@@ -156,30 +157,55 @@ static const struct spec_node *route_node(
 	return item(below(app_node(c, app), "routes"), at);
 }
 
-/* The earlier route that takes the same requests; NULL: none. */
-static const struct spec_app *route_taken(
-        const struct spec *s, uint32_t app, uint32_t route, uint32_t *ret_route)
+#define ROUTES_MAX (SNAP_ROUTES_MAX / 16 * 10)
+
+/* Host and path in the form in which two routes are the same; false: it does not fit. */
+static bool route_key(const struct spec_route *r, struct hg_out *o)
 {
-	const struct spec_route *r = &s->apps[app].routes[route];
-	for (uint32_t a = 0; a <= app; a++) {
-		uint32_t n = a == app ? route : s->apps[a].route_count;
-		for (uint32_t i = 0; i < n; i++) {
-			const struct spec_route *o = &s->apps[a].routes[i];
-			if (!hg_str_eq_nocase(o->host, r->host) ||
-			        !hg_str_eq(path_norm(o->path), path_norm(r->path)))
-				continue;
-			*ret_route = i;
-			return &s->apps[a];
-		}
+	struct hg_str path = path_norm(r->path);
+	for (size_t i = 0; i < r->host.n; i++) {
+		char ch = r->host.p[i];
+		hg_out_byte(o, ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch);
 	}
-	return NULL;
+	hg_out_byte(o, '\n');
+	hg_out_str(o, path);
+	return !hg_out_failed(o);
 }
 
-#define ROUTES_COMPARED 4096u /* beyond it the comparison of all with all would take seconds */
+static void route_conflict(struct checking *c, const struct spec_app *app, uint32_t route,
+        const struct spec_app *first, uint32_t first_route)
+{
+	const struct spec_node *at = route_node(c, first, first_route);
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, route_node(c, app, route));
+	spec_err_say(e, "route %.*s%.*s of app \"%.*s\" is taken by app \"%.*s\"",
+	        HG_STR_ARG(app->routes[route].host), HG_STR_ARG(app->routes[route].path),
+	        HG_STR_ARG(app->name), HG_STR_ARG(first->name));
+	if (at && at->line) hg_err_detail(e, "the first is on line %u", at->line);
+	hg_err_hint(e, "give one of them another host or path");
+}
+
+/* The first route of each host and path is kept by number; a later one of the same is in conflict.
+ */
+static void check_route(struct checking *c, struct hg_map *seen, uint32_t a, uint32_t i)
+{
+	char text[8192];
+	const struct spec_app *app = &c->s->apps[a];
+	struct hg_out o = hg_out_over(text, sizeof text);
+	if (!route_key(&app->routes[i], &o)) return;
+	struct hg_str key = {text, o.n};
+	uintptr_t first = (uintptr_t)hg_map_get(seen, key);
+	if (first) {
+		first--;
+		route_conflict(
+		        c, app, i, &c->s->apps[first / ROUTES_MAX], (uint32_t)(first % ROUTES_MAX));
+	} else if (hg_map_put(seen, key, (void *)((uintptr_t)a * ROUTES_MAX + i + 1)) < 0) {
+		spec_err_say(fail(c, HG_E_NOMEM, NULL), "memory is exhausted");
+	}
+}
 
 static void check_routes(struct checking *c)
 {
-	uint32_t all = 0, other;
+	uint32_t all = 0;
 	bool listens = false;
 	for (uint32_t a = 0; a < c->s->app_count; a++) {
 		all += c->s->apps[a].route_count;
@@ -190,25 +216,18 @@ static void check_routes(struct checking *c)
 		spec_err_say(e, "no app has a route: the edge answers every request with 404");
 		hg_err_hint(e, "add `domain: example.com`, or `routes: [{path: /}]` for any host");
 	}
-	if (all > ROUTES_COMPARED) {
+	if (all > ROUTES_MAX) {
 		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, NULL),
-		        "there are %u routes; the limit is %u", all, ROUTES_COMPARED);
+		        "there are %u routes; the limit is %u", all, ROUTES_MAX);
 		return;
 	}
+	struct hg_map seen;
+	hg_map_init(&seen, 0);
 	for (uint32_t a = 0; a < c->s->app_count; a++) {
-		const struct spec_app *app = &c->s->apps[a];
-		for (uint32_t i = 0; i < app->route_count; i++) {
-			const struct spec_app *first = route_taken(c->s, a, i, &other);
-			if (!first) continue;
-			const struct spec_node *at = route_node(c, first, other);
-			struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, route_node(c, app, i));
-			spec_err_say(e, "route %.*s%.*s of app \"%.*s\" is taken by app \"%.*s\"",
-			        HG_STR_ARG(app->routes[i].host), HG_STR_ARG(app->routes[i].path),
-			        HG_STR_ARG(app->name), HG_STR_ARG(first->name));
-			if (at && at->line) hg_err_detail(e, "the first is on line %u", at->line);
-			hg_err_hint(e, "give one of them another host or path");
-		}
+		for (uint32_t i = 0; i < c->s->apps[a].route_count; i++)
+			check_route(c, &seen, a, i);
 	}
+	hg_map_fini(&seen);
 }
 
 /* ---- folders ---- */

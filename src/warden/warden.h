@@ -22,13 +22,13 @@
 
 #define WARDEN_LISTENERS_MAX 16
 #define WARDEN_WORKERS_MAX   32
-#define WARDEN_REPLICAS_MAX  1024
+#define WARDEN_REPLICAS_MAX  4096
 
 #define WARDEN_UID_EDGE     59900u
 #define WARDEN_UID_CONTROL  59901u
 #define WARDEN_UID_OBSERVE  59902u
 #define WARDEN_UID_APPS     59910u /* + n, from the names of DATA and app */
-#define WARDEN_UID_APPS_END 60900u
+#define WARDEN_UID_APPS_END 61184u /* systemd's dynamic users begin here */
 
 /* What a role process finds when its main function is called, in the forked child. */
 struct warden_child {

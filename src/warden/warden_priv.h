@@ -16,7 +16,7 @@
 #define DATA_DIR_MAX 300
 #define ROLES_MAX    (2 + WARDEN_WORKERS_MAX)
 #define NOTES_MAX    128
-#define UIDS_MAX     1000
+#define UIDS_MAX     (WARDEN_UID_APPS_END - WARDEN_UID_APPS)
 
 #define ROLE_MAGIC    0x524f4c45u
 #define REPLICA_MAGIC 0x5245504cu

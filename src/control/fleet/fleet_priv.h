@@ -3,6 +3,7 @@
 #define CONTROL_FLEET_FLEET_PRIV_H
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "control/fleet/decide_priv.h"
 #include "control/fleet/local/prober_priv.h"
 #include "meter/meter.h"
@@ -153,6 +154,17 @@ struct fleet_lane_slot {
 	char route[256];
 };
 
+/* Lanes of the meter, kept for as long as it lives (lanes.c). */
+struct fleet_lanes {
+	struct fleet_lane_slot *slot; /* by lane */
+	uint32_t count, cap;          /* lanes handed out so far; room */
+	uint32_t spare;               /* where the search for one that is not live goes on */
+	struct hg_map by_key;
+	struct fleet_lane *shown; /* for visitors: by app, release, lane */
+	size_t shown_count;
+	bool writing; /* new ones are being written, in one transaction */
+};
+
 struct fleet_message {
 	struct hg_list node;
 	struct wd_msg m;
@@ -202,9 +214,7 @@ struct fleet {
 	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
-	struct fleet_lane_slot lane[METER_LANES_MAX];
-	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
-	size_t lane_count;
+	struct fleet_lanes lanes;
 	struct hg_list watches, reporters, commands, readings, removals;
 	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
 	uint32_t reading_count;
@@ -368,6 +378,14 @@ bool fleet_probe_ended(struct fleet *f, uint64_t id, bool started, int status);
 
 /* ---- publish.c ---- */
 HG_MUST enum hg_rc fleet_lanes_load(struct fleet *f, struct hg_err *err);
+void fleet_lanes_fini(struct fleet_lanes *l);
+/* Around the making of a snapshot. */
+void fleet_lanes_begin(struct fleet *f);
+void fleet_lanes_end(struct fleet *f);
+/* The lane of (app, release, route), kept for as long as the meter lives. When all are handed out
+ * one that no snapshot names any more is given away: its series then goes on from a number above
+ * zero, which rates do not see. */
+uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route);
 void fleet_publish(struct fleet *f);
 void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 

@@ -536,7 +536,7 @@ void edge_check_drained(struct edge *e);
 static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req *r)
 {
 	if (!r->route) return NULL;
-	return &e->count->lane[r->has_lane ? r->lane : r->route->lane_none];
+	return meter_lane_of(e->count, r->has_lane ? r->lane : r->route->lane_none);
 }
 
 /* Is every byte of the request's body that was received still here? */
