@@ -99,6 +99,7 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 		/* What its successor knows of the app's health is nothing. */
 		if (atomic_load_explicit(&w->app[i].id, memory_order_relaxed)) {
 			atomic_store_explicit(&w->app[i].breaker, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->app[i].waiting, 0, memory_order_relaxed);
 		}
 	}
 }

@@ -40,6 +40,9 @@ struct snap_balance {
 	uint32_t key;           /* enum snap_key: of SNAP_HASH */
 	char key_name[60];      /* of the header or cookie */
 	uint32_t slow_start_ms; /* 0: a new replica gets its whole share at once */
+	uint32_t replica_max;   /* requests in flight to one replica; 0: no limit */
+	uint32_t queue_max;     /* requests that may wait for room; 0: none */
+	uint32_t queue_ms;      /* … and for how long */
 };
 
 struct snap_app {

@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """What protects an app and its clients when replicas are slow, fail, or are gone, with real processes:
 every number is counted by the clients."""
+import collections
 import contextlib
+import http.client
 import re
+import signal
 import socket
+import threading
+import time
 import unittest
 
 from harness import Platform, kill, main, wait_for
@@ -21,6 +26,7 @@ def mode():
     return ""
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 65536  # one write an answer, or the second waits for an acknowledgement
     def do_GET(self):
         what = "" if self.path == "/health" else mode()
         if what.startswith("slow:"):
@@ -83,6 +89,49 @@ def metric(p, name):
     found = re.findall(rf"^{name}(?:\{{.*\}})? ([0-9.e+]+)$", text, re.M)
     assert found, name
     return sum(float(v) for v in found)
+
+
+def say(text):
+    print("# " + text, flush=True)
+
+
+class Clients:
+    """So many clients, each with one request at a time, for some seconds."""
+
+    def __init__(self, port, count, seconds, pause=0.0):
+        self.port, self.pause = port, pause
+        self.status, self.by_port = collections.Counter(), collections.Counter()
+        self.seconds, self.when, self.lock = [], [], threading.Lock()
+        self.begin = time.monotonic()
+        self.end = self.begin + seconds
+        self.threads = [threading.Thread(target=self.run) for _ in range(count)]
+        for t in self.threads:
+            t.start()
+
+    def run(self):
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        while (at := time.monotonic()) < self.end:
+            c.request("GET", "/")
+            r = c.getresponse()
+            body = r.read()
+            with self.lock:
+                self.status[r.status] += 1
+                self.seconds.append(time.monotonic() - at)
+                self.when.append((at - self.begin, r.status))
+                if r.status == 200:
+                    self.by_port[int(body.split()[0])] += 1
+            if self.pause:
+                time.sleep(self.pause)
+        c.close()
+
+    def result(self):
+        for t in self.threads:
+            t.join()
+        self.total = len(self.seconds)
+        return self
+
+    def quantile(self, q):
+        return sorted(self.seconds)[min(int(self.total * q), self.total - 1)]
 
 
 class Resilience(unittest.TestCase):
@@ -175,6 +224,73 @@ class Resilience(unittest.TestCase):
                 count[release] += 1
             self.assertEqual((len(seen["1"]), len(seen["2"])), (1, 1))
             self.assertGreater(min(count.values()), 25, count)
+
+    def test_a_replica_that_stands_still_and_one_that_is_slow_cost_nobody_a_failure(self):
+        with platform("""    protect:
+      timeout: 2s
+      retries: 2
+      retry_budget: 100%
+      slow_start: 2s
+    routes: [{{host: "*", path: /}}]""") as p:
+            ports = {int(r["address"].rsplit(":", 1)[1]): r["pid"] for r in p.replicas("web")}
+            slow, still, _ = sorted(ports)
+            mode(p, "slow:0.005")
+            mode(p, "slow:0.5", slow)  # a hundred times the others
+            seen = Clients(p.port, 8, 4).result()
+            self.assertEqual(set(seen.status), {200})
+            # Fewer in flight win: eight clients keep it busy with one or two requests at a time.
+            self.assertLess(seen.by_port[slow] / seen.total, 0.10, seen.by_port)
+            self.assertLess(seen.quantile(0.5), 0.05)
+            clients = Clients(p.port, 8, 6)
+            time.sleep(1)
+            kill(ports[still], signal.SIGSTOP)
+            seen = clients.result()
+            kill(ports[still], signal.SIGCONT)
+            self.assertEqual(set(seen.status), {200}, seen.status)
+            # The first attempt waits half of the time, then another replica answers.
+            self.assertLess(max(seen.seconds), 2.5)
+            self.assertLess(seen.quantile(0.5), 0.1)
+
+    def test_all_replicas_dead_and_back(self):
+        with platform("""    protect: {{retries: 2, retry_budget: 100%}}
+    routes: [{{host: "*", path: /}}]""") as p:
+            clients = Clients(p.port, 4, 6, pause=0.01)
+            time.sleep(1)
+            for r in p.replicas("web"):
+                kill(r["pid"])
+            seen = clients.result()
+            self.assertLessEqual(set(seen.status), {200, 502, 503})
+            self.assertGreater(seen.status[503] + seen.status[502], 0)
+            # They were back before the end, and the last second had no failure.
+            self.assertEqual([s for at, s in seen.when if at > 5], [200] * sum(at > 5 for at, _ in seen.when))
+
+    def test_more_than_the_replicas_can_do_waits_in_turn_or_is_told_to_come_again(self):
+        with platform("""    protect:
+      timeout: 5s
+      max_in_flight_per_replica: 4
+      queue: {{max: 40, timeout: 1s}}
+    routes: [{{host: "*", path: /}}]""", replicas=2, workers=2) as p:
+            mode(p, "slow:0.1")  # 2 replicas of 4 at a time: 80 a second
+            seen = Clients(p.port, 24, 4).result()
+            self.assertEqual(set(seen.status), {200})
+            rate = seen.total / 4
+            say(f"24 clients: {rate:.0f} requests/s of 80, p99 {seen.quantile(0.99) * 1000:.0f} ms")
+            self.assertGreater(rate, 50)
+            self.assertLess(seen.quantile(0.99), 0.9)
+            self.assertGreater(metric(p, "headgate_edge_queue_entered_total"), 100)
+            # Four times as many as may run and wait: the rest is told so at once.
+            seen = Clients(p.port, 160, 4, pause=0.1).result()
+            self.assertEqual(set(seen.status), {200, 503})
+            self.assertGreater(seen.status[200] / 4, 50)
+            good = sorted(t for t, s in zip(seen.seconds, (s for _, s in seen.when)) if s == 200)
+            self.assertLess(good[int(len(good) * 0.99)], 1.5)
+            say(f"160 clients: {seen.status[200] / 4:.0f} served/s, p99 {good[int(len(good) * 0.99)] * 1000:.0f} ms")
+
+            def empty():
+                """nobody waits"""
+                return metric(p, "headgate_edge_queue_waiting") == 0
+            wait_for(empty)
+            self.assertEqual([p.get("/")[0] for _ in range(20)], [200] * 20)
 
 
 if __name__ == "__main__":

@@ -157,6 +157,11 @@ static struct snap_balance balance_of(const struct spec_app *s)
 	        .slow_start_ms = ms32(s->protect.slow_start_ms),
 	};
 	take_key(s->balance.of, &to);
+	to.replica_max = s->protect.max_in_flight_per_replica;
+	if (s->protect.queue.set) {
+		to.queue_max = s->protect.queue.max;
+		to.queue_ms = ms32(s->protect.queue.timeout_ms);
+	}
 	if (b->set) {
 		to.guard = 1;
 		to.breaker_ppm = b->errors_ppm;

@@ -139,7 +139,7 @@ struct edge_ep *edge_affinity_pick(struct edge_conn *c, struct edge_set *set)
 	for (unsigned i = 0; i < EDGE_PINS && r->pin[i].release; i++) {
 		struct edge_ep *ep = named(e, r->app->id, r->pin[i]);
 		bool in_set = ep && ep->place >= set->first && ep->place < set->first + set->count;
-		if (in_set && edge_ep_usable(e, ep->slot, r->tried, r->tried_n)) return ep;
+		if (in_set && edge_may_take(e, r, ep)) return ep;
 		if (!away && has_release(e, set, r->pin[i].release)) away = &r->pin[i];
 	}
 	if (!away) return NULL;

@@ -72,6 +72,34 @@ static bool gives_way(
 
 /* ---- the methods ---- */
 
+static bool has_room(const struct edge *e, const struct edge_req *r, uint16_t slot)
+{
+	uint32_t max = r->limits->balance.replica_max;
+	return HG_LIKELY(max == 0) || meter_in_flight(e->meter, slot) < max;
+}
+
+bool edge_may_take(struct edge *e, const struct edge_req *r, const struct edge_ep *ep)
+{
+	return edge_ep_usable(e, ep->slot, r->tried, r->tried_n) && has_room(e, r, ep->slot);
+}
+
+/* Chance has found none: the first that may, beginning where a request has just left. */
+static struct edge_ep *pick_room(struct edge *e, struct edge_req *r, const struct edge_set *set)
+{
+	uint32_t from = e->eps[e->room_slot].place - set->first;
+	if (from >= set->count) from = hg_rand_below(&e->rand, set->count);
+	for (uint32_t i = 0; i < set->count; i++) {
+		uint16_t slot = e->slots[set->first + (from + i) % set->count];
+		if (!edge_ep_usable(e, slot, r->tried, r->tried_n)) continue;
+		if (has_room(e, r, slot)) return &e->eps[slot];
+		r->full = true;
+	}
+	if (r->full) return NULL;
+	struct edge_ep *ep = edge_pick(e, set, r->tried, r->tried_n); /* an ejected one */
+	r->full = ep && !has_room(e, r, ep->slot);
+	return r->full ? NULL : ep;
+}
+
 static struct edge_ep *pick_least(struct edge *e, const struct edge_req *r, struct edge_set *set)
 {
 	uint32_t over_ms = r->limits->balance.slow_start_ms;
@@ -80,7 +108,7 @@ static struct edge_ep *pick_least(struct edge *e, const struct edge_req *r, stru
 		uint32_t k = x ? edge_set_rival(e, set, x->place) : edge_set_draw(e, set);
 		struct edge_ep *ep = &e->eps[e->slots[k]];
 		if (ep == x) break;
-		if (!edge_ep_usable(e, ep->slot, r->tried, r->tried_n)) continue;
+		if (!edge_may_take(e, r, ep)) continue;
 		if (gives_way(e, set, over_ms, ep)) continue;
 		*(x ? &y : &x) = ep;
 	}
@@ -113,7 +141,7 @@ static struct edge_ep *pick_turn(
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t k = turn_place(e, set, (*turn)++);
 		struct edge_ep *ep = &e->eps[e->slots[k]];
-		if (!edge_ep_usable(e, ep->slot, r->tried, r->tried_n)) continue;
+		if (!edge_may_take(e, r, ep)) continue;
 		if (!gives_way(e, set, r->limits->balance.slow_start_ms, ep)) return ep;
 	}
 	return NULL;
@@ -127,6 +155,7 @@ struct edge_ep *edge_choose(struct edge_conn *c)
 	struct edge_set *set = set_of(r, &which);
 	struct edge_ep *ep = NULL;
 	bool client = r->route->affinity == SNAP_AFFINITY_CLIENT;
+	r->full = false;
 	if (set->count == 0) return NULL;
 	if (r->pin_minute) ep = edge_affinity_pick(c, set);
 	if (!ep && r->keyed) ep = edge_ring_pick(c, set, r->key, client);
@@ -135,5 +164,6 @@ struct edge_ep *edge_choose(struct edge_conn *c)
 		ep = pick_turn(e, r, set, &r->app->turn[which]);
 	else
 		ep = pick_least(e, r, set);
+	if (!ep && r->limits->balance.replica_max) return pick_room(e, r, set);
 	return ep ? ep : edge_pick(e, set, r->tried, r->tried_n);
 }

@@ -9,6 +9,7 @@
 #include "math/breaker.h"
 
 struct edge_set;
+struct edge_app;
 
 /* A point of a ring: replicas stand at many places of it, keys at one. */
 struct edge_point {
@@ -29,7 +30,8 @@ struct edge_pin {
 /* Has this request's app or route a way of its own to choose? Then takes from the head what that
  * needs. After the draw. */
 void edge_balance_begin(struct edge_conn *c, const struct http1_head *h);
-/* The replica for an attempt of such a request, NULL when none is left. */
+/* The replica for an attempt of such a request, NULL when none is left or, with `full` set, when
+ * none of those that are has room. */
 struct edge_ep *edge_choose(struct edge_conn *c);
 
 /* ---- ring.c: consistent hashing with bounded load (Mirrokni, Thorup, Zadimoghaddam 2018) ---- */
@@ -38,6 +40,41 @@ struct edge_ep *edge_choose(struct edge_conn *c);
  * than 1.25 times its share of the requests in flight. NULL: none was found, and any will do. */
 struct edge_ep *edge_ring_pick(
         struct edge_conn *c, struct edge_set *set, uint64_t key, bool sticky);
+
+/* May this replica have the request: not ejected, not tried, not full? */
+bool edge_may_take(struct edge *e, const struct edge_req *r, const struct edge_ep *ep);
+
+/* ---- queue.c: requests that wait for a replica with room ---- */
+
+#define EDGE_QUEUE_LANES   32u /* clients are spread over them by a hash */
+#define EDGE_QUEUE_POLL_MS 5u  /* how late room that another worker made is seen */
+
+struct edge_queue {
+	struct hg_list node; /* of edge.queues, while somebody waits */
+	struct edge_app *app;
+	uint32_t n;
+	struct hg_list turns; /* lanes in which somebody waits, the next one first */
+	struct edge_queue_lane {
+		struct hg_list node, waiting;
+		uint32_t n;
+	} lane[EDGE_QUEUE_LANES];
+};
+
+/* Does somebody wait for the same replicas, so that this request has to stand behind? */
+bool edge_queue_busy(const struct edge_req *r);
+/* No replica has room: the request waits, or an answer. */
+enum edge_step edge_queue_enter(struct edge_conn *c);
+/* An event of a connection that waits. */
+enum edge_step edge_queue_step(struct edge_conn *c);
+enum edge_step edge_queue_timeout(struct edge_conn *c);
+/* The request ends, or goes on. */
+void edge_queue_leave(struct edge_conn *c);
+/* A replica of this app has room: soon, somebody goes on. */
+void edge_queue_wake(struct edge *e, uint16_t slot);
+void edge_queue_init(struct edge *e);
+/* Frees what an app's queues took; nobody waits in them. */
+void edge_queue_free(struct edge_app *a);
+void edge_queue_fini(struct edge *e);
 
 /* ---- affinity.c ---- */
 

@@ -235,9 +235,11 @@ struct edge_app {
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
 	struct breaker breaker;
-	uint64_t breaker_rollout;     /* the trial that it knows of; 0: none */
-	bool breaker_shown;           /* the meter has its state */
-	uint32_t turn[1 + EDGE_ARMS]; /* round robin: of all, of each arm */
+	uint64_t breaker_rollout;                /* the trial that it knows of; 0: none */
+	bool breaker_shown;                      /* the meter has its state */
+	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
+	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
+	uint32_t waiting;                        /* in them */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -327,6 +329,12 @@ struct edge_req {
 	bool guarded; /* the breaker waits for the outcome */
 	bool chosen;  /* its replica is chosen in balance.c */
 	bool keyed;   /* … by `key` */
+	bool full;    /* … and none had room */
+	uint8_t queue_lane;
+	struct edge_queue *queue; /* it waits there; NULL: it does not */
+	struct edge_conn *queue_conn;
+	struct hg_list queue_node;
+	uint64_t queue_until_ms, queue_since_ns;
 	uint64_t key;
 	struct edge_pin pin[EDGE_PINS]; /* newest release first */
 	uint32_t pin_minute;            /* when it was written; 0: there was no cookie */
@@ -353,6 +361,7 @@ enum edge_state {
 	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
+	EDGE_QUEUE,   /* all replicas are busy */
 	EDGE_CONNECT, /* a connection to the replica is being made */
 	EDGE_WAIT,    /* the request is being sent, the response head awaited */
 	EDGE_HOLD,    /* a response of the release under trial is kept until it is complete */
@@ -436,6 +445,10 @@ struct edge {
 	        *ring_spare;                /* EDGE_RING_POINTS for each of `slots`, when needed */
 	uint16_t names[4 * SNAP_ENDPOINTS]; /* slot + 1 by app, release, replica; when needed */
 	bool names_known;
+	struct hg_list queues;
+	struct loop_timer queue_timer;
+	struct loop_task queue_task;
+	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
 	struct http1_head head; /* of the head being looked at, request or response */
 	char path_scratch[EDGE_BUF_SIZE];
@@ -479,6 +492,9 @@ enum edge_fault {
 	EDGE_FAULT_RESPONSE_TIMEOUT,
 };
 enum edge_step edge_attempt(struct edge_conn *c);
+/* … before those that wait in a queue; and on this replica. */
+enum edge_step edge_attempt_now(struct edge_conn *c);
+enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep);
 /* The first attempt of a request that could be repeated on another replica: it waits only half of
  * the time for the response, so that a replica that stands still costs half as much. */
 bool edge_attempt_hasty(const struct edge_conn *c);

@@ -137,7 +137,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (s != EDGE_STEP_ON || r->local) return s;
 
 	const struct snap_balance *b = &r->limits->balance;
-	if (HG_UNLIKELY(b->method | b->slow_start_ms | r->route->affinity))
+	if (HG_UNLIKELY(b->method | b->slow_start_ms | b->replica_max | r->route->affinity))
 		edge_balance_begin(c, h);
 	r->uo = edge_pool_take(&e->bufs);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
@@ -167,6 +167,7 @@ static void req_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(c->req->queue)) edge_queue_leave(c);
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_tell(c, BREAKER_NONE);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);

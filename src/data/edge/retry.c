@@ -37,12 +37,25 @@ bool edge_attempt_ours(int err)
 
 enum edge_step edge_attempt(struct edge_conn *c)
 {
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->app->waiting) && edge_queue_busy(r)) return edge_queue_enter(c);
+	return edge_attempt_now(c);
+}
+
+enum edge_step edge_attempt_now(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	struct edge_ep *ep = edge_pick_for(c);
+	if (HG_UNLIKELY(!ep && r->full)) return edge_queue_enter(c);
+	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
+	return ep ? edge_attempt_on(c, ep) : no_replica(c);
+}
+
+enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
+{
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	int err = 0;
-	struct edge_ep *ep = edge_pick_for(c);
-	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
-	if (!ep) return no_replica(c);
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
 	attempt_note(c, ep);
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
@@ -67,6 +80,7 @@ void edge_attempt_release(struct edge_conn *c, bool keep)
 		r->counted = false;
 		r->app->in_flight--;
 		meter_gauge_add(&c->edge->count->in_flight[r->slot], -1);
+		if (HG_UNLIKELY(r->app->waiting)) edge_queue_wake(c->edge, r->slot);
 	}
 	struct edge_up *up = r->up;
 	if (!up) return;

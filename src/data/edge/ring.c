@@ -141,7 +141,7 @@ struct edge_ep *edge_ring_pick(struct edge_conn *c, struct edge_set *set, uint64
 	uint32_t n = set->ring_n, at = find(p, n, (uint32_t)(key >> 32));
 	for (uint32_t i = 0; i < n && i < WALK_MAX; i++, at = at + 1 == n ? 0 : at + 1) {
 		struct edge_ep *ep = &e->eps[p[at].slot];
-		if (!edge_ep_usable(e, ep->slot, r->tried, r->tried_n)) continue;
+		if (!edge_may_take(e, r, ep)) continue;
 		if (sticky || (has_room(e, r->app, set, ep) && !not_yet(e, set, ep, over_ms, key)))
 			return ep;
 		if (!full) full = ep;

@@ -392,8 +392,27 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	                "Times the app's circuit breaker opened."),
 	        ROW("headgate_edge_breaker_refused_total", breaker_refused,
 	                "Requests refused by it."),
+	        ROW("headgate_edge_queue_entered_total", queued,
+	                "Requests that waited for a replica with room."),
+	        ROW("headgate_edge_queue_full_total", queue_full,
+	                "Requests turned away as too many waited."),
+	        ROW("headgate_edge_queue_timeouts_total", queue_late,
+	                "Requests that waited too long."),
+	        ROW("headgate_edge_queue_left_total", queue_left,
+	                "Requests whose client left while they waited."),
+	        ROW("headgate_edge_queue_nanoseconds_total", queue_ns,
+	                "Time that requests waited."),
 #undef ROW
 	};
+	head(to, "headgate_edge_queue_waiting", "gauge", "Requests that wait now.");
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		uint32_t n = 0;
+		for (uint32_t w = 0; w < m->worker_count; w++) {
+			const struct meter_app *ma = meter_app_find(&m->worker[w], s->apps[i].id);
+			n += ma ? atomic_load_explicit(&ma->waiting, memory_order_relaxed) : 0;
+		}
+		hg_buf_fmt(to, "headgate_edge_queue_waiting{app=\"%s\"} %u\n", s->apps[i].name, n);
+	}
 	head(to, "headgate_edge_breaker_open", "gauge",
 	        "Workers whose circuit breaker for the app is not closed.");
 	for (uint32_t i = 0; i < s->app_count; i++) {
