@@ -75,32 +75,21 @@ static bool ring_make(struct edge *e, struct edge_set *set)
 	return true;
 }
 
-/* The first point at or behind `at`. Hashes are spread evenly: the guess is near. */
+/* The first point at or behind `at`. Hashes are spread evenly: of n points a guess misses by some
+ * √n, a second one from there by the root of that; the rest is walked. */
 static uint32_t find(const struct edge_point *p, uint32_t n, uint32_t at)
 {
-	uint32_t guess = (uint32_t)((uint64_t)at * n >> 32), step = 1, low = guess, high = guess;
-	if (p[guess].at < at) {
-		while (high < n && p[high].at < at) {
-			low = high;
-			high = n - high > step ? high + step : n;
-			step *= 2;
-		}
-	} else {
-		while (low > 0 && p[low].at >= at) {
-			high = low;
-			low = low > step ? low - step : 0;
-			step *= 2;
-		}
+	int64_t guess = (int64_t)((uint64_t)at * n >> 32);
+	for (int i = 0; i < 2; i++) {
+		guess += ((int64_t)at - p[guess].at) * (int64_t)n / ((int64_t)1 << 32);
+		guess = HG_MAX(HG_MIN(guess, (int64_t)n - 1), (int64_t)0);
 	}
-	while (low < high) {
-		uint32_t mid = low + (high - low) / 2;
-		if (p[mid].at < at) {
-			low = mid + 1;
-		} else {
-			high = mid;
-		}
-	}
-	return low == n ? 0 : low;
+	uint32_t k = (uint32_t)guess;
+	while (k > 0 && p[k - 1].at >= at)
+		k--;
+	while (k < n && p[k].at < at)
+		k++;
+	return k == n ? 0 : k;
 }
 
 static bool has_room(const struct edge *e, const struct edge_app *a, const struct edge_set *set,
