@@ -100,6 +100,7 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 		if (atomic_load_explicit(&w->app[i].id, memory_order_relaxed)) {
 			atomic_store_explicit(&w->app[i].breaker, 0, memory_order_relaxed);
 			atomic_store_explicit(&w->app[i].waiting, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->app[i].limit, 0, memory_order_relaxed);
 		}
 	}
 }

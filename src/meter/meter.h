@@ -118,6 +118,8 @@ struct meter_app {
 	_Atomic uint32_t breaker;   /* gauge: enum breaker_state */
 	meter_u64 breaker_opened;   /* how often */
 	meter_u64 breaker_refused;  /* requests answered 503 by it */
+	_Atomic uint32_t limit;     /* gauge: requests at a time by protect.adaptive, 0: unknown */
+	meter_u64 shed;             /* requests turned away by it */
 	_Atomic uint32_t waiting;   /* gauge: requests in its queues */
 	meter_u64 queued, queue_ns; /* requests that waited, and how long together */
 	meter_u64 queue_full, queue_late, queue_left; /* turned away, timed out, client gone */

@@ -197,6 +197,7 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->app = r->app;
 		to->lane_none = r->lane_none;
 		to->preview = r->preview;
+		to->priority = r->priority;
 		to->affinity = r->affinity;
 		to->affinity_s = r->affinity_s;
 		to->affinity_cookie = put_text(im, r->affinity_cookie);
@@ -313,6 +314,7 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 		return false;
 	}
 	struct hg_str path = snap_str(i, r->path);
+	if (r->priority > 2) return false;
 	return r->app < i->app_count && r->lane_first <= i->lane_count &&
 	       r->lane_count <= i->lane_count - r->lane_first && host_valid(snap_str(i, r->host)) &&
 	       path_valid(path) && path_of(path).n == path.n;

@@ -43,6 +43,7 @@ struct snap_balance {
 	uint32_t replica_max;   /* requests in flight to one replica; 0: no limit */
 	uint32_t queue_max;     /* requests that may wait for room; 0: none */
 	uint32_t queue_ms;      /* … and for how long */
+	uint32_t adaptive;      /* 1: sheds what the app cannot do (math/concurrency.h) */
 };
 
 struct snap_app {
@@ -69,6 +70,7 @@ struct snap_route {
 	uint32_t lane_count;
 	uint32_t lane_none; /* meter lane of answers that no replica gave */
 	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
+	uint32_t priority;  /* 0 low, 1 normal, 2 high */
 	uint32_t affinity, affinity_s; /* enum snap_affinity; life of the cookie */
 	struct snap_text affinity_cookie;
 };
@@ -102,7 +104,7 @@ struct snap_in_route {
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
 	uint32_t lane_count, lane_none, preview;
-	uint32_t affinity, affinity_s;
+	uint32_t priority, affinity, affinity_s;
 	struct hg_str affinity_cookie;
 };
 struct snap_in_app {

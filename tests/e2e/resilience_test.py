@@ -15,7 +15,8 @@ from harness import Platform, kill, main, wait_for
 
 # Answers with its port and pid; does what the file DIR/mode says, or DIR/mode.PORT for one replica.
 APP = r'''
-import http.server, os, sys, time
+import http.server, os, sys, threading, time
+four = threading.Semaphore(4)
 port, folder = int(sys.argv[1]), sys.argv[2]
 def mode():
     for name in ("mode.%d" % port, "mode"):
@@ -31,6 +32,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         what = "" if self.path == "/health" else mode()
         if what.startswith("slow:"):
             time.sleep(float(what[5:]))
+        if what.startswith("knee:"):  # four at a time, the rest waits in here
+            with four:
+                time.sleep(float(what[5:]))
         status = 500 if what == "500" else 200
         text = b"%d %d %s" % (port, os.getpid(), os.environ.get("RELEASE", "1").encode())
         self.send_response(status)
@@ -98,8 +102,8 @@ def say(text):
 class Clients:
     """So many clients, each with one request at a time, for some seconds."""
 
-    def __init__(self, port, count, seconds, pause=0.0):
-        self.port, self.pause = port, pause
+    def __init__(self, port, count, seconds, pause=0.0, path="/"):
+        self.port, self.pause, self.path = port, pause, path
         self.status, self.by_port = collections.Counter(), collections.Counter()
         self.seconds, self.when, self.lock = [], [], threading.Lock()
         self.begin = time.monotonic()
@@ -111,7 +115,7 @@ class Clients:
     def run(self):
         c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         while (at := time.monotonic()) < self.end:
-            c.request("GET", "/")
+            c.request("GET", self.path)
             r = c.getresponse()
             body = r.read()
             with self.lock:
@@ -291,6 +295,31 @@ class Resilience(unittest.TestCase):
                 return metric(p, "headgate_edge_queue_waiting") == 0
             wait_for(empty)
             self.assertEqual([p.get("/")[0] for _ in range(20)], [200] * 20)
+
+    def test_an_app_with_more_to_do_than_it_can_sheds_early_and_the_less_important_first(self):
+        with platform("""    protect: {{timeout: 20s, adaptive: true}}
+    routes: [{{host: "*", path: /}}, {{host: "*", path: /batch, priority: low}}]""", replicas=1) as p:
+            mode(p, "knee:0.05")  # 80 a second, however many ask
+            batch = Clients(p.port, 30, 12, pause=0.02, path="/batch")
+            shop = Clients(p.port, 10, 12, pause=0.02)
+            batch, shop = batch.result(), shop.result()
+            self.assertEqual({*batch.status, *shop.status}, {200, 503})
+            # The last eight seconds: it has found out by then.
+            late = [(t, s) for c in (batch, shop) for (at, s), t in zip(c.when, c.seconds) if at > 4]
+            good = sorted(t for t, s in late if s == 200)
+            shed = [s for c in (batch, shop) for at, s in c.when if at > 4].count(503)
+            p99 = good[int(len(good) * 0.99)]
+            say(f"{len(good) / 8:.0f} served/s of 80, {shed / 8:.0f} shed/s, median "
+                f"{good[len(good) // 2] * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+            self.assertGreater(len(good) / 8, 50)
+            # Without it: 40 clients of 80/s wait half a second each.
+            self.assertLess(good[len(good) // 2], 0.25)
+            self.assertLess(p99, 0.6)
+            lost = [sum(s == 503 for at, s in c.when if at > 4) / sum(at > 4 for at, _ in c.when) for c in (batch, shop)]
+            say(f"turned away: {lost[0]:.0%} of low priority, {lost[1]:.0%} of normal")
+            self.assertGreater(lost[0], lost[1])
+            self.assertGreater(metric(p, "headgate_edge_shed_total"), 50)
+            self.assertGreater(metric(p, "headgate_edge_adaptive_limit"), 0)
 
 
 if __name__ == "__main__":

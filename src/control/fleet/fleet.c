@@ -465,4 +465,3 @@ void fleet_shutdown(struct fleet *f, uint32_t within_ms, void (*done)(void *arg)
 	if (f->stopped && done) done(arg);
 	fleet_kick(f);
 }
-

@@ -48,7 +48,7 @@ struct fleet_probe_conf {
 struct fleet_route {
 	const char *host, *path, *name;
 	bool preview; /* shows the release under trial */
-	uint32_t affinity, affinity_s;
+	uint32_t priority, affinity, affinity_s;
 	const char *affinity_cookie; /* NULL: none */
 };
 

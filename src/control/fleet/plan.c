@@ -1,6 +1,7 @@
 /* A configuration becomes a plan (may fail), and the plan the desired state (may not). */
 #include "control/fleet/fleet_priv.h"
 
+#include "math/concurrency.h"
 #include "wire/json.h"
 
 #include <limits.h>
@@ -86,6 +87,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->path = keep(&c->mem, r->path);
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name) return false;
+		to->priority = (uint32_t)r->priority; /* low, normal, high in both */
 		if (!r->affinity.set) continue;
 		to->affinity = r->affinity.cookie.n ? SNAP_AFFINITY_COOKIE : SNAP_AFFINITY_CLIENT;
 		to->affinity_s = (uint32_t)(r->affinity.ttl_ms / 1000);
@@ -98,6 +100,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 	*to = (struct fleet_route){.host = keep(&c->mem, preview->host),
 	        .path = "/",
 	        .name = keep(&c->mem, hg_str(name)),
+	        .priority = CONCURRENCY_NORMAL,
 	        .preview = true};
 	return to->host && to->name;
 }
@@ -162,8 +165,9 @@ static struct snap_balance balance_of(const struct spec_app *s)
 		to.queue_max = s->protect.queue.max;
 		to.queue_ms = ms32(s->protect.queue.timeout_ms);
 	}
+	to.adaptive = s->protect.adaptive;
+	to.guard = to.adaptive || b->set;
 	if (b->set) {
-		to.guard = 1;
 		to.breaker_ppm = b->errors_ppm;
 		to.breaker_over_ms = ms32(b->over_ms);
 		to.breaker_open_ms = ms32(b->open_for_ms);

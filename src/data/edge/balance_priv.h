@@ -7,6 +7,7 @@
 
 #include "data/edge/trial_priv.h"
 #include "math/breaker.h"
+#include "math/concurrency.h"
 
 struct edge_set;
 struct edge_app;
@@ -90,8 +91,12 @@ void edge_affinity_write(struct edge_conn *c, struct hg_out *o);
 
 /* May the request of an app that is guarded go on? Or an answer. */
 enum edge_step edge_guard_enter(struct edge_conn *c);
-/* Its outcome for the client is known: the head of a final response, or that there will be none. At
- * the latest at its end, with BREAKER_NONE. */
-void edge_guard_tell(struct edge_conn *c, enum breaker_outcome outcome);
+/* An attempt of a guarded request begins, and ends; the head of a final response has come; an
+ * attempt has failed, and `final`: there will be no other. At the latest edge_guard_end. */
+void edge_guard_sent(struct edge_conn *c);
+void edge_guard_released(struct edge_req *r);
+void edge_guard_answered(struct edge_conn *c, unsigned status);
+void edge_guard_failed(struct edge_conn *c, bool timeout, bool final);
+void edge_guard_end(struct edge_conn *c);
 
 #endif

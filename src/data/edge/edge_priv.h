@@ -234,6 +234,8 @@ struct edge_app {
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
+	struct concurrency concurrency;
+	uint32_t awaited; /* requests that a replica has and not answered, while it is adaptive */
 	struct breaker breaker;
 	uint64_t breaker_rollout;                /* the trial that it knows of; 0: none */
 	bool breaker_shown;                      /* the meter has its state */
@@ -326,10 +328,13 @@ struct edge_req {
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
-	bool guarded; /* the breaker waits for the outcome */
-	bool chosen;  /* its replica is chosen in balance.c */
-	bool keyed;   /* … by `key` */
-	bool full;    /* … and none had room */
+	bool guarded; /* its app has a guard */
+	bool probing; /* … whose breaker waits for the outcome */
+	bool awaited; /* … counted in edge_app.awaited */
+	uint64_t attempt_ns;
+	bool chosen; /* its replica is chosen in balance.c */
+	bool keyed;  /* … by `key` */
+	bool full;   /* … and none had room */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;

@@ -67,6 +67,7 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
 	up->conn = c;
 	up->sent_before = up->sent;
 	r->counted = true;
+	if (HG_UNLIKELY(r->guarded)) edge_guard_sent(c);
 	r->app->in_flight++;
 	meter_gauge_add(&e->count->in_flight[r->slot], 1);
 	edge_conn_move(c, up->connecting ? EDGE_CONNECT : EDGE_WAIT);
@@ -78,6 +79,7 @@ void edge_attempt_release(struct edge_conn *c, bool keep)
 	struct edge_req *r = c->req;
 	if (r->counted) {
 		r->counted = false;
+		if (HG_UNLIKELY(r->awaited)) edge_guard_released(r);
 		r->app->in_flight--;
 		meter_gauge_add(&c->edge->count->in_flight[r->slot], -1);
 		if (HG_UNLIKELY(r->app->waiting)) edge_queue_wake(c->edge, r->slot);
@@ -111,7 +113,7 @@ static const enum meter_cause cause_of[] = {
 
 static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 {
-	if (HG_UNLIKELY(c->req->guarded)) edge_guard_tell(c, BREAKER_BAD);
+	if (HG_UNLIKELY(c->req->guarded)) edge_guard_failed(c, false, true);
 	switch (fault) {
 	case EDGE_FAULT_CONNECT: return edge_answer(c, 502, "the replica could not be reached");
 	case EDGE_FAULT_CONNECT_TIMEOUT:
@@ -181,6 +183,8 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 		return edge_attempt(c);
 	}
 	meter_add(&edge_lane(e, r)->failures, 1);
+	if (HG_UNLIKELY(r->guarded))
+		edge_guard_failed(c, fault == EDGE_FAULT_RESPONSE_TIMEOUT, false);
 	if (fault == EDGE_FAULT_CONNECT || fault == EDGE_FAULT_CONNECT_TIMEOUT) {
 		meter_add(&e->count->upstream_connect_errors, 1);
 	}

@@ -380,6 +380,40 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_snapshot_generation %llu\n", (unsigned long long)s->generation);
 }
 
+static void guard_gauges(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+		bool flag; /* how many workers have one, not how much */
+	} rows[] = {
+	        {"headgate_edge_breaker_open",
+	                "Workers whose circuit breaker for the app is not closed.",
+	                offsetof(struct meter_app, breaker), true},
+	        {"headgate_edge_adaptive_limit",
+	                "Requests that the app takes at a time; 0: unknown.",
+	                offsetof(struct meter_app, limit), false},
+	        {"headgate_edge_queue_waiting", "Requests that wait now.",
+	                offsetof(struct meter_app, waiting), false},
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "gauge", rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			uint32_t n = 0;
+			for (uint32_t w = 0; w < m->worker_count; w++) {
+				const struct meter_app *ma =
+				        meter_app_find(&m->worker[w], s->apps[i].id);
+				if (!ma) continue;
+				const _Atomic uint32_t *g =
+				        (const void *)((const char *)ma + rows[k].at);
+				uint32_t v = atomic_load_explicit(g, memory_order_relaxed);
+				n += rows[k].flag ? v != 0 : v;
+			}
+			hg_buf_fmt(to, "%s{app=\"%s\"} %u\n", rows[k].name, s->apps[i].name, n);
+		}
+	}
+}
+
 /* What guards the apps, of all workers together. */
 static void guards(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
 {
@@ -392,6 +426,8 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	                "Times the app's circuit breaker opened."),
 	        ROW("headgate_edge_breaker_refused_total", breaker_refused,
 	                "Requests refused by it."),
+	        ROW("headgate_edge_shed_total", shed,
+	                "Requests turned away as the app had enough to do."),
 	        ROW("headgate_edge_queue_entered_total", queued,
 	                "Requests that waited for a replica with room."),
 	        ROW("headgate_edge_queue_full_total", queue_full,
@@ -404,26 +440,7 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	                "Time that requests waited."),
 #undef ROW
 	};
-	head(to, "headgate_edge_queue_waiting", "gauge", "Requests that wait now.");
-	for (uint32_t i = 0; i < s->app_count; i++) {
-		uint32_t n = 0;
-		for (uint32_t w = 0; w < m->worker_count; w++) {
-			const struct meter_app *ma = meter_app_find(&m->worker[w], s->apps[i].id);
-			n += ma ? atomic_load_explicit(&ma->waiting, memory_order_relaxed) : 0;
-		}
-		hg_buf_fmt(to, "headgate_edge_queue_waiting{app=\"%s\"} %u\n", s->apps[i].name, n);
-	}
-	head(to, "headgate_edge_breaker_open", "gauge",
-	        "Workers whose circuit breaker for the app is not closed.");
-	for (uint32_t i = 0; i < s->app_count; i++) {
-		uint32_t open = 0;
-		for (uint32_t w = 0; w < m->worker_count; w++) {
-			const struct meter_app *ma = meter_app_find(&m->worker[w], s->apps[i].id);
-			open += ma && atomic_load_explicit(&ma->breaker, memory_order_relaxed) != 0;
-		}
-		hg_buf_fmt(
-		        to, "headgate_edge_breaker_open{app=\"%s\"} %u\n", s->apps[i].name, open);
-	}
+	guard_gauges(m, s, to);
 	for (size_t k = 0; k < HG_COUNT(rows); k++) {
 		head(to, rows[k].name, "counter", rows[k].help);
 		for (uint32_t i = 0; i < s->app_count; i++) {

@@ -183,6 +183,103 @@ static void without_an_old_release_to_listen_to_everything_passes(void **state)
 	rig_free(g);
 }
 
+/* ---- adaptive ---- */
+
+/* Answers after 20 ms, four at a time. */
+static pthread_mutex_t one_of_four[4] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER,
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+
+static void rep_knee(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		pthread_mutex_t *m = &one_of_four[fd % 4];
+		pthread_mutex_lock(m);
+		usleep(20000);
+		pthread_mutex_unlock(m);
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n=");
+	}
+}
+
+struct crowd {
+	struct rig *g;
+	_Atomic bool stop;
+	_Atomic int ok, shed;
+};
+
+static void *crowd_thread(void *arg)
+{
+	struct crowd *c = arg;
+	int fd = dial(c->g);
+	while (!c->stop) {
+		int status = status_of(fd, GET, NULL, 0);
+		(*(status == 200 ? &c->ok : &c->shed))++;
+		if (status == 503) usleep(5000);
+	}
+	close(fd);
+	return NULL;
+}
+
+static void more_than_the_app_can_do_is_turned_away_early(void **state)
+{
+	enum { CROWD = 60 };
+	struct rig *g = rig_new(rep_knee, 1);
+	struct crowd c = {.g = g};
+	pthread_t thread[CROWD];
+	(void)state;
+	g->app.balance = (struct snap_balance){.guard = 1, .adaptive = 1};
+	rig_publish(g);
+	for (int i = 0; i < CROWD; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, crowd_thread, &c), 0);
+	usleep(3000000);
+	uint32_t limit = counted(g)->limit, busy = meter_in_flight(g->meter, 0);
+	int ok = c.ok;
+	usleep(1000000);
+	ok = c.ok - ok;
+	c.stop = true;
+	for (int i = 0; i < CROWD; i++)
+		pthread_join(thread[i], NULL);
+	/* 60 want something, the app does four at a time. */
+	assert_in_range(limit, 4, 40);
+	assert_true(busy <= limit + 20);
+	assert_true(c.shed > 100);
+	assert_true(counted(g)->shed >= (uint64_t)c.shed);
+	/* 200 a second are possible. */
+	assert_true(ok > 60);
+	assert_int_equal(edge_app_of(g->edge, 7)->awaited, 0);
+	rig_free(g);
+}
+
+/* A socket that stays open is no work. */
+static void rep_stream(struct replica *rep, int fd)
+{
+	char c;
+	if (!rep_head(rep, fd)) return;
+	put(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n");
+	(void)!recv(fd, &c, 1, 0);
+}
+
+static void streams_that_stay_open_are_no_load(void **state)
+{
+	enum { STREAMS = 60 };
+	struct rig *g = rig_new(rep_stream, 1);
+	int fd[STREAMS];
+	char head[4096];
+	(void)state;
+	g->app.balance = (struct snap_balance){.guard = 1, .adaptive = 1};
+	rig_publish(g);
+	for (int i = 0; i < STREAMS; i++) {
+		fd[i] = dial(g);
+		put(fd[i], GET);
+		assert_true(get_head(fd[i], head, sizeof head) > 0);
+		assert_non_null(strstr(head, " 200 "));
+	}
+	rig_sync(g);
+	assert_int_equal(edge_app_of(g->edge, 7)->awaited, 0);
+	for (int i = 0; i < STREAMS; i++)
+		close(fd[i]);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -193,6 +290,8 @@ int main(void)
 	        cmocka_unit_test(a_bad_release_under_trial_is_the_judges_and_opens_nothing),
 	        cmocka_unit_test(an_outage_of_both_holds_back_both_alike),
 	        cmocka_unit_test(without_an_old_release_to_listen_to_everything_passes),
+	        cmocka_unit_test(more_than_the_app_can_do_is_turned_away_early),
+	        cmocka_unit_test(streams_that_stay_open_are_no_load),
 	};
 	return cmocka_run_group_tests_name("guard", tests, NULL, NULL);
 }
