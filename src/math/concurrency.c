@@ -2,9 +2,10 @@
 
 #include <math.h>
 
-#define TOLERANCE 1.25 /* so much slower than without load is no waiting yet */
-#define SMOOTH    0.4  /* of the way to the new limit at a time */
-#define FAR_DOWN  0.7
+#define TOLERANCE  1.25 /* so much slower than without load is no waiting yet */
+#define SMOOTH     0.4  /* of the way to the new limit at a time */
+#define FAR_DOWN   0.7
+#define SETTLE_MAX 5000u /* ms that a dip waits for what was asked before it */
 
 static double clamp(double v, double low, double high)
 {
@@ -27,11 +28,12 @@ static void window_begin(struct concurrency *c, uint64_t now_ms)
 	c->samples = c->timeouts = c->busiest = 0;
 }
 
-static void dip(struct concurrency *c)
+static void dip(struct concurrency *c, uint64_t now_ms)
 {
 	c->kept = c->limit;
 	c->limit = clamp(c->limit / 4, CONCURRENCY_MIN, CONCURRENCY_MAX);
 	c->phase = CONCURRENCY_SETTLE;
+	c->settle_ms = now_ms;
 }
 
 static void steer(struct concurrency *c, double mean_ns, uint64_t now_ms)
@@ -44,7 +46,8 @@ static void steer(struct concurrency *c, double mean_ns, uint64_t now_ms)
 	if (to > c->limit && c->busiest < c->limit / 2) to = c->limit;
 	c->limit = clamp(c->limit + SMOOTH * (to - c->limit), CONCURRENCY_MIN, CONCURRENCY_MAX);
 	uint64_t since = now_ms - c->dip_ms;
-	if (since >= CONCURRENCY_DIP_MS || (g < FAR_DOWN && since >= CONCURRENCY_HURRY_MS)) dip(c);
+	if (since >= CONCURRENCY_DIP_MS || (g < FAR_DOWN && since >= CONCURRENCY_HURRY_MS))
+		dip(c, now_ms);
 }
 
 static void window_end(struct concurrency *c, uint64_t now_ms)
@@ -55,7 +58,9 @@ static void window_end(struct concurrency *c, uint64_t now_ms)
 		if (c->samples || c->timeouts)
 			steer(c, c->samples ? HG_MAX(mean_ns, 1) : INFINITY, now_ms);
 		break;
-	case CONCURRENCY_SETTLE: /* what was asked before the dip has been answered */
+	case CONCURRENCY_SETTLE:
+		/* Until what was asked before the dip has been answered. */
+		if (c->flight > c->limit && now_ms - c->settle_ms < SETTLE_MAX) break;
 		c->phase = CONCURRENCY_MEASURE;
 		break;
 	case CONCURRENCY_MEASURE:
@@ -83,6 +88,7 @@ bool concurrency_admits(struct concurrency *c, uint32_t in_flight,
 	        [CONCURRENCY_LOW] = 0.75, [CONCURRENCY_NORMAL] = 0.9, [CONCURRENCY_HIGH] = 1};
 	begin(c, now_ms);
 	look(c, now_ms);
+	c->flight = in_flight;
 	c->busiest = HG_MAX(c->busiest, in_flight + 1);
 	return in_flight < HG_MAX(1, c->limit * share[priority]);
 }
@@ -90,8 +96,12 @@ bool concurrency_admits(struct concurrency *c, uint32_t in_flight,
 void concurrency_answer(struct concurrency *c, uint64_t latency_ns, uint64_t now_ms)
 {
 	begin(c, now_ms);
-	c->sum_ns += latency_ns;
-	c->samples++;
+	/* Measured is what was asked within the dip. */
+	bool older = latency_ns / 1000000u > now_ms - HG_MIN(c->window_ms, now_ms);
+	if (c->phase != CONCURRENCY_MEASURE || !older) {
+		c->sum_ns += latency_ns;
+		c->samples++;
+	}
 	look(c, now_ms);
 }
 

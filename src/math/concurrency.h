@@ -32,8 +32,10 @@ struct concurrency {
 	double base_ns;     /* latency without waiting; 0: not known */
 	enum concurrency_phase phase;
 	uint64_t window_ms, dip_ms; /* when the window began, and the last dip ended */
+	uint64_t settle_ms;         /* when the present dip began */
 	uint64_t sum_ns;
 	uint32_t samples, timeouts, busiest;
+	uint32_t flight; /* as told last */
 };
 
 enum concurrency_priority { CONCURRENCY_LOW, CONCURRENCY_NORMAL, CONCURRENCY_HIGH };
