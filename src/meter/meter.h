@@ -42,6 +42,14 @@ struct meter_lane {
 	meter_u64 aborted;             /* client went away before the response was complete */
 };
 
+/* What an endpoint slot has answered, whoever has it. */
+struct meter_replica {
+	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
+	meter_u64 duration_ns;           /* sum */
+	meter_u64 errors;                /* of them 5xx */
+	meter_u64 failures;              /* attempts without a complete response head */
+};
+
 /*
  * Trials: what proves a release bad. Failures and exceedances are added by all workers to one word
  * a metric (new release: upper half, old: lower half), so that they have one order and the worker
@@ -135,11 +143,13 @@ struct meter_worker {
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
-	meter_u64 reserved[12];
+	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
+	meter_u64 reserved[8];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
+	struct meter_replica replica[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_app app[METER_APPS];
 	struct meter_lane lane[METER_LANES_MAX];
@@ -193,6 +203,9 @@ static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t 
 	return &w->lane[lane];
 }
 
+/* Counts one whole answer of a replica; `duration_ns` from when it was chosen. */
+void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t duration_ns);
+
 /* Counts one finished response. */
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
 
@@ -213,6 +226,14 @@ struct meter_lane_sum {
 };
 void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum);
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
+/* Counters of whoever had the slot, ever: those of one replica are differences. */
+struct meter_replica_sum {
+	uint64_t bucket[METER_BUCKETS], count, duration_ns, errors, failures;
+};
+void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_replica_sum *ret_sum);
+/* Seconds below which the share `q` of what is counted lies, straight within a bucket; −1: nothing
+ * is counted. As in Prometheus, what is above the last bound is shown as that bound. */
+double meter_quantile(const uint64_t bucket[METER_BUCKETS], double q);
 /* Sums of all workers for one cell. X before n (judge.md): read the words first. */
 struct meter_trial_sum {
 	uint64_t word[METER_METRICS];

@@ -137,6 +137,8 @@ static void check_cycles(struct checking *c)
 
 static bool has_address(const struct spec_app *app)
 {
+	for (uint32_t i = 0; i < app->env_count; i++)
+		if (hg_str_eq(app->env[i].name, HG_STR("LISTEN_FDS"))) return true;
 	return spec_command_uses(app->command, HG_STR("PORT")) ||
 	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
 	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
@@ -172,6 +174,15 @@ static bool route_key(const struct spec_route *r, struct hg_out *o)
 	return !hg_out_failed(o);
 }
 
+static void check_limits(struct checking *c, const struct spec_app *app, uint32_t at)
+{
+	const struct spec_route *r = &app->routes[at];
+	if (r->rate_limit_count <= SNAP_LIMITS) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, below(route_node(c, app, at), "rate_limit"));
+	spec_err_say(
+	        e, "a route has at most %d rate limits, not %u", SNAP_LIMITS, r->rate_limit_count);
+}
+
 static void route_conflict(struct checking *c, const struct spec_app *app, uint32_t route,
         const struct spec_app *first, uint32_t first_route)
 {
@@ -191,6 +202,7 @@ static void check_route(struct checking *c, struct hg_map *seen, uint32_t a, uin
 	char text[8192];
 	const struct spec_app *app = &c->s->apps[a];
 	struct hg_out o = hg_out_over(text, sizeof text);
+	check_limits(c, app, i);
 	if (!route_key(&app->routes[i], &o)) return;
 	struct hg_str key = {text, o.n};
 	uintptr_t first = (uintptr_t)hg_map_get(seen, key);
@@ -346,7 +358,7 @@ static void check_folders(struct checking *c)
 
 static bool app_variable(void *ctx, struct hg_str name, struct hg_str *ret_value)
 {
-	static const char *const ours[] = {"PORT", "SOCKET"};
+	static const char *const ours[] = {"PORT", "SOCKET", "LISTEN_FDS"};
 	const struct spec_app *app = ctx;
 	*ret_value = HG_STR("x");
 	for (size_t i = 0; i < HG_COUNT(ours); i++) {
@@ -399,8 +411,14 @@ static void check_env(struct checking *c, const struct spec_app *app)
 	const struct spec_node *env = below(app_node(c, app), "env");
 	for (uint32_t i = 0; i < app->env_count; i++) {
 		struct hg_str n = app->env[i].name;
-		if (!hg_str_eq(n, HG_STR("PORT")) && !hg_str_eq(n, HG_STR("SOCKET")) &&
-		        !hg_str_starts(n, HG_STR("HEADGATE_")))
+		if (hg_str_eq(n, HG_STR("LISTEN_FDS")) &&
+		        !hg_str_eq(app->env[i].value, HG_STR("1"))) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(env, i));
+			spec_err_say(e, "LISTEN_FDS must be 1: a replica inherits one listener");
+			hg_err_hint(e, "write `LISTEN_FDS: 1`");
+		}
+		if (!hg_str_eq(n, HG_STR("LISTEN_PID")) && !hg_str_eq(n, HG_STR("PORT")) &&
+		        !hg_str_eq(n, HG_STR("SOCKET")) && !hg_str_starts(n, HG_STR("HEADGATE_")))
 			continue;
 		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, item(env, i));
 		spec_err_say(e, "\"%.*s\" is set by Headgate for every replica", HG_STR_ARG(n));

@@ -13,6 +13,8 @@
 #define SPEC_SNAPSHOT_H
 
 #include "base/err.h"
+#include "math/gcra.h"
+#include "math/ipset.h"
 #include "math/judge.h"
 
 #include <stdatomic.h>
@@ -21,6 +23,9 @@
 #define SNAP_ENDPOINTS  4096
 #define SNAP_APPS_MAX   1024
 #define SNAP_ROUTES_MAX 16384
+#define SNAP_LIMITS     4 /* of a route */
+#define SNAP_PROBES     3
+#define SNAP_STEPS_MAX  (1u << 20)
 
 /* A string inside the image: offset from its start. */
 struct snap_text {
@@ -59,6 +64,25 @@ struct snap_app {
 	struct snap_balance balance;
 	uint32_t reserved[8];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
+	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
+	struct snap_text probe[SNAP_PROBES];
+};
+
+/* A set of addresses: so many of the image's steps (math/ipset.h), none: an empty set. */
+struct snap_set {
+	uint32_t first, count;
+};
+
+enum snap_access { SNAP_ACCESS_NONE, SNAP_ACCESS_ALLOW, SNAP_ACCESS_DENY };
+
+/* A limit of requests of a route. */
+struct snap_limit {
+	uint64_t id; /* of the rule: as long as it is the same, so are the keys of the rate table */
+	struct gcra_rule rule;
+	struct snap_text name;  /* in the fields RateLimit and RateLimit-Policy, in the log */
+	struct snap_text field; /* header or cookie that names the client */
+	uint32_t who;           /* enum rate_who of wire/rate.h */
+	uint32_t pad;
 };
 
 struct snap_route {
@@ -73,6 +97,13 @@ struct snap_route {
 	uint32_t priority;  /* 0 low, 1 normal, 2 high */
 	uint32_t affinity, affinity_s; /* enum snap_affinity; life of the cookie */
 	struct snap_text affinity_cookie;
+	uint32_t limit_first, limit_count; /* ≤ SNAP_LIMITS */
+	struct snap_text policy;           /* the RateLimit-Policy line, with its end */
+	struct snap_text session;          /* cookie that names a user */
+	/* Who may: enum snap_access by the longest prefix; access_other of who is in none. */
+	struct snap_set access;
+	uint32_t access_other;
+	uint32_t pad;
 };
 
 struct snap_lane {
@@ -87,17 +118,34 @@ struct snap_image {
 	/* edge-wide */
 	uint32_t head_max, target_max, header_ms /* whole request head */, body_idle_ms;
 	uint32_t keepalive_ms, drain_ms, connections_max, access_sample_ppm;
-	uint32_t trusted_count, trusted_at; /* reserved for trusted proxies */
-	struct snap_text via;               /* pseudonym of this edge in Via */
+	struct snap_set trusted; /* proxies whose X-Forwarded-For is believed */
+	struct snap_text via;    /* pseudonym of this edge in Via */
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
+	uint32_t limit_count, limit_at, step_count, step_at;
+	uint32_t connections_per_ip; /* 0: no limit */
+	uint32_t fields_max;         /* of a request head; 0: HTTP1_FIELDS_MAX */
+	uint32_t min_rate;           /* bytes a second that a client must move; 0: any */
+	struct snap_set exempt;      /* clients that no limit counts */
+	struct snap_set access;      /* as in snap_route, for every connection */
+	uint32_t access_other;
 	uint32_t reserved[14];
 };
 
 /* What the builder is given; plain pointers. */
 struct snap_in_lane {
 	uint32_t release, lane;
+};
+struct snap_in_limit {
+	struct hg_str name, field;
+	uint64_t id;
+	struct gcra_rule rule;
+	uint32_t who;
+};
+struct snap_in_set {
+	const struct ip_step *steps;
+	uint32_t count, other; /* other: enum snap_access, where it is one */
 };
 struct snap_in_route {
 	struct hg_str host, path, name;
@@ -106,10 +154,15 @@ struct snap_in_route {
 	uint32_t lane_count, lane_none, preview;
 	uint32_t priority, affinity, affinity_s;
 	struct hg_str affinity_cookie;
+	const struct snap_in_limit *limits;
+	uint32_t limit_count;
+	struct hg_str policy, session;
+	struct snap_in_set access;
 };
 struct snap_in_app {
 	struct hg_str name;
-	struct snap_app fixed; /* everything but name */
+	struct snap_app fixed; /* everything but name and probe */
+	struct hg_str probe[SNAP_PROBES];
 };
 struct snap_in {
 	uint64_t generation;
@@ -119,6 +172,7 @@ struct snap_in {
 	uint32_t route_count;
 	struct snap_image edge; /* the edge-wide numbers only */
 	struct hg_str via;
+	struct snap_in_set trusted, exempt, access;
 };
 
 /* A sealed memfd, the caller's. Routes are sorted so that the first match is the best one:
@@ -143,6 +197,17 @@ static inline const struct snap_route *snap_routes(const struct snap_image *i)
 static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 {
 	return (const struct snap_lane *)(const void *)((const char *)i + i->lane_at);
+}
+static inline const struct snap_limit *snap_limits(const struct snap_image *i)
+{
+	return (const struct snap_limit *)(const void *)((const char *)i + i->limit_at);
+}
+/* The value of the address in this set, 0: none. */
+static inline uint32_t snap_set_find(
+        const struct snap_image *i, struct snap_set set, struct ip_addr a)
+{
+	const char *at = (const char *)i + i->step_at;
+	return ipset_find((const struct ip_step *)(const void *)at + set.first, set.count, a);
 }
 
 /* ---- endpoint table ---- */

@@ -102,7 +102,7 @@ struct warden {
 
 	int listen_fds[WARDEN_LISTENERS_MAX];
 	int admin_fd, control_fd, observe_fd;
-	int meter_fd, meter_ro_fd, table_fd, table_ro_fd;
+	int meter_fd, meter_ro_fd, table_fd, table_ro_fd, rates_fd, rates_ro_fd;
 	void *meter;
 	int image_fd; /* the newest snapshot, -1: none yet */
 	int certs_fd; /* the newest certificates, -1: none yet */

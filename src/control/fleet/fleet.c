@@ -376,6 +376,7 @@ void fleet_free(struct fleet *f)
 		fleet_app_free(f->apps[i]);
 	fleet_lanes_fini(&f->lanes);
 	free(f->apps);
+	fleet_guard_free(f->guard);
 	fleet_known_free(f);
 	f->magic = 0;
 	free(f);

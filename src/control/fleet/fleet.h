@@ -280,6 +280,7 @@ struct fleet_replica_status {
 	 * second; "" nobody, or there is none. */
 	const char *memory_keeper, *cpu_keeper;
 	uint32_t in_flight;
+	int32_t endpoint; /* slot of the endpoint table and of the meter, −1: none */
 };
 
 struct fleet_app_status {

@@ -50,6 +50,16 @@ struct fleet_route {
 	bool preview; /* shows the release under trial */
 	uint32_t priority, affinity, affinity_s;
 	const char *affinity_cookie; /* NULL: none */
+	struct snap_in_limit *limits;
+	uint32_t limit_count;
+	struct hg_str policy, session;
+	struct snap_in_set access;
+};
+
+/* Lists of networks of the whole edge. */
+struct fleet_guard {
+	struct hg_arena mem;
+	struct snap_in_set trusted, exempt, access;
 };
 
 struct fleet_version {
@@ -83,6 +93,7 @@ struct fleet_plan {
 	struct fleet_conf **confs;
 	uint32_t count;
 	struct snap_image edge; /* the edge-wide numbers */
+	struct fleet_guard *guard;
 	/* prepared, so that applying allocates nothing */
 	struct fleet_app **apps;         /* new ones; NULL where the app is known */
 	struct fleet_release **releases; /* NULL where the release stays */
@@ -214,6 +225,7 @@ struct fleet {
 	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
+	struct fleet_guard *guard; /* NULL before the first fleet_apply */
 	struct fleet_lanes lanes;
 	struct hg_list watches, reporters, commands, readings, removals;
 	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
@@ -293,6 +305,14 @@ void fleet_release_free(struct fleet_release *r);
 /* From memory or from the store; NULL when neither has it. */
 const struct fleet_release *fleet_release_find(
         struct fleet *f, struct fleet_app *a, uint32_t number);
+
+/* ---- guard.c ---- */
+/* Limits and lists of one route; false: no memory. */
+HG_MUST bool fleet_guard_route(struct fleet_conf *c, struct hg_str app, const struct spec_route *r,
+        struct fleet_route *to);
+HG_MUST enum hg_rc fleet_guard_make(
+        const struct spec_edge *s, struct fleet_guard **ret_guard, struct hg_err *err);
+void fleet_guard_free(struct fleet_guard *g);
 
 /* ---- artifact.c ---- */
 #define FLEET_DIGEST_MAX 40

@@ -37,6 +37,10 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 	struct snap_in_app *in = &d->apps[d->app_count];
 	*in = (struct snap_in_app){.name = hg_str(a->name), .fixed = a->conf->edge};
 	in->fixed.id = a->id;
+	for (int k = 0; k < PROBE_KINDS; k++) {
+		const struct fleet_probe_conf *p = &a->conf->probe[k];
+		if (p->kind == FLEET_PROBE_HTTP) in->probe[k] = hg_str(p->what);
+	}
 	for (uint32_t i = 0; i < a->conf->route_count; i++) {
 		const struct fleet_route *route = &a->conf->routes[i];
 		struct snap_in_lane *lanes = &d->lanes[d->lane_count];
@@ -58,6 +62,11 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .affinity_s = route->affinity_s,
 		        .affinity_cookie =
 		                hg_str(route->affinity_cookie ? route->affinity_cookie : ""),
+		        .limits = route->limits,
+		        .limit_count = route->limit_count,
+		        .policy = route->policy,
+		        .session = route->session,
+		        .access = route->access,
 		};
 	}
 	d->app_count++;
@@ -86,6 +95,11 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	        .edge = f->edge,
 	        .via = HG_STR("headgate"),
 	};
+	if (f->guard) {
+		in.trusted = f->guard->trusted;
+		in.exempt = f->guard->exempt;
+		in.access = f->guard->access;
+	}
 	return snap_build(&in, ret_fd, err);
 }
 

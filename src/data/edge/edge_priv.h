@@ -19,6 +19,7 @@
 #include "os/sock.h"
 #include "os/tls.h"
 #include "data/edge/balance_priv.h"
+#include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
@@ -302,13 +303,19 @@ void edge_up_want_write(struct edge_up *up);
 
 /* ---- requests ---- */
 
+/* A client that must move so many bytes in so much time, or is too slow. */
+struct edge_pace {
+	uint64_t since_ms; /* 0: it is not waited for */
+	uint64_t mark;     /* bytes moved by then */
+};
+
 struct edge_req {
 	struct edge_image *image;
 	const struct snap_route *route; /* NULL: answered before routing */
 	const struct snap_app *limits;
 	struct edge_app *app;
 	struct edge_draw *draw; /* NULL: no trial */
-	uint64_t start_ns, sent_ms, first_attempt_ms;
+	uint64_t start_ns, sent_ms, first_attempt_ms, attempt_ns;
 	/* the client's request */
 	enum http1_method method;
 	bool minor_1, keep_alive, idempotent, expect, upgrade, json, body_any;
@@ -331,10 +338,9 @@ struct edge_req {
 	bool guarded; /* its app has a guard */
 	bool probing; /* … whose breaker waits for the outcome */
 	bool awaited; /* … counted in edge_app.awaited */
-	uint64_t attempt_ns;
-	bool chosen; /* its replica is chosen in balance.c */
-	bool keyed;  /* … by `key` */
-	bool full;   /* … and none had room */
+	bool chosen;  /* its replica is chosen in balance.c */
+	bool keyed;   /* … by `key` */
+	bool full;    /* … and none had room */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;
@@ -354,11 +360,16 @@ struct edge_req {
 	char *co; /* head, or the whole of a local answer */
 	uint32_t co_n, co_sent;
 	uint64_t bytes_out;
-	bool co_body; /* part of co is a body */
+	struct edge_pace pace; /* of a body from, or a response to, a client that is waited for */
+	bool co_body;          /* part of co is a body */
+	bool limited;          /* `quota` says what is left of the route's limits */
+	const struct snap_limit *refused_by;
+	const char *why; /* of a local answer; static text */
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n;
 	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
+	struct edge_quota quota[SNAP_LIMITS];
 };
 
 enum edge_state {
@@ -393,7 +404,11 @@ struct edge_conn {
 	uint64_t idle_ms; /* when it became idle, or its handshake began */
 	uint64_t head_ms; /* when the first byte of this head came */
 	uint8_t client_n;
-	char client[47];
+	char client[47]; /* of the present request, as `addr` and `https` are */
+	struct ip_addr addr;
+	bool https;
+	uint8_t peer[16];
+	uint32_t peer_place; /* in the table of peers */
 };
 
 struct edge_listener {
@@ -419,6 +434,7 @@ struct edge {
 	struct meter_worker *count;
 	uint32_t worker;
 	const struct snap_table *table;
+	struct rates *rates; /* NULL: nothing is limited */
 	uint64_t table_generation;
 	struct edge_image *image;
 	struct tls_keyring *keyring; /* NULL: no certificates yet */
@@ -467,7 +483,9 @@ static inline uint64_t edge_now_ms(const struct edge *e)
 }
 
 /* conn.c */
-struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer);
+/* `place`: of the peer in the table of peers; stays the caller's when it fails. */
+struct edge_conn *edge_conn_new(
+        struct edge *e, int fd, bool secure, const struct sock_addr *peer, uint32_t place);
 void edge_conn_close(struct edge_conn *c);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);
@@ -539,6 +557,9 @@ bool edge_trace_valid(struct hg_str traceparent);
 
 /* answer.c */
 enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why);
+/* `extra`: whole field lines, copied. */
+enum edge_step edge_answer_with(
+        struct edge_conn *c, unsigned status, const char *why, struct hg_str extra);
 /* To the same place by HTTPS; `host`: normal, without port. */
 enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host);
 /* For a connection there is no room for: static text, then close. */

@@ -72,7 +72,8 @@ static bool sheds(struct edge *e, const struct edge_req *r)
 {
 	struct edge_app *a = r->app;
 	enum concurrency_priority p = (enum concurrency_priority)r->route->priority;
-	return !concurrency_admits(&a->concurrency, a->awaited, p, edge_now_ms(e));
+	if (concurrency_admits(&a->concurrency, a->awaited, p, edge_now_ms(e))) return false;
+	return !edge_of_probe(r, (struct hg_str){r->path, r->path_n});
 }
 
 static bool old_release(const struct edge_req *r)
@@ -98,7 +99,6 @@ static enum edge_step shed(struct edge_conn *c)
 void edge_guard_sent(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
-	r->attempt_ns = loop_now_ns(c->edge->loop);
 	if (!r->limits->balance.adaptive) return;
 	r->awaited = true;
 	r->app->awaited++;

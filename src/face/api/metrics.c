@@ -6,26 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-double api_quantile(const uint64_t bucket[METER_BUCKETS], double q)
-{
-	uint64_t total = 0, below = 0;
-	for (size_t i = 0; i < METER_BUCKETS; i++)
-		total += bucket[i];
-	if (total == 0) return -1;
-	double rank = q * (double)total;
-	for (size_t i = 0; i < METER_BUCKETS; i++) {
-		if ((double)(below + bucket[i]) < rank || bucket[i] == 0) {
-			below += bucket[i];
-			continue;
-		}
-		double low = i ? meter_bounds[i - 1] : 0;
-		if (i == METER_BUCKETS - 1)
-			return low; /* nothing is known above, as in Prometheus */
-		return low + (meter_bounds[i] - low) * (rank - (double)below) / (double)bucket[i];
-	}
-	return meter_bounds[METER_BUCKETS - 2];
-}
-
 static uint64_t grown(uint64_t from, uint64_t to)
 {
 	return to >= from ? to - from : to; /* a lane was handed out again */
@@ -41,7 +21,7 @@ struct api_now api_rate_between(const struct api_point *from, const struct api_p
 	return (struct api_now){
 	        .rate = seconds > 0 ? (double)total / seconds : 0,
 	        .error_ratio = total ? (double)grown(from->errors, to->errors) / (double)total : -1,
-	        .p95_s = api_quantile(bucket, 0.95),
+	        .p95_s = meter_quantile(bucket, 0.95),
 	};
 }
 
@@ -276,6 +256,10 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(tls_handshakes, "TLS handshakes completed."),
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
 	        ROW(tls_failures, "TLS handshakes that failed."),
+	        ROW(rate_limited, "Requests refused by a rate limit."),
+	        ROW(refused_per_ip, "Connections refused because their client has too many."),
+	        ROW(denied, "Connections closed because their client is denied."),
+	        ROW(forbidden, "Requests refused because their client is denied."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
 	        ROW(loop_turns, "Turns of the event loop."),
@@ -328,6 +312,59 @@ static void replica_line(struct hg_buf *to, const char *name, const struct fleet
 	hg_buf_fmt(to, "%s{app=\"", name);
 	label(to, app->name);
 	hg_buf_fmt(to, "\",release=\"%u\",replica=\"%u\"} %.17g\n", r->release, r->number, v);
+}
+
+static void replica_duration(struct hg_buf *to, const struct fleet_app_status *app,
+        const struct fleet_replica_status *r, const struct meter_replica_sum *s)
+{
+	uint64_t sum = 0;
+	for (size_t b = 0; b < METER_BUCKETS; b++) {
+		sum += s->bucket[b];
+		hg_buf_cstr(to, "headgate_replica_duration_seconds_bucket{app=\"");
+		label(to, app->name);
+		hg_buf_fmt(to, "\",release=\"%u\",replica=\"%u\",le=\"", r->release, r->number);
+		if (b == METER_BUCKETS - 1)
+			hg_buf_cstr(to, "+Inf\"} ");
+		else
+			hg_buf_fmt(to, "%g\"} ", meter_bounds[b]);
+		hg_buf_fmt(to, "%llu\n", (unsigned long long)sum);
+	}
+	replica_line(
+	        to, "headgate_replica_duration_seconds_sum", app, r, (double)s->duration_ns / 1e9);
+	replica_line(to, "headgate_replica_duration_seconds_count", app, r, (double)sum);
+}
+
+/* What replicas have answered. Their counters go on from whoever had the place before them: rates
+ * do not see it. */
+static void replica_traffic(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} rows[] = {
+	        {"headgate_replica_requests_total", "counter", "Requests answered."},
+	        {"headgate_replica_errors_total", "counter", "Of them with 5xx."},
+	        {"headgate_replica_failures_total", "counter", "Attempts without an answer."},
+	        {"headgate_replica_duration_seconds", "histogram",
+	                "From the choice of the replica to the end of its answer."},
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, rows[k].type, rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			const struct fleet_app_status *app = &s->apps[i];
+			for (uint32_t j = 0; j < app->replica_count; j++) {
+				const struct fleet_replica_status *r = &app->replicas[j];
+				struct meter_replica_sum sum;
+				if (r->endpoint < 0) continue;
+				meter_replica_sum(m, (uint32_t)r->endpoint, &sum);
+				double v[] = {(double)sum.count, (double)sum.errors,
+				        (double)sum.failures};
+				if (k < HG_COUNT(v))
+					replica_line(to, rows[k].name, app, r, v[k]);
+				else
+					replica_duration(to, app, r, &sum);
+			}
+		}
+	}
 }
 
 static void replicas(const struct fleet_status *s, struct hg_buf *to)
@@ -474,6 +511,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);
 		if (a->d.meter) guards(a->d.meter, s, to);
+		if (a->d.meter) replica_traffic(a->d.meter, s, to);
 		fleet_status_free(s);
 	}
 	if (!a->d.meter || !a->d.fleet) return;

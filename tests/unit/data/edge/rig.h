@@ -69,9 +69,13 @@ struct rig {
 	int replicas;
 	int log_pipe[2];
 	uint64_t generation;
-	struct snap_image shape; /* edge-wide numbers of the next image */
-	struct snap_app app;     /* the application of the next image */
-	uint32_t affinity;       /* of its first route */
+	struct snap_image shape;    /* edge-wide numbers of the next image */
+	struct snap_app app;        /* the application of the next image */
+	struct snap_in_route guard; /* limits and lists of the next image's first route */
+	struct snap_in_set trusted, exempt, access;
+	struct hg_str probe;
+	struct rates *rates; /* NULL: none */
+	uint32_t affinity;   /* of its first route */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -307,13 +311,19 @@ static inline void rig_stop_call(struct rig *g)
 static inline int rig_image(struct rig *g)
 {
 	struct hg_err err = {0};
-	struct snap_in_app apps[] = {{.name = HG_STR("app"), .fixed = g->app}};
+	struct snap_in_app apps[] = {
+	        {.name = HG_STR("app"), .fixed = g->app, .probe = {[1] = g->probe}}};
 	struct snap_in_lane lanes[] = {{1, 1}, {2, 2}};
 	struct snap_in_route routes[] = {{.host = HG_STR("*"),
 	                                         .path = HG_STR("/"),
 	                                         .name = HG_STR("all/"),
 	                                         .lanes = lanes,
 	                                         .lane_count = 2,
+	                                         .limits = g->guard.limits,
+	                                         .limit_count = g->guard.limit_count,
+	                                         .policy = g->guard.policy,
+	                                         .session = g->guard.session,
+	                                         .access = g->guard.access,
 	                                         .affinity = g->affinity,
 	                                         .affinity_s = 3600,
 	                                         .affinity_cookie = HG_STR("hg")},
@@ -329,7 +339,10 @@ static inline int rig_image(struct rig *g)
 	        .routes = routes,
 	        .route_count = 2,
 	        .edge = g->shape,
-	        .via = HG_STR("test-edge")};
+	        .via = HG_STR("test-edge"),
+	        .trusted = g->trusted,
+	        .exempt = g->exempt,
+	        .access = g->access};
 	int fd = -1;
 	if (snap_build(&in, &fd, &err) < 0) fail_msg("%s", err.message);
 	return fd;
@@ -433,6 +446,8 @@ static inline struct rig *rig_worker(
 		meter_init(g->meter, 2);
 		snap_table_init(g->table);
 	}
+	g->rates = owner ? owner->rates : calloc(1, sizeof *g->rates);
+	if (!owner) rates_init(g->rates, (const uint8_t[16]){1});
 	sock_addr_tcp4(INADDR_LOOPBACK, 0, &g->addr);
 	g->listener = sock_listen(&g->addr, 1024);
 	assert_true(g->listener >= 0 && sock_local(g->listener, &g->addr));
@@ -444,6 +459,7 @@ static inline struct rig *rig_worker(
 	        .meter = g->meter,
 	        .worker = worker,
 	        .table = g->table,
+	        .rates = g->rates,
 	        .listen_fds = &g->listener,
 	        .listen_count = 1,
 	        .log_fd = g->log_pipe[1],
@@ -512,6 +528,7 @@ static inline void rig_free(struct rig *g)
 	close(g->log_pipe[0]), close(g->log_pipe[1]);
 	if (!g->owner) free(g->meter);
 	if (!g->owner) free(g->table);
+	if (!g->owner) free(g->rates);
 	free(g);
 }
 
