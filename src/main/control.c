@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
@@ -31,6 +32,7 @@ struct control {
 	struct fetch *fetch;
 	struct rollouts *rollouts;
 	struct certs *certs;
+	struct acme *acme;
 	struct api *api;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
@@ -112,7 +114,8 @@ static enum hg_rc describe(
 }
 
 static enum hg_rc certs_find(struct control *c, const struct api_config *config,
-        const struct spec *s, struct certs_plan **ret_plan, struct hg_err *err)
+        const struct spec *s, struct certs_plan **ret_plan, struct acme_conf **ret_acme,
+        struct hg_err *err)
 {
 	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
 	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -122,6 +125,9 @@ static enum hg_rc certs_find(struct control *c, const struct api_config *config,
 	}
 	enum hg_rc rc =
 	        certs_check(c->certs, s, config->dir.p, given, config->cert_count, ret_plan, err);
+	if (rc == HG_OK)
+		rc = acme_check(c->acme, s, config->dir.p, *ret_plan, given, config->cert_count,
+		        ret_acme, err);
 	free(given);
 	return rc;
 }
@@ -138,12 +144,13 @@ static enum hg_rc reload(
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
 	struct certs_plan *certs = NULL;
+	struct acme_conf *acme = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
-	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, err);
+	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &acme, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -155,6 +162,8 @@ static enum hg_rc reload(
 	rc = certs_keep(c->certs, certs, err);
 	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
+	acme_apply(c->acme, acme);
+	acme = NULL;
 	certs_apply(c->certs, certs);
 	certs = NULL;
 	/* The ways first: a release that the fleet makes finds its strategy. */
@@ -170,6 +179,7 @@ out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
 	certs_plan_free(certs);
+	acme_conf_free(acme);
 	running_free(next);
 	return rc;
 }
@@ -293,6 +303,19 @@ static enum hg_rc first_config(struct control *c, struct hg_err *err)
 	return rc;
 }
 
+static enum hg_rc hook_run(
+        void *arg, const struct acme_hook *h, acme_hook_fn done, void *done_arg, struct hg_err *err)
+{
+	struct control *c = arg;
+	struct fleet_hook hook = {.name = h->name,
+	        .dir = h->dir,
+	        .command = h->command,
+	        .env = h->env,
+	        .env_count = h->env_count,
+	        .timeout_ms = h->timeout_ms};
+	return fleet_hook_run(c->fleet, &hook, done, done_arg, err);
+}
+
 static enum hg_rc start(struct control *c, struct hg_err *err)
 {
 	const struct warden_child *child = c->child;
@@ -329,8 +352,22 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .log = &c->log,
 	        .store = c->store,
 	        .child = child,
+	        .meter = meter_open(child->meter, child->meter_size),
 	        .wall_ms = clock_wall_ms};
 	rc = certs_new(&certs, &c->certs, err);
+	if (rc < 0) return rc;
+	struct acme_options acme = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .fetch = c->fetch,
+	        .certs = c->certs,
+	        .data_dir = child->data_dir,
+	        .seed = options.seed ^ 0xac3e,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .hook_run = hook_run,
+	        .arg = c};
+	rc = acme_new(&acme, &c->acme, err);
 	if (rc < 0) return rc;
 	rc = first_config(c, err);
 	if (rc < 0) return rc;
@@ -341,6 +378,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .fleet = c->fleet,
 	        .rollouts = c->rollouts,
 	        .certs = c->certs,
+	        .acme = c->acme,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -385,6 +423,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	acme_free(c.acme);
 	certs_free(c.certs);
 	rollouts_free(c.rollouts);
 	fetch_free(c.fetch);

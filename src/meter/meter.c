@@ -90,6 +90,7 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 	atomic_store_explicit(&w->pid, 0, memory_order_relaxed);
 	atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
 	atomic_store_explicit(&w->snapshot_ack, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->certs_ack, 0, memory_order_relaxed);
 	for (uint32_t i = 0; i < METER_ENDPOINTS; i++) {
 		/* Reading first keeps pages that were never touched out of memory. */
 		if (atomic_load_explicit(&w->in_flight[i], memory_order_relaxed)) {

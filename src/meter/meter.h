@@ -137,6 +137,7 @@ struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
 	_Atomic uint64_t snapshot_ack; /* generation this worker has mapped */
+	_Atomic uint64_t certs_ack;    /* generation of the certificates that it uses */
 	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
 	meter_u64 access_lines, access_dropped;
@@ -144,7 +145,8 @@ struct meter_worker {
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
-	meter_u64 reserved[8];
+	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
+	meter_u64 h2_calmed, reserved[2];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];

@@ -41,6 +41,9 @@ struct tls_conf {
 	const struct tls_ticket_key *tickets;
 	uint32_t ticket_count;
 	const char *alpn; /* our preference, e.g. "\x02h2\x08http/1.1"; NULL: none */
+	/* Answer for their name alone, and only a client that speaks "acme-tls/1" (RFC 8737). */
+	const struct tls_pem *challenge;
+	uint32_t challenge_count;
 };
 
 /* What a certificate says. Names are lower case; a wildcard begins with "*.". */
@@ -66,6 +69,8 @@ HG_MUST enum hg_rc tls_keyring_new(
 struct tls_keyring *tls_keyring_ref(struct tls_keyring *k);
 void tls_keyring_unref(struct tls_keyring *k);
 
+/* From now until the end of its handshake, no protocol but this one (static text) is agreed on. */
+void tls_alpn_only(struct tls *t, const char *protocol);
 /* Takes a reference to the keyring; not the descriptor, which stays the caller's. NULL: memory. */
 struct tls *tls_new(struct tls_keyring *k, int fd);
 /* Says goodbye if the handshake was over and nothing failed; never blocks. */
@@ -109,6 +114,8 @@ struct hg_str tls_alpn(const struct tls *t);
 const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
 bool tls_resumed(const struct tls *t);
+/* The handshake was all the client may have: it validates an ACME challenge. */
+bool tls_is_challenge(const struct tls *t);
 /* Why the handshake failed, e.g. "no shared cipher"; empty when it did not. */
 const char *tls_why(const struct tls *t);
 

@@ -69,6 +69,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	const struct snap_image *im = r->image->snap;
 	char host_text[256];
 	struct hg_str host;
+	if (HG_UNLIKELY(e->challenges)) {
+		const char *answer = edge_challenge(e, h);
+		if (answer) return edge_challenge_answer(c, answer);
+	}
 	if (!edge_host_normal(h->authority, host_text, sizeof host_text, &host)) {
 		return edge_answer(c, 400, "the host name is too long");
 	}
@@ -181,7 +185,7 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
 }
 
-static void req_close(struct edge_conn *c)
+void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
@@ -207,7 +211,7 @@ void edge_request_forget(struct edge_conn *c)
 void edge_request_abort(struct edge_conn *c)
 {
 	c->req->aborted = true;
-	req_close(c);
+	edge_request_close(c);
 }
 
 enum edge_step edge_request_end(struct edge_conn *c)
@@ -215,7 +219,7 @@ enum edge_step edge_request_end(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	bool keep = r->keep_alive && !c->close && r->body.done;
 	bool quiet = r->body.done && c->in.raw == c->in.n && !(c->flags & EDGE_CAN_READ);
-	req_close(c);
+	edge_request_close(c);
 	c->served++;
 	if (keep) {
 		c->in.at = c->in.ready = c->in.raw;

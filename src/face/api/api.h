@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "os/loop.h"
 
+struct acme;
 struct certs;
 struct fleet;
 struct meter;
@@ -47,6 +48,7 @@ struct api_deps {
 	struct fleet *fleet;
 	struct rollouts *rollouts; /* may be NULL: what needs them is 503 */
 	const struct certs *certs; /* may be NULL */
+	struct acme *acme;         /* may be NULL */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

@@ -135,4 +135,7 @@ void api_events_push(struct loop *l, struct loop_task *t);
 void api_events_heartbeat(struct api *a);
 void api_metrics_text(struct api *a, struct hg_buf *to);
 
+/* certs.c: the first certificate that is not as it should be, in one line; NULL: all are. */
+json_t *api_certificates_problem(const struct api *a);
+
 #endif

@@ -1,4 +1,5 @@
 /* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
+#include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "api_priv.h"
 #include "os/clock.h"
@@ -256,6 +257,12 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(tls_handshakes, "TLS handshakes completed."),
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
 	        ROW(tls_failures, "TLS handshakes that failed."),
+	        ROW(h2_sessions, "HTTP/2 connections begun."),
+	        ROW(h2_streams, "HTTP/2 requests begun."),
+	        ROW(h2_resets_received, "HTTP/2 requests that clients gave up."),
+	        ROW(h2_resets_sent, "HTTP/2 requests ended by the edge without a whole answer."),
+	        ROW(h2_goaways, "GOAWAY frames sent."),
+	        ROW(h2_calmed, "HTTP/2 connections ended because the client asked too much."),
 	        ROW(rate_limited, "Requests refused by a rate limit."),
 	        ROW(refused_per_ip, "Connections refused because their client has too many."),
 	        ROW(denied, "Connections closed because their client is denied."),
@@ -303,6 +310,35 @@ static void certificates(const struct certs *c, struct hg_buf *to)
 		hg_buf_cstr(to, "\",host=\"");
 		label(to, v.cert->name_count ? v.cert->names[0] : "");
 		hg_buf_fmt(to, "\"} %lld\n", (long long)v.cert->until_s);
+	}
+}
+
+/* What ACME did and does; the label is the first name. */
+static void acme(const struct acme *a, struct hg_buf *to)
+{
+	static const char next[] = "headgate_acme_next_attempt_timestamp_seconds";
+	static const char fails[] = "headgate_acme_failures";
+	if (!a || acme_count(a) == 0) return;
+	struct acme_counts c = acme_counts(a);
+	head(to, "headgate_acme_orders_total", "counter", "Orders that were begun.");
+	hg_buf_fmt(to, "headgate_acme_orders_total %llu\n", (unsigned long long)c.orders);
+	head(to, "headgate_acme_order_failures_total", "counter", "Orders that came to nothing.");
+	hg_buf_fmt(to, "headgate_acme_order_failures_total %llu\n", (unsigned long long)c.failures);
+	head(to, next, "gauge", "When a certificate is tried for next, in seconds since 1970.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", next);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %lld\n", (long long)(v.next_ms > 0 ? v.next_ms / 1000 : 0));
+	}
+	head(to, fails, "gauge", "Failures in a row, none since the last certificate.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", fails);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %u\n", v.failures);
 	}
 }
 
@@ -520,6 +556,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	durations(a->d.meter, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
+	acme(a->d.acme, to);
 	edge(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
 }

@@ -202,6 +202,8 @@ int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
+int cli_do_certs_list(struct cli *c);
+int cli_do_certs_renew(struct cli *c);
 int cli_do_token_revoke(struct cli *c);
 int cli_do_reload(struct cli *c);
 int cli_do_config_check(struct cli *c);
