@@ -272,7 +272,7 @@ class Resilience(unittest.TestCase):
         with platform("""    protect:
       timeout: 5s
       max_in_flight_per_replica: 4
-      queue: {{max: 40, timeout: 1s}}
+      queue: {{max: 40, timeout: 3s}}
     routes: [{{host: "*", path: /}}]""", replicas=2, workers=2) as p:
             mode(p, "slow:0.1")  # 2 replicas of 4 at a time: 80 a second
             seen = Clients(p.port, 24, 4).result()
@@ -280,14 +280,14 @@ class Resilience(unittest.TestCase):
             rate = seen.total / 4
             say(f"24 clients: {rate:.0f} requests/s of 80, p99 {seen.quantile(0.99) * 1000:.0f} ms")
             self.assertGreater(rate, 50)
-            self.assertLess(seen.quantile(0.99), 0.9)
+            self.assertLess(seen.quantile(0.99), 2)
             self.assertGreater(metric(p, "headgate_edge_queue_entered_total"), 100)
             # Four times as many as may run and wait: the rest is told so at once.
             seen = Clients(p.port, 160, 4, pause=0.1).result()
             self.assertEqual(set(seen.status), {200, 503})
             self.assertGreater(seen.status[200] / 4, 50)
             good = sorted(t for t, s in zip(seen.seconds, (s for _, s in seen.when)) if s == 200)
-            self.assertLess(good[int(len(good) * 0.99)], 1.5)
+            self.assertLess(good[int(len(good) * 0.99)], 3.5)
             say(f"160 clients: {seen.status[200] / 4:.0f} served/s, p99 {good[int(len(good) * 0.99)] * 1000:.0f} ms")
 
             def empty():
