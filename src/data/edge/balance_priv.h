@@ -71,7 +71,7 @@ enum edge_step edge_queue_timeout(struct edge_conn *c);
 /* The request ends, or goes on. */
 void edge_queue_leave(struct edge_conn *c);
 /* A replica of this app has room: soon, somebody goes on. */
-void edge_queue_wake(struct edge *e, uint16_t slot);
+void edge_queue_wake(struct edge *e, const struct edge_app *a, uint16_t slot);
 void edge_queue_init(struct edge *e);
 /* Frees what an app's queues took; nobody waits in them. */
 void edge_queue_free(struct edge_app *a);

@@ -229,9 +229,13 @@ static void on_poll(struct loop *l, struct loop_timer *t)
 	if (loop_timer_start(l, t, EDGE_QUEUE_POLL_MS, on_poll) < 0) return;
 }
 
-void edge_queue_wake(struct edge *e, uint16_t slot)
+/* Room is left to the other workers' polls in proportion to who waits there: a worker without a
+ * request under way frees none itself, and would starve. */
+void edge_queue_wake(struct edge *e, const struct edge_app *a, uint16_t slot)
 {
+	uint32_t all = waiting(e, a);
 	e->room_slot = slot;
+	if (all > a->waiting && hg_rand_below(&e->rand, all) >= a->waiting) return;
 	loop_task_queue(e->loop, &e->queue_task);
 }
 

@@ -83,7 +83,7 @@ void edge_attempt_release(struct edge_conn *c, bool keep)
 		if (HG_UNLIKELY(r->awaited)) edge_guard_released(r);
 		r->app->in_flight--;
 		meter_gauge_add(&c->edge->count->in_flight[r->slot], -1);
-		if (HG_UNLIKELY(r->app->waiting)) edge_queue_wake(c->edge, r->slot);
+		if (HG_UNLIKELY(r->app->waiting)) edge_queue_wake(c->edge, r->app, r->slot);
 	}
 	struct edge_up *up = r->up;
 	if (!up) return;
