@@ -51,6 +51,8 @@ uint32_t meter_layout(void)
 	h = mix(h, offsetof(struct meter_worker, replica));
 	h = mix(h, offsetof(struct meter_worker, trial));
 	h = mix(h, offsetof(struct meter_worker, lane));
+	h = mix(h, sizeof(struct meter_app));
+	h = mix(h, offsetof(struct meter_worker, app));
 	h = mix(h, sizeof(struct meter_trial));
 	h = mix(h, sizeof(struct meter_trial_cell));
 	h = mix(h, sizeof(struct meter_trial_count));
@@ -95,6 +97,39 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 			atomic_store_explicit(&w->in_flight[i], 0, memory_order_relaxed);
 		}
 	}
+	for (uint32_t i = 0; i < METER_APPS; i++) {
+		/* What its successor knows of the app's health is nothing. */
+		if (atomic_load_explicit(&w->app[i].id, memory_order_relaxed)) {
+			atomic_store_explicit(&w->app[i].breaker, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->app[i].waiting, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->app[i].limit, 0, memory_order_relaxed);
+		}
+	}
+}
+
+/* Open addressing by id; places are never given back. */
+static uint32_t app_place(const struct meter_worker *w, uint32_t id, uint32_t *ret_have)
+{
+	uint32_t at = id * 2654435761u % METER_APPS;
+	for (uint32_t i = 0; i < METER_APPS; i++, at = (at + 1) % METER_APPS) {
+		*ret_have = atomic_load_explicit(&w->app[at].id, memory_order_acquire);
+		if (*ret_have == id || *ret_have == 0) return at;
+	}
+	return METER_APPS;
+}
+
+struct meter_app *meter_app_take(struct meter_worker *w, uint32_t id)
+{
+	uint32_t have, at = app_place(w, id, &have);
+	if (id == 0 || at == METER_APPS) return NULL;
+	if (!have) atomic_store_explicit(&w->app[at].id, id, memory_order_release);
+	return &w->app[at];
+}
+
+const struct meter_app *meter_app_find(const struct meter_worker *w, uint32_t id)
+{
+	uint32_t have, at = app_place(w, id, &have);
+	return id && at < METER_APPS && have == id ? &w->app[at] : NULL;
 }
 
 static uint32_t bucket_of(uint64_t ns)

@@ -21,6 +21,7 @@
 #define METER_BUCKETS     24   /* the last one is +Inf */
 #define METER_TRIALS      32   /* = SNAP_TRIALS */
 #define METER_CELLS       256  /* epochs of all rollouts in turn */
+#define METER_APPS        1024 /* = SNAP_APPS_MAX: apps that are guarded */
 #define METER_METRICS     8    /* = JUDGE_METRICS */
 #define METER_FAILURES    8    /* first failures kept of each rollout */
 #define METER_DIFFERENCES 4    /* first differences of mirrored answers, of each rollout */
@@ -119,6 +120,19 @@ struct meter_trial {
 	struct meter_difference differs[METER_DIFFERENCES];
 };
 
+/* What guards an app, in one worker; a place is taken when the app first needs one. */
+struct meter_app {
+	_Atomic uint32_t id;        /* of the app; 0: free */
+	_Atomic uint32_t breaker;   /* gauge: enum breaker_state */
+	meter_u64 breaker_opened;   /* how often */
+	meter_u64 breaker_refused;  /* requests answered 503 by it */
+	_Atomic uint32_t limit;     /* gauge: requests at a time by protect.adaptive, 0: unknown */
+	meter_u64 shed;             /* requests turned away by it */
+	_Atomic uint32_t waiting;   /* gauge: requests in its queues */
+	meter_u64 queued, queue_ns; /* requests that waited, and how long together */
+	meter_u64 queue_full, queue_late, queue_left; /* turned away, timed out, client gone */
+};
+
 struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
@@ -139,6 +153,7 @@ struct meter_worker {
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
 	struct meter_replica replica[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
+	struct meter_app app[METER_APPS];
 	struct meter_lane lane[METER_LANES_MAX];
 };
 
@@ -175,6 +190,11 @@ static inline void meter_gauge_add(_Atomic uint32_t *g, int v)
 	atomic_store_explicit(g, atomic_load_explicit(g, memory_order_relaxed) + (uint32_t)v,
 	        memory_order_relaxed);
 }
+
+/* The place of an app in this worker's slab, taken if it has none; NULL: all are. Worker only. */
+struct meter_app *meter_app_take(struct meter_worker *w, uint32_t id);
+/* … or NULL when it has none. Any reader. */
+const struct meter_app *meter_app_find(const struct meter_worker *w, uint32_t id);
 
 /* The lane, marked as used. */
 static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t lane)

@@ -34,7 +34,9 @@ static uint32_t image_layout(void)
 	h = mix(h, offsetof(struct snap_image, access_other));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
+	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
+	h = mix(h, offsetof(struct snap_route, affinity));
 	return mix(h, offsetof(struct snap_image, via));
 }
 
@@ -141,7 +143,8 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 			        r->path.p);
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
-		        r->lane_count > SNAP_ROUTES_MAX || r->limit_count > SNAP_LIMITS) {
+		        r->affinity_cookie.n > TEXT_MAX || r->lane_count > SNAP_ROUTES_MAX ||
+		        r->limit_count > SNAP_LIMITS) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -177,7 +180,8 @@ static struct sizes in_sizes(const struct snap_in *in)
 	}
 	for (uint32_t i = 0; i < in->route_count; i++) {
 		const struct snap_in_route *r = &in->routes[i];
-		text += r->host.n + r->path.n + r->name.n + r->policy.n + r->session.n;
+		text += r->host.n + r->path.n + r->name.n + r->policy.n + r->session.n +
+		        r->affinity_cookie.n;
 		lanes += r->lane_count;
 		limits += r->limit_count;
 		steps += r->access.count;
@@ -254,6 +258,10 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->app = r->app;
 		to->lane_none = r->lane_none;
 		to->preview = r->preview;
+		to->priority = r->priority;
+		to->affinity = r->affinity;
+		to->affinity_s = r->affinity_s;
+		to->affinity_cookie = put_text(im, r->affinity_cookie);
 		put_limits(im, r, to);
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
@@ -398,7 +406,8 @@ static bool limits_ok(const struct snap_image *i, const struct snap_route *r)
 
 static bool app_ok(const struct snap_image *i, const struct snap_app *a)
 {
-	bool ok = text_ok(i, a->name, TEXT_MAX);
+	bool ok = text_ok(i, a->name, TEXT_MAX) &&
+	          memchr(a->balance.key_name, 0, sizeof a->balance.key_name);
 	for (uint32_t k = 0; k < SNAP_PROBES; k++)
 		ok = ok && text_ok(i, a->probe[k], TEXT_MAX);
 	ok = ok && a->page_first <= i->page_count && a->page_count <= i->page_count - a->page_first;
@@ -412,10 +421,11 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
 	if (!limits_ok(i, r)) return false;
 	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
-	        !text_ok(i, r->name, TEXT_MAX)) {
+	        !text_ok(i, r->name, TEXT_MAX) || !text_ok(i, r->affinity_cookie, TEXT_MAX)) {
 		return false;
 	}
 	struct hg_str path = snap_str(i, r->path);
+	if (r->priority > 2) return false;
 	return r->app < i->app_count && r->lane_first <= i->lane_count &&
 	       r->lane_count <= i->lane_count - r->lane_first && host_valid(snap_str(i, r->host)) &&
 	       path_valid(path) && path_of(path).n == path.n;

@@ -37,6 +37,25 @@ struct snap_set {
 	uint32_t first, count;
 };
 
+enum snap_method { SNAP_LEAST, SNAP_ROUND_ROBIN, SNAP_HASH };
+enum snap_key { SNAP_KEY_CLIENT, SNAP_KEY_PATH, SNAP_KEY_HEADER, SNAP_KEY_COOKIE };
+enum snap_affinity { SNAP_AFFINITY_NONE, SNAP_AFFINITY_COOKIE, SNAP_AFFINITY_CLIENT };
+
+/* How an app is guarded and its replicas are chosen beyond the less loaded of two; all 0: not. */
+struct snap_balance {
+	uint32_t guard; /* 1: each request is looked at before it is drawn (data/edge/guard.c) */
+	uint32_t breaker_ppm /* 0: none */, breaker_over_ms, breaker_open_ms, breaker_min,
+	        breaker_probes;
+	uint32_t method;        /* enum snap_method */
+	uint32_t key;           /* enum snap_key: of SNAP_HASH */
+	char key_name[60];      /* of the header or cookie */
+	uint32_t slow_start_ms; /* 0: a new replica gets its whole share at once */
+	uint32_t replica_max;   /* requests in flight to one replica; 0: no limit */
+	uint32_t queue_max;     /* requests that may wait for room; 0: none */
+	uint32_t queue_ms;      /* … and for how long */
+	uint32_t adaptive;      /* 1: sheds what the app cannot do (math/concurrency.h) */
+};
+
 struct snap_app {
 	struct snap_text name;
 	uint32_t id; /* stable number of the app, as in the endpoint table */
@@ -47,6 +66,7 @@ struct snap_app {
 	uint32_t eject_errors;     /* consecutive failures that eject an endpoint; 0: never */
 	uint32_t eject_ms;
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
+	struct snap_balance balance;
 	uint32_t reserved[8];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
@@ -86,6 +106,9 @@ struct snap_route {
 	uint32_t lane_count;
 	uint32_t lane_none; /* meter lane of answers that no replica gave */
 	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
+	uint32_t priority;  /* 0 low, 1 normal, 2 high */
+	uint32_t affinity, affinity_s; /* enum snap_affinity; life of the cookie */
+	struct snap_text affinity_cookie;
 	uint32_t limit_first, limit_count; /* ≤ SNAP_LIMITS */
 	struct snap_text policy;           /* the RateLimit-Policy line, with its end */
 	struct snap_text session;          /* cookie that names a user */
@@ -147,6 +170,8 @@ struct snap_in_route {
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
 	uint32_t lane_count, lane_none, preview;
+	uint32_t priority, affinity, affinity_s;
+	struct hg_str affinity_cookie;
 	const struct snap_in_limit *limits;
 	uint32_t limit_count;
 	struct hg_str policy, session;

@@ -109,6 +109,17 @@ static bool token(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be a token of HTTP: letters, digits, \"-\" and \"_\"", NULL);
 }
 
+/* "client", "path", "header NAME", "cookie NAME" */
+static bool hash_key(struct hg_str s, struct spec_problem *p)
+{
+	struct hg_str name = s, kind = hg_str_cut(&name, ' ');
+	bool named = hg_str_eq(kind, HG_STR("header")) || hg_str_eq(kind, HG_STR("cookie"));
+	bool alone = hg_str_eq(s, HG_STR("client")) || hg_str_eq(s, HG_STR("path"));
+	if (named && name.n > 59) return no(p, "has a name that is longer than 59", NULL);
+	if (alone || (named && name.n && token(name, p))) return true;
+	return no(p, "must be `client`, `path`, `header NAME` or `cookie NAME`", NULL);
+}
+
 static bool header(struct hg_str s, struct spec_problem *p)
 {
 	struct hg_str value = s, field = hg_str_cut(&value, ':');
@@ -282,6 +293,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_PAGE_CODE: return page_code(s, p);
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
+	case SPEC_C_HASH_KEY: return hash_key(s, p);
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_CODES: return codes(s, p);

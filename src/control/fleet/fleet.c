@@ -213,6 +213,7 @@ static uint64_t app_pass(struct fleet *f, struct fleet_app *a)
 		if (out.next_ms > now) break;
 	}
 	panic_note(f, a);
+	fleet_guards_note(f, a);
 	return out.next_ms;
 }
 
@@ -267,8 +268,10 @@ static void pass(struct loop *l, struct loop_task *t)
 		}
 		fleet_known_settle(f);
 		uint32_t n;
-		for (uint32_t i = 0; i < f->app_count; i++)
+		for (uint32_t i = 0; i < f->app_count; i++) {
 			f->apps[i]->panics = fl_panics(&f->apps[i]->core, &n);
+			fleet_guards_learn(f, f->apps[i]);
+		}
 		/* Releases that live on must be named in the snapshot. */
 		if (f->applied) fleet_publish(f);
 	}

@@ -48,6 +48,8 @@ struct fleet_probe_conf {
 struct fleet_route {
 	const char *host, *path, *name;
 	bool preview; /* shows the release under trial */
+	uint32_t priority, affinity, affinity_s;
+	const char *affinity_cookie; /* NULL: none */
 	struct snap_in_limit *limits;
 	uint32_t limit_count;
 	struct hg_str policy, session;
@@ -145,6 +147,8 @@ struct fleet_app {
 	bool present;          /* in the configuration */
 	bool dirty;            /* its row is behind */
 	bool panics;           /* as the journal has it */
+	bool broken;           /* … of its circuit breaker */
+	uint64_t breaker_opened, breaker_refused; /* as counted when the journal was told last */
 	bool maintenance_read; /* from the store */
 	struct fleet_maintenance maintenance;
 	struct ip_step through[IPSET_STEPS(FLEET_MAINTENANCE_NETS)];
@@ -425,6 +429,10 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 
 /* ---- report.c ---- */
 /* `detail`: a JSON object or NULL. */
+/* guards.c: what the edge's circuit breakers did, into the journal; `learn`: a control that was
+ * replaced goes on from what is, without telling it again. */
+void fleet_guards_learn(struct fleet *f, struct fleet_app *a);
+void fleet_guards_note(struct fleet *f, struct fleet_app *a);
 void fleet_journal(struct fleet *f, const char *kind, const struct fleet_app *a, uint32_t release,
         uint32_t replica, const char *detail);
 void fleet_report(struct fleet_replica *r, const struct fl_action *a);

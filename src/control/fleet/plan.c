@@ -1,6 +1,7 @@
 /* A configuration becomes a plan (may fail), and the plan the desired state (may not). */
 #include "control/fleet/fleet_priv.h"
 
+#include "math/concurrency.h"
 #include "wire/json.h"
 
 #include <limits.h>
@@ -87,6 +88,12 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name) return false;
 		if (!fleet_guard_route(c, s->name, r, to)) return false;
+		to->priority = (uint32_t)r->priority; /* low, normal, high in both */
+		if (!r->affinity.set) continue;
+		to->affinity = r->affinity.cookie.n ? SNAP_AFFINITY_COOKIE : SNAP_AFFINITY_CLIENT;
+		to->affinity_s = (uint32_t)(r->affinity.ttl_ms / 1000);
+		to->affinity_cookie = keep(&c->mem, r->affinity.cookie);
+		if (!to->affinity_cookie) return false;
 	}
 	if (!preview->set || !preview->host.n) return true;
 	struct fleet_route *to = &c->routes[c->route_count++];
@@ -94,6 +101,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 	*to = (struct fleet_route){.host = keep(&c->mem, preview->host),
 	        .path = "/",
 	        .name = keep(&c->mem, hg_str(name)),
+	        .priority = CONCURRENCY_NORMAL,
 	        .preview = true};
 	return to->host && to->name;
 }
@@ -129,6 +137,47 @@ static bool take_needs(struct fleet_conf *c, const struct spec_app *s, const str
 	return true;
 }
 
+/* "header NAME" and the like, as it was checked. */
+static void take_key(struct hg_str of, struct snap_balance *to)
+{
+	struct hg_str name = of, kind = hg_str_cut(&name, ' ');
+	to->key = SNAP_KEY_CLIENT;
+	if (hg_str_eq(kind, HG_STR("path"))) to->key = SNAP_KEY_PATH;
+	if (hg_str_eq(kind, HG_STR("header"))) to->key = SNAP_KEY_HEADER;
+	if (hg_str_eq(kind, HG_STR("cookie"))) to->key = SNAP_KEY_COOKIE;
+	(void)hg_str_copy(name, to->key_name, sizeof to->key_name);
+}
+
+static struct snap_balance balance_of(const struct spec_app *s)
+{
+	const struct spec_circuit_breaker *b = &s->protect.circuit_breaker;
+	static const uint32_t method_of[] = {
+	        [SPEC_BALANCE_METHOD_LEAST] = SNAP_LEAST,
+	        [SPEC_BALANCE_METHOD_ROUND_ROBIN] = SNAP_ROUND_ROBIN,
+	        [SPEC_BALANCE_METHOD_HASH] = SNAP_HASH,
+	};
+	struct snap_balance to = {
+	        .method = method_of[s->balance.method],
+	        .slow_start_ms = ms32(s->protect.slow_start_ms),
+	};
+	take_key(s->balance.of, &to);
+	to.replica_max = s->protect.max_in_flight_per_replica;
+	if (s->protect.queue.set) {
+		to.queue_max = s->protect.queue.max;
+		to.queue_ms = ms32(s->protect.queue.timeout_ms);
+	}
+	to.adaptive = s->protect.adaptive;
+	to.guard = to.adaptive || b->set;
+	if (b->set) {
+		to.breaker_ppm = b->errors_ppm;
+		to.breaker_over_ms = ms32(b->over_ms);
+		to.breaker_open_ms = ms32(b->open_for_ms);
+		to.breaker_min = b->min_requests;
+		to.breaker_probes = b->probes;
+	}
+	return to;
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -142,6 +191,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .eject_errors = p->outlier.consecutive_errors,
 	        .eject_ms = ms32(p->outlier.eject_for_ms),
 	        .eject_max_ppm = p->outlier.max_ejected_ppm,
+	        .balance = balance_of(s),
 	};
 }
 

@@ -63,6 +63,11 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .lane_count = n,
 		        .lane_none = fleet_lane_of(f, a->id, 0, route->name),
 		        .preview = route->preview,
+		        .priority = route->priority,
+		        .affinity = route->affinity,
+		        .affinity_s = route->affinity_s,
+		        .affinity_cookie =
+		                hg_str(route->affinity_cookie ? route->affinity_cookie : ""),
 		        .limits = route->limits,
 		        .limit_count = route->limit_count,
 		        .policy = route->policy,

@@ -88,6 +88,9 @@ static void reason_write(
 			return;
 		}
 	}
+	if (to->phase == FLEET_APP_RUNNING && a->broken)
+		(void)snprintf(to->reason, sizeof to->reason,
+		        "its circuit breaker is open: clients get 503");
 	if (to->phase == FLEET_APP_RUNNING || to->phase == FLEET_APP_STOPPED) return;
 	for (uint32_t i = 0; i < to->replica_count; i++) {
 		const struct fleet_replica_status *r = &to->replicas[i];

@@ -20,7 +20,11 @@ static void head_write(struct edge_conn *c, unsigned status, const char *type, s
 	hg_out_cstr(o, "\r\nContent-Length: ");
 	hg_out_u64(o, body_n);
 	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
-	if (status == 503 && extra.n == 0) hg_out_cstr(o, "Retry-After: 1\r\n");
+	if (status == 503 && extra.n == 0) {
+		hg_out_cstr(o, "Retry-After: ");
+		hg_out_u64(o, HG_MAX(r->retry_after_s, 1u));
+		hg_out_cstr(o, "\r\n");
+	}
 	hg_out_str(o, extra);
 	if (r->limited) edge_limit_fields(r, o);
 	if (c->secure) edge_head_hsts(r, NULL, o);

@@ -10,11 +10,15 @@ static const uint16_t allowed[EDGE_STATES] = {
         [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_HEAD),
         [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE) | BIT(EDGE_QUIET),
         [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER) | BIT(EDGE_QUIET),
-        [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
-        [EDGE_CONNECT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
-        [EDGE_WAIT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_TUNNEL) |
-                      BIT(EDGE_HOLD) | BIT(EDGE_FREE),
-        [EDGE_HOLD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
+        [EDGE_QUEUE] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
+        [EDGE_HEAD] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
+                      BIT(EDGE_FREE),
+        [EDGE_CONNECT] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
+                         BIT(EDGE_FREE),
+        [EDGE_WAIT] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
+                      BIT(EDGE_TUNNEL) | BIT(EDGE_HOLD) | BIT(EDGE_FREE),
+        [EDGE_HOLD] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
+                      BIT(EDGE_FREE),
         [EDGE_RELAY] = BIT(EDGE_IDLE) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_TUNNEL] = BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_LINGER] = BIT(EDGE_FREE),
@@ -358,6 +362,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
+	case EDGE_QUEUE: return c->req->queue_until_ms;
 	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
 	case EDGE_WAIT: return wait_deadline(c, now);
 	case EDGE_HOLD: return c->req->draw->hold_until_ms;
@@ -386,6 +391,7 @@ static enum edge_step conn_step(struct edge_conn *c)
 	case EDGE_HELLO: return hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);
+	case EDGE_QUEUE: return edge_queue_step(c);
 	case EDGE_CONNECT: return connect_step(c);
 	case EDGE_WAIT:
 	case EDGE_HOLD:
@@ -458,6 +464,7 @@ void edge_conn_timeout(struct edge_conn *c)
 	}
 	switch ((enum edge_state)c->state) {
 	case EDGE_HEAD: s = edge_answer(c, 408, "the request head did not arrive in time"); break;
+	case EDGE_QUEUE: s = edge_queue_timeout(c); break;
 	case EDGE_CONNECT: s = edge_attempt_failed(c, EDGE_FAULT_CONNECT_TIMEOUT); break;
 	case EDGE_WAIT: s = wait_timeout(c); break;
 	case EDGE_HOLD: s = edge_hold_end(c); break;

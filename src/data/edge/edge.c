@@ -51,6 +51,7 @@ static uint32_t app_find(struct edge *e, uint32_t id)
 		if (!e->apps[i].refs && vacant == EDGE_APPS) vacant = i;
 	}
 	if (vacant == EDGE_APPS) return vacant;
+	edge_queue_free(&e->apps[vacant]);
 	e->apps[vacant] = (struct edge_app){
 	        .id = id, .tokens_ppm = 250u * 1000000u, .tokens_at_ms = edge_now_ms(e)};
 	return vacant;
@@ -311,6 +312,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	for (int i = 0; i < EDGE_STATES; i++)
 		hg_list_init(&e->by_state[i]);
 	hg_list_init(&e->judged);
+	edge_queue_init(e);
 	hg_list_init(&e->mirrors);
 	edge_wheel_init(e);
 	enum hg_rc rc = pools_init(e, conf);
@@ -376,6 +378,9 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);
+	edge_queue_fini(e);
+	free(e->ring);
+	free(e->ring_spare);
 	free(e->log.buf);
 	e->magic = 0;
 	free(e);

@@ -18,6 +18,7 @@
 #include "data/edge/edge.h"
 #include "os/sock.h"
 #include "os/tls.h"
+#include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
@@ -222,14 +223,18 @@ struct edge_ep {
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
 	uint64_t up_ms;            /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;          /* … and when it was last up again, or is no more ejected */
+	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
 	uint32_t taken;            /* requests sent to it as the release under trial */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
 struct edge_set {
 	uint32_t first, count;
-	bool even; /* all weights are equal */
+	bool even;       /* all weights are equal */
+	uint32_t ring_n; /* points of its ring, 0: not made yet */
 	uint64_t weight_sum;
+	uint64_t warm_first_ms, warm_last_ms; /* of its replicas, warm_ms */
 };
 
 struct edge_app {
@@ -241,6 +246,14 @@ struct edge_app {
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
+	struct concurrency concurrency;
+	uint32_t awaited; /* requests that a replica has and not answered, while it is adaptive */
+	struct breaker breaker;
+	uint64_t breaker_rollout;                /* the trial that it knows of; 0: none */
+	bool breaker_shown;                      /* the meter has its state */
+	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
+	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
+	uint32_t waiting;                        /* in them */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -253,8 +266,8 @@ void edge_table_watch(struct edge *e);
 struct edge_ep *edge_pick(
         struct edge *e, const struct edge_set *set, const uint16_t *tried, int tried_n);
 void edge_ep_good(struct edge_ep *ep);
-void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
-        const struct snap_app *limits);
+void edge_ep_bad(
+        struct edge *e, struct edge_ep *ep, struct edge_app *app, const struct snap_app *limits);
 /* Is the application's limit on concurrent requests reached? */
 bool edge_app_full(struct edge *e, const struct edge_app *app, const struct snap_app *limits);
 /* One request earns its share of a retry; one retry takes a token. */
@@ -262,6 +275,11 @@ void edge_budget_earn(struct edge_app *app, const struct snap_app *limits, uint6
 HG_MUST bool edge_budget_take(struct edge_app *app);
 /* Is there a token? */
 bool edge_budget_has(const struct edge_app *app);
+/* Parts of it, for balance.c: neither ejected nor tried; a random place by weight; another one, of
+ * the same release where weights differ. */
+bool edge_ep_usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tried_n);
+uint32_t edge_set_draw(struct edge *e, const struct edge_set *set);
+uint32_t edge_set_rival(struct edge *e, const struct edge_set *set, uint32_t first);
 /* Is there another replica among these that is not ejected? */
 bool edge_other_usable(struct edge *e, const struct edge_set *among, uint16_t slot);
 
@@ -328,6 +346,22 @@ struct edge_req {
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
+	bool guarded; /* its app has a guard */
+	bool probing; /* … whose breaker waits for the outcome */
+	bool awaited; /* … counted in edge_app.awaited */
+	bool chosen;  /* its replica is chosen in balance.c */
+	bool keyed;   /* … by `key` */
+	bool full;    /* … and none had room */
+	uint8_t queue_lane;
+	struct edge_queue *queue; /* it waits there; NULL: it does not */
+	struct edge_conn *queue_conn;
+	struct hg_list queue_node;
+	uint64_t queue_until_ms, queue_since_ns;
+	uint64_t key;
+	struct edge_pin pin[EDGE_PINS]; /* newest release first */
+	uint32_t pin_minute;            /* when it was written; 0: there was no cookie */
+	uint32_t breaker_term;
+	uint16_t retry_after_s; /* of an answer 503; 0: a second */
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;
@@ -358,6 +392,7 @@ enum edge_state {
 	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
+	EDGE_QUEUE,   /* all replicas are busy */
 	EDGE_CONNECT, /* a connection to the replica is being made */
 	EDGE_WAIT,    /* the request is being sent, the response head awaited */
 	EDGE_HOLD,    /* a response of the release under trial is kept until it is complete */
@@ -452,6 +487,14 @@ struct edge {
 	struct edge_ep eps[SNAP_ENDPOINTS];
 	uint16_t slots[SNAP_ENDPOINTS];     /* sorted by application and release */
 	uint64_t weight_to[SNAP_ENDPOINTS]; /* sums of weights within an application */
+	struct edge_point *ring,
+	        *ring_spare;                /* EDGE_RING_POINTS for each of `slots`, when needed */
+	uint16_t names[4 * SNAP_ENDPOINTS]; /* slot + 1 by app, release, replica; when needed */
+	bool names_known;
+	struct hg_list queues;
+	struct loop_timer queue_timer;
+	struct loop_task queue_task;
+	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
 	struct http1_head head; /* of the head being looked at, request or response */
 	char path_scratch[EDGE_BUF_SIZE];
@@ -501,6 +544,9 @@ enum edge_fault {
 	EDGE_FAULT_RESPONSE_TIMEOUT,
 };
 enum edge_step edge_attempt(struct edge_conn *c);
+/* … before those that wait in a queue; and on this replica. */
+enum edge_step edge_attempt_now(struct edge_conn *c);
+enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep);
 /* The first attempt of a request that could be repeated on another replica: it waits only half of
  * the time for the response, so that a replica that stands still costs half as much. */
 bool edge_attempt_hasty(const struct edge_conn *c);
@@ -615,6 +661,13 @@ static inline const struct edge_set *edge_set_of(const struct edge_req *r)
 {
 	const struct edge_app *a = r->app;
 	return HG_LIKELY(!a->trial) ? &a->all : &a->arm[edge_draw_side(r)];
+}
+
+static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->chosen)) return edge_choose(c);
+	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
 
 #endif

@@ -35,6 +35,8 @@ static void ep_read(struct edge *e, uint16_t slot)
 		ep->fails = ep->taken = 0;
 		ep->ejected_until_ms = ep->up_ms = 0;
 	}
+	bool was_up = ep->known && ep->state == SNAP_EP_UP && ep->incarnation == in.incarnation;
+	if (in.state == SNAP_EP_UP && !was_up) ep->warm_ms = edge_now_ms(e);
 	ep->known = true;
 	ep->seq = seq;
 	ep->slot = slot;
@@ -92,10 +94,12 @@ static void lists_build(struct edge *e)
 {
 	uint32_t at = 0;
 	panic_find(e);
+	e->names_known = false;
 	for (uint32_t i = 0; i < EDGE_APPS; i++)
-		e->apps[i].all.count = 0;
+		e->apps[i].all.count = e->apps[i].all.ring_n = 0;
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {
 		struct edge_app *a = taker_of(e, &e->eps[i]);
+		e->eps[i].place = UINT32_MAX;
 		if (a) a->all.count++;
 	}
 	for (uint32_t i = 0; i < EDGE_APPS; i++) {
@@ -126,6 +130,17 @@ static struct edge_set arm_find(const struct edge *e, const struct edge_set *all
 	return arm;
 }
 
+static void warm_find(const struct edge *e, struct edge_set *a)
+{
+	a->warm_first_ms = UINT64_MAX;
+	a->warm_last_ms = 0;
+	for (uint32_t k = a->first; k < a->first + a->count; k++) {
+		uint64_t at = e->eps[e->slots[k]].warm_ms;
+		a->warm_first_ms = HG_MIN(a->warm_first_ms, at);
+		a->warm_last_ms = HG_MAX(a->warm_last_ms, at);
+	}
+}
+
 static void weights_sum(struct edge *e, struct edge_set *a)
 {
 	a->even = true;
@@ -135,7 +150,9 @@ static void weights_sum(struct edge *e, struct edge_set *a)
 		a->even = a->even && w == e->eps[e->slots[a->first]].weight;
 		a->weight_sum += w;
 		e->weight_to[k] = a->weight_sum;
+		e->eps[e->slots[k]].place = k;
 	}
+	warm_find(e, a);
 }
 
 void edge_table_refresh(struct edge *e, bool force)
@@ -154,6 +171,8 @@ void edge_table_refresh(struct edge *e, bool force)
 		if (!a->trial) continue;
 		a->arm[EDGE_OLD] = arm_find(e, &a->all, a->trial->is.old_release);
 		a->arm[EDGE_NEW] = arm_find(e, &a->all, a->trial->is.new_release);
+		warm_find(e, &a->arm[EDGE_OLD]);
+		warm_find(e, &a->arm[EDGE_NEW]);
 	}
 }
 
@@ -177,7 +196,7 @@ void edge_table_watch(struct edge *e)
 	if (loop_timer_start(e->loop, &e->table_timer, EDGE_TABLE_MS, on_table) < 0) return;
 }
 
-static bool usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tried_n)
+bool edge_ep_usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tried_n)
 {
 	struct edge_ep *ep = &e->eps[slot];
 	if (ep->ejected_until_ms && ep->ejected_until_ms > edge_now_ms(e)) return false;
@@ -188,7 +207,7 @@ static bool usable(struct edge *e, uint16_t slot, const uint16_t *tried, int tri
 }
 
 /* A random place in the application's list, by weight. */
-static uint32_t draw(struct edge *e, const struct edge_set *a)
+uint32_t edge_set_draw(struct edge *e, const struct edge_set *a)
 {
 	if (a->even) return a->first + hg_rand_below(&e->rand, a->count);
 	uint64_t x = (uint64_t)(hg_rand_unit(&e->rand) * (double)a->weight_sum);
@@ -206,7 +225,7 @@ static uint32_t draw(struct edge *e, const struct edge_set *a)
 
 /* A second candidate. Where weights differ it is one of the same release: the split between
  * releases is a matter of chance alone, or the judge of a rollout would compare unlike loads. */
-static uint32_t draw_rival(struct edge *e, const struct edge_set *a, uint32_t first)
+uint32_t edge_set_rival(struct edge *e, const struct edge_set *a, uint32_t first)
 {
 	uint32_t low = a->first, n = a->count;
 	if (!a->even) {
@@ -231,7 +250,7 @@ static struct edge_ep *pick_any(
 	struct edge_ep *ejected = NULL;
 	for (uint32_t i = 0; i < a->count; i++) {
 		uint16_t slot = e->slots[a->first + (start + i) % a->count];
-		if (usable(e, slot, tried, tried_n)) return &e->eps[slot];
+		if (edge_ep_usable(e, slot, tried, tried_n)) return &e->eps[slot];
 		bool was_tried = false;
 		for (int k = 0; k < tried_n; k++)
 			was_tried = was_tried || tried[k] == slot;
@@ -245,9 +264,9 @@ struct edge_ep *edge_pick(
 {
 	if (a->count == 0) return NULL;
 	for (int i = 0; i < PICK_TRIES; i++) {
-		uint32_t x = draw(e, a), y = draw_rival(e, a, x);
-		bool good_x = usable(e, e->slots[x], tried, tried_n);
-		bool good_y = usable(e, e->slots[y], tried, tried_n);
+		uint32_t x = edge_set_draw(e, a), y = edge_set_rival(e, a, x);
+		bool good_x = edge_ep_usable(e, e->slots[x], tried, tried_n);
+		bool good_y = edge_ep_usable(e, e->slots[y], tried, tried_n);
 		if (good_x && good_y && x != y) {
 			uint32_t load_x = meter_in_flight(e->meter, e->slots[x]);
 			uint32_t load_y = meter_in_flight(e->meter, e->slots[y]);
@@ -274,16 +293,16 @@ static uint32_t ejected_count(struct edge *e, const struct edge_set *a)
 }
 
 /* Those it shares its work with: the last of a release under trial is not ejected either. */
-static const struct edge_set *peers_of(const struct edge_ep *ep, const struct edge_app *a)
+static struct edge_set *peers_of(const struct edge_ep *ep, struct edge_app *a)
 {
 	if (!a->trial) return &a->all;
 	return &a->arm[ep->release == a->trial->is.new_release ? EDGE_NEW : EDGE_OLD];
 }
 
-void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
-        const struct snap_app *limits)
+void edge_ep_bad(
+        struct edge *e, struct edge_ep *ep, struct edge_app *app, const struct snap_app *limits)
 {
-	const struct edge_set *a = peers_of(ep, app);
+	struct edge_set *a = peers_of(ep, app);
 	if (ep->fails < UINT32_MAX) ep->fails++;
 	if (limits->eject_errors == 0 || ep->fails < limits->eject_errors) return;
 	if (ep->ejected_until_ms > edge_now_ms(e)) return;
@@ -295,6 +314,8 @@ void edge_ep_bad(struct edge *e, struct edge_ep *ep, const struct edge_app *app,
 	ep->ejected_until_ms = edge_now_ms(e) + limits->eject_ms;
 	/* When it comes back, one more failure is enough. */
 	ep->fails = limits->eject_errors - 1;
+	ep->warm_ms = ep->ejected_until_ms;
+	a->warm_last_ms = HG_MAX(a->warm_last_ms, ep->warm_ms);
 	meter_add(&e->count->ejected, 1);
 }
 
@@ -319,7 +340,7 @@ void edge_budget_earn(struct edge_app *a, const struct snap_app *limits, uint64_
 bool edge_other_usable(struct edge *e, const struct edge_set *a, uint16_t slot)
 {
 	for (uint32_t k = a->first; k < a->first + a->count; k++)
-		if (usable(e, e->slots[k], &slot, 1)) return true;
+		if (edge_ep_usable(e, e->slots[k], &slot, 1)) return true;
 	return false;
 }
 

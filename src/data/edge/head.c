@@ -309,6 +309,7 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 		if (HG_UNLIKELY(r->draw) && r->draw->set_cookie) {
 			edge_sticky_write(&r->draw->trial->is, r->draw->arm, o);
 		}
+		if (HG_UNLIKELY(r->chosen)) edge_affinity_write(c, o);
 		if (HG_UNLIKELY(c->secure)) edge_head_hsts(r, h, o);
 		if (HG_UNLIKELY(r->limited)) edge_limit_fields(r, o);
 		if (!r->resp.dechunk && h->status != 204) framing(o, h, h->body);

@@ -227,6 +227,7 @@ static enum edge_step response_begin(struct edge_conn *c)
 	if (!edge_head_response(c, h, &o)) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	r->co_n += (uint32_t)o.n;
 	edge_ep_good(&e->eps[r->slot]);
+	if (HG_UNLIKELY(r->guarded)) edge_guard_answered(c, h->status);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;
 	if (HG_UNLIKELY(r->draw != NULL)) {

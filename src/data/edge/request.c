@@ -179,9 +179,14 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 	edge_table_refresh(e, false);
+	if (HG_UNLIKELY(r->limits->balance.guard)) s = edge_guard_enter(c);
+	if (s != EDGE_STEP_ON || r->local) return s;
 	if (HG_UNLIKELY(r->app->trial || r->route->preview)) s = edge_draw(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 
+	const struct snap_balance *b = &r->limits->balance;
+	if (HG_UNLIKELY(b->method | b->slow_start_ms | b->replica_max | r->route->affinity))
+		edge_balance_begin(c, h);
 	r->uo = edge_buf_take(e);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
 	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);
@@ -213,6 +218,8 @@ void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(c->req->queue)) edge_queue_leave(c);
+	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);
 	if (HG_UNLIKELY(c->req->draw)) edge_draw_close(c);

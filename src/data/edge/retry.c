@@ -38,12 +38,25 @@ bool edge_attempt_ours(int err)
 
 enum edge_step edge_attempt(struct edge_conn *c)
 {
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->app->waiting) && edge_queue_busy(r)) return edge_queue_enter(c);
+	return edge_attempt_now(c);
+}
+
+enum edge_step edge_attempt_now(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	struct edge_ep *ep = edge_pick_for(c);
+	if (HG_UNLIKELY(!ep && r->full)) return edge_queue_enter(c);
+	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
+	return ep ? edge_attempt_on(c, ep) : no_replica(c);
+}
+
+enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
+{
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	int err = 0;
-	struct edge_ep *ep = edge_pick(e, edge_set_of(r), r->tried, r->tried_n);
-	if (!ep && r->draw && edge_draw_turn(c)) return edge_attempt(c);
-	if (!ep) return no_replica(c);
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
 	attempt_note(c, ep);
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
@@ -55,6 +68,7 @@ enum edge_step edge_attempt(struct edge_conn *c)
 	up->conn = c;
 	up->sent_before = up->sent;
 	r->counted = true;
+	if (HG_UNLIKELY(r->guarded)) edge_guard_sent(c);
 	r->app->in_flight++;
 	meter_gauge_add(&e->count->in_flight[r->slot], 1);
 	edge_conn_move(c, up->connecting ? EDGE_CONNECT : EDGE_WAIT);
@@ -66,8 +80,10 @@ void edge_attempt_release(struct edge_conn *c, bool keep)
 	struct edge_req *r = c->req;
 	if (r->counted) {
 		r->counted = false;
+		if (HG_UNLIKELY(r->awaited)) edge_guard_released(r);
 		r->app->in_flight--;
 		meter_gauge_add(&c->edge->count->in_flight[r->slot], -1);
+		if (HG_UNLIKELY(r->app->waiting)) edge_queue_wake(c->edge, r->app, r->slot);
 	}
 	struct edge_up *up = r->up;
 	if (!up) return;
@@ -98,6 +114,7 @@ static const enum meter_cause cause_of[] = {
 
 static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 {
+	if (HG_UNLIKELY(c->req->guarded)) edge_guard_failed(c, false, true);
 	switch (fault) {
 	case EDGE_FAULT_CONNECT: return edge_answer(c, 502, "the replica could not be reached");
 	case EDGE_FAULT_CONNECT_TIMEOUT:
@@ -170,6 +187,8 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	HG_ASSERT(lane); /* an attempt has a route */
 	meter_add(&lane->failures, 1);
 	if (same) meter_add(&e->count->replica[r->slot].failures, 1);
+	if (HG_UNLIKELY(r->guarded))
+		edge_guard_failed(c, fault == EDGE_FAULT_RESPONSE_TIMEOUT, false);
 	if (fault == EDGE_FAULT_CONNECT || fault == EDGE_FAULT_CONNECT_TIMEOUT) {
 		meter_add(&e->count->upstream_connect_errors, 1);
 	}

@@ -453,6 +453,84 @@ static void replicas(const struct fleet_status *s, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_snapshot_generation %llu\n", (unsigned long long)s->generation);
 }
 
+static void guard_gauges(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+		bool flag; /* how many workers have one, not how much */
+	} rows[] = {
+	        {"headgate_edge_breaker_open",
+	                "Workers whose circuit breaker for the app is not closed.",
+	                offsetof(struct meter_app, breaker), true},
+	        {"headgate_edge_adaptive_limit",
+	                "Requests that the app takes at a time; 0: unknown.",
+	                offsetof(struct meter_app, limit), false},
+	        {"headgate_edge_queue_waiting", "Requests that wait now.",
+	                offsetof(struct meter_app, waiting), false},
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "gauge", rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			uint32_t n = 0;
+			for (uint32_t w = 0; w < m->worker_count; w++) {
+				const struct meter_app *ma =
+				        meter_app_find(&m->worker[w], s->apps[i].id);
+				if (!ma) continue;
+				const _Atomic uint32_t *g =
+				        (const void *)((const char *)ma + rows[k].at);
+				uint32_t v = atomic_load_explicit(g, memory_order_relaxed);
+				n += rows[k].flag ? v != 0 : v;
+			}
+			hg_buf_fmt(to, "%s{app=\"%s\"} %u\n", rows[k].name, s->apps[i].name, n);
+		}
+	}
+}
+
+/* What guards the apps, of all workers together. */
+static void guards(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+		size_t at;
+	} rows[] = {
+#define ROW(name, member, help) {name, help, offsetof(struct meter_app, member)}
+	        ROW("headgate_edge_breaker_opened_total", breaker_opened,
+	                "Times the app's circuit breaker opened."),
+	        ROW("headgate_edge_breaker_refused_total", breaker_refused,
+	                "Requests refused by it."),
+	        ROW("headgate_edge_shed_total", shed,
+	                "Requests turned away as the app had enough to do."),
+	        ROW("headgate_edge_queue_entered_total", queued,
+	                "Requests that waited for a replica with room."),
+	        ROW("headgate_edge_queue_full_total", queue_full,
+	                "Requests turned away as too many waited."),
+	        ROW("headgate_edge_queue_timeouts_total", queue_late,
+	                "Requests that waited too long."),
+	        ROW("headgate_edge_queue_left_total", queue_left,
+	                "Requests whose client left while they waited."),
+	        ROW("headgate_edge_queue_nanoseconds_total", queue_ns,
+	                "Time that requests waited."),
+#undef ROW
+	};
+	guard_gauges(m, s, to);
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, "counter", rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			uint64_t v = 0;
+			for (uint32_t w = 0; w < m->worker_count; w++) {
+				const struct meter_app *ma =
+				        meter_app_find(&m->worker[w], s->apps[i].id);
+				if (!ma) continue;
+				const meter_u64 *c = (const void *)((const char *)ma + rows[k].at);
+				v += atomic_load_explicit(c, memory_order_relaxed);
+			}
+			hg_buf_fmt(to, "%s{app=\"%s\"} %llu\n", rows[k].name, s->apps[i].name,
+			        (unsigned long long)v);
+		}
+	}
+}
+
 void api_metrics_text(struct api *a, struct hg_buf *to)
 {
 	struct fleet_status *s;
@@ -468,6 +546,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_api_streams{kind=\"logs\"} %u\n", a->log_count);
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);
+		if (a->d.meter) guards(a->d.meter, s, to);
 		if (a->d.meter) replica_traffic(a->d.meter, s, to);
 		fleet_status_free(s);
 	}

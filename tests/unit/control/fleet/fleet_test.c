@@ -84,6 +84,35 @@ static void an_app_whose_replicas_are_all_unready_is_in_a_panic(void **state)
 	assert_null(strstr(strstr(r->kinds, "app.panic ") + 1, "app.panic "));
 }
 
+static void an_open_circuit_breaker_is_told_of_once_and_shows_in_the_status(void **state)
+{
+	struct rig *r = *state;
+	struct fleet_status *s;
+	struct meter *m = r->child.meter;
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	assert_int_equal(fleet_status(r->fleet, &s), HG_OK);
+	struct meter_app *ma = meter_app_take(&m->worker[0], s->apps[0].id);
+	fleet_status_free(s);
+	assert_non_null(ma);
+	atomic_store(&ma->breaker, 1);
+	atomic_store(&ma->breaker_opened, 1);
+	fleet_kick(r->fleet);
+	RIG_UNTIL(r, strstr(r->kinds, "app.breaker_open ") != NULL);
+	assert_int_equal(fleet_status(r->fleet, &s), HG_OK);
+	assert_non_null(strstr(s->apps[0].reason, "circuit breaker"));
+	fleet_status_free(s);
+	/* Half open, and open again: still the same. */
+	atomic_store(&ma->breaker, 2);
+	atomic_store(&ma->breaker_opened, 2);
+	fleet_kick(r->fleet);
+	RIG_UNTIL(r, rig_endpoints(r, SNAP_EP_UP) == 1);
+	atomic_store(&ma->breaker, 0);
+	fleet_kick(r->fleet);
+	RIG_UNTIL(r, strstr(r->kinds, "app.breaker_closed ") != NULL);
+	assert_null(strstr(strstr(r->kinds, "app.breaker_open ") + 1, "app.breaker_open "));
+}
+
 static void a_replica_that_is_killed_is_replaced_at_once_in_its_place(void **state)
 {
 	struct rig *r = *state;
@@ -483,6 +512,7 @@ int main(void)
 	        CASE(writable_folders_lie_in_the_folder_the_app_runs_in),
 	        CASE(nobody_gets_traffic_before_readiness),
 	        CASE(an_app_whose_replicas_are_all_unready_is_in_a_panic),
+	        CASE(an_open_circuit_breaker_is_told_of_once_and_shows_in_the_status),
 	        CASE(a_replica_that_is_killed_is_replaced_at_once_in_its_place),
 	        CASE(a_replica_that_dies_starting_is_reported_with_status_and_last_lines),
 	        CASE(a_command_that_cannot_be_executed_backs_off_and_says_why),

@@ -84,6 +84,7 @@ struct rig {
 	struct hg_str probe;
 	struct snap_in_app shown; /* pages, message and through of the next image's application */
 	struct rates *rates;      /* NULL: none */
+	uint32_t affinity;   /* of its first route */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -335,7 +336,10 @@ static inline int rig_image(struct rig *g)
 	                                         .limit_count = g->guard.limit_count,
 	                                         .policy = g->guard.policy,
 	                                         .session = g->guard.session,
-	                                         .access = g->guard.access},
+	                                         .access = g->guard.access,
+	                                         .affinity = g->affinity,
+	                                         .affinity_s = 3600,
+	                                         .affinity_cookie = HG_STR("hg")},
 	        {.host = HG_STR("preview"),
 	                .path = HG_STR("/"),
 	                .name = HG_STR("preview/"),

@@ -148,6 +148,8 @@ static void metrics_have_every_series_from_the_start(void **s)
 	        "0.002\n",
 	        "headgate_replica_restarts_total{app=\"web\",release=\"1\",replica=\"2\"} 3\n",
 	        "headgate_edge_no_route_total{worker=\"0\"} 0\n",
+	        "headgate_edge_breaker_open{app=\"web\"} 0\n",
+	        "headgate_edge_breaker_refused_total{app=\"web\"} 0\n",
 	        "# TYPE headgate_request_duration_seconds histogram\n",
 	};
 	for (size_t i = 0; i < HG_COUNT(wanted); i++)
