@@ -131,7 +131,8 @@ struct meter_worker {
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
-	meter_u64 reserved[8];
+	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
+	meter_u64 h2_calmed, reserved[2];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];

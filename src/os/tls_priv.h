@@ -35,7 +35,8 @@ struct tls {
 	bool hung_up;      /* end of stream announced: no more edges come */
 	bool challenge;    /* "acme-tls/1" is spoken */
 	bool open, failed; /* the handshake is over; nothing more can be said */
-	uint8_t host_n;
+	uint8_t host_n, alpn_n;
+	char alpn[16]; /* instead of the keyring's; alpn_n 0: that */
 	char host[TLS_NAME_MAX];
 	char why[64];
 };

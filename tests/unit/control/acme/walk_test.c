@@ -1,7 +1,7 @@
 /*
  * A year of certificates in a second: the schedule and the sessions as control drives them, against
- * an authority in memory that has random faults, with a virtual clock, and with control dying at any
- * step (what was not saved is gone). What must hold: never more orders an hour than allowed, an
+ * an authority in memory that has random faults, with a virtual clock, and with control dying at
+ * any step (what was not saved is gone). What must hold: never more orders an hour than allowed, an
  * account's address once known is never made twice, and when the authority is well every
  * certificate is there and none expires.
  */
@@ -117,15 +117,15 @@ static struct acme_seen authority(struct world *w, enum acme_ask ask)
 		              : w->session.validated   ? ACME_ST_READY
 		                                       : ACME_ST_PENDING;
 		if (ask == ACME_ASK_POLL && w->valid_polls) body.status = ACME_ST_VALID;
-		w->valid_polls = ask == ACME_ASK_FINALIZE || (w->valid_polls && body.status != ACME_ST_VALID);
+		w->valid_polls = ask == ACME_ASK_FINALIZE ||
+		                 (w->valid_polls && body.status != ACME_ST_VALID);
 		break;
 	default: break;
 	}
 	return seen;
 }
 
-static const struct acme_rules rules = {
-        .ca_count = 1, .orders_per_hour = LIMIT, .retry_ms = 60000};
+static const struct acme_rules rules = {.ca_count = 1, .orders_per_hour = LIMIT, .retry_ms = 60000};
 
 /* One order to its end, or to control's death; false: it died. */
 static bool order_run(struct world *w)
@@ -143,10 +143,8 @@ static bool order_run(struct world *w)
 		case ACME_DO_WAIT:
 			assert_in_range(d.wait_ms, 0, 6 * 60 * 1000);
 			w->now += d.wait_ms;
-			seen = (struct acme_seen){.kind = ACME_SEEN_TIME,
-			        .why = "",
-			        .nonce = "",
-			        .location = ""};
+			seen = (struct acme_seen){
+			        .kind = ACME_SEEN_TIME, .why = "", .nonce = "", .location = ""};
 			continue;
 		case ACME_DO_PLACE:
 			seen = (struct acme_seen){.kind = ACME_SEEN_PLACED,
@@ -160,8 +158,8 @@ static bool order_run(struct world *w)
 			w->issued++;
 			return true;
 		case ACME_DO_FAIL:
-			acme_cert_failed(c, &rules, false, d.trouble, d.retry_after_ms, &w->rnd,
-			        w->now);
+			acme_cert_failed(
+			        c, &rules, false, d.trouble, d.retry_after_ms, &w->rnd, w->now);
 			w->failures++;
 			return true;
 		default: fail_msg("an unexpected act %d", d.act);
