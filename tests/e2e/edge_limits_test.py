@@ -242,12 +242,18 @@ class EdgeLimits(unittest.TestCase):
         site.run("maintenance", "feedback", "off")
         wait_for(lambda: ask(site.port, host="x")[0] == 200)
 
-    def test_11_maintenance_ends_by_itself_and_is_in_the_journal(self):
+    def test_11_maintenance_ends_by_itself(self):
         site = self.site
         site.run("maintenance", "feedback", "on", "--for", "2s")
         wait_for(lambda: ask(site.port, host="x")[0] == 503)
         wait_for(lambda: ask(site.port, host="x")[0] == 200, 10)
         wait_for(lambda: not site.app()["maintenance"], 10)
+        import sqlite3
+        db = sqlite3.connect(f"file:{site.data}/store/headgate.db?mode=ro", uri=True)
+        rows = [r[0] for r in db.execute("SELECT text FROM event WHERE kind='app.maintenance' ORDER BY id")]
+        db.close()
+        self.assertIn('"on":true', rows[-2])
+        self.assertIn('"on":false', rows[-1])
 
     def test_12_a_page_that_is_not_there_is_told_at_reload_and_not_applied(self):
         site = self.site
