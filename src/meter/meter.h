@@ -121,7 +121,8 @@ struct meter_worker {
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
-	meter_u64 reserved[12];
+	meter_u64 proxy_headers, proxy_refused;
+	meter_u64 reserved[10];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];

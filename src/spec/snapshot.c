@@ -28,6 +28,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_app));
 	h = mix(h, sizeof(struct snap_route));
 	h = mix(h, sizeof(struct snap_lane));
+	h = mix(h, sizeof(struct cidr));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
 	h = mix(h, offsetof(struct snap_route, preview));
@@ -119,6 +120,8 @@ static bool path_valid(struct hg_str p)
 
 static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 {
+	if (in->trusted_count > CIDR_MAX)
+		return hg_err_set(err, HG_E_TOO_LARGE, "there are too many trusted proxies");
 	if (in->app_count > SNAP_APPS_MAX || in->route_count > SNAP_ROUTES_MAX) {
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "could not build the snapshot: %u apps and %u routes, at most %u and %u",
@@ -147,7 +150,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, text, total;
+	size_t apps, routes, lanes, trusted, text, total;
 	uint32_t lane_count;
 };
 
@@ -169,7 +172,8 @@ static struct sizes in_sizes(const struct snap_in *in)
 	}
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
 	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
-	z.text = align8(z.lanes + lanes * sizeof(struct snap_lane));
+	z.trusted = align8(z.lanes + lanes * sizeof(struct snap_lane));
+	z.text = align8(z.trusted + in->trusted_count * sizeof(struct cidr));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
 	return z;
@@ -220,7 +224,11 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	im->lane_at = (uint32_t)z->lanes;
 	im->text_at = (uint32_t)z->text;
 	im->text_size = 0;
-	im->trusted_count = im->trusted_at = 0;
+	im->trusted_at = (uint32_t)z->trusted;
+	im->trusted_count = in->trusted_count;
+	if (in->trusted_count)
+		memcpy((char *)im + z->trusted, in->trusted,
+		        in->trusted_count * sizeof(struct cidr));
 	im->via = put_text(im, in->via);
 	struct snap_app *app = (void *)((char *)im + im->app_at);
 	for (uint32_t i = 0; i < in->app_count; i++) {
@@ -316,15 +324,19 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 static bool image_ok(const struct snap_image *i, size_t size)
 {
 	if (size < sizeof *i || i->magic != SNAP_MAGIC || i->layout != image_layout() ||
-	        i->size != size || i->trusted_count != 0) {
+	        i->size != size || i->trusted_count > CIDR_MAX) {
 		return false;
 	}
 	if (i->app_count > SNAP_APPS_MAX || i->route_count > SNAP_ROUTES_MAX) return false;
 	if (!span_ok(i, i->app_at, i->app_count, sizeof(struct snap_app)) ||
 	        !span_ok(i, i->route_at, i->route_count, sizeof(struct snap_route)) ||
 	        !span_ok(i, i->lane_at, i->lane_count, sizeof(struct snap_lane)) ||
+	        !span_ok(i, i->trusted_at, i->trusted_count, sizeof(struct cidr)) ||
 	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
 		return false;
+	}
+	for (uint32_t k = 0; k < i->trusted_count; k++) {
+		if (snap_trusted(i)[k].bits > 128) return false;
 	}
 	for (uint32_t k = 0; k < i->app_count; k++) {
 		if (!text_ok(i, snap_apps(i)[k].name, TEXT_MAX)) return false;

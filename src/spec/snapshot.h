@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "math/judge.h"
+#include "wire/cidr.h"
 
 #include <stdatomic.h>
 
@@ -64,12 +65,13 @@ struct snap_image {
 	/* edge-wide */
 	uint32_t head_max, target_max, header_ms /* whole request head */, body_idle_ms;
 	uint32_t keepalive_ms, drain_ms, connections_max, access_sample_ppm;
-	uint32_t trusted_count, trusted_at; /* reserved for trusted proxies */
+	uint32_t trusted_count, trusted_at; /* struct cidr: load balancers in front of the edge */
 	struct snap_text via;               /* pseudonym of this edge in Via */
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
-	uint32_t reserved[14];
+	uint32_t proxy_in;   /* 1: what they send begins with a PROXY protocol header */
+	uint32_t reserved[13];
 };
 
 /* What the builder is given; plain pointers. */
@@ -94,6 +96,8 @@ struct snap_in {
 	uint32_t route_count;
 	struct snap_image edge; /* the edge-wide numbers only */
 	struct hg_str via;
+	const struct cidr *trusted;
+	uint32_t trusted_count; /* at most CIDR_MAX */
 };
 
 /* A sealed memfd, the caller's. Routes are sorted so that the first match is the best one:
@@ -119,6 +123,10 @@ static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 {
 	return (const struct snap_lane *)(const void *)((const char *)i + i->lane_at);
 }
+static inline const struct cidr *snap_trusted(const struct snap_image *i)
+{
+	return (const struct cidr *)(const void *)((const char *)i + i->trusted_at);
+}
 
 /* ---- endpoint table ---- */
 
@@ -140,6 +148,7 @@ struct snap_endpoint {
 	uint16_t family;      /* AF_INET or AF_UNIX */
 	uint16_t port;
 	uint32_t ip4;   /* host order */
+	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0: none */
 	char path[108]; /* AF_UNIX */
 };
 

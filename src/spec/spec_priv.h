@@ -42,6 +42,7 @@ enum spec_check_kind {
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
+	SPEC_C_CIDR,
 };
 
 struct spec_group;

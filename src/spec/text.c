@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "wire/cidr.h"
+
 static bool no(struct spec_problem *p, const char *why, const char *hint)
 {
 	p->rc = HG_E_CONFIG_VALUE;
@@ -260,6 +262,13 @@ static bool cron(struct hg_str s, struct spec_problem *p)
 	        "for example \"0 */6 * * *\": every six hours");
 }
 
+static bool cidr(struct hg_str s, struct spec_problem *p)
+{
+	struct cidr c;
+	const char *why = cidr_parse(s, &c);
+	return !why || no(p, why, "for example 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32");
+}
+
 bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_problem *p)
 {
 	*p = (struct spec_problem){0};
@@ -278,6 +287,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);
+	case SPEC_C_CIDR: return cidr(s, p);
 	}
 	return true;
 }

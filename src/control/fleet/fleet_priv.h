@@ -33,9 +33,16 @@ struct fleet_release {
 	uint32_t writable_count;
 	uint32_t uid;
 	uint32_t flags;                                            /* WD_F_… */
+	uint32_t proxy;                                            /* as in struct snap_endpoint */
 	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
 	uint32_t failed_starts, exits, memory_ends;
+};
+
+/* Load balancers whose word about clients counts. */
+struct fleet_trusted {
+	uint32_t count;
+	struct cidr list[CIDR_MAX];
 };
 
 struct fleet_probe_conf {
@@ -84,6 +91,7 @@ struct fleet_plan {
 	struct fleet_app **apps;         /* new ones; NULL where the app is known */
 	struct fleet_release **releases; /* NULL where the release stays */
 	struct fleet_app **table;        /* room for the new list of apps */
+	struct fleet_trusted trusted;
 	uint32_t table_cap;
 };
 
@@ -198,6 +206,7 @@ struct fleet {
 	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
+	struct fleet_trusted trusted;
 	struct fleet_lane_slot lane[METER_LANES_MAX];
 	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
 	size_t lane_count;

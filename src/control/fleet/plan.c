@@ -297,6 +297,13 @@ static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, str
 	return fleet_release_read(hg_str(c->release_json), c->release, &p->releases[i], err);
 }
 
+/* spec_check has looked at them. */
+static void trusted_take(const struct spec *s, struct fleet_trusted *to)
+{
+	for (uint32_t i = 0; i < s->edge.trusted_proxy_count && to->count < CIDR_MAX; i++)
+		if (!cidr_parse(s->edge.trusted_proxies[i], &to->list[to->count])) to->count++;
+}
+
 enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
         struct fleet_plan **ret_plan, struct hg_err *err)
 {
@@ -323,9 +330,11 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 		rc = prepare(f, p, i, err);
 	if (rc < 0) goto out;
 	bool https = s->edge.listen.https.set;
+	trusted_take(s, &p->trusted);
 	p->edge = (struct snap_image){
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
+	        .proxy_in = s->edge.listen.proxy_protocol,
 	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
 	                                     ? 0
 	                                     : s->edge.access_log.sample_ppm};
@@ -457,6 +466,7 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 		if (fresh) fleet_release_event(f, a, a->file_release, a->conf->digest, "");
 	}
 	f->edge = p->edge;
+	f->trusted = p->trusted;
 	f->applied = true;
 	fleet_plan_free(p);
 	fleet_publish(f);

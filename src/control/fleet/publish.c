@@ -140,6 +140,8 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	        .route_count = d->route_count,
 	        .edge = f->edge,
 	        .via = HG_STR("headgate"),
+	        .trusted = f->trusted.list,
+	        .trusted_count = f->trusted.count,
 	};
 	return snap_build(&in, ret_fd, err);
 }
@@ -187,6 +189,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 {
 	struct fleet *f = r->f;
 	const struct fl_replica *c = fleet_core(r);
+	const struct fleet_release *rel = fleet_release_find(f, r->app, c->release);
 	if (r->ep < 0 && state == SNAP_EP_FREE) return;
 	if (r->ep < 0) r->ep = place_take(f, r);
 	if (r->ep < 0) return; /* more than 4096 replicas: refused by fleet_check */
@@ -198,6 +201,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 	        .incarnation = (uint32_t)r->id,
 	        .weight = c->spare ? 0 : 1000000,
 	        .family = r->addr.sa.sa_family,
+	        .proxy = rel ? rel->proxy : 0,
 	};
 	if (ep.family == AF_UNIX) {
 		(void)hg_str_copy(hg_str(r->addr.un.sun_path), ep.path, sizeof ep.path);

@@ -7,7 +7,8 @@
 #define BIT(s) (1u << (s))
 
 static const uint16_t allowed[EDGE_STATES] = {
-        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO),
+        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_PROXY),
+        [EDGE_PROXY] = BIT(EDGE_HELLO) | BIT(EDGE_IDLE) | BIT(EDGE_FREE),
         [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE),
         [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER),
         [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
@@ -25,7 +26,7 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to)
 	HG_ASSERT(allowed[c->state] & BIT(to));
 	hg_list_remove(&c->node);
 	if (to != EDGE_FREE) hg_list_append(&c->edge->by_state[to], &c->node);
-	if (to == EDGE_IDLE || to == EDGE_HELLO) c->idle_ms = edge_now_ms(c->edge);
+	if (to <= EDGE_IDLE) c->idle_ms = edge_now_ms(c->edge);
 	c->state = (uint8_t)to;
 	c->progress = true;
 }
@@ -59,18 +60,26 @@ static void on_task(struct loop *l, struct loop_task *t)
 	        HG_OBJ(HG_CONTAINER(t, struct edge_conn, task), struct edge_conn, EDGE_CONN_MAGIC));
 }
 
-struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer)
+void edge_conn_client(struct edge_conn *c, const struct sock_addr *client)
 {
 	char text[SOCK_TEXT_MAX];
+	size_t n = sock_addr_host(client, text, sizeof text);
+	c->client_n = (uint8_t)HG_MIN(n, sizeof c->client);
+	memcpy(c->client, text, c->client_n);
+	c->client_port = sock_addr_port(client);
+}
+
+struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer)
+{
 	struct edge_conn *c = edge_pool_take(&e->conns);
+	const struct snap_image *im = e->image ? e->image->snap : NULL;
 	if (!c) return NULL;
 	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e, .secure = secure};
 	hg_list_init(&c->node);
+	hg_list_init(&c->own);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
-	size_t n = sock_addr_host(peer, text, sizeof text);
-	c->client_n = (uint8_t)HG_MIN(n, sizeof c->client);
-	memcpy(c->client, text, c->client_n);
+	edge_conn_client(c, peer);
 	c->flags = EDGE_CAN_WRITE;
 	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	if (loop_io_start(e->loop, &c->io, fd, events, on_client) < 0) {
@@ -79,7 +88,8 @@ struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struc
 	}
 	e->conn_n++;
 	meter_gauge_add(&e->count->connections, 1);
-	edge_conn_move(c, secure ? EDGE_HELLO : EDGE_IDLE);
+	bool told = HG_UNLIKELY(im && im->proxy_in) && edge_proxy_trusts(im, peer);
+	edge_conn_move(c, told ? EDGE_PROXY : secure ? EDGE_HELLO : EDGE_IDLE);
 	edge_conn_drive(c);
 	return c;
 }
@@ -89,6 +99,7 @@ void edge_conn_close(struct edge_conn *c)
 	struct edge *e = c->edge;
 	int fd = c->io.fd;
 	HG_ASSERT(!c->req);
+	if (HG_UNLIKELY(!hg_list_empty(&c->own))) edge_proxy_forget(c);
 	edge_conn_move(c, EDGE_FREE);
 	edge_flow_drop(e, &c->in);
 	edge_timer_off(&c->timer);
@@ -214,6 +225,8 @@ static enum edge_step connect_step(struct edge_conn *c)
 	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	}
+	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
+		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	edge_conn_move(c, EDGE_WAIT);
 	return EDGE_STEP_ON;
 }
@@ -274,6 +287,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	uint64_t now = edge_now_ms(e);
 	uint64_t header = or_default(im ? im->header_ms : 0, 10000);
 	switch ((enum edge_state)c->state) {
+	case EDGE_PROXY:
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE:
 		return now + (c->served ? or_default(im ? im->keepalive_ms : 0, 60000) : header);
@@ -301,6 +315,7 @@ static void conn_arm(struct edge_conn *c)
 static enum edge_step conn_step(struct edge_conn *c)
 {
 	switch ((enum edge_state)c->state) {
+	case EDGE_PROXY: return edge_proxy_step(c);
 	case EDGE_HELLO: return hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);

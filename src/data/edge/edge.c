@@ -189,7 +189,7 @@ static bool reclaim_of(struct edge *e, enum edge_state state)
 /* A handshake that does not move is silence as well. */
 static bool reclaim(struct edge *e)
 {
-	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO);
+	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO) || reclaim_of(e, EDGE_PROXY);
 }
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
@@ -311,7 +311,7 @@ void edge_free(struct edge *e)
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
 	loop_timer_stop(e->loop, &e->table_timer);
-	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
+	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
@@ -344,7 +344,7 @@ bool edge_idle(const struct edge *e)
 static void on_drain_end(struct loop *l, struct loop_timer *t)
 {
 	struct edge *e = HG_CONTAINER(t, struct edge, drain_timer);
-	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
+	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	loop_stop(l);
 }

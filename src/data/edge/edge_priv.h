@@ -203,6 +203,7 @@ struct edge_ep {
 	uint16_t slot;
 	bool known;
 	struct sock_addr addr;
+	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint8_t text_n;
 	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
 	struct hg_list idle;      /* connections, last used first */
@@ -268,6 +269,11 @@ struct edge_up {
 	uint16_t slot;
 	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	bool connecting, reused, out_armed, unix_socket;
+	/* Told by the PROXY protocol whose it is: it serves nobody else. */
+	uint8_t proxy;        /* version, 0: it is anybody's */
+	struct hg_list owned; /* while idle: of edge_conn.own */
+	uint8_t client_n;
+	char client[47];
 };
 
 /* Reuses an idle connection or opens one; NULL and *ret_errno on failure. `fresh`: no reuse;
@@ -275,6 +281,10 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* Out of the list of its endpoint. */
+void edge_up_wake(struct edge_up *up);
+/* Has the replica neither closed it nor spoken without being asked? */
+bool edge_up_quiet(const struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
 void edge_up_keep(struct edge_up *up);
 /* Did the replica end the connection before it got any of this attempt's bytes? */
@@ -328,6 +338,7 @@ struct edge_req {
 
 enum edge_state {
 	EDGE_FREE,
+	EDGE_PROXY,   /* the header of a load balancer is awaited */
 	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
@@ -354,8 +365,12 @@ struct edge_conn {
 	struct edge_timer timer;
 	struct edge_flow in;
 	struct edge_req *req;
-	uint64_t idle_ms; /* when it became idle, or its handshake began */
-	uint64_t head_ms; /* when the first byte of this head came */
+	uint64_t idle_ms;   /* when it became idle, or its handshake began */
+	uint64_t head_ms;   /* when the first byte of this head came */
+	struct hg_list own; /* idle connections to replicas that nobody else may use */
+	uint8_t to_ip[16];  /* what the client connected to, if a load balancer said so */
+	uint16_t to_port, client_port;
+	bool to_known;
 	uint8_t client_n;
 	char client[47];
 };
@@ -425,6 +440,8 @@ static inline uint64_t edge_now_ms(const struct edge *e)
 /* conn.c */
 struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer);
 void edge_conn_close(struct edge_conn *c);
+/* Who is served by it. */
+void edge_conn_client(struct edge_conn *c, const struct sock_addr *client);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);
 /* Says 503, where that can be said without a handshake, and closes. */
@@ -432,6 +449,20 @@ void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
+
+/* proxy.c: the PROXY protocol */
+/* Is its word about clients believed? */
+bool edge_proxy_trusts(const struct snap_image *im, const struct sock_addr *peer);
+enum edge_step edge_proxy_step(struct edge_conn *c);
+/* As edge_up_get, for an endpoint with `proxy`. */
+struct edge_up *edge_proxy_up_get(
+        struct edge_conn *c, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
+/* Sends the header over a connection that has just been made; false: it did not go out. */
+HG_MUST bool edge_proxy_say(struct edge_conn *c, struct edge_up *up);
+/* Closes what this client keeps. */
+void edge_proxy_forget(struct edge_conn *c);
+/* It is about to be idle: this client's next request has it. */
+void edge_proxy_keep(struct edge_conn *c, struct edge_up *up);
 
 /* request.c: from a complete head to the first attempt */
 /* A request to answer with when the head could not be read; false: the pool is used up. */

@@ -40,7 +40,7 @@ typedef void (*rig_script)(struct replica *rep, int fd);
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot, release;
+	uint32_t slot, release, proxy;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -71,6 +71,8 @@ struct rig {
 	uint64_t generation;
 	struct snap_image shape; /* edge-wide numbers of the next image */
 	struct snap_app app;     /* the application of the next image */
+	struct cidr trusted[4];
+	uint32_t trusted_count;
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -325,7 +327,9 @@ static inline int rig_image(struct rig *g)
 	        .routes = routes,
 	        .route_count = 2,
 	        .edge = g->shape,
-	        .via = HG_STR("test-edge")};
+	        .via = HG_STR("test-edge"),
+	        .trusted = g->trusted,
+	        .trusted_count = g->trusted_count};
 	int fd = -1;
 	if (snap_build(&in, &fd, &err) < 0) fail_msg("%s", err.message);
 	return fd;
@@ -355,7 +359,8 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	        .weight = 1000000,
 	        .family = AF_INET,
 	        .port = rep->port,
-	        .ip4 = INADDR_LOOPBACK};
+	        .ip4 = INADDR_LOOPBACK,
+	        .proxy = rep->proxy};
 	snap_table_set(g->table, rep->slot, &ep);
 }
 
