@@ -25,6 +25,10 @@ HG_MUST enum hg_rc cert_bundle_make(const struct tls_conf *conf, int *ret_fd, st
 HG_MUST enum hg_rc cert_bundle_open(
         int fd, const char *alpn, struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX]);
 
+/* Reads a PEM file that holds nothing secret; zero-terminated, freed by the caller. HG_E_CERT_FILE
+ * with path, reason and hint; HG_E_DENIED. */
+HG_MUST enum hg_rc cert_text_read(const char *path, char **ret_text, struct hg_err *err);
+
 /*
  * Reads a chain and its key (both freed, and the key wiped, by
  * cert_texts_free) and checks them. HG_E_CERT_FILE with path, reason and hint; HG_E_DENIED.

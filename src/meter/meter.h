@@ -122,7 +122,9 @@ struct meter_worker {
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 proxy_headers, proxy_refused;
-	meter_u64 reserved[10];
+	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
+	meter_u64 client_asked, client_shown, client_invalid, client_refused;
+	meter_u64 reserved[6];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];

@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "spec/snapshot.h"
-#include "wire/cidr.h"
 #include "wire/jsondiff.h"
 
 struct checking {
@@ -210,25 +209,6 @@ static void check_routes(struct checking *c)
 			hg_err_hint(e, "give one of them another host or path");
 		}
 	}
-}
-
-/* ---- the edge ---- */
-
-static void check_edge(struct checking *c)
-{
-	const struct spec_edge *e = &c->s->edge;
-	const struct spec_node *edge = below(c->s->origin->tree, "edge");
-	if (e->trusted_proxy_count > CIDR_MAX) {
-		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, below(edge, "trusted_proxies")),
-		        "there are %u trusted proxies; the limit is %u", e->trusted_proxy_count,
-		        CIDR_MAX);
-	}
-	if (!e->listen.proxy_protocol || e->trusted_proxy_count) return;
-	struct hg_err *err =
-	        fail(c, HG_E_CONFIG_CONFLICT, below(below(edge, "listen"), "proxy_protocol"));
-	spec_err_say(err, "\"proxy_protocol\" without \"trusted_proxies\": nobody may say who a "
-	                  "client is");
-	hg_err_hint(err, "name the load balancers: `edge: {trusted_proxies: [10.0.0.0/8]}`");
 }
 
 /* ---- folders ---- */
@@ -765,7 +745,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 	check_folders(&c);
 	check_ports(&c);
 	check_tls(&c);
-	check_edge(&c);
+	spec_check_edge(s, report);
 	check_alerts(&c);
 	for (uint32_t i = 0; i < s->pipeline.stage_count; i++)
 		check_stage(&c, &s->pipeline.stages[i],

@@ -29,6 +29,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_route));
 	h = mix(h, sizeof(struct snap_lane));
 	h = mix(h, sizeof(struct cidr));
+	h = mix(h, sizeof(struct snap_ca));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
 	h = mix(h, offsetof(struct snap_route, preview));
@@ -120,6 +121,13 @@ static bool path_valid(struct hg_str p)
 
 static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 {
+	if (in->ca_count > SNAP_CAS_MAX)
+		return hg_err_set(err, HG_E_TOO_LARGE, "there are too many authorities");
+	for (uint32_t i = 0; i < in->ca_count; i++) {
+		if (in->cas[i].certs.n > SNAP_CA_TEXT || in->cas[i].crl.n > SNAP_CA_TEXT)
+			return hg_err_set(
+			        err, HG_E_TOO_LARGE, "a client authority is larger than 1 MiB");
+	}
 	if (in->trusted_count > CIDR_MAX)
 		return hg_err_set(err, HG_E_TOO_LARGE, "there are too many trusted proxies");
 	if (in->app_count > SNAP_APPS_MAX || in->route_count > SNAP_ROUTES_MAX) {
@@ -150,7 +158,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, trusted, text, total;
+	size_t apps, routes, lanes, trusted, cas, text, total;
 	uint32_t lane_count;
 };
 
@@ -170,10 +178,13 @@ static struct sizes in_sizes(const struct snap_in *in)
 		text += r->host.n + r->path.n + r->name.n;
 		lanes += r->lane_count;
 	}
+	for (uint32_t i = 0; i < in->ca_count; i++)
+		text += in->cas[i].certs.n + in->cas[i].crl.n;
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
 	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
 	z.trusted = align8(z.lanes + lanes * sizeof(struct snap_lane));
-	z.text = align8(z.trusted + in->trusted_count * sizeof(struct cidr));
+	z.cas = align8(z.trusted + in->trusted_count * sizeof(struct cidr));
+	z.text = align8(z.cas + in->ca_count * sizeof(struct snap_ca));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
 	return z;
@@ -199,6 +210,8 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->app = r->app;
 		to->lane_none = r->lane_none;
 		to->preview = r->preview;
+		to->client = r->client;
+		to->cas = r->cas;
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
 		for (uint32_t k = 0; k < r->lane_count; k++) {
@@ -230,6 +243,13 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 		memcpy((char *)im + z->trusted, in->trusted,
 		        in->trusted_count * sizeof(struct cidr));
 	im->via = put_text(im, in->via);
+	im->ca_at = (uint32_t)z->cas;
+	im->ca_count = in->ca_count;
+	struct snap_ca *ca = (void *)((char *)im + im->ca_at);
+	for (uint32_t i = 0; i < in->ca_count; i++) {
+		ca[i].certs = put_text(im, in->cas[i].certs);
+		ca[i].crl = put_text(im, in->cas[i].crl);
+	}
 	struct snap_app *app = (void *)((char *)im + im->app_at);
 	for (uint32_t i = 0; i < in->app_count; i++) {
 		app[i] = in->apps[i].fixed;
@@ -316,9 +336,9 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 		return false;
 	}
 	struct hg_str path = snap_str(i, r->path);
-	return r->app < i->app_count && r->lane_first <= i->lane_count &&
-	       r->lane_count <= i->lane_count - r->lane_first && host_valid(snap_str(i, r->host)) &&
-	       path_valid(path) && path_of(path).n == path.n;
+	return r->app < i->app_count && r->client <= SNAP_CLIENT_REQUIRED &&
+	       r->lane_first <= i->lane_count && r->lane_count <= i->lane_count - r->lane_first &&
+	       host_valid(snap_str(i, r->host)) && path_valid(path) && path_of(path).n == path.n;
 }
 
 static bool image_ok(const struct snap_image *i, size_t size)
@@ -334,6 +354,14 @@ static bool image_ok(const struct snap_image *i, size_t size)
 	        !span_ok(i, i->trusted_at, i->trusted_count, sizeof(struct cidr)) ||
 	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
 		return false;
+	}
+	if (i->ca_count > SNAP_CAS_MAX ||
+	        !span_ok(i, i->ca_at, i->ca_count, sizeof(struct snap_ca)))
+		return false;
+	for (uint32_t k = 0; k < i->ca_count; k++) {
+		if (!text_ok(i, snap_cas(i)[k].certs, SNAP_CA_TEXT) ||
+		        !text_ok(i, snap_cas(i)[k].crl, SNAP_CA_TEXT))
+			return false;
 	}
 	for (uint32_t k = 0; k < i->trusted_count; k++) {
 		if (snap_trusted(i)[k].bits > 128) return false;

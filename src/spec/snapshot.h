@@ -22,6 +22,8 @@
 #define SNAP_ENDPOINTS  4096
 #define SNAP_APPS_MAX   1024
 #define SNAP_ROUTES_MAX 16384
+#define SNAP_CAS_MAX    32 /* authorities of clients' certificates: a bit each */
+#define SNAP_CA_TEXT    (1u << 20)
 
 /* A string inside the image: offset from its start. */
 struct snap_text {
@@ -51,6 +53,15 @@ struct snap_route {
 	uint32_t lane_count;
 	uint32_t lane_none; /* meter lane of answers that no replica gave */
 	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
+	uint32_t client;    /* enum snap_client: does it want a certificate of the client? */
+	uint32_t cas;       /* of these authorities */
+};
+
+enum snap_client { SNAP_CLIENT_OFF, SNAP_CLIENT_OPTIONAL, SNAP_CLIENT_REQUIRED };
+
+/* An authority of clients' certificates: PEM of its certificates and of its revocation list. */
+struct snap_ca {
+	struct snap_text certs, crl;
 };
 
 struct snap_lane {
@@ -71,7 +82,8 @@ struct snap_image {
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
 	uint32_t proxy_in;   /* 1: what they send begins with a PROXY protocol header */
-	uint32_t reserved[13];
+	uint32_t ca_count, ca_at;
+	uint32_t reserved[11];
 };
 
 /* What the builder is given; plain pointers. */
@@ -83,6 +95,10 @@ struct snap_in_route {
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
 	uint32_t lane_count, lane_none, preview;
+	uint32_t client, cas;
+};
+struct snap_in_ca {
+	struct hg_str certs, crl;
 };
 struct snap_in_app {
 	struct hg_str name;
@@ -98,6 +114,8 @@ struct snap_in {
 	struct hg_str via;
 	const struct cidr *trusted;
 	uint32_t trusted_count; /* at most CIDR_MAX */
+	const struct snap_in_ca *cas;
+	uint32_t ca_count; /* at most SNAP_CAS_MAX */
 };
 
 /* A sealed memfd, the caller's. Routes are sorted so that the first match is the best one:
@@ -126,6 +144,11 @@ static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 static inline const struct cidr *snap_trusted(const struct snap_image *i)
 {
 	return (const struct cidr *)(const void *)((const char *)i + i->trusted_at);
+}
+
+static inline const struct snap_ca *snap_cas(const struct snap_image *i)
+{
+	return (const struct snap_ca *)(const void *)((const char *)i + i->ca_at);
 }
 
 /* ---- endpoint table ---- */

@@ -8,7 +8,8 @@ static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 bool cidr_ip(struct hg_str text, uint8_t ret_ip[16])
 {
 	char zero[INET6_ADDRSTRLEN];
-	if (text.n == 0 || memchr(text.p, 0, text.n) || !hg_str_copy(text, zero, sizeof zero))
+	if (!text.p || text.n == 0 || memchr(text.p, 0, text.n) ||
+	        !hg_str_copy(text, zero, sizeof zero))
 		return false;
 	if (memchr(text.p, ':', text.n)) return inet_pton(AF_INET6, zero, ret_ip) == 1;
 	memcpy(ret_ip, mapped, sizeof mapped);

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """PROXY protocol with real senders: who the client is, for the log, for the app, and for replicas that want to
 be told themselves."""
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 import unittest
 
 from harness import Platform, free_port, main, request, wait_for
@@ -140,6 +142,137 @@ class Proxies(unittest.TestCase):
         self.site.change("trusted_proxies: [127.0.0.0/8]", "trusted_proxies: [192.0.2.0/24]")
         wait_for(lambda: "X-Forwarded-For: 127.0.0.1" in self.site.curl().stdout, 10)
         self.assertIn(" 400 ", self.raw(b"PROXY TCP4 192.0.2.33 10.0.0.1 4711 80\r\nGET / HTTP/1.1\r\n\r\n"))
+
+
+MTLS = """version: 1
+project: e2e
+edge:
+  workers: 2
+  listen: {{http: "127.0.0.1:{port}", https: "127.0.0.1:HTTPS"}}
+  tls:
+    certificates: [{{cert: one.pem, key: one.key}}]
+    client_ca: {{partners: {{file: partners.pem, crl: partners.crl}}, staff: staff.pem}}
+apps:
+  plain:
+    command: %s replica.py $PORT
+    probes: {{readiness: {{http: /, every: 500ms}}}}
+    routes:
+      - {{host: open.example, path: /}}
+      - {{host: closed.example, path: /, client_certificate: {{mode: required, ca: [partners]}}}}
+""" % sys.executable
+
+
+class ClientCertificates(unittest.TestCase):
+    """An authority made by the openssl command, curl as the client."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.site = Platform(MTLS.replace("HTTPS", str(https := free_port())))
+        cls.site.https = https
+        cls.site.__enter__()
+        (cls.site.dir / "replica.py").write_text(REPLICA)
+        cls.authority("partners"), cls.authority("staff"), cls.authority("one")
+        for name, ca in (("good", "partners"), ("lost", "partners"), ("other", "staff")):
+            cls.openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                        f"{name}.key", "-out", f"{name}.csr", "-subj", f"/O=Example/CN={name}")
+            (cls.site.dir / "ext").write_text(f"subjectAltName=URI:spiffe://example/{name}\n")
+            cls.openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key",
+                        "-CAcreateserial", "-days", "3", "-extfile", "ext", "-out", f"{name}.pem")
+        cls.revoke()
+        cls.site.up()
+        cls.site.wait_ready(1, "plain")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.site.__exit__(None, None, None)
+
+    @classmethod
+    def openssl(cls, *argv):
+        return subprocess.run(["openssl", *argv], cwd=cls.site.dir, check=True, capture_output=True, text=True).stdout
+
+    @classmethod
+    def authority(cls, name):
+        cls.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+                    f"{name}.key", "-out", f"{name}.pem", "-days", "30", "-subj", f"/CN={name}")
+
+    @classmethod
+    def revoke(cls, *names):
+        """A new revocation list with these certificates."""
+        (cls.site.dir / "index.txt").write_text("")
+        (cls.site.dir / "ca.cnf").write_text("[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\ndefault_md=sha256\n"
+                                             "default_crl_days=3\n")
+        base = ("ca", "-config", "ca.cnf", "-cert", "partners.pem", "-keyfile", "partners.key")
+        for name in names:
+            cls.openssl(*base, "-revoke", f"{name}.pem")
+        cls.openssl(*base, "-gencrl", "-out", "partners.crl.new")
+        (cls.site.dir / "partners.crl.new").rename(cls.site.dir / "partners.crl")
+
+    def curl(self, host, who=None, *argv):
+        shown = ["--cert", self.site.dir / f"{who}.pem", "--key", self.site.dir / f"{who}.key"] if who else []
+        url = f"https://{host}:{self.site.https}/"
+        done = subprocess.run(["curl", "-sS", "-k", "-m", "10", "-w", "%{http_code}", "--resolve",
+                               f"{host}:{self.site.https}:127.0.0.1", *shown, *argv, url], capture_output=True, text=True)
+        return done.stdout[-3:], done.stdout[:-3] + done.stderr
+
+    def test_01_the_route_decides(self):
+        self.assertEqual(self.curl("open.example")[0], "200")
+        code, text = self.curl("closed.example")
+        self.assertEqual((code, text), ("403", "a client certificate is required\n"))
+        self.assertEqual(self.curl("closed.example", "good")[0], "200")
+        code, text = self.curl("closed.example", "other")
+        self.assertEqual((code, text), ("403", "the client certificate is of another authority\n"))
+
+    def test_02_the_app_is_told_and_cannot_be_fooled(self):
+        _, text = self.curl("closed.example", "good", "-H", "X-Client-Cert-Subject: CN=root")
+        self.assertIn("X-Client-Cert-Subject: CN=good,O=Example\n", text)
+        self.assertIn("X-Client-Cert-San-Uri: spiffe://example/good\n", text)
+        shown = self.openssl("x509", "-in", "good.pem", "-noout", "-fingerprint", "-sha256")
+        self.assertIn("X-Client-Cert-Fingerprint: " + shown.split("=")[1].strip().replace(":", "").lower(), text)
+        self.assertNotIn("root", text)
+        _, text = self.curl("open.example", None, "-H", "X-Client-Cert-Subject: CN=root", "-H", "Client-Cert: :AA==:")
+        self.assertNotIn("Cert", text)
+
+    def test_03_a_host_header_opens_no_door(self):
+        code, text = self.curl("open.example", "good", "-H", "Host: closed.example")
+        self.assertEqual((code, text), ("421", "this connection was made for another host\n"))
+
+    def test_04_revocation_is_taken_live(self):
+        self.assertEqual(self.curl("closed.example", "lost")[0], "200")
+        self.revoke("lost")
+        self.site.run("reload", "-f", self.site.file)
+        wait_for(lambda: self.curl("closed.example", "lost")[0] == "403", 10)
+        self.assertIn("certificate revoked", self.curl("closed.example", "lost")[1])
+        self.assertEqual(self.curl("closed.example", "good")[0], "200")
+
+    def test_05_control_may_die(self):
+        old = self.site.pids("control")[0]
+        (self.site.dir / "partners.pem").chmod(0)  # what was handed over is kept
+        os.kill(old, 9)
+        wait_for(lambda: self.site.pids("control") not in ([], [old]), 20)
+        self.assertEqual(self.curl("closed.example", "good")[0], "200")
+        self.assertEqual(self.curl("closed.example", "lost")[0], "403")
+        (self.site.dir / "partners.pem").chmod(0o644)
+
+    def test_06_what_cannot_be_used_changes_nothing(self):
+        good = (self.site.dir / "partners.crl").read_text()
+        (self.site.dir / "partners.crl").write_text((self.site.dir / "staff.pem").read_text())
+        done = self.site.run("reload", "-f", self.site.file, check=False)
+        (self.site.dir / "partners.crl").write_text(good)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("HG1250", done.stderr)
+        self.assertIn("the revocation list cannot be read", done.stderr)
+        self.assertEqual(self.curl("closed.example", "good")[0], "200")
+
+    def test_07_metrics(self):
+        admin = self.site.status()["listeners"]["admin"]
+        text = subprocess.run(["curl", "-s", f"http://{admin}/metrics"], capture_output=True, text=True).stdout
+        row = next(r for r in text.splitlines() if r.startswith('headgate_client_ca_expires_timestamp_seconds{ca="staff"'))
+        self.assertAlmostEqual(float(row.split()[-1]), time.time() + 30 * 86400, delta=600)
+        row = next(r for r in text.splitlines() if r.startswith("headgate_client_ca_crl_expires_timestamp_seconds"))
+        self.assertAlmostEqual(float(row.split()[-1]), time.time() + 3 * 86400, delta=600)
+        for name in ("asked", "shown", "invalid", "refused"):
+            rows = [float(r.split()[-1]) for r in text.splitlines() if r.startswith(f"headgate_edge_client_{name}_total{{")]
+            self.assertGreater(sum(rows), 0, name)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "os/loop.h"
+#include "spec/snapshot.h"
 #include "store/store.h"
 #include "warden/warden.h"
 
@@ -25,6 +26,11 @@ struct spec;
 struct spec_pair;
 
 #define FLEET_REPLICAS_MAX 256 /* per app */
+
+struct fleet_authority {
+	const char *name;
+	struct hg_str certs, crl; /* PEM */
+};
 
 struct fleet_options {
 	struct loop *loop;
@@ -51,6 +57,9 @@ struct fleet_options {
 	 * NULL: the file's release replaces the serving one step by step at once.
 	 */
 	void (*on_release)(void *arg, const char *app, uint32_t release);
+	/* The authorities of clients' certificates, asked for with each snapshot; how many. NULL:
+	 * none. */
+	uint32_t (*authorities)(void *arg, struct fleet_authority to[SNAP_CAS_MAX]);
 	void *arg;
 };
 
@@ -81,6 +90,9 @@ void fleet_plan_free(struct fleet_plan *p);
  * until the file's own `replicas` changes.
  */
 void fleet_apply(struct fleet *f, struct fleet_plan *p);
+
+/* The authorities say something else now: a new snapshot tells the edge. */
+void fleet_authorities_changed(struct fleet *f);
 
 /* HG_E_FLEET_APP: no such app. HG_E_INVALID: more than FLEET_REPLICAS_MAX. Others: the store's. */
 HG_MUST enum hg_rc fleet_scale(

@@ -53,7 +53,10 @@ struct fleet_probe_conf {
 
 struct fleet_route {
 	const char *host, *path, *name;
-	bool preview; /* shows the release under trial */
+	bool preview;     /* shows the release under trial */
+	uint32_t client;  /* enum snap_client */
+	const char **cas; /* names; none: all */
+	uint32_t ca_count;
 };
 
 struct fleet_version {

@@ -57,7 +57,8 @@ struct draft {
 	struct snap_in_app *apps;
 	struct snap_in_route *routes;
 	struct snap_in_lane *lanes;
-	uint32_t app_count, route_count, lane_count;
+	uint32_t app_count, route_count, lane_count, ca_count;
+	struct fleet_authority ca[SNAP_CAS_MAX];
 };
 
 /* Releases of the app that have a process or are wanted, each once. */
@@ -77,6 +78,19 @@ static uint32_t releases_in_use(const struct fleet_app *a, uint32_t *to, uint32_
 }
 
 #define RELEASES_MAX 8u
+
+/* A name that is not there lets nobody in. */
+static uint32_t cas_of(const struct draft *d, const struct fleet_route *r)
+{
+	uint32_t cas = 0;
+	for (uint32_t i = 0; i < d->ca_count; i++) {
+		bool named = r->ca_count == 0;
+		for (uint32_t k = 0; k < r->ca_count && !named; k++)
+			named = strcmp(d->ca[i].name, r->cas[k]) == 0;
+		if (named) cas |= 1u << i;
+	}
+	return cas;
+}
 
 static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 {
@@ -100,6 +114,8 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .lane_count = n,
 		        .lane_none = lane_of(f, a->id, 0, route->name),
 		        .preview = route->preview,
+		        .client = route->client,
+		        .cas = cas_of(d, route),
 		};
 	}
 	d->app_count++;
@@ -128,11 +144,17 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	d->lanes = calloc((size_t)routes * RELEASES_MAX + 1, sizeof *d->lanes);
 	if (!d->apps || !d->routes || !d->lanes)
 		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (f->o.authorities) d->ca_count = f->o.authorities(f->o.arg, d->ca);
 	for (uint32_t i = 0; i < METER_LANES_MAX; i++)
 		f->lane[i].live = false;
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->present && f->apps[i]->conf) draft_app(f, f->apps[i], d);
+	struct snap_in_ca cas[SNAP_CAS_MAX];
+	for (uint32_t i = 0; i < d->ca_count; i++)
+		cas[i] = (struct snap_in_ca){d->ca[i].certs, d->ca[i].crl};
 	struct snap_in in = {
+	        .cas = cas,
+	        .ca_count = d->ca_count,
 	        .generation = f->generation + 1,
 	        .apps = d->apps,
 	        .app_count = d->app_count,
@@ -170,6 +192,11 @@ void fleet_publish(struct fleet *f)
 	if (f->ready_sent) return;
 	f->ready_sent = true;
 	fleet_send_simple(f, WD_READY, 0, 0);
+}
+
+void fleet_authorities_changed(struct fleet *f)
+{
+	if (f->applied) fleet_publish(f);
 }
 
 static int place_take(struct fleet *f, struct fleet_replica *r)

@@ -141,6 +141,14 @@ static enum edge_step no_buffer(struct edge_conn *c)
 	return EDGE_STEP_GONE;
 }
 
+static void hello_failed(struct edge_conn *c, enum tls_failure why)
+{
+	struct meter_worker *m = c->edge->count;
+	_Static_assert(TLS_FAILURES <= HG_COUNT(m->tls_failed), "a counter for each");
+	meter_add(&m->tls_failures, 1);
+	meter_add(&m->tls_failed[why], 1);
+}
+
 /* The first bytes make the session: who only connects costs no more than without TLS. */
 static enum edge_step hello_step(struct edge_conn *c)
 {
@@ -155,6 +163,7 @@ static enum edge_step hello_step(struct edge_conn *c)
 			return conn_gone(c);
 		}
 		if (c->flags & EDGE_HUP) tls_hung_up(c->tls);
+		if (HG_UNLIKELY(e->image && e->image->clients)) edge_mtls_prepare(c);
 	}
 	int r = tls_handshake(c->tls);
 	if (r == -EAGAIN) {
@@ -162,11 +171,12 @@ static enum edge_step hello_step(struct edge_conn *c)
 		return EDGE_STEP_BLOCK;
 	}
 	if (r < 0) {
-		meter_add(&e->count->tls_failures, 1);
+		hello_failed(c, tls_failure(c->tls));
 		return conn_gone(c);
 	}
 	meter_add(&e->count->tls_handshakes, 1);
 	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
+	if (HG_UNLIKELY(tls_asked(c->tls))) edge_mtls_shown(c);
 	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
 	edge_conn_move(c, EDGE_IDLE);
 	return EDGE_STEP_ON;
@@ -391,6 +401,7 @@ void edge_conn_timeout(struct edge_conn *c)
 	case EDGE_HOLD: s = edge_hold_end(c); break;
 	default:
 		if (c->state == EDGE_RELAY) relay_timeout(c);
+		if (c->state == EDGE_HELLO && c->tls) hello_failed(c, TLS_FAILED_TIMEOUT);
 		if (c->req) edge_request_abort(c);
 		edge_conn_close(c);
 	}

@@ -16,6 +16,7 @@
 static void image_free(struct edge_image *im)
 {
 	edge_index_fini(&im->index);
+	edge_mtls_free(im);
 	free(im->apps);
 	snap_unmap(im->snap);
 	free(im);
@@ -102,6 +103,8 @@ static enum hg_rc image_make(struct edge *e, int fd, struct edge_image **ret_ima
 	rc = lanes_ok(im->snap) && im->snap->via.n <= 255 ? HG_OK : HG_E_INVALID;
 	if (rc < 0) goto out;
 	rc = edge_index_build(im->snap, &im->index);
+	if (rc < 0) goto out;
+	rc = edge_mtls_make(im, e->image);
 	if (rc < 0) goto out;
 	im->apps = calloc(im->snap->app_count + 1, sizeof *im->apps);
 	rc = im->apps && apps_take(e, im) ? HG_OK : HG_E_NOMEM;

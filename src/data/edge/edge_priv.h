@@ -18,6 +18,7 @@
 #include "data/edge/edge.h"
 #include "os/sock.h"
 #include "os/tls.h"
+#include "os/tls_client.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
@@ -182,6 +183,8 @@ struct edge_image {
 	uint16_t *apps; /* by number in the image: number in edge.apps */
 	struct http1_limits limits;
 	struct hg_str via;
+	struct tls_clients *clients; /* NULL: no route wants a certificate of its client */
+	struct edge_asks *asks;      /* by number of the host; NULL likewise */
 };
 
 HG_MUST enum hg_rc edge_index_build(const struct snap_image *im, struct edge_index *ret_index);
@@ -189,6 +192,8 @@ void edge_index_fini(struct edge_index *x);
 /* `host`: lower case, without port; NULL when no route fits. */
 const struct snap_route *edge_route(const struct snap_image *im, const struct edge_index *x,
         struct hg_str host, struct hg_str path);
+/* The number of an exact name or of ".x", UINT32_MAX: there is none. */
+uint32_t edge_host_number(const struct edge_index *x, struct hg_str name);
 /* "EXAMPLE.com.:80" → "example.com"; cap bounds the result, false when it is longer. */
 bool edge_host_normal(struct hg_str authority, char *to, size_t cap, struct hg_str *ret_host);
 /* Decodes unreserved characters and removes dot segments, as RFC 3986 section 6.2.2 says; the
@@ -316,7 +321,8 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
-	bool patient; /* the first attempt waits its whole time */
+	bool identity; /* the replica is told whose certificate was shown */
+	bool patient;  /* the first attempt waits its whole time */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -449,6 +455,19 @@ void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
+
+/* mtls.c: certificates of clients */
+/* Whom the image's routes ask for what; `old` may be NULL. HG_E_INVALID, HG_E_NOMEM. */
+HG_MUST enum hg_rc edge_mtls_make(struct edge_image *im, const struct edge_image *old);
+void edge_mtls_free(struct edge_image *im);
+/* Before the handshake of a connection. */
+void edge_mtls_prepare(struct edge_conn *c);
+/* The handshake of a connection that was asked is over. */
+void edge_mtls_shown(struct edge_conn *c);
+/* May this client use this route? `host`: normal. Answers if it may not. */
+enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
+/* Is it a field by which replicas are told who the client is? */
+bool edge_mtls_field(struct hg_str name);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */

@@ -31,7 +31,7 @@ static bool ours_in_request(const struct http1_field *f)
 	case HTTP1_F_X_REQUEST_ID:
 	case HTTP1_F_X_HEADGATE_MIRROR:
 	case HTTP1_F_TRACEPARENT: return true;
-	default: return f->hop;
+	default: return f->hop || (f->id == HTTP1_F_OTHER && edge_mtls_field(f->name));
 	}
 }
 
@@ -241,6 +241,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (r->upgrade) upgrade(o, h);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
+	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(c->tls));
 	hg_out_str(o, HG_STR("Via: 1."));
 	hg_out_byte(o, h->minor ? '1' : '0');
 	hg_out_byte(o, ' ');

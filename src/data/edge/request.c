@@ -81,6 +81,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	}
 	r->limits = &snap_apps(im)[r->route->app];
 	r->app = &e->apps[r->image->apps[r->route->app]];
+	if (HG_UNLIKELY(r->route->client)) {
+		enum edge_step s = edge_mtls_check(c, host);
+		if (s != EDGE_STEP_ON || r->local) return s;
+	}
 	if (r->limits->body_max && h->has_content_length &&
 	        h->content_length > r->limits->body_max) {
 		return edge_answer(c, 413, "the request body is too large");

@@ -71,6 +71,12 @@ struct rig {
 	uint64_t generation;
 	struct snap_image shape; /* edge-wide numbers of the next image */
 	struct snap_app app;     /* the application of the next image */
+	const struct snap_in_route
+	        *routes; /* of the next image; NULL: one for all, and "preview" */
+	uint32_t route_count;
+	struct snap_in_ca ca[2];
+	uint32_t ca_count;
+	bool allow_1_2;
 	struct cidr trusted[4];
 	uint32_t trusted_count;
 	uint32_t connections, buffers, worker;
@@ -328,9 +334,19 @@ static inline int rig_image(struct rig *g)
 	        .route_count = 2,
 	        .edge = g->shape,
 	        .via = HG_STR("test-edge"),
+	        .cas = g->ca,
+	        .ca_count = g->ca_count,
 	        .trusted = g->trusted,
 	        .trusted_count = g->trusted_count};
 	int fd = -1;
+	struct snap_in_route own[16];
+	for (uint32_t i = 0; g->routes && i < g->route_count; i++) {
+		own[i] = g->routes[i];
+		own[i].lanes = lanes;
+		own[i].lane_count = 2;
+		in.routes = own;
+		in.route_count = g->route_count;
+	}
 	if (snap_build(&in, &fd, &err) < 0) fail_msg("%s", err.message);
 	return fd;
 }
@@ -395,11 +411,20 @@ static inline void rig_certs(struct rig *g, const char *san)
 	struct hg_err err = {0};
 	struct pem_text text = pem_make(san, false, 30);
 	struct tls_pem pem = pem_of(&text);
-	struct tls_conf conf = {.pem = &pem, .pem_count = 1, .tickets = &ticket, .ticket_count = 1};
+	struct tls_conf conf = {.pem = &pem,
+	        .pem_count = 1,
+	        .tickets = &ticket,
+	        .ticket_count = 1,
+	        .allow_1_2 = g->allow_1_2};
 	int fd = -1;
 	if (cert_bundle_make(&conf, &fd, &err) < 0) abort();
 	if (edge_certs(g->edge, fd, why) < 0) abort();
 	close(fd);
+}
+
+static inline void rig_certs_again(struct rig *g)
+{
+	rig_certs(g, "DNS:a.example,DNS:*.b.example");
 }
 #endif
 
