@@ -85,6 +85,18 @@ def cpu_ns(pids):
     return total
 
 
+def user_system(pids):
+    """User and system time of the processes so far, in clock ticks of the kernel."""
+    user = system = 0
+    for pid in pids:
+        try:
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+            user, system = user + int(fields[11]), system + int(fields[12])
+        except OSError:
+            pass
+    return user, system
+
+
 def pss_kib(pids):
     total = 0
     for pid in pids:

@@ -1,6 +1,7 @@
 /*
  * The upstream of the edge benchmark: answers every request head with a fixed body, as cheaply as
- * possible, so that the proxy in front is what is measured. usage: upstream --port N [--body BYTES]
+ * possible, so that the proxy in front is what is measured.
+ * usage: upstream --port N | --socket PATH [--body BYTES]
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define BODY_MAX (1 << 20)
@@ -21,6 +23,20 @@ static int listen_on(int port)
 	int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4096) < 0) {
+		perror("upstream");
+		exit(1);
+	}
+	return fd;
+}
+
+static int listen_unix(const char *path)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (strlen(path) >= sizeof a.sun_path) return -1;
+	strncpy(a.sun_path, path, sizeof a.sun_path - 1);
+	unlink(path);
 	if (bind(fd, (struct sockaddr *)&a, sizeof a) < 0 || listen(fd, 4096) < 0) {
 		perror("upstream");
 		exit(1);
@@ -62,13 +78,15 @@ static void serve(int epoll_fd, int fd, const char *answer, size_t size)
 int main(int argc, char **argv)
 {
 	int port = 0;
+	const char *path = NULL;
 	size_t body = 128;
 	for (int i = 1; i + 1 < argc; i += 2) {
 		if (strcmp(argv[i], "--port") == 0) port = (int)strtol(argv[i + 1], NULL, 10);
+		if (strcmp(argv[i], "--socket") == 0) path = argv[i + 1];
 		if (strcmp(argv[i], "--body") == 0) body = strtoul(argv[i + 1], NULL, 10);
 	}
-	if (port <= 0 || body > BODY_MAX) {
-		fprintf(stderr, "usage: upstream --port N [--body BYTES]\n");
+	if ((port <= 0 && !path) || body > BODY_MAX) {
+		fprintf(stderr, "usage: upstream --port N | --socket PATH [--body BYTES]\n");
 		return 2;
 	}
 	char *answer = malloc(256 + body);
@@ -77,7 +95,7 @@ int main(int argc, char **argv)
 	        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", body);
 	memset(answer + head, 'x', body);
 	signal(SIGPIPE, SIG_IGN);
-	int listener = listen_on(port), epoll_fd = epoll_create1(0);
+	int listener = path ? listen_unix(path) : listen_on(port), epoll_fd = epoll_create1(0);
 	struct epoll_event ev[256], e = {.events = EPOLLIN, .data.fd = listener};
 	epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &e);
 	for (;;) {

@@ -5,7 +5,9 @@
 #include "face/cli/cli.h"
 #include "main/main_priv.h"
 #include "meter/meter.h"
+#include "meter/rates.h"
 #include "observe/logs/logs.h"
+#include "os/file.h"
 #include "spec/snapshot.h"
 
 static void meter_format(void *meter, size_t size, uint32_t workers)
@@ -26,6 +28,16 @@ static void table_format(void *table, size_t size)
 	snap_table_init(table);
 }
 
+/* Its hashes are kept from those who choose what is hashed. */
+static void rates_format(void *mapping, size_t size)
+{
+	uint8_t secret[16];
+	HG_ASSERT(size >= sizeof(struct rates));
+	/* Only a kernel without getrandom fails. */
+	HG_ASSERT(file_random(secret, sizeof secret) == 0);
+	rates_init(mapping, secret);
+}
+
 static int start_warden(const struct warden_plan *plan, int ready_fd)
 {
 	struct warden_plan p = *plan;
@@ -34,6 +46,8 @@ static int start_warden(const struct warden_plan *plan, int ready_fd)
 	p.meter_format = meter_format;
 	p.meter_worker_dead = meter_worker_dead;
 	p.table_format = table_format;
+	p.rates_size = sizeof(struct rates);
+	p.rates_format = rates_format;
 	p.control_main = control_main;
 	p.observe_main = observe_main;
 	p.edge_main = edge_main;

@@ -13,6 +13,20 @@ static const uint64_t bounds_ns[METER_BUCKETS] = {500000, 1000000, 2500000, 5000
         400000000, 500000000, 750000000, 1000000000, 1500000000, 2000000000, 2500000000, 5000000000,
         10000000000, 30000000000, UINT64_MAX};
 
+/* IANA's registry of status codes (2026), and what is in common use beside it (nginx's 444, 494 to
+ * 499, Cloudflare's 520 to 530). The last five places are for what is in none. */
+static const uint16_t codes[METER_CODES - 5] = {100, 101, 102, 103, 104, 200, 201, 202, 203, 204,
+        205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404,
+        405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423, 424,
+        425, 426, 428, 429, 431, 444, 451, 499, 500, 501, 502, 503, 504, 505, 506, 507, 508, 511,
+        520, 524, 529};
+
+unsigned meter_code_at(uint32_t at)
+{
+	HG_ASSERT(at < METER_CODES);
+	return at < HG_COUNT(codes) ? codes[at] : 1 + at - (uint32_t)HG_COUNT(codes);
+}
+
 size_t meter_size(uint32_t workers)
 {
 	return sizeof(struct meter) + (size_t)workers * sizeof(struct meter_worker);
@@ -32,6 +46,8 @@ uint32_t meter_layout(void)
 	h = mix(h, sizeof(struct meter_worker));
 	h = mix(h, sizeof(struct meter_lane));
 	h = mix(h, offsetof(struct meter_worker, in_flight));
+	h = mix(h, offsetof(struct meter_worker, lane_used));
+	h = mix(h, codes[METER_CODES - 6]);
 	h = mix(h, offsetof(struct meter_worker, trial));
 	h = mix(h, offsetof(struct meter_worker, lane));
 	h = mix(h, sizeof(struct meter_trial));
@@ -89,10 +105,21 @@ static uint32_t bucket_of(uint64_t ns)
 	return at;
 }
 
+/* Where each hundred begins in the codes. */
+static const uint8_t class_at[7] = {0, 0, 5, 15, 23, 54, HG_COUNT(codes)};
+
+static uint32_t place_of(unsigned status)
+{
+	unsigned class = status / 100;
+	for (uint32_t i = class_at[class]; i < class_at[class + 1] && codes[i] <= status; i++)
+		if (codes[i] == status) return i;
+	return (uint32_t)HG_COUNT(codes) + class - 1;
+}
+
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns)
 {
-	HG_ASSERT(status >= 100 && status < 100 + METER_CODES);
-	meter_add(&l->code[status - 100], 1);
+	HG_ASSERT(status >= 100 && status < 600);
+	meter_add(&l->code[place_of(status)], 1);
 	meter_add(&l->bucket[bucket_of(duration_ns)], 1);
 	meter_add(&l->duration_ns, duration_ns);
 }
@@ -104,18 +131,37 @@ static uint64_t get(const meter_u64 *c)
 
 uint64_t meter_lane_code(const struct meter *m, uint32_t lane, unsigned status)
 {
+	return status < 100 || status >= 600 ? 0 : meter_lane_place(m, lane, place_of(status));
+}
+
+static bool used(const struct meter_worker *w, uint32_t lane)
+{
+	return atomic_load_explicit(&w->lane_used[lane], memory_order_relaxed);
+}
+
+uint64_t meter_lane_place(const struct meter *m, uint32_t lane, uint32_t at)
+{
 	uint64_t n = 0;
-	if (lane >= METER_LANES_MAX || status < 100 || status >= 100 + METER_CODES) return 0;
+	if (lane >= METER_LANES_MAX || at >= METER_CODES) return 0;
 	for (uint32_t w = 0; w < m->worker_count; w++)
-		n += get(&m->worker[w].lane[lane].code[status - 100]);
+		if (used(&m->worker[w], lane)) n += get(&m->worker[w].lane[lane].code[at]);
 	return n;
+}
+
+bool meter_lane_used(const struct meter *m, uint32_t lane)
+{
+	if (lane >= METER_LANES_MAX) return false;
+	for (uint32_t w = 0; w < m->worker_count; w++)
+		if (used(&m->worker[w], lane)) return true;
+	return false;
 }
 
 static void sum_add(const struct meter_lane *l, struct meter_lane_sum *s)
 {
 	for (unsigned i = 0; i < METER_CODES; i++) {
 		uint64_t n = get(&l->code[i]);
-		s->by_class[1 + i / 100] += n;
+		unsigned code = meter_code_at(i);
+		s->by_class[code < 100 ? code : code / 100] += n;
 		s->total += n;
 	}
 	for (int i = 0; i < METER_BUCKETS; i++) {
@@ -137,7 +183,7 @@ void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum 
 	*ret_sum = (struct meter_lane_sum){0};
 	if (lane >= METER_LANES_MAX) return;
 	for (uint32_t w = 0; w < m->worker_count; w++)
-		sum_add(&m->worker[w].lane[lane], ret_sum);
+		if (used(&m->worker[w], lane)) sum_add(&m->worker[w].lane[lane], ret_sum);
 }
 
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint)

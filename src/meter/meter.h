@@ -15,9 +15,9 @@
 
 #define METER_MAGIC       0x4d455445u
 #define METER_WORKERS_MAX 32
-#define METER_LANES_MAX   512
+#define METER_LANES_MAX   32768
 #define METER_ENDPOINTS   4096 /* = SNAP_ENDPOINTS: in-flight gauges by endpoint slot */
-#define METER_CODES       500  /* status 100…599 at [status − 100] */
+#define METER_CODES       72   /* places of meter_lane.code: what they count says meter_code_at */
 #define METER_BUCKETS     24   /* the last one is +Inf */
 #define METER_TRIALS      32   /* = SNAP_TRIALS */
 #define METER_CELLS       256  /* epochs of all rollouts in turn */
@@ -121,10 +121,14 @@ struct meter_worker {
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
+	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
 	meter_u64 proxy_headers, proxy_refused;
 	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[6];
+	meter_u64 reserved[8];
+	/* Which lanes this worker has ever counted in: readers leave the others alone, because
+	 * reading a page of shared memory makes it. */
+	_Atomic uint8_t lane_used[METER_LANES_MAX];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];
@@ -164,10 +168,28 @@ static inline void meter_gauge_add(_Atomic uint32_t *g, int v)
 	        memory_order_relaxed);
 }
 
+/* The lane, marked as used. */
+static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t lane)
+{
+	HG_ASSERT(lane < METER_LANES_MAX);
+	if (HG_UNLIKELY(!atomic_load_explicit(&w->lane_used[lane], memory_order_relaxed)))
+		atomic_store_explicit(&w->lane_used[lane], 1, memory_order_relaxed);
+	return &w->lane[lane];
+}
+
 /* Counts one finished response. */
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
 
 /* Reading side: sums over all workers. */
+
+/* The status that place `at` of a lane counts: 100…599, or its class 1…5 for all others of the
+ * class, whose numbers are in no registry. at < METER_CODES. */
+unsigned meter_code_at(uint32_t at);
+/* Responses counted at place `at`. */
+uint64_t meter_lane_place(const struct meter *m, uint32_t lane, uint32_t at);
+/* Has any worker counted in it? */
+bool meter_lane_used(const struct meter *m, uint32_t lane);
+/* … of one status; one without a place of its own: all such of its class. */
 uint64_t meter_lane_code(const struct meter *m, uint32_t lane, unsigned status);
 struct meter_lane_sum {
 	uint64_t total, by_class[6] /* [1]…[5]: 1xx…5xx */, bucket[METER_BUCKETS], count;

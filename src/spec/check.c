@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/map.h"
 #include "spec/snapshot.h"
 #include "wire/jsondiff.h"
 
@@ -136,6 +137,8 @@ static void check_cycles(struct checking *c)
 
 static bool has_address(const struct spec_app *app)
 {
+	for (uint32_t i = 0; i < app->env_count; i++)
+		if (hg_str_eq(app->env[i].name, HG_STR("LISTEN_FDS"))) return true;
 	return spec_command_uses(app->command, HG_STR("PORT")) ||
 	       spec_command_uses(app->command, HG_STR("SOCKET")) ||
 	       spec_command_uses(app->command, HG_STR("LISTEN_FDS"));
@@ -156,30 +159,65 @@ static const struct spec_node *route_node(
 	return item(below(app_node(c, app), "routes"), at);
 }
 
-/* The earlier route that takes the same requests; NULL: none. */
-static const struct spec_app *route_taken(
-        const struct spec *s, uint32_t app, uint32_t route, uint32_t *ret_route)
+#define ROUTES_MAX (SNAP_ROUTES_MAX / 16 * 10)
+
+/* Host and path in the form in which two routes are the same; false: it does not fit. */
+static bool route_key(const struct spec_route *r, struct hg_out *o)
 {
-	const struct spec_route *r = &s->apps[app].routes[route];
-	for (uint32_t a = 0; a <= app; a++) {
-		uint32_t n = a == app ? route : s->apps[a].route_count;
-		for (uint32_t i = 0; i < n; i++) {
-			const struct spec_route *o = &s->apps[a].routes[i];
-			if (!hg_str_eq_nocase(o->host, r->host) ||
-			        !hg_str_eq(path_norm(o->path), path_norm(r->path)))
-				continue;
-			*ret_route = i;
-			return &s->apps[a];
-		}
+	struct hg_str path = path_norm(r->path);
+	for (size_t i = 0; i < r->host.n; i++) {
+		char ch = r->host.p[i];
+		hg_out_byte(o, ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch);
 	}
-	return NULL;
+	hg_out_byte(o, '\n');
+	hg_out_str(o, path);
+	return !hg_out_failed(o);
 }
 
-#define ROUTES_COMPARED 4096u /* beyond it the comparison of all with all would take seconds */
+static void check_limits(struct checking *c, const struct spec_app *app, uint32_t at)
+{
+	const struct spec_route *r = &app->routes[at];
+	if (r->rate_limit_count <= SNAP_LIMITS) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, below(route_node(c, app, at), "rate_limit"));
+	spec_err_say(
+	        e, "a route has at most %d rate limits, not %u", SNAP_LIMITS, r->rate_limit_count);
+}
+
+static void route_conflict(struct checking *c, const struct spec_app *app, uint32_t route,
+        const struct spec_app *first, uint32_t first_route)
+{
+	const struct spec_node *at = route_node(c, first, first_route);
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, route_node(c, app, route));
+	spec_err_say(e, "route %.*s%.*s of app \"%.*s\" is taken by app \"%.*s\"",
+	        HG_STR_ARG(app->routes[route].host), HG_STR_ARG(app->routes[route].path),
+	        HG_STR_ARG(app->name), HG_STR_ARG(first->name));
+	if (at && at->line) hg_err_detail(e, "the first is on line %u", at->line);
+	hg_err_hint(e, "give one of them another host or path");
+}
+
+/* The first route of each host and path is kept by number; a later one of the same is in conflict.
+ */
+static void check_route(struct checking *c, struct hg_map *seen, uint32_t a, uint32_t i)
+{
+	char text[8192];
+	const struct spec_app *app = &c->s->apps[a];
+	struct hg_out o = hg_out_over(text, sizeof text);
+	check_limits(c, app, i);
+	if (!route_key(&app->routes[i], &o)) return;
+	struct hg_str key = {text, o.n};
+	uintptr_t first = (uintptr_t)hg_map_get(seen, key);
+	if (first) {
+		first--;
+		route_conflict(
+		        c, app, i, &c->s->apps[first / ROUTES_MAX], (uint32_t)(first % ROUTES_MAX));
+	} else if (hg_map_put(seen, key, (void *)((uintptr_t)a * ROUTES_MAX + i + 1)) < 0) {
+		spec_err_say(fail(c, HG_E_NOMEM, NULL), "memory is exhausted");
+	}
+}
 
 static void check_routes(struct checking *c)
 {
-	uint32_t all = 0, other;
+	uint32_t all = 0;
 	bool listens = false;
 	for (uint32_t a = 0; a < c->s->app_count; a++) {
 		all += c->s->apps[a].route_count;
@@ -190,25 +228,18 @@ static void check_routes(struct checking *c)
 		spec_err_say(e, "no app has a route: the edge answers every request with 404");
 		hg_err_hint(e, "add `domain: example.com`, or `routes: [{path: /}]` for any host");
 	}
-	if (all > ROUTES_COMPARED) {
+	if (all > ROUTES_MAX) {
 		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, NULL),
-		        "there are %u routes; the limit is %u", all, ROUTES_COMPARED);
+		        "there are %u routes; the limit is %u", all, ROUTES_MAX);
 		return;
 	}
+	struct hg_map seen;
+	hg_map_init(&seen, 0);
 	for (uint32_t a = 0; a < c->s->app_count; a++) {
-		const struct spec_app *app = &c->s->apps[a];
-		for (uint32_t i = 0; i < app->route_count; i++) {
-			const struct spec_app *first = route_taken(c->s, a, i, &other);
-			if (!first) continue;
-			const struct spec_node *at = route_node(c, first, other);
-			struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, route_node(c, app, i));
-			spec_err_say(e, "route %.*s%.*s of app \"%.*s\" is taken by app \"%.*s\"",
-			        HG_STR_ARG(app->routes[i].host), HG_STR_ARG(app->routes[i].path),
-			        HG_STR_ARG(app->name), HG_STR_ARG(first->name));
-			if (at && at->line) hg_err_detail(e, "the first is on line %u", at->line);
-			hg_err_hint(e, "give one of them another host or path");
-		}
+		for (uint32_t i = 0; i < c->s->apps[a].route_count; i++)
+			check_route(c, &seen, a, i);
 	}
+	hg_map_fini(&seen);
 }
 
 /* ---- folders ---- */
@@ -327,7 +358,7 @@ static void check_folders(struct checking *c)
 
 static bool app_variable(void *ctx, struct hg_str name, struct hg_str *ret_value)
 {
-	static const char *const ours[] = {"PORT", "SOCKET"};
+	static const char *const ours[] = {"PORT", "SOCKET", "LISTEN_FDS"};
 	const struct spec_app *app = ctx;
 	*ret_value = HG_STR("x");
 	for (size_t i = 0; i < HG_COUNT(ours); i++) {
@@ -380,8 +411,14 @@ static void check_env(struct checking *c, const struct spec_app *app)
 	const struct spec_node *env = below(app_node(c, app), "env");
 	for (uint32_t i = 0; i < app->env_count; i++) {
 		struct hg_str n = app->env[i].name;
-		if (!hg_str_eq(n, HG_STR("PORT")) && !hg_str_eq(n, HG_STR("SOCKET")) &&
-		        !hg_str_starts(n, HG_STR("HEADGATE_")))
+		if (hg_str_eq(n, HG_STR("LISTEN_FDS")) &&
+		        !hg_str_eq(app->env[i].value, HG_STR("1"))) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_RANGE, item(env, i));
+			spec_err_say(e, "LISTEN_FDS must be 1: a replica inherits one listener");
+			hg_err_hint(e, "write `LISTEN_FDS: 1`");
+		}
+		if (!hg_str_eq(n, HG_STR("LISTEN_PID")) && !hg_str_eq(n, HG_STR("PORT")) &&
+		        !hg_str_eq(n, HG_STR("SOCKET")) && !hg_str_starts(n, HG_STR("HEADGATE_")))
 			continue;
 		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, item(env, i));
 		spec_err_say(e, "\"%.*s\" is set by Headgate for every replica", HG_STR_ARG(n));

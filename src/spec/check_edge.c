@@ -41,12 +41,7 @@ static void check_proxies(struct checking *c)
 {
 	const struct spec_edge *e = &c->s->edge;
 	const struct spec_node *edge = below(c->s->origin->tree, "edge");
-	if (e->trusted_proxy_count > CIDR_MAX) {
-		spec_err_say(fail(c, HG_E_CONFIG_LIMIT, below(edge, "trusted_proxies")),
-		        "there are %u trusted proxies; the limit is %u", e->trusted_proxy_count,
-		        CIDR_MAX);
-	}
-	if (!e->listen.proxy_protocol || e->trusted_proxy_count) return;
+	if (!e->listen.proxy_protocol || e->trusted_count) return;
 	struct hg_err *err =
 	        fail(c, HG_E_CONFIG_CONFLICT, below(below(edge, "listen"), "proxy_protocol"));
 	spec_err_say(err, "\"proxy_protocol\" without \"trusted_proxies\": nobody may say who a "

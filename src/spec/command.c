@@ -60,8 +60,9 @@ static enum hg_rc variable(struct walk *w)
 	}
 	if (!w->lookup(w->ctx, name, &value)) {
 		enum hg_rc rc = complain(w, "unknown variable $", name);
-		hg_err_hint(w->err, "known are PORT, SOCKET and the names in `env`; a dollar sign "
-		                    "itself is written '$' in single quotes");
+		hg_err_hint(w->err,
+		        "known are PORT, SOCKET, LISTEN_FDS and the names in `env`; a dollar sign "
+		        "itself is written '$' in single quotes");
 		return rc;
 	}
 	if (w->word) hg_buf_str(w->word, value);

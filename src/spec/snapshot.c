@@ -28,8 +28,10 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_app));
 	h = mix(h, sizeof(struct snap_route));
 	h = mix(h, sizeof(struct snap_lane));
-	h = mix(h, sizeof(struct cidr));
 	h = mix(h, sizeof(struct snap_ca));
+	h = mix(h, sizeof(struct snap_limit));
+	h = mix(h, sizeof(struct ip_step));
+	h = mix(h, offsetof(struct snap_image, access_other));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
 	h = mix(h, offsetof(struct snap_route, preview));
@@ -128,8 +130,6 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 			return hg_err_set(
 			        err, HG_E_TOO_LARGE, "a client authority is larger than 1 MiB");
 	}
-	if (in->trusted_count > CIDR_MAX)
-		return hg_err_set(err, HG_E_TOO_LARGE, "there are too many trusted proxies");
 	if (in->app_count > SNAP_APPS_MAX || in->route_count > SNAP_ROUTES_MAX) {
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "could not build the snapshot: %u apps and %u routes, at most %u and %u",
@@ -148,7 +148,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 			        r->path.p);
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
-		        r->lane_count > SNAP_ROUTES_MAX) {
+		        r->lane_count > SNAP_ROUTES_MAX || r->limit_count > SNAP_LIMITS) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -158,7 +158,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, trusted, cas, text, total;
+	size_t apps, routes, lanes, limits, steps, cas, text, total;
 	uint32_t lane_count;
 };
 
@@ -170,20 +170,29 @@ static size_t align8(size_t n)
 static struct sizes in_sizes(const struct snap_in *in)
 {
 	struct sizes z = {.apps = align8(sizeof(struct snap_image))};
-	size_t text = in->via.n, lanes = 0;
-	for (uint32_t i = 0; i < in->app_count; i++)
+	size_t text = in->via.n, lanes = 0, limits = 0;
+	size_t steps = (size_t)in->trusted.count + in->exempt.count + in->access.count;
+	for (uint32_t i = 0; i < in->app_count; i++) {
 		text += in->apps[i].name.n;
+		for (uint32_t k = 0; k < SNAP_PROBES; k++)
+			text += in->apps[i].probe[k].n;
+	}
 	for (uint32_t i = 0; i < in->route_count; i++) {
 		const struct snap_in_route *r = &in->routes[i];
-		text += r->host.n + r->path.n + r->name.n;
+		text += r->host.n + r->path.n + r->name.n + r->policy.n + r->session.n;
 		lanes += r->lane_count;
+		limits += r->limit_count;
+		steps += r->access.count;
+		for (uint32_t k = 0; k < r->limit_count; k++)
+			text += r->limits[k].name.n + r->limits[k].field.n;
 	}
 	for (uint32_t i = 0; i < in->ca_count; i++)
 		text += in->cas[i].certs.n + in->cas[i].crl.n;
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
 	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
-	z.trusted = align8(z.lanes + lanes * sizeof(struct snap_lane));
-	z.cas = align8(z.trusted + in->trusted_count * sizeof(struct cidr));
+	z.limits = align8(z.lanes + lanes * sizeof(struct snap_lane));
+	z.steps = align8(z.limits + limits * sizeof(struct snap_limit));
+	z.cas = align8(z.steps + steps * sizeof(struct ip_step));
 	z.text = align8(z.cas + in->ca_count * sizeof(struct snap_ca));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
@@ -196,6 +205,34 @@ static struct snap_text put_text(struct snap_image *im, struct hg_str s)
 	if (s.n) memcpy((char *)im + im->text_at + t.at, s.p, s.n);
 	im->text_size += (uint32_t)s.n;
 	return t;
+}
+
+static struct snap_set put_set(struct snap_image *im, const struct snap_in_set *in)
+{
+	struct snap_set set = {im->step_count, in->count};
+	struct ip_step *to = (void *)((char *)im + im->step_at);
+	if (in->count) memcpy(to + im->step_count, in->steps, in->count * sizeof *to);
+	im->step_count += in->count;
+	return set;
+}
+
+static void put_limits(struct snap_image *im, const struct snap_in_route *r, struct snap_route *to)
+{
+	struct snap_limit *limit = (void *)((char *)im + im->limit_at);
+	to->limit_first = im->limit_count;
+	to->limit_count = r->limit_count;
+	for (uint32_t k = 0; k < r->limit_count; k++) {
+		const struct snap_in_limit *l = &r->limits[k];
+		limit[im->limit_count++] = (struct snap_limit){.id = l->id,
+		        .rule = l->rule,
+		        .name = put_text(im, l->name),
+		        .field = put_text(im, l->field),
+		        .who = l->who};
+	}
+	to->policy = put_text(im, r->policy);
+	to->session = put_text(im, r->session);
+	to->access = put_set(im, &r->access);
+	to->access_other = r->access.other;
 }
 
 static void put_routes(struct snap_image *im, const struct snap_in_route **sorted, uint32_t n)
@@ -212,6 +249,7 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->preview = r->preview;
 		to->client = r->client;
 		to->cas = r->cas;
+		put_limits(im, r, to);
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
 		for (uint32_t k = 0; k < r->lane_count; k++) {
@@ -237,11 +275,9 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	im->lane_at = (uint32_t)z->lanes;
 	im->text_at = (uint32_t)z->text;
 	im->text_size = 0;
-	im->trusted_at = (uint32_t)z->trusted;
-	im->trusted_count = in->trusted_count;
-	if (in->trusted_count)
-		memcpy((char *)im + z->trusted, in->trusted,
-		        in->trusted_count * sizeof(struct cidr));
+	im->limit_count = im->step_count = 0;
+	im->limit_at = (uint32_t)z->limits;
+	im->step_at = (uint32_t)z->steps;
 	im->via = put_text(im, in->via);
 	im->ca_at = (uint32_t)z->cas;
 	im->ca_count = in->ca_count;
@@ -254,7 +290,13 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	for (uint32_t i = 0; i < in->app_count; i++) {
 		app[i] = in->apps[i].fixed;
 		app[i].name = put_text(im, in->apps[i].name);
+		for (uint32_t k = 0; k < SNAP_PROBES; k++)
+			app[i].probe[k] = put_text(im, in->apps[i].probe[k]);
 	}
+	im->trusted = put_set(im, &in->trusted);
+	im->exempt = put_set(im, &in->exempt);
+	im->access = put_set(im, &in->access);
+	im->access_other = in->access.other;
 	put_routes(im, sorted, in->route_count);
 }
 
@@ -329,8 +371,40 @@ static bool text_ok(const struct snap_image *i, struct snap_text t, uint32_t max
 	return t.n <= max && t.at <= i->text_size && t.n <= i->text_size - t.at;
 }
 
+/* Whoever looks an address up trusts that the steps are sorted. */
+static bool set_ok(const struct snap_image *i, struct snap_set s)
+{
+	const char *at = (const char *)i + i->step_at;
+	if (s.first > i->step_count || s.count > i->step_count - s.first) return false;
+	return ipset_valid((const struct ip_step *)(const void *)at + s.first, s.count);
+}
+
+static bool limits_ok(const struct snap_image *i, const struct snap_route *r)
+{
+	if (r->limit_count > SNAP_LIMITS || r->limit_first > i->limit_count ||
+	        r->limit_count > i->limit_count - r->limit_first)
+		return false;
+	for (uint32_t k = 0; k < r->limit_count; k++) {
+		const struct snap_limit *l = &snap_limits(i)[r->limit_first + k];
+		if (l->rule.interval_ns == 0 || !text_ok(i, l->name, 64) ||
+		        !text_ok(i, l->field, 64))
+			return false;
+	}
+	return text_ok(i, r->policy, TEXT_MAX) && text_ok(i, r->session, 255) &&
+	       set_ok(i, r->access);
+}
+
+static bool app_ok(const struct snap_image *i, const struct snap_app *a)
+{
+	bool ok = text_ok(i, a->name, TEXT_MAX);
+	for (uint32_t k = 0; k < SNAP_PROBES; k++)
+		ok = ok && text_ok(i, a->probe[k], TEXT_MAX);
+	return ok;
+}
+
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
+	if (!limits_ok(i, r)) return false;
 	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
 	        !text_ok(i, r->name, TEXT_MAX)) {
 		return false;
@@ -344,14 +418,15 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 static bool image_ok(const struct snap_image *i, size_t size)
 {
 	if (size < sizeof *i || i->magic != SNAP_MAGIC || i->layout != image_layout() ||
-	        i->size != size || i->trusted_count > CIDR_MAX) {
+	        i->size != size) {
 		return false;
 	}
 	if (i->app_count > SNAP_APPS_MAX || i->route_count > SNAP_ROUTES_MAX) return false;
 	if (!span_ok(i, i->app_at, i->app_count, sizeof(struct snap_app)) ||
 	        !span_ok(i, i->route_at, i->route_count, sizeof(struct snap_route)) ||
 	        !span_ok(i, i->lane_at, i->lane_count, sizeof(struct snap_lane)) ||
-	        !span_ok(i, i->trusted_at, i->trusted_count, sizeof(struct cidr)) ||
+	        !span_ok(i, i->limit_at, i->limit_count, sizeof(struct snap_limit)) ||
+	        !span_ok(i, i->step_at, i->step_count, sizeof(struct ip_step)) ||
 	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
 		return false;
 	}
@@ -363,16 +438,13 @@ static bool image_ok(const struct snap_image *i, size_t size)
 		        !text_ok(i, snap_cas(i)[k].crl, SNAP_CA_TEXT))
 			return false;
 	}
-	for (uint32_t k = 0; k < i->trusted_count; k++) {
-		if (snap_trusted(i)[k].bits > 128) return false;
-	}
 	for (uint32_t k = 0; k < i->app_count; k++) {
-		if (!text_ok(i, snap_apps(i)[k].name, TEXT_MAX)) return false;
+		if (!app_ok(i, &snap_apps(i)[k])) return false;
 	}
 	for (uint32_t k = 0; k < i->route_count; k++) {
 		if (!route_ok(i, &snap_routes(i)[k])) return false;
 	}
-	return true;
+	return set_ok(i, i->trusted) && set_ok(i, i->exempt) && set_ok(i, i->access);
 }
 
 enum hg_rc snap_map(int fd, const struct snap_image **ret_image)

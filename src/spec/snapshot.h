@@ -13,8 +13,9 @@
 #define SPEC_SNAPSHOT_H
 
 #include "base/err.h"
+#include "math/gcra.h"
+#include "math/ipset.h"
 #include "math/judge.h"
-#include "wire/cidr.h"
 
 #include <stdatomic.h>
 
@@ -24,6 +25,9 @@
 #define SNAP_ROUTES_MAX 16384
 #define SNAP_CAS_MAX    32 /* authorities of clients' certificates: a bit each */
 #define SNAP_CA_TEXT    (1u << 20)
+#define SNAP_LIMITS     4 /* of a route */
+#define SNAP_PROBES     3
+#define SNAP_STEPS_MAX  (1u << 20)
 
 /* A string inside the image: offset from its start. */
 struct snap_text {
@@ -42,6 +46,25 @@ struct snap_app {
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	uint32_t reserved[8];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
+	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
+	struct snap_text probe[SNAP_PROBES];
+};
+
+/* A set of addresses: so many of the image's steps (math/ipset.h), none: an empty set. */
+struct snap_set {
+	uint32_t first, count;
+};
+
+enum snap_access { SNAP_ACCESS_NONE, SNAP_ACCESS_ALLOW, SNAP_ACCESS_DENY };
+
+/* A limit of requests of a route. */
+struct snap_limit {
+	uint64_t id; /* of the rule: as long as it is the same, so are the keys of the rate table */
+	struct gcra_rule rule;
+	struct snap_text name;  /* in the fields RateLimit and RateLimit-Policy, in the log */
+	struct snap_text field; /* header or cookie that names the client */
+	uint32_t who;           /* enum rate_who of wire/rate.h */
+	uint32_t pad;
 };
 
 struct snap_route {
@@ -55,6 +78,13 @@ struct snap_route {
 	uint32_t preview;   /* 1: always the release under trial, none: 503; no evidence */
 	uint32_t client;    /* enum snap_client: does it want a certificate of the client? */
 	uint32_t cas;       /* of these authorities */
+	uint32_t limit_first, limit_count; /* ≤ SNAP_LIMITS */
+	struct snap_text policy;           /* the RateLimit-Policy line, with its end */
+	struct snap_text session;          /* cookie that names a user */
+	/* Who may: enum snap_access by the longest prefix; access_other of who is in none. */
+	struct snap_set access;
+	uint32_t access_other;
+	uint32_t pad;
 };
 
 enum snap_client { SNAP_CLIENT_OFF, SNAP_CLIENT_OPTIONAL, SNAP_CLIENT_REQUIRED };
@@ -76,12 +106,19 @@ struct snap_image {
 	/* edge-wide */
 	uint32_t head_max, target_max, header_ms /* whole request head */, body_idle_ms;
 	uint32_t keepalive_ms, drain_ms, connections_max, access_sample_ppm;
-	uint32_t trusted_count, trusted_at; /* struct cidr: load balancers in front of the edge */
-	struct snap_text via;               /* pseudonym of this edge in Via */
+	struct snap_set trusted; /* proxies whose X-Forwarded-For and PROXY headers are believed */
+	struct snap_text via;    /* pseudonym of this edge in Via */
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
-	uint32_t proxy_in;   /* 1: what they send begins with a PROXY protocol header */
+	uint32_t limit_count, limit_at, step_count, step_at;
+	uint32_t connections_per_ip; /* 0: no limit */
+	uint32_t fields_max;         /* of a request head; 0: HTTP1_FIELDS_MAX */
+	uint32_t min_rate;           /* bytes a second that a client must move; 0: any */
+	struct snap_set exempt;      /* clients that no limit counts */
+	struct snap_set access;      /* as in snap_route, for every connection */
+	uint32_t access_other;
+	uint32_t proxy_in; /* 1: what trusted proxies send begins with a PROXY protocol header */
 	uint32_t ca_count, ca_at;
 	uint32_t reserved[11];
 };
@@ -90,19 +127,34 @@ struct snap_image {
 struct snap_in_lane {
 	uint32_t release, lane;
 };
+struct snap_in_limit {
+	struct hg_str name, field;
+	uint64_t id;
+	struct gcra_rule rule;
+	uint32_t who;
+};
+struct snap_in_set {
+	const struct ip_step *steps;
+	uint32_t count, other; /* other: enum snap_access, where it is one */
+};
 struct snap_in_route {
 	struct hg_str host, path, name;
 	uint32_t app; /* index into apps */
 	const struct snap_in_lane *lanes;
 	uint32_t lane_count, lane_none, preview;
 	uint32_t client, cas;
+	const struct snap_in_limit *limits;
+	uint32_t limit_count;
+	struct hg_str policy, session;
+	struct snap_in_set access;
 };
 struct snap_in_ca {
 	struct hg_str certs, crl;
 };
 struct snap_in_app {
 	struct hg_str name;
-	struct snap_app fixed; /* everything but name */
+	struct snap_app fixed; /* everything but name and probe */
+	struct hg_str probe[SNAP_PROBES];
 };
 struct snap_in {
 	uint64_t generation;
@@ -112,8 +164,7 @@ struct snap_in {
 	uint32_t route_count;
 	struct snap_image edge; /* the edge-wide numbers only */
 	struct hg_str via;
-	const struct cidr *trusted;
-	uint32_t trusted_count; /* at most CIDR_MAX */
+	struct snap_in_set trusted, exempt, access;
 	const struct snap_in_ca *cas;
 	uint32_t ca_count; /* at most SNAP_CAS_MAX */
 };
@@ -141,14 +192,20 @@ static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 {
 	return (const struct snap_lane *)(const void *)((const char *)i + i->lane_at);
 }
-static inline const struct cidr *snap_trusted(const struct snap_image *i)
-{
-	return (const struct cidr *)(const void *)((const char *)i + i->trusted_at);
-}
-
 static inline const struct snap_ca *snap_cas(const struct snap_image *i)
 {
 	return (const struct snap_ca *)(const void *)((const char *)i + i->ca_at);
+}
+static inline const struct snap_limit *snap_limits(const struct snap_image *i)
+{
+	return (const struct snap_limit *)(const void *)((const char *)i + i->limit_at);
+}
+/* The value of the address in this set, 0: none. */
+static inline uint32_t snap_set_find(
+        const struct snap_image *i, struct snap_set set, struct ip_addr a)
+{
+	const char *at = (const char *)i + i->step_at;
+	return ipset_find((const struct ip_step *)(const void *)at + set.first, set.count, a);
 }
 
 /* ---- endpoint table ---- */
@@ -158,7 +215,8 @@ enum snap_ep_state {
 	SNAP_EP_UP,       /* takes requests */
 	SNAP_EP_DRAINING, /* no new requests; those in flight finish */
 	SNAP_EP_DOWN,     /* known, not ready */
-	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up */
+	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up
+	                   */
 };
 
 struct snap_endpoint {
@@ -166,12 +224,14 @@ struct snap_endpoint {
 	uint32_t app;   /* id, not index */
 	uint32_t release;
 	uint32_t replica;
-	uint32_t incarnation; /* counts up with every process in this slot: never the same twice */
+	uint32_t incarnation; /* counts up with every process in this slot: never the same
+	                         twice */
 	uint32_t weight;      /* 0…1000000 */
 	uint16_t family;      /* AF_INET or AF_UNIX */
 	uint16_t port;
 	uint32_t ip4;   /* host order */
-	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0: none */
+	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0:
+	                   none */
 	char path[108]; /* AF_UNIX */
 };
 
@@ -206,12 +266,13 @@ struct snap_match {
 };
 
 /*
- * One value of w, as every request that is drawn under it carries it until it is counted. While an
- * app has a trial the weights of its endpoints do not count: requests go to ready endpoints of
- * new_release with probability weight_ppm, to those of old_release otherwise, to no others.
+ * One value of w, as every request that is drawn under it carries it until it is counted.
+ * While an app has a trial the weights of its endpoints do not count: requests go to ready
+ * endpoints of new_release with probability weight_ppm, to those of old_release otherwise,
+ * to no others.
  *
- * Counters (meter.h) are never set back: `cell` names the counters of this epoch and the bases say
- * what stood there when it began.
+ * Counters (meter.h) are never set back: `cell` names the counters of this epoch and the
+ * bases say what stood there when it began.
  */
 struct snap_trial {
 	uint32_t app; /* id; 0: the slot is unused */
@@ -220,12 +281,14 @@ struct snap_trial {
 	uint32_t epoch;      /* 1… within the rollout */
 	uint32_t cell;       /* of meter_trial_cell and of each worker's meter_trial_count */
 	uint32_t flags;      /* enum snap_trial_flag */
-	uint32_t mirror_ppm; /* share of what the old release answers that is asked again of the new
+	uint32_t mirror_ppm; /* share of what the old release answers that is asked again of
+	                      * the new
 	                      */
 	uint64_t rollout;    /* never the same twice; meter.h: the trip */
 	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
 	uint64_t base_users[9]; /* for control alone: forced, rescued, seen, … */
-	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
+	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new
+	 * release. */
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
 	uint64_t rule_ratio_old_ns, rule_ratio_new_ns; /* abort_when.p95_vs_stable */
@@ -236,7 +299,8 @@ struct snap_trial {
 	struct snap_match match[SNAP_TRIAL_MATCHES];
 	struct judge_lens lens;
 	uint32_t ignore_n;
-	char ignore[SNAP_IGNORE_MAX]; /* wire/jsonpath.h, a line each, ignore_n bytes together */
+	char ignore[SNAP_IGNORE_MAX]; /* wire/jsonpath.h, a line each, ignore_n bytes
+	                                 together */
 };
 
 struct snap_trial_slot {
@@ -257,16 +321,17 @@ void snap_table_init(struct snap_table *t);
 struct snap_table *snap_table_open(void *mapping, size_t size); /* NULL: not one of this layout */
 /* The one writer (control). */
 void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpoint *ep);
-/* A consistent copy; false after 1000 tries (a writer died half way: treat as SNAP_EP_FREE). */
+/* A consistent copy; false after 1000 tries (a writer died half way: treat as
+ * SNAP_EP_FREE). */
 bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpoint *ret_ep);
-/* After a writer's death: makes odd slots even again as SNAP_EP_FREE, trials as unused: the old
- * release has all requests. Control, at start. */
+/* After a writer's death: makes odd slots even again as SNAP_EP_FREE, trials as unused: the
+ * old release has all requests. Control, at start. */
 void snap_table_repair(struct snap_table *t);
 
 /* The one writer (control). */
 void snap_trial_set(struct snap_table *t, uint32_t slot, const struct snap_trial *trial);
-/* A consistent copy with all indices in range; false after 1000 tries, or for one that no honest
- * control writes: keep what was known before, or else take it as unused. */
+/* A consistent copy with all indices in range; false after 1000 tries, or for one that no
+ * honest control writes: keep what was known before, or else take it as unused. */
 bool snap_trial_get(const struct snap_table *t, uint32_t slot, struct snap_trial *ret_trial);
 
 #endif

@@ -35,6 +35,7 @@ enum spec_check_kind {
 	SPEC_C_ENV_NAME,
 	SPEC_C_INSIDE,
 	SPEC_C_RATE,
+	SPEC_C_NET,
 	SPEC_C_TOKEN,
 	SPEC_C_HEADER,
 	SPEC_C_WHEN,
@@ -42,7 +43,6 @@ enum spec_check_kind {
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
-	SPEC_C_CIDR,
 };
 
 struct spec_group;

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 
-#include "wire/cidr.h"
+#include "wire/ip.h"
+#include "wire/rate.h"
 
 static bool no(struct spec_problem *p, const char *why, const char *hint)
 {
@@ -178,30 +179,24 @@ static bool hook_url(struct hg_str s, struct spec_problem *p)
 	        "{app}, {release}, {previous}, {rollout}, {weight} and {when}");
 }
 
-/* 1000/min per user · 2000/5m per ip */
 static bool rate(struct hg_str s, struct spec_problem *p)
 {
-	static const char *const periods[] = {"s", "sec", "min", "m", "h", "hour", "d", "day"};
-	static const char *const whose[] = {"user", "ip", "key", "app"};
-	struct hg_str rest = s, count = hg_str_cut(&rest, '/'), period = hg_str_cut(&rest, ' ');
-	uint64_t n;
-	bool good = hg_str_u64(count, &n) && n > 0, known = false;
-	while (period.n && digit(period.p[0]))
-		period = (struct hg_str){period.p + 1, period.n - 1};
-	for (size_t i = 0; i < HG_COUNT(periods); i++)
-		known = known || hg_str_eq(period, hg_str(periods[i]));
-	good = good && known;
-	rest = hg_str_trim(rest);
-	if (good && rest.n) {
-		good = hg_str_eq(hg_str_cut(&rest, ' '), HG_STR("per"));
-		known = false;
-		for (size_t i = 0; i < HG_COUNT(whose); i++)
-			known = known || hg_str_eq(rest, hg_str(whose[i]));
-		good = good && known;
-	}
-	if (good) return true;
-	return no(p, "must be a rate such as \"1000/min per user\"",
-	        "periods: s min h d, or 5m; per user, ip, key or app");
+	struct rate r;
+	const char *why;
+	if (rate_parse(s, &r, &why)) return true;
+	return no(p, "must be a rate such as \"1000/min per user\"", why);
+}
+
+static bool net(struct hg_str s, struct spec_problem *p)
+{
+	uint8_t addr[16];
+	uint32_t bits;
+	if (ip_parse_net(s, addr, &bits)) return true;
+	size_t slash = hg_str_find(s, '/');
+	bool host = slash < s.n && ip_parse((struct hg_str){s.p, slash}, addr);
+	return no(p, "must be an address or a network such as 192.0.2.0/24",
+	        host ? "the bits behind the prefix must be 0, and there are 32 of IPv4, 128 of IPv6"
+	             : "names are not looked up");
 }
 
 static bool codes(struct hg_str s, struct spec_problem *p)
@@ -262,13 +257,6 @@ static bool cron(struct hg_str s, struct spec_problem *p)
 	        "for example \"0 */6 * * *\": every six hours");
 }
 
-static bool cidr(struct hg_str s, struct spec_problem *p)
-{
-	struct cidr c;
-	const char *why = cidr_parse(s, &c);
-	return !why || no(p, why, "for example 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32");
-}
-
 bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_problem *p)
 {
 	*p = (struct spec_problem){0};
@@ -280,6 +268,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_ENV_NAME: return env_name(s, p);
 	case SPEC_C_INSIDE: return inside(s, p);
 	case SPEC_C_RATE: return rate(s, p);
+	case SPEC_C_NET: return net(s, p);
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_WHEN: return when(s, p);
@@ -287,7 +276,6 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);
-	case SPEC_C_CIDR: return cidr(s, p);
 	}
 	return true;
 }

@@ -23,6 +23,8 @@ struct parse {
 	struct spec_node key; /* key, key_line, key_column of the value to come */
 	bool has_key;
 	uint32_t depth, nodes, documents;
+	struct hg_str line, line_rest; /* line number line_n of the text, 1…, and what follows it */
+	uint32_t line_n;
 };
 
 static enum hg_rc limit(struct spec_report *r, uint32_t line, const char *what, unsigned max)
@@ -89,12 +91,17 @@ static void mark_of(struct fy_token *t, uint32_t *line, uint32_t *column)
 	*column = m ? (uint32_t)m->column + 1 : 0;
 }
 
-/* True when the white space that starts the line holds a tab. */
-static bool tab_indented(struct hg_str text, uint32_t line)
+/* True when the white space that starts the line holds a tab. Lines are asked for in rising order,
+ * or nearly: the search goes on where the last one ended. */
+static bool tab_indented(struct parse *p, uint32_t line)
 {
-	struct hg_str rest = text, cut = {0};
-	for (uint32_t i = 0; i < line && rest.n; i++)
-		cut = hg_str_cut(&rest, '\n');
+	if (line < p->line_n || p->line_n == 0) {
+		p->line_rest = p->r->text;
+		p->line_n = 0;
+	}
+	for (; p->line_n < line && p->line_rest.n; p->line_n++)
+		p->line = hg_str_cut(&p->line_rest, '\n');
+	struct hg_str cut = p->line_n == line ? p->line : (struct hg_str){0};
 	for (size_t i = 0; i < cut.n && (cut.p[i] == ' ' || cut.p[i] == '\t'); i++) {
 		if (cut.p[i] == '\t') return true;
 	}
@@ -119,7 +126,7 @@ static enum hg_rc syntax(struct parse *p)
 	uint32_t line = d && d->line >= 0 ? (uint32_t)d->line : 0;
 	uint32_t column = d && d->column >= 0 ? (uint32_t)d->column : 0;
 	struct hg_err *e = spec_report_error(p->r, HG_E_CONFIG_SYNTAX, line, column);
-	if (line && tab_indented(p->r->text, line)) {
+	if (line && tab_indented(p, line)) {
 		spec_err_say(e, "the line is indented with a tab");
 		hg_err_hint(e, "indent with spaces, two a level");
 		return e->rc;
@@ -192,7 +199,7 @@ static enum hg_rc key_take(struct parse *p, const struct spec_node *n)
 		        e, "write the values where they are used, or use `environments` overlays");
 		return e->rc;
 	}
-	if (n->line && tab_indented(p->r->text, n->line)) {
+	if (n->line && tab_indented(p, n->line)) {
 		struct hg_err *e = spec_report_error(p->r, HG_E_CONFIG_SYNTAX, n->line, 1);
 		spec_err_say(e, "the line is indented with a tab");
 		hg_err_hint(e, "indent with spaces, two a level");

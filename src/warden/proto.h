@@ -86,6 +86,9 @@ struct wd_msg {
 #define WD_FIRST_ID         1024
 #define WD_F_READ_ONLY_ROOT 1u
 #define WD_F_PRIVATE_TMP    2u
+#define WD_F_LISTEN                                                            \
+	4u /* it inherits a listener on `address` ("unix:PATH", in its private \
+	      directory) as descriptor 3, and LISTEN_PID is set */
 
 /* What a replica really got (wd_msg.applied); a missing one was not possible on this machine. */
 #define WD_A_UID         1u  /* own uid and no capabilities */

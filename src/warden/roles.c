@@ -114,8 +114,11 @@ static void child_memory(struct warden *w, const struct role *r, struct warden_c
 	if (c->table_size) {
 		c->table = shm_map(control ? w->table_fd : w->table_ro_fd, c->table_size, control);
 	}
+	c->rates_size = edge ? w->plan->rates_size : 0;
+	if (c->rates_size) c->rates = shm_map(w->rates_fd, c->rates_size, true);
 	shm_unmap(w->meter, w->plan->meter_size);
 	w->meter = NULL;
+	if (c->rates_size && !c->rates) _exit(1);
 	if ((c->meter_size && !c->meter) || (c->table_size && !c->table)) _exit(1);
 }
 

@@ -29,6 +29,7 @@ struct birth {
 	char dir[PATH_ROOM - 16]; /* the private directory */
 	int report_fd;
 	uint32_t applied;
+	char listen_pid[32];
 };
 
 HG_NORETURN static void fail(const struct birth *b, enum wd_step step, int err)
@@ -279,6 +280,37 @@ static void become_user(struct birth *b)
 	if (rc < 0 && rc != -ENOSYS && rc != -EINVAL) fail(b, WD_STEP_SECCOMP, -rc);
 }
 
+/* The listener it inherits, made as the replica would make it: owner and mode are the same. */
+#define LISTEN_QUEUE 4096
+
+static int listener_open(const struct birth *b)
+{
+	struct sock_addr a;
+	size_t n = strlen(b->dir);
+	const char *path = b->m->address + strlen("unix:");
+	bool own = sock_addr_parse(hg_str(b->m->address), &a) && a.sa.sa_family == AF_UNIX &&
+	           strncmp(path, b->dir, n) == 0 && path[n] == '/' && !strchr(path + n + 1, '/');
+	if (!own) fail(b, WD_STEP_FDS, EINVAL);
+	int fd = sock_listen(&a, LISTEN_QUEUE);
+	if (fd < 0) fail(b, WD_STEP_FDS, -fd);
+	return fd;
+}
+
+/* sd_listen_fds(3): descriptor 3, for this process alone. Nothing else of ours is needed there any
+ * more.
+ */
+static void listener_place(struct birth *b, int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	snprintf(b->listen_pid, sizeof b->listen_pid, "LISTEN_PID=%d", (int)getpid());
+	for (const char **e = b->blob.env; *e; e++)
+		if (strncmp(*e, "LISTEN_PID=", 11) == 0) *e = b->listen_pid;
+	/* A program decides itself whether it waits in accept. */
+	bool good = flags >= 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) == 0 &&
+	            (fd == 3 ? fcntl(fd, F_SETFD, 0) : dup2(fd, 3)) >= 0;
+	if (!good) fail(b, WD_STEP_FDS, errno);
+}
+
 /* Said here, with the command that mends it, instead of by a program that crashes in a loop. */
 static void check_writable(const struct birth *b)
 {
@@ -309,10 +341,12 @@ void spawn_child(struct warden *w, const struct replica *r, const struct wd_msg 
 	/* Sockets the replica makes are for the edge's group too, and for nobody else. */
 	umask(w->as_root ? 0007 : 0022);
 	check_writable(&b);
+	int listener = m->flags & WD_F_LISTEN ? listener_open(&b) : -1;
 	if (chdir(m->dir) < 0) fail(&b, WD_STEP_CHDIR, errno);
 	struct spawn_report good = {WD_STEP_NONE, 0, b.applied};
 	(void)!write(b.report_fd, &good, sizeof good);
 	proc_reset_signals();
+	if (listener >= 0) listener_place(&b, listener);
 	environ = (char **)(uintptr_t)b.blob.env;
 	execvp(b.blob.argv[0], (char **)(uintptr_t)b.blob.argv);
 	fail(&b, WD_STEP_EXEC, errno);

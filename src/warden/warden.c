@@ -77,7 +77,7 @@ static int share(const char *name, size_t size, int *ret_ro, void **ret_map)
 static enum hg_rc make_memory(struct warden *w, struct hg_err *err)
 {
 	const struct warden_plan *p = w->plan;
-	void *table = NULL;
+	void *table = NULL, *rates = NULL;
 	if (p->meter_size) {
 		w->meter_fd = share("meter", p->meter_size, &w->meter_ro_fd, &w->meter);
 		if (w->meter_fd < 0) goto fail;
@@ -88,6 +88,12 @@ static enum hg_rc make_memory(struct warden *w, struct hg_err *err)
 		if (w->table_fd < 0) goto fail;
 		if (p->table_format) p->table_format(table, p->table_size);
 		shm_unmap(table, p->table_size);
+	}
+	if (p->rates_size) {
+		w->rates_fd = share("rates", p->rates_size, &w->rates_ro_fd, &rates);
+		if (w->rates_fd < 0) goto fail;
+		if (p->rates_format) p->rates_format(rates, p->rates_size);
+		shm_unmap(rates, p->rates_size);
 	}
 	return HG_OK;
 fail:
@@ -158,6 +164,7 @@ static struct warden *warden_new(const struct warden_plan *plan)
 	w->as_root = geteuid() == 0;
 	w->admin_fd = w->control_fd = w->observe_fd = w->image_fd = w->certs_fd = -1;
 	w->meter_fd = w->meter_ro_fd = w->table_fd = w->table_ro_fd = -1;
+	w->rates_fd = w->rates_ro_fd = -1;
 	w->run_fd = w->spool_fd = w->lock_fd = w->replicas_fd = -1;
 	for (size_t i = 0; i < WARDEN_LISTENERS_MAX; i++)
 		w->listen_fds[i] = -1;
@@ -203,7 +210,8 @@ static void sweep(struct warden *w)
 static void warden_free(struct warden *w)
 {
 	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->certs_fd,
-	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd};
+	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd, &w->rates_fd,
+	        &w->rates_ro_fd};
 	for (size_t i = 0; i < HG_COUNT(fds); i++) {
 		if (*fds[i] >= 0) close(*fds[i]);
 	}

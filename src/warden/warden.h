@@ -22,13 +22,13 @@
 
 #define WARDEN_LISTENERS_MAX 16
 #define WARDEN_WORKERS_MAX   32
-#define WARDEN_REPLICAS_MAX  1024
+#define WARDEN_REPLICAS_MAX  4096
 
 #define WARDEN_UID_EDGE     59900u
 #define WARDEN_UID_CONTROL  59901u
 #define WARDEN_UID_OBSERVE  59902u
 #define WARDEN_UID_APPS     59910u /* + n, from the names of DATA and app */
-#define WARDEN_UID_APPS_END 60900u
+#define WARDEN_UID_APPS_END 61184u /* systemd's dynamic users begin here */
 
 /* What a role process finds when its main function is called, in the forked child. */
 struct warden_child {
@@ -46,6 +46,8 @@ struct warden_child {
 	size_t meter_size;
 	void *table; /* endpoint table; control: writable, edge: read-only */
 	size_t table_size;
+	void *rates; /* rate table; edge: writable, others: NULL */
+	size_t rates_size;
 	int plan_fd; /* control: memfd with the configuration `up` was given */
 	const char *data_dir;
 };
@@ -64,10 +66,11 @@ struct warden_plan {
 	 * it (fresh, zeroed), and put the gauges of a dead worker back to zero. NULL: nothing to
 	 * do.
 	 */
-	size_t meter_size, table_size;
+	size_t meter_size, table_size, rates_size;
 	void (*meter_format)(void *meter, size_t size, uint32_t workers);
 	void (*meter_worker_dead)(void *meter, size_t size, uint32_t worker);
 	void (*table_format)(void *table, size_t size);
+	void (*rates_format)(void *rates, size_t size);
 	int (*control_main)(const struct warden_child *);
 	int (*observe_main)(const struct warden_child *);
 	int (*edge_main)(const struct warden_child *);

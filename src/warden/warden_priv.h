@@ -16,7 +16,7 @@
 #define DATA_DIR_MAX 300
 #define ROLES_MAX    (2 + WARDEN_WORKERS_MAX)
 #define NOTES_MAX    128
-#define UIDS_MAX     1000
+#define UIDS_MAX     (WARDEN_UID_APPS_END - WARDEN_UID_APPS)
 
 #define ROLE_MAGIC    0x524f4c45u
 #define REPLICA_MAGIC 0x5245504cu
@@ -102,7 +102,7 @@ struct warden {
 
 	int listen_fds[WARDEN_LISTENERS_MAX];
 	int admin_fd, control_fd, observe_fd;
-	int meter_fd, meter_ro_fd, table_fd, table_ro_fd;
+	int meter_fd, meter_ro_fd, table_fd, table_ro_fd, rates_fd, rates_ro_fd;
 	void *meter;
 	int image_fd; /* the newest snapshot, -1: none yet */
 	int certs_fd; /* the newest certificates, -1: none yet */

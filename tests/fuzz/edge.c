@@ -190,7 +190,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		answer = (struct hg_str){cut + 6, size - all.n - 5};
 	}
 	HG_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
-	if (!edge_conn_new(w.e, pair[1], false, &w.peer)) HG_ASSERT(!"room for one connection");
+	if (!edge_conn_new(w.e, pair[1], false, &w.peer, PEERS_NONE))
+		HG_ASSERT(!"room for one connection");
 	size_t half = all.n / 2, n = 0;
 	(void)!send(pair[0], all.p, half, MSG_NOSIGNAL);
 	for (int i = 0; i < TURNS; i++) {

@@ -17,7 +17,7 @@
 #include "math/rolling.h"
 #include "spec/snapshot.h"
 
-#define FL_SLOTS       640u /* per app: replicas, surge, and those that are still stopping */
+#define FL_SLOTS       2500u /* per app: replicas, surge, and those that are still stopping */
 #define FL_ACTIONS_MAX 64u
 #define FL_DRAIN_MIN_MS \
 	50u /* an edge that has just picked the endpoint shows in the gauge by then */

@@ -323,6 +323,7 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	hg_list_init(&f->readings);
 	hg_list_init(&f->removals);
 	hg_rand_seed(&f->rand, o->seed);
+	hg_map_init(&f->lanes.by_key, o->seed);
 	loop_task_init(&f->task, pass);
 	f->born_ms = loop_now_ms(o->loop);
 	f->warden_lost = true; /* until it is watched */
@@ -370,7 +371,9 @@ void fleet_free(struct fleet *f)
 	loop_task_cancel(&f->task);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		fleet_app_free(f->apps[i]);
+	fleet_lanes_fini(&f->lanes);
 	free(f->apps);
+	fleet_guard_free(f->guard);
 	fleet_known_free(f);
 	f->magic = 0;
 	free(f);
@@ -459,10 +462,4 @@ void fleet_shutdown(struct fleet *f, uint32_t within_ms, void (*done)(void *arg)
 	if (!again) fleet_journal(f, "fleet.stopping", NULL, 0, 0, NULL);
 	if (f->stopped && done) done(arg);
 	fleet_kick(f);
-}
-
-const struct fleet_lane *fleet_lanes(const struct fleet *f, size_t *ret_n)
-{
-	*ret_n = f->lane_count;
-	return f->lanes;
 }

@@ -25,7 +25,7 @@ struct fleet_plan;
 struct spec;
 struct spec_pair;
 
-#define FLEET_REPLICAS_MAX 256 /* per app */
+#define FLEET_REPLICAS_MAX 1000 /* per app */
 
 struct fleet_authority {
 	const char *name;
@@ -326,7 +326,8 @@ struct fleet_status {
 HG_MUST enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status);
 void fleet_status_free(struct fleet_status *s);
 
-/* What a meter lane counts: labels of headgate_requests_total and friends. Valid until the next
+/* What a meter lane counts: labels of headgate_requests_total and friends. In order of app,
+ * release and lane. Valid until the next
  * fleet_apply. */
 struct fleet_lane {
 	const char *app, *route;

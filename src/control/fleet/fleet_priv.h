@@ -3,6 +3,7 @@
 #define CONTROL_FLEET_FLEET_PRIV_H
 
 #include "base/arena.h"
+#include "base/map.h"
 #include "control/fleet/decide_priv.h"
 #include "control/fleet/local/prober_priv.h"
 #include "meter/meter.h"
@@ -39,12 +40,6 @@ struct fleet_release {
 	uint32_t failed_starts, exits, memory_ends;
 };
 
-/* Load balancers whose word about clients counts. */
-struct fleet_trusted {
-	uint32_t count;
-	struct cidr list[CIDR_MAX];
-};
-
 struct fleet_probe_conf {
 	enum { FLEET_PROBE_NONE, FLEET_PROBE_HTTP, FLEET_PROBE_TCP, FLEET_PROBE_COMMAND } kind;
 	const char *what; /* path or command */
@@ -57,6 +52,16 @@ struct fleet_route {
 	uint32_t client;  /* enum snap_client */
 	const char **cas; /* names; none: all */
 	uint32_t ca_count;
+	struct snap_in_limit *limits;
+	uint32_t limit_count;
+	struct hg_str policy, session;
+	struct snap_in_set access;
+};
+
+/* Lists of networks of the whole edge. */
+struct fleet_guard {
+	struct hg_arena mem;
+	struct snap_in_set trusted, exempt, access;
 };
 
 struct fleet_version {
@@ -90,11 +95,11 @@ struct fleet_plan {
 	struct fleet_conf **confs;
 	uint32_t count;
 	struct snap_image edge; /* the edge-wide numbers */
+	struct fleet_guard *guard;
 	/* prepared, so that applying allocates nothing */
 	struct fleet_app **apps;         /* new ones; NULL where the app is known */
 	struct fleet_release **releases; /* NULL where the release stays */
 	struct fleet_app **table;        /* room for the new list of apps */
-	struct fleet_trusted trusted;
 	uint32_t table_cap;
 };
 
@@ -160,6 +165,17 @@ struct fleet_lane_slot {
 	char route[256];
 };
 
+/* Lanes of the meter, kept for as long as it lives (lanes.c). */
+struct fleet_lanes {
+	struct fleet_lane_slot *slot; /* by lane */
+	uint32_t count, cap;          /* lanes handed out so far; room */
+	uint32_t spare;               /* where the search for one that is not live goes on */
+	struct hg_map by_key;
+	struct fleet_lane *shown; /* for visitors: by app, release, lane */
+	size_t shown_count;
+	bool writing; /* new ones are being written, in one transaction */
+};
+
 struct fleet_message {
 	struct hg_list node;
 	struct wd_msg m;
@@ -209,10 +225,8 @@ struct fleet {
 	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
-	struct fleet_trusted trusted;
-	struct fleet_lane_slot lane[METER_LANES_MAX];
-	struct fleet_lane lanes[METER_LANES_MAX]; /* for visitors */
-	size_t lane_count;
+	struct fleet_guard *guard; /* NULL before the first fleet_apply */
+	struct fleet_lanes lanes;
 	struct hg_list watches, reporters, commands, readings, removals;
 	struct fleet_reading **reading; /* of who is asking just now; NULL: nobody can wait */
 	uint32_t reading_count;
@@ -291,6 +305,14 @@ void fleet_release_free(struct fleet_release *r);
 /* From memory or from the store; NULL when neither has it. */
 const struct fleet_release *fleet_release_find(
         struct fleet *f, struct fleet_app *a, uint32_t number);
+
+/* ---- guard.c ---- */
+/* Limits and lists of one route; false: no memory. */
+HG_MUST bool fleet_guard_route(struct fleet_conf *c, struct hg_str app, const struct spec_route *r,
+        struct fleet_route *to);
+HG_MUST enum hg_rc fleet_guard_make(
+        const struct spec_edge *s, struct fleet_guard **ret_guard, struct hg_err *err);
+void fleet_guard_free(struct fleet_guard *g);
 
 /* ---- artifact.c ---- */
 #define FLEET_DIGEST_MAX 40
@@ -376,6 +398,14 @@ bool fleet_probe_ended(struct fleet *f, uint64_t id, bool started, int status);
 
 /* ---- publish.c ---- */
 HG_MUST enum hg_rc fleet_lanes_load(struct fleet *f, struct hg_err *err);
+void fleet_lanes_fini(struct fleet_lanes *l);
+/* Around the making of a snapshot. */
+void fleet_lanes_begin(struct fleet *f);
+void fleet_lanes_end(struct fleet *f);
+/* The lane of (app, release, route), kept for as long as the meter lives. When all are handed out
+ * one that no snapshot names any more is given away: its series then goes on from a number above
+ * zero, which rates do not see. */
+uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route);
 void fleet_publish(struct fleet *f);
 void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 

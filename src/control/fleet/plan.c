@@ -99,6 +99,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->path = keep(&c->mem, r->path);
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name || !take_client(c, to, r)) return false;
+		if (!fleet_guard_route(c, s->name, r, to)) return false;
 	}
 	if (!preview->set || !preview->host.n) return true;
 	struct fleet_route *to = &c->routes[c->route_count++];
@@ -318,13 +319,6 @@ static enum hg_rc prepare(struct fleet *f, struct fleet_plan *p, uint32_t i, str
 	return fleet_release_read(hg_str(c->release_json), c->release, &p->releases[i], err);
 }
 
-/* spec_check has looked at them. */
-static void trusted_take(const struct spec *s, struct fleet_trusted *to)
-{
-	for (uint32_t i = 0; i < s->edge.trusted_proxy_count && to->count < CIDR_MAX; i++)
-		if (!cidr_parse(s->edge.trusted_proxies[i], &to->list[to->count])) to->count++;
-}
-
 enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_dir,
         struct fleet_plan **ret_plan, struct hg_err *err)
 {
@@ -351,14 +345,23 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 		rc = prepare(f, p, i, err);
 	if (rc < 0) goto out;
 	bool https = s->edge.listen.https.set;
-	trusted_take(s, &p->trusted);
 	p->edge = (struct snap_image){
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
 	        .proxy_in = s->edge.listen.proxy_protocol,
+	        .head_max = (uint32_t)s->edge.limits.header_bytes,
+	        .fields_max = s->edge.limits.fields,
+	        .header_ms = ms32(s->edge.limits.header_timeout_ms),
+	        .body_idle_ms = ms32(s->edge.limits.idle_ms),
+	        .min_rate = (uint32_t)s->edge.limits.min_rate_bytes,
+	        .keepalive_ms = ms32(s->edge.limits.keepalive_ms),
+	        .connections_max = s->edge.limits.connections,
+	        .connections_per_ip = s->edge.connections_per_ip,
 	        .access_sample_ppm = s->edge.access_log.to == SPEC_ACCESS_LOG_TO_OFF
 	                                     ? 0
 	                                     : s->edge.access_log.sample_ppm};
+	rc = fleet_guard_make(&s->edge, &p->guard, err);
+	if (rc < 0) goto out;
 	*ret_plan = p;
 	p = NULL;
 out:
@@ -369,6 +372,7 @@ out:
 void fleet_plan_free(struct fleet_plan *p)
 {
 	if (!p) return;
+	fleet_guard_free(p->guard);
 	for (uint32_t i = 0; i < p->count; i++) {
 		if (p->confs && p->confs[i]) fleet_conf_free(p->confs[i]);
 		if (p->releases) fleet_release_free(p->releases[i]);
@@ -487,7 +491,9 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 		if (fresh) fleet_release_event(f, a, a->file_release, a->conf->digest, "");
 	}
 	f->edge = p->edge;
-	f->trusted = p->trusted;
+	fleet_guard_free(f->guard);
+	f->guard = p->guard;
+	p->guard = NULL;
 	f->applied = true;
 	fleet_plan_free(p);
 	fleet_publish(f);

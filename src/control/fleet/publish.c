@@ -1,57 +1,10 @@
-/* What the edge is told: meter lanes, snapshot generations, slots of the endpoint table. */
+/* What the edge is told: snapshot generations, slots of the endpoint table. */
 #include "control/fleet/fleet_priv.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-static void on_lane(void *arg, const struct store_lane *l)
-{
-	struct fleet *f = arg;
-	if (l->lane >= METER_LANES_MAX) return;
-	struct fleet_lane_slot *s = &f->lane[l->lane];
-	*s = (struct fleet_lane_slot){.used = true, .app = l->app, .release = l->release};
-	(void)hg_str_copy(l->route, s->route, sizeof s->route);
-}
-
-enum hg_rc fleet_lanes_load(struct fleet *f, struct hg_err *err)
-{
-	/* A fresh warden made a fresh meter: its lanes count for nobody yet. */
-	if (f->o.child->incarnation <= 1) return store_lanes_clear(f->o.store, err);
-	return store_lanes(f->o.store, on_lane, f, err);
-}
-
-/*
- * The lane of (app, release, route), kept for as long as the meter lives. When all are handed out
- * one that no snapshot names any more is given away: its series then goes on from a number above
- * zero, which rates do not see.
- */
-static uint32_t lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route)
-{
-	uint32_t place = METER_LANES_MAX;
-	for (uint32_t i = 0; i < METER_LANES_MAX; i++) {
-		struct fleet_lane_slot *s = &f->lane[i];
-		if (s->used && s->app == app && s->release == release &&
-		        strncmp(s->route, route, sizeof s->route - 1) == 0) {
-			s->live = true;
-			return i;
-		}
-		if (!s->used && (place == METER_LANES_MAX || f->lane[place].used))
-			place = i;
-		else if (place == METER_LANES_MAX && !s->live)
-			place = i;
-	}
-	if (place == METER_LANES_MAX) return METER_LANES_MAX - 1;
-	struct fleet_lane_slot *s = &f->lane[place];
-	*s = (struct fleet_lane_slot){.used = true, .live = true, .app = app, .release = release};
-	(void)hg_str_copy(hg_str(route), s->route, sizeof s->route);
-	struct store_lane row = {
-	        .lane = place, .app = app, .release = release, .route = hg_str(s->route)};
-	struct hg_err err = {0};
-	fleet_store_result(f, store_lane_set(f->o.store, &row, &err), &err);
-	return place;
-}
 
 struct draft {
 	struct snap_in_app *apps;
@@ -98,12 +51,16 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 	struct snap_in_app *in = &d->apps[d->app_count];
 	*in = (struct snap_in_app){.name = hg_str(a->name), .fixed = a->conf->edge};
 	in->fixed.id = a->id;
+	for (int k = 0; k < PROBE_KINDS; k++) {
+		const struct fleet_probe_conf *p = &a->conf->probe[k];
+		if (p->kind == FLEET_PROBE_HTTP) in->probe[k] = hg_str(p->what);
+	}
 	for (uint32_t i = 0; i < a->conf->route_count; i++) {
 		const struct fleet_route *route = &a->conf->routes[i];
 		struct snap_in_lane *lanes = &d->lanes[d->lane_count];
 		for (uint32_t k = 0; k < n; k++)
-			lanes[k] = (struct snap_in_lane){
-			        .release = rel[k], .lane = lane_of(f, a->id, rel[k], route->name)};
+			lanes[k] = (struct snap_in_lane){.release = rel[k],
+			        .lane = fleet_lane_of(f, a->id, rel[k], route->name)};
 		d->lane_count += n;
 		d->routes[d->route_count++] = (struct snap_in_route){
 		        .host = hg_str(route->host),
@@ -112,25 +69,18 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .app = d->app_count,
 		        .lanes = lanes,
 		        .lane_count = n,
-		        .lane_none = lane_of(f, a->id, 0, route->name),
+		        .lane_none = fleet_lane_of(f, a->id, 0, route->name),
 		        .preview = route->preview,
 		        .client = route->client,
 		        .cas = cas_of(d, route),
+		        .limits = route->limits,
+		        .limit_count = route->limit_count,
+		        .policy = route->policy,
+		        .session = route->session,
+		        .access = route->access,
 		};
 	}
 	d->app_count++;
-}
-
-static void lanes_list(struct fleet *f)
-{
-	f->lane_count = 0;
-	for (uint32_t i = 0; i < METER_LANES_MAX; i++) {
-		const struct fleet_lane_slot *s = &f->lane[i];
-		const struct fleet_app *a = s->used ? fleet_app_by_id(f, s->app) : NULL;
-		if (!a) continue;
-		f->lanes[f->lane_count++] = (struct fleet_lane){
-		        .app = a->name, .route = s->route, .release = s->release, .lane = i};
-	}
 }
 
 static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg_err *err)
@@ -145,8 +95,7 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	if (!d->apps || !d->routes || !d->lanes)
 		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	if (f->o.authorities) d->ca_count = f->o.authorities(f->o.arg, d->ca);
-	for (uint32_t i = 0; i < METER_LANES_MAX; i++)
-		f->lane[i].live = false;
+	fleet_lanes_begin(f);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->present && f->apps[i]->conf) draft_app(f, f->apps[i], d);
 	struct snap_in_ca cas[SNAP_CAS_MAX];
@@ -162,9 +111,12 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	        .route_count = d->route_count,
 	        .edge = f->edge,
 	        .via = HG_STR("headgate"),
-	        .trusted = f->trusted.list,
-	        .trusted_count = f->trusted.count,
 	};
+	if (f->guard) {
+		in.trusted = f->guard->trusted;
+		in.exempt = f->guard->exempt;
+		in.access = f->guard->access;
+	}
 	return snap_build(&in, ret_fd, err);
 }
 
@@ -177,7 +129,7 @@ void fleet_publish(struct fleet *f)
 	free(d.apps);
 	free(d.routes);
 	free(d.lanes);
-	lanes_list(f);
+	fleet_lanes_end(f);
 	if (rc < 0) {
 		/* The edge goes on with what it has. */
 		if (f->o.log)

@@ -157,6 +157,14 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 		key_str(o, HG_STR("\",\"request_id\":\""), (struct hg_str){r->rid, r->rid_n});
 	}
 	key_u64(o, HG_STR("\",\"retries\":"), r->retries);
+	if (r->local && r->why) {
+		key_str(o, HG_STR(",\"reason\":\""), hg_str(r->why));
+		hg_out_str(o, HG_STR("\""));
+	}
+	if (r->refused_by) {
+		key_str(o, HG_STR(",\"limit\":\""), snap_str(r->image->snap, r->refused_by->name));
+		hg_out_str(o, HG_STR("\""));
+	}
 	if (r->draw) trial(r->draw, o);
 	if (r->aborted) hg_out_str(o, HG_STR(",\"aborted\":true"));
 	hg_out_str(o, HG_STR("}\n"));

@@ -31,6 +31,7 @@ static void head_write(
 	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
 	if (status == 503) hg_out_cstr(o, "Retry-After: 1\r\n");
 	hg_out_str(o, extra);
+	if (r->limited) edge_limit_fields(r, o);
 	if (c->secure) edge_head_hsts(r, NULL, o);
 	if (status == 405) {
 		hg_out_cstr(o, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
@@ -61,8 +62,7 @@ static enum edge_step hopeless(struct edge_conn *c)
 	return EDGE_STEP_GONE;
 }
 
-/* `extra`: whole field lines. */
-static enum edge_step answer(
+enum edge_step edge_answer_with(
         struct edge_conn *c, unsigned status, const char *why, struct hg_str extra)
 {
 	struct edge *e = c->edge;
@@ -80,6 +80,7 @@ static enum edge_step answer(
 	r->local = true;
 	r->has_lane = false;
 	r->status = (uint16_t)status;
+	r->why = why;
 	r->resp = (struct edge_framing){.kind = HTTP1_BODY_NONE, .done = true};
 	struct hg_out body = hg_out_over(text, sizeof text);
 	body_write(r, why, &body);
@@ -97,7 +98,7 @@ static enum edge_step answer(
 
 enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why)
 {
-	return answer(c, status, why, HG_STR(""));
+	return edge_answer_with(c, status, why, HG_STR(""));
 }
 
 /* 308 keeps method and body (RFC 9110 section 15.4.9). */
@@ -118,7 +119,8 @@ enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, st
 	hg_out_str(&o, h->query);
 	hg_out_cstr(&o, "\r\n");
 	HG_ASSERT(!hg_out_failed(&o)); /* targets are shorter than the scratch */
-	return answer(c, 308, "this is served over HTTPS", (struct hg_str){e->path_scratch, o.n});
+	return edge_answer_with(
+	        c, 308, "this is served over HTTPS", (struct hg_str){e->path_scratch, o.n});
 }
 
 void edge_refuse(int fd)

@@ -60,16 +60,8 @@ static void on_task(struct loop *l, struct loop_task *t)
 	        HG_OBJ(HG_CONTAINER(t, struct edge_conn, task), struct edge_conn, EDGE_CONN_MAGIC));
 }
 
-void edge_conn_client(struct edge_conn *c, const struct sock_addr *client)
-{
-	char text[SOCK_TEXT_MAX];
-	size_t n = sock_addr_host(client, text, sizeof text);
-	c->client_n = (uint8_t)HG_MIN(n, sizeof c->client);
-	memcpy(c->client, text, c->client_n);
-	c->client_port = sock_addr_port(client);
-}
-
-struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer)
+struct edge_conn *edge_conn_new(
+        struct edge *e, int fd, bool secure, const struct sock_addr *peer, uint32_t place)
 {
 	struct edge_conn *c = edge_pool_take(&e->conns);
 	const struct snap_image *im = e->image ? e->image->snap : NULL;
@@ -79,7 +71,9 @@ struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struc
 	hg_list_init(&c->own);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
-	edge_conn_client(c, peer);
+	edge_client_peer(c, peer);
+	c->client_port = sock_addr_port(peer);
+	c->peer_place = place;
 	c->flags = EDGE_CAN_WRITE;
 	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 	if (loop_io_start(e->loop, &c->io, fd, events, on_client) < 0) {
@@ -107,6 +101,8 @@ void edge_conn_close(struct edge_conn *c)
 	loop_io_stop(e->loop, &c->io);
 	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
 	close(fd);
+	if (HG_UNLIKELY(c->peer_place != PEERS_NONE))
+		peers_leave(&e->rates->peers, c->peer_place, e->worker);
 	c->magic = 0;
 	edge_pool_give(&e->conns, c);
 	e->conn_n--;
@@ -263,9 +259,20 @@ static uint64_t or_default(uint32_t configured_ms, uint32_t default_ms)
 	return configured_ms ? configured_ms : default_ms;
 }
 
+/* Whom we wait for must move something in `span`, and at least `rate` of bytes a second: who sends
+ * a byte now and then holds buffers and a replica as well as who sends none. */
+static uint64_t pace_deadline(
+        struct edge_pace *p, uint64_t moved, uint32_t span_ms, uint32_t rate, uint64_t now)
+{
+	uint64_t need = HG_MAX((uint64_t)span_ms * rate / 1000, 1u);
+	if (p->since_ms == 0 || moved - p->mark >= need)
+		*p = (struct edge_pace){.since_ms = now, .mark = moved};
+	return p->since_ms + span_ms;
+}
+
 static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 {
-	const struct edge_req *r = c->req;
+	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	uint64_t response = or_default(r->limits->response_ms, 60000);
 	/* Half of it, where there is somebody else to ask. */
@@ -276,17 +283,27 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
-	if (!(r->up->flags & EDGE_CAN_WRITE)) return now + or_default(r->limits->idle_ms, 60000);
-	return now + or_default(im->body_idle_ms, 30000);
+	if (!(r->up->flags & EDGE_CAN_WRITE)) {
+		r->pace.since_ms = 0;
+		return now + or_default(r->limits->idle_ms, 60000);
+	}
+	return pace_deadline(&r->pace, r->body.total, (uint32_t)or_default(im->body_idle_ms, 30000),
+	        im->min_rate, now);
 }
 
 static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 {
-	const struct edge_req *r = c->req;
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image ? r->image->snap : NULL;
 	bool held = HG_UNLIKELY(r->draw != NULL) && r->draw->held;
 	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf) || held || !r->limits) {
-		return now + EDGE_STALL_MS;
+		uint64_t sent = r->co_sent + r->resp.total - edge_flow_ready(&r->rf);
+		if (held) sent += r->draw->held_sent;
+		return pace_deadline(&r->pace, sent,
+		        (uint32_t)or_default(im ? im->body_idle_ms : 0, EDGE_STALL_MS),
+		        im ? im->min_rate : 0, now);
 	}
+	r->pace.since_ms = 0;
 	return now + or_default(r->limits->idle_ms, 60000);
 }
 

@@ -10,6 +10,7 @@
 
 #define LOG_SIZE        65536u
 #define ACCEPT_PAUSE_MS 100
+#define ACCEPT_LEAVE_MS 20
 
 /* ---- images ---- */
 
@@ -90,6 +91,8 @@ static void image_limits(struct edge_image *im)
 	const struct snap_image *s = im->snap;
 	uint32_t most = EDGE_BUF_SIZE - EDGE_HEAD_SPARE;
 	im->limits = (struct http1_limits){most, 8192, HTTP1_FIELDS_MAX};
+	if (s->fields_max && s->fields_max < HTTP1_FIELDS_MAX)
+		im->limits.field_max = (uint16_t)s->fields_max;
 	if (s->head_max && s->head_max < most) im->limits.head_max = s->head_max;
 	if (s->target_max) im->limits.target_max = HG_MIN(s->target_max, im->limits.head_max);
 	im->via = s->via.n ? snap_str(s, s->via) : HG_STR("headgate");
@@ -161,10 +164,10 @@ static void on_accept_again(struct loop *l, struct loop_timer *t)
 }
 
 /* Out of descriptors or memory: the queue waits in the kernel, other workers may take from it. */
-static void accept_pause(struct edge *e, struct edge_listener *ls)
+static void accept_pause(struct edge *e, struct edge_listener *ls, uint64_t ms)
 {
 	loop_io_stop(e->loop, &ls->io);
-	if (loop_timer_start(e->loop, &e->accept_timer, ACCEPT_PAUSE_MS, on_accept_again) < 0) {
+	if (loop_timer_start(e->loop, &e->accept_timer, ms, on_accept_again) < 0) {
 		on_accept_again(e->loop, &e->accept_timer);
 	}
 }
@@ -195,6 +198,22 @@ static bool reclaim(struct edge *e)
 	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO) || reclaim_of(e, EDGE_PROXY);
 }
 
+/* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
+ * the kernel's choice, and it prefers one. */
+static bool leave_to_others(const struct edge *e)
+{
+	uint32_t limit = conn_limit(e), nearly = limit - limit / 8;
+	if (HG_LIKELY(e->conn_n < nearly)) return false;
+	for (uint32_t i = 0; i < e->meter->worker_count; i++) {
+		const struct meter_worker *w = &e->meter->worker[i];
+		if (i == e->worker || !atomic_load_explicit(&w->pid, memory_order_relaxed))
+			continue;
+		if (atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly)
+			return true;
+	}
+	return false;
+}
+
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct edge_listener *ls = HG_CONTAINER(io, struct edge_listener, io);
@@ -202,15 +221,36 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 	(void)l, (void)events;
 	for (int i = 0; i < EDGE_ACCEPT_BATCH; i++) {
 		struct sock_addr peer;
+		if (HG_UNLIKELY(leave_to_others(e))) {
+			accept_pause(e, ls, ACCEPT_LEAVE_MS);
+			return;
+		}
 		int fd = sock_accept(ls->fd, &peer);
 		if (fd == -EAGAIN) return;
 		if (fd < 0) {
-			accept_pause(e, ls);
+			accept_pause(e, ls, ACCEPT_PAUSE_MS);
 			return;
 		}
 		meter_add(&e->count->accepted, 1);
+		if (e->image && HG_UNLIKELY(e->image->snap->access.count) &&
+		        !edge_access_peer(e->image->snap, &peer)) {
+			meter_add(&e->count->denied, 1);
+			meter_add(&e->count->closed, 1);
+			close(fd);
+			continue;
+		}
+		uint32_t place = PEERS_NONE;
+		if (e->image && HG_UNLIKELY(e->image->snap->connections_per_ip) &&
+		        !edge_peer_enter(e, &peer, &place)) {
+			meter_add(&e->count->refused_per_ip, 1);
+			meter_add(&e->count->closed, 1);
+			if (!ls->tls) edge_refuse(fd);
+			close(fd);
+			continue;
+		}
 		bool room = e->conn_n < conn_limit(e) || reclaim(e);
-		if (room && edge_conn_new(e, fd, ls->tls, &peer)) continue;
+		if (room && edge_conn_new(e, fd, ls->tls, &peer, place)) continue;
+		if (place != PEERS_NONE) peers_leave(&e->rates->peers, place, e->worker);
 		meter_add(&e->count->refused_full, 1);
 		meter_add(&e->count->closed, 1);
 		if (!ls->tls) edge_refuse(fd);
@@ -264,6 +304,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	e->worker = conf->worker;
 	e->count = &conf->meter->worker[conf->worker];
 	e->table = conf->table;
+	e->rates = conf->rates;
 	e->log.fd = conf->log_fd;
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)

@@ -12,6 +12,7 @@
 #define DATA_EDGE_EDGE_H
 
 #include "meter/meter.h"
+#include "meter/rates.h"
 #include "os/loop.h"
 #include "spec/snapshot.h"
 #include "os/tls.h"
@@ -24,6 +25,7 @@ struct edge_conf {
 	struct meter *meter; /* the slab of `worker` is written */
 	uint32_t worker;
 	const struct snap_table *table;
+	struct rates *rates;   /* meter/rates.h; NULL: rate limits are not applied */
 	const int *listen_fds; /* the caller's; only watched */
 	uint32_t listen_count;
 	uint32_t listen_tls;  /* a bit each: speaks TLS, once edge_certs was called */

@@ -19,6 +19,7 @@
 #include "os/sock.h"
 #include "os/tls.h"
 #include "os/tls_client.h"
+#include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
@@ -299,6 +300,12 @@ void edge_up_want_write(struct edge_up *up);
 
 /* ---- requests ---- */
 
+/* A client that must move so many bytes in so much time, or is too slow. */
+struct edge_pace {
+	uint64_t since_ms; /* 0: it is not waited for */
+	uint64_t mark;     /* bytes moved by then */
+};
+
 struct edge_req {
 	struct edge_image *image;
 	const struct snap_route *route; /* NULL: answered before routing */
@@ -335,11 +342,16 @@ struct edge_req {
 	char *co; /* head, or the whole of a local answer */
 	uint32_t co_n, co_sent;
 	uint64_t bytes_out;
-	bool co_body; /* part of co is a body */
+	struct edge_pace pace; /* of a body from, or a response to, a client that is waited for */
+	bool co_body;          /* part of co is a body */
+	bool limited;          /* `quota` says what is left of the route's limits */
+	const struct snap_limit *refused_by;
+	const char *why; /* of a local answer; static text */
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n;
 	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
+	struct edge_quota quota[SNAP_LIMITS];
 };
 
 enum edge_state {
@@ -378,7 +390,11 @@ struct edge_conn {
 	uint16_t to_port, client_port;
 	bool to_known;
 	uint8_t client_n;
-	char client[47];
+	char client[47]; /* of the present request, as `addr` and `https` are */
+	struct ip_addr addr;
+	bool https;
+	uint8_t peer[16];
+	uint32_t peer_place; /* in the table of peers */
 };
 
 struct edge_listener {
@@ -404,6 +420,7 @@ struct edge {
 	struct meter_worker *count;
 	uint32_t worker;
 	const struct snap_table *table;
+	struct rates *rates; /* NULL: nothing is limited */
 	uint64_t table_generation;
 	struct edge_image *image;
 	struct tls_keyring *keyring; /* NULL: no certificates yet */
@@ -444,10 +461,10 @@ static inline uint64_t edge_now_ms(const struct edge *e)
 }
 
 /* conn.c */
-struct edge_conn *edge_conn_new(struct edge *e, int fd, bool secure, const struct sock_addr *peer);
+/* `place`: of the peer in the table of peers; stays the caller's when it fails. */
+struct edge_conn *edge_conn_new(
+        struct edge *e, int fd, bool secure, const struct sock_addr *peer, uint32_t place);
 void edge_conn_close(struct edge_conn *c);
-/* Who is served by it. */
-void edge_conn_client(struct edge_conn *c, const struct sock_addr *client);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);
 /* Says 503, where that can be said without a handshake, and closes. */
@@ -542,6 +559,9 @@ bool edge_trace_valid(struct hg_str traceparent);
 
 /* answer.c */
 enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why);
+/* `extra`: whole field lines, copied. */
+enum edge_step edge_answer_with(
+        struct edge_conn *c, unsigned status, const char *why, struct hg_str extra);
 /* To the same place by HTTPS; `host`: normal, without port. */
 enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host);
 /* For a connection there is no room for: static text, then close. */
@@ -560,7 +580,7 @@ void edge_check_drained(struct edge *e);
 static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req *r)
 {
 	if (!r->route) return NULL;
-	return &e->count->lane[r->has_lane ? r->lane : r->route->lane_none];
+	return meter_lane_of(e->count, r->has_lane ? r->lane : r->route->lane_none);
 }
 
 /* Is every byte of the request's body that was received still here? */

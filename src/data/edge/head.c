@@ -23,7 +23,8 @@ static bool ours_in_request(const struct http1_field *f)
 	case HTTP1_F_PROXY_CONNECTION:
 	case HTTP1_F_PROXY_AUTHENTICATE:
 	case HTTP1_F_PROXY_AUTHORIZATION:
-	/* No proxy in front of the edge is trusted: what a client says about itself is dropped. */
+	/* What a client says about itself is dropped; what a trusted proxy says of it was read
+	 * (client.c) and is said anew. */
 	case HTTP1_F_FORWARDED:
 	case HTTP1_F_X_FORWARDED_FOR:
 	case HTTP1_F_X_FORWARDED_PROTO:
@@ -184,12 +185,12 @@ static void forwarded(struct edge_conn *c, struct hg_str host, struct hg_out *o)
 	struct hg_str ip = {c->client, c->client_n};
 	bool v6 = memchr(ip.p, ':', ip.n) != NULL;
 	line(o, HG_STR("X-Forwarded-For: "), ip);
-	line(o, HG_STR("X-Forwarded-Proto: "), c->secure ? HG_STR("https") : HG_STR("http"));
+	line(o, HG_STR("X-Forwarded-Proto: "), c->https ? HG_STR("https") : HG_STR("http"));
 	hg_out_str(o, HG_STR("Forwarded: for="));
 	if (v6) hg_out_str(o, HG_STR("\"["));
 	hg_out_str(o, ip);
 	if (v6) hg_out_str(o, HG_STR("]\""));
-	hg_out_str(o, c->secure ? HG_STR(";proto=https") : HG_STR(";proto=http"));
+	hg_out_str(o, c->https ? HG_STR(";proto=https") : HG_STR(";proto=http"));
 	if (host.n) {
 		hg_out_str(o, HG_STR(";host=\""));
 		hg_out_str(o, host);
@@ -291,6 +292,7 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 			edge_sticky_write(&r->draw->trial->is, r->draw->arm, o);
 		}
 		if (HG_UNLIKELY(c->secure)) edge_head_hsts(r, h, o);
+		if (HG_UNLIKELY(r->limited)) edge_limit_fields(r, o);
 		if (!r->resp.dechunk && h->status != 204) framing(o, h, h->body);
 		if (!r->keep_alive) {
 			hg_out_str(o, HG_STR("Connection: close\r\n"));

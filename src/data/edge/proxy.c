@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "data/edge/edge_priv.h"
+#include "wire/ip.h"
 #include "wire/proxyproto.h"
 
 #define OWN_MAX 4u /* connections to replicas that one client keeps */
@@ -30,10 +31,7 @@ static bool ip_of(const struct sock_addr *a, uint8_t to[16])
 bool edge_proxy_trusts(const struct snap_image *im, const struct sock_addr *peer)
 {
 	uint8_t ip[16];
-	if (!ip_of(peer, ip)) return false;
-	for (uint32_t i = 0; i < im->trusted_count; i++)
-		if (cidr_has(&snap_trusted(im)[i], ip)) return true;
-	return false;
+	return ip_of(peer, ip) && snap_set_find(im, im->trusted, ip_addr_of(ip)) != 0;
 }
 
 static enum edge_step refuse(struct edge_conn *c)
@@ -49,7 +47,8 @@ static void client_set(struct edge_conn *c, const struct proxyproto *p)
 	a.in6.sin6_family = AF_INET6;
 	a.in6.sin6_port = htons(p->from_port);
 	memcpy(&a.in6.sin6_addr, p->from, 16);
-	edge_conn_client(c, &a);
+	edge_client_peer(c, &a);
+	c->client_port = p->from_port;
 	memcpy(c->to_ip, p->to, 16);
 	c->to_port = p->to_port;
 	c->to_known = true;
@@ -82,6 +81,12 @@ enum edge_step edge_proxy_step(struct edge_conn *c)
 	if (recv(c->io.fd, e->path_scratch, p.size, 0) != (ssize_t)p.size) return refuse(c);
 	meter_add(&e->count->proxy_headers, 1);
 	if (p.known) client_set(c, &p);
+	const struct snap_image *im = e->image->snap;
+	if (p.known && !edge_access_edge(im, c->addr)) {
+		meter_add(&e->count->denied, 1);
+		edge_conn_close(c);
+		return EDGE_STEP_GONE;
+	}
 	edge_conn_move(c, c->secure ? EDGE_HELLO : EDGE_IDLE);
 	return EDGE_STEP_ON;
 }
@@ -90,9 +95,11 @@ enum edge_step edge_proxy_step(struct edge_conn *c)
 
 static struct proxyproto header_of(const struct edge_conn *c, uint32_t version)
 {
-	struct proxyproto p = {.version = (uint8_t)version, .from_port = c->client_port};
+	struct proxyproto p = {.version = (uint8_t)version};
 	struct sock_addr local;
-	p.known = cidr_ip((struct hg_str){c->client, c->client_n}, p.from);
+	p.known = ip_parse((struct hg_str){c->client, c->client_n}, p.from);
+	/* Whom a proxy named by X-Forwarded-For came from another port, which nobody knows. */
+	if (memcmp(p.from, c->peer, sizeof p.from) == 0) p.from_port = c->client_port;
 	if (c->to_known) {
 		memcpy(p.to, c->to_ip, 16);
 		p.to_port = c->to_port;

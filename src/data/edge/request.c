@@ -72,17 +72,25 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	if (!edge_host_normal(h->authority, host_text, sizeof host_text, &host)) {
 		return edge_answer(c, 400, "the host name is too long");
 	}
-	if (im->https_port && !c->secure) return edge_redirect(c, h, host);
-	r->route =
-	        edge_route(im, &r->image->index, host, edge_path_normal(h->path, e->path_scratch));
+	if (im->https_port && !c->https) return edge_redirect(c, h, host);
+	struct hg_str path = edge_path_normal(h->path, e->path_scratch);
+	r->route = edge_route(im, &r->image->index, host, path);
 	if (!r->route) {
 		meter_add(&e->count->no_route, 1);
 		return edge_answer(c, 404, "no route fits this host and path");
 	}
 	r->limits = &snap_apps(im)[r->route->app];
 	r->app = &e->apps[r->image->apps[r->route->app]];
+	if (HG_UNLIKELY(r->route->access.count) && !edge_access_route(im, r->route, c->addr)) {
+		meter_add(&e->count->forbidden, 1);
+		return edge_answer(c, 403, "this client may not use this route");
+	}
 	if (HG_UNLIKELY(r->route->client)) {
 		enum edge_step s = edge_mtls_check(c, host);
+		if (s != EDGE_STEP_ON || r->local) return s;
+	}
+	if (HG_UNLIKELY(r->route->limit_count)) {
+		enum edge_step s = edge_limit(c, h, path);
 		if (s != EDGE_STEP_ON || r->local) return s;
 	}
 	if (r->limits->body_max && h->has_content_length &&
@@ -105,7 +113,14 @@ static bool wants_keep(const struct edge_req *r, const struct http1_head *h)
 static enum edge_step refuse_early(struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
-	if (!c->req->image) return edge_answer(c, 503, "starting");
+	const struct edge_image *im = c->req->image;
+	if (!im) return edge_answer(c, 503, "starting");
+	if (HG_UNLIKELY(im->snap->trusted.count)) edge_client_find(c, h);
+	if (HG_UNLIKELY(im->snap->access.count) && !edge_access_edge(im->snap, c->addr)) {
+		meter_add(&e->count->forbidden, 1);
+		c->req->keep_alive = false;
+		return edge_answer(c, 403, "this client may not connect");
+	}
 	if (h->method == HTTP1_CONNECT || h->method == HTTP1_TRACE) {
 		return edge_answer(c, 405, "this method is not served here");
 	}

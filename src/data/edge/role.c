@@ -101,14 +101,19 @@ static enum hg_rc role_setup(struct role *r, const struct warden_child *child, s
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .worker = child->worker,
 	        .table = snap_table_open(child->table, child->table_size),
+	        .rates = rates_open(child->rates, child->rates_size),
 	        .listen_fds = child->listen_fds,
 	        .listen_count = child->listen_count,
 	        .listen_tls = child->listen_tls,
 	        .log_fd = log_open(),
 	        .seed = seed};
-	if (!conf.meter || !conf.table || child->worker >= conf.meter->worker_count) {
+	bool odd = child->rates && !conf.rates;
+	if (odd || !conf.meter || !conf.table || child->worker >= conf.meter->worker_count) {
 		return HG_E_INVALID;
 	}
+	/* Its predecessor's connections died with it. */
+	if (conf.rates && child->incarnation > 1)
+		peers_worker_reset(&conf.rates->peers, child->worker);
 	enum hg_rc rc = edge_new(&conf, &r->edge);
 	if (rc == HG_OK) rc = loop_signal(l, SIGTERM, on_term, r);
 	if (rc == HG_OK && child->warden_fd >= 0) {

@@ -131,6 +131,8 @@ static void lane_labels(struct hg_buf *to, const char *name, const struct fleet_
 	hg_buf_byte(to, '"');
 }
 
+#define ZEROS_SHOWN 1000u /* lanes; with more, those that nobody has ever asked are left out */
+
 /* Those a rate is commonly taken of are there from the start with 0, the others when they occur. */
 static bool always_shown(unsigned code)
 {
@@ -145,32 +147,36 @@ static void requests(
 {
 	head(to, "headgate_requests_total", "counter", "Responses sent to clients.");
 	for (size_t i = 0; i < n; i++) {
-		for (unsigned code = 100; code < 600; code++) {
-			uint64_t v = meter_lane_code(m, lanes[i].lane, code);
+		if (n > ZEROS_SHOWN && !meter_lane_used(m, lanes[i].lane)) continue;
+		for (uint32_t at = 0; at < METER_CODES; at++) {
+			unsigned code = meter_code_at(at);
+			uint64_t v = meter_lane_place(m, lanes[i].lane, at);
 			if (v == 0 && !always_shown(code)) continue;
 			lane_labels(to, "headgate_requests_total", &lanes[i]);
-			hg_buf_fmt(to, ",code=\"%u\"} %llu\n", code, (unsigned long long)v);
+			hg_buf_fmt(to, ",code=\"%u%s\"} %llu\n", code, code < 100 ? "xx" : "",
+			        (unsigned long long)v);
 		}
 	}
 }
 
-/* Routes of one (app, release) are summed: the label set of design section 7. */
+static bool same_release(const struct fleet_lane *a, const struct fleet_lane *b)
+{
+	return a->release == b->release && strcmp(a->app, b->app) == 0;
+}
+
+/* Routes of one (app, release) are summed: the label set of design section 7. They stand together.
+ */
 static bool first_of_release(const struct fleet_lane *lanes, size_t i)
 {
-	for (size_t j = 0; j < i; j++)
-		if (lanes[j].release == lanes[i].release && !strcmp(lanes[j].app, lanes[i].app))
-			return false;
-	return true;
+	return i == 0 || !same_release(&lanes[i - 1], &lanes[i]);
 }
 
 static void release_sum(const struct meter *m, const struct fleet_lane *lanes, size_t n, size_t i,
         struct meter_lane_sum *ret_sum)
 {
 	*ret_sum = (struct meter_lane_sum){0};
-	for (size_t j = i; j < n; j++) {
+	for (size_t j = i; j < n && same_release(&lanes[j], &lanes[i]); j++) {
 		struct meter_lane_sum s;
-		if (lanes[j].release != lanes[i].release || strcmp(lanes[j].app, lanes[i].app) != 0)
-			continue;
 		meter_lane_sum(m, lanes[j].lane, &s);
 		for (size_t b = 0; b < METER_BUCKETS; b++)
 			ret_sum->bucket[b] += s.bucket[b];
@@ -278,6 +284,10 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(client_shown, "Of these, clients that showed one."),
 	        ROW(client_invalid, "Of these, certificates that are not valid."),
 	        ROW(client_refused, "Requests refused for want of a client certificate."),
+	        ROW(rate_limited, "Requests refused by a rate limit."),
+	        ROW(refused_per_ip, "Connections refused because their client has too many."),
+	        ROW(denied, "Connections closed because their client is denied."),
+	        ROW(forbidden, "Requests refused because their client is denied."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
 	        ROW(loop_turns, "Turns of the event loop."),

@@ -46,10 +46,10 @@ static void sums_go_over_all_workers(void **state)
 	struct meter *m = make(3);
 	struct meter_lane_sum s;
 	(void)state;
-	meter_observe(&m->worker[0].lane[7], 200, 3000000);
-	meter_observe(&m->worker[1].lane[7], 200, 3000000);
-	meter_observe(&m->worker[2].lane[7], 503, 60000000000);
-	meter_add(&m->worker[2].lane[7].retries, 2);
+	meter_observe(meter_lane_of(&m->worker[0], 7), 200, 3000000);
+	meter_observe(meter_lane_of(&m->worker[1], 7), 200, 3000000);
+	meter_observe(meter_lane_of(&m->worker[2], 7), 503, 60000000000);
+	meter_add(&meter_lane_of(&m->worker[2], 7)->retries, 2);
 	meter_lane_sum(m, 7, &s);
 	assert_int_equal(s.total, 3);
 	assert_int_equal(s.count, 3);
@@ -65,6 +65,49 @@ static void sums_go_over_all_workers(void **state)
 	assert_int_equal(meter_lane_code(m, 7, 600), 0);
 	meter_lane_sum(m, METER_LANES_MAX, &s);
 	assert_int_equal(s.total, 0);
+	free(m);
+}
+
+static void every_status_has_a_place_or_its_class_has_one(void **state)
+{
+	struct meter *m = make(1);
+	unsigned before = 0;
+	(void)state;
+	for (unsigned status = 100; status < 600; status++) {
+		struct meter_lane_sum s;
+		meter_observe(meter_lane_of(&m->worker[0], status), status, 1);
+		meter_lane_sum(m, status, &s);
+		assert_int_equal(s.by_class[status / 100], 1);
+		assert_int_equal(meter_lane_code(m, status, status), 1);
+	}
+	assert_int_equal(meter_lane_code(m, 404, 405), 0);
+	/* 299 and 298 have no place of their own. */
+	assert_int_equal(meter_lane_code(m, 299, 298), 1);
+	assert_int_equal(meter_lane_place(m, 299, METER_CODES - 4), 1);
+	assert_int_equal(meter_code_at(METER_CODES - 4), 2);
+	for (uint32_t at = 0; at + 5 < METER_CODES; at++) {
+		assert_true(meter_code_at(at) > before);
+		before = meter_code_at(at);
+		assert_int_equal(meter_lane_place(m, before, at), 1);
+	}
+	free(m);
+}
+
+static void a_lane_nobody_counted_in_is_not_read(void **state)
+{
+	struct meter *m = make(2);
+	struct meter_lane_sum s;
+	(void)state;
+	/* Written past the mark: only a reader that looks would see it. */
+	meter_observe(&m->worker[1].lane[5], 200, 1);
+	assert_false(meter_lane_used(m, 5));
+	meter_lane_sum(m, 5, &s);
+	assert_int_equal(s.total, 0);
+	assert_int_equal(meter_lane_code(m, 5, 200), 0);
+	meter_lane_of(&m->worker[1], 5);
+	assert_true(meter_lane_used(m, 5));
+	assert_int_equal(meter_lane_code(m, 5, 200), 1);
+	assert_false(meter_lane_used(m, METER_LANES_MAX));
 	free(m);
 }
 
@@ -155,6 +198,8 @@ int main(void)
 	        cmocka_unit_test(a_duration_falls_into_the_bucket_a_linear_search_names),
 	        cmocka_unit_test(bounds_in_seconds_and_nanoseconds_agree),
 	        cmocka_unit_test(sums_go_over_all_workers),
+	        cmocka_unit_test(every_status_has_a_place_or_its_class_has_one),
+	        cmocka_unit_test(a_lane_nobody_counted_in_is_not_read),
 	        cmocka_unit_test(a_reset_zeroes_gauges_and_keeps_counters),
 	        cmocka_unit_test(a_foreign_or_short_segment_is_not_opened),
 	        cmocka_unit_test(the_first_differences_of_each_kind_are_kept),

@@ -20,6 +20,7 @@ struct scope {
 	const struct spec_pair *more; /* laid over the release's environment */
 	uint32_t more_count;
 	bool no_address; /* nothing listens: there is neither PORT nor SOCKET */
+	bool inherits;   /* its listener is descriptor 3 (sd_listen_fds(3)) */
 	char port[8], release[12], replica[12];
 	char socket[112];
 	char path[PATH_MAX + sizeof BASE_PATH + 1];
@@ -32,7 +33,8 @@ static bool lookup(void *ctx, struct hg_str name, struct hg_str *ret_value)
 	const struct {
 		struct hg_str name;
 		const char *value;
-	} own[] = {{HG_STR("PORT"), s->port}, {HG_STR("SOCKET"), s->socket}};
+	} own[] = {{HG_STR("PORT"), s->port}, {HG_STR("SOCKET"), s->socket},
+	        {HG_STR("LISTEN_FDS"), "1"}};
 	for (size_t i = 0; !s->no_address && i < HG_COUNT(own); i++) {
 		if (!hg_str_eq(name, own[i].name)) continue;
 		*ret_value = hg_str(own[i].value);
@@ -243,7 +245,11 @@ static uint32_t env_write(struct scope *s, const char *home, bool socket, struct
 	/* Ours last and always: an app must not be told a wrong address. */
 	if (!app_sets(s, "PORT") && !socket && !s->no_address)
 		env_add(b, &count, "PORT", hg_str(s->port));
-	if (socket) env_add(b, &count, "SOCKET", hg_str(s->socket));
+	if (socket && !s->inherits) env_add(b, &count, "SOCKET", hg_str(s->socket));
+	if (s->inherits && !app_sets(s, "LISTEN_FDS"))
+		env_add(b, &count, "LISTEN_FDS", HG_STR("1"));
+	/* The number is known when the process is there: the warden writes it. */
+	if (s->inherits) env_add(b, &count, "LISTEN_PID", HG_STR("0"));
 	env_default(s, b, &count, "HEADGATE_APP", s->app);
 	env_default(s, b, &count, "HEADGATE_RELEASE", s->release);
 	env_default(s, b, &count, "HEADGATE_REPLICA", s->replica);
@@ -264,11 +270,20 @@ static bool port_taken(const struct fleet *f, uint16_t port)
 	return false;
 }
 
+/* Its command or its environment names LISTEN_FDS. */
+static bool inherits(const struct fleet_release *rel)
+{
+	for (uint32_t i = 0; i < rel->env_count; i++)
+		if (hg_str_eq(rel->env[i].name, HG_STR("LISTEN_FDS"))) return true;
+	return spec_command_uses(hg_str(rel->command), HG_STR("LISTEN_FDS"));
+}
+
 static enum hg_rc address_choose(struct fleet_replica *r, const struct fleet_release *rel,
         struct scope *s, bool *ret_socket, struct hg_err *err)
 {
 	const struct fl_replica *core = fleet_core(r);
-	*ret_socket = spec_command_uses(hg_str(rel->command), HG_STR("SOCKET"));
+	s->inherits = inherits(rel);
+	*ret_socket = s->inherits || spec_command_uses(hg_str(rel->command), HG_STR("SOCKET"));
 	if (*ret_socket) {
 		char text[200];
 		int n = snprintf(text, sizeof text, "%s/run/%s.%u.%u.%u/socket",
@@ -404,6 +419,7 @@ enum hg_rc fleet_spawn(struct fleet_replica *r, struct hg_err *err)
 	if (rc < 0) goto out;
 	rc = message_fill(r, s->rel, id, &m, err);
 	if (rc < 0) goto out;
+	if (s->inherits) m.flags |= WD_F_LISTEN;
 	rc = blob_make(s, hg_str(s->rel->command), socket, &m, &fd, err);
 	if (rc < 0) goto out;
 	/* On disk before it is asked for: a control that dies here finds out whether it was. */

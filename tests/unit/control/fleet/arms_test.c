@@ -230,7 +230,7 @@ static void a_trial_never_takes_places_that_the_main_arm_needs(void **state)
 	s->app->rules.surge = (struct rolling_share){.is_ratio = true, .v = 1000000};
 	with_trial(s, FLEET_REPLICAS_MAX, 1000);
 	assert_int_equal(fl_counts(s->app).ready, FLEET_REPLICAS_MAX);
-	/* Room for 256 and their surge of 256 stays. */
+	/* Room for all and their surge stays. */
 	assert_int_equal(fl_counts_trial(s->app).ready, FL_SLOTS - 2 * FLEET_REPLICAS_MAX);
 	s->app->rules.surge = (struct rolling_share){.v = 1};
 	settle(s);

@@ -192,8 +192,9 @@ static void mistakes_are_refused_before_anything_changes(void **state)
 	        {"app: control\ncommand: sleep 1\n", "belongs to Headgate itself",
 	                HG_E_FLEET_LIMIT},
 	        {"app: a\ncommand: ./README.md\n", "could not find program", HG_E_FLEET_COMMAND},
-	        {"app: a\ncommand: sleep 1\nreplicas: 300\n", "asks for 300 replicas",
-	                HG_E_FLEET_LIMIT},
+	        {"project: p\napps:\n  a: {command: sleep 1, replicas: 1000}\n"
+	         "  b: {command: sleep 1, replicas: 1000}\n  c: {command: sleep 1, replicas: 49}\n",
+	                "2049 replicas in all are too many: 2048 can run", HG_E_FLEET_LIMIT},
 	        {"project: p\napps:\n  a: {command: sleep 1, needs: [b]}\n"
 	         "  b: {command: sleep 1, needs: [a]}\n",
 	                "needs itself", HG_E_FLEET_NEEDS},
@@ -208,7 +209,7 @@ static void mistakes_are_refused_before_anything_changes(void **state)
 	rig_apply(r, HELLO(1));
 	assert_int_equal(fleet_scale(r->fleet, HG_STR("helo"), 2, &err), HG_E_FLEET_APP);
 	assert_string_equal(err.hint, "Did you mean \"hello\"?");
-	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 999, &err), HG_E_INVALID);
+	assert_int_equal(fleet_scale(r->fleet, HG_STR("hello"), 1001, &err), HG_E_INVALID);
 	assert_int_equal(fleet_restart(r->fleet, HG_STR("x"), &err), HG_E_FLEET_APP);
 }
 

@@ -321,7 +321,8 @@ static void what_cannot_be_wanted_is_refused(void **state)
 	} row[] = {
 	        {{.serving = 0}, HG_E_INVALID},
 	        {{.serving = 1, .trial = 1, .trial_replicas = 1}, HG_E_INVALID},
-	        {{.serving = 1, .trial = 2, .trial_replicas = 257}, HG_E_INVALID},
+	        {{.serving = 1, .trial = 2, .trial_replicas = FLEET_REPLICAS_MAX + 1},
+	                HG_E_INVALID},
 	        {{.serving = 9}, HG_E_NOT_FOUND},
 	        {{.serving = 1, .trial = 9, .trial_replicas = 1}, HG_E_NOT_FOUND},
 	};

@@ -207,9 +207,9 @@ HG_UNUSED static void rig_serve(struct rig *r, uint32_t fresh, uint32_t old, uin
 	meter_add(&c->rescued, failed);
 	atomic_fetch_add(&m->cell[t.cell].word[JUDGE_ERRORS], (uint64_t)failed << 32);
 	for (uint32_t i = 0; i < fresh; i++)
-		meter_observe(&m->worker[0].lane[t.new_release], 200, 1000000);
+		meter_observe(meter_lane_of(&m->worker[0], t.new_release), 200, 1000000);
 	for (uint32_t i = 0; i < old; i++)
-		meter_observe(&m->worker[0].lane[t.old_release], 200, 1000000);
+		meter_observe(meter_lane_of(&m->worker[0], t.old_release), 200, 1000000);
 }
 
 /* One of the first failures; `whole`: the worker lived to finish it. */

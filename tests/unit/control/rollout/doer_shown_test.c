@@ -309,7 +309,9 @@ static void a_plan_says_what_a_deploy_would_do_and_makes_nothing(void **state)
 	/* Ten requests a second. */
 	for (int i = 0; i < 20; i++) {
 		for (int k = 0; k < 10; k++)
-			meter_observe(&((struct meter *)r->child.meter)->worker[0].lane[1], 200, 1);
+			meter_observe(
+			        meter_lane_of(&((struct meter *)r->child.meter)->worker[0], 1), 200,
+			        1);
 		rig_run(r, 1000);
 	}
 	o = plan(r, &d);
@@ -570,7 +572,8 @@ static void what_is_written_reaches_the_edge(void **state)
 	                    "  sticky: 1h\n"
 	                    "  abort_when: {p95: 800ms, p95_vs_stable: 2x}\n");
 	for (int i = 0; i < 1000; i++)
-		meter_observe(&((struct meter *)r->child.meter)->worker[0].lane[1], 200, 80000000);
+		meter_observe(meter_lane_of(&((struct meter *)r->child.meter)->worker[0], 1), 200,
+		        80000000);
 	rig_deploy(r, "2");
 	RIG_UNTIL(r, rig_weight(r) == 10, 20000);
 	assert_true(rig_slot(r, WEB, &t) >= 0);

@@ -288,7 +288,7 @@ static void requests_before_control_was_replaced_are_no_traffic_of_now(void **st
 {
 	struct rig *r = *state;
 	rig_apply(r, CANARY);
-	meter_observe(&((struct meter *)r->child.meter)->worker[0].lane[1], 200, 1000000);
+	meter_observe(meter_lane_of(&((struct meter *)r->child.meter)->worker[0], 1), 200, 1000000);
 	uint64_t id = at_ten_percent(r, "2");
 	rig_run(r, 6000);
 	rig_control_dies(r);

@@ -175,6 +175,102 @@ static void a_body_that_stops_coming_is_ended_with_408(void **state)
 	rig_free(g);
 }
 
+static void a_body_that_comes_a_byte_at_a_time_is_ended_with_408(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	g->shape.body_idle_ms = 300;
+	g->shape.min_rate = 1000;
+	rig_publish(g);
+	int fd = dial(g);
+	uint64_t start = clock_mono_ms();
+	put(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+	for (struct pollfd p = {fd, POLLIN, 0}; poll(&p, 1, 20) == 0 && since(start) < 5000;)
+		put(fd, "x");
+	struct resp *r = hear(fd);
+	assert_non_null(r);
+	assert_int_equal(r->status, 408);
+	assert_in_range(since(start), 250, 2000);
+	resp_free(r);
+	close(fd);
+	/* Who is just fast enough is served, however long it takes. */
+	fd = dial(g);
+	start = clock_mono_ms();
+	put(fd, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1600\r\n\r\n");
+	for (int i = 0; i < 16; i++) {
+		char text[101];
+		memset(text, 'y', 100);
+		text[100] = 0;
+		put(fd, text);
+		usleep(50000);
+	}
+	assert_true(since(start) > 600);
+	r = hear(fd);
+	assert_non_null(r);
+	assert_int_equal(r->status, 200);
+	assert_int_equal(r->n, 1601);
+	resp_free(r);
+	close(fd);
+	rig_free(g);
+}
+
+static void rep_much(struct replica *rep, int fd)
+{
+	enum { SIZE = 16 << 20 };
+	char *big = calloc(1, SIZE);
+	while (big && rep_head(rep, fd)) {
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 16777216\r\n\r\n");
+		put_all(fd, big, SIZE);
+	}
+	free(big);
+}
+
+static void a_client_that_takes_its_answer_a_few_bytes_at_a_time_is_cut_off(void **state)
+{
+	struct rig *g = rig_new(rep_much, 1);
+	char some[64];
+	(void)state;
+	g->shape.body_idle_ms = 300;
+	g->shape.min_rate = 4 << 20;
+	rig_publish(g);
+	int fd = dial(g);
+	uint64_t start = clock_mono_ms();
+	put(fd, GET);
+	/* It reads all the time, so that it is never idle; the edge has sent what the kernel takes.
+	 */
+	while (g->meter->worker[1].timeouts == 0 && since(start) < 8000) {
+		if (recv(fd, some, sizeof some, 0) <= 0) break;
+		usleep(5000);
+	}
+	rig_sync(g);
+	assert_int_equal(g->meter->worker[1].timeouts, 1);
+	assert_in_range(since(start), 250, 6000);
+	close(fd);
+	/* A reader that keeps up gets all of it. */
+	fd = dial(g);
+	put(fd, GET);
+	size_t n = 0;
+	static char much[65536];
+	for (ssize_t k; n < 16u << 20 && (k = recv(fd, much, sizeof much, 0)) > 0;)
+		n += (size_t)k;
+	assert_true(n >= 16u << 20);
+	close(fd);
+	rig_free(g);
+}
+
+static void more_fields_than_allowed_are_431(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	(void)state;
+	g->shape.fields_max = 3;
+	rig_publish(g);
+	int fd = dial(g);
+	talk(fd, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\n\r\n", 200, "=");
+	talk(fd, "GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n", 431, NULL);
+	close(fd);
+	rig_free(g);
+}
+
 static void idle_connections_are_closed_in_time(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1);
@@ -361,6 +457,33 @@ static void silent_connections_cannot_keep_others_out(void **state)
 	rig_free(g);
 }
 
+static void a_nearly_full_worker_leaves_newcomers_to_one_with_room(void **state)
+{
+	struct rig *g = rig_bare(16, 0);
+	struct meter_worker *other = &g->meter->worker[0], *own = &g->meter->worker[1];
+	int fd[15];
+	(void)state;
+	rig_replica(g, rep_echo);
+	rig_publish(g);
+	atomic_store(&other->pid, 1);
+	for (int i = 0; i < 14; i++) {
+		fd[i] = dial(g);
+		talk(fd[i], GET, 200, "=");
+	}
+	fd[14] = dial(g);
+	put(fd[14], GET);
+	usleep(100000);
+	assert_int_equal(atomic_load(&own->accepted), 14);
+	/* Full as well: then it is nobody's turn but ours. */
+	atomic_store(&other->connections, 14);
+	struct resp *r = hear(fd[14]);
+	assert_int_equal(r->status, 200);
+	resp_free(r);
+	for (int i = 0; i < 15; i++)
+		close(fd[i]);
+	rig_free(g);
+}
+
 HG_UNUSED static void without_buffers_requests_are_refused_and_nothing_leaks(void **state)
 {
 	struct rig *g = rig_bare(0, 3);
@@ -399,6 +522,9 @@ int main(void)
 	        cmocka_unit_test(before_the_first_snapshot_the_answer_is_503),
 	        cmocka_unit_test(a_slow_head_is_ended_with_408_however_often_a_byte_comes),
 	        cmocka_unit_test(a_body_that_stops_coming_is_ended_with_408),
+	        cmocka_unit_test(a_body_that_comes_a_byte_at_a_time_is_ended_with_408),
+	        cmocka_unit_test(a_client_that_takes_its_answer_a_few_bytes_at_a_time_is_cut_off),
+	        cmocka_unit_test(more_fields_than_allowed_are_431),
 	        cmocka_unit_test(idle_connections_are_closed_in_time),
 	        cmocka_unit_test(a_response_that_stops_coming_is_cut_off),
 	        cmocka_unit_test(ambiguous_responses_are_not_passed_on),
@@ -409,6 +535,7 @@ int main(void)
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_nothing_leaks),
 #endif
 	        cmocka_unit_test(silent_connections_cannot_keep_others_out),
+	        cmocka_unit_test(a_nearly_full_worker_leaves_newcomers_to_one_with_room),
 	};
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }

@@ -3,6 +3,8 @@
 
 #include <netinet/in.h>
 
+#include "wire/ip.h"
+
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 #define V2  "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\x0a\x00\x00\x02\x1f\x90\x01\xbb"
 
@@ -27,10 +29,16 @@ static int secured(int fd)
 	return fd;
 }
 
+static struct ip_step steps[IPSET_STEPS(1)];
+
 static void trust(struct rig *g, const char *block)
 {
-	assert_null(cidr_parse(hg_str(block), &g->trusted[0]));
-	g->trusted_count = 1;
+	struct ip_prefix p = {.value = 1};
+	uint8_t ip[16];
+	assert_true(ip_parse_net(hg_str(block), ip, &p.bits));
+	p.addr = ip_addr_of(ip);
+	g->trusted = (struct snap_in_set){
+	        .steps = steps, .count = (uint32_t)ipset_compile(&p, 1, steps)};
 	g->shape.proxy_in = 1;
 	rig_publish(g);
 }
@@ -180,6 +188,34 @@ static void nobody_else_is_believed(void **state)
 	rig_free(g);
 }
 
+/* The lists of who may come are about the client, not about its balancer. */
+static void denied_clients_are_closed(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	struct ip_prefix p = {.value = SNAP_ACCESS_DENY};
+	struct ip_step denied[IPSET_STEPS(1)];
+	uint8_t ip[16];
+	(void)state;
+	assert_true(ip_parse_net(HG_STR("192.0.2.0/24"), ip, &p.bits));
+	p.addr = ip_addr_of(ip);
+	g->access = (struct snap_in_set){.steps = denied,
+	        .count = (uint32_t)ipset_compile(&p, 1, denied),
+	        .other = SNAP_ACCESS_ALLOW};
+	trust(g, "127.0.0.1");
+	int fd = plain_dial(g);
+	put(fd, "PROXY TCP4 192.0.2.9 10.0.0.1 4711 443\r\n");
+	assert_true(closed(fd));
+	close(fd);
+	fd = plain_dial(g);
+	put(fd, "PROXY TCP4 198.51.100.9 10.0.0.1 4711 443\r\n");
+	fd = secured(fd);
+	talk(fd, GET, 200, "=");
+	close(fd);
+	rig_sync(g);
+	assert_int_equal(g->meter->worker[1].denied, 1);
+	rig_free(g);
+}
+
 /* ---- to replicas ---- */
 
 struct told {
@@ -291,6 +327,7 @@ int main(void)
 	        cmocka_unit_test(other_beginnings_are_closed),
 	        cmocka_unit_test(the_header_has_to_come_in_time),
 	        cmocka_unit_test(nobody_else_is_believed),
+	        cmocka_unit_test(denied_clients_are_closed),
 	        cmocka_unit_test(replicas_are_told),
 	        cmocka_unit_test(what_a_balancer_said_is_passed_on),
 	        cmocka_unit_test(a_closed_connection_is_made_again),

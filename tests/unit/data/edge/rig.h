@@ -69,16 +69,18 @@ struct rig {
 	int replicas;
 	int log_pipe[2];
 	uint64_t generation;
-	struct snap_image shape; /* edge-wide numbers of the next image */
-	struct snap_app app;     /* the application of the next image */
+	struct snap_image shape;    /* edge-wide numbers of the next image */
+	struct snap_app app;        /* the application of the next image */
+	struct snap_in_route guard; /* limits and lists of the next image's first route */
 	const struct snap_in_route
 	        *routes; /* of the next image; NULL: one for all, and "preview" */
 	uint32_t route_count;
 	struct snap_in_ca ca[2];
 	uint32_t ca_count;
 	bool allow_1_2;
-	struct cidr trusted[4];
-	uint32_t trusted_count;
+	struct snap_in_set trusted, exempt, access;
+	struct hg_str probe;
+	struct rates *rates; /* NULL: none */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -314,13 +316,19 @@ static inline void rig_stop_call(struct rig *g)
 static inline int rig_image(struct rig *g)
 {
 	struct hg_err err = {0};
-	struct snap_in_app apps[] = {{.name = HG_STR("app"), .fixed = g->app}};
+	struct snap_in_app apps[] = {
+	        {.name = HG_STR("app"), .fixed = g->app, .probe = {[1] = g->probe}}};
 	struct snap_in_lane lanes[] = {{1, 1}, {2, 2}};
 	struct snap_in_route routes[] = {{.host = HG_STR("*"),
 	                                         .path = HG_STR("/"),
 	                                         .name = HG_STR("all/"),
 	                                         .lanes = lanes,
-	                                         .lane_count = 2},
+	                                         .lane_count = 2,
+	                                         .limits = g->guard.limits,
+	                                         .limit_count = g->guard.limit_count,
+	                                         .policy = g->guard.policy,
+	                                         .session = g->guard.session,
+	                                         .access = g->guard.access},
 	        {.host = HG_STR("preview"),
 	                .path = HG_STR("/"),
 	                .name = HG_STR("preview/"),
@@ -337,7 +345,8 @@ static inline int rig_image(struct rig *g)
 	        .cas = g->ca,
 	        .ca_count = g->ca_count,
 	        .trusted = g->trusted,
-	        .trusted_count = g->trusted_count};
+	        .exempt = g->exempt,
+	        .access = g->access};
 	int fd = -1;
 	struct snap_in_route own[16];
 	for (uint32_t i = 0; g->routes && i < g->route_count; i++) {
@@ -459,6 +468,8 @@ static inline struct rig *rig_worker(
 		meter_init(g->meter, 2);
 		snap_table_init(g->table);
 	}
+	g->rates = owner ? owner->rates : calloc(1, sizeof *g->rates);
+	if (!owner) rates_init(g->rates, (const uint8_t[16]){1});
 	sock_addr_tcp4(INADDR_LOOPBACK, 0, &g->addr);
 	g->listener = sock_listen(&g->addr, 1024);
 	assert_true(g->listener >= 0 && sock_local(g->listener, &g->addr));
@@ -470,6 +481,7 @@ static inline struct rig *rig_worker(
 	        .meter = g->meter,
 	        .worker = worker,
 	        .table = g->table,
+	        .rates = g->rates,
 	        .listen_fds = &g->listener,
 	        .listen_count = 1,
 	        .log_fd = g->log_pipe[1],
@@ -538,6 +550,7 @@ static inline void rig_free(struct rig *g)
 	close(g->log_pipe[0]), close(g->log_pipe[1]);
 	if (!g->owner) free(g->meter);
 	if (!g->owner) free(g->table);
+	if (!g->owner) free(g->rates);
 	free(g);
 }
 

@@ -123,8 +123,8 @@ static void metrics_have_every_series_from_the_start(void **s)
 {
 	struct world *w = *s;
 	struct serve_call c;
-	meter_observe(&w->meter->worker[0].lane[1], 200, 3000000);
-	meter_observe(&w->meter->worker[0].lane[2], 418, 3000000);
+	meter_observe(meter_lane_of(&w->meter->worker[0], 1), 200, 3000000);
+	meter_observe(meter_lane_of(&w->meter->worker[0], 2), 418, 3000000);
 	ask(w, &(struct ask){.method = "GET", .path = "/metrics"}, &c);
 	static const char *const wanted[] = {
 	        "headgate_requests_total{app=\"web\",release=\"1\",route=\"a\\\"b\\\\c\",code="
@@ -178,7 +178,7 @@ static void bad_bodies_are_refused_before_anything_is_done(void **s)
 {
 	struct world *w = *s;
 	static const char *const bodies[] = {"", "{", "[]", "{\"replicas\":-1}",
-	        "{\"replicas\":257}", "{\"replicas\":\"3\"}", "{\"replicas\":1.5}",
+	        "{\"replicas\":1001}", "{\"replicas\":\"3\"}", "{\"replicas\":1.5}",
 	        "{\"replicas\":3,\"replcas\":4}", "{\"replicas\":3,\"replicas\":4}",
 	        "{\"replicas\":3,\"dry_run\":\"yes\"}"};
 	for (size_t i = 0; i < HG_COUNT(bodies); i++) {
