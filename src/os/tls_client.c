@@ -33,6 +33,7 @@ struct tls_identity {
 	const char *why;
 	size_t fields_n;
 	char *fields;
+	char said[128];
 };
 
 /* ---- authorities ---- */
@@ -411,6 +412,8 @@ enum tls_peer tls_peer(struct tls *t, struct tls_clients *k, uint32_t *ret_cas)
 		tls_clients_unref(i->by);
 		i->by = tls_clients_ref(k);
 		i->is = look(t, k, i);
+		snprintf(i->said, sizeof i->said, "the client certificate is not valid: %s",
+		        i->why ? i->why : "");
 	}
 	*ret_cas = i->cas;
 	return i->is;
@@ -418,7 +421,7 @@ enum tls_peer tls_peer(struct tls *t, struct tls_clients *k, uint32_t *ret_cas)
 
 const char *tls_peer_why(const struct tls *t)
 {
-	return t->identity && t->identity->why ? t->identity->why : "memory is exhausted";
+	return t->identity ? t->identity->said : "memory is exhausted";
 }
 
 struct hg_str tls_peer_fields(const struct tls *t)

@@ -53,7 +53,7 @@ enum tls_peer {
  * *ret_cas: those that the certificate comes from.
  */
 enum tls_peer tls_peer(struct tls *t, struct tls_clients *k, uint32_t *ret_cas);
-/* "certificate has expired" …; static. */
+/* A sentence for people; lives as long as the connection. */
 const char *tls_peer_why(const struct tls *t);
 /* Whole field lines that tell an application who the client is; "" unless it is TLS_PEER_GOOD. */
 struct hg_str tls_peer_fields(const struct tls *t);

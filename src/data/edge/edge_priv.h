@@ -278,8 +278,7 @@ struct edge_up {
 	/* Told by the PROXY protocol whose it is: it serves nobody else. */
 	uint8_t proxy;        /* version, 0: it is anybody's */
 	struct hg_list owned; /* while idle: of edge_conn.own */
-	uint8_t client_n;
-	char client[47];
+	struct ip_addr whose;
 };
 
 /* Reuses an idle connection or opens one; NULL and *ret_errno on failure. `fresh`: no reuse;

@@ -4,7 +4,6 @@
  * what it is good for. A request for another host than the hello's is sent away (421) where a
  * certificate counts: it was asked for by another host's rules.
  */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "data/edge/edge_priv.h"
@@ -122,13 +121,6 @@ static enum edge_step refuse(struct edge_conn *c, unsigned status, const char *w
 	return edge_answer(c, status, why);
 }
 
-static enum edge_step refuse_certificate(struct edge_conn *c)
-{
-	char why[128];
-	snprintf(why, sizeof why, "the client certificate is not valid: %s", tls_peer_why(c->tls));
-	return refuse(c, 403, why);
-}
-
 enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host)
 {
 	struct edge_req *r = c->req;
@@ -148,7 +140,7 @@ enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host)
 	r->identity = is == TLS_PEER_GOOD && (cas & r->route->cas);
 	if (!required || r->identity) return EDGE_STEP_ON;
 	if (is == TLS_PEER_NONE) return refuse(c, 403, "a client certificate is required");
-	if (is == TLS_PEER_BAD) return refuse_certificate(c);
+	if (is == TLS_PEER_BAD) return refuse(c, 403, tls_peer_why(c->tls));
 	return refuse(c, 403, "the client certificate is of another authority");
 }
 

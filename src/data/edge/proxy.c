@@ -113,7 +113,7 @@ static struct proxyproto header_of(const struct edge_conn *c, uint32_t version)
 /* Is it the same client that the replica was told of? */
 static bool is_for(const struct edge_up *up, const struct edge_conn *c)
 {
-	return up->client_n == c->client_n && memcmp(up->client, c->client, c->client_n) == 0;
+	return up->whose.hi == c->addr.hi && up->whose.lo == c->addr.lo;
 }
 
 static struct edge_up *own_find(struct edge_conn *c, const struct edge_ep *ep)
@@ -138,8 +138,7 @@ struct edge_up *edge_proxy_up_get(
 	if (up) edge_up_close(up);
 	up = edge_up_get(e, ep, true, false, ret_errno);
 	if (!up) return NULL;
-	up->client_n = c->client_n;
-	memcpy(up->client, c->client, c->client_n);
+	up->whose = c->addr;
 	return up;
 }
 

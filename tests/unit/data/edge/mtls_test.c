@@ -204,6 +204,12 @@ static void bad_certificates_are_told_and_counted(void **state)
 		leave(&v);
 	}
 	rig_sync(g);
+	usleep(300000); /* the log is written now and then */
+	ssize_t n = read(g->log_pipe[0], text, sizeof text - 1);
+	assert_true(n > 0);
+	text[n] = 0;
+	assert_non_null(strstr(text,
+	        "\"reason\":\"the client certificate is not valid: certificate has expired\""));
 	assert_int_equal(g->meter->worker[1].client_invalid, 2 * HG_COUNT(row));
 	assert_int_equal(g->meter->worker[1].client_refused, HG_COUNT(row));
 	ca_free(&stranger);
