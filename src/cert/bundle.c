@@ -8,15 +8,16 @@
 
 #include "os/shm.h"
 
-#define MAGIC 0xce470001u
+#define MAGIC 0xce470002u
 
 struct place {
 	uint32_t chain_at, chain_n, key_at, key_n;
 };
 
-/* Behind it: `count` places, then the texts. */
+/* Behind it: the tokens, `count` + `challenge_count` places, then the texts. */
 struct head {
-	uint32_t magic, size, allow_1_2, count, ticket_count;
+	uint32_t magic, size, allow_1_2, count, challenge_count, token_count, ticket_count, pad;
+	uint64_t generation;
 	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
 };
 
@@ -28,11 +29,56 @@ static uint32_t put(char *to, uint32_t *at, struct hg_str s)
 	return was;
 }
 
-enum hg_rc cert_bundle_make(const struct tls_conf *conf, int *ret_fd, struct hg_err *err)
+static size_t texts_size(const struct tls_pem *pem, uint32_t n)
 {
-	size_t size = sizeof(struct head) + conf->pem_count * sizeof(struct place);
-	for (uint32_t i = 0; i < conf->pem_count; i++)
-		size += conf->pem[i].chain.n + conf->pem[i].key.n;
+	size_t size = 0;
+	for (uint32_t i = 0; i < n; i++)
+		size += pem[i].chain.n + pem[i].key.n;
+	return size;
+}
+
+static void texts_put(
+        char *p, uint32_t *at, struct place *place, const struct tls_pem *pem, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		place[i].chain_n = (uint32_t)pem[i].chain.n;
+		place[i].chain_at = put(p, at, pem[i].chain);
+		place[i].key_n = (uint32_t)pem[i].key.n;
+		place[i].key_at = put(p, at, pem[i].key);
+	}
+}
+
+static void fill(char *p, size_t size, const struct tls_conf *conf, const struct cert_extra *extra)
+{
+	struct head *h = (struct head *)(void *)p;
+	*h = (struct head){.magic = MAGIC,
+	        .size = (uint32_t)size,
+	        .allow_1_2 = conf->allow_1_2,
+	        .count = conf->pem_count,
+	        .challenge_count = conf->challenge_count,
+	        .token_count = extra->token_count,
+	        .generation = extra->generation,
+	        .ticket_count = HG_MIN(conf->ticket_count, (uint32_t)TLS_TICKETS_MAX)};
+	if (h->ticket_count)
+		memcpy(h->tickets, conf->tickets, h->ticket_count * sizeof *h->tickets);
+	struct cert_token *tokens = (struct cert_token *)(void *)(h + 1);
+	if (extra->token_count) memcpy(tokens, extra->tokens, extra->token_count * sizeof *tokens);
+	struct place *place = (struct place *)(void *)(tokens + extra->token_count);
+	uint32_t at = (uint32_t)((char *)(place + conf->pem_count + conf->challenge_count) - p);
+	texts_put(p, &at, place, conf->pem, conf->pem_count);
+	texts_put(p, &at, place + conf->pem_count, conf->challenge, conf->challenge_count);
+	HG_ASSERT(at == size);
+}
+
+enum hg_rc cert_bundle_make(const struct tls_conf *conf, const struct cert_extra *extra,
+        int *ret_fd, struct hg_err *err)
+{
+	uint32_t places = conf->pem_count + conf->challenge_count;
+	size_t size = sizeof(struct head) + extra->token_count * sizeof(struct cert_token) +
+	              places * sizeof(struct place) + texts_size(conf->pem, conf->pem_count) +
+	              texts_size(conf->challenge, conf->challenge_count);
+	HG_ASSERT(
+	        extra->token_count <= CERT_TOKENS_MAX && conf->challenge_count <= CERT_TOKENS_MAX);
 	if (conf->pem_count > CERT_MAX || size > CERT_TOTAL_MAX) {
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "there are more than %u certificates, or more than %u MiB of them",
@@ -40,23 +86,7 @@ enum hg_rc cert_bundle_make(const struct tls_conf *conf, int *ret_fd, struct hg_
 	}
 	char *p = calloc(1, size);
 	if (!p) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	struct head *h = (struct head *)(void *)p;
-	struct place *place = (struct place *)(void *)(h + 1);
-	uint32_t at = (uint32_t)(sizeof *h + conf->pem_count * sizeof *place);
-	*h = (struct head){.magic = MAGIC,
-	        .size = (uint32_t)size,
-	        .allow_1_2 = conf->allow_1_2,
-	        .count = conf->pem_count,
-	        .ticket_count = HG_MIN(conf->ticket_count, (uint32_t)TLS_TICKETS_MAX)};
-	if (h->ticket_count)
-		memcpy(h->tickets, conf->tickets, h->ticket_count * sizeof *h->tickets);
-	for (uint32_t i = 0; i < conf->pem_count; i++) {
-		const struct tls_pem *pem = &conf->pem[i];
-		place[i].chain_n = (uint32_t)pem->chain.n;
-		place[i].chain_at = put(p, &at, pem->chain);
-		place[i].key_n = (uint32_t)pem->key.n;
-		place[i].key_at = put(p, &at, pem->key);
-	}
+	fill(p, size, conf, extra);
 	int fd = shm_sealed("headgate-certs", (struct hg_str){p, size});
 	explicit_bzero(p, size);
 	free(p);
@@ -73,20 +103,45 @@ static bool inside(const struct head *h, uint32_t at, uint32_t n)
 	return at <= h->size && n <= h->size - at;
 }
 
-static enum hg_rc bundle_read(const char *p, size_t size, const char *alpn,
-        struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX])
+static bool head_good(const struct head *h, size_t size)
+{
+	if (size < sizeof *h || h->magic != MAGIC || h->size != size || h->count > CERT_MAX ||
+	        h->challenge_count > CERT_TOKENS_MAX || h->token_count > CERT_TOKENS_MAX ||
+	        h->ticket_count > TLS_TICKETS_MAX)
+		return false;
+	size_t fixed = h->token_count * sizeof(struct cert_token) +
+	               (h->count + h->challenge_count) * sizeof(struct place);
+	return inside(h, sizeof *h, (uint32_t)fixed);
+}
+
+/* A copy with every text ended, whatever the bundle says. */
+static enum hg_rc tokens_read(
+        const struct head *h, const struct cert_token *from, struct cert_opened *to)
+{
+	if (h->token_count == 0) return HG_OK;
+	to->tokens = malloc(h->token_count * sizeof *from);
+	if (!to->tokens) return HG_E_NOMEM;
+	memcpy(to->tokens, from, h->token_count * sizeof *from);
+	to->token_count = h->token_count;
+	for (uint32_t i = 0; i < to->token_count; i++) {
+		to->tokens[i].token[sizeof to->tokens[i].token - 1] = 0;
+		to->tokens[i].answer[sizeof to->tokens[i].answer - 1] = 0;
+	}
+	return HG_OK;
+}
+
+static enum hg_rc bundle_read(
+        const char *p, size_t size, const char *alpn, struct cert_opened *to, char why[TLS_WHY_MAX])
 {
 	const struct head *h = (const struct head *)(const void *)p;
-	const struct place *place = (const struct place *)(const void *)(h + 1);
-	if (size < sizeof *h || h->magic != MAGIC || h->size != size || h->count > CERT_MAX ||
-	        h->ticket_count > TLS_TICKETS_MAX ||
-	        !inside(h, sizeof *h, (uint32_t)(h->count * sizeof *place))) {
-		return HG_E_INVALID;
-	}
-	struct tls_pem *pem = calloc(h->count + 1, sizeof *pem);
+	if (!head_good(h, size)) return HG_E_INVALID;
+	const struct cert_token *tokens = (const struct cert_token *)(const void *)(h + 1);
+	const struct place *place = (const struct place *)(const void *)(tokens + h->token_count);
+	uint32_t n = h->count + h->challenge_count;
+	struct tls_pem *pem = calloc(n + 1, sizeof *pem);
 	if (!pem) return HG_E_NOMEM;
 	enum hg_rc rc = HG_OK;
-	for (uint32_t i = 0; i < h->count && rc == HG_OK; i++) {
+	for (uint32_t i = 0; i < n && rc == HG_OK; i++) {
 		struct place at = place[i];
 		if (!inside(h, at.chain_at, at.chain_n) || !inside(h, at.key_at, at.key_n))
 			rc = HG_E_INVALID;
@@ -94,24 +149,40 @@ static enum hg_rc bundle_read(const char *p, size_t size, const char *alpn,
 	}
 	struct tls_conf conf = {.pem = pem,
 	        .pem_count = h->count,
+	        .challenge = pem + h->count,
+	        .challenge_count = h->challenge_count,
 	        .allow_1_2 = h->allow_1_2 != 0,
 	        .tickets = h->tickets,
 	        .ticket_count = h->ticket_count,
 	        .alpn = alpn};
-	if (rc == HG_OK) rc = tls_keyring_new(&conf, ret_keyring, why);
+	if (rc == HG_OK) rc = tokens_read(h, tokens, to);
+	if (rc == HG_OK) rc = tls_keyring_new(&conf, &to->keyring, why);
+	to->generation = h->generation;
 	free(pem);
 	return rc;
 }
 
 enum hg_rc cert_bundle_open(
-        int fd, const char *alpn, struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX])
+        int fd, const char *alpn, struct cert_opened *ret_opened, char why[TLS_WHY_MAX])
 {
+	struct cert_opened to = {0};
 	int64_t size = shm_size(fd);
 	snprintf(why, TLS_WHY_MAX, "it is not a whole bundle");
 	if (size <= 0 || size > CERT_TOTAL_MAX || !shm_is_sealed(fd)) return HG_E_INVALID;
 	void *p = shm_map(fd, (size_t)size, false);
 	if (!p) return HG_E_NOMEM;
-	enum hg_rc rc = bundle_read(p, (size_t)size, alpn, ret_keyring, why);
+	enum hg_rc rc = bundle_read(p, (size_t)size, alpn, &to, why);
 	shm_unmap(p, (size_t)size);
+	if (rc < 0)
+		free(to.tokens);
+	else
+		*ret_opened = to;
 	return rc;
+}
+
+const char *cert_token_answer(const struct cert_token *tokens, uint32_t n, struct hg_str token)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (hg_str_eq(hg_str(tokens[i].token), token)) return tokens[i].answer;
+	return NULL;
 }

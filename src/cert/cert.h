@@ -13,17 +13,44 @@
 #define CERT_FILE_MAX  (1u << 20)  /* bytes of a PEM file */
 #define CERT_TOTAL_MAX (32u << 20) /* bytes of all of them */
 
+#define CERT_TOKENS_MAX 64u  /* challenges of http-01 at a time */
+#define CERT_TOKEN_MAX  128u /* characters of a token; 43 are usual */
+
+/* What a validating authority asks for and hears (RFC 8555 section 8.3). */
+struct cert_token {
+	char token[CERT_TOKEN_MAX + 1];
+	char answer[CERT_TOKEN_MAX + 48]; /* the key authorization: "token.thumbprint" */
+};
+
+/* What goes with the certificates, and is gone with the next bundle. */
+struct cert_extra {
+	uint64_t generation; /* what a worker acknowledges */
+	const struct cert_token *tokens;
+	uint32_t token_count;
+};
+
 /*
  * A sealed memfd (the caller's) with what the conf says, without ALPN: what an edge speaks is its
  * own affair. HG_E_TOO_LARGE beyond the limits above, HG_E_IO, HG_E_NOMEM.
  */
-HG_MUST enum hg_rc cert_bundle_make(const struct tls_conf *conf, int *ret_fd, struct hg_err *err);
+HG_MUST enum hg_rc cert_bundle_make(const struct tls_conf *conf, const struct cert_extra *extra,
+        int *ret_fd, struct hg_err *err);
+
+/* What a worker makes of one. */
+struct cert_opened {
+	struct tls_keyring *keyring; /* the caller's reference */
+	uint64_t generation;
+	struct cert_token *tokens; /* the caller frees them; NULL: none */
+	uint32_t token_count;
+};
 /*
- * The keyring for one; the memfd can be closed afterwards. HG_E_INVALID for anything that is not
- * a whole bundle, or that OpenSSL does not take. `why` as in tls.h.
+ * Opens one; the memfd can be closed afterwards. HG_E_INVALID for anything that is not a whole
+ * bundle, or that OpenSSL does not take. `why` as in tls.h.
  */
 HG_MUST enum hg_rc cert_bundle_open(
-        int fd, const char *alpn, struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX]);
+        int fd, const char *alpn, struct cert_opened *ret_opened, char why[TLS_WHY_MAX]);
+/* The answer to a token, NULL: it is none of these. */
+const char *cert_token_answer(const struct cert_token *tokens, uint32_t n, struct hg_str token);
 
 /* Reads a PEM file that holds nothing secret; zero-terminated, freed by the caller. HG_E_CERT_FILE
  * with path, reason and hint; HG_E_DENIED. */

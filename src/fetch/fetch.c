@@ -29,7 +29,7 @@ struct fetch_call {
 	struct fetch *f;
 	CURL *easy;
 	struct curl_slist *headers;
-	struct hg_buf body;
+	struct hg_buf body, fields;
 	bool cut;
 	char error[CURL_ERROR_SIZE];
 	fetch_fn fn;
@@ -56,6 +56,7 @@ static void call_free(struct fetch_call *c)
 	hg_list_remove(&c->node);
 	f->call_count--;
 	hg_buf_free(&c->body);
+	hg_buf_free(&c->fields);
 	free(c);
 }
 
@@ -90,6 +91,7 @@ static void finish(struct fetch_call *c, CURLcode code)
 	if (a.result == FETCH_ANSWERED) {
 		a.status = (int)status;
 		a.cut = c->cut;
+		a.fields = hg_buf_view(&c->fields);
 		a.retry_after_ms = (uint64_t)HG_MIN(HG_MAX(retry_s, 0), 86400) * 1000;
 	} else {
 		(void)snprintf(why, sizeof why, "%s",
@@ -98,11 +100,12 @@ static void finish(struct fetch_call *c, CURLcode code)
 	a.why = why;
 	fetch_fn fn = c->fn;
 	void *arg = c->arg;
-	struct hg_buf body = c->body;
-	c->body = (struct hg_buf){0}; /* the answer's now */
+	struct hg_buf body = c->body, fields = c->fields;
+	c->body = c->fields = (struct hg_buf){0}; /* the answer's now */
 	call_free(c);
 	fn(arg, &a);
 	hg_buf_free(&body);
+	hg_buf_free(&fields);
 }
 
 /* Outside of libcurl's callbacks: what is told may begin and end other calls. */
@@ -128,6 +131,27 @@ static size_t on_body(char *p, size_t one, size_t n, void *arg)
 	if (take == all) return all;
 	c->cut = true;
 	return 0; /* ends the transfer */
+}
+
+/* A line at a time. Those of an interim answer, or of trailers, are not the answer's. */
+static size_t on_field(char *p, size_t one, size_t n, void *arg)
+{
+	struct fetch_call *c = arg;
+	struct hg_str line = {p, one * n};
+	if (hg_str_starts(line, HG_STR("HTTP/"))) hg_buf_reset(&c->fields);
+	if (c->fields.n + line.n <= FETCH_FIELDS_MAX) hg_buf_str(&c->fields, line);
+	return one * n;
+}
+
+struct hg_str fetch_field(const struct fetch_answer *a, const char *name)
+{
+	struct hg_str rest = a->fields;
+	while (rest.n) {
+		struct hg_str value = hg_str_cut(&rest, '\n');
+		struct hg_str is = hg_str_cut(&value, ':');
+		if (hg_str_eq_nocase(is, hg_str(name))) return hg_str_trim(value);
+	}
+	return HG_STR("");
 }
 
 /* ---- the loop ---- */
@@ -293,6 +317,12 @@ static bool request_set(struct fetch_call *c, const struct fetch_request *r)
 	if (ok && r->body.n)
 		ok = SET(CURLOPT_POSTFIELDSIZE, (long)r->body.n) &&
 		     SET(CURLOPT_COPYPOSTFIELDS, r->body.p);
+	if (ok && r->keep_fields)
+		ok = SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, c);
+	if (ok && r->ca_pem.n) {
+		struct curl_blob ca = {(void *)(uintptr_t)r->ca_pem.p, r->ca_pem.n, CURL_BLOB_COPY};
+		ok = SET(CURLOPT_CAINFO_BLOB, &ca);
+	}
 	return ok && SET(CURLOPT_CUSTOMREQUEST, r->method) && SET(CURLOPT_HTTPHEADER, c->headers);
 }
 
@@ -311,6 +341,7 @@ enum hg_rc fetch_start(struct fetch *f, const struct fetch_request *r, fetch_fn 
 	c->fn = fn;
 	c->arg = arg;
 	hg_buf_init(&c->body, FETCH_BODY_MAX + 1);
+	hg_buf_init(&c->fields, FETCH_FIELDS_MAX + 1);
 	hg_list_append(&f->calls, &c->node);
 	f->call_count++;
 	c->easy = f->curl.easy_init();

@@ -3,8 +3,8 @@
  * the work and is loaded when it is needed first, so that programs that never ask pay nothing.
  *
  * What is fixed: http and https only, redirects are not followed, TLS certificates are verified
- * against the machine's store, proxies and .netrc of the environment are not looked at, names are
- * resolved on a thread of libcurl's, and at most FETCH_MAX requests are under way.
+ * against the machine's store or a given one, proxies and .netrc of the environment are not looked
+ * at, names are resolved on a thread of libcurl's, and at most FETCH_MAX requests are under way.
  */
 #ifndef FETCH_FETCH_H
 #define FETCH_FETCH_H
@@ -16,6 +16,7 @@
 #define FETCH_MAX         16u
 #define FETCH_BODY_MAX    65536u /* bytes of an answer that are kept; what follows is not read */
 #define FETCH_HEADERS_MAX 24u
+#define FETCH_FIELDS_MAX  16384u
 
 struct fetch;      /* belongs to one loop */
 struct fetch_call; /* one request under way */
@@ -27,6 +28,8 @@ struct fetch_request {
 	uint32_t header_count;      /* FETCH_HEADERS_MAX at most */
 	struct hg_str body;         /* n == 0: none */
 	uint32_t timeout_ms;        /* from here to the last byte; names included. Not 0 */
+	struct hg_str ca_pem; /* trusted instead of the machine's store; n == 0: the store is */
+	bool keep_fields;     /* the answer's header fields are wanted */
 };
 
 enum fetch_result {
@@ -41,6 +44,7 @@ struct fetch_answer {
 	struct hg_str body;      /* as far as it came, FETCH_BODY_MAX at most; any bytes */
 	bool cut;                /* there was more of it */
 	uint64_t retry_after_ms; /* of the header Retry-After; 0: none */
+	struct hg_str fields;    /* as they came, FETCH_FIELDS_MAX at most, if they were wanted */
 	const char *why;         /* a sentence unless ANSWERED, else "" */
 };
 
@@ -62,6 +66,8 @@ HG_MUST enum hg_rc fetch_ready(struct fetch *f, struct hg_err *err);
  */
 HG_MUST enum hg_rc fetch_start(struct fetch *f, const struct fetch_request *r, fetch_fn fn,
         void *arg, struct fetch_call **ret_call, struct hg_err *err);
+/* Value of the first field with this name, without spaces around it; empty: there is none. */
+struct hg_str fetch_field(const struct fetch_answer *a, const char *name);
 /* Ends it without being told; waits for nothing. NULL is fine. */
 void fetch_cancel(struct fetch_call *c);
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
 #include "control/fleet/fleet.h"
@@ -33,6 +34,7 @@ struct control {
 	struct rollouts *rollouts;
 	struct certs *certs;
 	struct clients *clients;
+	struct acme *acme;
 	struct api *api;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
@@ -115,7 +117,7 @@ static enum hg_rc describe(
 
 static enum hg_rc certs_find(struct control *c, const struct api_config *config,
         const struct spec *s, struct certs_plan **ret_plan, struct clients_plan **ret_clients,
-        struct hg_err *err)
+        struct acme_conf **ret_acme, struct hg_err *err)
 {
 	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
 	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -128,6 +130,9 @@ static enum hg_rc certs_find(struct control *c, const struct api_config *config,
 	if (rc == HG_OK)
 		rc = clients_check(
 		        c->clients, s, config->dir.p, given, config->cert_count, ret_clients, err);
+	if (rc == HG_OK)
+		rc = acme_check(c->acme, s, config->dir.p, *ret_plan, given, config->cert_count,
+		        ret_acme, err);
 	free(given);
 	return rc;
 }
@@ -162,12 +167,13 @@ static enum hg_rc reload(
 	struct rollouts_plan *ways = NULL;
 	struct certs_plan *certs = NULL;
 	struct clients_plan *clients = NULL;
+	struct acme_conf *acme = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
-	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &clients, err);
+	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &clients, &acme, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -180,6 +186,8 @@ static enum hg_rc reload(
 	if (rc == HG_OK) rc = clients_keep(c->clients, clients, err);
 	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
+	acme_apply(c->acme, acme);
+	acme = NULL;
 	certs_apply(c->certs, certs);
 	certs = NULL;
 	clients_apply(c->clients, clients);
@@ -198,6 +206,7 @@ out:
 	rollouts_plan_free(ways);
 	certs_plan_free(certs);
 	clients_plan_free(clients);
+	acme_conf_free(acme);
 	running_free(next);
 	return rc;
 }
@@ -321,6 +330,19 @@ static enum hg_rc first_config(struct control *c, struct hg_err *err)
 	return rc;
 }
 
+static enum hg_rc hook_run(
+        void *arg, const struct acme_hook *h, acme_hook_fn done, void *done_arg, struct hg_err *err)
+{
+	struct control *c = arg;
+	struct fleet_hook hook = {.name = h->name,
+	        .dir = h->dir,
+	        .command = h->command,
+	        .env = h->env,
+	        .env_count = h->env_count,
+	        .timeout_ms = h->timeout_ms};
+	return fleet_hook_run(c->fleet, &hook, done, done_arg, err);
+}
+
 static enum hg_rc start(struct control *c, struct hg_err *err)
 {
 	const struct warden_child *child = c->child;
@@ -358,6 +380,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .log = &c->log,
 	        .store = c->store,
 	        .child = child,
+	        .meter = meter_open(child->meter, child->meter_size),
 	        .wall_ms = clock_wall_ms};
 	rc = certs_new(&certs, &c->certs, err);
 	if (rc < 0) return rc;
@@ -369,6 +392,19 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .arg = c};
 	rc = clients_new(&clients, &c->clients, err);
 	if (rc < 0) return rc;
+	struct acme_options acme = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .fetch = c->fetch,
+	        .certs = c->certs,
+	        .data_dir = child->data_dir,
+	        .seed = options.seed ^ 0xac3e,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .hook_run = hook_run,
+	        .arg = c};
+	rc = acme_new(&acme, &c->acme, err);
+	if (rc < 0) return rc;
 	rc = first_config(c, err);
 	if (rc < 0) return rc;
 	struct stat owner;
@@ -379,6 +415,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .rollouts = c->rollouts,
 	        .certs = c->certs,
 	        .clients = c->clients,
+	        .acme = c->acme,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -423,6 +460,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	acme_free(c.acme);
 	certs_free(c.certs);
 	rollouts_free(c.rollouts);
 	fetch_free(c.fetch);

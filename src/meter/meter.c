@@ -48,6 +48,7 @@ uint32_t meter_layout(void)
 	h = mix(h, offsetof(struct meter_worker, in_flight));
 	h = mix(h, offsetof(struct meter_worker, lane_used));
 	h = mix(h, codes[METER_CODES - 6]);
+	h = mix(h, offsetof(struct meter_worker, replica));
 	h = mix(h, offsetof(struct meter_worker, trial));
 	h = mix(h, offsetof(struct meter_worker, lane));
 	h = mix(h, sizeof(struct meter_trial));
@@ -87,6 +88,7 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 	atomic_store_explicit(&w->pid, 0, memory_order_relaxed);
 	atomic_store_explicit(&w->connections, 0, memory_order_relaxed);
 	atomic_store_explicit(&w->snapshot_ack, 0, memory_order_relaxed);
+	atomic_store_explicit(&w->certs_ack, 0, memory_order_relaxed);
 	for (uint32_t i = 0; i < METER_ENDPOINTS; i++) {
 		/* Reading first keeps pages that were never touched out of memory. */
 		if (atomic_load_explicit(&w->in_flight[i], memory_order_relaxed)) {
@@ -122,6 +124,13 @@ void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns)
 	meter_add(&l->code[place_of(status)], 1);
 	meter_add(&l->bucket[bucket_of(duration_ns)], 1);
 	meter_add(&l->duration_ns, duration_ns);
+}
+
+void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t duration_ns)
+{
+	meter_add(&r->bucket[bucket_of(duration_ns)], 1);
+	meter_add(&r->duration_ns, duration_ns);
+	if (status >= 500) meter_add(&r->errors, 1);
 }
 
 static uint64_t get(const meter_u64 *c)
@@ -184,6 +193,43 @@ void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum 
 	if (lane >= METER_LANES_MAX) return;
 	for (uint32_t w = 0; w < m->worker_count; w++)
 		if (used(&m->worker[w], lane)) sum_add(&m->worker[w].lane[lane], ret_sum);
+}
+
+double meter_quantile(const uint64_t bucket[METER_BUCKETS], double q)
+{
+	uint64_t total = 0, below = 0;
+	for (size_t i = 0; i < METER_BUCKETS; i++)
+		total += bucket[i];
+	if (total == 0) return -1;
+	double rank = q * (double)total;
+	for (size_t i = 0; i < METER_BUCKETS; i++) {
+		if ((double)(below + bucket[i]) < rank || bucket[i] == 0) {
+			below += bucket[i];
+			continue;
+		}
+		double low = i ? meter_bounds[i - 1] : 0;
+		if (i == METER_BUCKETS - 1)
+			return low; /* nothing is known above, as in Prometheus */
+		return low + (meter_bounds[i] - low) * (rank - (double)below) / (double)bucket[i];
+	}
+	return meter_bounds[METER_BUCKETS - 2];
+}
+
+void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_replica_sum *ret_sum)
+{
+	*ret_sum = (struct meter_replica_sum){0};
+	if (endpoint >= METER_ENDPOINTS) return;
+	for (uint32_t w = 0; w < m->worker_count; w++) {
+		const struct meter_replica *r = &m->worker[w].replica[endpoint];
+		for (int i = 0; i < METER_BUCKETS; i++) {
+			uint64_t n = get(&r->bucket[i]);
+			ret_sum->bucket[i] += n;
+			ret_sum->count += n;
+		}
+		ret_sum->duration_ns += get(&r->duration_ns);
+		ret_sum->errors += get(&r->errors);
+		ret_sum->failures += get(&r->failures);
+	}
 }
 
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint)

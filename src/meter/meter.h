@@ -41,6 +41,14 @@ struct meter_lane {
 	meter_u64 aborted;             /* client went away before the response was complete */
 };
 
+/* What an endpoint slot has answered, whoever has it. */
+struct meter_replica {
+	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
+	meter_u64 duration_ns;           /* sum */
+	meter_u64 errors;                /* of them 5xx */
+	meter_u64 failures;              /* attempts without a complete response head */
+};
+
 /*
  * Trials: what proves a release bad. Failures and exceedances are added by all workers to one word
  * a metric (new release: upper half, old: lower half), so that they have one order and the worker
@@ -115,6 +123,7 @@ struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
 	_Atomic uint64_t snapshot_ack; /* generation this worker has mapped */
+	_Atomic uint64_t certs_ack;    /* generation of the certificates that it uses */
 	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
 	meter_u64 access_lines, access_dropped;
@@ -130,6 +139,7 @@ struct meter_worker {
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
 	_Atomic uint32_t in_flight[METER_ENDPOINTS];
+	struct meter_replica replica[METER_ENDPOINTS];
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_lane lane[METER_LANES_MAX];
 };
@@ -177,6 +187,9 @@ static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t 
 	return &w->lane[lane];
 }
 
+/* Counts one whole answer of a replica; `duration_ns` from when it was chosen. */
+void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t duration_ns);
+
 /* Counts one finished response. */
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
 
@@ -197,6 +210,14 @@ struct meter_lane_sum {
 };
 void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum);
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
+/* Counters of whoever had the slot, ever: those of one replica are differences. */
+struct meter_replica_sum {
+	uint64_t bucket[METER_BUCKETS], count, duration_ns, errors, failures;
+};
+void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_replica_sum *ret_sum);
+/* Seconds below which the share `q` of what is counted lies, straight within a bucket; −1: nothing
+ * is counted. As in Prometheus, what is above the last bound is shown as that bound. */
+double meter_quantile(const uint64_t bucket[METER_BUCKETS], double q);
 /* Sums of all workers for one cell. X before n (judge.md): read the words first. */
 struct meter_trial_sum {
 	uint64_t word[METER_METRICS];

@@ -297,6 +297,11 @@ enum tls_failure tls_failure(const struct tls *t)
 	return (enum tls_failure)t->failure;
 }
 
+bool tls_is_challenge(const struct tls *t)
+{
+	return t->challenge;
+}
+
 const char *tls_why(const struct tls *t)
 {
 	return t->why;

@@ -41,6 +41,9 @@ struct tls_conf {
 	const struct tls_ticket_key *tickets;
 	uint32_t ticket_count;
 	const char *alpn; /* our preference, e.g. "\x02h2\x08http/1.1"; NULL: none */
+	/* Answer for their name alone, and only a client that speaks "acme-tls/1" (RFC 8737). */
+	const struct tls_pem *challenge;
+	uint32_t challenge_count;
 };
 
 /* What a certificate says. Names are lower case; a wildcard begins with "*.". */
@@ -122,6 +125,8 @@ enum tls_failure {
 	TLS_FAILURES
 };
 enum tls_failure tls_failure(const struct tls *t);
+/* The handshake was all the client may have: it validates an ACME challenge. */
+bool tls_is_challenge(const struct tls *t);
 /* Why the handshake failed, e.g. "no shared cipher"; empty when it did not. */
 const char *tls_why(const struct tls *t);
 

@@ -15,7 +15,7 @@ void tls_say(char why[TLS_WHY_MAX], const char *what)
 }
 
 /* A key behind a pass phrase cannot be read at three in the morning: never ask for one. */
-static int no_phrase(char *to, int cap, int writing, void *arg)
+int tls_no_phrase(char *to, int cap, int writing, void *arg)
 {
 	(void)to, (void)cap, (void)writing, (void)arg;
 	return -1;
@@ -38,12 +38,12 @@ static enum hg_rc chain_read(
 	enum hg_rc rc = HG_E_INVALID;
 	BIO *in = over(text);
 	STACK_OF(X509) *rest = sk_X509_new_null();
-	X509 *leaf = in ? PEM_read_bio_X509_AUX(in, NULL, no_phrase, NULL) : NULL;
+	X509 *leaf = in ? PEM_read_bio_X509_AUX(in, NULL, tls_no_phrase, NULL) : NULL;
 	if (!leaf) {
 		tls_say(why, "there is no certificate in it");
 		goto out;
 	}
-	for (X509 *x; (x = PEM_read_bio_X509(in, NULL, no_phrase, NULL));) {
+	for (X509 *x; (x = PEM_read_bio_X509(in, NULL, tls_no_phrase, NULL));) {
 		if (rest && sk_X509_push(rest, x)) continue;
 		X509_free(x);
 		rc = HG_E_NOMEM;
@@ -69,7 +69,7 @@ out:
 static EVP_PKEY *key_read(struct hg_str text, char why[TLS_WHY_MAX])
 {
 	BIO *in = over(text);
-	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, no_phrase, NULL) : NULL;
+	EVP_PKEY *key = in ? PEM_read_bio_PrivateKey(in, NULL, tls_no_phrase, NULL) : NULL;
 	BIO_free(in);
 	if (!key) {
 		bool locked = memmem(text.p, text.n, "ENCRYPTED", 9) != NULL;

@@ -19,6 +19,7 @@
 	"ECDSA+SHA256:ed25519:ECDSA+SHA384:rsa_pss_rsae_sha256:RSA+SHA256:" \
 	"rsa_pss_rsae_sha384:RSA+SHA384:rsa_pss_rsae_sha512:RSA+SHA512:ECDSA+SHA512"
 #define TICKET_LIFE_S 43200
+#define ACME_ALPN     "acme-tls/1"
 
 /* ---- names ---- */
 
@@ -64,6 +65,17 @@ static int again(struct tls *t, bool has, const unsigned char *p, size_t n, int 
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
+/* RFC 8737 section 3: the client offers this protocol and no other. */
+static bool offers_challenge(SSL *ssl)
+{
+	static const unsigned char list[] = "\x00\x0b\x0a" ACME_ALPN;
+	const unsigned char *p;
+	size_t n;
+	return SSL_client_hello_get0_ext(
+	               ssl, TLSEXT_TYPE_application_layer_protocol_negotiation, &p, &n) == 1 &&
+	       n == sizeof list - 1 && memcmp(p, list, n) == 0;
+}
+
 /* The certificate is chosen before a session is resumed, so that a ticket of one name never opens
  * another. */
 static int on_hello(SSL *ssl, int *alert, void *arg)
@@ -79,9 +91,16 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 		*alert = SSL_AD_DECODE_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
-	if (HG_UNLIKELY(t->on_hello != NULL)) t->on_hello(t->on_hello_arg, t);
+	struct hg_str host = {t->host, t->host_n};
+	SSL_CTX *ctx = NULL;
+	if (HG_UNLIKELY(t->keyring->challenge_count) && offers_challenge(ssl)) {
+		ctx = hg_map_get(&t->keyring->by_challenge, host);
+		t->challenge = ctx != NULL;
+	}
+	/* An authority that validates a name has no certificate to show. */
+	if (HG_UNLIKELY(t->on_hello != NULL) && !t->challenge) t->on_hello(t->on_hello_arg, t);
 	if (!has) return SSL_CLIENT_HELLO_SUCCESS;
-	SSL_CTX *ctx = ctx_for(t->keyring, (struct hg_str){t->host, t->host_n});
+	if (!ctx) ctx = ctx_for(t->keyring, host);
 	if (ctx != t->keyring->ctx[0]) SSL_set_SSL_CTX(ssl, ctx);
 	return SSL_CLIENT_HELLO_SUCCESS;
 }
@@ -93,6 +112,12 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 	const struct tls_keyring *k = t->keyring;
 	unsigned char *chosen;
 	(void)arg;
+	if (HG_UNLIKELY(t->challenge)) { /* the client has offered nothing else */
+		*out = (const unsigned char *)ACME_ALPN;
+		*out_n = sizeof ACME_ALPN - 1;
+		return SSL_TLSEXT_ERR_OK;
+	}
+	if (k->alpn_n == 0) return SSL_TLSEXT_ERR_NOACK;
 	int r = SSL_select_next_proto(
 	        &chosen, out_n, (const unsigned char *)k->alpn, (unsigned)k->alpn_n, in, in_n);
 	if (r != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
@@ -153,7 +178,7 @@ static bool ctx_settings(SSL_CTX *ctx, const struct tls_keyring *k, bool allow_1
 	SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
 	SSL_CTX_set_cert_verify_callback(ctx, tls_client_take, NULL);
-	if (k->alpn_n) SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
+	if (k->alpn_n || k->challenge_count) SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (k->ticket_count == 0) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	return SSL_CTX_set_min_proto_version(ctx, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) &&
 	       SSL_CTX_set_cipher_list(ctx, SUITES_1_2) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
@@ -208,6 +233,32 @@ static enum hg_rc ctx_add(
 	return n.rc;
 }
 
+static bool challenge_take(void *arg, struct hg_str name)
+{
+	struct naming *n = arg;
+	n->rc = hg_map_put(&n->keyring->by_challenge, name, n->ctx);
+	return n->rc == HG_OK;
+}
+
+static enum hg_rc challenge_add(
+        struct tls_keyring *k, const struct tls_conf *conf, uint32_t i, char why[TLS_WHY_MAX])
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+	if (!ctx) return HG_E_NOMEM;
+	k->challenge[i] = ctx;
+	/* An authority may well be older than what we ask of clients. */
+	if (!ctx_settings(ctx, k, true)) {
+		tls_say(why, "OpenSSL does not take the settings");
+		return HG_E_INVALID;
+	}
+	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+	enum hg_rc rc = tls_ctx_load(ctx, &conf->challenge[i], why);
+	if (rc < 0) return rc;
+	struct naming n = {k, ctx, &conf->challenge[i], HG_OK};
+	tls_x509_names(SSL_CTX_get0_certificate(ctx), challenge_take, &n);
+	return n.rc;
+}
+
 enum hg_rc tls_keyring_new(
         const struct tls_conf *conf, struct tls_keyring **ret_keyring, char why[TLS_WHY_MAX])
 {
@@ -219,6 +270,7 @@ enum hg_rc tls_keyring_new(
 	atomic_store(&k->refs, 1);
 	if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uintptr_t)k;
 	hg_map_init(&k->by_name, seed);
+	hg_map_init(&k->by_challenge, seed);
 	k->ticket_count = HG_MIN(conf->ticket_count, (uint32_t)TLS_TICKETS_MAX);
 	if (k->ticket_count)
 		memcpy(k->tickets, conf->tickets, k->ticket_count * sizeof *conf->tickets);
@@ -230,10 +282,14 @@ enum hg_rc tls_keyring_new(
 		goto out;
 	}
 	k->ctx = calloc(conf->pem_count, sizeof *k->ctx);
-	k->method = k->ctx ? tls_bio_method() : NULL;
+	k->challenge = calloc(conf->challenge_count + 1, sizeof *k->challenge);
+	k->method = k->ctx && k->challenge ? tls_bio_method() : NULL;
 	rc = k->method ? HG_OK : HG_E_NOMEM;
+	if (k->challenge) k->challenge_count = conf->challenge_count;
 	for (uint32_t i = 0; i < conf->pem_count && rc == HG_OK; i++)
 		rc = ctx_add(k, conf, i, why);
+	for (uint32_t i = 0; i < k->challenge_count && rc == HG_OK; i++)
+		rc = challenge_add(k, conf, i, why);
 	if (rc == HG_OK) {
 		*ret_keyring = k;
 		k = NULL;
@@ -254,7 +310,11 @@ void tls_keyring_unref(struct tls_keyring *k)
 	if (!k || atomic_fetch_sub(&k->refs, 1) > 1) return;
 	for (uint32_t i = 0; i < k->count; i++)
 		SSL_CTX_free(k->ctx[i]);
+	for (uint32_t i = 0; i < k->challenge_count; i++)
+		SSL_CTX_free(k->challenge[i]);
 	hg_map_fini(&k->by_name);
+	hg_map_fini(&k->by_challenge);
+	free(k->challenge);
 	BIO_meth_free(k->method);
 	free(k->ctx);
 	OPENSSL_cleanse(k->tickets, sizeof k->tickets);

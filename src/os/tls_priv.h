@@ -14,6 +14,9 @@ struct tls_keyring {
 	uint32_t count;
 	SSL_CTX **ctx;         /* one a certificate; [0] is the default */
 	struct hg_map by_name; /* name → SSL_CTX */
+	SSL_CTX **challenge;   /* one a name that is being validated */
+	uint32_t challenge_count;
+	struct hg_map by_challenge;
 	BIO_METHOD *method;
 	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
 	uint32_t ticket_count;
@@ -30,6 +33,7 @@ struct tls {
 	bool writable;     /* … may take bytes */
 	bool ended;        /* 0 was read, or an error */
 	bool hung_up;      /* end of stream announced: no more edges come */
+	bool challenge;    /* "acme-tls/1" is spoken */
 	bool open, failed; /* the handshake is over; nothing more can be said */
 	bool asked;        /* for a certificate */
 	void (*on_hello)(void *arg, struct tls *t);
@@ -51,6 +55,8 @@ void tls_identity_free(struct tls_identity *i);
 enum hg_rc tls_ctx_load(SSL_CTX *ctx, const struct tls_pem *pem, char why[TLS_WHY_MAX]);
 /* Calls `each` for every DNS name of the context's newest certificate, lower case, until false. */
 bool tls_x509_names(X509 *leaf, bool (*each)(void *arg, struct hg_str name), void *arg);
+/* A pass phrase is never given: for OpenSSL's readers of PEM. */
+int tls_no_phrase(char *to, int cap, int writing, void *arg);
 /* The oldest error of OpenSSL's queue as text, which is then empty. */
 void tls_say(char why[TLS_WHY_MAX], const char *what);
 

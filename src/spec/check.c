@@ -733,24 +733,6 @@ static void check_ports(struct checking *c)
 		        https->port);
 }
 
-/* HTTPS needs certificates, certificates need HTTPS. */
-static void check_tls(struct checking *c)
-{
-	const struct spec *s = c->s;
-	const struct spec_node *edge = below(s->origin->tree, "edge");
-	bool any = s->edge.tls.certificate_count > 0;
-	if (s->edge.listen.https.set && !any && !s->edge.tls.acme.n) {
-		struct hg_err *e =
-		        fail_key(c, HG_E_CONFIG_MISSING, below(below(edge, "listen"), "https"));
-		spec_err_say(e, "edge.listen.https is set, but there is no certificate");
-		hg_err_hint(e, "add `edge.tls: {certificates: [{cert: x.pem, key: x.key}]}`");
-	} else if (!s->edge.listen.https.set && any) {
-		struct hg_err *e = warn(c, below(edge, "tls"));
-		spec_err_say(e, "edge.tls has no effect: edge.listen.https is not set");
-		hg_err_hint(e, "add `edge.listen: {https: 443}`");
-	}
-}
-
 enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 {
 	struct checking c = {.s = s, .r = report};
@@ -781,7 +763,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 	check_routes(&c);
 	check_folders(&c);
 	check_ports(&c);
-	check_tls(&c);
+	spec_check_tls(s, report);
 	spec_check_edge(s, report);
 	check_alerts(&c);
 	for (uint32_t i = 0; i < s->pipeline.stage_count; i++)

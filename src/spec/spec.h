@@ -91,6 +91,12 @@ void spec_report_print(const struct spec_report *report, struct hg_buf *to);
  */
 uint32_t spec_unavailable(const struct spec *s, struct hg_err *ret_errs, uint32_t max);
 
+/*
+ * A whole DNS name in lower case that an authority outside could look up (with a dot and a letter:
+ * no address, no "localhost"); `star`: a wildcard of one label too.
+ */
+bool spec_name_public(struct hg_str name, bool star);
+
 /* ---- commands ---- */
 
 /* The value of a variable; false: not known. `ctx` is the caller's. */

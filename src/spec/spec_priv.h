@@ -194,4 +194,7 @@ void spec_check_edge(const struct spec *s, struct spec_report *report);
 /* `[sh, -c, "…"]` as one line that spec_command_split takes apart again. */
 HG_MUST struct hg_str spec_command_join(struct hg_arena *a, const struct spec_node *list);
 
+/* check_tls.c: a part of spec_check. */
+void spec_check_tls(const struct spec *s, struct spec_report *report);
+
 #endif

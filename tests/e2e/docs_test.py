@@ -25,6 +25,7 @@ ELSEWHERE = {
     "demo": "terminal_test: test_the_demo_runs_shows_a_death_and_stops_by_ctrl_c",
     "open": "needs a desktop",
     "logs -f": "does not end",
+    "certs renew": "acme_test: test_before_the_first_one_nobody_is_deceived",
     **{verb: "unit face/cli/deploy_test: what they answer depends on a rollout that runs"
        for verb in ("deploy", "plan", "rollouts", "promote", "abort", "rollback")},
 }

@@ -13,7 +13,7 @@ import termios
 import time
 import unittest
 
-from harness import BUILD, Platform, free_port, kill, main, request, wait_for
+from harness import BUILD, Load, Platform, free_port, kill, main, request, wait_for
 
 
 class Screen:
@@ -167,7 +167,10 @@ class OnATerminal(unittest.TestCase):
         with Platform() as p:
             p.up()
             with Terminal("--data", p.data, "top") as t:
-                t.shows(r"feedback +1 +3/3 ", r"(?m)^3 +1 +\d+ +127\.0\.0\.1:\d+ .*ready", "q quit")
+                load = Load(p.port, rate=100, seconds=20, posts=0, path="/health")
+                self.addCleanup(lambda: load.stop().result())
+                t.shows(r"feedback +1 +3/3 ", r"(?m)^\*/ +\d+ +0 % +\S+ ms ", "q quit",
+                        r"(?m)^feedback/3 release 1 +\d+ +0 % +\S+ ms .*ready")
                 self.assertEqual(t.screen.modes, {"?1049"})  # the other screen, and no cursor on it
                 kill(p.replicas()[2]["pid"])
                 t.shows(r"feedback +1 +3/3 +1 ")

@@ -126,7 +126,7 @@ enum hg_rc certs_check(struct certs *c, const struct spec *s, const char *dir,
 	}
 	if (rc == HG_OK) {
 		p->allow_1_2 = tls->min_version == SPEC_EDGE_TLS_MIN_VERSION_1_2;
-		p->off = n == 0;
+		p->off = !s->edge.listen.https.set;
 		*ret_plan = p;
 		p = NULL;
 	}
@@ -143,25 +143,49 @@ enum hg_rc certs_keep(struct certs *c, struct certs_plan *p, struct hg_err *err)
 
 /* ---- publishing ---- */
 
-static void publish(struct certs *c)
+static struct tls_pem texts_pem(const struct cert_texts *t)
+{
+	return (struct tls_pem){{t->chain, t->chain_n}, {t->key, t->key_n}};
+}
+
+/* Files, others, and if there are none the stand-in; behind them the challenges. */
+static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 {
 	const struct certs_plan *p = c->now;
-	struct hg_err err = {0};
-	int fd = -1;
-	if (!p || p->off) return;
-	struct tls_pem *pem = calloc(p->count, sizeof *pem);
-	enum hg_rc rc = pem ? HG_OK : hg_err_set(&err, HG_E_NOMEM, "memory is exhausted");
-	for (uint32_t i = 0; pem && i < p->count; i++) {
-		const struct cert_texts *t = &p->one[i].texts;
-		pem[i] = (struct tls_pem){{t->chain, t->chain_n}, {t->key, t->key_n}};
+	uint32_t n = 0;
+	struct tls_pem *pem = calloc(p->count + c->other_count + 1 + c->alpn_count, sizeof *pem);
+	enum hg_rc rc = pem ? HG_OK : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; pem && i < p->count; i++)
+		pem[n++] = texts_pem(&p->one[i].texts);
+	for (uint32_t i = 0; pem && i < c->other_count; i++)
+		pem[n++] = texts_pem(&c->other[i].texts);
+	if (rc == HG_OK && n == 0) {
+		rc = certs_stand_in(c, err);
+		if (rc == HG_OK) pem[n++] = texts_pem(&c->stand_in);
 	}
+	c->stands_in = rc == HG_OK && p->count + c->other_count == 0;
+	for (uint32_t i = 0; pem && i < c->alpn_count; i++)
+		pem[n + i] = texts_pem(&c->alpn[i]);
 	struct tls_conf conf = {.pem = pem,
-	        .pem_count = p->count,
+	        .pem_count = n,
+	        .challenge = pem ? pem + n : NULL,
+	        .challenge_count = c->alpn_count,
 	        .allow_1_2 = p->allow_1_2,
 	        .tickets = c->tickets,
 	        .ticket_count = c->ticket_count};
-	if (rc == HG_OK) rc = cert_bundle_make(&conf, &fd, &err);
+	struct cert_extra extra = {c->generation, c->tokens, c->token_count};
+	if (rc == HG_OK) rc = cert_bundle_make(&conf, &extra, ret_fd, err);
 	free(pem);
+	return rc;
+}
+
+static void publish(struct certs *c)
+{
+	struct hg_err err = {0};
+	int fd = -1;
+	if (!c->now || c->now->off) return;
+	c->generation++;
+	enum hg_rc rc = bundle_make(c, &fd, &err);
 	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_CERTS};
 	if (rc == HG_OK) {
 		int sent = sock_send(c->o.child->warden_fd, &m, sizeof m, &fd, 1);
@@ -172,6 +196,12 @@ static void publish(struct certs *c)
 	if (fd >= 0) close(fd);
 	/* The edge goes on with those it has; the next look publishes again. */
 	if (rc < 0) hg_log(c->o.log, HG_ERROR, "certificates.failed", HG_S("error", err.message));
+}
+
+uint64_t certs_refresh(struct certs *c)
+{
+	publish(c);
+	return !c->now || c->now->off ? 0 : c->generation;
 }
 
 static void journal(struct certs *c, const char *kind, const struct certs_one *o)
@@ -185,6 +215,8 @@ static void journal(struct certs *c, const char *kind, const struct certs_one *o
 	json_out_object(&j);
 	json_out_key(&j, "file");
 	json_out_cstr(&j, o->cert);
+	json_out_key(&j, "host");
+	json_out_cstr(&j, o->is.names[0]);
 	json_out_key(&j, "expires_s");
 	json_out_int(&j, o->is.until_s);
 	json_out_end(&j);
@@ -208,21 +240,28 @@ bool certs_near_end(int64_t until_s, int64_t now_s, uint8_t warned, uint8_t *ret
 	return step > warned;
 }
 
+static void expiry_of(struct certs *c, struct certs_one *o, int64_t now_s)
+{
+	uint8_t step;
+	bool say = certs_near_end(o->is.until_s, now_s, o->warned, &step);
+	/* Those that are obtained here are renewed long before: only when that fails is it news. */
+	if (o->other && o->is.until_s - now_s > (o->is.until_s - o->is.from_s) / 4) return;
+	o->warned = step;
+	if (!say) return;
+	bool over = o->is.until_s <= now_s;
+	hg_log(c->o.log, over ? HG_ERROR : HG_WARN,
+	        over ? "certificate.expired" : "certificate.expires", HG_S("file", o->cert),
+	        HG_S("host", o->is.names[0]), HG_I("seconds_left", o->is.until_s - now_s));
+	journal(c, over ? "certificate.expired" : "certificate.expires", o);
+}
+
 static void expiry_look(struct certs *c)
 {
 	int64_t now_s = (int64_t)(c->o.wall_ms() / 1000);
-	for (uint32_t i = 0; c->now && i < c->now->count; i++) {
-		struct certs_one *o = &c->now->one[i];
-		uint8_t step;
-		bool say = certs_near_end(o->is.until_s, now_s, o->warned, &step);
-		o->warned = step;
-		if (!say) continue;
-		bool over = o->is.until_s <= now_s;
-		hg_log(c->o.log, over ? HG_ERROR : HG_WARN,
-		        over ? "certificate.expired" : "certificate.expires", HG_S("file", o->cert),
-		        HG_I("seconds_left", o->is.until_s - now_s));
-		journal(c, over ? "certificate.expired" : "certificate.expires", o);
-	}
+	for (uint32_t i = 0; c->now && i < c->now->count; i++)
+		expiry_of(c, &c->now->one[i], now_s);
+	for (uint32_t i = 0; i < c->other_count; i++)
+		expiry_of(c, &c->other[i], now_s);
 }
 
 /* ---- looking at the files ---- */
@@ -314,6 +353,7 @@ enum hg_rc certs_new(const struct certs_options *o, struct certs **ret_certs, st
 	struct certs *c = calloc(1, sizeof *c);
 	if (!c) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	c->o = *o;
+	c->generation = certs_acknowledged(o->meter);
 	tickets_turn(c);
 	arm(c, &c->watch, CERTS_WATCH_MS, on_watch);
 	arm(c, &c->rotate, CERTS_TICKET_MS, on_rotate);
@@ -327,6 +367,7 @@ void certs_free(struct certs *c)
 	loop_timer_stop(c->o.loop, &c->watch);
 	loop_timer_stop(c->o.loop, &c->rotate);
 	certs_plan_free(c->now);
+	certs_more_free(c);
 	explicit_bzero(c->tickets, sizeof c->tickets);
 	free(c);
 }
@@ -341,10 +382,12 @@ void certs_apply(struct certs *c, struct certs_plan *p)
 
 uint32_t certs_count(const struct certs *c)
 {
-	return c->now ? c->now->count : 0;
+	return (c->now ? c->now->count : 0) + c->other_count;
 }
 
 struct certs_view certs_at(const struct certs *c, uint32_t i)
 {
-	return (struct certs_view){c->now->one[i].cert, &c->now->one[i].is};
+	uint32_t files = c->now ? c->now->count : 0;
+	const struct certs_one *o = i < files ? &c->now->one[i] : &c->other[i - files];
+	return (struct certs_view){o->cert, &o->is, o->other};
 }

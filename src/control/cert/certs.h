@@ -28,6 +28,7 @@ struct certs_options {
 	struct hg_log *log;
 	struct store *store;
 	const struct warden_child *child;
+	const struct meter *meter; /* what workers acknowledge; may be NULL */
 	uint64_t (*wall_ms)(void);
 };
 
@@ -44,14 +45,39 @@ HG_MUST enum hg_rc certs_check(struct certs *c, const struct spec *s, const char
         struct hg_err *err);
 /* Keeps them on disk; nothing is published yet. HG_E_IO. */
 HG_MUST enum hg_rc certs_keep(struct certs *c, struct certs_plan *p, struct hg_err *err);
+/* Does one of its files answer for this host (lower case)? */
+bool certs_plan_covers(const struct certs_plan *p, struct hg_str host);
 /* Publishes; takes the plan. */
 void certs_apply(struct certs *c, struct certs_plan *p);
 void certs_plan_free(struct certs_plan *p);
 
+/*
+ * Certificates of another source, served behind those of files, so that files win for their names.
+ * Texts are copied; what was given before is replaced. Published by certs_refresh. HG_E_NOMEM,
+ * HG_E_CERT_FILE for one that cannot be used: nothing is changed.
+ */
+struct certs_other {
+	struct hg_str chain, key;
+};
+HG_MUST enum hg_rc certs_others_set(
+        struct certs *c, const struct certs_other *others, uint32_t n, struct hg_err *err);
+/* Answers for authorities that validate names; likewise copied and replaced. HG_E_NOMEM. */
+struct cert_token;
+HG_MUST enum hg_rc certs_challenges_set(struct certs *c, const struct cert_token *tokens,
+        uint32_t token_count, const struct certs_other *alpn, uint32_t alpn_count,
+        struct hg_err *err);
+/* Publishes what there is now; the generation that workers will acknowledge, 0: HTTPS is off. */
+uint64_t certs_refresh(struct certs *c);
+/* Do all workers that live use this generation, or a later one? */
+bool certs_taken(const struct certs *c, uint64_t generation);
+/* Nothing but a certificate that nobody trusts is served: the first one is still being obtained. */
+bool certs_placeholder(const struct certs *c);
+
 /* What is served, for views and metrics. Valid until the next apply. */
 struct certs_view {
-	const char *file;
+	const char *file; /* "acme" for those of certs_others_set */
 	const struct tls_cert *cert;
+	bool other;
 };
 uint32_t certs_count(const struct certs *c);
 struct certs_view certs_at(const struct certs *c, uint32_t i);

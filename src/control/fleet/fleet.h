@@ -225,6 +225,20 @@ HG_MUST enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_
         fleet_command_fn done, void *arg, struct hg_err *err);
 
 /*
+ * A command that belongs to no app: it runs as a user of its own (by `name`, which is the app of
+ * its log lines), in the folder `dir`, writes nowhere but in its own /tmp, and has only `env`
+ * beside PATH, HOME and LANG. `done`, limits and errors as above.
+ */
+struct fleet_hook {
+	const char *name, *dir;
+	struct hg_str command;
+	const struct spec_pair *env;
+	uint32_t env_count, timeout_ms;
+};
+HG_MUST enum hg_rc fleet_hook_run(struct fleet *f, const struct fleet_hook *h,
+        fleet_command_fn done, void *arg, struct hg_err *err);
+
+/*
  * Drains and stops all replicas; `done` runs once when the last is gone. After `within_ms` those
  * left are killed. The desired state in the store stays: the next start starts them again.
  */
@@ -292,6 +306,7 @@ struct fleet_replica_status {
 	 * second; "" nobody, or there is none. */
 	const char *memory_keeper, *cpu_keeper;
 	uint32_t in_flight;
+	int32_t endpoint; /* slot of the endpoint table and of the meter, −1: none */
 };
 
 struct fleet_app_status {

@@ -372,6 +372,9 @@ struct fleet_oneshot {
 };
 HG_MUST enum hg_rc fleet_spawn_command(
         struct fleet *f, const struct fleet_oneshot *o, struct hg_err *err);
+/* A command of no app; `id` is new. */
+HG_MUST enum hg_rc fleet_spawn_hook(
+        struct fleet *f, const struct fleet_hook *h, uint64_t id, struct hg_err *err);
 /* HG_E_INVALID: a name that no environment can have, or a value with a zero. */
 HG_MUST enum hg_rc fleet_env_check(const struct spec_pair *env, uint32_t n, struct hg_err *err);
 

@@ -58,6 +58,7 @@ static void replica_status(
 		to->memory_limit = rel->memory_max;
 		to->cpu_limit = (double)rel->cpu_max_milli / 1000;
 	}
+	to->endpoint = r->ep;
 	if (r->ep >= 0 && f->meter) to->in_flight = meter_in_flight(f->meter, (uint32_t)r->ep);
 }
 

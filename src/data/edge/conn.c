@@ -171,6 +171,7 @@ static enum edge_step hello_step(struct edge_conn *c)
 		return conn_gone(c);
 	}
 	meter_add(&e->count->tls_handshakes, 1);
+	if (HG_UNLIKELY(tls_is_challenge(c->tls))) return conn_gone(c); /* RFC 8737 section 3 */
 	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
 	if (HG_UNLIKELY(tls_asked(c->tls))) edge_mtls_shown(c);
 	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;

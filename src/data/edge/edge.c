@@ -136,11 +136,13 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 
 enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 {
-	struct tls_keyring *k;
-	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1", &k, why);
+	struct cert_opened got;
+	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1", &got, why);
 	if (rc < 0) return rc;
 	tls_keyring_unref(e->keyring);
-	e->keyring = k;
+	e->keyring = got.keyring;
+	edge_challenges_set(e, got.tokens, got.token_count);
+	atomic_store_explicit(&e->count->certs_ack, got.generation, memory_order_release);
 	return HG_OK;
 }
 
@@ -362,6 +364,7 @@ void edge_free(struct edge *e)
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	tls_keyring_unref(e->keyring);
+	edge_challenges_set(e, NULL, 0);
 	if (e->log.buf && e->log.fd >= 0) edge_log_flush(e);
 	loop_timer_stop(e->loop, &e->log.timer);
 	edge_wheel_fini(e);

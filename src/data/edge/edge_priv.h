@@ -51,6 +51,7 @@
 #define EDGE_UP_MAGIC   0xed6e0003u
 
 struct edge_conn;
+struct cert_token;
 struct edge_up;
 struct edge_app;
 struct edge_mirror;
@@ -311,7 +312,7 @@ struct edge_req {
 	const struct snap_app *limits;
 	struct edge_app *app;
 	struct edge_draw *draw; /* NULL: no trial */
-	uint64_t start_ns, sent_ms, first_attempt_ms;
+	uint64_t start_ns, sent_ms, first_attempt_ms, attempt_ns;
 	/* the client's request */
 	enum http1_method method;
 	bool minor_1, keep_alive, idempotent, expect, upgrade, json, body_any;
@@ -422,7 +423,9 @@ struct edge {
 	struct rates *rates; /* NULL: nothing is limited */
 	uint64_t table_generation;
 	struct edge_image *image;
-	struct tls_keyring *keyring; /* NULL: no certificates yet */
+	struct tls_keyring *keyring;   /* NULL: no certificates yet */
+	struct cert_token *challenges; /* that are under way; NULL: none, as nearly always */
+	uint32_t challenge_count;
 	struct hg_rand rand;
 	struct edge_listener listener[WARDEN_LISTENERS_MAX];
 	uint32_t listener_count;
@@ -565,6 +568,14 @@ enum edge_step edge_answer_with(
 enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host);
 /* For a connection there is no room for: static text, then close. */
 void edge_refuse(int fd);
+
+/* ---- challenge.c ---- */
+
+/* Takes the tokens (freed with the next ones). */
+void edge_challenges_set(struct edge *e, struct cert_token *tokens, uint32_t n);
+/* What is to be answered to this head if it asks for one of them, else NULL. */
+const char *edge_challenge(const struct edge *e, const struct http1_head *h);
+enum edge_step edge_challenge_answer(struct edge_conn *c, const char *answer);
 
 /* access.c */
 void edge_log_request(struct edge_conn *c, uint64_t now_ns);

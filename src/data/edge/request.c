@@ -69,6 +69,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	const struct snap_image *im = r->image->snap;
 	char host_text[256];
 	struct hg_str host;
+	if (HG_UNLIKELY(e->challenges)) {
+		const char *answer = edge_challenge(e, h);
+		if (answer) return edge_challenge_answer(c, answer);
+	}
 	if (!edge_host_normal(h->authority, host_text, sizeof host_text, &host)) {
 		return edge_answer(c, 400, "the host name is too long");
 	}
@@ -172,6 +176,9 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 		meter_add(&lane->aborted, 1);
 	} else {
 		meter_observe(lane, r->status, now_ns - r->start_ns);
+		if (!r->local)
+			meter_observe_replica(&c->edge->count->replica[r->slot], r->status,
+			        now_ns - r->attempt_ns);
 	}
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);

@@ -8,6 +8,7 @@ static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	r->slot = ep->slot;
+	r->attempt_ns = loop_now_ns(c->edge->loop);
 	r->release = ep->release;
 	r->replica = ep->replica;
 	r->upstream_n = ep->text_n;
@@ -167,7 +168,10 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 		edge_table_refresh(e, false);
 		return edge_attempt(c);
 	}
-	meter_add(&edge_lane(e, r)->failures, 1);
+	struct meter_lane *lane = edge_lane(e, r);
+	HG_ASSERT(lane); /* an attempt has a route */
+	meter_add(&lane->failures, 1);
+	if (same) meter_add(&e->count->replica[r->slot].failures, 1);
 	if (fault == EDGE_FAULT_CONNECT || fault == EDGE_FAULT_CONNECT_TIMEOUT) {
 		meter_add(&e->count->upstream_connect_errors, 1);
 	}

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "os/loop.h"
 
+struct acme;
 struct certs;
 struct clients;
 struct fleet;
@@ -49,6 +50,7 @@ struct api_deps {
 	struct rollouts *rollouts;     /* may be NULL: what needs them is 503 */
 	const struct certs *certs;     /* may be NULL */
 	const struct clients *clients; /* likewise */
+	struct acme *acme;             /* may be NULL */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

@@ -90,7 +90,6 @@ struct api_now {
 bool api_rate_now(const struct api *a, const char *app, struct api_now *ret_now);
 void api_rates_tick(struct api *a);
 /* Pure: the quantile of a histogram of METER_BUCKETS, linear inside the bucket; < 0: empty. */
-double api_quantile(const uint64_t bucket[METER_BUCKETS], double q);
 /* Pure: difference of two points; counters that went backwards count from zero. */
 struct api_now api_rate_between(const struct api_point *from, const struct api_point *to);
 
@@ -135,5 +134,8 @@ void api_logs_end(struct api *a);
 void api_events_push(struct loop *l, struct loop_task *t);
 void api_events_heartbeat(struct api *a);
 void api_metrics_text(struct api *a, struct hg_buf *to);
+
+/* certs.c: the first certificate that is not as it should be, in one line; NULL: all are. */
+json_t *api_certificates_problem(const struct api *a);
 
 #endif

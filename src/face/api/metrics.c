@@ -1,4 +1,5 @@
 /* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
+#include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
 #include "api_priv.h"
@@ -6,26 +7,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-
-double api_quantile(const uint64_t bucket[METER_BUCKETS], double q)
-{
-	uint64_t total = 0, below = 0;
-	for (size_t i = 0; i < METER_BUCKETS; i++)
-		total += bucket[i];
-	if (total == 0) return -1;
-	double rank = q * (double)total;
-	for (size_t i = 0; i < METER_BUCKETS; i++) {
-		if ((double)(below + bucket[i]) < rank || bucket[i] == 0) {
-			below += bucket[i];
-			continue;
-		}
-		double low = i ? meter_bounds[i - 1] : 0;
-		if (i == METER_BUCKETS - 1)
-			return low; /* nothing is known above, as in Prometheus */
-		return low + (meter_bounds[i] - low) * (rank - (double)below) / (double)bucket[i];
-	}
-	return meter_bounds[METER_BUCKETS - 2];
-}
 
 static uint64_t grown(uint64_t from, uint64_t to)
 {
@@ -42,7 +23,7 @@ struct api_now api_rate_between(const struct api_point *from, const struct api_p
 	return (struct api_now){
 	        .rate = seconds > 0 ? (double)total / seconds : 0,
 	        .error_ratio = total ? (double)grown(from->errors, to->errors) / (double)total : -1,
-	        .p95_s = api_quantile(bucket, 0.95),
+	        .p95_s = meter_quantile(bucket, 0.95),
 	};
 }
 
@@ -373,12 +354,94 @@ static void authorities(const struct clients *c, struct hg_buf *to)
 	}
 }
 
+/* What ACME did and does; the label is the first name. */
+static void acme(const struct acme *a, struct hg_buf *to)
+{
+	static const char next[] = "headgate_acme_next_attempt_timestamp_seconds";
+	static const char fails[] = "headgate_acme_failures";
+	if (!a || acme_count(a) == 0) return;
+	struct acme_counts c = acme_counts(a);
+	head(to, "headgate_acme_orders_total", "counter", "Orders that were begun.");
+	hg_buf_fmt(to, "headgate_acme_orders_total %llu\n", (unsigned long long)c.orders);
+	head(to, "headgate_acme_order_failures_total", "counter", "Orders that came to nothing.");
+	hg_buf_fmt(to, "headgate_acme_order_failures_total %llu\n", (unsigned long long)c.failures);
+	head(to, next, "gauge", "When a certificate is tried for next, in seconds since 1970.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", next);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %lld\n", (long long)(v.next_ms > 0 ? v.next_ms / 1000 : 0));
+	}
+	head(to, fails, "gauge", "Failures in a row, none since the last certificate.");
+	for (uint32_t i = 0; i < acme_count(a); i++) {
+		struct acme_view v;
+		acme_at(a, i, &v);
+		hg_buf_fmt(to, "%s{host=\"", fails);
+		label(to, v.first);
+		hg_buf_fmt(to, "\"} %u\n", v.failures);
+	}
+}
+
 static void replica_line(struct hg_buf *to, const char *name, const struct fleet_app_status *app,
         const struct fleet_replica_status *r, double v)
 {
 	hg_buf_fmt(to, "%s{app=\"", name);
 	label(to, app->name);
 	hg_buf_fmt(to, "\",release=\"%u\",replica=\"%u\"} %.17g\n", r->release, r->number, v);
+}
+
+static void replica_duration(struct hg_buf *to, const struct fleet_app_status *app,
+        const struct fleet_replica_status *r, const struct meter_replica_sum *s)
+{
+	uint64_t sum = 0;
+	for (size_t b = 0; b < METER_BUCKETS; b++) {
+		sum += s->bucket[b];
+		hg_buf_cstr(to, "headgate_replica_duration_seconds_bucket{app=\"");
+		label(to, app->name);
+		hg_buf_fmt(to, "\",release=\"%u\",replica=\"%u\",le=\"", r->release, r->number);
+		if (b == METER_BUCKETS - 1)
+			hg_buf_cstr(to, "+Inf\"} ");
+		else
+			hg_buf_fmt(to, "%g\"} ", meter_bounds[b]);
+		hg_buf_fmt(to, "%llu\n", (unsigned long long)sum);
+	}
+	replica_line(
+	        to, "headgate_replica_duration_seconds_sum", app, r, (double)s->duration_ns / 1e9);
+	replica_line(to, "headgate_replica_duration_seconds_count", app, r, (double)sum);
+}
+
+/* What replicas have answered. Their counters go on from whoever had the place before them: rates
+ * do not see it. */
+static void replica_traffic(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} rows[] = {
+	        {"headgate_replica_requests_total", "counter", "Requests answered."},
+	        {"headgate_replica_errors_total", "counter", "Of them with 5xx."},
+	        {"headgate_replica_failures_total", "counter", "Attempts without an answer."},
+	        {"headgate_replica_duration_seconds", "histogram",
+	                "From the choice of the replica to the end of its answer."},
+	};
+	for (size_t k = 0; k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, rows[k].type, rows[k].help);
+		for (uint32_t i = 0; i < s->app_count; i++) {
+			const struct fleet_app_status *app = &s->apps[i];
+			for (uint32_t j = 0; j < app->replica_count; j++) {
+				const struct fleet_replica_status *r = &app->replicas[j];
+				struct meter_replica_sum sum;
+				if (r->endpoint < 0) continue;
+				meter_replica_sum(m, (uint32_t)r->endpoint, &sum);
+				double v[] = {(double)sum.count, (double)sum.errors,
+				        (double)sum.failures};
+				if (k < HG_COUNT(v))
+					replica_line(to, rows[k].name, app, r, v[k]);
+				else
+					replica_duration(to, app, r, &sum);
+			}
+		}
+	}
 }
 
 static void replicas(const struct fleet_status *s, struct hg_buf *to)
@@ -446,6 +509,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	hg_buf_fmt(to, "headgate_api_streams{kind=\"logs\"} %u\n", a->log_count);
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);
+		if (a->d.meter) replica_traffic(a->d.meter, s, to);
 		fleet_status_free(s);
 	}
 	if (!a->d.meter || !a->d.fleet) return;
@@ -455,6 +519,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
 	authorities(a->d.clients, to);
+	acme(a->d.acme, to);
 	edge(a->d.meter, to);
 	handshakes(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);

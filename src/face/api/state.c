@@ -190,6 +190,8 @@ enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 	        "listeners", listeners_json(a), "processes", processes_json(a), "apps",
 	        apps_json(a, s));
 	json_object_set_new(r->reply, "reading", reading_json(a->d.fleet));
+	json_t *problem = api_certificates_problem(a);
+	if (problem) json_object_set_new(r->reply, "certificates", problem);
 	fleet_status_free(s);
 	return HG_OK;
 }

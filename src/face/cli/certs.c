@@ -1,11 +1,13 @@
 /* The certificates that a configuration names, read by whoever runs `up` and `reload`. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cert/cert.h"
 #include "config_priv.h"
 #include "os/tls_client.h"
+#include "os/file.h"
 
 #define PATH_ROOM 8300
 
@@ -73,12 +75,40 @@ static int authorities(struct cli_config *k, bool runnable)
 	return status;
 }
 
+/* A file whose text is handed over as it is: the root of an authority, a key of its customers. */
+static int text_add(struct cli_config *k, struct hg_str path, bool runnable)
+{
+	char full[PATH_ROOM];
+	struct hg_buf text = {0};
+	struct hg_err err = {0};
+	if (!path.n) return 0;
+	absolute(k, path, full);
+	enum hg_rc rc = file_read(full, CERT_FILE_MAX, &text, &err);
+	if (rc == HG_OK)
+		json_array_append_new(k->certs, json_pack("{s:s#,s:s,s:s}", "cert", path.p, path.n,
+		                                        "chain", hg_buf_text(&text), "key", ""));
+	if (text.p) explicit_bzero(text.p, text.n);
+	hg_buf_free(&text);
+	if (rc == HG_OK || (rc == HG_E_DENIED && runnable)) return 0;
+	char why[320];
+	snprintf(why, sizeof why, "%s", err.message);
+	hg_err_set(&err, HG_E_CERT_FILE, "%s", why);
+	return cli_fail(&err);
+}
+
 int cli_config_certs(struct cli_config *k, bool runnable)
 {
 	const struct spec_edge *e = &k->spec->edge;
+	const struct spec_acme *acme = &e->tls.acme;
 	struct hg_err err = {0};
-	if (!e->listen.https.set || e->tls.certificate_count == 0) return 0;
+	if (!e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set)) return 0;
 	k->certs = json_array();
+	if (acme->set) {
+		int status = text_add(k, acme->ca_file, runnable);
+		if (status == 0 && acme->eab.set)
+			status = text_add(k, acme->eab.hmac_file, runnable);
+		if (status) return status;
+	}
 	for (uint32_t i = 0; i < e->tls.certificate_count; i++) {
 		const struct spec_certificate *c = &e->tls.certificates[i];
 		struct cert_texts texts;

@@ -196,12 +196,14 @@ int cli_do_rollouts_why(struct cli *c);
 int cli_do_steer(struct cli *c); /* promote pause resume abort retry */
 /* status.c, logs.c, change.c, config.c, init.c */
 int cli_do_status(struct cli *c);
-int cli_do_top(struct cli *c);
+int cli_do_top(struct cli *c); /* top.c */
 int cli_do_logs(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
+int cli_do_certs_list(struct cli *c);
+int cli_do_certs_renew(struct cli *c);
 int cli_do_token_revoke(struct cli *c);
 int cli_do_reload(struct cli *c);
 int cli_do_config_check(struct cli *c);

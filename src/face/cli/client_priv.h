@@ -61,6 +61,8 @@ HG_MUST enum hg_rc cli_log_tail(const struct cli *c, const char *path,
 /* One stored line as a person reads it, with a line feed. */
 void cli_log_line(const struct cli *c, const json_t *line, struct hg_buf *to);
 
+/* Adds the newest rollouts to a status; without them nothing changes. */
+void cli_rollouts_add(const struct cli *c, json_t *status);
 /* status.c: the table of apps, for `status`, `up` and `top`; returns its lines. */
 int cli_apps_table(const struct cli *c, const json_t *status, struct hg_buf *to);
 enum cli_mark cli_phase_mark(const char *phase);

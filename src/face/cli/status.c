@@ -2,12 +2,9 @@
 #include "rollout_priv.h"
 #include "os/clock.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <termios.h>
 #include <time.h>
-#include <unistd.h>
 
 #define ROLLOUT_WIDTH 14 /* "42 rolled back" */
 
@@ -274,7 +271,7 @@ static void listeners_line(const json_t *status, struct hg_buf *to)
 }
 
 /* Beside the status, for the table: a Headgate that knows no rollouts has none. */
-static void rollouts_add(const struct cli *c, json_t *status)
+void cli_rollouts_add(const struct cli *c, json_t *status)
 {
 	struct hg_err err = {0};
 	json_t *list = NULL;
@@ -301,7 +298,7 @@ static int status_once(struct cli *c, struct hg_buf *to, struct hg_err *err, jso
 		hg_buf_fmt(to, "%s\n", text ? text : "{}");
 		free(text);
 	} else {
-		rollouts_add(c, status);
+		cli_rollouts_add(c, status);
 		cli_apps_table(c, status, to);
 		if (app) {
 			hg_buf_byte(to, '\n');
@@ -362,88 +359,4 @@ int cli_do_status(struct cli *c)
 	}
 	hg_buf_free(&text);
 	return status;
-}
-
-/* ---- top ---- */
-
-static bool key_or_second(bool tty)
-{
-	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
-	char key;
-	if (!tty) {
-		nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
-		return false;
-	}
-	if (poll(&p, 1, 1000) <= 0) return false;
-	/* A terminal that is gone ends it as well. */
-	return read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q' || key == 3 || key == 4;
-}
-
-static void top_page(const struct cli *c, const json_t *status, struct hg_buf *to)
-{
-	const json_t *app;
-	size_t i;
-	hg_buf_fmt(to, "headgate %s   %s   %s\n\n", cli_text(status, "version"),
-	        cli_text(status, "state"), cli_text(status, "data"));
-	cli_apps_table(c, status, to);
-	json_array_foreach(cli_list(status, "apps"), i, app)
-	{
-		hg_buf_fmt(to, "\n%s%s%s\n", cli_bold(c), cli_text(app, "name"), cli_off(c));
-		replicas_table(c, app, (uint64_t)cli_int(status, "now_ms"), to);
-	}
-}
-
-int cli_do_top(struct cli *c)
-{
-	struct hg_buf text;
-	struct hg_err err = {0};
-	struct termios was, raw;
-	bool live = c->out_tty && isatty(STDIN_FILENO) && !cli_has(&c->args, CLI_F_JSON);
-	int result = 0;
-	if (live && tcgetattr(STDIN_FILENO, &was) == 0) {
-		raw = was;
-		raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO | ISIG);
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-		cli_out("\033[?1049h\033[?25l");
-	} else {
-		live = false;
-	}
-	hg_buf_init(&text, 16u << 20);
-	do {
-		json_t *status = NULL;
-		hg_buf_reset(&text);
-		if (cli_call(c, "GET", "/v1/status", NULL, CLI_READ_MS, &status, &err) < 0) {
-			result = -1;
-			break;
-		}
-		if (cli_has(&c->args, CLI_F_JSON)) {
-			char *dump = json_dumps(status, JSON_INDENT(2));
-			hg_buf_fmt(&text, "%s\n", dump ? dump : "{}");
-			free(dump);
-		} else {
-			rollouts_add(c, status);
-			top_page(c, status, &text);
-		}
-		if (live) {
-			struct hg_buf page;
-			cli_size(c);
-			hg_buf_init(&page, 16u << 20);
-			(void)cli_fit(c, hg_buf_view(&text), c->rows > 3 ? c->rows - 2 : 0, &page);
-			cli_out("\033[H\033[J%s\n%sq quit%s", hg_buf_text(&page), cli_dim(c),
-			        cli_off(c));
-			hg_buf_free(&page);
-		} else {
-			cli_out("%s", hg_buf_text(&text));
-		}
-		fflush(stdout);
-		json_decref(status);
-	} while (live && !key_or_second(true));
-	if (live) {
-		cli_out("\033[?25h\033[?1049l");
-		tcsetattr(STDIN_FILENO, TCSANOW, &was);
-	}
-	hg_buf_free(&text);
-	if (result < 0) return cli_fail(&err);
-	if (!cli_has(&c->args, CLI_F_JSON)) cli_next(c, "headgate status APP");
-	return 0;
 }

@@ -8,31 +8,42 @@
 #include "cert/bundle.c"
 #include "cert/files.c"
 
-static struct pem_text one, two;
+static struct pem_text one, two, proof;
+static const struct cert_token token = {"abcdefghijklmnopqrstu", "abcdefghijklmnopqrstu.thumb"};
 
 static int make(void)
 {
 	static const struct tls_ticket_key ticket = {{1}, {2}, {3}};
 	struct hg_err err = {0};
-	struct tls_pem pem[2] = {pem_of(&one), pem_of(&two)};
+	struct tls_pem pem[3] = {pem_of(&one), pem_of(&two), pem_of(&proof)};
 	struct tls_conf conf = {.pem = pem,
 	        .pem_count = 2,
+	        .challenge = pem + 2,
+	        .challenge_count = 1,
 	        .tickets = &ticket,
 	        .ticket_count = 1,
 	        .allow_1_2 = true};
 	int fd = -1;
-	assert_int_equal(cert_bundle_make(&conf, &fd, &err), HG_OK);
+	struct cert_extra extra = {.generation = 7, .tokens = &token, .token_count = 1};
+	assert_int_equal(cert_bundle_make(&conf, &extra, &fd, &err), HG_OK);
 	return fd;
 }
 
 static void a_bundle_makes_a_keyring(void **state)
 {
 	char why[TLS_WHY_MAX];
-	struct tls_keyring *k;
+	struct cert_opened o;
 	int fd = make();
 	(void)state;
-	assert_int_equal(cert_bundle_open(fd, "\x08http/1.1", &k, why), HG_OK);
-	tls_keyring_unref(k);
+	assert_int_equal(cert_bundle_open(fd, "\x08http/1.1", &o, why), HG_OK);
+	tls_keyring_unref(o.keyring);
+	assert_int_equal(o.generation, 7);
+	assert_int_equal(o.token_count, 1);
+	assert_string_equal(
+	        cert_token_answer(o.tokens, 1, HG_STR("abcdefghijklmnopqrstu")), token.answer);
+	assert_null(cert_token_answer(o.tokens, 1, HG_STR("abcdefghijklmnopqrst")));
+	assert_null(cert_token_answer(o.tokens, 1, HG_STR("")));
+	free(o.tokens);
 	/* Nobody can change it any more. */
 	assert_int_equal(ftruncate(fd, 10), -1);
 	assert_int_equal(write(fd, "x", 1), -1);
@@ -43,7 +54,7 @@ static void a_bundle_makes_a_keyring(void **state)
 static enum hg_rc changed(size_t at, uint32_t value, size_t cut)
 {
 	char why[TLS_WHY_MAX];
-	struct tls_keyring *k;
+	struct cert_opened o;
 	int fd = make();
 	size_t n = (size_t)shm_size(fd);
 	char *p = malloc(n);
@@ -52,15 +63,19 @@ static enum hg_rc changed(size_t at, uint32_t value, size_t cut)
 	memcpy(p + at, &value, sizeof value);
 	fd = shm_sealed("changed", (struct hg_str){p, cut ? cut : n});
 	free(p);
-	enum hg_rc rc = cert_bundle_open(fd, NULL, &k, why);
-	if (rc == HG_OK) tls_keyring_unref(k);
+	enum hg_rc rc = cert_bundle_open(fd, NULL, &o, why);
+	if (rc == HG_OK) {
+		tls_keyring_unref(o.keyring);
+		assert_true(strlen(o.tokens[0].answer) < sizeof o.tokens[0].answer);
+		free(o.tokens);
+	}
 	close(fd);
 	return rc;
 }
 
 static void what_is_no_bundle_is_refused(void **state)
 {
-	size_t place = sizeof(struct head);
+	size_t place = sizeof(struct head) + sizeof(struct cert_token);
 	(void)state;
 	assert_int_equal(changed(0, MAGIC, 0), HG_OK);
 	assert_int_equal(changed(0, 1, 0), HG_E_INVALID);
@@ -69,6 +84,12 @@ static void what_is_no_bundle_is_refused(void **state)
 	assert_int_equal(changed(offsetof(struct head, count), 900, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, count), 0, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, ticket_count), 4, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, token_count), 65, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, token_count), 60, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, challenge_count), 65, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, challenge_count), 60, 0), HG_E_INVALID);
+	/* A token without an end is given one. */
+	assert_int_equal(changed(place - 4, 0x41414141, 0), HG_OK);
 	for (size_t word = 0; word < 4; word++)
 		assert_int_equal(changed(place + 4 * word, 0xfffffff0u, 0), HG_E_INVALID);
 	assert_int_equal(changed(place + 4, 10, 0), HG_E_INVALID); /* a cut chain */
@@ -83,7 +104,8 @@ static void too_many_are_refused(void **state)
 	struct tls_conf conf = {.pem = pem, .pem_count = CERT_MAX + 1};
 	int fd;
 	(void)state;
-	assert_int_equal(cert_bundle_make(&conf, &fd, &err), HG_E_TOO_LARGE);
+	assert_int_equal(
+	        cert_bundle_make(&conf, &(struct cert_extra){0}, &fd, &err), HG_E_TOO_LARGE);
 	free(pem);
 }
 
@@ -143,6 +165,7 @@ int main(void)
 	        cmocka_unit_test(files_are_read_and_refused_with_reasons),
 	};
 	one = pem_make("DNS:one.example", false, 30);
+	proof = pem_make("DNS:three.example", false, 30);
 	two = pem_make("DNS:two.example", true, 30);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

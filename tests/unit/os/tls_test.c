@@ -37,7 +37,7 @@ static struct tls_keyring *ring(const struct pem_text *p, uint32_t n, bool allow
 struct server {
 	struct tls_keyring *keyring;
 	int fd, handshake;
-	bool resumed;
+	bool resumed, challenge;
 	char host[256], alpn[32], version[16], why[64];
 	pthread_t thread;
 };
@@ -81,6 +81,7 @@ static void *server_main(void *arg)
 	snprintf(s->version, sizeof s->version, "%s", tls_version(t));
 	snprintf(s->why, sizeof s->why, "%s", tls_why(t));
 	s->resumed = tls_resumed(t);
+	s->challenge = tls_is_challenge(t);
 	if (s->handshake == 0) server_echo(s, t);
 	tls_free(t);
 	close(s->fd);
@@ -304,6 +305,50 @@ static void protocols_are_agreed_on(void **state)
 	tls_keyring_unref(k);
 }
 
+/* RFC 8737: chosen by the name and by a client that speaks this protocol and no other. */
+static void challenges_are_for_who_validates(void **state)
+{
+	static const struct {
+		const char *host, *alpn;
+		int n;
+		bool open;
+		const char *shows;
+	} row[] = {{"b.example", "\x0a" "acme-tls/1", 11, true, "b.example"},
+	        {"a.example", "\x0a" "acme-tls/1", 11, false, NULL},
+	        {NULL, "\x0a" "acme-tls/1", 11, false, NULL},
+	        {"b.example", "\x0a" "acme-tls/1\x08http/1.1", 20, true, "a.example"},
+	        {"b.example", "\x08http/1.1", 9, true, "a.example"},
+	        {"b.example", NULL, 0, true, "a.example"}};
+	struct pem_text p = pem_make("DNS:a.example", false, 30);
+	struct pem_text proof = pem_make("DNS:b.example", false, 30);
+	struct tls_pem pem = pem_of(&p), challenge = pem_of(&proof);
+	struct tls_conf conf = {.pem = &pem,
+	        .pem_count = 1,
+	        .challenge = &challenge,
+	        .challenge_count = 1,
+	        .alpn = "\x08http/1.1"};
+	struct tls_keyring *k;
+	struct server s;
+	char why[TLS_WHY_MAX], name[64];
+	(void)state;
+	assert_int_equal(tls_keyring_new(&conf, &k, why), HG_OK);
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		int fd = server_start(&s, k);
+		struct tls_client c = client_new(fd, row[i].host);
+		if (row[i].alpn)
+			SSL_set_alpn_protos(
+			        c.ssl, (const unsigned char *)row[i].alpn, (unsigned)row[i].n);
+		assert_int_equal(SSL_connect(c.ssl) == 1, row[i].open);
+		if (row[i].open) {
+			client_peer(&c, name, sizeof name);
+			assert_string_equal(name, row[i].shows);
+		}
+		server_end(&s, &c, fd);
+		assert_int_equal(s.challenge, row[i].open && !strcmp(row[i].shows, "b.example"));
+	}
+	tls_keyring_unref(k);
+}
+
 static void who_speaks_no_tls_is_refused(void **state)
 {
 	struct pem_text p = pem_make("DNS:a.example", false, 30);
@@ -401,6 +446,7 @@ int main(void)
 	        cmocka_unit_test(old_versions_are_a_choice),
 	        cmocka_unit_test(sessions_are_resumed_by_whoever_has_the_key),
 	        cmocka_unit_test(protocols_are_agreed_on),
+	        cmocka_unit_test(challenges_are_for_who_validates),
 	        cmocka_unit_test(who_speaks_no_tls_is_refused),
 	        cmocka_unit_test(names_are_read_strictly),
 	        cmocka_unit_test(files_are_checked),

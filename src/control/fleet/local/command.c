@@ -95,15 +95,9 @@ void fleet_commands_free(struct fleet *f)
 	f->command_count = 0;
 }
 
-enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_t release,
-        struct hg_str command, const struct spec_pair *env, uint32_t env_count, uint32_t timeout_ms,
-        fleet_command_fn done, void *arg, struct hg_err *err)
+static enum hg_rc command_new(struct fleet *f, uint32_t timeout_ms, fleet_command_fn done,
+        void *arg, struct fleet_command **ret_command, struct hg_err *err)
 {
-	struct fleet_app *a = NULL;
-	enum hg_rc rc = fleet_app_for(f, app, &a, err);
-	if (rc == HG_OK) rc = fleet_env_check(env, env_count, err);
-	if (rc < 0) return rc;
-	HG_ASSERT(a);
 	/* Until the warden's list is complete its answers could be taken for a part of it. */
 	if (f->known) return hg_err_set(err, HG_E_AGAIN, "control has only just started");
 	if (f->command_count >= COMMANDS_MAX)
@@ -116,13 +110,36 @@ enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_t releas
 	        .timeout_ms = HG_MAX(timeout_ms, 1u),
 	        .done = done,
 	        .arg = arg};
-	rc = loop_timer_start(f->o.loop, &c->timer, c->timeout_ms, on_timer);
-	if (rc < 0) {
+	if (loop_timer_start(f->o.loop, &c->timer, c->timeout_ms, on_timer) < 0) {
 		free(c);
 		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	}
 	hg_list_append(&f->commands, &c->node);
 	f->command_count++;
+	*ret_command = c;
+	return HG_OK;
+}
+
+/* It was not even asked for. */
+static void command_drop(struct fleet_command *c)
+{
+	loop_timer_stop(c->f->o.loop, &c->timer);
+	hg_list_remove(&c->node);
+	c->f->command_count--;
+	free(c);
+}
+
+enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_t release,
+        struct hg_str command, const struct spec_pair *env, uint32_t env_count, uint32_t timeout_ms,
+        fleet_command_fn done, void *arg, struct hg_err *err)
+{
+	struct fleet_app *a = NULL;
+	struct fleet_command *c = NULL;
+	enum hg_rc rc = fleet_app_for(f, app, &a, err);
+	if (rc == HG_OK) rc = fleet_env_check(env, env_count, err);
+	if (rc == HG_OK) rc = command_new(f, timeout_ms, done, arg, &c, err);
+	if (rc < 0) return rc;
+	HG_ASSERT(a && c);
 	struct fleet_oneshot shot = {.app = a,
 	        .release = release,
 	        .id = c->id,
@@ -131,10 +148,19 @@ enum hg_rc fleet_command_run(struct fleet *f, struct hg_str app, uint32_t releas
 	        .env_count = env_count,
 	        .timeout_ms = c->timeout_ms};
 	rc = fleet_spawn_command(f, &shot, err);
-	if (rc == HG_OK) return HG_OK;
-	loop_timer_stop(f->o.loop, &c->timer);
-	hg_list_remove(&c->node);
-	f->command_count--;
-	free(c);
+	if (rc < 0) command_drop(c);
+	return rc;
+}
+
+enum hg_rc fleet_hook_run(struct fleet *f, const struct fleet_hook *h, fleet_command_fn done,
+        void *arg, struct hg_err *err)
+{
+	struct fleet_command *c = NULL;
+	enum hg_rc rc = fleet_env_check(h->env, h->env_count, err);
+	if (rc == HG_OK) rc = command_new(f, h->timeout_ms, done, arg, &c, err);
+	if (rc < 0) return rc;
+	HG_ASSERT(c);
+	rc = fleet_spawn_hook(f, h, c->id, err);
+	if (rc < 0) command_drop(c);
 	return rc;
 }

@@ -478,3 +478,35 @@ out:
 	free(s);
 	return rc;
 }
+
+enum hg_rc fleet_spawn_hook(
+        struct fleet *f, const struct fleet_hook *h, uint64_t id, struct hg_err *err)
+{
+	struct wd_msg m = {.type = WD_SPAWN,
+	        .kind = WD_KIND_ONESHOT,
+	        .id = id,
+	        .flags = WD_F_READ_ONLY_ROOT | WD_F_PRIVATE_TMP,
+	        .deadline_ms = (uint64_t)h->timeout_ms + 1000};
+	int fd = -1;
+	struct fleet_release *rel = calloc(1, sizeof *rel);
+	struct scope *s = malloc(sizeof *s);
+	enum hg_rc rc = rel && s ? HG_OK : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (rc < 0) goto out;
+	rel->dir = h->dir;
+	rel->path = rel->source = "";
+	scope_fill(s, rel, h->name);
+	s->more = h->env;
+	s->more_count = h->env_count;
+	s->no_address = true;
+	s->release[0] = s->replica[0] = s->id[0] = 0;
+	m.who.incarnation = (uint32_t)id;
+	(void)hg_str_copy(hg_str(h->name), m.who.app, sizeof m.who.app);
+	if (!hg_str_copy(hg_str(h->dir), m.dir, sizeof m.dir))
+		rc = hg_err_set(err, HG_E_FLEET_COMMAND, "the folder is too long: \"%s\"", h->dir);
+	if (rc == HG_OK) rc = blob_make(s, h->command, false, &m, &fd, err);
+	if (rc == HG_OK) fleet_send(f, &m, fd);
+out:
+	free(rel);
+	free(s);
+	return rc;
+}

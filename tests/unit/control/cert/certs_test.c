@@ -8,6 +8,7 @@
 
 #include "control/cert/certs.c"
 #include "control/cert/kept.c"
+#include "control/cert/more.c"
 #include "os/clock.h"
 
 static struct pem_text a, b;
@@ -123,7 +124,7 @@ static void what_was_given_counts_and_is_kept(void **state)
 {
 	struct rig *g = rig_new();
 	struct certs_given given = {HG_STR("a.pem"), hg_str(a.chain), hg_str(a.key)};
-	struct tls_keyring *k;
+	struct cert_opened o;
 	struct stat st;
 	char why[TLS_WHY_MAX], path[128];
 	int n, fd;
@@ -132,8 +133,8 @@ static void what_was_given_counts_and_is_kept(void **state)
 	assert_int_equal(apply(g, &given, 1), HG_OK);
 	fd = published(g, &n);
 	assert_int_equal(n, 1);
-	assert_int_equal(cert_bundle_open(fd, NULL, &k, why), HG_OK);
-	tls_keyring_unref(k);
+	assert_int_equal(cert_bundle_open(fd, NULL, &o, why), HG_OK);
+	tls_keyring_unref(o.keyring);
 	close(fd);
 	assert_string_equal(first_name(g), "a.example");
 	snprintf(path, sizeof path, "%s/certs/kept.json", g->dir);

@@ -426,7 +426,7 @@ static inline void rig_certs(struct rig *g, const char *san)
 	        .ticket_count = 1,
 	        .allow_1_2 = g->allow_1_2};
 	int fd = -1;
-	if (cert_bundle_make(&conf, &fd, &err) < 0) abort();
+	if (cert_bundle_make(&conf, &(struct cert_extra){.generation = 1}, &fd, &err) < 0) abort();
 	if (edge_certs(g->edge, fd, why) < 0) abort();
 	close(fd);
 }

@@ -104,6 +104,71 @@ static void a_bad_bundle_changes_nothing(struct rig *g)
 	close(fd);
 }
 
+static void validate_call(struct rig *g)
+{
+	static const struct cert_token token = {"0123456789abcdef", "0123456789abcdef.thumb"};
+	char why[TLS_WHY_MAX];
+	struct hg_err err = {0};
+	struct pem_text text = pem_make("DNS:a.example", false, 30);
+	struct pem_text proof = pem_make("DNS:proof.example", false, 30);
+	struct tls_pem pem = pem_of(&text), challenge = pem_of(&proof);
+	struct tls_conf conf = {
+	        .pem = &pem, .pem_count = 1, .challenge = &challenge, .challenge_count = 1};
+	struct cert_extra extra = {.generation = 41, .tokens = &token, .token_count = 1};
+	int fd = -1;
+	if (cert_bundle_make(&conf, &extra, &fd, &err) < 0) abort();
+	if (edge_certs(g->edge, fd, why) < 0) abort();
+	close(fd);
+}
+
+static unsigned asked(int fd, const char *method, const char *path, char *body, size_t cap)
+{
+	char text[256];
+	snprintf(text, sizeof text, "%s %s HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n"
+	                            "Content-Length: 0\r\n\r\n",
+	        method, path);
+	put(fd, text);
+	struct resp *r = hear(fd);
+	unsigned status = (unsigned)r->status;
+	snprintf(body, cap, "%.*s", (int)r->n, r->body);
+	resp_free(r);
+	return status;
+}
+
+#define PLACE "/.well-known/acme-challenge/"
+
+static void authorities_are_answered_before_routes(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	char body[4096];
+	(void)state;
+	rig_do(g, validate_call);
+	assert_int_equal(atomic_load(&g->meter->worker[g->worker].certs_ack), 41);
+	int fd = dial(g);
+	assert_int_equal(asked(fd, "GET", PLACE "0123456789abcdef", body, sizeof body), 200);
+	assert_string_equal(body, "0123456789abcdef.thumb\n"); /* the bytes, and no JSON */
+	assert_int_equal(asked(fd, "GET", PLACE "0123456789abcdeX", body, sizeof body), 200);
+	assert_null(strstr(body, "thumb")); /* the application's own affair */
+	assert_int_equal(asked(fd, "POST", PLACE "0123456789abcdef", body, sizeof body), 200);
+	assert_null(strstr(body, "thumb"));
+	close(fd);
+	/* A validating handshake is all that its connection is for. */
+	fd = plain_dial(g);
+	struct tls_client c = client_new(fd, "proof.example");
+	SSL_set_alpn_protos(c.ssl, (const unsigned char *)"\x0a" "acme-tls/1", 11);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	SSL_write(c.ssl, GET, sizeof GET - 1);
+	assert_true(SSL_read(c.ssl, body, sizeof body) <= 0);
+	client_free(&c);
+	close(fd);
+	rig_do(g, renew_call); /* a bundle without them ends it */
+	fd = dial(g);
+	assert_int_equal(asked(fd, "GET", PLACE "0123456789abcdef", body, sizeof body), 200);
+	assert_null(strstr(body, "thumb"));
+	close(fd);
+	rig_free(g);
+}
+
 static void what_is_no_tls_ends_and_is_counted(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1);
@@ -215,6 +280,7 @@ int main(void)
 	        cmocka_unit_test(hsts_is_said_once),
 	        cmocka_unit_test(the_applications_own_hsts_counts),
 	        cmocka_unit_test(new_certificates_drop_nobody),
+	        cmocka_unit_test(authorities_are_answered_before_routes),
 	        cmocka_unit_test(what_is_no_tls_ends_and_is_counted),
 	        cmocka_unit_test(a_slow_handshake_is_ended),
 	        cmocka_unit_test(silent_handshakes_keep_nobody_out),

@@ -125,6 +125,7 @@ static void metrics_have_every_series_from_the_start(void **s)
 	struct serve_call c;
 	meter_observe(meter_lane_of(&w->meter->worker[0], 1), 200, 3000000);
 	meter_observe(meter_lane_of(&w->meter->worker[0], 2), 418, 3000000);
+	meter_observe_replica(&w->meter->worker[0].replica[7], 500, 2000000);
 	ask(w, &(struct ask){.method = "GET", .path = "/metrics"}, &c);
 	static const char *const wanted[] = {
 	        "headgate_requests_total{app=\"web\",release=\"1\",route=\"a\\\"b\\\\c\",code="
@@ -137,6 +138,14 @@ static void metrics_have_every_series_from_the_start(void **s)
 	        "headgate_upstream_failures_total{app=\"web\",release=\"1\"} 0\n",
 	        "headgate_replica_up{app=\"web\",release=\"1\",replica=\"1\"} 1\n",
 	        "headgate_replica_up{app=\"web\",release=\"1\",replica=\"2\"} 0\n",
+	        "headgate_replica_requests_total{app=\"web\",release=\"1\",replica=\"1\"} 1\n",
+	        "headgate_replica_errors_total{app=\"web\",release=\"1\",replica=\"1\"} 1\n",
+	        "headgate_replica_duration_seconds_bucket{app=\"web\",release=\"1\",replica=\"1\","
+	        "le=\"0.001\"} 0\n",
+	        "headgate_replica_duration_seconds_bucket{app=\"web\",release=\"1\",replica=\"1\","
+	        "le=\"+Inf\"} 1\n",
+	        "headgate_replica_duration_seconds_sum{app=\"web\",release=\"1\",replica=\"1\"} "
+	        "0.002\n",
 	        "headgate_replica_restarts_total{app=\"web\",release=\"1\",replica=\"2\"} 3\n",
 	        "headgate_edge_no_route_total{worker=\"0\"} 0\n",
 	        "# TYPE headgate_request_duration_seconds histogram\n",
@@ -148,6 +157,38 @@ static void metrics_have_every_series_from_the_start(void **s)
 	assert_non_null(first);
 	assert_null(strstr(first + 1, "# HELP headgate_requests_total "));
 	call_free(&c);
+}
+
+static void traffic_counts_by_route_and_by_replica(void **s)
+{
+	struct world *w = *s;
+	struct meter_worker *m = &w->meter->worker[0];
+	meter_observe(meter_lane_of(m, 2), 503, 3000000);
+	meter_observe(meter_lane_of(m, 2), 404, 3000000);
+	meter_observe(meter_lane_of(m, 1), 200, 3000000);
+	meter_observe_replica(&m->replica[7], 503, 3000000);
+	meter_observe_replica(&m->replica[7], 200, 60000000000);
+	meter_add(&m->replica[7].failures, 3);
+	json_t *j = ask_json(w, &(struct ask){.method = "GET", .path = "/v1/traffic"}, 200);
+	json_t *routes = json_object_get(j, "routes"), *first = json_array_get(routes, 0);
+	/* Lane 0 has counted nothing; the busiest comes first. */
+	assert_int_equal(json_array_size(routes), 2);
+	assert_string_equal(json_string_value(json_object_get(first, "route")), "*/x");
+	assert_int_equal(json_integer_value(json_object_get(first, "requests")), 2);
+	assert_int_equal(json_integer_value(json_object_get(first, "errors")), 1);
+	assert_int_equal(json_integer_value(json_object_get(first, "refused")), 1);
+	/* The replica that backs off has no place to be asked at. */
+	json_t *replicas = json_object_get(j, "replicas"), *one = json_array_get(replicas, 0);
+	assert_int_equal(json_array_size(replicas), 1);
+	assert_int_equal(json_integer_value(json_object_get(one, "requests")), 2);
+	assert_int_equal(json_integer_value(json_object_get(one, "errors")), 1);
+	assert_int_equal(json_integer_value(json_object_get(one, "failures")), 3);
+	json_t *buckets = json_object_get(one, "buckets");
+	assert_int_equal(json_array_size(buckets), METER_BUCKETS);
+	assert_int_equal(json_integer_value(json_array_get(buckets, 3)), 1);
+	assert_int_equal(json_integer_value(json_array_get(buckets, METER_BUCKETS - 1)), 1);
+	assert_int_equal(json_array_size(json_object_get(j, "bounds")), METER_BUCKETS - 1);
+	json_decref(j);
 }
 
 static void a_dry_run_changes_nothing_and_is_audited(void **s)
@@ -414,6 +455,7 @@ int main(void)
 	        CASE(a_foreign_host_name_gets_nothing),
 	        CASE(metrics_are_open_to_this_machine_only),
 	        CASE(metrics_have_every_series_from_the_start),
+	        CASE(traffic_counts_by_route_and_by_replica),
 	        CASE(a_dry_run_changes_nothing_and_is_audited),
 	        CASE(bad_bodies_are_refused_before_anything_is_done),
 	        CASE(a_reload_returns_its_changes_or_the_place_of_the_error),

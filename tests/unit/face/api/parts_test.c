@@ -149,13 +149,13 @@ static void a_quantile_is_interpolated_inside_its_bucket(void **s)
 {
 	uint64_t bucket[METER_BUCKETS] = {0};
 	(void)s;
-	assert_true(api_quantile(bucket, 0.95) < 0);
+	assert_true(meter_quantile(bucket, 0.95) < 0);
 	bucket[5] = 100;
-	double half = api_quantile(bucket, 0.5);
+	double half = meter_quantile(bucket, 0.5);
 	assert_float_equal(half, (meter_bounds[4] + meter_bounds[5]) / 2, 1e-9);
 	bucket[5] = 0;
 	bucket[METER_BUCKETS - 1] = 1;
-	assert_float_equal(api_quantile(bucket, 0.5), meter_bounds[METER_BUCKETS - 2], 1e-9);
+	assert_float_equal(meter_quantile(bucket, 0.5), meter_bounds[METER_BUCKETS - 2], 1e-9);
 }
 
 int main(void)
