@@ -277,6 +277,15 @@ struct hg_str tls_alpn(const struct tls *t)
 	return (struct hg_str){(const char *)p, n};
 }
 
+void tls_alpn_only(struct tls *t, const char *protocol)
+{
+	size_t n = strlen(protocol);
+	HG_ASSERT(n + 1 < sizeof t->alpn);
+	t->alpn[0] = (char)n;
+	memcpy(t->alpn + 1, protocol, n);
+	t->alpn_n = (uint8_t)(n + 1);
+}
+
 const char *tls_version(const struct tls *t)
 {
 	return SSL_get_version(t->ssl);

@@ -69,6 +69,8 @@ HG_MUST enum hg_rc tls_keyring_new(
 struct tls_keyring *tls_keyring_ref(struct tls_keyring *k);
 void tls_keyring_unref(struct tls_keyring *k);
 
+/* From now until the end of its handshake, no protocol but this one (static text) is agreed on. */
+void tls_alpn_only(struct tls *t, const char *protocol);
 /* Takes a reference to the keyring; not the descriptor, which stays the caller's. NULL: memory. */
 struct tls *tls_new(struct tls_keyring *k, int fd);
 /* Says goodbye if the handshake was over and nothing failed; never blocks. */

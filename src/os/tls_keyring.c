@@ -117,9 +117,11 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n,
 		*out_n = sizeof ACME_ALPN - 1;
 		return SSL_TLSEXT_ERR_OK;
 	}
-	if (k->alpn_n == 0) return SSL_TLSEXT_ERR_NOACK;
+	const char *ours = t->alpn_n ? t->alpn : k->alpn;
+	unsigned ours_n = t->alpn_n ? t->alpn_n : k->alpn_n;
+	if (ours_n == 0) return SSL_TLSEXT_ERR_NOACK;
 	int r = SSL_select_next_proto(
-	        &chosen, out_n, (const unsigned char *)k->alpn, (unsigned)k->alpn_n, in, in_n);
+	        &chosen, out_n, (const unsigned char *)ours, ours_n, in, in_n);
 	if (r != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL; /* RFC 7301 3.2 */
 	*out = chosen;
 	return SSL_TLSEXT_ERR_OK;

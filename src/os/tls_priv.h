@@ -40,7 +40,8 @@ struct tls {
 	void *on_hello_arg;
 	struct tls_identity *identity; /* of the client, NULL: not looked at */
 	bool named;                    /* host is what the first hello said */
-	uint8_t host_n;
+	uint8_t host_n, alpn_n;
+	char alpn[16]; /* instead of the keyring's; alpn_n 0: that */
 	char host[TLS_NAME_MAX];
 	uint8_t failure; /* enum tls_failure */
 	char why[64];

@@ -99,6 +99,9 @@ struct snap_lane {
 	uint32_t lane; /* of the meter */
 };
 
+#define SNAP_H2_OFF   1u /* not offered by ALPN */
+#define SNAP_H2_CLEAR 2u /* spoken without TLS with those who begin with it */
+
 struct snap_image {
 	uint32_t magic, layout, size, pad;
 	uint64_t generation;
@@ -111,6 +114,9 @@ struct snap_image {
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
 	uint32_t hsts_s;     /* Strict-Transport-Security on HTTPS answers; 0: none */
+	/* HTTP/2 */
+	uint32_t h2_flags;   /* SNAP_H2_* */
+	uint32_t h2_streams; /* requests at a time of one connection; 0: 128 */
 	uint32_t limit_count, limit_at, step_count, step_at;
 	uint32_t connections_per_ip; /* 0: no limit */
 	uint32_t fields_max;         /* of a request head; 0: HTTP1_FIELDS_MAX */
@@ -120,7 +126,7 @@ struct snap_image {
 	uint32_t access_other;
 	uint32_t proxy_in; /* 1: what trusted proxies send begins with a PROXY protocol header */
 	uint32_t ca_count, ca_at;
-	uint32_t reserved[11];
+	uint32_t reserved[9];
 };
 
 /* What the builder is given; plain pointers. */

@@ -167,6 +167,8 @@ struct http1_span {
 	size_t used;              /* bytes of p consumed by this call */
 	struct hg_str data;       /* payload within p, possibly empty; call again with the rest
 	                             until result is not MORE or used == p.n with no data */
+	struct hg_str trailer; /* whole or part of the trailer section: field lines with their CRLF,
+	                          and after the last one the CR LF that ends it all */
 };
 
 /*

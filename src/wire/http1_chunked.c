@@ -88,14 +88,14 @@ static enum http1_result result_of(const struct http1_chunked *c)
 
 struct http1_span http1_chunked_next(struct http1_chunked *c, struct hg_str p)
 {
-	size_t i = 0;
+	size_t i = 0, trailer = c->state >= IN_TRAILER_START ? 0 : SIZE_MAX;
 	while (i < p.n && c->state < AT_END) {
 		if (c->state == IN_DATA) {
 			size_t n = (size_t)HG_MIN(c->left, (uint64_t)(p.n - i));
 			c->left -= n;
 			c->total += n;
 			if (c->left == 0) c->state = IN_DATA_CR;
-			return (struct http1_span){HTTP1_MORE, i + n, {p.p + i, n}};
+			return (struct http1_span){HTTP1_MORE, i + n, {p.p + i, n}, {NULL, 0}};
 		}
 		uint32_t max = c->state >= IN_TRAILER_START ? TRAILER_MAX_BYTES : LINE_MAX_BYTES;
 		if (++c->line_size > max) {
@@ -103,6 +103,8 @@ struct http1_span http1_chunked_next(struct http1_chunked *c, struct hg_str p)
 			break;
 		}
 		c->state = (uint8_t)step(c, p.p[i++]);
+		if (c->state == IN_TRAILER_START && trailer > i) trailer = i;
 	}
-	return (struct http1_span){result_of(c), i, {p.p + i, 0}};
+	trailer = HG_MIN(trailer, i);
+	return (struct http1_span){result_of(c), i, {p.p + i, 0}, {p.p + trailer, i - trailer}};
 }

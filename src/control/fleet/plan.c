@@ -349,6 +349,8 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
 	        .proxy_in = s->edge.listen.proxy_protocol,
+	        .h2_flags = (s->edge.http2 ? 0 : SNAP_H2_OFF) | (s->edge.h2c ? SNAP_H2_CLEAR : 0),
+	        .h2_streams = (uint32_t)s->edge.http2_streams,
 	        .head_max = (uint32_t)s->edge.limits.header_bytes,
 	        .fields_max = s->edge.limits.fields,
 	        .header_ms = ms32(s->edge.limits.header_timeout_ms),

@@ -7,10 +7,10 @@
 #define BIT(s) (1u << (s))
 
 static const uint16_t allowed[EDGE_STATES] = {
-        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_PROXY),
+        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_HEAD) | BIT(EDGE_PROXY),
         [EDGE_PROXY] = BIT(EDGE_HELLO) | BIT(EDGE_IDLE) | BIT(EDGE_FREE),
-        [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE),
-        [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER),
+        [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE) | BIT(EDGE_QUIET),
+        [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER) | BIT(EDGE_QUIET),
         [EDGE_HEAD] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_CONNECT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_WAIT] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_TUNNEL) |
@@ -19,6 +19,8 @@ static const uint16_t allowed[EDGE_STATES] = {
         [EDGE_RELAY] = BIT(EDGE_IDLE) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_TUNNEL] = BIT(EDGE_LINGER) | BIT(EDGE_FREE),
         [EDGE_LINGER] = BIT(EDGE_FREE),
+        [EDGE_QUIET] = BIT(EDGE_SESSION) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
+        [EDGE_SESSION] = BIT(EDGE_QUIET) | BIT(EDGE_LINGER) | BIT(EDGE_FREE),
 };
 
 void edge_conn_move(struct edge_conn *c, enum edge_state to)
@@ -26,7 +28,7 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to)
 	HG_ASSERT(allowed[c->state] & BIT(to));
 	hg_list_remove(&c->node);
 	if (to != EDGE_FREE) hg_list_append(&c->edge->by_state[to], &c->node);
-	if (to <= EDGE_IDLE) c->idle_ms = edge_now_ms(c->edge);
+	if (to <= EDGE_IDLE || to == EDGE_QUIET) c->idle_ms = edge_now_ms(c->edge);
 	c->state = (uint8_t)to;
 	c->progress = true;
 }
@@ -88,6 +90,27 @@ struct edge_conn *edge_conn_new(
 	return c;
 }
 
+void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier)
+{
+	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC,
+	        .edge = carrier->edge,
+	        .secure = carrier->secure,
+	        .stream = true,
+	        .h2 = carrier->h2,
+	        .peer_place = PEERS_NONE, /* the carrier is counted */
+	        .https = carrier->secure,
+	        .addr = carrier->addr,
+	        .client_n = carrier->client_n,
+	        .io.fd = -1};
+	hg_list_init(&c->node);
+	hg_list_init(&c->own);
+	hg_list_init(&c->timer.node);
+	loop_task_init(&c->task, on_task);
+	memcpy(c->client, carrier->client, carrier->client_n);
+	memcpy(c->peer, carrier->peer, sizeof c->peer);
+	edge_conn_move(c, EDGE_HEAD);
+}
+
 void edge_conn_close(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
@@ -97,7 +120,13 @@ void edge_conn_close(struct edge_conn *c)
 	edge_conn_move(c, EDGE_FREE);
 	edge_flow_drop(e, &c->in);
 	edge_timer_off(&c->timer);
+	if (HG_UNLIKELY(c->h2 && !c->stream)) edge_h2_free(c);
 	loop_task_cancel(&c->task);
+	if (HG_UNLIKELY(c->stream)) {
+		c->magic = 0;
+		edge_h2_stream_free(c);
+		return;
+	}
 	loop_io_stop(e->loop, &c->io);
 	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
 	close(fd);
@@ -125,6 +154,10 @@ void edge_conn_finish(struct edge_conn *c)
 
 void edge_conn_refuse(struct edge_conn *c)
 {
+	if (HG_UNLIKELY(c->stream)) {
+		edge_h2_stream_refuse(c);
+		return;
+	}
 	if (!c->secure) edge_refuse(c->io.fd);
 	edge_conn_close(c);
 }
@@ -145,6 +178,11 @@ static void hello_failed(struct edge_conn *c, enum tls_failure why)
 	meter_add(&m->tls_failed[why], 1);
 }
 
+static bool h2_allowed(const struct edge *e)
+{
+	return !e->image || !(e->image->snap->h2_flags & SNAP_H2_OFF);
+}
+
 /* The first bytes make the session: who only connects costs no more than without TLS. */
 static enum edge_step hello_step(struct edge_conn *c)
 {
@@ -160,6 +198,7 @@ static enum edge_step hello_step(struct edge_conn *c)
 		}
 		if (c->flags & EDGE_HUP) tls_hung_up(c->tls);
 		if (HG_UNLIKELY(e->image && e->image->clients)) edge_mtls_prepare(c);
+		if (!h2_allowed(e)) tls_alpn_only(c->tls, "http/1.1");
 	}
 	int r = tls_handshake(c->tls);
 	if (r == -EAGAIN) {
@@ -175,8 +214,23 @@ static enum edge_step hello_step(struct edge_conn *c)
 	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
 	if (HG_UNLIKELY(tls_asked(c->tls))) edge_mtls_shown(c);
 	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
+	if (hg_str_eq(tls_alpn(c->tls), HG_STR("h2"))) return edge_h2_begin(c);
 	edge_conn_move(c, EDGE_IDLE);
 	return EDGE_STEP_ON;
+}
+
+/* HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3), where that is allowed: the first
+ * bytes of a connection. `ret_more`: it may become one. */
+static bool is_preface(const struct edge_conn *c, struct hg_str p, bool *ret_more)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+	const struct edge *e = c->edge;
+	if (c->served || c->secure || c->stream || !e->image) return false;
+	if (!(e->image->snap->h2_flags & SNAP_H2_CLEAR) || !h2_allowed(e)) return false;
+	if (memcmp(p.p, preface, HG_MIN(p.n, sizeof preface - 1)) != 0) return false;
+	/* "POST" and "PUT" have differed by now; "PRI" is no method that anybody uses. */
+	*ret_more = p.n < 4;
+	return true;
 }
 
 static enum edge_step head_look(struct edge_conn *c, bool *ret_more)
@@ -186,6 +240,8 @@ static enum edge_step head_look(struct edge_conn *c, bool *ret_more)
 	struct http1_limits defaults = {EDGE_BUF_SIZE - EDGE_HEAD_SPARE, 8192, HTTP1_FIELDS_MAX};
 	const struct http1_limits *limits = e->image ? &e->image->limits : &defaults;
 	*ret_more = false;
+	if (HG_UNLIKELY(*p.p == 'P') && c->state == EDGE_IDLE && is_preface(c, p, ret_more))
+		return *ret_more ? EDGE_STEP_BLOCK : edge_h2_begin(c);
 	if (c->state == EDGE_IDLE) {
 		edge_conn_move(c, EDGE_HEAD);
 		c->head_ms = edge_now_ms(e);
@@ -314,11 +370,11 @@ static uint64_t deadline_of(struct edge_conn *c)
 	const struct snap_image *im = e->image ? e->image->snap : NULL;
 	uint64_t now = edge_now_ms(e);
 	uint64_t header = or_default(im ? im->header_ms : 0, 10000);
+	uint64_t keepalive = or_default(im ? im->keepalive_ms : 0, 60000);
 	switch ((enum edge_state)c->state) {
 	case EDGE_PROXY:
 	case EDGE_HELLO: return now + header;
-	case EDGE_IDLE:
-		return now + (c->served ? or_default(im ? im->keepalive_ms : 0, 60000) : header);
+	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
 	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
 	case EDGE_WAIT: return wait_deadline(c, now);
@@ -326,6 +382,8 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_RELAY: return relay_deadline(c, now);
 	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
 	case EDGE_LINGER: return now + EDGE_LINGER_MS;
+	case EDGE_QUIET:
+	case EDGE_SESSION: return edge_h2_deadline(c, header, keepalive);
 	case EDGE_FREE:
 	case EDGE_STATES: break;
 	}
@@ -353,6 +411,8 @@ static enum edge_step conn_step(struct edge_conn *c)
 	case EDGE_RELAY: return edge_exchange(c);
 	case EDGE_TUNNEL: return edge_tunnel(c);
 	case EDGE_LINGER: return linger_step(c);
+	case EDGE_QUIET:
+	case EDGE_SESSION: return edge_h2_step(c);
 	case EDGE_FREE:
 	case EDGE_STATES: break;
 	}
@@ -409,7 +469,8 @@ void edge_conn_timeout(struct edge_conn *c)
 {
 	enum edge_step s = EDGE_STEP_GONE;
 	if (wait_on(c)) return;
-	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER && c->state != EDGE_HOLD) {
+	if (c->state != EDGE_IDLE && c->state != EDGE_LINGER && c->state != EDGE_HOLD &&
+	        c->state != EDGE_QUIET) {
 		meter_add(&c->edge->count->timeouts, 1);
 	}
 	switch ((enum edge_state)c->state) {
@@ -417,6 +478,8 @@ void edge_conn_timeout(struct edge_conn *c)
 	case EDGE_CONNECT: s = edge_attempt_failed(c, EDGE_FAULT_CONNECT_TIMEOUT); break;
 	case EDGE_WAIT: s = wait_timeout(c); break;
 	case EDGE_HOLD: s = edge_hold_end(c); break;
+	case EDGE_QUIET:
+	case EDGE_SESSION: s = edge_h2_timeout(c); break;
 	default:
 		if (c->state == EDGE_RELAY) relay_timeout(c);
 		if (c->state == EDGE_HELLO && c->tls) hello_failed(c, TLS_FAILED_TIMEOUT);

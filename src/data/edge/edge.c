@@ -137,7 +137,7 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 {
 	struct cert_opened got;
-	enum hg_rc rc = cert_bundle_open(fd, "\x08http/1.1", &got, why);
+	enum hg_rc rc = cert_bundle_open(fd, "\x02h2\x08http/1.1", &got, why);
 	if (rc < 0) return rc;
 	tls_keyring_unref(e->keyring);
 	e->keyring = got.keyring;
@@ -197,7 +197,8 @@ static bool reclaim_of(struct edge *e, enum edge_state state)
 /* A handshake that does not move is silence as well. */
 static bool reclaim(struct edge *e)
 {
-	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_HELLO) || reclaim_of(e, EDGE_PROXY);
+	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_QUIET) || reclaim_of(e, EDGE_HELLO) ||
+	       reclaim_of(e, EDGE_PROXY);
 }
 
 /* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
@@ -268,9 +269,11 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	uint32_t bufs = conf->buffers ? conf->buffers : EDGE_BUFS;
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
 	/* Copies take no connection from a client. */
-	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), conns + EDGE_MIRRORS);
-	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), conns);
-	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), conns);
+	uint32_t most = 2 * conns; /* as many streams as connections */
+	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), most + EDGE_MIRRORS);
+	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
+	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
+	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
@@ -376,6 +379,7 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->draws);
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
+	edge_h2_fini(e);
 	free(e->log.buf);
 	e->magic = 0;
 	free(e);
@@ -401,6 +405,15 @@ void edge_check_drained(struct edge *e)
 	if (e->draining && e->conn_n == 0) loop_stop(e->loop);
 }
 
+static void sessions_drain(struct edge *e, enum edge_state state)
+{
+	for (struct hg_list *n = e->by_state[state].next, *after; n != &e->by_state[state];
+	        n = after) {
+		after = n->next;
+		edge_h2_drain(HG_CONTAINER(n, struct edge_conn, node));
+	}
+}
+
 void edge_drain(struct edge *e, uint64_t deadline_ms)
 {
 	if (e->draining) return;
@@ -420,6 +433,8 @@ void edge_drain(struct edge *e, uint64_t deadline_ms)
 		if (c->tls) tls_ready(c->tls, true, false);
 		edge_conn_drive(c);
 	}
+	sessions_drain(e, EDGE_QUIET);
+	sessions_drain(e, EDGE_SESSION);
 	upstreams_close(e);
 	edge_check_drained(e);
 }

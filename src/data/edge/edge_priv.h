@@ -55,6 +55,9 @@ struct cert_token;
 struct edge_up;
 struct edge_app;
 struct edge_mirror;
+struct edge_h2;
+struct nghttp2_option;
+struct nghttp2_session_callbacks;
 
 /* ---- fixed pools (pool.c) ---- */
 
@@ -103,16 +106,18 @@ void edge_timer_off(struct edge_timer *t);
 
 /* ---- bytes on their way (flow.c) ---- */
 
-/* [at, ready) may be sent; [raw, n) was received and not looked at. at ≤ ready ≤ raw ≤ n. */
+/* [at, ready) may be sent; [raw, n) was received and not looked at. at ≤ ready ≤ raw ≤ n. The
+ * `kept` bytes after ready are the trailers of a body whose framing asks for them. */
 struct edge_flow {
 	char *buf;
-	uint32_t at, ready, raw, n;
+	uint32_t at, ready, raw, n, kept;
 };
 
 struct edge_framing {
 	enum http1_body kind;
 	bool done;
-	bool dechunk; /* forward the data only: the receiver speaks HTTP/1.0 */
+	bool dechunk;  /* forward the data only: the receiver speaks HTTP/1.0, or HTTP/2 */
+	bool trailers; /* … and keep the trailers */
 	uint64_t left;
 	uint64_t total; /* payload bytes so far */
 	struct http1_chunked chunked;
@@ -366,6 +371,8 @@ enum edge_state {
 	EDGE_RELAY,   /* the response is being sent */
 	EDGE_TUNNEL,  /* after 101 */
 	EDGE_LINGER,  /* everything sent, reading until the client has closed */
+	EDGE_QUIET,   /* HTTP/2 without a request */
+	EDGE_SESSION, /* HTTP/2 with requests, which have conns of their own */
 	EDGE_STATES
 };
 
@@ -373,6 +380,7 @@ struct edge_conn {
 	uint32_t magic;
 	uint8_t state;                                    /* enum edge_state */
 	bool close, progress, half_up, half_down, secure; /* secure: TLS, also before `tls` */
+	bool stream; /* a request of h2: no socket of its own */
 	uint32_t flags;
 	uint32_t served, head_seen, lingered;
 	struct loop_io io;
@@ -383,6 +391,8 @@ struct edge_conn {
 	struct edge_timer timer;
 	struct edge_flow in;
 	struct edge_req *req;
+	struct edge_h2
+	        *h2; /* the HTTP/2 session that this carries, or is a stream of; NULL: neither */
 	uint64_t idle_ms;   /* when it became idle, or its handshake began */
 	uint64_t head_ms;   /* when the first byte of this head came */
 	struct hg_list own; /* idle connections to replicas that nobody else may use */
@@ -432,7 +442,9 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
-	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials;
+	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
+	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
+	struct nghttp2_session_callbacks *h2_callbacks;
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
 	uint32_t trial_seq[SNAP_TRIALS];
 	struct hg_list judged; /* draws whose age matters */
@@ -474,6 +486,8 @@ void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
+/* A stream of the session that `carrier` carries; in EDGE_HEAD. */
+void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier);
 
 /* mtls.c: certificates of clients */
 /* Whom the image's routes ask for what; `old` may be NULL. HG_E_INVALID, HG_E_NOMEM. */
@@ -508,6 +522,8 @@ bool edge_request_make(struct edge_conn *c);
 enum edge_step edge_request_begin(struct edge_conn *c);
 /* Counts, logs and frees the request; the connection goes on or ends. */
 enum edge_step edge_request_end(struct edge_conn *c);
+/* Counts, logs and frees it; what becomes of the connection is the caller's. */
+void edge_request_close(struct edge_conn *c);
 /* Frees without an answer: the client is gone, or the response cannot be completed. */
 void edge_request_abort(struct edge_conn *c);
 /* It will not be sent again: gives its buffers back, if all of it was sent. */
@@ -558,6 +574,34 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct hg_out *o);
 bool edge_via_loops(const struct http1_head *h, struct hg_str via);
 bool edge_trace_valid(struct hg_str traceparent);
+
+/* h2.c, h2_stream.c: HTTP/2 (h2_priv.h) */
+/* Who has the socket and TLS of this connection: itself, or the one that carries its session. What
+ * a request may do by what was agreed on there (the host that was named, a client's certificate)
+ * is asked of it; a request that may not come this way is 421: the client opens another one. */
+struct edge_conn *edge_conn_carrier(struct edge_conn *c);
+/* The connection becomes a session: ON, or GONE when there is no room. */
+enum edge_step edge_h2_begin(struct edge_conn *c);
+enum edge_step edge_h2_step(struct edge_conn *c);
+uint64_t edge_h2_deadline(const struct edge_conn *c, uint64_t header_ms, uint64_t keepalive_ms);
+enum edge_step edge_h2_timeout(struct edge_conn *c);
+/* No new requests, please; the session ends when those on their way are answered. */
+void edge_h2_drain(struct edge_conn *c);
+/* The session with its streams; part of closing the connection that carries it. */
+void edge_h2_free(struct edge_conn *c);
+/* Of a stream, as part of closing it; the client is told unless it has everything. */
+void edge_h2_stream_free(struct edge_conn *c);
+/* Nothing of this stream was processed: it may be tried again. */
+void edge_h2_stream_refuse(struct edge_conn *c);
+/* More of a stream's body into c->in; as edge_flow_read. */
+ssize_t edge_h2_read(struct edge_conn *c);
+/* May this head be the answer to the stream's request? False: 502. */
+bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h);
+enum edge_step edge_h2_tunnel(struct edge_conn *c);
+/* What there is of a stream's response is sent as the client takes it; false: no memory. */
+bool edge_h2_offer(struct edge_conn *c);
+HG_MUST enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns);
+void edge_h2_fini(struct edge *e);
 
 /* answer.c */
 enum edge_step edge_answer(struct edge_conn *c, unsigned status, const char *why);

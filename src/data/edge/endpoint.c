@@ -165,6 +165,7 @@ static void on_table(struct loop *l, struct loop_timer *t)
 	(void)l;
 	edge_table_refresh(e, false);
 	edge_pool_trim(&e->bufs);
+	edge_pool_trim(&e->sessions);
 	edge_pool_trim(&e->keeps);
 	edge_pool_trim(&e->mirrors_pool);
 	if (e->ups.free_n < e->ups.made) edge_table_watch(e);

@@ -26,7 +26,7 @@ ssize_t edge_flow_read(
 {
 	if (!f->buf) {
 		f->buf = edge_pool_take(&e->bufs);
-		f->at = f->ready = f->raw = f->n = 0;
+		f->at = f->ready = f->raw = f->n = f->kept = 0;
 		if (!f->buf) return -ENOBUFS;
 	}
 	size_t room = EDGE_BUF_SIZE - f->n;
@@ -67,10 +67,15 @@ static void frame_chunked(struct edge_flow *f, struct edge_framing *fr, bool *re
 		if (fr->dechunk) {
 			memmove(f->buf + f->ready, s.data.p, s.data.n);
 			f->ready += (uint32_t)s.data.n;
+			if (HG_UNLIKELY(s.trailer.n) && fr->trailers) {
+				memmove(f->buf + f->ready + f->kept, s.trailer.p, s.trailer.n);
+				f->kept += (uint32_t)s.trailer.n;
+			}
 		}
 		f->raw += (uint32_t)s.used;
 		if (!fr->dechunk) f->ready = f->raw;
 		fr->done = s.result == HTTP1_DONE;
+		if (fr->done && f->kept == 2) f->kept = 0; /* no field, only the end */
 		if (s.used == 0 && !fr->done) return;
 	}
 }
@@ -106,13 +111,21 @@ void edge_flow_drop(struct edge *e, struct edge_flow *f)
 
 void edge_flow_trim(struct edge *e, struct edge_flow *f)
 {
-	if (!f->buf || f->at != f->ready || f->raw != f->n) return;
+	if (!f->buf || f->at != f->ready || f->raw != f->n || f->kept) return;
 	edge_flow_drop(e, f);
 }
 
 void edge_flow_compact(struct edge_flow *f)
 {
-	if (f->at == f->ready) {
+	if (HG_UNLIKELY(f->kept)) {
+		uint32_t front = f->ready - f->at + f->kept, rest = f->n - f->raw;
+		memmove(f->buf, f->buf + f->at, front);
+		memmove(f->buf + front, f->buf + f->raw, rest);
+		f->ready -= f->at;
+		f->at = 0;
+		f->raw = front;
+		f->n = front + rest;
+	} else if (f->at == f->ready) {
 		/* Nothing waits to be sent; bytes not looked at move to the front. */
 		if (f->raw < f->n && f->raw) memmove(f->buf, f->buf + f->raw, f->n - f->raw);
 		f->n -= f->raw;

@@ -239,13 +239,15 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	copy_fields(o, h, end, ours_in_request, !goes_on);
 	framing(o, h, h->body);
 	if (r->expect) hg_out_str(o, HG_STR("Expect: 100-continue\r\n"));
+	/* What gRPC asks for; of a stream, it says nothing but "trailers". */
+	if (HG_UNLIKELY(c->stream) && http1_find(h, HTTP1_F_TE))
+		hg_out_str(o, HG_STR("TE: trailers\r\nConnection: TE\r\n"));
 	if (r->upgrade) upgrade(o, h);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
-	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(c->tls));
-	hg_out_str(o, HG_STR("Via: 1."));
-	hg_out_byte(o, h->minor ? '1' : '0');
-	hg_out_byte(o, ' ');
+	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));
+	hg_out_str(o, HG_STR("Via: "));
+	hg_out_str(o, c->stream ? HG_STR("2.0 ") : h->minor ? HG_STR("1.1 ") : HG_STR("1.0 "));
 	line(o, r->image->via, HG_STR(""));
 	hg_out_str(o, HG_STR("\r\n"));
 	return !hg_out_failed(o);

@@ -126,21 +126,22 @@ enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host)
 	struct edge_req *r = c->req;
 	bool required = r->route->client == SNAP_CLIENT_REQUIRED;
 	struct tls_clients *clients = r->image->clients;
+	struct tls *tls = edge_conn_carrier(c)->tls;
 	uint32_t cas = 0;
 	HG_ASSERT(clients);
-	if (!c->secure || !c->tls) {
+	if (!c->secure || !tls) {
 		if (!required) return EDGE_STEP_ON;
 		return refuse(c, 403, "a client certificate is required: come by HTTPS");
 	}
-	if (!hg_str_eq(host, tls_host(c->tls)) || !tls_asked(c->tls)) {
+	if (!hg_str_eq(host, tls_host(tls)) || !tls_asked(tls)) {
 		if (!required) return EDGE_STEP_ON;
 		return refuse(c, 421, "this connection was made for another host");
 	}
-	enum tls_peer is = tls_peer(c->tls, clients, &cas);
+	enum tls_peer is = tls_peer(tls, clients, &cas);
 	r->identity = is == TLS_PEER_GOOD && (cas & r->route->cas);
 	if (!required || r->identity) return EDGE_STEP_ON;
 	if (is == TLS_PEER_NONE) return refuse(c, 403, "a client certificate is required");
-	if (is == TLS_PEER_BAD) return refuse(c, 403, tls_peer_why(c->tls));
+	if (is == TLS_PEER_BAD) return refuse(c, 403, tls_peer_why(tls));
 	return refuse(c, 403, "the client certificate is of another authority");
 }
 

@@ -93,18 +93,19 @@ enum edge_step edge_proxy_step(struct edge_conn *c)
 
 /* ---- to a replica ---- */
 
-static struct proxyproto header_of(const struct edge_conn *c, uint32_t version)
+static struct proxyproto header_of(struct edge_conn *c, uint32_t version)
 {
+	const struct edge_conn *k = edge_conn_carrier(c);
 	struct proxyproto p = {.version = (uint8_t)version};
 	struct sock_addr local;
 	p.known = ip_parse((struct hg_str){c->client, c->client_n}, p.from);
 	/* Whom a proxy named by X-Forwarded-For came from another port, which nobody knows. */
-	if (memcmp(p.from, c->peer, sizeof p.from) == 0) p.from_port = c->client_port;
-	if (c->to_known) {
-		memcpy(p.to, c->to_ip, 16);
-		p.to_port = c->to_port;
+	if (memcmp(p.from, c->peer, sizeof p.from) == 0) p.from_port = k->client_port;
+	if (k->to_known) {
+		memcpy(p.to, k->to_ip, 16);
+		p.to_port = k->to_port;
 	} else if (p.known) {
-		p.known = sock_local(c->io.fd, &local) && ip_of(&local, p.to);
+		p.known = sock_local(k->io.fd, &local) && ip_of(&local, p.to);
 		if (p.known) p.to_port = sock_addr_port(&local);
 	}
 	return p;
@@ -129,7 +130,7 @@ struct edge_up *edge_proxy_up_get(
         struct edge_conn *c, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno)
 {
 	struct edge *e = c->edge;
-	struct edge_up *up = own_find(c, ep);
+	struct edge_up *up = own_find(edge_conn_carrier(c), ep);
 	if (up && !fresh && is_for(up, c) && (!probe || edge_up_quiet(up))) {
 		edge_up_wake(up);
 		meter_add(&e->count->upstream_reused, 1);
@@ -167,6 +168,7 @@ void edge_proxy_forget(struct edge_conn *c)
 void edge_proxy_keep(struct edge_conn *c, struct edge_up *up)
 {
 	uint32_t n = 0;
+	c = edge_conn_carrier(c); /* its streams are of one client */
 	for (struct hg_list *k = c->own.next; k != &c->own; k = k->next)
 		n++;
 	if (n >= OWN_MAX) edge_up_close(HG_CONTAINER(c->own.prev, struct edge_up, owned));

@@ -68,6 +68,12 @@ static enum edge_step bad_body(struct edge_conn *c, unsigned status, const char 
 	return edge_answer(c, status, why);
 }
 
+static ssize_t client_read(struct edge_conn *c)
+{
+	if (HG_UNLIKELY(c->stream)) return edge_h2_read(c);
+	return edge_flow_read(c->edge, &c->in, c->io.fd, c->tls, &c->flags);
+}
+
 /* More of the body from the client; STEP_ON: there is some. */
 static enum edge_step body_read(struct edge_conn *c)
 {
@@ -75,7 +81,7 @@ static enum edge_step body_read(struct edge_conn *c)
 	if (c->flags & EDGE_EOF) return client_gone(c);
 	if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 	edge_flow_compact(&c->in);
-	ssize_t n = edge_flow_read(c->edge, &c->in, c->io.fd, c->tls, &c->flags);
+	ssize_t n = client_read(c);
 	if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 	if (n == -ENOBUFS && !response_begun(c)) return edge_answer(c, 503, "out of buffers");
 	if (n <= 0) return client_gone(c);
@@ -139,6 +145,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 static enum edge_step co_flush(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
+	if (HG_UNLIKELY(c->stream)) return edge_h2_offer(c) ? EDGE_STEP_BLOCK : client_gone(c);
 	struct edge_piece p = edge_piece_of(r->co, r->co_sent, r->co_n);
 	if (p.n == 0 || !(c->flags & EDGE_CAN_WRITE)) return EDGE_STEP_BLOCK;
 	ssize_t n = edge_send(c->io.fd, c->tls, &p, 1, &c->flags);
@@ -182,6 +189,8 @@ static enum edge_step response_begin(struct edge_conn *c)
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	const struct http1_head *h = &e->head;
+	if (HG_UNLIKELY(c->stream) && !edge_h2_head_ok(c, h))
+		return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	if (HG_UNLIKELY(r->draw != NULL)) {
 		if (edge_rescue_head(c)) return edge_rescue(c);
 		r->draw->keep_alive = r->keep_alive;
@@ -190,7 +199,8 @@ static enum edge_step response_begin(struct edge_conn *c)
 	r->up_keep_alive = h->keep_alive;
 	r->resp = (struct edge_framing){.kind = h->body,
 	        .left = h->content_length,
-	        .dechunk = h->body == HTTP1_BODY_CHUNKED && !r->minor_1};
+	        .dechunk = h->body == HTTP1_BODY_CHUNKED && (!r->minor_1 || c->stream),
+	        .trailers = c->stream};
 	/* A client that was told nothing to wait for may or may not send its body now. */
 	bool unsure = r->expect && !r->continued && !r->body.done;
 	if (r->resp.dechunk || h->body == HTTP1_BODY_CLOSE || unsure || e->draining) {
@@ -342,9 +352,29 @@ static enum edge_step held_flush(struct edge_conn *c)
 	return EDGE_STEP_ON;
 }
 
+/* HTTP/2 takes what it can send by itself, and asks again when that is little. */
+static enum edge_step stream_pump(struct edge_conn *c)
+{
+	struct edge_req *r = c->req;
+	for (;;) {
+		uint32_t from = r->rf.ready;
+		if (!edge_flow_frame(&r->rf, &r->resp)) {
+			return response_cut(c, METER_CAUSE_INVALID);
+		}
+		if (HG_UNLIKELY(r->draw != NULL) && r->draw->mirror) edge_mirror_body(r, from);
+		if (r->resp.done && r->up) response_received(c);
+		if (r->resp.done || edge_flow_ready(&r->rf)) break;
+		enum edge_step s = response_read(c);
+		if (s == EDGE_STEP_GONE) return s;
+		if (s != EDGE_STEP_ON) break;
+	}
+	return edge_h2_offer(c) ? EDGE_STEP_BLOCK : client_gone(c);
+}
+
 static enum edge_step response_pump(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
+	if (HG_UNLIKELY(c->stream)) return stream_pump(c);
 	if (HG_UNLIKELY(r->draw != NULL)) {
 		enum edge_step s = held_flush(c);
 		if (s != EDGE_STEP_ON) return s;
@@ -444,6 +474,7 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	struct edge_up *up = r->up;
+	if (HG_UNLIKELY(c->stream)) return edge_h2_tunnel(c);
 	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, NULL, &c->flags,
 	        &up->flags, &c->half_up};
 	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, NULL, c->tls, &up->flags,

@@ -184,7 +184,7 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
 }
 
-static void req_close(struct edge_conn *c)
+void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
@@ -208,7 +208,7 @@ void edge_request_forget(struct edge_conn *c)
 void edge_request_abort(struct edge_conn *c)
 {
 	c->req->aborted = true;
-	req_close(c);
+	edge_request_close(c);
 }
 
 enum edge_step edge_request_end(struct edge_conn *c)
@@ -216,7 +216,7 @@ enum edge_step edge_request_end(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	bool keep = r->keep_alive && !c->close && r->body.done;
 	bool quiet = r->body.done && c->in.raw == c->in.n && !(c->flags & EDGE_CAN_READ);
-	req_close(c);
+	edge_request_close(c);
 	c->served++;
 	if (keep) {
 		c->in.at = c->in.ready = c->in.raw;

@@ -197,6 +197,7 @@ static bool interim_flush(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	struct edge_piece p = edge_piece_of(r->co, r->co_sent, r->draw->hold_at);
+	if (HG_UNLIKELY(c->stream)) return edge_h2_offer(c);
 	if (HG_LIKELY(p.n == 0) || !(c->flags & EDGE_CAN_WRITE)) return true;
 	ssize_t n = edge_send(c->io.fd, c->tls, &p, 1, &c->flags);
 	if (n > 0) r->co_sent += (uint32_t)n;

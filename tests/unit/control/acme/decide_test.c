@@ -86,15 +86,15 @@ static void fails(enum acme_trouble t, const char *why)
 	assert_int_equal(s.phase, ACME_OFF);
 }
 
-#define DIRECTORY                                                                              \
-	"{\"newNonce\":\"" U "nonce\",\"newAccount\":\"" U "account\",\"newOrder\":\"" U       \
+#define DIRECTORY                                                                        \
+	"{\"newNonce\":\"" U "nonce\",\"newAccount\":\"" U "account\",\"newOrder\":\"" U \
 	"order\",\"renewalInfo\":\"" U "renewal\",\"meta\":{\"termsOfService\":\"" U "terms\"}}"
-#define ORDER(status, more)                                                                  \
-	"{\"status\":\"" status "\",\"finalize\":\"" U "f/1\",\"authorizations\":[\"" U      \
+#define ORDER(status, more)                                                             \
+	"{\"status\":\"" status "\",\"finalize\":\"" U "f/1\",\"authorizations\":[\"" U \
 	"a/1\",\"" U "a/2\"]" more "}"
-#define AUTH(status, name, error)                                                            \
-	"{\"status\":\"" status "\",\"identifier\":{\"type\":\"dns\",\"value\":\"" name      \
-	"\"},\"challenges\":[{\"type\":\"dns-01\",\"url\":\"" U "c/dns\",\"token\":\"x\"},"  \
+#define AUTH(status, name, error)                                                                \
+	"{\"status\":\"" status "\",\"identifier\":{\"type\":\"dns\",\"value\":\"" name          \
+	"\"},\"challenges\":[{\"type\":\"dns-01\",\"url\":\"" U "c/dns\",\"token\":\"x\"},"      \
 	"{\"type\":\"http-01\",\"url\":\"" U "c/" name "\",\"token\":\"token-0123456789\"" error \
 	"}]}"
 #define PROBLEM(type) "{\"type\":\"urn:ietf:params:acme:error:" type "\",\"detail\":\"words\"}"
@@ -353,7 +353,8 @@ static void renewal_information_is_asked_for_alone(void **state)
 	start();
 	s.renewal_only = true;
 	(void)hg_str_copy(hg_str("a.b"), s.renewal_id, sizeof s.renewal_id);
-	answered(200, "{\"newNonce\":\"" U "n\",\"newAccount\":\"" U "a\",\"newOrder\":\"" U "o\"}");
+	answered(
+	        200, "{\"newNonce\":\"" U "n\",\"newAccount\":\"" U "a\",\"newOrder\":\"" U "o\"}");
 	assert_int_equal(d.act, ACME_DO_END);
 }
 
@@ -390,8 +391,9 @@ static void times_are_read(void **state)
 		const char *text;
 		int64_t ms;
 	} row[] = {{"1970-01-01T00:00:00Z", 0}, {"2026-11-26T08:40:00Z", 1795682400000},
-	        {"2026-11-26T10:40:00.5+02:00", 1795682400500}, {"2000-02-29T00:00:00Z", 951782400000},
-	        {"2026-11-26", -1}, {"2026-13-26T08:40:00Z", -1}, {"2026-11-26T08:40:00", -1},
+	        {"2026-11-26T10:40:00.5+02:00", 1795682400500},
+	        {"2000-02-29T00:00:00Z", 951782400000}, {"2026-11-26", -1},
+	        {"2026-13-26T08:40:00Z", -1}, {"2026-11-26T08:40:00", -1},
 	        {"2026-11-26T08:40:00Zx", -1}, {"", -1}, {"2026-11-26T08:40:00+2", -1}};
 	int64_t ms;
 	(void)state;

@@ -98,8 +98,8 @@ static void a_damaged_file_is_put_aside(void **arg)
 
 static void what_is_no_state_is_refused(void **arg)
 {
-	static const char *const bad[] = {"", "{", "[]", "{}", "{\"schema\":1}",
-	        "{\"schema\":\"headgate.acme/2\"}", "null"};
+	static const char *const bad[] = {
+	        "", "{", "[]", "{}", "{\"schema\":1}", "{\"schema\":\"headgate.acme/2\"}", "null"};
 	struct acme_state s;
 	(void)arg;
 	for (size_t i = 0; i < HG_COUNT(bad); i++)
@@ -127,8 +127,7 @@ static bool verifies(EVP_PKEY *key, struct hg_str input, const unsigned char raw
 	int n = i2d_ECDSA_SIG(sig, &p);
 	EVP_MD_CTX *md = EVP_MD_CTX_new();
 	EVP_DigestVerifyInit(md, NULL, EVP_sha256(), NULL, key);
-	int ok = EVP_DigestVerify(
-	        md, der, (size_t)n, (const unsigned char *)input.p, input.n);
+	int ok = EVP_DigestVerify(md, der, (size_t)n, (const unsigned char *)input.p, input.n);
 	EVP_MD_CTX_free(md);
 	ECDSA_SIG_free(sig);
 	return ok == 1;
@@ -156,8 +155,8 @@ static void requests_are_signed(void **arg)
 		int n = snprintf(input, sizeof input, "%s.%s", head, payload);
 		assert_true(base64url_decode(&raw, hg_str(sig)));
 		assert_int_equal(raw.n, 64);
-		assert_true(verifies(key, (struct hg_str){input, (size_t)n},
-		        (const unsigned char *)raw.p));
+		assert_true(verifies(
+		        key, (struct hg_str){input, (size_t)n}, (const unsigned char *)raw.p));
 		hg_buf_reset(&raw);
 		assert_true(base64url_decode(&raw, hg_str(head)));
 		json_t *h = json_loadb(raw.p, raw.n, 0, NULL);

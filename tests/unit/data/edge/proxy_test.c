@@ -206,8 +206,8 @@ static void a_response_without_a_length_ends_with_its_connection(void **state)
 	put(fd, GET);
 	struct resp *r = hear(fd);
 	assert_int_equal(r->n, 1000);
-	assert_non_null(strstr(r->head, "Connection: close"));
-	assert_non_null(strstr(r->head, "HTTP/1.1 200 OK"));
+	assert_true(!RIG_H1 || strstr(r->head, "Connection: close"));
+	assert_true(!RIG_H1 || strstr(r->head, "HTTP/1.1 200 OK"));
 	assert_non_null(strstr(r->head, "\r\nDate: "));
 	resp_free(r);
 	close(fd);
@@ -305,8 +305,8 @@ static void the_replica_learns_who_asked_and_cannot_be_lied_to(void **state)
 	assert_string_equal(field(head, "Forwarded", v, sizeof v),
 	        "for=127.0.0.1;proto=" RIG_PROTO ";host=\"a.b:8080\"");
 	assert_null(strstr(head, "6.6.6.6"));
-	assert_non_null(strstr(head, "Via: 1.0 other\r\n"));
-	assert_non_null(strstr(head, "Via: 1.1 test-edge\r\n"));
+	assert_non_null(strcasestr(head, "Via: 1.0 other\r\n"));
+	assert_non_null(strstr(head, RIG_H1 ? "Via: 1.1 test-edge\r\n" : "Via: 2.0 test-edge\r\n"));
 	assert_string_equal(field(head, "X-Request-Id", v, sizeof v), "abc-123");
 	heard(g, fd, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: <script>\r\n\r\n");
 	assert_int_equal(strlen(field(head, "X-Request-Id", v, sizeof v)), 32);
@@ -437,10 +437,12 @@ static void early_hints_reach_those_who_know_them(void **state)
 	r = hear(fd);
 	assert_int_equal(r->status, 200);
 	resp_free(r);
-	put(fd, "GET / HTTP/1.0\r\n\r\n");
-	r = hear(fd);
-	assert_int_equal(r->status, 200);
-	resp_free(r);
+	if (RIG_H1) {
+		put(fd, "GET / HTTP/1.0\r\n\r\n");
+		r = hear(fd);
+		assert_int_equal(r->status, 200);
+		resp_free(r);
+	}
 	close(fd);
 	rig_free(g);
 }
@@ -489,7 +491,8 @@ static void bodies_of_200_megabytes_pass_through_a_few_buffers(void **state)
 	assert_int_equal(n, BIG);
 	close(fd);
 	rig_sync(g);
-	assert_true(g->edge->bufs.made <= 4);
+	/* HTTP/2: a window of a body may be here. */
+	assert_true(g->edge->bufs.made <= (RIG_H1 ? 4 : 14));
 	assert_int_equal(g->edge->keeps.made, 0);
 	assert_int_equal(g->meter->worker[1].lane[1].bytes_in, BIG);
 	assert_int_equal(g->meter->worker[1].lane[1].bytes_out, BIG + 1);
@@ -556,7 +559,7 @@ static void plain_http_is_redirected_once_there_is_https(void **state)
 	        "https://[::1]:8443/");
 	close(fd);
 	fd = dial(g);
-	talk(fd, "GET / HTTP/1.0\r\n\r\n", 400, NULL);
+	if (RIG_H1) talk(fd, "GET / HTTP/1.0\r\n\r\n", 400, NULL);
 	close(fd);
 	rig_free(g);
 }
@@ -564,28 +567,36 @@ static void plain_http_is_redirected_once_there_is_https(void **state)
 
 int main(void)
 {
+#ifdef RIG_H2 /* HTTP/1.1's own */
+	(void)chunked_responses_pass_and_are_unwrapped_for_http_1_0;
+	(void)http_1_0_clients_are_served_as_they_ask;
+	(void)an_upgrade_becomes_a_tunnel_with_half_close;
+	(void)a_client_may_close_its_sending_side_and_still_be_answered;
+#endif
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_request_is_answered_by_a_replica_and_the_connection_goes_on),
 	        cmocka_unit_test(pipelined_requests_are_answered_in_order),
 	        cmocka_unit_test(a_request_that_comes_byte_by_byte_is_understood),
+#ifndef RIG_H2
 	        cmocka_unit_test(chunked_responses_pass_and_are_unwrapped_for_http_1_0),
+	        cmocka_unit_test(http_1_0_clients_are_served_as_they_ask),
+	        cmocka_unit_test(an_upgrade_becomes_a_tunnel_with_half_close),
+	        cmocka_unit_test(a_client_may_close_its_sending_side_and_still_be_answered),
+#endif
 	        cmocka_unit_test(a_client_that_waits_for_100_gets_the_replicas),
 	        cmocka_unit_test(responses_without_a_body_end_at_their_head),
-	        cmocka_unit_test(http_1_0_clients_are_served_as_they_ask),
 	        cmocka_unit_test(a_response_without_a_length_ends_with_its_connection),
 	        cmocka_unit_test(a_response_that_breaks_off_is_not_passed_as_whole),
 	        cmocka_unit_test(hop_by_hop_fields_stay_behind),
 	        cmocka_unit_test(the_replica_learns_who_asked_and_cannot_be_lied_to),
 	        cmocka_unit_test(a_valid_trace_goes_on_and_any_other_begins_anew),
 	        cmocka_unit_test(trace_parents_are_judged_by_the_letter),
-	        cmocka_unit_test(an_upgrade_becomes_a_tunnel_with_half_close),
 #ifndef RIG_TLS
 	        cmocka_unit_test(plain_http_is_redirected_once_there_is_https),
 #endif
 	        cmocka_unit_test(early_hints_reach_those_who_know_them),
 	        cmocka_unit_test(bodies_of_200_megabytes_pass_through_a_few_buffers),
 	        cmocka_unit_test(a_client_that_stops_reading_stops_the_replica),
-	        cmocka_unit_test(a_client_may_close_its_sending_side_and_still_be_answered),
 	};
 	return cmocka_run_group_tests_name("proxy", tests, NULL, NULL);
 }

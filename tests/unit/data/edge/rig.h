@@ -24,7 +24,15 @@
 #include "cert/cert.h"
 #include "tls_bridge.h"
 #endif
+#ifdef RIG_H2 /* … with HTTP/2 */
+#include "h2_bridge.h"
+#endif
 
+#ifdef RIG_H2
+#define RIG_H1 0 /* is what only HTTP/1.1 has to be there? */
+#else
+#define RIG_H1 1
+#endif
 #ifdef RIG_TLS
 #define RIG_PROTO "https"
 #else
@@ -454,13 +462,18 @@ static inline struct rig *rig_worker(
 	        .eject_errors = 0,
 	        .eject_ms = 10000,
 	        .eject_max_ppm = 500000};
-	g->shape = (struct snap_image){.head_max = 16384,
+	g->shape = (struct snap_image){
+	        .head_max = 16384,
 	        .target_max = 4096,
 	        .header_ms = 5000,
 	        .body_idle_ms = 5000,
 	        .keepalive_ms = 30000,
 	        .drain_ms = 5000,
-	        .access_sample_ppm = 1000000};
+	        .access_sample_ppm = 1000000,
+#ifdef RIG_H2
+	        .h2_flags = SNAP_H2_CLEAR,
+#endif
+	};
 	assert_int_equal(loop_new(&g->loop), HG_OK);
 	g->meter = owner ? owner->meter : calloc(1, meter_size(2));
 	g->table = owner ? owner->table : calloc(1, sizeof *g->table);
@@ -574,6 +587,10 @@ static inline int dial(struct rig *g)
 	assert_int_equal(connect(fd, &g->addr.sa, g->addr.len), 0);
 #ifdef RIG_TLS
 	fd = bridge_over(fd, "a.example");
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+#endif
+#ifdef RIG_H2
+	fd = h2_bridge_over(fd);
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 #endif
 	return fd;

@@ -67,6 +67,8 @@ static void replayable_only_keeps_the_others_on_the_old_release_uncounted(void *
 	(void)state;
 	for (int i = 0; i < 5; i++) {
 		talk(fd, POST, 200, "=hi");
+		/* HTTP/2 says that there is no body. */
+		if (!RIG_H1) continue;
 		talk(fd,
 		        "PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		        200, "=");
@@ -293,6 +295,7 @@ static void what_the_edge_answers_by_itself_is_not_counted(void **state)
 		assert_int_equal(r->status, 413);
 		resp_free(r);
 		close(fd);
+		if (!RIG_H1) continue;
 		fd = dial(g);
 		put(fd, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n");
 		r = hear(fd);

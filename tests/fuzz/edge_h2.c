@@ -1,0 +1,185 @@
+/*
+ * The whole path of HTTP/2 through the edge: the bytes before the line "====" are a client's,
+ * behind a preface that it need not send; those after it are a replica's answer to whatever reaches
+ * it (closed at the end when its last byte is "!"). What the replica gets must be well-formed to
+ * our own strict parser, what the client gets must be whole frames, and afterwards every buffer and
+ * stream must be back in its pool.
+ */
+#include "fuzz.h"
+
+#include "data/edge/h2_priv.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define REPLICA_MAX 64
+#define TURNS       24
+#define TAIL_TURNS  200
+
+static struct {
+	struct loop *l;
+	struct edge *e;
+	struct meter *meter;
+	struct snap_table *table;
+	struct sock_addr peer;
+	int replica; /* listener */
+	int fds[REPLICA_MAX], n;
+	bool answered[REPLICA_MAX], seen[REPLICA_MAX];
+} w;
+
+static char dir[] = "/tmp/fuzz-edge-h2-XXXXXX";
+
+static void world_end(void)
+{
+	char path[64];
+	snprintf(path, sizeof path, "%s/s", dir);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void world_image(void)
+{
+	struct snap_in_app apps[] = {{.name = HG_STR("a"),
+	        .fixed = {.id = 1, .retries = 1, .retry_budget_ppm = 1000000, .body_max = 100000}}};
+	struct snap_in_route routes[] = {{.host = HG_STR("*"), .path = HG_STR("/")}};
+	struct snap_in in = {.apps = apps,
+	        .app_count = 1,
+	        .routes = routes,
+	        .route_count = 1,
+	        .edge = {.h2_flags = SNAP_H2_CLEAR, .h2_streams = 8},
+	        .via = HG_STR("me")};
+	int fd = -1;
+	HG_ASSERT(snap_build(&in, &fd, NULL) == HG_OK && edge_snapshot(w.e, fd) == HG_OK);
+	close(fd);
+}
+
+static void world_begin(void)
+{
+	struct snap_endpoint ep = {.state = SNAP_EP_UP, .app = 1, .weight = 1, .family = AF_UNIX};
+	struct sock_addr a = {.len = sizeof a.un, .un.sun_family = AF_UNIX};
+	if (w.l) return;
+	HG_ASSERT(mkdtemp(dir) && atexit(world_end) == 0);
+	snprintf(ep.path, sizeof ep.path, "%s/s", dir);
+	memcpy(a.un.sun_path, ep.path, sizeof a.un.sun_path);
+	w.replica = sock_listen(&a, 64);
+	HG_ASSERT(w.replica >= 0);
+	w.meter = calloc(1, meter_size(1));
+	w.table = calloc(1, sizeof *w.table);
+	HG_ASSERT(w.meter && w.table && loop_new(&w.l) == HG_OK);
+	meter_init(w.meter, 1);
+	snap_table_init(w.table);
+	snap_table_set(w.table, 0, &ep);
+	sock_addr_tcp4(INADDR_LOOPBACK, 1, &w.peer);
+	struct edge_conf conf = {.loop = w.l,
+	        .meter = w.meter,
+	        .table = w.table,
+	        .log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC),
+	        .connections = 8,
+	        .buffers = 24};
+	HG_ASSERT(edge_new(&conf, &w.e) == HG_OK);
+	world_image();
+}
+
+/* What reaches a replica is a request, or the beginning of one. */
+static void request_judge(const char *p, size_t n)
+{
+	static struct http1_head h;
+	struct http1_limits lim = {EDGE_BUF_SIZE, EDGE_BUF_SIZE, HTTP1_FIELDS_MAX};
+	if (http1_request((struct hg_str){p, n}, 0, &lim, &h) != HTTP1_DONE) {
+		HG_ASSERT(n < EDGE_BUF_SIZE &&
+		          http1_request((struct hg_str){p, n}, 0, &lim, &h) == HTTP1_MORE);
+		return;
+	}
+	HG_ASSERT(h.minor == 1 && http1_find(&h, HTTP1_F_VIA) && h.authority.n);
+	HG_ASSERT(http1_find(&h, HTTP1_F_X_REQUEST_ID) && http1_find(&h, HTTP1_F_TRACEPARENT));
+}
+
+static void replica_turn(struct hg_str answer)
+{
+	static char buf[65536];
+	bool close_after = answer.n && answer.p[answer.n - 1] == '!';
+	for (int fd; w.n < REPLICA_MAX && (fd = sock_accept(w.replica, NULL)) >= 0;) {
+		w.answered[w.n] = w.seen[w.n] = false;
+		w.fds[w.n++] = fd;
+	}
+	for (int i = 0; i < w.n; i++) {
+		ssize_t n = w.fds[i] < 0 ? -1 : recv(w.fds[i], buf, sizeof buf, 0);
+		if (n <= 0) continue;
+		if (!w.seen[i]) request_judge(buf, (size_t)n);
+		w.seen[i] = true;
+		if (w.answered[i]) continue;
+		w.answered[i] = true;
+		(void)!send(w.fds[i], answer.p, answer.n, MSG_NOSIGNAL);
+		if (!close_after) continue;
+		close(w.fds[i]);
+		w.fds[i] = -1;
+	}
+}
+
+/* Whole frames, none longer than we may send, the first of them our settings. */
+static void frames_judge(const uint8_t *p, size_t n)
+{
+	for (bool first = true; n >= 9; first = false) {
+		size_t size = (size_t)p[0] << 16 | (size_t)p[1] << 8 | p[2];
+		HG_ASSERT(
+		        size <= 16384 && p[3] <= NGHTTP2_CONTINUATION && p[3] != NGHTTP2_PRIORITY);
+		HG_ASSERT(!first || p[3] == NGHTTP2_SETTINGS);
+		if (size > n - 9) return; /* what did not fit */
+		p += 9 + size;
+		n -= 9 + size;
+	}
+}
+
+static void world_check(void)
+{
+	for (int i = 0; i < w.n; i++) {
+		if (w.fds[i] >= 0) close(w.fds[i]);
+	}
+	w.n = 0;
+	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.free_n < w.e->ups.made);
+	        i++) {
+		HG_ASSERT(loop_turn(w.l, 0) == HG_OK);
+		replica_turn(HG_STR("!"));
+	}
+	HG_ASSERT(edge_idle(w.e));
+	HG_ASSERT(w.e->bufs.free_n == w.e->bufs.made && w.e->reqs.free_n == w.e->reqs.made);
+	HG_ASSERT(w.e->keeps.free_n == w.e->keeps.made && w.e->ups.free_n == w.e->ups.made);
+	HG_ASSERT(w.e->streams.free_n == w.e->streams.made);
+	HG_ASSERT(w.e->sessions.free_n == w.e->sessions.made);
+	HG_ASSERT(meter_in_flight(w.meter, 0) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
+	static char out[1 << 18];
+	struct hg_str all = {(const char *)data, size}, answer = HG_STR("");
+	int pair[2];
+	size_t n = 0;
+	world_begin();
+	const char *cut = size ? memmem(data, size, "\n====\n", 6) : NULL;
+	if (cut) {
+		all.n = (size_t)(cut - all.p);
+		answer = (struct hg_str){cut + 6, size - all.n - 6};
+	}
+	HG_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	if (!edge_conn_new(w.e, pair[1], false, &w.peer, PEERS_NONE))
+		HG_ASSERT(!"room for one connection");
+	(void)!send(pair[0], preface, sizeof preface - 1, MSG_NOSIGNAL);
+	size_t half = all.n / 2;
+	(void)!send(pair[0], all.p, half, MSG_NOSIGNAL);
+	for (int i = 0; i < TURNS; i++) {
+		if (i == 2) (void)!send(pair[0], all.p + half, all.n - half, MSG_NOSIGNAL);
+		if (i == TURNS - 4) shutdown(pair[0], SHUT_WR);
+		HG_ASSERT(loop_turn(w.l, 0) == HG_OK);
+		replica_turn(answer);
+		ssize_t k = n < sizeof out ? recv(pair[0], out + n, sizeof out - n, 0) : 0;
+		n += k > 0 ? (size_t)k : 0;
+	}
+	frames_judge((const uint8_t *)out, n);
+	close(pair[0]);
+	world_check();
+	return 0;
+}
