@@ -54,6 +54,10 @@ HG_MUST enum hg_rc cert_bundle_open(
 /* The answer to a token, NULL: it is none of these. */
 const char *cert_token_answer(const struct cert_token *tokens, uint32_t n, struct hg_str token);
 
+/* Reads a PEM file that holds nothing secret; zero-terminated, freed by the caller. HG_E_CERT_FILE
+ * with path, reason and hint; HG_E_DENIED. */
+HG_MUST enum hg_rc cert_text_read(const char *path, char **ret_text, struct hg_err *err);
+
 /*
  * Reads a chain and its key (both freed, and the key wiped, by
  * cert_texts_free) and checks them. HG_E_CERT_FILE with path, reason and hint; HG_E_DENIED.

@@ -63,6 +63,12 @@ static enum hg_rc text_read(const char *path, char **ret_text, size_t *ret_n, st
 	return rc;
 }
 
+enum hg_rc cert_text_read(const char *path, char **ret_text, struct hg_err *err)
+{
+	size_t n;
+	return text_read(path, ret_text, &n, err);
+}
+
 enum hg_rc cert_texts_read(const char *chain_path, const char *key_path,
         struct cert_texts *ret_texts, struct tls_cert *ret_cert, struct hg_err *err)
 {

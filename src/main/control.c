@@ -5,6 +5,7 @@
 
 #include "control/acme/acme.h"
 #include "control/cert/certs.h"
+#include "control/cert/clients.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
 #include "face/api/api.h"
@@ -32,6 +33,7 @@ struct control {
 	struct fetch *fetch;
 	struct rollouts *rollouts;
 	struct certs *certs;
+	struct clients *clients;
 	struct acme *acme;
 	struct api *api;
 	struct fleet_watch watch;
@@ -114,8 +116,8 @@ static enum hg_rc describe(
 }
 
 static enum hg_rc certs_find(struct control *c, const struct api_config *config,
-        const struct spec *s, struct certs_plan **ret_plan, struct acme_conf **ret_acme,
-        struct hg_err *err)
+        const struct spec *s, struct certs_plan **ret_plan, struct clients_plan **ret_clients,
+        struct acme_conf **ret_acme, struct hg_err *err)
 {
 	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
 	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -126,10 +128,30 @@ static enum hg_rc certs_find(struct control *c, const struct api_config *config,
 	enum hg_rc rc =
 	        certs_check(c->certs, s, config->dir.p, given, config->cert_count, ret_plan, err);
 	if (rc == HG_OK)
+		rc = clients_check(
+		        c->clients, s, config->dir.p, given, config->cert_count, ret_clients, err);
+	if (rc == HG_OK)
 		rc = acme_check(c->acme, s, config->dir.p, *ret_plan, given, config->cert_count,
 		        ret_acme, err);
 	free(given);
 	return rc;
+}
+
+static uint32_t authorities(void *arg, struct fleet_authority to[SNAP_CAS_MAX])
+{
+	const struct control *c = arg;
+	uint32_t n = c->clients ? clients_count(c->clients) : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		struct clients_view v = clients_at(c->clients, i);
+		to[i] = (struct fleet_authority){v.name, v.certs, v.crl};
+	}
+	return n;
+}
+
+static void on_clients(void *arg)
+{
+	struct control *c = arg;
+	fleet_authorities_changed(c->fleet);
 }
 
 /*
@@ -144,13 +166,14 @@ static enum hg_rc reload(
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
 	struct certs_plan *certs = NULL;
+	struct clients_plan *clients = NULL;
 	struct acme_conf *acme = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
-	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &acme, err);
+	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &clients, &acme, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -160,12 +183,15 @@ static enum hg_rc reload(
 	        .applied_ms = clock_wall_ms()};
 	/* Certificates first: more than the configuration names do no harm, fewer would. */
 	rc = certs_keep(c->certs, certs, err);
+	if (rc == HG_OK) rc = clients_keep(c->clients, clients, err);
 	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
 	acme_apply(c->acme, acme);
 	acme = NULL;
 	certs_apply(c->certs, certs);
 	certs = NULL;
+	clients_apply(c->clients, clients);
+	clients = NULL;
 	/* The ways first: a release that the fleet makes finds its strategy. */
 	rollouts_apply(c->rollouts, ways);
 	ways = NULL;
@@ -179,6 +205,7 @@ out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
 	certs_plan_free(certs);
+	clients_plan_free(clients);
 	acme_conf_free(acme);
 	running_free(next);
 	return rc;
@@ -327,6 +354,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .on_stopped = on_stopped,
 	        .on_warden_lost = on_warden_lost,
 	        .on_release = on_release,
+	        .authorities = authorities,
 	        .arg = c,
 	};
 	struct rollouts_options ways = {
@@ -356,6 +384,14 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .wall_ms = clock_wall_ms};
 	rc = certs_new(&certs, &c->certs, err);
 	if (rc < 0) return rc;
+	struct clients_options clients = {.loop = c->loop,
+	        .log = &c->log,
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms,
+	        .on_change = on_clients,
+	        .arg = c};
+	rc = clients_new(&clients, &c->clients, err);
+	if (rc < 0) return rc;
 	struct acme_options acme = {.loop = c->loop,
 	        .log = &c->log,
 	        .store = c->store,
@@ -378,6 +414,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .fleet = c->fleet,
 	        .rollouts = c->rollouts,
 	        .certs = c->certs,
+	        .clients = c->clients,
 	        .acme = c->acme,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
@@ -428,6 +465,7 @@ int control_main(const struct warden_child *child)
 	rollouts_free(c.rollouts);
 	fetch_free(c.fetch);
 	fleet_free(c.fleet);
+	clients_free(c.clients);
 	store_close(c.store);
 	running_free(c.running);
 	loop_free(c.loop);

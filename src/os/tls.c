@@ -106,6 +106,7 @@ void tls_free(struct tls *t)
 	if (!t) return;
 	tls_finish(t);
 	SSL_free(t->ssl);
+	if (HG_UNLIKELY(t->identity != NULL)) tls_identity_free(t->identity);
 	tls_keyring_unref(t->keyring);
 	free(t);
 }
@@ -123,9 +124,41 @@ void tls_hung_up(struct tls *t)
 
 /* ---- moving bytes ---- */
 
+static enum tls_failure failure_of(unsigned long e)
+{
+	int reason = ERR_GET_REASON(e);
+	if (e == 0) return TLS_FAILED_CLOSED;
+	if (ERR_GET_LIB(e) != ERR_LIB_SSL) return TLS_FAILED_OTHER;
+	/* An alert of the client is its number above this. */
+	if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256)
+		return TLS_FAILED_ALERT;
+	switch (reason) {
+	case SSL_R_HTTP_REQUEST:
+	case SSL_R_HTTPS_PROXY_REQUEST:
+	case SSL_R_WRONG_VERSION_NUMBER:
+	case SSL_R_BAD_RECORD_TYPE:
+	case SSL_R_UNEXPECTED_MESSAGE:
+	case SSL_R_PACKET_LENGTH_TOO_LONG: return TLS_FAILED_NOT_TLS;
+	case SSL_R_UNSUPPORTED_PROTOCOL:
+	case SSL_R_VERSION_TOO_LOW:
+	case SSL_R_NO_PROTOCOLS_AVAILABLE: return TLS_FAILED_VERSION;
+	case SSL_R_NO_SHARED_CIPHER:
+	case SSL_R_NO_SUITABLE_KEY_SHARE:
+	case SSL_R_NO_SUITABLE_GROUPS:
+	case SSL_R_NO_SHARED_GROUPS:
+	case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+	case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS: return TLS_FAILED_NOTHING_SHARED;
+	case SSL_R_NO_APPLICATION_PROTOCOL: return TLS_FAILED_ALPN;
+	case SSL_R_UNEXPECTED_EOF_WHILE_READING: return TLS_FAILED_CLOSED;
+	default: return TLS_FAILED_OTHER;
+	}
+}
+
 static int failed(struct tls *t, int err)
 {
-	const char *reason = ERR_reason_error_string(ERR_peek_error());
+	unsigned long e = ERR_peek_error();
+	const char *reason = ERR_reason_error_string(e);
+	if (!t->failed) t->failure = (uint8_t)failure_of(e);
 	t->failed = true;
 	if (reason && !t->why[0]) {
 		strncpy(t->why, reason, sizeof t->why - 1);
@@ -266,6 +299,11 @@ const char *tls_cipher(const struct tls *t)
 bool tls_resumed(const struct tls *t)
 {
 	return SSL_session_reused(t->ssl);
+}
+
+enum tls_failure tls_failure(const struct tls *t)
+{
+	return (enum tls_failure)t->failure;
 }
 
 bool tls_is_challenge(const struct tls *t)

@@ -114,6 +114,19 @@ struct hg_str tls_alpn(const struct tls *t);
 const char *tls_version(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
 bool tls_resumed(const struct tls *t);
+/* What kind of failure that was, for counting. */
+enum tls_failure {
+	TLS_FAILED_NOT_TLS, /* bytes of something else */
+	TLS_FAILED_VERSION,
+	TLS_FAILED_NOTHING_SHARED, /* no common suite, group or signature */
+	TLS_FAILED_ALPN,
+	TLS_FAILED_ALERT,  /* the client refused: our certificate, perhaps */
+	TLS_FAILED_CLOSED, /* the client went away */
+	TLS_FAILED_OTHER,
+	TLS_FAILED_TIMEOUT, /* found by who waits */
+	TLS_FAILURES
+};
+enum tls_failure tls_failure(const struct tls *t);
 /* The handshake was all the client may have: it validates an ACME challenge. */
 bool tls_is_challenge(const struct tls *t);
 /* Why the handshake failed, e.g. "no shared cipher"; empty when it did not. */

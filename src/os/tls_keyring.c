@@ -53,6 +53,18 @@ static bool sni_parse(const unsigned char *p, size_t n, struct tls *t)
 	return true;
 }
 
+/* The hello after a HelloRetryRequest is the same (RFC 8446 section 4.1.2): what was decided by the
+ * first one's name holds. */
+static int again(struct tls *t, bool has, const unsigned char *p, size_t n, int *alert)
+{
+	struct tls second = {0};
+	bool same = has ? sni_parse(p, n, &second) : true;
+	same = same && second.host_n == t->host_n && memcmp(second.host, t->host, t->host_n) == 0;
+	if (same) return SSL_CLIENT_HELLO_SUCCESS;
+	*alert = SSL_AD_ILLEGAL_PARAMETER;
+	return SSL_CLIENT_HELLO_ERROR;
+}
+
 /* RFC 8737 section 3: the client offers this protocol and no other. */
 static bool offers_challenge(SSL *ssl)
 {
@@ -72,10 +84,10 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 	const unsigned char *p;
 	size_t n;
 	(void)arg;
-	if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) != 1) {
-		return SSL_CLIENT_HELLO_SUCCESS;
-	}
-	if (!sni_parse(p, n, t)) {
+	bool has = SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &p, &n) == 1;
+	if (t->named) return again(t, has, p, n, alert);
+	t->named = true;
+	if (has && !sni_parse(p, n, t)) {
 		*alert = SSL_AD_DECODE_ERROR;
 		return SSL_CLIENT_HELLO_ERROR;
 	}
@@ -85,6 +97,9 @@ static int on_hello(SSL *ssl, int *alert, void *arg)
 		ctx = hg_map_get(&t->keyring->by_challenge, host);
 		t->challenge = ctx != NULL;
 	}
+	/* An authority that validates a name has no certificate to show. */
+	if (HG_UNLIKELY(t->on_hello != NULL) && !t->challenge) t->on_hello(t->on_hello_arg, t);
+	if (!has) return SSL_CLIENT_HELLO_SUCCESS;
 	if (!ctx) ctx = ctx_for(t->keyring, host);
 	if (ctx != t->keyring->ctx[0]) SSL_set_SSL_CTX(ssl, ctx);
 	return SSL_CLIENT_HELLO_SUCCESS;
@@ -164,6 +179,7 @@ static bool ctx_settings(SSL_CTX *ctx, const struct tls_keyring *k, bool allow_1
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_timeout(ctx, TICKET_LIFE_S);
 	SSL_CTX_set_client_hello_cb(ctx, on_hello, NULL);
+	SSL_CTX_set_cert_verify_callback(ctx, tls_client_take, NULL);
 	if (k->alpn_n || k->challenge_count) SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (k->ticket_count == 0) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	return SSL_CTX_set_min_proto_version(ctx, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) &&

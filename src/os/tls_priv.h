@@ -35,14 +35,23 @@ struct tls {
 	bool hung_up;      /* end of stream announced: no more edges come */
 	bool challenge;    /* "acme-tls/1" is spoken */
 	bool open, failed; /* the handshake is over; nothing more can be said */
+	bool asked;        /* for a certificate */
+	void (*on_hello)(void *arg, struct tls *t);
+	void *on_hello_arg;
+	struct tls_identity *identity; /* of the client, NULL: not looked at */
+	bool named;                    /* host is what the first hello said */
 	uint8_t host_n, alpn_n;
 	char alpn[16]; /* instead of the keyring's; alpn_n 0: that */
 	char host[TLS_NAME_MAX];
+	uint8_t failure; /* enum tls_failure */
 	char why[64];
 };
 
 /* Its BIOs carry a struct tls. NULL: memory. */
 BIO_METHOD *tls_bio_method(void);
+/* tls_client.c: a context takes any certificate; whether it is good is found later. */
+int tls_client_take(X509_STORE_CTX *ctx, void *arg);
+void tls_identity_free(struct tls_identity *i);
 /* Reads certificates and key into a context that has none of this kind of key. */
 enum hg_rc tls_ctx_load(SSL_CTX *ctx, const struct tls_pem *pem, char why[TLS_WHY_MAX]);
 /* Calls `each` for every DNS name of the context's newest certificate, lower case, until false. */

@@ -28,6 +28,7 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_app));
 	h = mix(h, sizeof(struct snap_route));
 	h = mix(h, sizeof(struct snap_lane));
+	h = mix(h, sizeof(struct snap_ca));
 	h = mix(h, sizeof(struct snap_limit));
 	h = mix(h, sizeof(struct snap_page));
 	h = mix(h, sizeof(struct ip_step));
@@ -125,6 +126,13 @@ static bool path_valid(struct hg_str p)
 
 static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 {
+	if (in->ca_count > SNAP_CAS_MAX)
+		return hg_err_set(err, HG_E_TOO_LARGE, "there are too many authorities");
+	for (uint32_t i = 0; i < in->ca_count; i++) {
+		if (in->cas[i].certs.n > SNAP_CA_TEXT || in->cas[i].crl.n > SNAP_CA_TEXT)
+			return hg_err_set(
+			        err, HG_E_TOO_LARGE, "a client authority is larger than 1 MiB");
+	}
 	if (in->app_count > SNAP_APPS_MAX || in->route_count > SNAP_ROUTES_MAX) {
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "could not build the snapshot: %u apps and %u routes, at most %u and %u",
@@ -154,7 +162,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, limits, pages, steps, text, total;
+	size_t apps, routes, lanes, limits, pages, steps, cas, text, total;
 	uint32_t lane_count;
 };
 
@@ -188,12 +196,15 @@ static struct sizes in_sizes(const struct snap_in *in)
 		for (uint32_t k = 0; k < r->limit_count; k++)
 			text += r->limits[k].name.n + r->limits[k].field.n;
 	}
+	for (uint32_t i = 0; i < in->ca_count; i++)
+		text += in->cas[i].certs.n + in->cas[i].crl.n;
 	z.routes = align8(z.apps + in->app_count * sizeof(struct snap_app));
 	z.lanes = align8(z.routes + in->route_count * sizeof(struct snap_route));
 	z.limits = align8(z.lanes + lanes * sizeof(struct snap_lane));
 	z.pages = align8(z.limits + limits * sizeof(struct snap_limit));
 	z.steps = align8(z.pages + pages * sizeof(struct snap_page));
-	z.text = align8(z.steps + steps * sizeof(struct ip_step));
+	z.cas = align8(z.steps + steps * sizeof(struct ip_step));
+	z.text = align8(z.cas + in->ca_count * sizeof(struct snap_ca));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
 	return z;
@@ -262,6 +273,8 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->affinity = r->affinity;
 		to->affinity_s = r->affinity_s;
 		to->affinity_cookie = put_text(im, r->affinity_cookie);
+		to->client = r->client;
+		to->cas = r->cas;
 		put_limits(im, r, to);
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
@@ -293,6 +306,13 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	im->limit_at = (uint32_t)z->limits;
 	im->step_at = (uint32_t)z->steps;
 	im->via = put_text(im, in->via);
+	im->ca_at = (uint32_t)z->cas;
+	im->ca_count = in->ca_count;
+	struct snap_ca *ca = (void *)((char *)im + im->ca_at);
+	for (uint32_t i = 0; i < in->ca_count; i++) {
+		ca[i].certs = put_text(im, in->cas[i].certs);
+		ca[i].crl = put_text(im, in->cas[i].crl);
+	}
 	struct snap_app *app = (void *)((char *)im + im->app_at);
 	for (uint32_t i = 0; i < in->app_count; i++) {
 		app[i] = in->apps[i].fixed;
@@ -426,9 +446,9 @@ static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 	}
 	struct hg_str path = snap_str(i, r->path);
 	if (r->priority > 2) return false;
-	return r->app < i->app_count && r->lane_first <= i->lane_count &&
-	       r->lane_count <= i->lane_count - r->lane_first && host_valid(snap_str(i, r->host)) &&
-	       path_valid(path) && path_of(path).n == path.n;
+	return r->app < i->app_count && r->client <= SNAP_CLIENT_REQUIRED &&
+	       r->lane_first <= i->lane_count && r->lane_count <= i->lane_count - r->lane_first &&
+	       host_valid(snap_str(i, r->host)) && path_valid(path) && path_of(path).n == path.n;
 }
 
 static bool image_ok(const struct snap_image *i, size_t size)
@@ -446,6 +466,14 @@ static bool image_ok(const struct snap_image *i, size_t size)
 	        !span_ok(i, i->step_at, i->step_count, sizeof(struct ip_step)) ||
 	        !span_ok(i, i->text_at, i->text_size, 1) || !text_ok(i, i->via, TEXT_MAX)) {
 		return false;
+	}
+	if (i->ca_count > SNAP_CAS_MAX ||
+	        !span_ok(i, i->ca_at, i->ca_count, sizeof(struct snap_ca)))
+		return false;
+	for (uint32_t k = 0; k < i->ca_count; k++) {
+		if (!text_ok(i, snap_cas(i)[k].certs, SNAP_CA_TEXT) ||
+		        !text_ok(i, snap_cas(i)[k].crl, SNAP_CA_TEXT))
+			return false;
 	}
 	for (uint32_t k = 0; k < i->app_count; k++) {
 		if (!app_ok(i, &snap_apps(i)[k])) return false;

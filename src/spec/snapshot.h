@@ -23,6 +23,8 @@
 #define SNAP_ENDPOINTS  4096
 #define SNAP_APPS_MAX   1024
 #define SNAP_ROUTES_MAX 16384
+#define SNAP_CAS_MAX    32 /* authorities of clients' certificates: a bit each */
+#define SNAP_CA_TEXT    (1u << 20)
 #define SNAP_LIMITS     4 /* of a route */
 #define SNAP_PROBES     3
 #define SNAP_PAGE_MAX   65536u /* bytes of one page */
@@ -109,6 +111,8 @@ struct snap_route {
 	uint32_t priority;  /* 0 low, 1 normal, 2 high */
 	uint32_t affinity, affinity_s; /* enum snap_affinity; life of the cookie */
 	struct snap_text affinity_cookie;
+	uint32_t client; /* enum snap_client: does it want a certificate of the client? */
+	uint32_t cas;    /* of these authorities */
 	uint32_t limit_first, limit_count; /* ≤ SNAP_LIMITS */
 	struct snap_text policy;           /* the RateLimit-Policy line, with its end */
 	struct snap_text session;          /* cookie that names a user */
@@ -116,6 +120,13 @@ struct snap_route {
 	struct snap_set access;
 	uint32_t access_other;
 	uint32_t pad;
+};
+
+enum snap_client { SNAP_CLIENT_OFF, SNAP_CLIENT_OPTIONAL, SNAP_CLIENT_REQUIRED };
+
+/* An authority of clients' certificates: PEM of its certificates and of its revocation list. */
+struct snap_ca {
+	struct snap_text certs, crl;
 };
 
 struct snap_lane {
@@ -133,7 +144,7 @@ struct snap_image {
 	/* edge-wide */
 	uint32_t head_max, target_max, header_ms /* whole request head */, body_idle_ms;
 	uint32_t keepalive_ms, drain_ms, connections_max, access_sample_ppm;
-	struct snap_set trusted; /* proxies whose X-Forwarded-For is believed */
+	struct snap_set trusted; /* proxies whose X-Forwarded-For and PROXY headers are believed */
 	struct snap_text via;    /* pseudonym of this edge in Via */
 	/* HTTPS */
 	uint32_t https_port; /* where plain HTTP is redirected to; 0: it is served */
@@ -148,7 +159,9 @@ struct snap_image {
 	struct snap_set exempt;      /* clients that no limit counts */
 	struct snap_set access;      /* as in snap_route, for every connection */
 	uint32_t access_other;
-	uint32_t reserved[12];
+	uint32_t proxy_in; /* 1: what trusted proxies send begins with a PROXY protocol header */
+	uint32_t ca_count, ca_at;
+	uint32_t reserved[9];
 };
 
 /* What the builder is given; plain pointers. */
@@ -172,6 +185,7 @@ struct snap_in_route {
 	uint32_t lane_count, lane_none, preview;
 	uint32_t priority, affinity, affinity_s;
 	struct hg_str affinity_cookie;
+	uint32_t client, cas;
 	const struct snap_in_limit *limits;
 	uint32_t limit_count;
 	struct hg_str policy, session;
@@ -180,6 +194,9 @@ struct snap_in_route {
 struct snap_in_page {
 	uint32_t from, to;
 	struct hg_str body;
+};
+struct snap_in_ca {
+	struct hg_str certs, crl;
 };
 struct snap_in_app {
 	struct hg_str name;
@@ -199,6 +216,8 @@ struct snap_in {
 	struct snap_image edge; /* the edge-wide numbers only */
 	struct hg_str via;
 	struct snap_in_set trusted, exempt, access;
+	const struct snap_in_ca *cas;
+	uint32_t ca_count; /* at most SNAP_CAS_MAX */
 };
 
 /* A sealed memfd, the caller's. Routes are sorted so that the first match is the best one:
@@ -224,6 +243,10 @@ static inline const struct snap_lane *snap_lanes(const struct snap_image *i)
 {
 	return (const struct snap_lane *)(const void *)((const char *)i + i->lane_at);
 }
+static inline const struct snap_ca *snap_cas(const struct snap_image *i)
+{
+	return (const struct snap_ca *)(const void *)((const char *)i + i->ca_at);
+}
 static inline const struct snap_limit *snap_limits(const struct snap_image *i)
 {
 	return (const struct snap_limit *)(const void *)((const char *)i + i->limit_at);
@@ -247,7 +270,8 @@ enum snap_ep_state {
 	SNAP_EP_UP,       /* takes requests */
 	SNAP_EP_DRAINING, /* no new requests; those in flight finish */
 	SNAP_EP_DOWN,     /* known, not ready */
-	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up */
+	SNAP_EP_UNREADY,  /* was ready and lives: takes requests when none of the app's is up
+	                   */
 };
 
 struct snap_endpoint {
@@ -255,11 +279,14 @@ struct snap_endpoint {
 	uint32_t app;   /* id, not index */
 	uint32_t release;
 	uint32_t replica;
-	uint32_t incarnation; /* counts up with every process in this slot: never the same twice */
+	uint32_t incarnation; /* counts up with every process in this slot: never the same
+	                         twice */
 	uint32_t weight;      /* 0…1000000 */
 	uint16_t family;      /* AF_INET or AF_UNIX */
 	uint16_t port;
 	uint32_t ip4;   /* host order */
+	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0:
+	                   none */
 	char path[108]; /* AF_UNIX */
 };
 
@@ -294,12 +321,13 @@ struct snap_match {
 };
 
 /*
- * One value of w, as every request that is drawn under it carries it until it is counted. While an
- * app has a trial the weights of its endpoints do not count: requests go to ready endpoints of
- * new_release with probability weight_ppm, to those of old_release otherwise, to no others.
+ * One value of w, as every request that is drawn under it carries it until it is counted.
+ * While an app has a trial the weights of its endpoints do not count: requests go to ready
+ * endpoints of new_release with probability weight_ppm, to those of old_release otherwise,
+ * to no others.
  *
- * Counters (meter.h) are never set back: `cell` names the counters of this epoch and the bases say
- * what stood there when it began.
+ * Counters (meter.h) are never set back: `cell` names the counters of this epoch and the
+ * bases say what stood there when it began.
  */
 struct snap_trial {
 	uint32_t app; /* id; 0: the slot is unused */
@@ -308,12 +336,14 @@ struct snap_trial {
 	uint32_t epoch;      /* 1… within the rollout */
 	uint32_t cell;       /* of meter_trial_cell and of each worker's meter_trial_count */
 	uint32_t flags;      /* enum snap_trial_flag */
-	uint32_t mirror_ppm; /* share of what the old release answers that is asked again of the new
+	uint32_t mirror_ppm; /* share of what the old release answers that is asked again of
+	                      * the new
 	                      */
 	uint64_t rollout;    /* never the same twice; meter.h: the trip */
 	uint64_t base_word[JUDGE_METRICS], base_new, base_old;
 	uint64_t base_users[9]; /* for control alone: forced, rescued, seen, … */
-	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new release. */
+	/* Slower than this is an exceedance; 0: not judged. Of the old and of the new
+	 * release. */
 	uint64_t slow_old_ns[SNAP_TRIAL_LEVELS], slow_new_ns[SNAP_TRIAL_LEVELS];
 	uint64_t rule_p95_ns;                          /* abort_when.p95, both releases */
 	uint64_t rule_ratio_old_ns, rule_ratio_new_ns; /* abort_when.p95_vs_stable */
@@ -324,7 +354,8 @@ struct snap_trial {
 	struct snap_match match[SNAP_TRIAL_MATCHES];
 	struct judge_lens lens;
 	uint32_t ignore_n;
-	char ignore[SNAP_IGNORE_MAX]; /* wire/jsonpath.h, a line each, ignore_n bytes together */
+	char ignore[SNAP_IGNORE_MAX]; /* wire/jsonpath.h, a line each, ignore_n bytes
+	                                 together */
 };
 
 struct snap_trial_slot {
@@ -345,16 +376,17 @@ void snap_table_init(struct snap_table *t);
 struct snap_table *snap_table_open(void *mapping, size_t size); /* NULL: not one of this layout */
 /* The one writer (control). */
 void snap_table_set(struct snap_table *t, uint32_t slot, const struct snap_endpoint *ep);
-/* A consistent copy; false after 1000 tries (a writer died half way: treat as SNAP_EP_FREE). */
+/* A consistent copy; false after 1000 tries (a writer died half way: treat as
+ * SNAP_EP_FREE). */
 bool snap_table_get(const struct snap_table *t, uint32_t slot, struct snap_endpoint *ret_ep);
-/* After a writer's death: makes odd slots even again as SNAP_EP_FREE, trials as unused: the old
- * release has all requests. Control, at start. */
+/* After a writer's death: makes odd slots even again as SNAP_EP_FREE, trials as unused: the
+ * old release has all requests. Control, at start. */
 void snap_table_repair(struct snap_table *t);
 
 /* The one writer (control). */
 void snap_trial_set(struct snap_table *t, uint32_t slot, const struct snap_trial *trial);
-/* A consistent copy with all indices in range; false after 1000 tries, or for one that no honest
- * control writes: keep what was known before, or else take it as unused. */
+/* A consistent copy with all indices in range; false after 1000 tries, or for one that no
+ * honest control writes: keep what was known before, or else take it as unused. */
 bool snap_trial_get(const struct snap_table *t, uint32_t slot, struct snap_trial *ret_trial);
 
 #endif

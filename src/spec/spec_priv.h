@@ -191,6 +191,8 @@ void spec_expand_apps(struct spec_loading *l, struct spec_node *tree);
 /* Tree → struct; problems go to the report. `map` may be NULL: defaults. */
 void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct spec_node *map,
         const char *what, void *out);
+/* check_edge.c: a part of spec_check. */
+void spec_check_edge(const struct spec *s, struct spec_report *report);
 /* `[sh, -c, "…"]` as one line that spec_command_split takes apart again. */
 HG_MUST struct hg_str spec_command_join(struct hg_arena *a, const struct spec_node *list);
 

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "os/loop.h"
+#include "spec/snapshot.h"
 #include "store/store.h"
 #include "warden/warden.h"
 
@@ -25,6 +26,11 @@ struct spec;
 struct spec_pair;
 
 #define FLEET_REPLICAS_MAX 1000 /* per app */
+
+struct fleet_authority {
+	const char *name;
+	struct hg_str certs, crl; /* PEM */
+};
 
 struct fleet_options {
 	struct loop *loop;
@@ -51,6 +57,9 @@ struct fleet_options {
 	 * NULL: the file's release replaces the serving one step by step at once.
 	 */
 	void (*on_release)(void *arg, const char *app, uint32_t release);
+	/* The authorities of clients' certificates, asked for with each snapshot; how many. NULL:
+	 * none. */
+	uint32_t (*authorities)(void *arg, struct fleet_authority to[SNAP_CAS_MAX]);
 	void *arg;
 };
 
@@ -97,6 +106,9 @@ HG_MUST enum hg_rc fleet_maintenance_check(const struct fleet_maintenance *m, st
  * HG_E_FLEET_APP, the store's. */
 HG_MUST enum hg_rc fleet_maintenance_set(
         struct fleet *f, struct hg_str app, const struct fleet_maintenance *m, struct hg_err *err);
+
+/* The authorities say something else now: a new snapshot tells the edge. */
+void fleet_authorities_changed(struct fleet *f);
 
 /* HG_E_FLEET_APP: no such app. HG_E_INVALID: more than FLEET_REPLICAS_MAX. Others: the store's. */
 HG_MUST enum hg_rc fleet_scale(

@@ -34,6 +34,7 @@ struct fleet_release {
 	uint32_t writable_count;
 	uint32_t uid;
 	uint32_t flags;                                            /* WD_F_… */
+	uint32_t proxy;                                            /* as in struct snap_endpoint */
 	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
 	uint32_t failed_starts, exits, memory_ends;
@@ -50,6 +51,9 @@ struct fleet_route {
 	bool preview; /* shows the release under trial */
 	uint32_t priority, affinity, affinity_s;
 	const char *affinity_cookie; /* NULL: none */
+	uint32_t client;             /* enum snap_client */
+	const char **cas;            /* names; none: all */
+	uint32_t ca_count;
 	struct snap_in_limit *limits;
 	uint32_t limit_count;
 	struct hg_str policy, session;
@@ -144,12 +148,12 @@ struct fleet_replica {
 struct fleet_app {
 	uint32_t id;
 	char name[WD_NAME_MAX];
-	bool present;          /* in the configuration */
-	bool dirty;            /* its row is behind */
-	bool panics;           /* as the journal has it */
-	bool broken;           /* … of its circuit breaker */
+	bool present;                             /* in the configuration */
+	bool dirty;                               /* its row is behind */
+	bool panics;                              /* as the journal has it */
+	bool broken;                              /* … of its circuit breaker */
 	uint64_t breaker_opened, breaker_refused; /* as counted when the journal was told last */
-	bool maintenance_read; /* from the store */
+	bool maintenance_read;                    /* from the store */
 	struct fleet_maintenance maintenance;
 	struct ip_step through[IPSET_STEPS(FLEET_MAINTENANCE_NETS)];
 	uint32_t through_count;

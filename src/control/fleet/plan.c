@@ -72,6 +72,19 @@ static struct rolling_share share_of(const struct spec_share *s)
 	        .is_ratio = !s->is_count, .v = s->is_count ? s->count : s->ppm};
 }
 
+static bool take_client(struct fleet_conf *c, struct fleet_route *to, const struct spec_route *r)
+{
+	static const uint32_t mode[] = {[SPEC_CLIENT_CERTIFICATE_MODE_OFF] = SNAP_CLIENT_OFF,
+	        [SPEC_CLIENT_CERTIFICATE_MODE_OPTIONAL] = SNAP_CLIENT_OPTIONAL,
+	        [SPEC_CLIENT_CERTIFICATE_MODE_REQUIRED] = SNAP_CLIENT_REQUIRED};
+	const struct spec_client_certificate *from = &r->client_certificate;
+	to->client = mode[from->mode];
+	to->cas = hg_arena_array(&c->mem, from->ca_count + 1, sizeof *to->cas);
+	for (uint32_t i = 0; to->cas && i < from->ca_count; i++)
+		if (!(to->cas[to->ca_count++] = keep(&c->mem, from->ca[i]))) return false;
+	return to->cas != NULL;
+}
+
 static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 {
 	char name[256];
@@ -86,7 +99,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->host = keep(&c->mem, r->host);
 		to->path = keep(&c->mem, r->path);
 		to->name = keep(&c->mem, hg_str(name));
-		if (!to->host || !to->path || !to->name) return false;
+		if (!to->host || !to->path || !to->name || !take_client(c, to, r)) return false;
 		if (!fleet_guard_route(c, s->name, r, to)) return false;
 		to->priority = (uint32_t)r->priority; /* low, normal, high in both */
 		if (!r->affinity.set) continue;
@@ -103,6 +116,14 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 	        .name = keep(&c->mem, hg_str(name)),
 	        .priority = CONCURRENCY_NORMAL,
 	        .preview = true};
+	/* What the strictest of the app's routes asks for: the preview shows all of them. */
+	for (uint32_t i = 0; i + 1 < c->route_count; i++) {
+		const struct fleet_route *r = &c->routes[i];
+		if (r->client <= to->client) continue;
+		to->client = r->client;
+		to->cas = r->cas;
+		to->ca_count = r->ca_count;
+	}
 	return to->host && to->name;
 }
 
@@ -378,6 +399,7 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 	p->edge = (struct snap_image){
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
+	        .proxy_in = s->edge.listen.proxy_protocol,
 	        .h2_flags = (s->edge.http2 ? 0 : SNAP_H2_OFF) | (s->edge.h2c ? SNAP_H2_CLEAR : 0),
 	        .h2_streams = (uint32_t)s->edge.http2_streams,
 	        .head_max = (uint32_t)s->edge.limits.header_bytes,

@@ -10,7 +10,8 @@ struct draft {
 	struct snap_in_app *apps;
 	struct snap_in_route *routes;
 	struct snap_in_lane *lanes;
-	uint32_t app_count, route_count, lane_count;
+	uint32_t app_count, route_count, lane_count, ca_count;
+	struct fleet_authority ca[SNAP_CAS_MAX];
 };
 
 /* Releases of the app that have a process or are wanted, each once. */
@@ -30,6 +31,19 @@ static uint32_t releases_in_use(const struct fleet_app *a, uint32_t *to, uint32_
 }
 
 #define RELEASES_MAX 8u
+
+/* A name that is not there lets nobody in. */
+static uint32_t cas_of(const struct draft *d, const struct fleet_route *r)
+{
+	uint32_t cas = 0;
+	for (uint32_t i = 0; i < d->ca_count; i++) {
+		bool named = r->ca_count == 0;
+		for (uint32_t k = 0; k < r->ca_count && !named; k++)
+			named = strcmp(d->ca[i].name, r->cas[k]) == 0;
+		if (named) cas |= 1u << i;
+	}
+	return cas;
+}
 
 static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 {
@@ -68,6 +82,8 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .affinity_s = route->affinity_s,
 		        .affinity_cookie =
 		                hg_str(route->affinity_cookie ? route->affinity_cookie : ""),
+		        .client = route->client,
+		        .cas = cas_of(d, route),
 		        .limits = route->limits,
 		        .limit_count = route->limit_count,
 		        .policy = route->policy,
@@ -89,10 +105,16 @@ static enum hg_rc build(struct fleet *f, struct draft *d, int *ret_fd, struct hg
 	d->lanes = calloc((size_t)routes * RELEASES_MAX + 1, sizeof *d->lanes);
 	if (!d->apps || !d->routes || !d->lanes)
 		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (f->o.authorities) d->ca_count = f->o.authorities(f->o.arg, d->ca);
 	fleet_lanes_begin(f);
 	for (uint32_t i = 0; i < f->app_count; i++)
 		if (f->apps[i]->present && f->apps[i]->conf) draft_app(f, f->apps[i], d);
+	struct snap_in_ca cas[SNAP_CAS_MAX];
+	for (uint32_t i = 0; i < d->ca_count; i++)
+		cas[i] = (struct snap_in_ca){d->ca[i].certs, d->ca[i].crl};
 	struct snap_in in = {
+	        .cas = cas,
+	        .ca_count = d->ca_count,
 	        .generation = f->generation + 1,
 	        .apps = d->apps,
 	        .app_count = d->app_count,
@@ -135,6 +157,11 @@ void fleet_publish(struct fleet *f)
 	fleet_send_simple(f, WD_READY, 0, 0);
 }
 
+void fleet_authorities_changed(struct fleet *f)
+{
+	if (f->applied) fleet_publish(f);
+}
+
 static int place_take(struct fleet *f, struct fleet_replica *r)
 {
 	/* Round robin, so that a place rests before the next process has it. */
@@ -152,6 +179,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 {
 	struct fleet *f = r->f;
 	const struct fl_replica *c = fleet_core(r);
+	const struct fleet_release *rel = fleet_release_find(f, r->app, c->release);
 	if (r->ep < 0 && state == SNAP_EP_FREE) return;
 	if (r->ep < 0) r->ep = place_take(f, r);
 	if (r->ep < 0) return; /* more than 4096 replicas: refused by fleet_check */
@@ -163,6 +191,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 	        .incarnation = (uint32_t)r->id,
 	        .weight = c->spare ? 0 : 1000000,
 	        .family = r->addr.sa.sa_family,
+	        .proxy = rel ? rel->proxy : 0,
 	};
 	if (ep.family == AF_UNIX) {
 		(void)hg_str_copy(hg_str(r->addr.un.sun_path), ep.path, sizeof ep.path);

@@ -36,6 +36,13 @@ static bool limits_put(json_t *o, const struct spec_resources *r)
 	return ok;
 }
 
+/* How its replicas want to be spoken to; likewise. */
+static bool transport_put(json_t *o, const struct spec_app *s)
+{
+	return !s->proxy_protocol ||
+	       json_object_set_new(o, "proxy_protocol", json_integer(s->proxy_protocol)) == 0;
+}
+
 static json_t *release_object(
         const struct spec_app *s, const char *dir, const char *folder, const char *digest)
 {
@@ -58,7 +65,7 @@ static json_t *release_object(
 	     json_object_set_new(o, "uid", json_integer(s->sandbox.user)) == 0 &&
 	     json_object_set_new(o, "flags", json_integer(flags)) == 0 &&
 	     json_object_set(o, "env", env) == 0 && json_object_set(o, "writable", writable) == 0 &&
-	     limits_put(o, &s->resources);
+	     limits_put(o, &s->resources) && transport_put(o, s);
 	json_decref(env);
 	json_decref(writable);
 	if (ok) return o;
@@ -227,6 +234,7 @@ static bool read_object(struct fleet_release *r, json_t *o)
 	if (!r->source) r->source = ""; /* kept by a former program */
 	r->uid = (uint32_t)json_integer_value(json_object_get(o, "uid"));
 	r->flags = (uint32_t)json_integer_value(json_object_get(o, "flags"));
+	r->proxy = (uint32_t)HG_MIN(amount(o, "proxy_protocol"), (uint64_t)2);
 	r->memory_max = amount(o, "memory_max");
 	r->cpu_max_milli = amount(o, "cpu_max_milli");
 	r->memory_low = amount(o, "memory_low");

@@ -7,7 +7,8 @@
 #define BIT(s) (1u << (s))
 
 static const uint16_t allowed[EDGE_STATES] = {
-        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_HEAD),
+        [EDGE_FREE] = BIT(EDGE_IDLE) | BIT(EDGE_HELLO) | BIT(EDGE_HEAD) | BIT(EDGE_PROXY),
+        [EDGE_PROXY] = BIT(EDGE_HELLO) | BIT(EDGE_IDLE) | BIT(EDGE_FREE),
         [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE) | BIT(EDGE_QUIET),
         [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER) | BIT(EDGE_QUIET),
         [EDGE_QUEUE] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
@@ -31,8 +32,7 @@ void edge_conn_move(struct edge_conn *c, enum edge_state to)
 	HG_ASSERT(allowed[c->state] & BIT(to));
 	hg_list_remove(&c->node);
 	if (to != EDGE_FREE) hg_list_append(&c->edge->by_state[to], &c->node);
-	if (to == EDGE_IDLE || to == EDGE_HELLO || to == EDGE_QUIET)
-		c->idle_ms = edge_now_ms(c->edge);
+	if (to <= EDGE_IDLE || to == EDGE_QUIET) c->idle_ms = edge_now_ms(c->edge);
 	c->state = (uint8_t)to;
 	c->progress = true;
 }
@@ -70,12 +70,15 @@ struct edge_conn *edge_conn_new(
         struct edge *e, int fd, bool secure, const struct sock_addr *peer, uint32_t place)
 {
 	struct edge_conn *c = edge_pool_take(&e->conns);
+	const struct snap_image *im = e->image ? e->image->snap : NULL;
 	if (!c) return NULL;
 	*c = (struct edge_conn){.magic = EDGE_CONN_MAGIC, .edge = e, .secure = secure};
 	hg_list_init(&c->node);
+	hg_list_init(&c->own);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
 	edge_client_peer(c, peer);
+	c->client_port = sock_addr_port(peer);
 	c->peer_place = place;
 	c->flags = EDGE_CAN_WRITE;
 	uint32_t events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
@@ -85,7 +88,8 @@ struct edge_conn *edge_conn_new(
 	}
 	e->conn_n++;
 	meter_gauge_add(&e->count->connections, 1);
-	edge_conn_move(c, secure ? EDGE_HELLO : EDGE_IDLE);
+	bool told = HG_UNLIKELY(im && im->proxy_in) && edge_proxy_trusts(im, peer);
+	edge_conn_move(c, told ? EDGE_PROXY : secure ? EDGE_HELLO : EDGE_IDLE);
 	edge_conn_drive(c);
 	return c;
 }
@@ -103,6 +107,7 @@ void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier)
 	        .client_n = carrier->client_n,
 	        .io.fd = -1};
 	hg_list_init(&c->node);
+	hg_list_init(&c->own);
 	hg_list_init(&c->timer.node);
 	loop_task_init(&c->task, on_task);
 	memcpy(c->client, carrier->client, carrier->client_n);
@@ -115,6 +120,7 @@ void edge_conn_close(struct edge_conn *c)
 	struct edge *e = c->edge;
 	int fd = c->io.fd;
 	HG_ASSERT(!c->req);
+	if (HG_UNLIKELY(!hg_list_empty(&c->own))) edge_proxy_forget(c);
 	edge_conn_move(c, EDGE_FREE);
 	edge_flow_drop(e, &c->in);
 	edge_timer_off(&c->timer);
@@ -168,6 +174,14 @@ static enum edge_step no_buffer(struct edge_conn *c)
 	return EDGE_STEP_GONE;
 }
 
+static void hello_failed(struct edge_conn *c, enum tls_failure why)
+{
+	struct meter_worker *m = c->edge->count;
+	_Static_assert(TLS_FAILURES <= HG_COUNT(m->tls_failed), "a counter for each");
+	meter_add(&m->tls_failures, 1);
+	meter_add(&m->tls_failed[why], 1);
+}
+
 static bool h2_allowed(const struct edge *e)
 {
 	return !e->image || !(e->image->snap->h2_flags & SNAP_H2_OFF);
@@ -187,6 +201,7 @@ static enum edge_step hello_step(struct edge_conn *c)
 			return conn_gone(c);
 		}
 		if (c->flags & EDGE_HUP) tls_hung_up(c->tls);
+		if (HG_UNLIKELY(e->image && e->image->clients)) edge_mtls_prepare(c);
 		if (!h2_allowed(e)) tls_alpn_only(c->tls, "http/1.1");
 	}
 	int r = tls_handshake(c->tls);
@@ -195,12 +210,13 @@ static enum edge_step hello_step(struct edge_conn *c)
 		return EDGE_STEP_BLOCK;
 	}
 	if (r < 0) {
-		meter_add(&e->count->tls_failures, 1);
+		hello_failed(c, tls_failure(c->tls));
 		return conn_gone(c);
 	}
 	meter_add(&e->count->tls_handshakes, 1);
 	if (HG_UNLIKELY(tls_is_challenge(c->tls))) return conn_gone(c); /* RFC 8737 section 3 */
 	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
+	if (HG_UNLIKELY(tls_asked(c->tls))) edge_mtls_shown(c);
 	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
 	if (hg_str_eq(tls_alpn(c->tls), HG_STR("h2"))) return edge_h2_begin(c);
 	edge_conn_move(c, EDGE_IDLE);
@@ -276,6 +292,8 @@ static enum edge_step connect_step(struct edge_conn *c)
 	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	}
+	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
+		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	edge_conn_move(c, EDGE_WAIT);
 	return EDGE_STEP_ON;
 }
@@ -359,6 +377,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	uint64_t header = or_default(im ? im->header_ms : 0, 10000);
 	uint64_t keepalive = or_default(im ? im->keepalive_ms : 0, 60000);
 	switch ((enum edge_state)c->state) {
+	case EDGE_PROXY:
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
@@ -388,6 +407,7 @@ static void conn_arm(struct edge_conn *c)
 static enum edge_step conn_step(struct edge_conn *c)
 {
 	switch ((enum edge_state)c->state) {
+	case EDGE_PROXY: return edge_proxy_step(c);
 	case EDGE_HELLO: return hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);
@@ -472,6 +492,7 @@ void edge_conn_timeout(struct edge_conn *c)
 	case EDGE_SESSION: s = edge_h2_timeout(c); break;
 	default:
 		if (c->state == EDGE_RELAY) relay_timeout(c);
+		if (c->state == EDGE_HELLO && c->tls) hello_failed(c, TLS_FAILED_TIMEOUT);
 		if (c->req) edge_request_abort(c);
 		edge_conn_close(c);
 	}

@@ -17,6 +17,7 @@
 static void image_free(struct edge_image *im)
 {
 	edge_index_fini(&im->index);
+	edge_mtls_free(im);
 	free(im->apps);
 	snap_unmap(im->snap);
 	free(im);
@@ -107,6 +108,8 @@ static enum hg_rc image_make(struct edge *e, int fd, struct edge_image **ret_ima
 	if (rc < 0) goto out;
 	rc = edge_index_build(im->snap, &im->index);
 	if (rc < 0) goto out;
+	rc = edge_mtls_make(im, e->image);
+	if (rc < 0) goto out;
 	im->apps = calloc(im->snap->app_count + 1, sizeof *im->apps);
 	rc = im->apps && apps_take(e, im) ? HG_OK : HG_E_NOMEM;
 	if (rc < 0) goto out;
@@ -195,7 +198,8 @@ static bool reclaim_of(struct edge *e, enum edge_state state)
 /* A handshake that does not move is silence as well. */
 static bool reclaim(struct edge *e)
 {
-	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_QUIET) || reclaim_of(e, EDGE_HELLO);
+	return reclaim_of(e, EDGE_IDLE) || reclaim_of(e, EDGE_QUIET) || reclaim_of(e, EDGE_HELLO) ||
+	       reclaim_of(e, EDGE_PROXY);
 }
 
 /* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
@@ -358,7 +362,7 @@ void edge_free(struct edge *e)
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
 	loop_timer_stop(e->loop, &e->table_timer);
-	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
+	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
@@ -396,7 +400,7 @@ bool edge_idle(const struct edge *e)
 static void on_drain_end(struct loop *l, struct loop_timer *t)
 {
 	struct edge *e = HG_CONTAINER(t, struct edge, drain_timer);
-	for (int s = EDGE_IDLE; s < EDGE_STATES; s++)
+	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	loop_stop(l);
 }

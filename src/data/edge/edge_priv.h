@@ -18,6 +18,7 @@
 #include "data/edge/edge.h"
 #include "os/sock.h"
 #include "os/tls.h"
+#include "os/tls_client.h"
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
@@ -195,6 +196,8 @@ struct edge_image {
 	uint16_t *apps; /* by number in the image: number in edge.apps */
 	struct http1_limits limits;
 	struct hg_str via;
+	struct tls_clients *clients; /* NULL: no route wants a certificate of its client */
+	struct edge_asks *asks;      /* by number of the host; NULL likewise */
 };
 
 HG_MUST enum hg_rc edge_index_build(const struct snap_image *im, struct edge_index *ret_index);
@@ -202,6 +205,8 @@ void edge_index_fini(struct edge_index *x);
 /* `host`: lower case, without port; NULL when no route fits. */
 const struct snap_route *edge_route(const struct snap_image *im, const struct edge_index *x,
         struct hg_str host, struct hg_str path);
+/* The number of an exact name or of ".x", UINT32_MAX: there is none. */
+uint32_t edge_host_number(const struct edge_index *x, struct hg_str name);
 /* "EXAMPLE.com.:80" → "example.com"; cap bounds the result, false when it is longer. */
 bool edge_host_normal(struct hg_str authority, char *to, size_t cap, struct hg_str *ret_host);
 /* Decodes unreserved characters and removes dot segments, as RFC 3986 section 6.2.2 says; the
@@ -216,6 +221,7 @@ struct edge_ep {
 	uint16_t slot;
 	bool known;
 	struct sock_addr addr;
+	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint8_t text_n;
 	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
 	struct hg_list idle;      /* connections, last used first */
@@ -298,6 +304,10 @@ struct edge_up {
 	uint16_t slot;
 	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	bool connecting, reused, out_armed, unix_socket;
+	/* Told by the PROXY protocol whose it is: it serves nobody else. */
+	uint8_t proxy;        /* version, 0: it is anybody's */
+	struct hg_list owned; /* while idle: of edge_conn.own */
+	struct ip_addr whose;
 };
 
 /* Reuses an idle connection or opens one; NULL and *ret_errno on failure. `fresh`: no reuse;
@@ -305,6 +315,10 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* Out of the list of its endpoint. */
+void edge_up_wake(struct edge_up *up);
+/* Has the replica neither closed it nor spoken without being asked? */
+bool edge_up_quiet(const struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
 void edge_up_keep(struct edge_up *up);
 /* Did the replica end the connection before it got any of this attempt's bytes? */
@@ -342,7 +356,8 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
-	bool patient; /* the first attempt waits its whole time */
+	bool identity; /* the replica is told whose certificate was shown */
+	bool patient;  /* the first attempt waits its whole time */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -389,6 +404,7 @@ struct edge_req {
 
 enum edge_state {
 	EDGE_FREE,
+	EDGE_PROXY,   /* the header of a load balancer is awaited */
 	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
@@ -421,8 +437,12 @@ struct edge_conn {
 	struct edge_req *req;
 	struct edge_h2
 	        *h2; /* the HTTP/2 session that this carries, or is a stream of; NULL: neither */
-	uint64_t idle_ms; /* when it became idle, or its handshake began */
-	uint64_t head_ms; /* when the first byte of this head came */
+	uint64_t idle_ms;   /* when it became idle, or its handshake began */
+	uint64_t head_ms;   /* when the first byte of this head came */
+	struct hg_list own; /* idle connections to replicas that nobody else may use */
+	uint8_t to_ip[16];  /* what the client connected to, if a load balancer said so */
+	uint16_t to_port, client_port;
+	bool to_known;
 	uint8_t client_n;
 	char client[47]; /* of the present request, as `addr` and `https` are */
 	struct ip_addr addr;
@@ -521,6 +541,33 @@ void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
 /* A stream of the session that `carrier` carries; in EDGE_HEAD. */
 void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier);
+
+/* mtls.c: certificates of clients */
+/* Whom the image's routes ask for what; `old` may be NULL. HG_E_INVALID, HG_E_NOMEM. */
+HG_MUST enum hg_rc edge_mtls_make(struct edge_image *im, const struct edge_image *old);
+void edge_mtls_free(struct edge_image *im);
+/* Before the handshake of a connection. */
+void edge_mtls_prepare(struct edge_conn *c);
+/* The handshake of a connection that was asked is over. */
+void edge_mtls_shown(struct edge_conn *c);
+/* May this client use this route? `host`: normal. Answers if it may not. */
+enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
+/* Is it a field by which replicas are told who the client is? */
+bool edge_mtls_field(struct hg_str name);
+
+/* proxy.c: the PROXY protocol */
+/* Is its word about clients believed? */
+bool edge_proxy_trusts(const struct snap_image *im, const struct sock_addr *peer);
+enum edge_step edge_proxy_step(struct edge_conn *c);
+/* As edge_up_get, for an endpoint with `proxy`. */
+struct edge_up *edge_proxy_up_get(
+        struct edge_conn *c, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
+/* Sends the header over a connection that has just been made; false: it did not go out. */
+HG_MUST bool edge_proxy_say(struct edge_conn *c, struct edge_up *up);
+/* Closes what this client keeps. */
+void edge_proxy_forget(struct edge_conn *c);
+/* It is about to be idle: this client's next request has it. */
+void edge_proxy_keep(struct edge_conn *c, struct edge_up *up);
 
 /* request.c: from a complete head to the first attempt */
 /* A request to answer with when the head could not be read; false: the pool is used up. */

@@ -46,6 +46,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	ep->replica = in.replica;
 	ep->incarnation = in.incarnation;
 	ep->weight = in.weight;
+	ep->proxy = in.proxy <= 2 ? in.proxy : 0;
 	if (in.family == AF_UNIX) {
 		ep->addr = (struct sock_addr){.len = sizeof ep->addr.un};
 		ep->addr.un.sun_family = AF_UNIX;

@@ -248,8 +248,8 @@ ssize_t edge_h2_read(struct edge_conn *c)
 
 /* ---- the response ---- */
 
-/* In the order in which they are sent: what is behind the head in co, a page of the image, what was held,
- * the rest. */
+/* In the order in which they are sent: what is behind the head in co, a page of the image, what was
+ * held, the rest. */
 static int tx_pieces(const struct edge_conn *c, struct edge_piece out[4])
 {
 	const struct edge_req *r = c->req;

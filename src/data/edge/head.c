@@ -48,7 +48,7 @@ static bool ours_in_request(const struct http1_field *f)
 	case HTTP1_F_X_REQUEST_ID:
 	case HTTP1_F_X_HEADGATE_MIRROR:
 	case HTTP1_F_TRACEPARENT: return true;
-	case HTTP1_F_OTHER: return f->hop || about_itself(f->name);
+	case HTTP1_F_OTHER: return f->hop || about_itself(f->name) || edge_mtls_field(f->name);
 	default: return f->hop;
 	}
 }
@@ -262,6 +262,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (r->upgrade) upgrade(o, h);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
+	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));
 	hg_out_str(o, HG_STR("Via: "));
 	hg_out_str(o, c->stream ? HG_STR("2.0 ") : h->minor ? HG_STR("1.1 ") : HG_STR("1.0 "));
 	line(o, r->image->via, HG_STR(""));

@@ -286,7 +286,8 @@ static void begin(struct edge_mirror *m)
 	edge_table_refresh(e, false);
 	bool current = is_current(e, m->trial);
 	struct edge_ep *ep = current ? edge_pick(e, &a->arm[EDGE_NEW], NULL, 0) : NULL;
-	if (!ep) {
+	/* A copy has no client that could be told of. */
+	if (!ep || ep->proxy) {
 		dropped(m);
 		return;
 	}

@@ -114,6 +114,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 		meter_add(&e->count->forbidden, 1);
 		return edge_answer(c, 403, "this client may not use this route");
 	}
+	if (HG_UNLIKELY(r->route->client)) {
+		enum edge_step s = edge_mtls_check(c, host);
+		if (s != EDGE_STEP_ON || r->local) return s;
+	}
 	if (HG_UNLIKELY(r->limits->maintenance)) {
 		enum edge_step s = edge_maintenance(c, path);
 		if (s != EDGE_STEP_ON || r->local) return s;

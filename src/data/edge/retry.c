@@ -60,7 +60,9 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
 	attempt_note(c, ep);
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
-	struct edge_up *up = edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
+	struct edge_up *up = HG_UNLIKELY(ep->proxy)
+	                             ? edge_proxy_up_get(c, ep, r->fresh, !r->idempotent, &err)
+	                             : edge_up_get(e, ep, r->fresh, !r->idempotent, &err);
 	if (!up && err == ENOBUFS) return edge_answer(c, 503, "out of upstream connections");
 	if (!up && r->draw && edge_attempt_ours(err)) edge_draw_excuse(c);
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);

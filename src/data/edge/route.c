@@ -142,6 +142,12 @@ static const struct snap_route *match_path(const struct snap_image *im, const st
 	return best;
 }
 
+uint32_t edge_host_number(const struct edge_index *x, struct hg_str name)
+{
+	const struct edge_host *h = name.n ? host_slot(x, name) : NULL;
+	return h && h->name.p ? h->id : UINT32_MAX;
+}
+
 const struct snap_route *edge_route(const struct snap_image *im, const struct edge_index *x,
         struct hg_str host, struct hg_str path)
 {

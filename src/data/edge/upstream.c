@@ -31,6 +31,7 @@ void edge_up_close(struct edge_up *up)
 	struct edge *e = up->edge;
 	int fd = up->io.fd;
 	if (!up->conn && !up->mirror) e->eps[up->slot].idle_n--;
+	hg_list_remove(&up->owned);
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
 	loop_io_stop(e->loop, &up->io);
@@ -39,25 +40,30 @@ void edge_up_close(struct edge_up *up)
 	edge_pool_give(&e->ups, up);
 }
 
-/* Has the replica closed it, or spoken without being asked? */
-static bool still_quiet(struct edge_up *up)
+bool edge_up_quiet(const struct edge_up *up)
 {
 	char c;
 	ssize_t n = recv(up->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
 
+void edge_up_wake(struct edge_up *up)
+{
+	hg_list_remove(&up->node);
+	up->edge->eps[up->slot].idle_n--;
+	up->reused = true;
+	hg_list_remove(&up->owned);
+}
+
 static struct edge_up *take_idle(struct edge_ep *ep, bool probe)
 {
 	for (struct hg_list *n; (n = hg_list_first(&ep->idle));) {
 		struct edge_up *up = HG_CONTAINER(n, struct edge_up, node);
-		if (probe && !still_quiet(up)) {
+		if (probe && !edge_up_quiet(up)) {
 			edge_up_close(up);
 			continue;
 		}
-		hg_list_remove(&up->node);
-		ep->idle_n--;
-		up->reused = true;
+		edge_up_wake(up);
 		return up;
 	}
 	return NULL;
@@ -79,14 +85,16 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 	        .edge = e,
 	        .slot = ep->slot,
 	        .incarnation = ep->incarnation,
+	        .proxy = (uint8_t)ep->proxy,
 	        .unix_socket = ep->addr.sa.sa_family == AF_UNIX,
 	        .timer.owner = EDGE_TIMER_UP};
 	hg_list_init(&up->node);
+	hg_list_init(&up->owned);
 	hg_list_init(&up->timer.node);
 	/* A unix socket is connected at once; TCP says so by EPOLLOUT. Armed for good on TCP, which
 	 * reports writability only after a full buffer; on demand on unix sockets, which report it
 	 * whenever the peer has read. */
-	up->connecting = !up->unix_socket;
+	up->connecting = !up->unix_socket || up->proxy; /* which has something to say first */
 	up->out_armed = !up->unix_socket;
 	if (up->unix_socket) up->flags = EDGE_CAN_WRITE;
 	uint32_t events = EVENTS | (up->out_armed ? (uint32_t)EPOLLOUT : 0);
@@ -117,6 +125,7 @@ void edge_up_keep(struct edge_up *up)
 		edge_up_close(up);
 		return;
 	}
+	if (HG_UNLIKELY(up->proxy)) edge_proxy_keep(up->conn, up);
 	up->conn = NULL;
 	up->mirror = NULL;
 	ep->idle_n++;

@@ -1,6 +1,7 @@
 /* The meter: rates over the last seconds for people, counters in the text format for Prometheus. */
 #include "control/acme/acme.h"
 #include "control/cert/certs.h"
+#include "control/cert/clients.h"
 #include "api_priv.h"
 #include "os/clock.h"
 
@@ -257,6 +258,13 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(tls_handshakes, "TLS handshakes completed."),
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
 	        ROW(tls_failures, "TLS handshakes that failed."),
+	        ROW(proxy_headers, "PROXY protocol headers that told a client's address."),
+	        ROW(proxy_refused,
+	                "Connections closed for a PROXY protocol header that is not valid."),
+	        ROW(client_asked, "TLS handshakes that asked for a client certificate."),
+	        ROW(client_shown, "Of these, clients that showed one."),
+	        ROW(client_invalid, "Of these, certificates that are not valid."),
+	        ROW(client_refused, "Requests refused for want of a client certificate."),
 	        ROW(h2_sessions, "HTTP/2 connections begun."),
 	        ROW(h2_streams, "HTTP/2 requests begun."),
 	        ROW(h2_resets_received, "HTTP/2 requests that clients gave up."),
@@ -297,6 +305,22 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	}
 }
 
+/* Why handshakes failed: a rise says what to look for. */
+static void handshakes(const struct meter *m, struct hg_buf *to)
+{
+	static const char name[] = "headgate_edge_tls_failure_reasons_total";
+	static const char *const reason[] = {"not_tls", "version", "nothing_shared", "alpn",
+	        "alert", "closed", "other", "timeout"};
+	head(to, name, "counter", "TLS handshakes that failed, by reason.");
+	for (size_t k = 0; k < HG_COUNT(reason); k++) {
+		uint64_t n = 0;
+		for (uint32_t w = 0; w < m->worker_count && w < METER_WORKERS_MAX; w++)
+			n += atomic_load_explicit(
+			        &m->worker[w].tls_failed[k], memory_order_relaxed);
+		hg_buf_fmt(to, "%s{reason=\"%s\"} %llu\n", name, reason[k], (unsigned long long)n);
+	}
+}
+
 /* When certificates end, for alerts; the label is the file, as the configuration names it. */
 static void certificates(const struct certs *c, struct hg_buf *to)
 {
@@ -310,6 +334,29 @@ static void certificates(const struct certs *c, struct hg_buf *to)
 		hg_buf_cstr(to, "\",host=\"");
 		label(to, v.cert->name_count ? v.cert->names[0] : "");
 		hg_buf_fmt(to, "\"} %lld\n", (long long)v.cert->until_s);
+	}
+}
+
+/* An authority that ends, or whose list does, lets nobody in. */
+static void authorities(const struct clients *c, struct hg_buf *to)
+{
+	static const char name[] = "headgate_client_ca_expires_timestamp_seconds";
+	static const char crl[] = "headgate_client_ca_crl_expires_timestamp_seconds";
+	if (!c || clients_count(c) == 0) return;
+	head(to, name, "gauge", "When a client authority ends, in seconds since 1970.");
+	for (uint32_t i = 0; i < clients_count(c); i++) {
+		struct clients_view v = clients_at(c, i);
+		hg_buf_fmt(to, "%s{ca=\"", name);
+		label(to, v.name);
+		hg_buf_fmt(to, "\"} %lld\n", (long long)v.cert->until_s);
+	}
+	head(to, crl, "gauge", "When its revocation list ends, in seconds since 1970.");
+	for (uint32_t i = 0; i < clients_count(c); i++) {
+		struct clients_view v = clients_at(c, i);
+		if (!v.crl_until_s) continue;
+		hg_buf_fmt(to, "%s{ca=\"", crl);
+		label(to, v.name);
+		hg_buf_fmt(to, "\"} %lld\n", (long long)v.crl_until_s);
 	}
 }
 
@@ -556,8 +603,10 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	durations(a->d.meter, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
+	authorities(a->d.clients, to);
 	acme(a->d.acme, to);
 	edge(a->d.meter, to);
+	handshakes(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
 }
 

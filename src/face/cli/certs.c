@@ -1,10 +1,12 @@
 /* The certificates that a configuration names, read by whoever runs `up` and `reload`. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cert/cert.h"
 #include "config_priv.h"
+#include "os/tls_client.h"
 #include "os/file.h"
 
 #define PATH_ROOM 8300
@@ -28,6 +30,49 @@ static void cert_warn(const char *path, const struct tls_cert *is)
 	} else if (is->from_s > now) {
 		cli_say("warning: the certificate \"%s\" is not valid yet", path);
 	}
+}
+
+/* The authorities of clients' certificates go the same way. */
+static int authorities(struct cli_config *k, bool runnable)
+{
+	const struct spec_edge_tls *tls = &k->spec->edge.tls;
+	int status = 0;
+	for (uint32_t i = 0; i < tls->client_ca_count && status == 0; i++) {
+		const struct spec_client_ca *c = &tls->client_ca[i];
+		struct hg_err err = {0};
+		char path[PATH_ROOM], name[PATH_ROOM], why[TLS_WHY_MAX] = "";
+		char *certs = NULL, *crl = NULL;
+		struct tls_cert is;
+		int64_t crl_until_s;
+		absolute(k, c->file, path);
+		enum hg_rc rc = cert_text_read(path, &certs, &err);
+		if (rc == HG_OK && c->crl.n) {
+			absolute(k, c->crl, path);
+			rc = cert_text_read(path, &crl, &err);
+		}
+		struct tls_ca ca = {hg_str(certs), hg_str(crl)};
+		if (rc == HG_OK && tls_ca_check(&ca, &is, &crl_until_s, why) < 0)
+			rc = hg_err_set(&err, HG_E_CERT_FILE,
+			        "could not use the client authority \"%.*s\": %s",
+			        HG_STR_ARG(c->name), why);
+		if (rc == HG_OK) {
+			absolute(k, c->file, path);
+			cert_warn(path, &is);
+			if (crl_until_s && crl_until_s <= time(NULL))
+				cli_say("warning: the revocation list \"%.*s\" is over: nobody "
+				        "gets in by it",
+				        HG_STR_ARG(c->crl));
+			snprintf(name, sizeof name, "ca:%.*s", HG_STR_ARG(c->file));
+			json_array_append_new(
+			        k->certs, json_pack("{s:s,s:s,s:s}", "cert", name, "chain", certs,
+			                          "key", crl ? crl : ""));
+		} else if (rc != HG_E_DENIED || !runnable) {
+			status = cli_fail(&err);
+		}
+		free(certs);
+		free(crl);
+	}
+	return status;
 }
 
 /* A file whose text is handed over as it is: the root of an authority, a key of its customers. */
@@ -79,5 +124,5 @@ int cli_config_certs(struct cli_config *k, bool runnable)
 		                                        "chain", texts.chain, "key", texts.key));
 		cert_texts_free(&texts);
 	}
-	return 0;
+	return authorities(k, runnable);
 }

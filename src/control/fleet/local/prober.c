@@ -1,5 +1,6 @@
 #include "control/fleet/local/prober_priv.h"
 #include "wire/http1.h"
+#include "wire/proxyproto.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -210,7 +211,12 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 
 static void compose(struct prober *p, const struct prober_target *t)
 {
-	char host[SOCK_TEXT_MAX];
+	char host[SOCK_TEXT_MAX], first[PROXYPROTO_SENT];
+	if (t->proxy) { /* we come for ourselves */
+		struct hg_out o = hg_out_over(first, sizeof first);
+		proxyproto_write(&(struct proxyproto){.version = (uint8_t)t->proxy}, &o);
+		hg_buf_str(&p->out, (struct hg_str){first, o.n});
+	}
 	if (t->addr->sa.sa_family == AF_UNIX)
 		(void)snprintf(host, sizeof host, "localhost");
 	else
@@ -233,7 +239,7 @@ enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober
 	        .arg = arg,
 	        .timeout_ms = t->timeout_ms,
 	        .body_max = t->body_max};
-	hg_buf_init(&p->out, PROBER_PATH_MAX + 512);
+	hg_buf_init(&p->out, PROBER_PATH_MAX + 512 + PROXYPROTO_SENT);
 	hg_buf_init(&p->in, PROBER_HEAD_MAX + 8192);
 	hg_buf_init(&p->body, (size_t)t->body_max + 1);
 	enum hg_rc rc = HG_E_NOMEM;

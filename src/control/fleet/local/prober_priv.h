@@ -29,6 +29,7 @@ struct prober_target {
 	const struct sock_addr *addr;
 	const char *path; /* NULL: connecting is enough */
 	bool put;         /* PUT without a body instead of GET */
+	uint32_t proxy;   /* version of the PROXY protocol header that comes first; 0: none */
 	uint32_t timeout_ms;
 	uint32_t body_max; /* 0: the head is enough */
 };

@@ -60,6 +60,7 @@ void fleet_probe(struct fleet_replica *r, enum probe_kind kind)
 	        [PROBE_LIVENESS] = on_liveness,
 	};
 	const struct fleet_probe_conf *c = r->app->conf ? &r->app->conf->probe[kind] : NULL;
+	const struct fleet_release *rel = fleet_release_find(r->f, r->app, fleet_core(r)->release);
 	struct hg_err err = {0};
 	enum hg_rc rc = HG_OK;
 	prober_stop(r->prober[kind]);
@@ -76,6 +77,7 @@ void fleet_probe(struct fleet_replica *r, enum probe_kind kind)
 		        .addr = &r->addr,
 		        .path = c->kind == FLEET_PROBE_HTTP ? c->what : NULL,
 		        .timeout_ms = c->timeout_ms,
+		        .proxy = rel ? rel->proxy : 0,
 		};
 		rc = prober_start(r->f->o.loop, &t, fn[kind], r, &r->prober[kind]);
 		if (rc < 0) (void)hg_err_set(&err, rc, "could not probe: memory is exhausted");

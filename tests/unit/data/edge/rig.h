@@ -48,7 +48,7 @@ typedef void (*rig_script)(struct replica *rep, int fd);
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot, release;
+	uint32_t slot, release, proxy;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -80,11 +80,17 @@ struct rig {
 	struct snap_image shape;    /* edge-wide numbers of the next image */
 	struct snap_app app;        /* the application of the next image */
 	struct snap_in_route guard; /* limits and lists of the next image's first route */
+	const struct snap_in_route
+	        *routes; /* of the next image; NULL: one for all, and "preview" */
+	uint32_t route_count;
+	struct snap_in_ca ca[2];
+	uint32_t ca_count;
+	bool allow_1_2;
 	struct snap_in_set trusted, exempt, access;
 	struct hg_str probe;
 	struct snap_in_app shown; /* pages, message and through of the next image's application */
 	struct rates *rates;      /* NULL: none */
-	uint32_t affinity;   /* of its first route */
+	uint32_t affinity;        /* of its first route */
 	uint32_t connections, buffers, worker;
 	struct rig *owner; /* of meter and table, when this is one more worker; NULL: itself */
 };
@@ -353,10 +359,20 @@ static inline int rig_image(struct rig *g)
 	        .route_count = 2,
 	        .edge = g->shape,
 	        .via = HG_STR("test-edge"),
+	        .cas = g->ca,
+	        .ca_count = g->ca_count,
 	        .trusted = g->trusted,
 	        .exempt = g->exempt,
 	        .access = g->access};
 	int fd = -1;
+	struct snap_in_route own[16];
+	for (uint32_t i = 0; g->routes && i < g->route_count; i++) {
+		own[i] = g->routes[i];
+		own[i].lanes = lanes;
+		own[i].lane_count = 2;
+		in.routes = own;
+		in.route_count = g->route_count;
+	}
 	if (snap_build(&in, &fd, &err) < 0) fail_msg("%s", err.message);
 	return fd;
 }
@@ -385,7 +401,8 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	        .weight = 1000000,
 	        .family = AF_INET,
 	        .port = rep->port,
-	        .ip4 = INADDR_LOOPBACK};
+	        .ip4 = INADDR_LOOPBACK,
+	        .proxy = rep->proxy};
 	snap_table_set(g->table, rep->slot, &ep);
 }
 
@@ -420,11 +437,20 @@ static inline void rig_certs(struct rig *g, const char *san)
 	struct hg_err err = {0};
 	struct pem_text text = pem_make(san, false, 30);
 	struct tls_pem pem = pem_of(&text);
-	struct tls_conf conf = {.pem = &pem, .pem_count = 1, .tickets = &ticket, .ticket_count = 1};
+	struct tls_conf conf = {.pem = &pem,
+	        .pem_count = 1,
+	        .tickets = &ticket,
+	        .ticket_count = 1,
+	        .allow_1_2 = g->allow_1_2};
 	int fd = -1;
 	if (cert_bundle_make(&conf, &(struct cert_extra){.generation = 1}, &fd, &err) < 0) abort();
 	if (edge_certs(g->edge, fd, why) < 0) abort();
 	close(fd);
+}
+
+static inline void rig_certs_again(struct rig *g)
+{
+	rig_certs(g, "DNS:a.example,DNS:*.b.example");
 }
 #endif
 
