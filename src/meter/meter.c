@@ -204,8 +204,9 @@ static void sum_add(const struct meter_lane *l, struct meter_lane_sum *s)
 {
 	for (unsigned i = 0; i < METER_CODES; i++) {
 		uint64_t n = get(&l->code[i]);
-		unsigned code = meter_code_at(i);
-		s->by_class[code < 100 ? code : code / 100] += n;
+		unsigned code = meter_code_at(i), class = code < 100 ? code : code / 100;
+		HG_ASSERT(class < HG_COUNT(s->by_class));
+		s->by_class[class] += n;
 		s->total += n;
 	}
 	for (int i = 0; i < METER_BUCKETS; i++) {

@@ -227,7 +227,7 @@ static void on_answer(void *arg, const struct fetch_answer *f)
 	        .body = parsed ? a->body : NULL};
 	if (answered && a->asked == ACME_ASK_CERT && f->status < 400) {
 		/* The chain is taken from this very answer. */
-		struct acme_do d;
+		struct acme_do d = {0};
 		acme_step(&a->session, &seen, &a->rand, acme_now(a), &d);
 		if (d.clear) acme_place_clear(a);
 		if (d.act == ACME_DO_TAKE) {

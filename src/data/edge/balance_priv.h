@@ -70,6 +70,8 @@ enum edge_step edge_queue_step(struct edge_conn *c);
 enum edge_step edge_queue_timeout(struct edge_conn *c);
 /* The request ends, or goes on. */
 void edge_queue_leave(struct edge_conn *c);
+/* … because its client has left. */
+void edge_queue_gone(struct edge_conn *c);
 /* A replica of this app has room: soon, somebody goes on. */
 void edge_queue_wake(struct edge *e, const struct edge_app *a, uint16_t slot);
 void edge_queue_init(struct edge *e);

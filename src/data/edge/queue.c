@@ -97,6 +97,13 @@ void edge_queue_leave(struct edge_conn *c)
 	if (r->draw->evidence) edge_evidence_begin(e, r->draw);
 }
 
+void edge_queue_gone(struct edge_conn *c)
+{
+	struct meter_app *m = counted(c->edge, c->req);
+	if (m) meter_add(&m->queue_left, 1);
+	edge_queue_leave(c);
+}
+
 static enum edge_step turn_away(struct edge_conn *c, const char *why)
 {
 	if (c->req->queue) edge_queue_leave(c);
@@ -170,11 +177,8 @@ enum edge_step edge_queue_enter(struct edge_conn *c)
 
 enum edge_step edge_queue_step(struct edge_conn *c)
 {
-	struct edge *e = c->edge;
 	if (!(c->flags & EDGE_HUP)) return EDGE_STEP_BLOCK;
 	/* Who has stopped sending before there was room does not wait any more. */
-	struct meter_app *m = counted(e, c->req);
-	if (m) meter_add(&m->queue_left, 1);
 	edge_request_abort(c);
 	edge_conn_close(c);
 	return EDGE_STEP_GONE;

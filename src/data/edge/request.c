@@ -222,7 +222,7 @@ void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
-	if (HG_UNLIKELY(c->req->queue)) edge_queue_leave(c);
+	if (HG_UNLIKELY(c->req->queue)) edge_queue_gone(c);
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);

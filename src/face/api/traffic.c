@@ -46,7 +46,7 @@ static json_t *routes_json(const struct api *a)
 	size_t n = 0, used = 0;
 	json_t *list = json_array();
 	const struct fleet_lane *lanes = fleet_lanes(a->d.fleet, &n);
-	struct route_row *row = calloc(n + 1, sizeof *row);
+	struct route_row *row = a->d.meter ? calloc(n + 1, sizeof *row) : NULL;
 	for (size_t i = 0; row && i < n; i++) {
 		if (!meter_lane_used(a->d.meter, lanes[i].lane)) continue;
 		row[used].lane = &lanes[i];
@@ -77,7 +77,7 @@ static json_t *replica_json(const struct api *a, const struct fleet_app_status *
 static json_t *replicas_json(const struct api *a, const struct fleet_status *s)
 {
 	json_t *list = json_array();
-	for (uint32_t i = 0; i < s->app_count; i++) {
+	for (uint32_t i = 0; a->d.meter && i < s->app_count; i++) {
 		const struct fleet_app_status *app = &s->apps[i];
 		for (uint32_t k = 0; k < app->replica_count; k++) {
 			if (app->replicas[k].endpoint < 0 || json_array_size(list) == ROWS_MAX)
@@ -94,10 +94,6 @@ enum hg_rc api_get_traffic(struct api_request *r, struct hg_err *err)
 	struct api *a = r->api;
 	json_t *bounds = json_array();
 	uint32_t connections = 0;
-	if (!a->d.meter) {
-		json_decref(bounds);
-		return hg_err_set(err, HG_E_AGAIN, "there is no edge that counts yet");
-	}
 	enum hg_rc rc = fleet_status(a->d.fleet, &s);
 	if (rc < 0) {
 		json_decref(bounds);
@@ -105,7 +101,7 @@ enum hg_rc api_get_traffic(struct api_request *r, struct hg_err *err)
 	}
 	for (int i = 0; i < METER_BUCKETS - 1; i++)
 		json_array_append_new(bounds, json_real(meter_bounds[i]));
-	for (uint32_t w = 0; w < a->d.meter->worker_count; w++)
+	for (uint32_t w = 0; a->d.meter && w < a->d.meter->worker_count; w++)
 		connections += atomic_load_explicit(
 		        &a->d.meter->worker[w].connections, memory_order_relaxed);
 	r->reply = json_pack("{s:s,s:I,s:I,s:I,s:o,s:o,s:o}", "schema", "headgate.traffic/1",
