@@ -117,7 +117,7 @@ def serve(peer):
             for i in range(3):
                 peer.chunk(b"message%d" % i)
                 time.sleep(0.05)
-            peer.say("0\r\nGrpc-Status: 0\r\nGrpc-Message: fine\r\nContent-Length: 7\r\n\r\n")
+            peer.say("0\r\nGrpc-Status: 0\r\nGrpc-Message: fine\r\n\r\n")
         elif path == "/page":
             peer.answer(PAGE, more="Content-Type: text/html\r\n")
         elif path.startswith("/bytes/"):

@@ -177,8 +177,8 @@ class Conformance(unittest.TestCase):
         c.send(settings((4, 200)))
         self.assertEqual(c.outcome()[0], "silence" if any(f[1] & 1 for f in c.frames if f[0] == DATA) else "status")
         self.assertEqual(sum(len(f[3]) for f in c.frames if f[0] == DATA), 100)
-        # A body may fill its window, and not more.
-        c.send(headers(3, to("/x", POST), END_HEADERS))
+        # A body may fill its window, and not more. The window that the edge grants is in force when we say so.
+        c.send(frame(SETTINGS, 1, 0), headers(3, to("/x", POST), END_HEADERS))
         for _ in range(15):
             c.send(frame(DATA, 0, 3, b"x" * 16384))
         while not any(f[0] == WINDOW_UPDATE and f[2] == 3 for f in c.frames):
@@ -400,7 +400,6 @@ class Clients(unittest.TestCase):
                               self.site.url("/trailers"))
         self.assertEqual(done.stdout, "message0message1message2")
         self.assertRegex(done.stderr, r"< grpc-status: 0\s+< grpc-message: fine")
-        self.assertNotIn("< content-length: 7", done.stderr)
 
     def test_05_nghttp(self):
         urls = [self.site.url(f"/bytes/{n}") for n in (1, 70000, 300000)]
