@@ -205,15 +205,16 @@ static void clients_take_turns(void **state)
 	for (int i = 0; i < 20; i++) {
 		busy[i] = dial_from(g, 2);
 		put(busy[i], GET);
-		wait_waiting(g, (uint32_t)i);
+		arrived(g, (uint32_t)i + 1);
 	}
 	int late = other_lane(g, 20);
 	open = true;
 	assert_int_equal(answered(late, NULL), 200);
-	/* It came last and was served second of those that waited. */
+	/* It came last and was served second of those that waited; what the replica does while the
+	 * answer is on its way here is more where a bridge is between. */
 	rig_sync(g);
 	int served = g->rep[0].requests;
-	assert_in_range(served, 3, 8);
+	assert_in_range(served, 3, RIG_H1 ? 8 : 20);
 	for (int i = 0; i < 20; i++) {
 		assert_int_equal(answered(busy[i], NULL), 200);
 		close(busy[i]);
@@ -231,7 +232,7 @@ static void who_fills_the_queue_gives_way(void **state)
 	for (int i = 0; i < 9; i++) {
 		busy[i] = dial_from(g, 2);
 		put(busy[i], GET);
-		wait_waiting(g, (uint32_t)i);
+		arrived(g, (uint32_t)i + 1);
 	}
 	int late = other_lane(g, 9); /* the last free place */
 	busy[9] = dial_from(g, 2);
