@@ -272,7 +272,8 @@ class Faults(unittest.TestCase):
         with Site("orders_per_hour: 2") as site:
             site.authority.faults["invalid"] = 1000
             site.up()
-            wait_for(lambda: len(site.authority.orders) == 2, 20)
+            # The second one is on its way: of one whose answer is not there yet control cannot know that it exists.
+            wait_for(lambda: len(site.authority.validations) == 2, 20)
             kill(site.pids("control")[0])
             time.sleep(6)  # back-off alone would have tried twice by now
             self.assertEqual(len(site.authority.orders), 2)

@@ -478,7 +478,7 @@ class Clients(unittest.TestCase):
     @unittest.skipUnless(shutil.which("chromium"), "chromium is not installed")
     def test_13_chromium_and_its_websocket(self):
         self.site.seen()
-        with tempfile.TemporaryDirectory() as profile:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             child = subprocess.Popen(
                 ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
                  "--disable-background-networking", "--disable-component-update", "--disable-sync",
