@@ -16,6 +16,9 @@ from acme_server import Authority
 from harness import Platform, free_port, kill, main, wait_for
 from https_test import Visitors
 
+# The others take minutes together: for `make test-long`.
+LONG = unittest.skipUnless(os.environ.get("HEADGATE_TEST_LONG") == "1", "one of the long cases")
+
 CONFIG = """version: 1
 project: e2e
 edge:
@@ -222,21 +225,26 @@ class Faults(unittest.TestCase):
             self.assertEqual(len(site.authority.orders), orders)
             return site.authority
 
+    @LONG
     def test_five_hundreds(self):
         self.survive("500", 3)
 
     def test_bad_nonces(self):
         self.survive("bad_nonce", 5)
 
+    @LONG
     def test_cut_after_new_order(self):
         self.survive("cut_new_order", orders=2)  # that there was one cannot be known
 
+    @LONG
     def test_processing(self):
         self.survive("processing")
 
+    @LONG
     def test_not_ready(self):
         self.survive("not_ready")
 
+    @LONG
     def test_slow_validation(self):
         self.survive("none", prepare=lambda a: setattr(a, "validate_seconds", 4))
 
@@ -251,6 +259,7 @@ class Faults(unittest.TestCase):
         a = self.survive("rate_limited")
         self.assertGreater(time.monotonic() - began, a.retry_after)
 
+    @LONG
     def test_the_next_authority_is_asked(self):
         with Site(authorities=("one", "two")) as site:
             site.by_name["one"].faults["rejected"] = 1000
@@ -310,30 +319,37 @@ class Deaths(unittest.TestCase):
             self.assertEqual({v[2] for v in site.authority.validations}, {"valid"})
             self.assertEqual(site.authority.violations, [])
 
+    @LONG
     def test_new_account_1(self):
         self.die_at("new-account", 1)
 
     def test_new_order_1(self):
         self.die_at("new-order", 1)
 
+    @LONG
     def test_auth_1(self):
         self.die_at("auth", 1)
 
+    @LONG
     def test_challenge_1(self):
         self.die_at("challenge", 1)
 
+    @LONG
     def test_auth_2(self):
         self.die_at("auth", 2)
 
+    @LONG
     def test_auth_3(self):
         self.die_at("auth", 3)
 
+    @LONG
     def test_order_1(self):
         self.die_at("order", 1)
 
     def test_finalize_1(self):
         self.die_at("finalize", 1)
 
+    @LONG
     def test_order_2(self):
         self.die_at("order", 2)
 

@@ -23,6 +23,7 @@ project: e2e
 edge:
   workers: {workers}
   listen: {{http: "127.0.0.1:{port}"}}
+  limits: {{keepalive: 10m}}
 apps:
   web:
     command: python3 %s v1 {listen}
@@ -54,6 +55,7 @@ class Replicas(unittest.TestCase):
         """All replicas are replaced while requests run: none fails."""
         before = {r["pid"] for r in p.replicas("web")}
         load = Load(p.port, rate=200, seconds=20, posts=0, connections=8, path="/")
+        time.sleep(0.5)
         p.run("restart", "web", "--wait", "--timeout", "60s")
         after = {r["pid"] for r in p.replicas("web") if r["state"] == "ready"}
         self.assertFalse(before & after)
