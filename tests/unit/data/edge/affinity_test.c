@@ -132,7 +132,7 @@ static void what_was_not_signed_here_is_nothing(void **state)
 		assert_int_equal(c.sets, 1);
 	}
 	/* Too long by one, and behind a wrong one of the same name the right one. */
-	snprintf(c.cookie, sizeof c.cookie, "%s0", good);
+	snprintf(c.cookie, sizeof c.cookie, "%.126s0", good);
 	c.sets = 0;
 	visit(&c);
 	assert_int_equal(c.sets, 1);
