@@ -458,6 +458,7 @@ static void a_worker_that_ends_leaves_its_copies_out(void **state)
 	rig_sync(g);
 	struct meter *m = g->meter;
 	struct snap_table *table = g->table;
+	struct rates *rates = g->rates;
 	struct meter_trial_sum s;
 	g->owner = g; /* the meter outlives the worker */
 	rig_free(g);
@@ -466,6 +467,7 @@ static void a_worker_that_ends_leaves_its_copies_out(void **state)
 	assert_int_equal(s.mirrored, 0);
 	free(m);
 	free(table);
+	free(rates);
 }
 
 int main(void)
