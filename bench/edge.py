@@ -87,7 +87,7 @@ class Headgate:
     def __init__(self, build, dir_, port, body, https=None, case="plain", unix=False, name="data"):
         self.data = dir_ / name
         config = dir_ / f"{name}.yaml"
-        route = '{host: "*", path: /' + (', rate_limit: "1000000000/s per ip"' if case == "log" else "") + "}"
+        route = '{host: "*", path: /' + (', rate_limit: "1000000/s per ip"' if case == "log" else "") + "}"
         config.write_text(f"""version: 1
 project: bench
 edge:
