@@ -329,7 +329,7 @@ static void session_failed(struct acme *a, const struct acme_do *d)
 
 void acme_session_seen(struct acme *a, const struct acme_seen *seen)
 {
-	struct acme_do d;
+	struct acme_do d = {0};
 	acme_step(&a->session, seen, &a->rand, acme_now(a), &d);
 	if (d.save && !a->session.renewal_only) order_keep(a, d.fresh_account);
 	if (d.clear) acme_place_clear(a);
