@@ -288,8 +288,8 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 bool edge_pools_trim(struct edge *e)
 {
 	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
-	        &e->sessions, &e->streams, &e->mirrors_pool};
-	bool more = false;
+	        &e->sessions, &e->desks, &e->streams, &e->mirrors_pool};
+	bool more = edge_h2_desks_clear(e);
 	for (size_t i = 0; i < HG_COUNT(all); i++)
 		more = edge_pool_trim(all[i]) || more;
 	return more;
@@ -330,6 +330,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	hg_list_init(&e->judged);
 	edge_queue_init(e);
 	hg_list_init(&e->mirrors);
+	hg_list_init(&e->h2_warm);
 	edge_wheel_init(e);
 	enum hg_rc rc = pools_init(e, conf);
 	if (rc == HG_OK) rc = listeners_start(e, conf);

@@ -501,9 +501,10 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
-	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
+	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
+	struct hg_list h2_warm; /* sessions that have memory to give back when they are quiet */
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
 	uint32_t trial_seq[SNAP_TRIALS];
 	struct hg_list judged; /* draws whose age matters */
@@ -671,6 +672,8 @@ bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h);
 enum edge_step edge_h2_tunnel(struct edge_conn *c);
 /* What there is of a stream's response is sent as the client takes it; false: no memory. */
 bool edge_h2_offer(struct edge_conn *c);
+/* Sessions that have been quiet for a while give memory back; true: some will later. */
+bool edge_h2_desks_clear(struct edge *e);
 HG_MUST enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns);
 void edge_h2_fini(struct edge *e);
 

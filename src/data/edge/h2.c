@@ -248,6 +248,7 @@ static bool shared_make(struct edge *e)
 enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns)
 {
 	enum hg_rc rc = edge_pool_init(&e->sessions, EDGE_H2_SIZE, conns);
+	if (rc == HG_OK) rc = edge_pool_init(&e->desks, EDGE_H2_DESK, conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->streams, sizeof(struct edge_h2_stream), conns);
 	return rc;
 }
@@ -255,6 +256,7 @@ enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns)
 void edge_h2_fini(struct edge *e)
 {
 	edge_pool_fini(&e->sessions);
+	edge_pool_fini(&e->desks);
 	edge_pool_fini(&e->streams);
 	nghttp2_session_callbacks_del(e->h2_callbacks);
 	nghttp2_option_del(e->h2_option);
@@ -286,13 +288,16 @@ static bool settings_say(struct edge_h2 *h)
 enum edge_step edge_h2_begin(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
+	/* As many desks as sessions: if there is one, so is the other. */
 	struct edge_h2 *h = shared_make(e) ? edge_pool_take(&e->sessions) : NULL;
 	if (h) {
-		*h = (struct edge_h2){.conn = c};
+		*h = (struct edge_h2){.conn = c, .desk = edge_pool_take(&e->desks)};
 		hg_list_init(&h->streams);
 		hg_list_init(&h->ready);
+		hg_list_init(&h->warm);
 		edge_h2_guard_init(&h->guard);
 		c->h2 = h;
+		edge_h2_desk_warm(h);
 	}
 	if (!h || !edge_h2_ng_make(h) || !settings_say(h)) {
 		meter_add(&e->count->refused_full, 1);
@@ -317,7 +322,9 @@ void edge_h2_free(struct edge_conn *c)
 		edge_conn_close(&s->conn);
 	}
 	nghttp2_session_del(h->ng);
+	hg_list_remove(&h->warm);
 	edge_pool_give(&e->bufs, h->out);
+	edge_pool_give(&e->desks, h->desk);
 	edge_pool_give(&e->sessions, h);
 	c->h2 = NULL;
 }
@@ -472,6 +479,7 @@ enum edge_step edge_h2_step(struct edge_conn *c)
 {
 	struct edge_h2 *h = c->h2;
 	h->busy = true;
+	edge_h2_desk_warm(h);
 	if (HG_UNLIKELY(c->edge->draining)) notice_say(h);
 	bool on = input(h);
 	/* What made it end may have an explanation in it. */

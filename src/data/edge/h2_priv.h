@@ -71,15 +71,24 @@ struct edge_h2 {
 	struct edge_h2_guard guard;
 	/* h2_mem.c */
 	bool making;
+	uint8_t desk_n;           /* pages of the desk given out */
+	uint8_t clean, clean_n;   /* of them, the table of streams: the first, how many */
+	uint8_t frames, frames_n; /* … the buffer for frames */
 	uint32_t row_n;
+	uint64_t stepped_ms;     /* when it last did anything */
+	struct hg_list warm;     /* of edge.h2_warm: the desk has pages */
+	char *desk;              /* EDGE_H2_DESK bytes: what a session without streams needs not */
 	_Alignas(16) char row[]; /* EDGE_H2_ROW bytes */
 };
 
-#define EDGE_H2_SIZE 28672u /* of a session, whole pages: the pool gives them back */
+#define EDGE_H2_SIZE 5248u /* of a session without its desk */
 #define EDGE_H2_ROW  (EDGE_H2_SIZE - (uint32_t)sizeof(struct edge_h2))
+#define EDGE_H2_DESK 24576u
 
-/* Makes h->ng, within the row; false: no memory. */
+/* Makes h->ng, within the row and h->desk; false: no memory. */
 HG_MUST bool edge_h2_ng_make(struct edge_h2 *h);
+/* It does something now. */
+void edge_h2_desk_warm(struct edge_h2 *h);
 
 enum edge_h2_pseudo {
 	EDGE_H2_METHOD,
