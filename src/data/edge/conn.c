@@ -132,7 +132,10 @@ void edge_conn_close(struct edge_conn *c)
 		return;
 	}
 	loop_io_stop(e->loop, &c->io);
-	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
+	if (HG_UNLIKELY(c->tls)) {
+		tls_free(c->tls);
+		e->heap_left++;
+	}
 	close(fd);
 	if (HG_UNLIKELY(c->peer_place != PEERS_NONE))
 		peers_leave(&e->rates->peers, c->peer_place, e->worker);

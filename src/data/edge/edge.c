@@ -1,6 +1,7 @@
 #include "data/edge/edge.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #define LOG_SIZE        65536u
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_LEAVE_MS 20
+#define HEAP_LEFT       64u /* connections: a MiB */
 
 /* ---- images ---- */
 
@@ -292,6 +294,12 @@ bool edge_pools_trim(struct edge *e)
 	bool more = edge_h2_desks_clear(e);
 	for (size_t i = 0; i < HG_COUNT(all); i++)
 		more = edge_pool_trim(all[i]) || more;
+	/* OpenSSL's memory is in malloc's. Looking through it takes milliseconds: when nothing else
+	 * is to be done. */
+	if (!more && e->heap_left >= HEAP_LEFT) {
+		malloc_trim(0);
+		e->heap_left = 0;
+	}
 	return more;
 }
 

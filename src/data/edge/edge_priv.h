@@ -515,6 +515,7 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
+	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed */
 	const struct edge_conn *driven; /* the last one; to be compared only */
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;
