@@ -61,8 +61,7 @@ def main():
     need("wrk", "valgrind", "strace", "callgrind_annotate")
     build = (ROOT / args.build).resolve()
     subprocess.run(["ninja", "-C", str(build), "--quiet", "bench/upstream", "bench/path"], check=True)
-    name = "/tmp/leancg"; pathlib.Path(name).mkdir(exist_ok=True)
-    if 1:
+    with tempfile.TemporaryDirectory() as name:
         dir_ = pathlib.Path(name)
         out = dir_ / "callgrind"
         tool = ["valgrind", "--tool=callgrind", "--instr-atstart=no",
@@ -70,7 +69,7 @@ def main():
         if args.cache:
             tool += ["--cache-sim=yes", "--LL=4194304,16,64"]
         n = run(build, args, tool, dir_)
-        text = subprocess.run(["callgrind_annotate", "--inclusive=no", "--tree=none", "--threshold=97", str(out)], capture_output=True,
+        text = subprocess.run(["callgrind_annotate", "--auto=no", "--threshold=97", str(out)], capture_output=True,
                               text=True, check=True).stdout
         found = re.search(r"^Events shown: +(.*)$", text, re.M).group(1).split()
         total = re.search(r"^(.*) PROGRAM TOTALS", text, re.M).group(1)

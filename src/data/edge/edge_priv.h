@@ -231,22 +231,25 @@ struct hg_str edge_path_normal(struct hg_str path, char *to);
 /* ---- endpoints (endpoint.c) ---- */
 
 struct edge_ep {
-	uint32_t seq; /* of the slot when it was read */
-	uint32_t state, app_id, release, replica, incarnation, weight;
+	/* What a request looks at is one line of the cache: there may be a thousand of these. */
+	_Alignas(64) uint32_t state;
+	uint32_t release, replica, incarnation, weight;
+	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint16_t slot;
 	bool known;
-	struct sock_addr addr;
-	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint8_t text_n;
-	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
-	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
+	struct hg_list idle;       /* connections, last used first */
 	uint32_t fails;            /* in a row */
-	uint64_t ejected_until_ms; /* 0: not ejected */
-	uint64_t up_ms;            /* when this worker first saw this incarnation up */
-	uint64_t warm_ms;          /* … and when it was last up again, or is no more ejected */
 	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
-	uint32_t taken;            /* requests sent to it as the release under trial */
+	uint64_t ejected_until_ms; /* 0: not ejected */
+	char text[SOCK_TEXT_MAX];  /* of addr, for the access log */
+	struct sock_addr addr;
+	uint32_t seq; /* of the slot when it was read */
+	uint32_t app_id;
+	uint32_t taken;   /* requests sent to it as the release under trial */
+	uint64_t up_ms;   /* when this worker first saw this incarnation up */
+	uint64_t warm_ms; /* … and when it was last up again, or is no more ejected */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
@@ -259,10 +262,13 @@ struct edge_set {
 };
 
 struct edge_app {
-	uint32_t id, refs;
-	bool panic; /* none is up: those that were and live are asked */
-	struct edge_set all;
+	/* What a request looks at stands together, as in edge_ep. */
+	_Alignas(64) uint32_t id;
+	uint32_t refs;
+	bool panic;         /* none is up: those that were and live are asked */
 	uint32_t in_flight; /* of this worker */
+	uint32_t waiting;   /* in its queues */
+	struct edge_set all;
 	uint64_t tokens_ppm, tokens_at_ms;
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
@@ -274,7 +280,6 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	uint32_t waiting;                        /* in them */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -315,9 +320,9 @@ struct edge_up {
 	struct edge_mirror *mirror; /* … */
 	struct hg_list node;
 	struct edge_timer timer;
+	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	uint32_t incarnation;
 	uint16_t slot;
-	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	bool connecting, reused, out_armed, unix_socket;
 	/* Told by the PROXY protocol whose it is: it serves nobody else. */
 	uint8_t proxy;        /* version, 0: it is anybody's */
@@ -515,7 +520,8 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
-	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed */
+	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed
+	                     */
 	const struct edge_conn *driven; /* the last one; to be compared only */
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;

@@ -52,7 +52,7 @@ void edge_up_wake(struct edge_up *up)
 	hg_list_remove(&up->node);
 	up->edge->eps[up->slot].idle_n--;
 	up->reused = true;
-	hg_list_remove(&up->owned);
+	if (HG_UNLIKELY(up->proxy)) hg_list_remove(&up->owned);
 }
 
 static struct edge_up *take_idle(struct edge_ep *ep, bool probe)
