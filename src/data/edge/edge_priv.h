@@ -552,8 +552,6 @@ void edge_mtls_prepare(struct edge_conn *c);
 void edge_mtls_shown(struct edge_conn *c);
 /* May this client use this route? `host`: normal. Answers if it may not. */
 enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
-/* Is it a field by which replicas are told who the client is? */
-bool edge_mtls_field(struct hg_str name);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */
