@@ -14,6 +14,7 @@
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_LEAVE_MS 20
 #define HEAP_LEFT       64u /* connections: a MiB */
+#define ACCEPT_TRUST_MS 250 /* so long newcomers are left to workers that take none */
 
 /* ---- images ---- */
 
@@ -206,19 +207,27 @@ static bool reclaim(struct edge *e)
 }
 
 /* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
- * the kernel's choice, and it prefers one. */
-static bool leave_to_others(const struct edge *e)
+ * the kernel's choice, and it prefers one. But whoever has room and takes nobody (he stands still,
+ * or was killed and is not yet replaced) is not waited for. */
+static bool leave_to_others(struct edge *e)
 {
 	uint32_t limit = conn_limit(e), nearly = limit - limit / 8;
+	uint64_t taken = 0, now = edge_now_ms(e);
+	bool room = false;
 	if (HG_LIKELY(e->conn_n < nearly)) return false;
 	for (uint32_t i = 0; i < e->meter->worker_count; i++) {
 		const struct meter_worker *w = &e->meter->worker[i];
 		if (i == e->worker || !atomic_load_explicit(&w->pid, memory_order_relaxed))
 			continue;
-		if (atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly)
-			return true;
+		taken += atomic_load_explicit(&w->accepted, memory_order_relaxed);
+		room = room || atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly;
 	}
-	return false;
+	if (!room) return false;
+	if (e->left_since_ms == 0 || taken != e->left_taken) {
+		e->left_taken = taken;
+		e->left_since_ms = now;
+	}
+	return now - e->left_since_ms < ACCEPT_TRUST_MS;
 }
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)

@@ -506,6 +506,8 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
+	/* Newcomers are left to other workers: since when these have taken so many in all. */
+	uint64_t left_since_ms, left_taken;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
@@ -575,8 +577,6 @@ void edge_mtls_prepare(struct edge_conn *c);
 void edge_mtls_shown(struct edge_conn *c);
 /* May this client use this route? `host`: normal. Answers if it may not. */
 enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
-/* Is it a field by which replicas are told who the client is? */
-bool edge_mtls_field(struct hg_str name);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */
