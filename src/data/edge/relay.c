@@ -300,6 +300,7 @@ static void response_received(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	bool clean = r->up_keep_alive && r->sent_all && r->rf.raw == r->rf.n &&
 	             r->resp.kind != HTTP1_BODY_CLOSE;
+	if (HG_UNLIKELY(r->rf.raw != r->rf.n) && r->up) edge_up_loose(r->up);
 	edge_attempt_release(c, clean);
 }
 

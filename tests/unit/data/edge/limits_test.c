@@ -371,6 +371,69 @@ static void bytes_after_a_response_never_reach_the_next_request(void **state)
 	rig_free(g);
 }
 
+/* An answer that fills the edge's buffer to the last byte, with another one right behind it. */
+static void rep_full(struct replica *rep, int fd)
+{
+	static const char evil[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+	size_t size = EDGE_BUF_SIZE + sizeof evil - 1;
+	char *text = malloc(size + 64);
+	assert_non_null(text);
+	while (rep_head(rep, fd)) {
+		static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: %05u\r\n\r\n";
+		unsigned head_n = (unsigned)strlen(head) + 1;
+		(void)snprintf(text, size, head, EDGE_BUF_SIZE - head_n);
+		memset(text + head_n, 'f', EDGE_BUF_SIZE - head_n);
+		memcpy(text + EDGE_BUF_SIZE, evil, sizeof evil - 1);
+		ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+		if (n != (ssize_t)size) break;
+	}
+	free(text);
+}
+
+/* Once it says more than it was asked for, later well. */
+static void rep_once_talkative(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+		if (rep->requests == 2) put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+	}
+}
+
+static void who_has_spoken_unasked_gets_a_new_connection_each_time(void **state)
+{
+	struct rig *g = rig_new(rep_once_talkative, 1);
+	int fd = dial(g);
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		talk(fd, GET, 200, "ok");
+	assert_int_equal(g->rep[0].connections, 1);
+	while (g->edge->eps[g->rep[0].slot].loose_until_ms == 0)
+		rig_sync(g);
+	for (int i = 0; i < 3; i++)
+		talk(fd, GET, 200, "ok");
+	assert_int_equal(g->rep[0].connections, 4);
+	close(fd);
+	rig_free(g);
+}
+
+static void nor_do_they_when_the_response_fills_a_buffer(void **state)
+{
+	struct rig *g = rig_new(rep_full, 1);
+	int fd = dial(g);
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		put(fd, GET);
+		struct resp *r = hear(fd);
+		assert_non_null(r);
+		assert_int_equal(r->status, 200);
+		assert_true(r->n > 4 && r->body[0] == 'f');
+		resp_free(r);
+	}
+	assert_int_equal(g->rep[0].connections, 5);
+	close(fd);
+	rig_free(g);
+}
+
 static void rep_gate(struct replica *rep, int fd)
 {
 	while (rep_head(rep, fd)) {
@@ -700,6 +763,8 @@ int main(void)
 		cmocka_unit_test(a_response_that_stops_coming_is_cut_off),
 		cmocka_unit_test(ambiguous_responses_are_not_passed_on),
 		cmocka_unit_test(bytes_after_a_response_never_reach_the_next_request),
+		cmocka_unit_test(who_has_spoken_unasked_gets_a_new_connection_each_time),
+		cmocka_unit_test(nor_do_they_when_the_response_fills_a_buffer),
 		cmocka_unit_test(requests_over_the_applications_limit_are_told_to_come_back),
 #if !defined RIG_TLS && !defined RIG_H2 /* what is said without a request needs a handshake there \
                                          */
