@@ -275,6 +275,8 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 
 static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 {
+	_Static_assert(
+	        sizeof(struct edge_conn) <= 448, "an idle connection: half a KiB, pages and all");
 	uint32_t conns = conf->connections ? conf->connections : EDGE_CONNS;
 	uint32_t bufs = conf->buffers ? conf->buffers : EDGE_BUFS;
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
@@ -290,6 +292,16 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	if (rc == HG_OK) rc = edge_pool_init(&e->mirrors_pool, edge_mirror_size(), EDGE_MIRRORS);
 	e->log.buf = rc == HG_OK ? malloc(LOG_SIZE) : NULL;
 	return rc == HG_OK && !e->log.buf ? HG_E_NOMEM : rc;
+}
+
+bool edge_pools_trim(struct edge *e)
+{
+	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
+	        &e->sessions, &e->streams, &e->mirrors_pool};
+	bool more = false;
+	for (size_t i = 0; i < HG_COUNT(all); i++)
+		more = edge_pool_trim(all[i]) || more;
+	return more;
 }
 
 static enum hg_rc listeners_start(struct edge *e, const struct edge_conf *conf)
@@ -370,11 +382,11 @@ void edge_free(struct edge *e)
 	e->draining = false;
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
-	loop_timer_stop(e->loop, &e->table_timer);
 	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
+	loop_timer_stop(e->loop, &e->table_timer);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	tls_keyring_unref(e->keyring);
