@@ -492,6 +492,7 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 			n = edge_flow_read(c->edge, s->flow, s->from, s->from_tls, s->from_flags);
 			if (n == -EAGAIN) break;
 			if (n < 0) return PUMP_BROKEN;
+			c->progress = true; /* from here on the receiver must take it */
 			continue;
 		}
 		if (!(*s->to_flags & EDGE_CAN_WRITE)) return PUMP_BLOCK;
