@@ -142,6 +142,7 @@ class Conformance(unittest.TestCase):
         c.send(frame(PING, 0, 0, b"12345678"))
         c.drain()
         self.assertIn((PING, 1, 0, b"12345678"), c.frames)
+        self.assertIn((SETTINGS, 1, 0, b""), c.frames, "RFC 9113 6.5.3")
         c.close()
 
     def test_04_one_header_list_is_one_head(self):
