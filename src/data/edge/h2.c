@@ -66,14 +66,17 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
         nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct edge_h2_stream *s = edge_h2_find(ng, f->hd.stream_id);
-	(void)flags, (void)arg;
+	const struct edge_h2 *h = arg;
+	(void)flags;
 	if (!s) return 0;
 	if (f->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		edge_h2_head_field(s, rcbuf_str(name), rcbuf_str(value));
 	} else {
 		edge_h2_trailer_field(s, rcbuf_str(name), rcbuf_str(value));
 	}
-	return 0;
+	/* One byte of HPACK may stand for kilobytes, and nghttp2 looks at every byte of them: not
+	 * after this one. */
+	return HG_UNLIKELY(h->calmed) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* What nghttp2 would leave out in silence: it has bytes that no field may have. */
