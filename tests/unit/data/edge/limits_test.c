@@ -435,50 +435,6 @@ static void rep_full(struct replica *rep, int fd)
 	free(text);
 }
 
-/* Once it says more than it was asked for, later well. */
-static void rep_once_talkative(struct replica *rep, int fd)
-{
-	while (rep_head(rep, fd)) {
-		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-		if (rep->requests == 2) put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-	}
-}
-
-static void who_has_spoken_unasked_gets_a_new_connection_each_time(void **state)
-{
-	struct rig *g = rig_new(rep_once_talkative, 1);
-	int fd = dial(g);
-	(void)state;
-	for (int i = 0; i < 2; i++)
-		talk(fd, GET, 200, "ok");
-	assert_int_equal(g->rep[0].connections, 1);
-	while (g->edge->eps[g->rep[0].slot].loose_until_ms == 0)
-		rig_sync(g);
-	for (int i = 0; i < 3; i++)
-		talk(fd, GET, 200, "ok");
-	assert_int_equal(g->rep[0].connections, 4);
-	close(fd);
-	rig_free(g);
-}
-
-static void nor_do_they_when_the_response_fills_a_buffer(void **state)
-{
-	struct rig *g = rig_new(rep_full, 1);
-	int fd = dial(g);
-	(void)state;
-	for (int i = 0; i < 5; i++) {
-		put(fd, GET);
-		struct resp *r = hear(fd);
-		assert_non_null(r);
-		assert_int_equal(r->status, 200);
-		assert_true(r->n > 4 && r->body[0] == 'f');
-		resp_free(r);
-	}
-	assert_int_equal(g->rep[0].connections, 5);
-	close(fd);
-	rig_free(g);
-}
-
 static void rep_gate(struct replica *rep, int fd)
 {
 	while (rep_head(rep, fd)) {
@@ -742,8 +698,8 @@ HG_UNUSED static void a_long_body_holds_no_buffer_while_it_does_not_come(void **
 		put_all(slow[i], text, sizeof text);
 		while (g->rep[0].connections <= i)
 			usleep(1000);
-		while (g->edge->bufs.used > 0)
-			rig_sync(g);
+		while (rig_bufs_used(g) > 0) {
+		}
 	}
 	for (int i = 0; i < 8; i++) {
 		put(slow[i], "b");
@@ -811,8 +767,6 @@ int main(void)
 		cmocka_unit_test(a_response_that_stops_coming_is_cut_off),
 		cmocka_unit_test(ambiguous_responses_are_not_passed_on),
 		cmocka_unit_test(bytes_after_a_response_never_reach_the_next_request),
-		cmocka_unit_test(who_has_spoken_unasked_gets_a_new_connection_each_time),
-		cmocka_unit_test(nor_do_they_when_the_response_fills_a_buffer),
 		cmocka_unit_test(requests_over_the_applications_limit_are_told_to_come_back),
 #if !defined RIG_TLS && !defined RIG_H2 /* what is said without a request needs a handshake there \
                                          */
