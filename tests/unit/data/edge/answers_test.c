@@ -29,6 +29,25 @@ static void who_has_spoken_unasked_gets_a_new_connection_each_time(void **state)
 	rig_free(g);
 }
 
+/* An answer that fills the edge's buffer to the last byte, with another one right behind it. */
+static void rep_full(struct replica *rep, int fd)
+{
+	static const char evil[] = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+	size_t size = EDGE_BUF_SIZE + sizeof evil - 1;
+	char *text = malloc(size + 64);
+	assert_non_null(text);
+	while (rep_head(rep, fd)) {
+		static const char head[] = "HTTP/1.1 200 OK\r\nContent-Length: %05u\r\n\r\n";
+		unsigned head_n = (unsigned)strlen(head) + 1;
+		(void)snprintf(text, size, head, EDGE_BUF_SIZE - head_n);
+		memset(text + head_n, 'f', EDGE_BUF_SIZE - head_n);
+		memcpy(text + EDGE_BUF_SIZE, evil, sizeof evil - 1);
+		ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+		if (n != (ssize_t)size) break;
+	}
+	free(text);
+}
+
 static void an_answer_behind_one_that_fills_a_buffer_is_nobodys(void **state)
 {
 	struct rig *g = rig_new(rep_full, 1);
