@@ -223,6 +223,14 @@ static void clients_take_turns(void **state)
 	rig_free(g);
 }
 
+static void count_lanes(struct rig *g)
+{
+	const struct edge_queue *q = edge_app_of(g->edge, 7)->queue[0];
+	g->lanes = 0;
+	for (uint32_t i = 0; i < EDGE_QUEUE_LANES; i++)
+		g->lanes += q->lane[i].n > 0;
+}
+
 static void an_ipv6_network_is_one_client(void **state)
 {
 	enum { N = 12 };
@@ -231,7 +239,6 @@ static void an_ipv6_network_is_one_client(void **state)
 	struct ip_prefix near = {{0, 0xffff7f000001u}, 128, 1};
 	struct ip_step step[IPSET_STEPS(1)];
 	int fd[N];
-	unsigned lanes = 0;
 	(void)state;
 	g->trusted = (struct snap_in_set){step, (uint32_t)ipset_compile(&near, 1, step)};
 	rig_publish(g);
@@ -244,11 +251,8 @@ static void an_ipv6_network_is_one_client(void **state)
 		put(fd[i], text);
 		arrived(g, (uint32_t)i + 1);
 	}
-	rig_sync(g);
-	const struct edge_queue *q = edge_app_of(g->edge, 7)->queue[0];
-	for (uint32_t i = 0; i < EDGE_QUEUE_LANES; i++)
-		lanes += q->lane[i].n > 0;
-	assert_int_equal(lanes, 1);
+	rig_do(g, count_lanes);
+	assert_int_equal(g->lanes, 1);
 	open = true;
 	for (int i = 0; i < N; i++) {
 		assert_int_equal(answered(fd[i], NULL), 200);

@@ -70,7 +70,7 @@ struct rig {
 	int wake[2];
 	struct loop_io wake_io;
 	void (*call)(struct rig *);
-	uint32_t bufs_used, ups_used;
+	uint32_t bufs_used, ups_used, lanes;
 	uint64_t loose_ms;
 	sem_t called;
 	pthread_t thread;
