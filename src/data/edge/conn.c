@@ -373,6 +373,22 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 	return now + or_default(r->limits->idle_ms, 60000);
 }
 
+/* Silence is allowed for long; to keep bytes here that the other side does not take is not: they
+ * hold a buffer, and there are not many of those. */
+static uint64_t tunnel_deadline(struct edge_conn *c, uint64_t now)
+{
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf)) {
+		uint64_t sent = r->co_sent + r->resp.total - edge_flow_ready(&r->rf);
+		return pace_deadline(&r->pace, sent,
+		        (uint32_t)or_default(im->body_idle_ms, EDGE_STALL_MS), im->min_rate, now);
+	}
+	r->pace.since_ms = 0;
+	if (edge_flow_ready(&c->in)) return now + or_default(r->limits->idle_ms, 60000);
+	return now + EDGE_TUNNEL_IDLE_MS;
+}
+
 static uint64_t deadline_of(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
@@ -390,7 +406,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_WAIT: return wait_deadline(c, now);
 	case EDGE_HOLD: return c->req->draw->hold_until_ms;
 	case EDGE_RELAY: return relay_deadline(c, now);
-	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
+	case EDGE_TUNNEL: return tunnel_deadline(c, now);
 	case EDGE_LINGER: return now + EDGE_LINGER_MS;
 	case EDGE_QUIET:
 	case EDGE_SESSION: return edge_h2_deadline(c, header, keepalive);

@@ -36,7 +36,8 @@
 #define EDGE_TURN_BYTES     (512u * 1024) /* one connection's share of a loop turn */
 #define EDGE_TABLE_MS       500 /* without traffic, how late a draining replica is noticed */
 #define EDGE_UP_IDLE_MS     60000u
-#define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
+#define EDGE_UP_IDLE_MAX    256u   /* idle connections per endpoint */
+#define EDGE_LOOSE_MS       60000u /* so long a replica that spoke unasked has new ones only */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
 #define EDGE_SILENT_MS      100u
 #define EDGE_LAG_MS         1000u /* a body that does not begin makes room after that */
@@ -247,9 +248,10 @@ struct edge_ep {
 	struct sock_addr addr;
 	uint32_t seq; /* of the slot when it was read */
 	uint32_t app_id;
-	uint32_t taken;   /* requests sent to it as the release under trial */
-	uint64_t up_ms;   /* when this worker first saw this incarnation up */
-	uint64_t warm_ms; /* … and when it was last up again, or is no more ejected */
+	uint32_t taken;          /* requests sent to it as the release under trial */
+	uint64_t up_ms;          /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;        /* … and when it was last up again, or is no more ejected */
+	uint64_t loose_until_ms; /* it said more than it was asked for; 0: not lately */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
@@ -337,6 +339,9 @@ struct edge_up *edge_up_get(
 void edge_up_close(struct edge_up *up);
 /* Out of the list of its endpoint. */
 void edge_up_wake(struct edge_up *up);
+/* The replica said more on it than it was asked for: for a while none of its connections is used
+ * twice. */
+void edge_up_loose(const struct edge_up *up);
 /* Has the replica neither closed it nor spoken without being asked? */
 bool edge_up_quiet(const struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */

@@ -33,7 +33,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
 		ep->fails = ep->taken = 0;
-		ep->ejected_until_ms = ep->up_ms = 0;
+		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = 0;
 	}
 	bool was_up = ep->known && ep->state == SNAP_EP_UP && ep->incarnation == in.incarnation;
 	if (in.state == SNAP_EP_UP && !was_up) ep->warm_ms = edge_now_ms(e);

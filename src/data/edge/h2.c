@@ -51,6 +51,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *a
 	struct edge_h2 *h = arg;
 	(void)ng;
 	h->head_ms = edge_now_ms(edge_of(h));
+	h->stray = 0;
 	if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_REQUEST)
 		edge_h2_stream_new(h, f->hd.stream_id);
 	return 0;
@@ -66,14 +67,21 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
         nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct edge_h2_stream *s = edge_h2_find(ng, f->hd.stream_id);
-	(void)flags, (void)arg;
-	if (!s) return 0;
+	struct edge_h2 *h = arg;
+	(void)flags;
+	if (!s) {
+		/* Of a stream that was refused, or given up: its list has nobody who counts it. */
+		h->stray += (uint32_t)(rcbuf_str(name).n + rcbuf_str(value).n);
+		return h->stray > EDGE_H2_HEAD_EXCESS ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	}
 	if (f->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		edge_h2_head_field(s, rcbuf_str(name), rcbuf_str(value));
 	} else {
 		edge_h2_trailer_field(s, rcbuf_str(name), rcbuf_str(value));
 	}
-	return 0;
+	/* One byte of HPACK may stand for kilobytes, and nghttp2 looks at every byte of them: not
+	 * after this one. */
+	return HG_UNLIKELY(h->calmed) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* What nghttp2 would leave out in silence: it has bytes that no field may have. */
@@ -83,7 +91,8 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp
 	struct edge_h2_stream *s = edge_h2_find(ng, f->hd.stream_id);
 	(void)name, (void)value, (void)flags, (void)arg;
 	if (s) s->malformed = true;
-	return 0;
+	/* The rest of the list is not looked at: it may be a bomb. */
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static void reset_received(struct edge_h2 *h)

@@ -67,6 +67,7 @@ struct edge_h2 {
 	char *out;   /* frames on their way; NULL: none */
 	uint32_t out_at, out_n;
 	uint64_t head_ms;   /* since when a header block is incomplete; 0: none is */
+	uint32_t stray;     /* bytes of a header list that is nobody's */
 	uint64_t goaway_ms; /* when EDGE_H2_NOTICE becomes EDGE_H2_LAST */
 	struct edge_h2_guard guard;
 	/* h2_mem.c */

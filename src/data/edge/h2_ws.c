@@ -61,6 +61,7 @@ static bool up_pump(struct edge_conn *c)
 				shutdown(up->io.fd, SHUT_WR);
 			}
 			if (n <= 0) break;
+			c->progress = true;
 			continue;
 		}
 		ssize_t n = -EAGAIN;

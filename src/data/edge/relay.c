@@ -300,6 +300,7 @@ static void response_received(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	bool clean = r->up_keep_alive && r->sent_all && r->rf.raw == r->rf.n &&
 	             r->resp.kind != HTTP1_BODY_CLOSE;
+	if (HG_UNLIKELY(r->rf.raw != r->rf.n) && r->up) edge_up_loose(r->up);
 	edge_attempt_release(c, clean);
 }
 
@@ -491,6 +492,7 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 			n = edge_flow_read(c->edge, s->flow, s->from, s->from_tls, s->from_flags);
 			if (n == -EAGAIN) break;
 			if (n < 0) return PUMP_BROKEN;
+			c->progress = true; /* from here on the receiver must take it */
 			continue;
 		}
 		if (!(*s->to_flags & EDGE_CAN_WRITE)) return PUMP_BLOCK;

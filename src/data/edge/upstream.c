@@ -21,6 +21,7 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 		edge_mirror_drive(up->mirror);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
+		if (!(up->flags & (EDGE_HUP | EDGE_DEAD))) edge_up_loose(up);
 		edge_up_close(up);
 	}
 }
@@ -38,6 +39,13 @@ void edge_up_close(struct edge_up *up)
 	close(fd);
 	up->magic = 0;
 	edge_pool_give(&e->ups, up);
+}
+
+void edge_up_loose(const struct edge_up *up)
+{
+	struct edge_ep *ep = &up->edge->eps[up->slot];
+	if (ep->incarnation == up->incarnation)
+		ep->loose_until_ms = edge_now_ms(up->edge) + EDGE_LOOSE_MS;
 }
 
 bool edge_up_quiet(const struct edge_up *up)
@@ -107,6 +115,15 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno)
 {
+	/* Who has spoken without being asked does it again: with a second answer on its way no look
+	 * at a connection says that it is clean. */
+	if (HG_UNLIKELY(ep->loose_until_ms)) {
+		if (edge_now_ms(e) < ep->loose_until_ms) {
+			fresh = true;
+		} else {
+			ep->loose_until_ms = 0;
+		}
+	}
 	struct edge_up *up = fresh ? NULL : take_idle(ep, probe);
 	if (up) {
 		meter_add(&e->count->upstream_reused, 1);
@@ -120,6 +137,16 @@ void edge_up_keep(struct edge_up *up)
 	struct edge *e = up->edge;
 	struct edge_ep *ep = &e->eps[up->slot];
 	bool taken = ep->state == SNAP_EP_UP || ep->state == SNAP_EP_UNREADY;
+	/* The last read filled a buffer: what is behind it raised no edge of its own, and would be
+	 * taken for the answer to the next request. */
+	if (HG_UNLIKELY(up->flags & EDGE_CAN_READ)) {
+		if (edge_up_quiet(up)) {
+			up->flags &= ~EDGE_CAN_READ;
+		} else {
+			edge_up_loose(up);
+			taken = false;
+		}
+	}
 	if (ep->incarnation != up->incarnation || !taken || ep->idle_n >= EDGE_UP_IDLE_MAX ||
 	        e->draining || (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
 		edge_up_close(up);
