@@ -146,7 +146,7 @@ struct meter_worker {
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
 	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
-	meter_u64 h2_calmed;
+	meter_u64 h2_calmed, upstream_calmed;
 	meter_u64 proxy_headers, proxy_refused;
 	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;

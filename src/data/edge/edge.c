@@ -275,6 +275,7 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
 	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
+	if (rc == HG_OK) rc = edge_u2_pools_init(e, most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
@@ -366,6 +367,7 @@ void edge_free(struct edge *e)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
+	edge_u2_close_all(e);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	tls_keyring_unref(e->keyring);
@@ -382,6 +384,7 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);
+	edge_u2_fini(e);
 	edge_queue_fini(e);
 	free(e->ring);
 	free(e->ring_spare);

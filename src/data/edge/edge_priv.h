@@ -59,6 +59,8 @@ struct edge_up;
 struct edge_app;
 struct edge_mirror;
 struct edge_h2;
+struct edge_u2;
+struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
 
@@ -222,10 +224,13 @@ struct edge_ep {
 	bool known;
 	struct sock_addr addr;
 	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
+	bool http2;     /* it speaks HTTP/2 (u2_priv.h) */
 	uint8_t text_n;
 	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
 	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
+	struct hg_list sessions;  /* of HTTP/2, those that take requests */
+	uint32_t session_n;
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
 	uint64_t up_ms;            /* when this worker first saw this incarnation up */
@@ -298,6 +303,8 @@ struct edge_up {
 	struct edge *edge;
 	struct edge_conn *conn;     /* both NULL: idle */
 	struct edge_mirror *mirror; /* … */
+	struct edge_u2 *session;    /* it carries requests of HTTP/2; NULL: it does not */
+	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
 	uint32_t incarnation;
@@ -315,6 +322,10 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* A new one; NULL and *ret_errno. */
+struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno);
+/* 0: it is connected now; -EAGAIN: not yet; another -errno: it will not be. */
+int edge_up_connect(struct edge_up *up);
 /* Out of the list of its endpoint. */
 void edge_up_wake(struct edge_up *up);
 /* Has the replica neither closed it nor spoken without being asked? */
@@ -325,6 +336,61 @@ void edge_up_keep(struct edge_up *up);
 bool edge_up_untouched(const struct edge_up *up);
 /* Unix sockets report writability only on demand. */
 void edge_up_want_write(struct edge_up *up);
+
+/* HTTP/2 to replicas (u2.c, u2_stream.c). A stream for one request, as edge_up_get; as edge_send
+ * and edge_flow_read; no more is sent; as edge_up_close. */
+struct edge_up *edge_u2_get(struct edge *e, struct edge_ep *ep, int *ret_errno);
+ssize_t edge_u2_send(struct edge_up *up, const struct edge_piece *pieces, int count);
+ssize_t edge_u2_read(struct edge_up *up, struct edge_flow *f);
+void edge_u2_finish(struct edge_up *up);
+void edge_u2_close(struct edge_up *up);
+/* Of the connection that carries streams: something happened to its socket; its time is up. */
+void edge_u2_drive(struct edge_u2 *h);
+void edge_u2_timeout(struct edge_u2 *h);
+/* The connections of an endpoint take no new requests. */
+void edge_u2_part(struct edge_ep *ep);
+/* Of a stream that failed: did the replica process nothing of it; was the connection on its way
+ * out, so that nobody is to blame; was what came no response? */
+bool edge_u2_untouched(const struct edge_up *up);
+bool edge_u2_stale(const struct edge_up *up);
+bool edge_u2_bad(const struct edge_up *up);
+/* Does a stream carry a gRPC call; the grpc-status of its answer + 1, 0: it has none, or has it not
+ * yet. */
+bool edge_u2_of_grpc(const struct edge_up *up);
+uint32_t edge_u2_grpc(const struct edge_up *up);
+/* The status that a response is judged by: of gRPC, what HTTP would say instead (u2_grpc.c). */
+unsigned edge_grpc_status(const struct edge_req *r, unsigned status);
+/* Is it known that the call failed by the replica's fault? */
+bool edge_grpc_failed(const struct edge_req *r);
+/* A guarded request has its response's head; a response is whole: false: it is a failure, and the
+ * trial was told. */
+void edge_u2_headed(struct edge_conn *c, unsigned status);
+bool edge_u2_answered(struct edge_conn *c);
+enum edge_step edge_u2_connect_step(struct edge_conn *c);
+/* The request on it asks for a WebSocket. */
+void edge_u2_tunnel_ask(struct edge_up *up);
+/* The response ended early: tells a client of HTTP/2 what the replica said. */
+void edge_u2_cut(struct edge_conn *c);
+enum edge_step edge_u2_tunnel(struct edge_conn *c);
+HG_MUST enum hg_rc edge_u2_pools_init(struct edge *e, uint32_t streams);
+void edge_u2_close_all(struct edge *e);
+void edge_u2_fini(struct edge *e);
+
+/* As edge_send and edge_flow_read. */
+static inline ssize_t edge_up_send(struct edge_up *up, const struct edge_piece *pieces, int count)
+{
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_send(up, pieces, count);
+	return edge_send(up->io.fd, NULL, pieces, count, &up->flags);
+}
+
+static inline ssize_t edge_up_read(struct edge_up *up, struct edge_flow *f)
+{
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_read(up, f);
+	return edge_flow_read(up->edge, f, up->io.fd, NULL, &up->flags);
+}
+
+/* Tells the replica that no more is sent. */
+void edge_up_finish(struct edge_up *up);
 
 /* ---- requests ---- */
 
@@ -367,6 +433,7 @@ struct edge_req {
 	bool chosen;  /* its replica is chosen in balance.c */
 	bool keyed;   /* … by `key` */
 	bool full;    /* … and none had room */
+	uint8_t grpc; /* grpc-status of the answer + 1; 0: it has none */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;
@@ -487,6 +554,10 @@ struct edge {
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
+	struct edge_pool u2_sessions, u2_streams;
+	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
+	struct nghttp2_session_callbacks *u2_callbacks;
+	struct hg_list u2_leaving; /* sessions that take no new requests */
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
