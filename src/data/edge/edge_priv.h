@@ -229,7 +229,7 @@ struct edge_ep {
 	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
 	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
-	struct hg_list sessions;  /* of HTTP/2, those that take requests */
+	struct hg_list sessions; /* of HTTP/2, those that take requests */
 	uint32_t session_n;
 	uint32_t fails;            /* in a row */
 	uint64_t ejected_until_ms; /* 0: not ejected */
@@ -301,9 +301,9 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn;     /* both NULL: idle */
-	struct edge_mirror *mirror; /* … */
-	struct edge_u2 *session;    /* it carries requests of HTTP/2; NULL: it does not */
+	struct edge_conn *conn;        /* both NULL: idle */
+	struct edge_mirror *mirror;    /* … */
+	struct edge_u2 *session;       /* it carries requests of HTTP/2; NULL: it does not */
 	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
@@ -557,7 +557,7 @@ struct edge {
 	struct edge_pool u2_sessions, u2_streams;
 	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
 	struct nghttp2_session_callbacks *u2_callbacks;
-	struct hg_list u2_leaving; /* sessions that take no new requests */
+	struct hg_list u2_leaving;        /* sessions that take no new requests */
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */

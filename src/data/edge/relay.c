@@ -133,8 +133,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 			continue;
 		}
 		ssize_t n = -EAGAIN;
-		if (r->up->flags & EDGE_CAN_WRITE)
-			n = edge_up_send(r->up, out, 3);
+		if (r->up->flags & EDGE_CAN_WRITE) n = edge_up_send(r->up, out, 3);
 		if (n == -EAGAIN) {
 			edge_up_want_write(r->up);
 			break;

@@ -212,8 +212,8 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 		unsigned status = HG_LIKELY(!r->grpc) ? r->status : edge_grpc_status(r, r->status);
 		meter_observe(lane, status, now_ns - r->start_ns);
 		if (!r->local)
-			meter_observe_replica(&c->edge->count->replica[r->slot], status,
-			        now_ns - r->attempt_ns);
+			meter_observe_replica(
+			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
 	}
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
