@@ -107,6 +107,7 @@ static void session_end(struct edge_u2 *h)
 		struct edge_u2_stream *s = HG_CONTAINER(n, struct edge_u2_stream, node);
 		if (!s->ended && !s->sent) s->refused = true;
 		if (!s->gone) edge_u2_stream_lost(s, NGHTTP2_INTERNAL_ERROR);
+		s->bad = s->bad || (h->over && s->sent);
 		s->gone = true;
 		hg_list_remove(&s->ready);
 		s->session = NULL;
@@ -160,10 +161,12 @@ static bool input(struct edge_u2 *h)
 		uint32_t got = h->in.n;
 		h->in.n = 0;
 		h->read_ms = edge_now_ms(e);
+		h->data_seen = false;
 		if (nghttp2_session_mem_recv(h->ng, (const uint8_t *)h->in.buf, got) < 0)
 			return false;
-		if (!edge_h2_guard_frames(&h->guard, got / EDGE_H2_NOISE_BYTES, edge_now_ms(e)))
-			edge_u2_calm(h);
+		/* nghttp2 says nothing of frames whose kind it does not know. */
+		uint32_t noise = h->data_seen ? 0 : got / EDGE_H2_NOISE_BYTES;
+		if (!edge_h2_guard_frames(&h->guard, noise, edge_now_ms(e))) edge_u2_calm(h);
 		drive_ready(h);
 		moved += got;
 		if (h->over) break;
@@ -271,8 +274,12 @@ static void step(struct edge_u2 *h)
 	}
 	drive_ready(h);
 	h->busy = false;
+	/* A violation: nghttp2 has said so, and waits for nothing more. */
+	if (on && !nghttp2_session_want_read(h->ng) && !nghttp2_session_want_write(h->ng) &&
+	        h->out_at == h->out_n)
+		h->over = true;
 	bool useless = h->stream_n == 0 && (h->leaving || h->state == EDGE_U2_CONNECTING);
-	if (on && useless && h->state == EDGE_U2_OPEN) goodbye(h);
+	if (on && useless && !h->over && h->state == EDGE_U2_OPEN) goodbye(h);
 	if (!on || h->over || useless) {
 		session_end(h);
 		return;

@@ -10,8 +10,13 @@ static struct edge_u2_stream *find(nghttp2_session *ng, int32_t id)
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *arg)
 {
 	struct edge_u2 *h = arg;
-	(void)ng, (void)hd;
+	(void)ng;
 	h->head_ms = 0; /* frames of other kinds do not come between those of a header block */
+	/* Of a stream that was given up there may be a window full on its way. */
+	if (hd->type == NGHTTP2_DATA && hd->length) {
+		h->data_seen = true;
+		return 0;
+	}
 	if (!edge_h2_guard_frames(&h->guard, 1, edge_now_ms(h->edge))) edge_u2_calm(h);
 	return 0;
 }

@@ -50,6 +50,7 @@ struct edge_u2 {
 	bool settled;  /* the replica's SETTINGS came */
 	bool tunnels;  /* … and allow extended CONNECT (RFC 8441) */
 	bool goaway;
+	bool data_seen; /* in what was read last */
 	bool full; /* nghttp2 has more than `out` takes */
 	uint16_t slot;
 	uint32_t stream_n, most; /* streams, and how many it takes */

@@ -377,6 +377,8 @@ void edge_u2_close(struct edge_up *up)
 	edge_timer_off(&up->timer);
 	if (h) {
 		h->stream_n--;
+		/* A header block stands open: nothing else can come on this connection. */
+		if (h->head_ms && !s->ended) edge_u2_leave(h);
 		edge_u2_wake(h);
 	}
 	up->magic = 0;
