@@ -67,8 +67,9 @@ def grpc_python():
 
 class Site(Platform):
     def log_lines(self):
-        return [json.loads(line) for line in self.run("logs", "edge", "--json", "--since", "5m", check=False).stdout
-                .splitlines() if '"access"' in line]
+        """Of the access log."""
+        lines = self.run("logs", "edge", "--json", check=False).stdout.splitlines()
+        return [json.loads(json.loads(line)["text"]) for line in lines if '"access' in line]
 
     def metrics(self):
         admin = self.status()["listeners"]["admin"]
