@@ -287,7 +287,7 @@ class Hostile(unittest.TestCase):
                 self.assertEqual(self.site.curl()[:2], (200, "hello"))
                 self.assertNotIn("connection", self.heard())  # by the same one
             else:
-                self.hears(r"(reset \d+ 3|goaway 3)", 15)
+                self.hears(r"(reset \d+ 3|goaway (3|11))", 15)
             c.close()
         self.fresh()
 

@@ -164,8 +164,11 @@ static bool input(struct edge_u2 *h)
 		h->data_seen = false;
 		if (nghttp2_session_mem_recv(h->ng, (const uint8_t *)h->in.buf, got) < 0)
 			return false;
-		/* nghttp2 says nothing of frames whose kind it does not know. */
-		uint32_t noise = h->data_seen ? 0 : got / EDGE_H2_NOISE_BYTES;
+		/* nghttp2 says nothing of frames whose kind it does not know, nor of bodies that
+		 * nobody waits for: of these, a window full each may be on its way. */
+		uint32_t owed = h->data_seen ? got : HG_MIN(got, h->owed);
+		if (!h->data_seen) h->owed -= owed;
+		uint32_t noise = (got - owed) / EDGE_H2_NOISE_BYTES;
 		if (!edge_h2_guard_frames(&h->guard, noise, edge_now_ms(e))) edge_u2_calm(h);
 		drive_ready(h);
 		moved += got;

@@ -63,6 +63,7 @@ struct edge_u2 {
 	struct edge_flow in;
 	char *out;
 	uint32_t out_at, out_n;
+	uint32_t owed; /* bytes that may still come for streams that were given up */
 	uint64_t read_ms, ask_ms, idle_ms, stuck_ms;
 	uint64_t head_ms; /* since when a header block is incomplete; 0: none is */
 	struct edge_h2_guard guard;

@@ -365,6 +365,7 @@ void edge_u2_close(struct edge_up *up)
 	if (h && s->submitted && !s->gone) {
 		(void)nghttp2_session_set_stream_user_data(h->ng, s->id, NULL);
 		/* Without memory for it the replica works on for nobody. */
+		h->owed = HG_MIN(h->owed + EDGE_U2_WINDOW, (uint32_t)EDGE_U2_SESSION_WINDOW);
 		if (!s->told)
 			(void)nghttp2_submit_rst_stream(h->ng, NGHTTP2_FLAG_NONE, s->id,
 			        s->ended ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
