@@ -134,7 +134,7 @@ static void answer_judge(const char *p, size_t n, enum http1_method method)
 
 static bool all_back(const struct edge_pool *p)
 {
-	return p->free_n == p->made;
+	return p->used == 0;
 }
 
 static void world_check(void)

@@ -175,7 +175,8 @@ HG_MUST bool edge_h2_head_end(struct edge_h2_stream *s);
 HG_MUST bool edge_h2_head_send(struct edge_h2_stream *s, const nghttp2_data_provider *body);
 /* The trailers behind the response's body; false: there are none to send. */
 bool edge_h2_trailers_send(struct edge_h2_stream *s);
-/* Must it not come behind a body, or does it mean nothing there (RFC 9110 section 6.5.1)? */
+/* Must it not come behind a body, or does it mean nothing there (RFC 9110 section 6.5.1)? Where
+ * trailers are written anew it can be left out. */
 bool edge_h2_trailer_banned(struct hg_str name);
 /* Takes a line "name: value" CRLF off p; false: there is none, or it is the empty one. */
 bool edge_h2_line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *ret_value);
