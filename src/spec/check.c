@@ -453,8 +453,10 @@ static void check_probe(struct checking *c, const struct spec_app *app, const ch
 	}
 	if (p->grpc.p && app->upstream.protocol != SPEC_UPSTREAM_PROTOCOL_HTTP2) {
 		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, below(at, "grpc"));
-		spec_err_say(e, "a grpc probe asks by HTTP/2, but the replicas are spoken to by HTTP/1.1");
-		hg_err_hint(e, "add `upstream: {protocol: http2}` to app \"%.*s\"", HG_STR_ARG(app->name));
+		spec_err_say(e,
+		        "a grpc probe asks by HTTP/2, but the replicas are spoken to by HTTP/1.1");
+		hg_err_hint(e, "add `upstream: {protocol: http2}` to app \"%.*s\"",
+		        HG_STR_ARG(app->name));
 	}
 	check_command(c, app, p->command, below(at, "command"));
 }

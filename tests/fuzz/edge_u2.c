@@ -123,8 +123,8 @@ static void answer_judge(const char *p, size_t n, enum http1_method method)
 	static struct http1_head h;
 	struct http1_limits lim = {2 * EDGE_BUF_SIZE, EDGE_BUF_SIZE, HTTP1_FIELDS_MAX};
 	while (n) {
-		enum http1_result r = http1_response(
-		        (struct hg_str){p, n}, 0, &lim, method, true, &h);
+		enum http1_result r =
+		        http1_response((struct hg_str){p, n}, 0, &lim, method, true, &h);
 		HG_ASSERT(r != HTTP1_BAD);
 		if (r == HTTP1_MORE || (h.status >= 200 || h.status == 101)) return;
 		p += h.size;

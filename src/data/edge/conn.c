@@ -368,6 +368,9 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 		        im ? im->min_rate : 0, now);
 	}
 	r->pace.since_ms = 0;
+	/* A conversation over gRPC is silent as long as a WebSocket may be. */
+	if (HG_UNLIKELY(r->up && r->up->stream) && edge_u2_of_grpc(r->up))
+		return now + EDGE_TUNNEL_IDLE_MS;
 	return now + or_default(r->limits->idle_ms, 60000);
 }
 

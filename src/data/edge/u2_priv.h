@@ -51,7 +51,7 @@ struct edge_u2 {
 	bool tunnels;  /* … and allow extended CONNECT (RFC 8441) */
 	bool goaway;
 	bool data_seen; /* in what was read last */
-	bool full; /* nghttp2 has more than `out` takes */
+	bool full;      /* nghttp2 has more than `out` takes */
 	uint16_t slot;
 	uint32_t stream_n, most; /* streams, and how many it takes */
 	struct edge *edge;
