@@ -146,7 +146,7 @@ static bool request_make(struct prober_h2 *h, const struct prober_h2_ask *ask)
 {
 	nghttp2_data_provider body = {.read_callback = on_pull};
 	nghttp2_nv list[] = {nv(":method", h->grpc ? "POST" : "GET"), nv(":scheme", "http"),
-	        nv(":path", h->grpc ? "/grpc.health.v1.Health/Check" : ask->path),
+	        nv(":path", ask->path ? ask->path : "/grpc.health.v1.Health/Check"),
 	        nv(":authority", ask->host), nv("user-agent", "headgate-probe"),
 	        nv("content-type", "application/grpc"), nv("te", "trailers")};
 	size_t n = HG_COUNT(list) - (h->grpc ? 0 : 2);
