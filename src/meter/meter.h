@@ -149,11 +149,11 @@ struct meter_worker {
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
 	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
-	meter_u64 h2_calmed;
+	meter_u64 h2_calmed, upstream_calmed;
 	meter_u64 proxy_headers, proxy_refused;
 	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[2];
+	meter_u64 reserved[1];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];

@@ -185,6 +185,7 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 	}
 	key_u64(o, HG_STR("\",\"retries\":"), r->retries);
 	if (c->stream) hg_out_str(o, HG_STR(",\"protocol\":\"HTTP/2\""));
+	if (r->grpc) key_u64(o, HG_STR(",\"grpc_status\":"), r->grpc - 1u);
 	if (r->local && r->why) {
 		key_str(o, HG_STR(",\"reason\":\""), hg_str(r->why));
 		hg_out_str(o, HG_STR("\""));

@@ -291,11 +291,10 @@ static enum edge_step head_step(struct edge_conn *c)
 static enum edge_step connect_step(struct edge_conn *c)
 {
 	struct edge_up *up = c->req->up;
-	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return EDGE_STEP_BLOCK;
-	up->connecting = false;
-	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
-		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
-	}
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_connect_step(c);
+	int r = edge_up_connect(up);
+	if (r == -EAGAIN) return EDGE_STEP_BLOCK;
+	if (r < 0) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	edge_conn_move(c, EDGE_WAIT);
@@ -348,7 +347,9 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
-	if (!(r->up->flags & EDGE_CAN_WRITE)) {
+	/* A call of gRPC may be silent for long: its messages come when they come. */
+	bool call = HG_UNLIKELY(r->up->stream != NULL) && edge_u2_of_grpc(r->up);
+	if (!(r->up->flags & EDGE_CAN_WRITE) || call) {
 		r->pace.since_ms = 0;
 		return now + or_default(r->limits->idle_ms, 60000);
 	}
@@ -370,6 +371,9 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 		        im ? im->min_rate : 0, now);
 	}
 	r->pace.since_ms = 0;
+	/* A conversation over gRPC is silent as long as a WebSocket may be. */
+	if (HG_UNLIKELY(r->up && r->up->stream) && edge_u2_of_grpc(r->up))
+		return now + EDGE_TUNNEL_IDLE_MS;
 	return now + or_default(r->limits->idle_ms, 60000);
 }
 

@@ -289,6 +289,7 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
 	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
+	if (rc == HG_OK) rc = edge_u2_pools_init(e, most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
@@ -300,7 +301,8 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 bool edge_pools_trim(struct edge *e)
 {
 	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
-	        &e->sessions, &e->desks, &e->streams, &e->mirrors_pool};
+	        &e->sessions, &e->desks, &e->streams, &e->u2_sessions, &e->u2_streams,
+	        &e->mirrors_pool};
 	bool more = edge_h2_desks_clear(e);
 	for (size_t i = 0; i < HG_COUNT(all); i++)
 		more = edge_pool_trim(all[i]) || more;
@@ -398,6 +400,7 @@ void edge_free(struct edge *e)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
+	edge_u2_close_all(e);
 	loop_timer_stop(e->loop, &e->table_timer);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
@@ -415,6 +418,7 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);
+	edge_u2_fini(e);
 	edge_queue_fini(e);
 	free(e->ring);
 	free(e->ring_spare);

@@ -60,6 +60,8 @@ struct edge_up;
 struct edge_app;
 struct edge_mirror;
 struct edge_h2;
+struct edge_u2;
+struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
 
@@ -238,9 +240,12 @@ struct edge_ep {
 	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint16_t slot;
 	bool known;
+	bool http2; /* it speaks HTTP/2 (u2_priv.h) */
 	uint8_t text_n;
 	uint32_t idle_n;
-	struct hg_list idle;       /* connections, last used first */
+	struct hg_list idle;     /* connections, last used first */
+	struct hg_list sessions; /* of HTTP/2, those that take requests */
+	uint32_t session_n;
 	uint32_t fails;            /* in a row */
 	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
 	uint64_t ejected_until_ms; /* 0: not ejected */
@@ -318,8 +323,10 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn;     /* both NULL: idle */
-	struct edge_mirror *mirror; /* … */
+	struct edge_conn *conn;        /* both NULL: idle */
+	struct edge_mirror *mirror;    /* … */
+	struct edge_u2 *session;       /* it carries requests of HTTP/2; NULL: it does not */
+	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
 	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
@@ -337,6 +344,10 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* A new one; NULL and *ret_errno. */
+struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno);
+/* 0: it is connected now; -EAGAIN: not yet; another -errno: it will not be. */
+int edge_up_connect(struct edge_up *up);
 /* Out of the list of its endpoint. */
 void edge_up_wake(struct edge_up *up);
 /* The replica said more on it than it was asked for: for a while none of its connections is used
@@ -392,6 +403,7 @@ struct edge_req {
 	bool chosen;  /* its replica is chosen in balance.c */
 	bool keyed;   /* … by `key` */
 	bool full;    /* … and none had room */
+	uint8_t grpc; /* grpc-status of the answer + 1; 0: it has none */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;
@@ -514,6 +526,10 @@ struct edge {
 	/* Newcomers are left to other workers: since when these have taken so many in all. */
 	uint64_t left_since_ms, left_taken;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
+	struct edge_pool u2_sessions, u2_streams;
+	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
+	struct nghttp2_session_callbacks *u2_callbacks;
+	struct hg_list u2_leaving;        /* sessions that take no new requests */
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
 	struct hg_list h2_warm; /* sessions that have memory to give back when they are quiet */
@@ -749,5 +765,7 @@ static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
 	if (HG_UNLIKELY(r->chosen)) return edge_choose(c);
 	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
+
+#include "data/edge/up_priv.h"
 
 #endif

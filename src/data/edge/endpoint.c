@@ -19,6 +19,7 @@ static void close_idle(struct edge_ep *ep)
 {
 	for (struct hg_list *n; (n = hg_list_first(&ep->idle));)
 		edge_up_close(HG_CONTAINER(n, struct edge_up, node));
+	edge_u2_part(ep);
 }
 
 static void ep_read(struct edge *e, uint16_t slot)
@@ -29,7 +30,10 @@ static void ep_read(struct edge *e, uint16_t slot)
 	if (ep->known && seq == ep->seq) return;
 	if (!ep->known && seq == 0) return; /* never used */
 	if (!snap_table_get(e->table, slot, &in)) in = (struct snap_endpoint){0};
-	if (!ep->known) hg_list_init(&ep->idle);
+	if (!ep->known) {
+		hg_list_init(&ep->idle);
+		hg_list_init(&ep->sessions);
+	}
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
 		ep->fails = ep->taken = 0;
@@ -47,6 +51,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	ep->incarnation = in.incarnation;
 	ep->weight = in.weight;
 	ep->proxy = in.proxy <= 2 ? in.proxy : 0;
+	ep->http2 = in.http2;
 	if (in.family == AF_UNIX) {
 		ep->addr = (struct sock_addr){.len = sizeof ep->addr.un};
 		ep->addr.un.sun_family = AF_UNIX;

@@ -203,6 +203,8 @@ static void reset_sent(struct edge_h2 *h, uint32_t code)
 	        code == NGHTTP2_REFUSED_STREAM) {
 		return;
 	}
+	/* What a replica said (u2_stream.c). */
+	if (code == NGHTTP2_CANCEL || code == NGHTTP2_ENHANCE_YOUR_CALM) return;
 	/* By a fault of the client's. */
 	meter_add(&count->bad_requests, 1);
 	if (!edge_h2_guard_reset(&h->guard)) edge_h2_calm(h);

@@ -129,6 +129,7 @@ struct edge_h2_stream {
 	bool done;      /* nghttp2 has all of it */
 	bool gone;      /* nghttp2 does not know it any more */
 	bool refused;   /* nothing of it was processed */
+	uint32_t code;  /* what the replica gave it up with, to be said again; 0: nothing */
 };
 
 static inline struct edge_h2_stream *edge_h2_stream_of(struct edge_conn *c)
@@ -167,8 +168,11 @@ void edge_h2_tx_take(struct edge_conn *c, char *to, uint32_t n);
 
 /* ---- WebSocket (h2_ws.c) ---- */
 
-#define EDGE_H2_WS_KEY 24
+#define EDGE_H2_WS_KEY   24
+#define EDGE_H2_WS_PROOF 28
 void edge_h2_ws_key(struct edge_h2_stream *s);
+/* What Sec-WebSocket-Accept says to a key; false: it cannot be computed. */
+bool edge_h2_ws_prove(const char key[EDGE_H2_WS_KEY], char ret_accept[EDGE_H2_WS_PROOF]);
 
 /* ---- heads (h2_head.c) ---- */
 
@@ -181,5 +185,10 @@ HG_MUST bool edge_h2_head_end(struct edge_h2_stream *s);
 HG_MUST bool edge_h2_head_send(struct edge_h2_stream *s, const nghttp2_data_provider *body);
 /* The trailers behind the response's body; false: there are none to send. */
 bool edge_h2_trailers_send(struct edge_h2_stream *s);
+/* Must it not come behind a body, or does it mean nothing there (RFC 9110 section 6.5.1)? Where
+ * trailers are written anew it can be left out. */
+bool edge_h2_trailer_banned(struct hg_str name);
+/* Takes a line "name: value" CRLF off p; false: there is none, or it is the empty one. */
+bool edge_h2_line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *ret_value);
 
 #endif

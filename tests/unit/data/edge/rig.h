@@ -48,7 +48,7 @@ typedef void (*rig_script)(struct replica *rep, int fd);
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot, release, proxy;
+	uint32_t slot, release, proxy, http2;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -424,7 +424,8 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	        .family = AF_INET,
 	        .port = rep->port,
 	        .ip4 = INADDR_LOOPBACK,
-	        .proxy = rep->proxy};
+	        .proxy = rep->proxy,
+	        .http2 = rep->http2};
 	snap_table_set(g->table, rep->slot, &ep);
 }
 
