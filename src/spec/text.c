@@ -120,6 +120,48 @@ static bool hash_key(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be `client`, `path`, `header NAME` or `cookie NAME`", NULL);
 }
 
+/* A field that the edge writes: not one that frames the message or says who the client is. */
+static bool header_name(struct hg_str s, struct spec_problem *p)
+{
+	static const char *const taken[] = {"host", "connection", "content-length",
+	        "transfer-encoding", "te", "trailer", "upgrade", "expect", "via", "keep-alive",
+	        "forwarded", "content-type", "cookie", "authorization", "grpc-timeout"};
+	if (!token(s, p)) return false;
+	for (size_t i = 0; i < HG_COUNT(taken); i++) {
+		if (hg_str_eq_nocase(s, hg_str(taken[i])))
+			return no(p, "is a field with a meaning of its own",
+			        "for example \"X-Request-Timeout-Ms\"");
+	}
+	if (s.n <= 59) return true;
+	return no(p, "is longer than 59", NULL);
+}
+
+bool spec_hedge_after(struct hg_str s, uint32_t *ret_ms, uint32_t *ret_ppm)
+{
+	static const struct {
+		const char *name;
+		uint32_t ppm;
+	} quantile[] = {{"p50", 500000}, {"p90", 900000}, {"p95", 950000}, {"p99", 990000}};
+	static const struct spec_key span = {
+	        .kind = SPEC_K_DURATION, .min = 1, .max = 60000, .low = "1ms", .high = "1m"};
+	struct spec_problem ignored;
+	uint64_t ms = 0;
+	*ret_ms = *ret_ppm = 0;
+	for (size_t i = 0; i < HG_COUNT(quantile); i++)
+		if (hg_str_eq(s, hg_str(quantile[i].name))) *ret_ppm = quantile[i].ppm;
+	if (*ret_ppm) return true;
+	if (!spec_value_number(&span, s, &ms, &ignored)) return false;
+	*ret_ms = (uint32_t)ms;
+	return true;
+}
+
+static bool hedge_after(struct hg_str s, struct spec_problem *p)
+{
+	uint32_t ms, ppm;
+	if (spec_hedge_after(s, &ms, &ppm)) return true;
+	return no(p, "must be a duration of 1ms to 1m, or p50, p90, p95 or p99", NULL);
+}
+
 static bool header(struct hg_str s, struct spec_problem *p)
 {
 	struct hg_str value = s, field = hg_str_cut(&value, ':');
@@ -294,6 +336,8 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_HASH_KEY: return hash_key(s, p);
+	case SPEC_C_HEADER_NAME: return header_name(s, p);
+	case SPEC_C_HEDGE_AFTER: return hedge_after(s, p);
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_CODES: return codes(s, p);

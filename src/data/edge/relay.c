@@ -124,6 +124,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 			r->sent_all = true;
 			r->sent_ms = edge_now_ms(c->edge);
 			edge_flow_trim(c->edge, &c->in);
+			if (HG_UNLIKELY(r->timed)) edge_tries_sent(c);
 			break;
 		}
 		if (want == 0) {
@@ -227,6 +228,7 @@ static enum edge_step response_begin(struct edge_conn *c)
 	if (!edge_head_response(c, h, &o)) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	r->co_n += (uint32_t)o.n;
 	edge_ep_good(&e->eps[r->slot]);
+	if (HG_UNLIKELY(r->hedge)) edge_hedge_answered(c);
 	if (HG_UNLIKELY(r->guarded)) edge_guard_answered(c, h->status);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;

@@ -58,7 +58,7 @@ static void fire(struct edge *e, struct edge_timer *t, uint64_t now_ms)
 	case EDGE_TIMER_UP: {
 		struct edge_up *up = HG_CONTAINER(t, struct edge_up, timer);
 		/* In use: set again when it is kept. */
-		if (!up->conn && !up->mirror) edge_up_close(up);
+		if (!up->conn && !up->mirror && !up->hedge) edge_up_close(up);
 	}
 	}
 }
