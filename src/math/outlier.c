@@ -60,7 +60,8 @@ static double median(const uint64_t *bucket, const double *bounds)
 
 static double log_choose(double n, double k)
 {
-	return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1);
+	int sign; /* lgamma alone writes it to memory that threads share */
+	return lgamma_r(n + 1, &sign) - lgamma_r(k + 1, &sign) - lgamma_r(n - k + 1, &sign);
 }
 
 /*
