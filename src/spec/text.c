@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "wire/http1_field.h"
 #include "wire/ip.h"
 #include "wire/rate.h"
 
@@ -120,20 +121,17 @@ static bool hash_key(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be `client`, `path`, `header NAME` or `cookie NAME`", NULL);
 }
 
-/* A field that the edge writes: not one that frames the message or says who the client is. */
+/* A field that the edge writes for replicas: not one that means something already, or says who the
+ * client is. */
 static bool header_name(struct hg_str s, struct spec_problem *p)
 {
-	static const char *const taken[] = {"host", "connection", "content-length",
-	        "transfer-encoding", "te", "trailer", "upgrade", "expect", "via", "keep-alive",
-	        "forwarded", "content-type", "cookie", "authorization", "grpc-timeout"};
 	if (!token(s, p)) return false;
-	for (size_t i = 0; i < HG_COUNT(taken); i++) {
-		if (hg_str_eq_nocase(s, hg_str(taken[i])))
-			return no(p, "is a field with a meaning of its own",
-			        "for example \"X-Request-Timeout-Ms\"");
-	}
-	if (s.n <= 59) return true;
-	return no(p, "is longer than 59", NULL);
+	if (s.n > 59) return no(p, "is longer than 59", NULL);
+	if (http1_field_alike(s) == HTTP1_F_OTHER && !http1_field_claims(s) &&
+	        !hg_str_eq_nocase(s, HG_STR("grpc-timeout")))
+		return true;
+	return no(
+	        p, "is a field with a meaning of its own", "for example \"X-Request-Timeout-Ms\"");
 }
 
 bool spec_hedge_after(struct hg_str s, uint32_t *ret_ms, uint32_t *ret_ppm)

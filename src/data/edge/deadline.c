@@ -65,6 +65,18 @@ static bool is_grpc(const struct http1_head *h)
 	return f->value.n == n || f->value.p[n] == '+' || f->value.p[n] == ';';
 }
 
+/* Names are alike, also for whoever takes "_" for "-". */
+static bool alike(struct hg_str a, struct hg_str b)
+{
+	if (a.n != b.n) return false;
+	for (size_t i = 0; i < a.n; i++) {
+		char x = a.p[i] == '_' ? '-' : a.p[i], y = b.p[i] == '_' ? '-' : b.p[i];
+		if (x != y && ((x | 0x20) != (y | 0x20) || (x | 0x20) < 'a' || (x | 0x20) > 'z'))
+			return false;
+	}
+	return true;
+}
+
 /* The shortest of what they say, UINT64_MAX: nothing. Whatever they say does not go on as theirs.
  */
 static uint64_t client_says(struct edge_conn *c, struct hg_str name, bool grpc)
@@ -73,8 +85,9 @@ static uint64_t client_says(struct edge_conn *c, struct hg_str name, bool grpc)
 	uint64_t least = UINT64_MAX, ms;
 	for (uint16_t i = 0; i < h->field_count; i++) {
 		struct http1_field *f = &h->field[i];
-		if (f->id != HTTP1_F_OTHER || !hg_str_eq_nocase(f->name, name)) continue;
+		if (f->id != HTTP1_F_OTHER || !alike(f->name, name)) continue;
 		f->hop = true; /* head.c leaves it out */
+		if (!hg_str_eq_nocase(f->name, name)) continue;
 		bool valid = grpc ? grpc_ms(f->value, &ms) : digits(f->value, 12, &ms) && ms > 0;
 		if (valid) least = HG_MIN(least, ms);
 	}

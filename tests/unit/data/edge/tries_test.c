@@ -293,6 +293,11 @@ static void it_never_lengthens_it_and_nonsense_says_nothing(void **state)
 		talk(fd, text, 200, "=");
 		assert_in_range(told(g, 0, TOLD), 1900, 2000);
 	}
+	/* Nor does it reach a replica by a name that some take for it. */
+	talk(fd, "GET / HTTP/1.1\r\nHost: a\r\nX_Left-Ms: 700\r\n\r\n", 200, "=");
+	assert_in_range(told(g, 0, TOLD), 1900, 2000);
+	assert_null(strstr(g->rep[0].last, "X_Left"));
+	assert_null(strstr(g->rep[0].last, "x_left"));
 	/* The shortest of several. */
 	talk(fd, "GET / HTTP/1.1\r\nHost: a\r\nX-Left-Ms: 900\r\nx-left-ms: 700\r\n\r\n", 200, "=");
 	assert_in_range(told(g, 0, TOLD), 600, 700);
