@@ -42,7 +42,7 @@ struct fleet_release {
 };
 
 struct fleet_probe_conf {
-	enum { 
+	enum {
 		FLEET_PROBE_NONE,
 		FLEET_PROBE_HTTP,
 		FLEET_PROBE_GRPC,
