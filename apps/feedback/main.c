@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DOTENV_MAX    (64u << 10)
@@ -60,39 +59,6 @@ static enum hg_rc configure(struct program *p, int argc, char **argv, struct hg_
 	}
 	hg_buf_free(&dotenv);
 	return rc;
-}
-
-/* The folder of the default database is made; whatever goes wrong, opening says it better. */
-static void make_folder(const char *database)
-{
-	char path[sizeof((struct config *)0)->database];
-	struct hg_str d = hg_str(database);
-	if (hg_str_starts(d, HG_STR("sqlite:"))) d = (struct hg_str){d.p + 7, d.n - 7};
-	if (hg_str_starts(d, HG_STR("//"))) d = (struct hg_str){d.p + 2, d.n - 2};
-	if (!hg_str_copy(d, path, sizeof path)) return;
-	for (char *c = path + (path[0] == '/'); *c; c++) {
-		if (*c != '/') continue;
-		*c = 0;
-		if (mkdir(path, 0755) < 0 && errno != EEXIST) return;
-		*c = '/';
-	}
-}
-
-static enum hg_rc open_app(struct program *p, struct hg_err *err)
-{
-	struct rows_options o = {.url = p->config.database, .durability = p->config.durability};
-	struct rows *reader = NULL, *writer = NULL;
-	enum hg_rc rc;
-	make_folder(p->config.database);
-	rc = rows_open(&o, &writer, err);
-	if (rc == HG_OK) rc = rows_open(&o, &reader, err);
-	if (rc < 0) {
-		rows_close(writer);
-		return rc;
-	}
-	p->app_ready = true;
-	rc = app_init(&p->app, p->loop, p->log, &p->config.fault, reader, writer);
-	return rc < 0 ? hg_err_set(err, rc, "could not start the writer") : HG_OK;
 }
 
 static enum hg_rc add_listener(struct program *p, int fd, struct hg_err *err)
@@ -182,16 +148,19 @@ static enum hg_rc start(struct program *p, struct hg_err *err)
 	if (rc < 0)
 		return hg_err_set(err, rc, "could not open the log file \"%s\": %s",
 		        p->config.log_file, strerror(errno));
-	/* Before the writer's thread is born, which then has them blocked too. */
 	signal(SIGPIPE, SIG_IGN);
+	char database[sizeof p->config.database];
+	db_url_text(p->config.database, database, sizeof database);
+	jsonlog(p->log, HG_INFO, "feedback", "starting", HG_S("version", HG_VERSION),
+	        HG_S("environment", p->config.environment), HG_S("database", database),
+	        HG_S("fault", p->config.fault.kind ? "on" : ""));
+	/* Before signals are taken: while it waits for a server, they end it as they always do. */
+	p->app_ready = true;
+	rc = app_init(&p->app, p->loop, p->log, &p->config, err);
+	if (rc < 0) return rc;
 	rc = loop_signal(p->loop, SIGTERM, on_signal, p);
 	if (rc == HG_OK) rc = loop_signal(p->loop, SIGINT, on_signal, p);
 	if (rc < 0) return hg_err_set(err, rc, "could not take signals");
-	jsonlog(p->log, HG_INFO, "feedback", "starting", HG_S("version", HG_VERSION),
-	        HG_S("environment", p->config.environment), HG_S("database", p->config.database),
-	        HG_S("fault", p->config.fault.kind ? "on" : ""));
-	rc = open_app(p, err);
-	if (rc < 0) return rc;
 	rc = serve_new(p->loop, &so, &p->serve);
 	if (rc < 0) return hg_err_set(err, rc, "could not create the server");
 	return listen_all(p, err);
