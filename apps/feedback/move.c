@@ -124,7 +124,7 @@ static void json_row(const struct file_row *r, struct hg_buf *to)
 static enum hg_rc read_batch(struct move *m, struct db_stmt *read, int64_t *ret_last,
         uint32_t *ret_n, struct hg_err *err)
 {
-	struct file_row r;
+	struct file_row r = {0};
 	bool row = false;
 	enum hg_rc rc;
 	*ret_n = 0;
@@ -234,7 +234,7 @@ static enum hg_rc copy_keys(struct move *m, struct hg_err *err)
 static enum hg_rc sum_file(struct move *m, struct sum *sum, struct hg_err *err)
 {
 	struct db_stmt *s = NULL;
-	struct file_row r;
+	struct file_row r = {0};
 	bool row = false;
 	enum hg_rc rc = db_prepare(m->from,
 	        "SELECT id, message, created_at, updated_at FROM feedback ORDER BY id", &s, err);

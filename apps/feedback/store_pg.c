@@ -86,17 +86,13 @@ struct flight {
 /* "2026-11-21 07:12:23.109149+00" → "2026-11-21T07:12:23.109149Z"; zeros at the end come back. */
 static size_t time_of(struct hg_str t, char to[TEXT_TIME_MAX])
 {
-	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX - 1);
-	size_t at = hg_str_find(t, ' ');
-	if (t.n < 22 || at != 10 || t.p[t.n - 3] != '+') return 0;
-	hg_out_str(&o, (struct hg_str){t.p, at});
-	hg_out_byte(&o, 'T');
-	hg_out_str(&o, (struct hg_str){t.p + at + 1, 8});
-	hg_out_byte(&o, '.');
-	for (size_t i = at + 10; i < at + 16; i++)
-		hg_out_byte(&o, i < t.n - 3 ? t.p[i] : '0');
-	hg_out_byte(&o, 'Z');
-	return hg_out_failed(&o) ? 0 : o.n;
+	enum { SECONDS = 19, FRACTION = SECONDS + 1, END = FRACTION + 6 };
+	if (t.n < SECONDS + 3 || t.n > END + 3 || t.p[10] != ' ' || t.p[t.n - 3] != '+') return 0;
+	memcpy(to, t.p, SECONDS);
+	to[10] = 'T';
+	memcpy(to + SECONDS, ".000000Z", END + 1 - SECONDS);
+	if (t.n - 3 > FRACTION) memcpy(to + FRACTION, t.p + FRACTION, t.n - 3 - FRACTION);
+	return END + 1;
 }
 
 static void take_time(const struct db_query *q, unsigned column, char *to)

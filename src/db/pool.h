@@ -126,7 +126,8 @@ void db_pool_server(const struct db_pool *p, size_t i, struct db_pool_server *re
 
 /* Whether the address is of a PostgreSQL database. */
 bool db_url_is_postgres(const char *url);
-/* The address without its password, for people. Returns the length; cut when it does not fit. */
+/* The address without its password, for people. Returns the length; what does not fit is left out.
+ */
 size_t db_url_text(const char *url, char *to, size_t cap);
 
 #endif
