@@ -100,8 +100,8 @@ static void describe(const struct db_pool *p, const PGresult *r, char *to, size_
 	snprintf(to, cap, "%s (%s)", words, field(p, r, PG_DIAG_SQLSTATE));
 }
 
-/* The query is over with this result, which is taken. *ret_useless: so is its connection. */
-static void conclude(struct db_query *q, PGresult *r, bool *ret_useless)
+/* The query is over with this result, which is taken. *ret_useless: connections that are, too. */
+static void conclude(struct db_query *q, PGresult *r, enum useless *ret_useless)
 {
 	struct db_pool *p = q->pool;
 	if (is_good(p, r)) {
@@ -113,7 +113,7 @@ static void conclude(struct db_query *q, PGresult *r, bool *ret_useless)
 	const char *state = field(p, r, PG_DIAG_SQLSTATE);
 	const char *message = field(p, r, PG_DIAG_MESSAGE_PRIMARY);
 	bool untouched = pool_untouched(state, message);
-	if (pool_useless(state, message)) *ret_useless = true;
+	*ret_useless = pool_useless(state, message);
 	q->rc = libpq_rc_of(state);
 	describe(p, r, q->why, sizeof q->why);
 	p->pq.clear(r);
@@ -126,7 +126,7 @@ static void settle(struct db_query *q)
 {
 	struct db_pool *p = q->pool;
 	PGresult *r = q->result;
-	bool useless = false;
+	enum useless useless = USELESS_NONE;
 	if (r) { /* the answer came, only the position behind it did not */
 		q->result = NULL;
 		q->lsn = DB_LSN_UNKNOWN;
@@ -331,6 +331,23 @@ static void observe(struct server *s, const struct db_query *q)
 	s->stats.queries++;
 }
 
+/* No connection to this server gets a query any more; each is closed when it has answered. */
+static void retire_all(struct server *s)
+{
+	for (uint32_t i = 0; i < s->pool->o.connections_max; i++)
+		if (s->conns[i].state == CONN_READY) s->conns[i].blind = true;
+}
+
+static void close_retired(struct server *s)
+{
+	for (uint32_t i = 0; i < s->pool->o.connections_max; i++) {
+		struct conn *c = &s->conns[i];
+		if (c->state == CONN_READY && c->blind && c->depth == 0)
+			pool_conn_lost(
+			        c, "the server takes no writes, or no longer our statements");
+	}
+}
+
 /* A sync: what the first query in flight asked for is done and committed, or rolled back. */
 static void synced(struct conn *c)
 {
@@ -362,7 +379,10 @@ static void synced(struct conn *c)
 		q->result = NULL;
 	}
 	observe(s, q);
-	conclude(q, r, &c->blind);
+	enum useless useless = USELESS_NONE;
+	conclude(q, r, &useless);
+	if (useless == USELESS_THIS) c->blind = true;
+	if (useless == USELESS_ALL) retire_all(s);
 }
 
 static bool take(struct conn *c, PGresult *r)
@@ -421,8 +441,8 @@ static void on_io(struct loop *l, struct loop_io *io, uint32_t events)
 	if (alive) alive = flush(c);
 	if (!alive)
 		fail_io(c);
-	else if (c->blind && c->depth == 0)
-		pool_conn_lost(c, "the server no longer takes our statements, or writes");
+	else if (c->blind)
+		close_retired(s);
 	if (!s->pool->stopping) pool_server_pump(s);
 }
 

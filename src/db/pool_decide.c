@@ -63,11 +63,15 @@ bool pool_untouched(const char *state, const char *message)
 	return stale_plan(state, message);
 }
 
-bool pool_useless(const char *state, const char *message)
+enum useless pool_useless(const char *state, const char *message)
 {
-	if (!state) return false;
-	return strcmp(state, "25006") == 0 || strcmp(state, "26000") == 0 ||
-	       strncmp(state, "57P", 3) == 0 || stale_plan(state, message);
+	if (!state) return USELESS_NONE;
+	if (strncmp(state, "57P", 3) == 0) return USELESS_THIS;
+	/* A standby now, or a schema that has changed: it is so for all of them. */
+	if (strcmp(state, "25006") == 0 || strcmp(state, "26000") == 0 ||
+	        stale_plan(state, message))
+		return USELESS_ALL;
+	return USELESS_NONE;
 }
 
 struct hg_str pool_element(const char *text, unsigned i, unsigned *ret_count)

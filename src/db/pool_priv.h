@@ -107,8 +107,9 @@ void pool_sample(struct samples *s, uint64_t lsn, uint64_t now_ms);
 uint64_t pool_lag_ms(const struct samples *s, uint64_t replayed, uint64_t now_ms);
 /* An error that says that the statement was certainly not carried out, and may be sent again. */
 bool pool_untouched(const char *sqlstate, const char *message);
-/* An error after which the connection is of no use. */
-bool pool_useless(const char *sqlstate, const char *message);
+/* What an error says about the connection it came over, and the others to the same server. */
+enum useless { USELESS_NONE, USELESS_THIS, USELESS_ALL };
+enum useless pool_useless(const char *sqlstate, const char *message);
 /* `text` with elements separated by commas, as `libpq` wants them: element `i`, or the only one. */
 struct hg_str pool_element(const char *text, unsigned i, unsigned *ret_count);
 

@@ -75,13 +75,14 @@ static void only_what_was_certainly_not_carried_out_is_sent_again(void **state)
 static void a_connection_to_a_standby_or_without_our_statements_is_closed(void **state)
 {
 	(void)state;
-	assert_true(pool_useless("25006", ""));
-	assert_true(pool_useless("26000", ""));
-	assert_true(pool_useless("57P01", ""));
-	assert_true(pool_useless("0A000", "cached plan must not change result type"));
-	assert_false(pool_useless("57014", ""));
-	assert_false(pool_useless("23505", ""));
-	assert_false(pool_useless(NULL, NULL));
+	assert_int_equal(pool_useless("25006", ""), USELESS_ALL);
+	assert_int_equal(pool_useless("26000", ""), USELESS_ALL);
+	assert_int_equal(
+	        pool_useless("0A000", "cached plan must not change result type"), USELESS_ALL);
+	assert_int_equal(pool_useless("57P01", ""), USELESS_THIS);
+	assert_int_equal(pool_useless("57014", ""), USELESS_NONE);
+	assert_int_equal(pool_useless("23505", ""), USELESS_NONE);
+	assert_int_equal(pool_useless(NULL, NULL), USELESS_NONE);
 }
 
 static void a_list_for_libpq_is_taken_apart_and_one_element_is_for_all(void **state)

@@ -182,6 +182,15 @@ class Server(OnPostgres, api_test.Case):
         self.assertEqual({s for s, _ in got}, {200}, got)
         self.assertGreater(self.metric(b, "database_connections_refused_total", server="primary"), 0)
 
+    def test_a_schema_that_changes_under_it_is_no_error(self):
+        a = self.app()
+        self.many(a, 24)
+        # prepared statements were planned for the old type
+        self.sql("ALTER TABLE feedback ALTER message TYPE varchar(2000)")
+        self.assertEqual({s for s, _ in self.many(a, 24) + self.many(a, 24, "POST", {"message": "x"})}, {200, 201})
+        self.sql("ALTER TABLE feedback ALTER message TYPE text")
+        self.assertEqual({s for s, _ in self.many(a, 24)}, {200})
+
     def test_what_a_statement_may_not_do_is_said_and_the_next_one_works(self):
         a = self.app({"DATABASE_TIMEOUT": "1000"})
         a.create("x")
@@ -197,6 +206,14 @@ class Server(OnPostgres, api_test.Case):
         self.assertEqual(a.call("PUT", "/feedback/1", {"message": "y"})[2]["message"], "y")
         # the server said no by itself: no connection was lost over it
         self.assertEqual(self.metric(a, "database_connections_lost_total", server="primary"), 0)
+
+    def test_a_host_may_be_a_name_and_one_of_several(self):
+        with open("/etc/hosts") as f:
+            if "localhost" not in f.read():
+                self.skipTest("localhost is no name here")
+        a = self.app({"DATABASE_URL": f"postgres://feedback@no-such-host.invalid:1,localhost:{self.pg.port}/"
+                                      f"{self.database}"})
+        self.assertEqual(a.call("POST", "/feedback", {"message": "x"})[0], 201)
 
     def test_the_log_and_the_errors_never_have_the_password(self):
         url = self.pg.url(self.database).replace("feedback@", "feedback:s3cr3t@")
