@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,7 +14,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "e2e"))
 import api_test  # noqa: E402
-from harness import main, request, wait_for  # noqa: E402
+from harness import BUILD, main, request, wait_for  # noqa: E402
 from postgres import Postgres, metric  # noqa: E402
 
 SERVER = []
@@ -222,6 +223,43 @@ class Server(OnPostgres, api_test.Case):
         self.assertEqual(a.stop(), 0)
         self.assertIn("feedback:***@", a.log.read_text())
         self.assertNotIn("s3cr3t", a.log.read_text())
+
+
+class Tls(api_test.Case):
+    def test_over_tls_with_a_password_and_a_certificate_that_is_verified(self):
+        cert, key = f"{self.dir}/server.crt", f"{self.dir}/server.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                        "-keyout", key, "-out", cert], check=True, capture_output=True)
+        with Postgres() as pg:
+            pg.sql("SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN SUPERUSER PASSWORD 'p@ss:w'")
+            pg.stop()
+            for name in (cert, key):
+                to = pg.data / pathlib.Path(name).name
+                shutil.copy(name, to)
+                to.chmod(0o600)
+                if pg.user:
+                    os.chown(to, *pg.user)
+            (pg.data / "pg_hba.conf").write_text("local all all trust\nhost all feedback all trust\n"
+                                                 "hostssl all app all scram-sha-256\n")
+            pg.options["ssl"] = "on"
+            pg.start()
+            url = f"postgres://app:p%40ss%3Aw@localhost:{pg.port}/postgres?sslmode=verify-full&sslrootcert={cert}"
+            a = self.app({"DATABASE_URL": url})
+            for _ in range(60):
+                a.create("x" * 500)
+            self.assertEqual(len(a.call("GET", "/feedback?limit=1000")[2]), 60)
+            self.assertEqual({r[0] for r in pg.sql(
+                "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'app'")}, {"t"})
+            self.assertEqual(a.stop(), 0)
+            # a certificate that nobody has signed, or a wrong password, is said
+            for wrong, words in ((url.replace(f"&sslrootcert={cert}", "&sslrootcert=/dev/null"), "certificate"),
+                                 (url.replace("p%40ss", "other"), "password authentication failed")):
+                done = subprocess.run([BUILD / "feedback-app", "migrate", "status"], capture_output=True, text=True,
+                                      cwd=self.dir, timeout=30, env={"DATABASE_URL": wrong})
+                self.assertNotEqual(done.returncode, 0)
+                self.assertIn(words, done.stderr)
+                self.assertNotIn("p%40ss", done.stderr)
 
 
 if __name__ == "__main__":
