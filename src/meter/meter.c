@@ -29,6 +29,15 @@ unsigned meter_code_at(uint32_t at)
 
 size_t meter_size(uint32_t workers)
 {
+	/* A new counter takes the place of a reserved one. */
+	_Static_assert(offsetof(struct meter, worker) % 64 == 0, "workers begin a line");
+	_Static_assert(sizeof(struct meter_worker) % 64 == 0, "all of them");
+	_Static_assert(offsetof(struct meter_worker, lane) % 64 == 0 &&
+	                       sizeof(struct meter_lane) % 64 == 0,
+	        "lanes are whole lines");
+	_Static_assert(offsetof(struct meter_worker, replica) % 64 == 0 &&
+	                       sizeof(struct meter_replica) % 64 == 0,
+	        "replicas are, too");
 	return sizeof(struct meter) + (size_t)workers * sizeof(struct meter_worker);
 }
 
@@ -168,6 +177,13 @@ void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t du
 	if (status >= 500) meter_add(&r->errors, 1);
 }
 
+void meter_observe_overtaken(struct meter_replica *r, uint64_t age_ns)
+{
+	meter_add(&r->bucket[bucket_of(age_ns)], 1);
+	meter_add(&r->duration_ns, age_ns);
+	meter_add(&r->overtaken, 1);
+}
+
 static uint64_t get(const meter_u64 *c)
 {
 	return atomic_load_explicit(c, memory_order_relaxed);
@@ -265,6 +281,7 @@ void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_re
 		ret_sum->duration_ns += get(&r->duration_ns);
 		ret_sum->errors += get(&r->errors);
 		ret_sum->failures += get(&r->failures);
+		ret_sum->overtaken += get(&r->overtaken);
 	}
 }
 

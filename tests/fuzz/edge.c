@@ -111,9 +111,11 @@ static void request_judge(const char *p, size_t n)
 {
 	static struct http1_head h;
 	struct http1_limits lim = {EDGE_BUF_SIZE, EDGE_BUF_SIZE, HTTP1_FIELDS_MAX};
-	if (http1_request((struct hg_str){p, n}, 0, &lim, &h) != HTTP1_DONE) {
-		HG_ASSERT(n < EDGE_BUF_SIZE &&
-		          http1_request((struct hg_str){p, n}, 0, &lim, &h) == HTTP1_MORE);
+	enum http1_result got = http1_request((struct hg_str){p, n}, 0, &lim, &h);
+	if (got != HTTP1_DONE) {
+		/* As many fields as a client may send, and ours, are more than this parser takes.
+		 */
+		HG_ASSERT(got == HTTP1_MORE ? n < EDGE_BUF_SIZE : h.status == 431);
 		return;
 	}
 	HG_ASSERT(h.minor == 1 && h.keep_alive);
@@ -165,16 +167,15 @@ static void world_check(void)
 		if (w.fds[i] >= 0) close(w.fds[i]);
 	}
 	w.n = 0;
-	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.free_n < w.e->ups.made);
-	        i++) {
+	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.used); i++) {
 		HG_ASSERT(loop_turn(w.l, 0) == HG_OK);
 		replica_turn(HG_STR("!"));
 	}
 	HG_ASSERT(edge_idle(w.e));
-	HG_ASSERT(w.e->bufs.free_n == w.e->bufs.made && w.e->reqs.free_n == w.e->reqs.made);
-	HG_ASSERT(w.e->draws.free_n == w.e->draws.made && hg_list_empty(&w.e->judged));
-	HG_ASSERT(w.e->trials.made - w.e->trials.free_n <= 1 && w.e->apps[0].rescues == 0);
-	HG_ASSERT(w.e->keeps.free_n == w.e->keeps.made && w.e->ups.free_n == w.e->ups.made);
+	HG_ASSERT(!w.e->bufs.used && !w.e->reqs.used);
+	HG_ASSERT(!w.e->draws.used && hg_list_empty(&w.e->judged));
+	HG_ASSERT(w.e->trials.used <= 1 && w.e->apps[0].rescues == 0);
+	HG_ASSERT(!w.e->keeps.used && !w.e->ups.used);
 	HG_ASSERT(meter_in_flight(w.meter, 0) == 0 && meter_in_flight(w.meter, 1) == 0);
 }
 

@@ -35,14 +35,21 @@ struct fleet_release {
 	uint32_t uid;
 	uint32_t flags;                                            /* WD_F_… */
 	uint32_t proxy;                                            /* as in struct snap_endpoint */
+	bool http2;                                                /* likewise */
 	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
 	uint32_t failed_starts, exits, memory_ends;
 };
 
 struct fleet_probe_conf {
-	enum { FLEET_PROBE_NONE, FLEET_PROBE_HTTP, FLEET_PROBE_TCP, FLEET_PROBE_COMMAND } kind;
-	const char *what; /* path or command */
+	enum { 
+		FLEET_PROBE_NONE,
+		FLEET_PROBE_HTTP,
+		FLEET_PROBE_GRPC,
+		FLEET_PROBE_TCP,
+		FLEET_PROBE_COMMAND
+	} kind;
+	const char *what; /* path, service or command */
 	uint32_t timeout_ms;
 };
 
@@ -171,6 +178,7 @@ struct fleet_app {
 
 struct fleet_lane_slot {
 	bool used, live;
+	bool unsaved; /* the store has no row of it, or one of somebody else */
 	uint32_t app, release;
 	char route[256];
 };
@@ -183,7 +191,7 @@ struct fleet_lanes {
 	struct hg_map by_key;
 	struct fleet_lane *shown; /* for visitors: by app, release, lane */
 	size_t shown_count;
-	bool writing; /* new ones are being written, in one transaction */
+	uint32_t unsaved; /* so many are */
 };
 
 struct fleet_message {
@@ -428,6 +436,9 @@ void fleet_lanes_end(struct fleet *f);
  * one that no snapshot names any more is given away: its series then goes on from a number above
  * zero, which rates do not see. */
 uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route);
+/* Rows of those that have none, within a transaction of the caller; it was committed. */
+HG_MUST enum hg_rc fleet_lanes_write(struct fleet *f, struct hg_err *err);
+void fleet_lanes_written(struct fleet *f);
 void fleet_publish(struct fleet *f);
 void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 

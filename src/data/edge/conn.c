@@ -132,7 +132,10 @@ void edge_conn_close(struct edge_conn *c)
 		return;
 	}
 	loop_io_stop(e->loop, &c->io);
-	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
+	if (HG_UNLIKELY(c->tls)) {
+		tls_free(c->tls);
+		e->heap_left++;
+	}
 	close(fd);
 	if (HG_UNLIKELY(c->peer_place != PEERS_NONE))
 		peers_leave(&e->rates->peers, c->peer_place, e->worker);
@@ -141,6 +144,7 @@ void edge_conn_close(struct edge_conn *c)
 	e->conn_n--;
 	meter_gauge_add(&e->count->connections, -1);
 	meter_add(&e->count->closed, 1);
+	edge_table_watch(e);
 	edge_check_drained(e);
 }
 
@@ -287,11 +291,10 @@ static enum edge_step head_step(struct edge_conn *c)
 static enum edge_step connect_step(struct edge_conn *c)
 {
 	struct edge_up *up = c->req->up;
-	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return EDGE_STEP_BLOCK;
-	up->connecting = false;
-	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
-		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
-	}
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_connect_step(c);
+	int r = edge_up_connect(up);
+	if (r == -EAGAIN) return EDGE_STEP_BLOCK;
+	if (r < 0) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	edge_conn_move(c, EDGE_WAIT);
@@ -336,15 +339,19 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	uint64_t response = or_default(r->limits->response_ms, 60000);
+	bool sent = r->sent_all || r->write_dead;
+	if (HG_UNLIKELY(r->timed) && sent) return edge_deadline_answer_by(c);
 	/* Half of it, where there is somebody else to ask. */
 	bool protected = HG_UNLIKELY(r->draw) && edge_rescue_protects(r);
 	if (protected) response /= 2;
-	if (r->sent_all || r->write_dead) {
+	if (sent) {
 		if (!protected && edge_attempt_hasty(c)) return r->sent_ms + response / 2;
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
-	if (!(r->up->flags & EDGE_CAN_WRITE)) {
+	/* A call of gRPC may be silent for long: its messages come when they come. */
+	bool call = HG_UNLIKELY(r->up->stream != NULL) && edge_u2_of_grpc(r->up);
+	if (!(r->up->flags & EDGE_CAN_WRITE) || call) {
 		r->pace.since_ms = 0;
 		return now + or_default(r->limits->idle_ms, 60000);
 	}
@@ -366,7 +373,31 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 		        im ? im->min_rate : 0, now);
 	}
 	r->pace.since_ms = 0;
+	/* A conversation over gRPC is silent as long as a WebSocket may be. */
+	if (HG_UNLIKELY(r->up && r->up->stream) && edge_u2_of_grpc(r->up))
+		return now + EDGE_TUNNEL_IDLE_MS;
 	return now + or_default(r->limits->idle_ms, 60000);
+}
+
+/* Silence is allowed for long; to keep bytes here that the other side does not take is not: they
+ * hold a buffer, and there are not many of those. */
+static uint64_t tunnel_deadline(struct edge_conn *c, uint64_t now)
+{
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf)) {
+		uint64_t sent = r->co_sent + r->resp.total - edge_flow_ready(&r->rf);
+		return pace_deadline(&r->pace, sent,
+		        (uint32_t)or_default(im->body_idle_ms, EDGE_STALL_MS), im->min_rate, now);
+	}
+	r->pace.since_ms = 0;
+	if (edge_flow_ready(&c->in)) return now + or_default(r->limits->idle_ms, 60000);
+	return now + EDGE_TUNNEL_IDLE_MS;
+}
+
+static uint64_t timed(const struct edge_conn *c, uint64_t until_ms)
+{
+	return HG_UNLIKELY(c->req->timed) ? edge_deadline_limit(c, until_ms) : until_ms;
 }
 
 static uint64_t deadline_of(struct edge_conn *c)
@@ -381,12 +412,12 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
-	case EDGE_QUEUE: return c->req->queue_until_ms;
-	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
-	case EDGE_WAIT: return wait_deadline(c, now);
+	case EDGE_QUEUE: return timed(c, c->req->queue_until_ms);
+	case EDGE_CONNECT: return timed(c, now + or_default(c->req->limits->connect_ms, 1000));
+	case EDGE_WAIT: return timed(c, wait_deadline(c, now));
 	case EDGE_HOLD: return c->req->draw->hold_until_ms;
 	case EDGE_RELAY: return relay_deadline(c, now);
-	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
+	case EDGE_TUNNEL: return tunnel_deadline(c, now);
 	case EDGE_LINGER: return now + EDGE_LINGER_MS;
 	case EDGE_QUIET:
 	case EDGE_SESSION: return edge_h2_deadline(c, header, keepalive);
@@ -448,8 +479,12 @@ static bool wait_on(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	if (c->state != EDGE_WAIT || !r->sent_all || r->patient) return false;
-	if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
-	r->patient = true;
+	if (HG_UNLIKELY(r->timed)) {
+		if (edge_deadline_gives_up(c)) return false;
+	} else {
+		if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
+		r->patient = true;
+	}
 	uint64_t until = deadline_of(c);
 	if (until <= edge_now_ms(c->edge)) return false;
 	edge_timer_set(c->edge, &c->timer, until);
@@ -460,6 +495,7 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	bool from_client = !r->sent_all && !r->write_dead && r->up->flags & EDGE_CAN_WRITE;
+	if (from_client && r->timed && edge_deadline_over(c)) return edge_deadline_answer(c);
 	if (from_client) return edge_answer(c, 408, "the request body did not arrive in time");
 	return edge_attempt_failed(c, EDGE_FAULT_RESPONSE_TIMEOUT);
 }

@@ -1,7 +1,9 @@
 #include "data/edge/edge.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "cert/cert.h"
@@ -11,6 +13,8 @@
 #define LOG_SIZE        65536u
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_LEAVE_MS 20
+#define HEAP_LEFT       64u /* connections: a MiB */
+#define ACCEPT_TRUST_MS 250 /* so long newcomers are left to workers that take none */
 
 /* ---- images ---- */
 
@@ -53,6 +57,7 @@ static uint32_t app_find(struct edge *e, uint32_t id)
 	}
 	if (vacant == EDGE_APPS) return vacant;
 	edge_queue_free(&e->apps[vacant]);
+	edge_hedge_free(&e->apps[vacant]);
 	e->apps[vacant] = (struct edge_app){
 	        .id = id, .tokens_ppm = 250u * 1000000u, .tokens_at_ms = edge_now_ms(e)};
 	return vacant;
@@ -203,19 +208,27 @@ static bool reclaim(struct edge *e)
 }
 
 /* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
- * the kernel's choice, and it prefers one. */
-static bool leave_to_others(const struct edge *e)
+ * the kernel's choice, and it prefers one. But whoever has room and takes nobody (he stands still,
+ * or was killed and is not yet replaced) is not waited for. */
+static bool leave_to_others(struct edge *e)
 {
 	uint32_t limit = conn_limit(e), nearly = limit - limit / 8;
+	uint64_t taken = 0, now = edge_now_ms(e);
+	bool room = false;
 	if (HG_LIKELY(e->conn_n < nearly)) return false;
 	for (uint32_t i = 0; i < e->meter->worker_count; i++) {
 		const struct meter_worker *w = &e->meter->worker[i];
 		if (i == e->worker || !atomic_load_explicit(&w->pid, memory_order_relaxed))
 			continue;
-		if (atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly)
-			return true;
+		taken += atomic_load_explicit(&w->accepted, memory_order_relaxed);
+		room = room || atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly;
 	}
-	return false;
+	if (!room) return false;
+	if (e->left_since_ms == 0 || taken != e->left_taken) {
+		e->left_taken = taken;
+		e->left_since_ms = now;
+	}
+	return now - e->left_since_ms < ACCEPT_TRUST_MS;
 }
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
@@ -266,6 +279,8 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 
 static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 {
+	_Static_assert(
+	        sizeof(struct edge_conn) <= 448, "an idle connection: half a KiB, pages and all");
 	uint32_t conns = conf->connections ? conf->connections : EDGE_CONNS;
 	uint32_t bufs = conf->buffers ? conf->buffers : EDGE_BUFS;
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
@@ -273,14 +288,33 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	uint32_t most = 2 * conns; /* as many streams as connections */
 	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
+	if (rc == HG_OK) rc = edge_pool_init(&e->hedges, edge_hedge_size(), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
 	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
+	if (rc == HG_OK) rc = edge_u2_pools_init(e, most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->trials, sizeof(struct edge_trial), EDGE_TRIALS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->bufs, EDGE_BUF_SIZE, bufs);
 	if (rc == HG_OK) rc = edge_pool_init(&e->keeps, EDGE_KEEP_SIZE, EDGE_KEEPS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->mirrors_pool, edge_mirror_size(), EDGE_MIRRORS);
 	e->log.buf = rc == HG_OK ? malloc(LOG_SIZE) : NULL;
 	return rc == HG_OK && !e->log.buf ? HG_E_NOMEM : rc;
+}
+
+bool edge_pools_trim(struct edge *e)
+{
+	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
+	        &e->sessions, &e->desks, &e->streams, &e->u2_sessions, &e->u2_streams,
+	        &e->mirrors_pool, &e->hedges};
+	bool more = edge_h2_desks_clear(e);
+	for (size_t i = 0; i < HG_COUNT(all); i++)
+		more = edge_pool_trim(all[i]) || more;
+	/* OpenSSL's memory is in malloc's. Looking through it takes milliseconds: when nothing else
+	 * is to be done. */
+	if (!more && e->heap_left >= HEAP_LEFT) {
+		malloc_trim(0);
+		e->heap_left = 0;
+	}
+	return more;
 }
 
 static enum hg_rc listeners_start(struct edge *e, const struct edge_conf *conf)
@@ -301,8 +335,10 @@ static enum hg_rc listeners_start(struct edge *e, const struct edge_conf *conf)
 
 enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 {
-	struct edge *e = calloc(1, sizeof *e);
-	if (!e) return HG_E_NOMEM;
+	/* Zero, and on the border of a cache line, which calloc does not promise. */
+	struct edge *e =
+	        mmap(NULL, sizeof *e, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (e == MAP_FAILED) return HG_E_NOMEM;
 	HG_ASSERT(conf->worker < conf->meter->worker_count);
 	e->magic = EDGE_MAGIC;
 	e->loop = conf->loop;
@@ -318,6 +354,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	hg_list_init(&e->judged);
 	edge_queue_init(e);
 	hg_list_init(&e->mirrors);
+	hg_list_init(&e->h2_warm);
 	edge_wheel_init(e);
 	enum hg_rc rc = pools_init(e, conf);
 	if (rc == HG_OK) rc = listeners_start(e, conf);
@@ -361,11 +398,12 @@ void edge_free(struct edge *e)
 	e->draining = false;
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
-	loop_timer_stop(e->loop, &e->table_timer);
 	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
+	edge_u2_close_all(e);
+	loop_timer_stop(e->loop, &e->table_timer);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	tls_keyring_unref(e->keyring);
@@ -379,15 +417,18 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->bufs);
 	edge_pool_fini(&e->keeps);
 	edge_pool_fini(&e->draws);
+	edge_pool_fini(&e->hedges);
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);
+	edge_u2_fini(e);
 	edge_queue_fini(e);
+	edge_hedges_fini(e);
+	edge_outliers_fini(e);
 	free(e->ring);
 	free(e->ring_spare);
 	free(e->log.buf);
-	e->magic = 0;
-	free(e);
+	munmap(e, sizeof *e);
 }
 
 bool edge_idle(const struct edge *e)

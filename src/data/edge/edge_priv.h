@@ -22,6 +22,7 @@
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
+#include "data/edge/tries_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
 
@@ -36,7 +37,8 @@
 #define EDGE_TURN_BYTES     (512u * 1024) /* one connection's share of a loop turn */
 #define EDGE_TABLE_MS       500 /* without traffic, how late a draining replica is noticed */
 #define EDGE_UP_IDLE_MS     60000u
-#define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
+#define EDGE_UP_IDLE_MAX    256u   /* idle connections per endpoint */
+#define EDGE_LOOSE_MS       60000u /* so long a replica that spoke unasked has new ones only */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
 #define EDGE_SILENT_MS      100u
 #define EDGE_LAG_MS         1000u /* a body that does not begin makes room after that */
@@ -59,18 +61,34 @@ struct edge_up;
 struct edge_app;
 struct edge_mirror;
 struct edge_h2;
+struct edge_u2;
+struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
 
 /* ---- fixed pools (pool.c) ---- */
 
+#define EDGE_POOL_RECENT 16u
+
+/* 64 items; a bit each. */
+struct edge_pool_word {
+	uint64_t free;
+	uint64_t needed; /* was not free all the time since the last trim */
+	uint64_t cold;   /* its pages are the kernel's */
+};
+
 struct edge_pool {
 	char *base;
-	uint32_t *free; /* stack of free numbers: the last one freed is still in the cache */
-	uint32_t free_n, made, max;
-	uint32_t low;  /* the least free_n since the last trim: what lies below was not needed */
-	uint32_t cold; /* so many at the bottom have given their pages back */
 	size_t size;
+	uint32_t max, used, most; /* now, and ever at a time */
+	uint32_t recent_n;
+	char *recent[EDGE_POOL_RECENT]; /* free, given last: still in the cache */
+	struct edge_pool_word *word;
+	uint64_t *some, *top; /* a bit a word with a free item; a bit a word of `some` with one */
+	uint32_t top_n;
+	uint32_t reach;   /* words from here on have nothing but cold items */
+	uint32_t group;   /* items that fill whole pages: 1 to 64 */
+	uint64_t inverse; /* of size, to find an item's number without a division */
 };
 
 HG_MUST enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max);
@@ -78,8 +96,9 @@ void edge_pool_fini(struct edge_pool *p);
 /* Not cleared; NULL: the pool is used up. */
 void *edge_pool_take(struct edge_pool *p);
 void edge_pool_give(struct edge_pool *p, void *item);
-/* Gives the pages of items back to the kernel that were not needed since the last call. */
-void edge_pool_trim(struct edge_pool *p);
+/* Gives the pages of items back to the kernel that were not needed since the last call; false: no
+ * free item has pages any more, another call would do nothing. */
+bool edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 
@@ -87,9 +106,9 @@ enum edge_timer_owner { EDGE_TIMER_CONN, EDGE_TIMER_UP, EDGE_TIMER_MIRROR };
 
 struct edge_timer {
 	struct hg_list node;
-	uint64_t deadline_ms; /* 0: off */
-	uint64_t fires_ms;    /* when the wheel will look at it */
-	enum edge_timer_owner owner;
+	uint64_t deadline_ms;   /* 0: off */
+	uint64_t fires_ms : 56; /* when the wheel will look at it */
+	uint64_t owner : 8;     /* enum edge_timer_owner */
 };
 
 #define EDGE_WHEEL_SLOTS   1024u
@@ -216,22 +235,32 @@ struct hg_str edge_path_normal(struct hg_str path, char *to);
 /* ---- endpoints (endpoint.c) ---- */
 
 struct edge_ep {
-	uint32_t seq; /* of the slot when it was read */
-	uint32_t state, app_id, release, replica, incarnation, weight;
+	/* What a request looks at is one line of the cache: there may be a thousand of these. */
+	_Alignas(64) uint32_t state;
+	uint32_t release, replica, incarnation, weight;
+	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint16_t slot;
 	bool known;
-	struct sock_addr addr;
-	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
+	bool http2; /* it speaks HTTP/2 (u2_priv.h) */
 	uint8_t text_n;
-	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
-	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
+	struct hg_list idle;     /* connections, last used first */
+	struct hg_list sessions; /* of HTTP/2, those that take requests */
+	uint32_t session_n;
 	uint32_t fails;            /* in a row */
-	uint64_t ejected_until_ms; /* 0: not ejected */
-	uint64_t up_ms;            /* when this worker first saw this incarnation up */
-	uint64_t warm_ms;          /* … and when it was last up again, or is no more ejected */
 	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
-	uint32_t taken;            /* requests sent to it as the release under trial */
+	uint64_t ejected_until_ms; /* 0: not ejected */
+	char text[SOCK_TEXT_MAX];  /* of addr, for the access log */
+	struct sock_addr addr;
+	uint32_t seq; /* of the slot when it was read */
+	uint32_t app_id;
+	uint32_t taken; /* requests sent to it as the release under trial */
+	uint32_t outs;  /* times it was ejected without having been well between */
+	bool outlier;   /* ejected as it differs from its peers: one answer changes nothing */
+	uint64_t ejected_last_ms; /* when it came back last, or will */
+	uint64_t up_ms;           /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;         /* … and when it was last up again, or is no more ejected */
+	uint64_t loose_until_ms;  /* it said more than it was asked for; 0: not lately */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
@@ -244,10 +273,13 @@ struct edge_set {
 };
 
 struct edge_app {
-	uint32_t id, refs;
-	bool panic; /* none is up: those that were and live are asked */
-	struct edge_set all;
+	/* What a request looks at stands together, as in edge_ep. */
+	_Alignas(64) uint32_t id;
+	uint32_t refs;
+	bool panic;         /* none is up: those that were and live are asked */
 	uint32_t in_flight; /* of this worker */
+	uint32_t waiting;   /* in its queues */
+	struct edge_set all;
 	uint64_t tokens_ppm, tokens_at_ms;
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
@@ -259,7 +291,7 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	uint32_t waiting;                        /* in them */
+	struct edge_hedges *hedges;              /* made when first needed */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -296,13 +328,16 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn;     /* both NULL: idle */
-	struct edge_mirror *mirror; /* … */
+	struct edge_conn *conn;        /* all three NULL: idle */
+	struct edge_mirror *mirror;    /* … */
+	struct edge_hedge *hedge;      /* … */
+	struct edge_u2 *session;       /* it carries requests of HTTP/2; NULL: it does not */
+	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
+	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	uint32_t incarnation;
 	uint16_t slot;
-	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
 	bool connecting, reused, out_armed, unix_socket;
 	/* Told by the PROXY protocol whose it is: it serves nobody else. */
 	uint8_t proxy;        /* version, 0: it is anybody's */
@@ -315,8 +350,15 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* A new one; NULL and *ret_errno. */
+struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno);
+/* 0: it is connected now; -EAGAIN: not yet; another -errno: it will not be. */
+int edge_up_connect(struct edge_up *up);
 /* Out of the list of its endpoint. */
 void edge_up_wake(struct edge_up *up);
+/* The replica said more on it than it was asked for: for a while none of its connections is used
+ * twice. */
+void edge_up_loose(const struct edge_up *up);
 /* Has the replica neither closed it nor spoken without being asked? */
 bool edge_up_quiet(const struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
@@ -356,8 +398,11 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
-	bool identity; /* the replica is told whose certificate was shown */
-	bool patient;  /* the first attempt waits its whole time */
+	bool identity;        /* the replica is told whose certificate was shown */
+	bool patient;         /* the first attempt waits its whole time */
+	bool timed;           /* its attempts are those of tries_priv.h */
+	bool deadline_theirs; /* … and the client said when its time is over */
+	bool grpc_timed;      /* … it is told and heard as gRPC does */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -367,6 +412,7 @@ struct edge_req {
 	bool chosen;  /* its replica is chosen in balance.c */
 	bool keyed;   /* … by `key` */
 	bool full;    /* … and none had room */
+	uint8_t grpc; /* grpc-status of the answer + 1; 0: it has none */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;
@@ -377,6 +423,9 @@ struct edge_req {
 	uint32_t pin_minute;            /* when it was written; 0: there was no cookie */
 	uint32_t breaker_term;
 	uint16_t retry_after_s; /* of an answer 503; 0: a second */
+	uint32_t deadline_at;   /* in `uo`: what is left, for the replica to read; 0: nowhere */
+	uint64_t deadline_ms;   /* by then its answer must have begun; 0: tries_priv.h has no say */
+	struct edge_hedge *hedge; /* NULL: no second attempt may come */
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;
@@ -425,8 +474,10 @@ struct edge_conn {
 	uint8_t state;                                    /* enum edge_state */
 	bool close, progress, half_up, half_down, secure; /* secure: TLS, also before `tls` */
 	bool stream; /* a request of h2: no socket of its own */
+	bool https;  /* of the present request, as `addr` and `client` are */
 	uint32_t flags;
 	uint32_t served, head_seen, lingered;
+	uint32_t peer_place; /* in the table of peers */
 	struct loop_io io;
 	struct loop_task task;
 	struct edge *edge;
@@ -440,15 +491,13 @@ struct edge_conn {
 	uint64_t idle_ms;   /* when it became idle, or its handshake began */
 	uint64_t head_ms;   /* when the first byte of this head came */
 	struct hg_list own; /* idle connections to replicas that nobody else may use */
-	uint8_t to_ip[16];  /* what the client connected to, if a load balancer said so */
+	struct ip_addr addr;
 	uint16_t to_port, client_port;
 	bool to_known;
 	uint8_t client_n;
-	char client[47]; /* of the present request, as `addr` and `https` are */
-	struct ip_addr addr;
-	bool https;
+	char client[46];
 	uint8_t peer[16];
-	uint32_t peer_place; /* in the table of peers */
+	uint8_t to_ip[16]; /* what the client connected to, if a load balancer said so */
 };
 
 struct edge_listener {
@@ -486,9 +535,16 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
-	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
+	/* Newcomers are left to other workers: since when these have taken so many in all. */
+	uint64_t left_since_ms, left_taken;
+	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
+	struct edge_pool u2_sessions, u2_streams, hedges;
+	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
+	struct nghttp2_session_callbacks *u2_callbacks;
+	struct hg_list u2_leaving;        /* sessions that take no new requests */
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
+	struct hg_list h2_warm; /* sessions that have memory to give back when they are quiet */
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
 	uint32_t trial_seq[SNAP_TRIALS];
 	struct hg_list judged; /* draws whose age matters */
@@ -499,6 +555,8 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
+	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed
+	                     */
 	const struct edge_conn *driven; /* the last one; to be compared only */
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;
@@ -514,6 +572,9 @@ struct edge {
 	struct hg_list queues;
 	struct loop_timer queue_timer;
 	struct loop_task queue_task;
+	struct edge_outlier_base *outliers; /* by slot; made when first needed */
+	uint64_t outlier_turn_ms;
+	struct loop_timer outlier_timer;
 	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
 	struct http1_head head; /* of the head being looked at, request or response */
@@ -552,8 +613,6 @@ void edge_mtls_prepare(struct edge_conn *c);
 void edge_mtls_shown(struct edge_conn *c);
 /* May this client use this route? `host`: normal. Answers if it may not. */
 enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
-/* Is it a field by which replicas are told who the client is? */
-bool edge_mtls_field(struct hg_str name);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */
@@ -597,6 +656,11 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep);
 /* The first attempt of a request that could be repeated on another replica: it waits only half of
  * the time for the response, so that a replica that stands still costs half as much. */
 bool edge_attempt_hasty(const struct edge_conn *c);
+/* Could the attempt under way, which was not answered, be made again on another replica? The budget
+ * apart. */
+bool edge_attempt_elsewhere(const struct edge_conn *c);
+/* What the attempt is counted and logged as; `since_ns`: when it began. */
+void edge_attempt_note(struct edge_conn *c, const struct edge_ep *ep, uint64_t since_ns);
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
 /* Is this errno of a connect a shortage here, and no replica's fault? */
 bool edge_attempt_ours(int err);
@@ -656,6 +720,8 @@ bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h);
 enum edge_step edge_h2_tunnel(struct edge_conn *c);
 /* What there is of a stream's response is sent as the client takes it; false: no memory. */
 bool edge_h2_offer(struct edge_conn *c);
+/* Sessions that have been quiet for a while give memory back; true: some will later. */
+bool edge_h2_desks_clear(struct edge *e);
 HG_MUST enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns);
 void edge_h2_fini(struct edge *e);
 
@@ -686,6 +752,9 @@ size_t edge_http_date(uint64_t unix_s, char *to);
 /* edge.c */
 void edge_image_drop(struct edge *e, struct edge_image *im);
 void edge_check_drained(struct edge *e);
+/* Memory that a burst needed goes back to the kernel; true: there is more of it, for the next call.
+ */
+bool edge_pools_trim(struct edge *e);
 
 static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req *r)
 {
@@ -716,5 +785,7 @@ static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
 	if (HG_UNLIKELY(r->chosen)) return edge_choose(c);
 	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
+
+#include "data/edge/up_priv.h"
 
 #endif

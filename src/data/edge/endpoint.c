@@ -19,6 +19,7 @@ static void close_idle(struct edge_ep *ep)
 {
 	for (struct hg_list *n; (n = hg_list_first(&ep->idle));)
 		edge_up_close(HG_CONTAINER(n, struct edge_up, node));
+	edge_u2_part(ep);
 }
 
 static void ep_read(struct edge *e, uint16_t slot)
@@ -29,11 +30,16 @@ static void ep_read(struct edge *e, uint16_t slot)
 	if (ep->known && seq == ep->seq) return;
 	if (!ep->known && seq == 0) return; /* never used */
 	if (!snap_table_get(e->table, slot, &in)) in = (struct snap_endpoint){0};
-	if (!ep->known) hg_list_init(&ep->idle);
+	if (!ep->known) {
+		hg_list_init(&ep->idle);
+		hg_list_init(&ep->sessions);
+	}
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
 		ep->fails = ep->taken = 0;
-		ep->ejected_until_ms = ep->up_ms = 0;
+		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = ep->ejected_last_ms = 0;
+		ep->outs = 0;
+		ep->outlier = false;
 	}
 	bool was_up = ep->known && ep->state == SNAP_EP_UP && ep->incarnation == in.incarnation;
 	if (in.state == SNAP_EP_UP && !was_up) ep->warm_ms = edge_now_ms(e);
@@ -47,6 +53,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	ep->incarnation = in.incarnation;
 	ep->weight = in.weight;
 	ep->proxy = in.proxy <= 2 ? in.proxy : 0;
+	ep->http2 = in.http2;
 	if (in.family == AF_UNIX) {
 		ep->addr = (struct sock_addr){.len = sizeof ep->addr.un};
 		ep->addr.un.sun_family = AF_UNIX;
@@ -183,11 +190,8 @@ static void on_table(struct loop *l, struct loop_timer *t)
 	struct edge *e = HG_CONTAINER(t, struct edge, table_timer);
 	(void)l;
 	edge_table_refresh(e, false);
-	edge_pool_trim(&e->bufs);
-	edge_pool_trim(&e->sessions);
-	edge_pool_trim(&e->keeps);
-	edge_pool_trim(&e->mirrors_pool);
-	if (e->ups.free_n < e->ups.made) edge_table_watch(e);
+	bool more = edge_pools_trim(e);
+	if (more || e->ups.used) edge_table_watch(e);
 }
 
 void edge_table_watch(struct edge *e)
@@ -282,6 +286,8 @@ struct edge_ep *edge_pick(
 void edge_ep_good(struct edge_ep *ep)
 {
 	ep->fails = 0;
+	/* One good answer of many proves nothing of one that fails or is slow now and then. */
+	if (HG_LIKELY(!ep->ejected_until_ms) || ep->outlier) return;
 	ep->ejected_until_ms = 0;
 }
 
@@ -307,17 +313,10 @@ void edge_ep_bad(
 	if (ep->fails < UINT32_MAX) ep->fails++;
 	if (limits->eject_errors == 0 || ep->fails < limits->eject_errors) return;
 	if (ep->ejected_until_ms > edge_now_ms(e)) return;
-	uint64_t out = (uint64_t)ejected_count(e, a) + 1;
-	/* Never the last one, and at least one where there are two. */
-	uint64_t most = HG_MAX(
-	        (uint64_t)a->count * limits->eject_max_ppm / PPM, limits->eject_max_ppm ? 1u : 0u);
-	if (out > most || out >= a->count) return;
-	ep->ejected_until_ms = edge_now_ms(e) + limits->eject_ms;
+	if (!outlier_room(a->count, ejected_count(e, a), limits->eject_max_ppm)) return;
+	edge_ep_eject(e, ep, a, limits->eject_ms);
 	/* When it comes back, one more failure is enough. */
 	ep->fails = limits->eject_errors - 1;
-	ep->warm_ms = ep->ejected_until_ms;
-	a->warm_last_ms = HG_MAX(a->warm_last_ms, ep->warm_ms);
-	meter_add(&e->count->ejected, 1);
 }
 
 bool edge_app_full(struct edge *e, const struct edge_app *a, const struct snap_app *limits)

@@ -191,6 +191,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	const struct snap_balance *b = &r->limits->balance;
 	if (HG_UNLIKELY(b->method | b->slow_start_ms | b->replica_max | r->route->affinity))
 		edge_balance_begin(c, h);
+	if (HG_UNLIKELY(r->limits->tries.any)) edge_tries_begin(c, h);
 	r->uo = edge_buf_take(e);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
 	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);
@@ -209,10 +210,11 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	if (r->aborted) {
 		meter_add(&lane->aborted, 1);
 	} else {
-		meter_observe(lane, r->status, now_ns - r->start_ns);
+		unsigned status = HG_LIKELY(!r->grpc) ? r->status : edge_grpc_status(r, r->status);
+		meter_observe(lane, status, now_ns - r->start_ns);
 		if (!r->local)
-			meter_observe_replica(&c->edge->count->replica[r->slot], r->status,
-			        now_ns - r->attempt_ns);
+			meter_observe_replica(
+			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
 	}
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
@@ -222,6 +224,7 @@ void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(c->req->hedge)) edge_hedge_cancel(c);
 	if (HG_UNLIKELY(c->req->queue)) edge_queue_gone(c);
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);
@@ -234,7 +237,9 @@ void edge_request_forget(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
-	if (!r->sent_all) return;
+	bool left = r->uo_sent < r->uo_n || r->keep_sent < r->keep_n;
+	/* With a body that goes on, these are not touched again. */
+	if (!r->sent_all && (left || !r->up || !r->up->stream)) return;
 	edge_pool_give(&e->bufs, r->uo);
 	edge_pool_give(&e->keeps, r->keep);
 	r->uo = r->keep = NULL;

@@ -52,13 +52,16 @@ static void fire(struct edge *e, struct edge_timer *t, uint64_t now_ms)
 		return;
 	}
 	t->deadline_ms = 0;
-	switch (t->owner) {
+	switch ((enum edge_timer_owner)t->owner) {
 	case EDGE_TIMER_CONN: edge_conn_timeout(HG_CONTAINER(t, struct edge_conn, timer)); break;
 	case EDGE_TIMER_MIRROR: edge_mirror_timeout(edge_mirror_of(t)); break;
 	case EDGE_TIMER_UP: {
 		struct edge_up *up = HG_CONTAINER(t, struct edge_up, timer);
 		/* In use: set again when it is kept. */
-		if (!up->conn && !up->mirror) edge_up_close(up);
+		if (HG_UNLIKELY(up->session != NULL))
+			edge_u2_timeout(up->session);
+		else if (!up->conn && !up->mirror && !up->hedge)
+			edge_up_close(up);
 	}
 	}
 }

@@ -395,6 +395,31 @@ static void known_field_names_are_found_in_any_case(void **s)
 	assert_int_equal(known_ids, HTTP1_FIELDS_KNOWN - 1);
 }
 
+/* What the rows must agree on: who reads one mark counts on the others. */
+static void marks_of_fields_go_together(void **s)
+{
+#define ROW(id, name, marks) {name, HTTP1_F_##id},
+	static const struct {
+		const char *name;
+		enum http1_field_id id;
+	} row[] = {HTTP1_FIELD_ROWS(ROW)};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct hg_str name = hg_str(row[i].name);
+		unsigned marks = http1_marks[row[i].id];
+		assert_true(i == 0 || name.n >= strlen(row[i - 1].name));
+		assert_int_equal(http1_field_lookup(name), row[i].id);
+		if (marks & HTTP1_M_CONNECTION) assert_true(marks & HTTP1_M_HOP);
+		/* What the edge says itself, or keeps, no client may add behind a body. */
+		if (marks & (HTTP1_M_HOP | HTTP1_M_REQUEST | HTTP1_M_RESPONSE))
+			assert_true(marks & HTTP1_M_NO_TRAILER);
+		assert_int_equal(http1_trailer_allowed(name), !(marks & HTTP1_M_NO_TRAILER));
+		/* One rule for each name. */
+		if (http1_field_claims(name)) assert_true(marks & HTTP1_M_REQUEST);
+	}
+	assert_int_equal(http1_marks[HTTP1_F_OTHER], 0);
+}
+
 static void names_that_look_like_known_ones_are_not_forwarded(void **s)
 {
 	struct http1_head h;
@@ -437,9 +462,41 @@ static void small_helpers_answer(void **s)
 	assert_string_equal(http1_reason(499), "Unknown");
 }
 
+/* Names are compared by words that overlap: every byte of every one counts. */
+static void a_known_name_is_known_in_any_case_and_no_other(void **state)
+{
+	static const char *const names[] = {"te", "via", "host", "date", "etag", "accept", "cookie",
+	        "trailer", "upgrade", "location", "forwarded", "user-agent", "keep-alive",
+	        "traceparent", "content-type", "x-request-id", "authorization", "content-length",
+	        "accept-encoding", "content-encoding", "transfer-encoding", "x-headgate-mirror",
+	        "proxy-authenticate", "proxy-authorization"};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(names); i++) {
+		size_t n = strlen(names[i]);
+		char *other = malloc(n); /* exactly: nothing behind it is read */
+		assert_non_null(other);
+		memcpy(other, names[i], n);
+		enum http1_field_id id = http1_field_lookup((struct hg_str){other, n});
+		assert_int_not_equal(id, HTTP1_F_OTHER);
+		for (size_t k = 0; k < n; k++) {
+			if (names[i][k] == '-') continue;
+			other[k] = (char)(names[i][k] - 32);
+			assert_int_equal(http1_field_lookup((struct hg_str){other, n}), id);
+		}
+		for (size_t k = 0; k < n; k++) {
+			char was = other[k];
+			other[k] = was == '-' ? '_' : was == 'Q' ? 'z' : 'q';
+			assert_int_not_equal(http1_field_lookup((struct hg_str){other, n}), id);
+			other[k] = was;
+		}
+		free(other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_known_name_is_known_in_any_case_and_no_other),
 	        cmocka_unit_test(every_ambiguous_request_is_refused),
 	        cmocka_unit_test(a_request_is_taken_apart),
 	        cmocka_unit_test(the_four_forms_of_a_target_are_understood),
@@ -449,6 +506,7 @@ int main(void)
 	        cmocka_unit_test(a_head_over_the_limit_is_refused_at_the_limit),
 	        cmocka_unit_test(responses_have_the_body_their_fields_and_request_say),
 	        cmocka_unit_test(known_field_names_are_found_in_any_case),
+	        cmocka_unit_test(marks_of_fields_go_together),
 	        cmocka_unit_test(names_that_look_like_known_ones_are_not_forwarded),
 	        cmocka_unit_test(a_lone_carriage_return_is_refused_without_waiting_for_more),
 	        cmocka_unit_test(small_helpers_answer),

@@ -1,3 +1,4 @@
+#include "control/fleet/local/prober_h2.h"
 #include "control/fleet/local/prober_priv.h"
 #include "wire/http1.h"
 #include "wire/proxyproto.h"
@@ -25,6 +26,8 @@ struct prober {
 	struct http1_head *head;
 	struct http1_chunked chunked;
 	struct prober_result early;
+	struct prober_h2 *h2; /* NULL: HTTP/1.1 */
+	unsigned h2_status;
 	char why[160];
 };
 
@@ -41,6 +44,7 @@ void prober_stop(struct prober *p)
 	hg_buf_free(&p->in);
 	hg_buf_free(&p->body);
 	free(p->head);
+	prober_h2_free(p->h2);
 	p->magic = 0;
 	free(p);
 }
@@ -49,7 +53,9 @@ static void finish(struct prober *p, enum probe_outcome outcome)
 {
 	struct prober_result r = {
 	        .outcome = outcome,
-	        .status = p->head_done ? p->head->status : 0,
+	        .status = p->h2          ? p->h2_status
+	                  : p->head_done ? p->head->status
+	                                 : 0,
 	        .why = p->why,
 	        .body = hg_buf_view(&p->body),
 	};
@@ -117,8 +123,25 @@ static bool take_body(struct prober *p)
 }
 
 /* True when it called back. */
+static bool digest_h2(struct prober *p)
+{
+	hg_buf_drop(&p->out, p->out.n);
+	enum prober_h2_result r = prober_h2_take(
+	        p->h2, hg_buf_view(&p->in), &p->out, &p->h2_status, p->why, sizeof p->why);
+	hg_buf_drop(&p->in, p->in.n);
+	if (r != PROBER_H2_MORE) {
+		finish(p, r == PROBER_H2_GOOD ? PROBE_OK : PROBE_FAILED);
+		return true;
+	}
+	/* Acknowledgements: a socket takes so few bytes at once; without them the probe fails. */
+	if (p->out.n) (void)!send(p->fd, p->out.p, p->out.n, MSG_NOSIGNAL);
+	return false;
+}
+
+/* True when it called back. */
 static bool digest(struct prober *p)
 {
+	if (p->h2) return digest_h2(p);
 	while (!p->head_done) {
 		enum http1_result res = http1_response(hg_buf_view(&p->in), p->seen,
 		        &HTTP1_LIMITS_DEFAULT, HTTP1_GET, false, p->head);
@@ -209,7 +232,7 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 	if (p->sent && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) on_readable(p);
 }
 
-static void compose(struct prober *p, const struct prober_target *t)
+static bool compose(struct prober *p, const struct prober_target *t)
 {
 	char host[SOCK_TEXT_MAX], first[PROXYPROTO_SENT];
 	if (t->proxy) { /* we come for ourselves */
@@ -221,10 +244,16 @@ static void compose(struct prober *p, const struct prober_target *t)
 		(void)snprintf(host, sizeof host, "localhost");
 	else
 		(void)sock_addr_text(t->addr, host, sizeof host);
+	if (t->http2) {
+		struct prober_h2_ask ask = {host, t->path, t->service};
+		p->h2 = prober_h2_new(&ask, &p->out);
+		return p->h2 != NULL;
+	}
 	hg_buf_fmt(&p->out,
 	        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: headgate-probe\r\n"
 	        "Accept: */*\r\n%sConnection: close\r\n\r\n",
 	        t->put ? "PUT" : "GET", t->path, host, t->put ? "Content-Length: 0\r\n" : "");
+	return true;
 }
 
 enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober_fn fn, void *arg,
@@ -245,7 +274,7 @@ enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober
 	enum hg_rc rc = HG_E_NOMEM;
 	p->head = calloc(1, sizeof *p->head);
 	if (!p->head) goto out;
-	if (t->path) compose(p, t);
+	if ((t->path || t->service) && !compose(p, t)) goto out;
 	if (p->out.failed) goto out;
 	p->fd = sock_connect(t->addr);
 	if (p->fd < 0) {

@@ -76,6 +76,8 @@ void fleet_probe(struct fleet_replica *r, enum probe_kind kind)
 		struct prober_target t = {
 		        .addr = &r->addr,
 		        .path = c->kind == FLEET_PROBE_HTTP ? c->what : NULL,
+		        .service = c->kind == FLEET_PROBE_GRPC ? c->what : NULL,
+		        .http2 = c->kind == FLEET_PROBE_GRPC || (rel && rel->http2),
 		        .timeout_ms = c->timeout_ms,
 		        .proxy = rel ? rel->proxy : 0,
 		};
