@@ -330,7 +330,7 @@ enum hg_rc db_step(struct db_stmt *s, bool *ret_row, struct hg_err *err)
 	enum hg_rc rc = HG_OK;
 	int code;
 	HG_OBJ(s, struct db_stmt, STMT_MAGIC);
-	if (s->pg) return postgres_step(s->pg, ret_row, err);
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_step(s->pg, ret_row, err);
 	if (s->bind_failed) {
 		code = s->bind_failed;
 		rc = hg_err_set(
@@ -366,19 +366,19 @@ enum hg_rc db_run(struct db_stmt *s, struct hg_err *err)
 
 int64_t db_column_i64(struct db_stmt *s, unsigned column)
 {
-	if (s->pg) return strtoll(postgres_column(s->pg, column).p, NULL, 10);
+	if (HG_UNLIKELY(s->pg != NULL)) return strtoll(postgres_column(s->pg, column).p, NULL, 10);
 	return sqlite3_column_int64(s->handle, (int)column);
 }
 
 double db_column_f64(struct db_stmt *s, unsigned column)
 {
-	if (s->pg) return strtod(postgres_column(s->pg, column).p, NULL);
+	if (HG_UNLIKELY(s->pg != NULL)) return strtod(postgres_column(s->pg, column).p, NULL);
 	return sqlite3_column_double(s->handle, (int)column);
 }
 
 struct hg_str db_column_str(struct db_stmt *s, unsigned column)
 {
-	if (s->pg) return postgres_column(s->pg, column);
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column(s->pg, column);
 	/* Order matters: the text call converts, the bytes call then counts the result. */
 	const char *p = (const char *)sqlite3_column_text(s->handle, (int)column);
 	size_t n = (size_t)sqlite3_column_bytes(s->handle, (int)column);
@@ -387,7 +387,7 @@ struct hg_str db_column_str(struct db_stmt *s, unsigned column)
 
 struct hg_str db_column_blob(struct db_stmt *s, unsigned column)
 {
-	if (s->pg) return postgres_column_blob(s->pg, column);
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column_blob(s->pg, column);
 	const char *p = sqlite3_column_blob(s->handle, (int)column);
 	size_t n = (size_t)sqlite3_column_bytes(s->handle, (int)column);
 	return p ? (struct hg_str){p, n} : HG_STR("");
@@ -395,7 +395,7 @@ struct hg_str db_column_blob(struct db_stmt *s, unsigned column)
 
 bool db_column_null(struct db_stmt *s, unsigned column)
 {
-	if (s->pg) return postgres_column_null(s->pg, column);
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column_null(s->pg, column);
 	return sqlite3_column_type(s->handle, (int)column) == SQLITE_NULL;
 }
 
