@@ -219,6 +219,7 @@ class Failover(Case):
                 self.tearDown()
                 self.setUp()
 
+    @unittest.skipUnless(LONG, "make test-long")
     def test_kill_9_of_the_primary_without_keys_leaves_doubt_and_says_so(self):
         self.synchronous()
         lost, acked, doubles, doubtful, _, _ = self.fail_over(keys=False)
@@ -226,6 +227,7 @@ class Failover(Case):
         self.assertLessEqual(doubtful, 8 * 4)  # what was on its way, not what waited
         print(f"# without keys: {acked} acknowledged, 0 lost, {doubtful} answered as unknown", flush=True)
 
+    @unittest.skipUnless(LONG, "make test-long")
     def test_kill_9_of_the_primary_with_an_asynchronous_standby_loses_what_had_not_arrived(self):
         self.pair()
         lost, acked, doubles, _, took, _ = self.fail_over(keys=True)

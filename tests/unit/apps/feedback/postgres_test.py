@@ -175,7 +175,7 @@ class Server(OnPostgres, api_test.Case):
         a.create("x")
         self.assertEqual(a.stop(), 0)
         # as in production: somebody who may not change the schema
-        self.sql(f"ALTER DATABASE {self.database} CONNECTION LIMIT 2; CREATE ROLE {role} LOGIN;"
+        self.sql(f"ALTER DATABASE {self.database} CONNECTION LIMIT 1; CREATE ROLE {role} LOGIN;"
                  f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}")
         b = self.app({"DATABASE_URL": self.pg.url(self.database).replace("feedback@", f"{role}@"),
                       "DATABASE_POOL": "8", "DATABASE_MIGRATE": "off"})
