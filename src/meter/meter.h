@@ -140,6 +140,7 @@ struct meter_worker {
 	_Atomic uint64_t certs_ack;    /* generation of the certificates that it uses */
 	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
+	meter_u64 upstream_tls_handshakes, upstream_tls_resumed, upstream_tls_failures;
 	meter_u64 access_lines, access_dropped;
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;

@@ -1,5 +1,5 @@
 /*
- * TLS on non-blocking sockets, server side, by OpenSSL 3.
+ * TLS on non-blocking sockets, server side, by OpenSSL 3 (the client side: os/tls_remote.h).
  *
  *   keyring  certificates with their keys, by name; settings; immutable, counted references
  *   tls      one connection; keeps the keyring it began with, so that a newer one drops nobody

@@ -287,6 +287,7 @@ struct snap_endpoint {
 	uint32_t ip4;   /* host order */
 	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0:
 	                   none */
+	uint32_t tls;   /* 1: it speaks TLS */
 	char path[108]; /* AF_UNIX */
 };
 

@@ -2,7 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 #define BIT(s) (1u << (s))
 
@@ -287,6 +287,7 @@ static enum edge_step head_step(struct edge_conn *c)
 static enum edge_step connect_step(struct edge_conn *c)
 {
 	struct edge_up *up = c->req->up;
+	if (HG_UNLIKELY(up->tls)) return edge_secure_connect(c);
 	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return EDGE_STEP_BLOCK;
 	up->connecting = false;
 	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
@@ -294,6 +295,7 @@ static enum edge_step connect_step(struct edge_conn *c)
 	}
 	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
+	if (HG_UNLIKELY(up->secure)) return edge_secure_connect(c);
 	edge_conn_move(c, EDGE_WAIT);
 	return EDGE_STEP_ON;
 }

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "data/edge/h2_priv.h"
+#include "data/edge/secure_priv.h"
 
 /*
  * WebSocket over HTTP/2 (RFC 8441): the CONNECT with :protocol becomes the GET with Upgrade that
@@ -58,13 +59,14 @@ static bool up_pump(struct edge_conn *c)
 			if (n == -ENOBUFS) return false;
 			if (n == 0 && !c->half_up) {
 				c->half_up = true;
-				shutdown(up->io.fd, SHUT_WR);
+				edge_secure_finish(up);
 			}
 			if (n <= 0) break;
 			continue;
 		}
 		ssize_t n = -EAGAIN;
-		if (up->flags & EDGE_CAN_WRITE) n = edge_send(up->io.fd, NULL, &p, 1, &up->flags);
+		if (up->flags & EDGE_CAN_WRITE)
+			n = edge_send(up->io.fd, up->tls, &p, 1, &up->flags);
 		if (n == -EAGAIN) {
 			edge_up_want_write(up);
 			return true;
@@ -91,7 +93,7 @@ static bool down_pump(struct edge_conn *c)
 		}
 		if (!(up->flags & EDGE_CAN_READ)) break;
 		edge_flow_compact(&r->rf);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, up->io.fd, NULL, &up->flags);
+		ssize_t n = edge_flow_read(c->edge, &r->rf, up->io.fd, up->tls, &up->flags);
 		if (n == -EAGAIN) {
 			edge_flow_trim(c->edge, &r->rf);
 			break;

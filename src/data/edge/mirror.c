@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "data/edge/mirror_priv.h"
+#include "data/edge/secure_priv.h"
 #include "os/clock.h"
 
 /*
@@ -316,12 +317,23 @@ static void on_task(struct loop *l, struct loop_task *t)
 /* How it goes on: MORE, or it has ended one way or the other. */
 enum turn { TURN_MORE, TURN_BLOCK, TURN_ANSWERED, TURN_CONNECT, TURN_CLOSED, TURN_INVALID };
 
+static enum turn hello_on(struct edge_mirror *m)
+{
+	enum edge_step s = edge_secure_step(m->up);
+	if (s == EDGE_STEP_BLOCK) return TURN_BLOCK;
+	if (s == EDGE_STEP_GONE) return TURN_CONNECT;
+	m->state = EDGE_MIRROR_WAIT;
+	return TURN_MORE;
+}
+
 static enum turn connect_on(struct edge_mirror *m)
 {
 	struct edge_up *up = m->up;
+	if (HG_UNLIKELY(up->tls)) return hello_on(m);
 	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return TURN_BLOCK;
 	up->connecting = false;
 	if (sock_error(up->io.fd) != 0 || up->flags & EDGE_DEAD) return TURN_CONNECT;
+	if (HG_UNLIKELY(up->secure)) return hello_on(m);
 	m->state = EDGE_MIRROR_WAIT;
 	return TURN_MORE;
 }
@@ -331,7 +343,8 @@ static enum turn send_on(struct edge_mirror *m)
 	struct edge_piece p = edge_piece_of(m->head, m->sent, m->head_n);
 	if (p.n == 0) return TURN_MORE;
 	ssize_t n = -EAGAIN;
-	if (m->up->flags & EDGE_CAN_WRITE) n = edge_send(m->up->io.fd, NULL, &p, 1, &m->up->flags);
+	if (m->up->flags & EDGE_CAN_WRITE)
+		n = edge_send(m->up->io.fd, m->up->tls, &p, 1, &m->up->flags);
 	if (n == -EAGAIN) edge_up_want_write(m->up);
 	if (n >= 0) m->sent += (uint32_t)n;
 	/* It may have answered before it stopped reading. */
@@ -385,7 +398,7 @@ static enum turn read_on(struct edge_mirror *m)
 	if (!(up->flags & EDGE_CAN_READ)) return TURN_BLOCK;
 	edge_flow_compact(&m->in);
 	if (m->in.n == EDGE_BUF_SIZE) return TURN_INVALID; /* a head that never ends */
-	ssize_t n = edge_flow_read(m->edge, &m->in, up->io.fd, NULL, &up->flags);
+	ssize_t n = edge_flow_read(m->edge, &m->in, up->io.fd, up->tls, &up->flags);
 	return n == -EAGAIN ? TURN_BLOCK : TURN_MORE;
 }
 

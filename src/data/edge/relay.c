@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 /* ---- request: client → replica ---- */
 
@@ -133,7 +133,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 		}
 		ssize_t n = -EAGAIN;
 		if (r->up->flags & EDGE_CAN_WRITE)
-			n = edge_send(r->up->io.fd, NULL, out, 3, &r->up->flags);
+			n = edge_send(r->up->io.fd, r->up->tls, out, 3, &r->up->flags);
 		if (n == -EAGAIN) {
 			edge_up_want_write(r->up);
 			break;
@@ -281,7 +281,8 @@ static enum edge_step response_head(struct edge_conn *c)
 		if (r->up->flags & EDGE_EOF) return edge_attempt_failed(c, EDGE_FAULT_CLOSED);
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (r->rf.n == EDGE_BUF_SIZE) edge_flow_compact(&r->rf);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
+		ssize_t n =
+		        edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
 		if (n == -EAGAIN) {
 			edge_flow_trim(c->edge, &r->rf);
 			return EDGE_STEP_BLOCK;
@@ -317,12 +318,13 @@ static enum edge_step response_read(struct edge_conn *c)
 	}
 	if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 	edge_flow_compact(&r->rf);
-	ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
+	ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
 	if (n == -EAGAIN) {
 		edge_flow_trim(c->edge, &r->rf);
 		return EDGE_STEP_BLOCK;
 	}
 	if (n == -ENOBUFS) return cut(c);
+	if (HG_UNLIKELY(n < 0 && r->up->tls)) edge_secure_cut(r->up);
 	if (n < 0) return response_cut(c, METER_CAUSE_CLOSED);
 	c->progress = true;
 	return EDGE_STEP_ON;
@@ -514,9 +516,9 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	struct edge_up *up = r->up;
 	if (HG_UNLIKELY(c->stream)) return edge_h2_tunnel(c);
-	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, NULL, &c->flags,
+	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, up->tls, &c->flags,
 	        &up->flags, &c->half_up};
-	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, NULL, c->tls, &up->flags,
+	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, up->tls, c->tls, &up->flags,
 	        &c->flags, &c->half_down};
 	enum edge_step s = co_flush(c);
 	if (s != EDGE_STEP_BLOCK) return s;

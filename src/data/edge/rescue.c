@@ -221,7 +221,8 @@ enum edge_step edge_hold(struct edge_conn *c)
 		}
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (!hold_room(c)) return edge_hold_end(c);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, NULL, &r->up->flags);
+		ssize_t n =
+		        edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n == -ENOBUFS) return edge_hold_end(c);
 	}

@@ -2,7 +2,7 @@
 #include <linux/tcp.h>
 #include <unistd.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 #define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
@@ -15,12 +15,14 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) up->flags |= EDGE_HUP;
 	if (events & (EPOLLHUP | EPOLLERR)) up->flags |= EDGE_DEAD;
 	if (events & EPOLLOUT) up->flags |= EDGE_CAN_WRITE;
+	if (HG_UNLIKELY(up->secure)) edge_secure_event(up, events);
 	if (up->conn) {
 		edge_conn_drive(up->conn);
 	} else if (up->mirror) {
 		edge_mirror_drive(up->mirror);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
+		if (HG_UNLIKELY(up->tls) && edge_secure_quiet(up)) return;
 		edge_up_close(up);
 	}
 }
@@ -34,15 +36,17 @@ void edge_up_close(struct edge_up *up)
 	hg_list_remove(&up->owned);
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
+	if (HG_UNLIKELY(up->tls)) edge_secure_close(up);
 	loop_io_stop(e->loop, &up->io);
 	close(fd);
 	up->magic = 0;
 	edge_pool_give(&e->ups, up);
 }
 
-bool edge_up_quiet(const struct edge_up *up)
+bool edge_up_quiet(struct edge_up *up)
 {
 	char c;
+	if (HG_UNLIKELY(up->tls)) return edge_secure_quiet(up);
 	ssize_t n = recv(up->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
@@ -86,6 +90,7 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 	        .slot = ep->slot,
 	        .incarnation = ep->incarnation,
 	        .proxy = (uint8_t)ep->proxy,
+	        .secure = ep->secure,
 	        .unix_socket = ep->addr.sa.sa_family == AF_UNIX,
 	        .timer.owner = EDGE_TIMER_UP};
 	hg_list_init(&up->node);
@@ -94,7 +99,8 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 	/* A unix socket is connected at once; TCP says so by EPOLLOUT. Armed for good on TCP, which
 	 * reports writability only after a full buffer; on demand on unix sockets, which report it
 	 * whenever the peer has read. */
-	up->connecting = !up->unix_socket || up->proxy; /* which has something to say first */
+	up->connecting =
+	        !up->unix_socket || up->proxy || up->secure; /* which has something to say first */
 	up->out_armed = !up->unix_socket;
 	if (up->unix_socket) up->flags = EDGE_CAN_WRITE;
 	uint32_t events = EVENTS | (up->out_armed ? (uint32_t)EPOLLOUT : 0);
@@ -120,8 +126,10 @@ void edge_up_keep(struct edge_up *up)
 	struct edge *e = up->edge;
 	struct edge_ep *ep = &e->eps[up->slot];
 	bool taken = ep->state == SNAP_EP_UP || ep->state == SNAP_EP_UNREADY;
-	if (ep->incarnation != up->incarnation || !taken || ep->idle_n >= EDGE_UP_IDLE_MAX ||
-	        e->draining || (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
+	bool clean = HG_LIKELY(!up->tls) || edge_secure_keep(up);
+	if (!clean || ep->incarnation != up->incarnation || !taken ||
+	        ep->idle_n >= EDGE_UP_IDLE_MAX || e->draining ||
+	        (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
 		edge_up_close(up);
 		return;
 	}
@@ -137,13 +145,15 @@ void edge_up_keep(struct edge_up *up)
 /*
  * A replica that closes a kept connection while a request is on its way has not seen it: its end
  * of stream came first, and its kernel acknowledged none of our bytes. (After a reset without an
- * end of stream it may have read some of them.) tcpi_bytes_acked may count the SYN as one.
+ * end of stream it may have read some of them; TLS that ends without a goodbye is no reset.)
+ * tcpi_bytes_acked may count the SYN as one.
  */
 bool edge_up_untouched(const struct edge_up *up)
 {
 	struct tcp_info ti = {0};
 	socklen_t n = sizeof ti;
-	if (up->unix_socket || up->flags & EDGE_RESET || !(up->flags & EDGE_EOF)) return false;
+	bool reset = up->flags & EDGE_RESET && !(up->tls && tls_remote_cut(up->tls));
+	if (up->unix_socket || reset || !(up->flags & EDGE_EOF)) return false;
 	if (getsockopt(up->io.fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0) return false;
 	if (n < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof ti.tcpi_bytes_acked) {
 		return false;
