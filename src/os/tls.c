@@ -265,6 +265,11 @@ ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count)
 	return done;
 }
 
+void tls_drop(struct tls *t)
+{
+	t->failed = true;
+}
+
 void tls_finish(struct tls *t)
 {
 	if (!t->open || t->failed) return;

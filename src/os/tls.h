@@ -103,6 +103,8 @@ bool tls_more(const struct tls *t);
  * with those not taken: part of them may be on their way.
  */
 HG_MUST ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count);
+/* No goodbye will be said: what was sent is not whole. */
+void tls_drop(struct tls *t);
 /* Says that nothing more will be written; failures do not matter. */
 void tls_finish(struct tls *t);
 

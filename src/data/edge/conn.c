@@ -156,6 +156,15 @@ void edge_conn_finish(struct edge_conn *c)
 	shutdown(c->io.fd, SHUT_WR);
 }
 
+void edge_conn_break(struct edge_conn *c)
+{
+	const struct linger now = {.l_onoff = 1};
+	if (c->stream) return; /* its end says that it is none */
+	if (c->tls) tls_drop(c->tls);
+	/* When it fails, the end comes as it would have. */
+	(void)setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 void edge_conn_refuse(struct edge_conn *c)
 {
 	if (HG_UNLIKELY(c->stream)) {

@@ -553,6 +553,8 @@ struct edge_conn *edge_conn_new(
 void edge_conn_close(struct edge_conn *c);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);
+/* What was sent must not look whole by its end: closing will reset the connection. */
+void edge_conn_break(struct edge_conn *c);
 /* Says 503, where that can be said without a handshake, and closes. */
 void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);

@@ -50,7 +50,9 @@ static enum edge_step cut(struct edge_conn *c)
 /* … by the fault of the replica. */
 static enum edge_step response_cut(struct edge_conn *c, enum meter_cause cause)
 {
-	if (HG_UNLIKELY(c->req->draw)) edge_draw_cut(c, cause);
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->draw)) edge_draw_cut(c, cause);
+	if (r->resp.kind == HTTP1_BODY_CLOSE || r->resp.dechunk) edge_conn_break(c);
 	return cut(c);
 }
 
