@@ -50,6 +50,9 @@ def head_of(s, buf):
         if not got:
             return None, b""
         buf += got
+        if buf[0] == 22:  # a hello that was not expected
+            s.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            return None, b""
     head, rest = buf.split(b"\r\n\r\n", 1)
     return head.decode(), rest
 

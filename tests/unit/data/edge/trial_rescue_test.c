@@ -180,6 +180,9 @@ static void a_response_that_stops_within_64_kib_is_rescued(void **state)
 	        {0, 1000, true}, {0, 50000, true}};
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(cuts); i++) {
+#ifdef RIG_UP /* the bridge makes no resets */
+		if (cuts[i].reset) continue;
+#endif
 		struct snap_trial t = all_new();
 		struct rig *g = trial_rig(rep_echo, rep_cut, &t);
 		int fd = dial(g);
