@@ -161,7 +161,7 @@ static void the_share_is_drawn_by_chance(void **state)
 	done(g);
 }
 
-__attribute__((unused)) static void whatever_the_new_release_does_with_copies_no_client_notices(void **state)
+HG_UNUSED static void whatever_the_new_release_does_with_copies_no_client_notices(void **state)
 {
 	static const rig_script bad[] = {rep_500, rep_404, rep_reset, rep_garbage, rep_hang};
 	static const enum meter_cause cause[] = {
@@ -327,7 +327,7 @@ static void bodies_beyond_the_cap_reach_the_client_and_are_not_compared(void **s
 	done(g);
 }
 
-__attribute__((unused)) static void copies_at_a_time_are_bounded_and_the_rest_is_left_out(void **state)
+HG_UNUSED static void copies_at_a_time_are_bounded_and_the_rest_is_left_out(void **state)
 {
 	struct snap_trial t = shadow("");
 	struct rig *g = trial_rig(rep_echo, rep_hang, &t);
