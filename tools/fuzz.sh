@@ -2,6 +2,7 @@
 # Fuzzes every target of tests/fuzz with libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer at idle
 # priority, and keeps what was found.
 # usage: tools/fuzz.sh [SECONDS of CPU time altogether, 300] [TARGET …]
+#   FUZZ_NICE=10  not at idle priority, but at this one: on a machine that is never idle
 #   build-fuzz/corpus/TARGET   grows from run to run; build-fuzz/min/TARGET is the smallest part of it that
 #   covers as much (copy from there what the tree should have); build-fuzz/found/ has what failed.
 set -u
@@ -17,6 +18,8 @@ share=$((seconds / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
 ninja -C build-fuzz --quiet "${targets[@]/#/tests/fuzz/fuzz_}" || exit 1
 mkdir -p build-fuzz/found
+lowly=(chrt -i 0 nice -n 19)
+[ -z "${FUZZ_NICE:-}" ] || lowly=(nice -n "$FUZZ_NICE")
 python3 -B tests/framing/cases.py --seeds build-fuzz/seeds >/dev/null || exit 1
 # A program that found something must not leave megabytes behind.
 export ASAN_OPTIONS=disable_coredump=1
@@ -32,7 +35,7 @@ for t in "${targets[@]}"; do
     # CPU time, not time: at idle priority the two have little to do with each other.
     (
         ulimit -S -t "$share"
-        exec chrt -i 0 nice -n 19 "build-fuzz/tests/fuzz/fuzz_$t" -timeout=25 -rss_limit_mb=2048 \
+        exec "${lowly[@]}" "build-fuzz/tests/fuzz/fuzz_$t" -timeout=25 -rss_limit_mb=2048 \
             -max_len=8192 -print_final_stats=1 -artifact_prefix="build-fuzz/found/$t-" \
             "build-fuzz/corpus/$t" "$seeds" "$more"
     ) >"$log" 2>&1 &
@@ -48,7 +51,7 @@ for t in "${targets[@]}"; do
     last=$(grep -E '^#[0-9]+' "$log" | tail -n 1)
     runs=$(sed -E 's/^#([0-9]+).*/\1/' <<<"$last")
     edges=$(sed -nE 's/.* cov: ([0-9]+).*/\1/p' <<<"$last")
-    chrt -i 0 nice -n 19 "build-fuzz/tests/fuzz/fuzz_$t" -merge=1 -max_len=8192 "build-fuzz/min/$t" \
+    "${lowly[@]}" "build-fuzz/tests/fuzz/fuzz_$t" -merge=1 -max_len=8192 "build-fuzz/min/$t" \
         "$seeds" "$more" "build-fuzz/corpus/$t" >"build-fuzz/found/$t.merge.log" 2>&1
     printf '%-16s %8s %12s %8s %8s  %s\n' "$t" "$share" "${runs:-?}" "${edges:-?}" \
         "$(find "build-fuzz/min/$t" -type f | wc -l)" "$result"

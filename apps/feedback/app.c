@@ -139,7 +139,7 @@ static void options(
 	serve_field(call, "Allow", hg_str(route_allow(e)));
 	serve_field(call, "Access-Control-Allow-Methods", hg_str(route_allow(e)));
 	serve_field(call, "Access-Control-Allow-Headers",
-	        asked && asked->value.n ? asked->value : HG_STR("Content-Type"));
+	        asked && asked->value.n ? asked->value : HG_STR("Content-Type, Idempotency-Key"));
 	serve_field(call, "Access-Control-Max-Age", HG_STR("600"));
 	serve_answer(call, 204, NULL, HG_STR(""));
 }

@@ -91,6 +91,8 @@ static void answer_written(struct app *a, struct serve_call *call, const struct 
 	else if (op->kind == WRITE_DELETE)
 		app_answer(a, call, req, 200,
 		        HG_STR("{\"message\":\"Feedback deleted successfully\"}\n"));
+	else if (op->key_n && op->once == ROWS_OTHER)
+		app_refuse(a, call, req, 422, "This Idempotency-Key was used for another message");
 	else
 		answer_row(a, call, req, op->kind == WRITE_CREATE ? 201 : 200, &op->row);
 }
@@ -102,7 +104,7 @@ void app_written(void *arg, struct write_op *op)
 	        [WRITE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	struct deferred *d = op->tag;
-	if (op->rc == HG_OK) a->metrics.operations[counted[op->kind]]++;
+	if (op->rc == HG_OK && op->once == ROWS_FIRST) a->metrics.operations[counted[op->kind]]++;
 	d->writing = false;
 	/* Answering may tell us that the client has left, which frees what is still deferred. */
 	struct serve_call *call = d->call;
@@ -144,6 +146,21 @@ static const char *message_of(
 	return message_parse(req->body, m);
 }
 
+/* NULL, and the key in *op if there is one; else what is wrong with it. */
+static const char *key_of(const struct serve_request *req, struct write_op *op)
+{
+	const struct http1_field *f = http1_find(req->head, HTTP1_F_IDEMPOTENCY_KEY);
+	if (!f) return NULL;
+	struct hg_str key = f->value; /* a string of RFC 8941, so perhaps in quotation marks */
+	if (key.n >= 2 && key.p[0] == '"' && key.p[key.n - 1] == '"')
+		key = (struct hg_str){key.p + 1, key.n - 2};
+	if (!text_is_token(key, sizeof op->key))
+		return "Idempotency-Key must be 1 to 128 letters, digits or punctuation";
+	memcpy(op->key, key.p, key.n);
+	op->key_n = key.n;
+	return NULL;
+}
+
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d)
 {
@@ -158,6 +175,7 @@ void app_feedback(struct app *a, struct serve_call *call, const struct serve_req
 	default: write = false;
 	}
 	if (write && op.kind != WRITE_DELETE) wrong = message_of(req, &op.row.message, &status);
+	if (write && !wrong && op.kind == WRITE_CREATE) wrong = key_of(req, &op);
 	if (write && !wrong && r->endpoint == ENDPOINT_ITEM && !r->id) {
 		wrong = not_found;
 		status = 404;

@@ -5,12 +5,25 @@
 #include "base/embed.h"
 #include "wire/json.h"
 
-#define BUSY_MS 5000u
+#define BUSY_MS      5000u
+#define KEY_KEEP_NS  (24u * 3600u * 1000000000ull)
+#define KEYS_A_WRITE 8 /* old ones that a new one takes with it: more than come in */
 
 extern const struct hg_embed feedback_migrations[];
 extern const size_t feedback_migrations_count;
 
-enum statement { GET, TOTAL, LIST, CREATE, UPDATE, DELETE, STATEMENTS };
+enum statement {
+	GET,
+	TOTAL,
+	LIST,
+	CREATE,
+	UPDATE,
+	DELETE,
+	KEY_GET,
+	KEY_PUT,
+	KEY_EXPIRE,
+	STATEMENTS
+};
 
 static const char *const sql_of[STATEMENTS] = {
         [GET] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1",
@@ -22,6 +35,12 @@ static const char *const sql_of[STATEMENTS] = {
         [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
                    " RETURNING id, message, created_at, updated_at",
         [DELETE] = "DELETE FROM feedback WHERE id = $1",
+        [KEY_GET] = "SELECT feedback_id, message, created_at, created_at FROM feedback_keys"
+                    " WHERE key = $1",
+        [KEY_PUT] = "INSERT INTO feedback_keys (key, feedback_id, message, created_at)"
+                    " VALUES ($1, $2, $3, $4)",
+        [KEY_EXPIRE] = "DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"
+                       " WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
 };
 
 struct rows {
@@ -208,6 +227,49 @@ enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns
 	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
 	return run_for_row(r->stmt[CREATE], ret_row, err);
+}
+
+static enum hg_rc key_expire(struct rows *r, uint64_t wall_ns, struct hg_err *err)
+{
+	char before[TEXT_TIME_MAX];
+	size_t n = text_time_iso(wall_ns > KEY_KEEP_NS ? wall_ns - KEY_KEEP_NS : 0, before);
+	db_bind_str(r->stmt[KEY_EXPIRE], 1, (struct hg_str){before, n});
+	db_bind_i64(r->stmt[KEY_EXPIRE], 2, KEYS_A_WRITE);
+	return db_run(r->stmt[KEY_EXPIRE], err);
+}
+
+static enum hg_rc key_put(
+        struct rows *r, struct hg_str key, const struct row *row, struct hg_err *err)
+{
+	struct db_stmt *s = r->stmt[KEY_PUT];
+	db_bind_str(s, 1, key);
+	db_bind_i64(s, 2, row->id);
+	db_bind_str(s, 3, (struct hg_str){row->message.bytes, row->message.n});
+	db_bind_str(s, 4, hg_str(row->created_at));
+	return db_run(s, err);
+}
+
+enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct message *m,
+        uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once, struct hg_err *err)
+{
+	enum hg_rc rc = key_expire(r, wall_ns, err);
+	if (rc < 0) return rc;
+	db_bind_str(r->stmt[KEY_GET], 1, key);
+	rc = run_for_row(r->stmt[KEY_GET], ret_row, err);
+	if (rc == HG_OK) {
+		const struct message *had = &ret_row->message;
+		bool same = had->n == m->n && memcmp(had->bytes, m->bytes, m->n) == 0;
+		*ret_once = same ? ROWS_AGAIN : ROWS_OTHER;
+		return HG_OK;
+	}
+	if (rc != HG_E_NOT_FOUND) return rc;
+	*ret_once = ROWS_FIRST;
+	rc = rows_create(r, m, wall_ns, ret_row, err);
+	if (rc < 0) return rc;
+	rc = key_put(r, key, ret_row, err);
+	/* The row must not stay without its key. */
+	if (rc < 0 && db_in_transaction(r->db)) db_rollback(r->db);
+	return rc;
 }
 
 enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m, uint64_t wall_ns,

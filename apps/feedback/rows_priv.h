@@ -52,6 +52,18 @@ HG_MUST enum hg_rc rows_commit(struct rows *r, struct hg_err *err);
 bool rows_in_transaction(const struct rows *r);
 HG_MUST enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
         struct row *ret_row, struct hg_err *err);
+/* What has become of a creation under a key. */
+enum rows_once {
+	ROWS_FIRST, /* a row was made */
+	ROWS_AGAIN, /* the same message came under this key before: *ret_row is as it was made then
+	             */
+	ROWS_OTHER, /* the key was used for another message, and nothing is done */
+};
+/* As rows_create, but once for a key (draft-ietf-httpapi-idempotency-key-header). Keys are kept for
+ * a day at least. Within a transaction, which is over when a row was made and its key could not be
+ * kept. */
+HG_MUST enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct message *m,
+        uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once, struct hg_err *err);
 HG_MUST enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m,
         uint64_t wall_ns, struct row *ret_row, struct hg_err *err);
 HG_MUST enum hg_rc rows_delete(struct rows *r, int64_t id, struct hg_err *err);

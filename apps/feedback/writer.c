@@ -34,7 +34,11 @@ static void run_one(struct writer *w, struct write_op *op, struct hg_err *err)
 	uint64_t now_ns = clock_wall_ns();
 	struct message m = op->row.message;
 	switch (op->kind) {
-	case WRITE_CREATE: op->rc = rows_create(w->rows, &m, now_ns, &op->row, err); break;
+	case WRITE_CREATE:
+		op->rc = op->key_n ? rows_create_once(w->rows, (struct hg_str){op->key, op->key_n},
+		                             &m, now_ns, &op->row, &op->once, err)
+		                   : rows_create(w->rows, &m, now_ns, &op->row, err);
+		break;
 	case WRITE_UPDATE:
 		op->rc = rows_update(w->rows, op->row.id, &m, now_ns, &op->row, err);
 		break;

@@ -15,6 +15,7 @@
 
 #define WRITER_QUEUE_MAX 2048u
 #define WRITER_BATCH_MAX 256u
+#define WRITER_KEY_MAX   128u
 
 struct writer;
 
@@ -25,8 +26,11 @@ struct write_op {
 	enum write_kind kind;
 	void *tag;      /* the caller's; the writer's thread never looks at it */
 	struct row row; /* in: id, message; out: the row */
-	enum hg_rc rc;  /* out: HG_OK, HG_E_NOT_FOUND, or what the database said … */
-	char why[320];  /* … and its words */
+	size_t key_n;   /* WRITE_CREATE: only once for this key; 0: always */
+	char key[WRITER_KEY_MAX];
+	enum rows_once once; /* out, with a key */
+	enum hg_rc rc;       /* out: HG_OK, HG_E_NOT_FOUND, or what the database said … */
+	char why[320];       /* … and its words */
 };
 
 /* `done` frees the operation. Takes over `rows`. */

@@ -165,7 +165,8 @@ static int failed(struct tls *t, int err)
 	const char *reason = ERR_reason_error_string(e);
 	int number = ERR_GET_REASON(e) - SSL_AD_REASON_OFFSET;
 	if (!t->failed) t->failure = (uint8_t)failure_of(e);
-	if (!t->failed && t->failure == TLS_FAILED_ALERT) t->alert = (uint8_t)number;
+	/* Writing may have failed before, and the peer's reason is found by reading. */
+	if (!t->alert && failure_of(e) == TLS_FAILED_ALERT) t->alert = (uint8_t)number;
 	/* The peer's end of stream, in TCP's words only. */
 	if (t->ended && !t->err) t->cut = true;
 	t->failed = true;

@@ -51,8 +51,10 @@ static int on_trailer_name(struct http1_chunked *c, char b)
 {
 	if (b == ':') {
 		struct hg_str name = {c->name, c->name_n};
-		bool short_enough = name.n < sizeof c->name;
-		return short_enough && !http1_trailer_allowed(name) ? IS_BAD : IN_TRAILER_VALUE;
+		/* Of a longer name its beginning is here: that is enough for whole families. */
+		bool bad = name.n < sizeof c->name ? !http1_trailer_allowed(name)
+		                                   : http1_field_claims(name);
+		return bad ? IS_BAD : IN_TRAILER_VALUE;
 	}
 	if (!http1_is(b, HTTP1_C_TOKEN)) return IS_BAD;
 	if (c->name_n < sizeof c->name) c->name[c->name_n++] = b;

@@ -152,18 +152,9 @@ static enum http1_result note(struct http1_reading *r, struct http1_field *f)
 	case HTTP1_F_HOST: return note_host(r, f);
 	case HTTP1_F_CONTENT_LENGTH: return note_length(r, f);
 	case HTTP1_F_EXPECT: return note_expect(r, f);
-	case HTTP1_F_CONNECTION: f->hop = true; return note_connection(r, f);
-	case HTTP1_F_TRANSFER_ENCODING: f->hop = true; return note_encoding(r, f);
-	case HTTP1_F_UPGRADE:
-		r->upgrade_field = f->value.n > 0;
-		f->hop = true;
-		break;
-	case HTTP1_F_KEEP_ALIVE:
-	case HTTP1_F_TE:
-	case HTTP1_F_TRAILER:
-	case HTTP1_F_PROXY_CONNECTION:
-	case HTTP1_F_PROXY_AUTHENTICATE:
-	case HTTP1_F_PROXY_AUTHORIZATION: f->hop = true; break;
+	case HTTP1_F_CONNECTION: return note_connection(r, f);
+	case HTTP1_F_TRANSFER_ENCODING: return note_encoding(r, f);
+	case HTTP1_F_UPGRADE: r->upgrade_field = f->value.n > 0; break;
 	default: break;
 	}
 	return HTTP1_DONE;
@@ -208,7 +199,8 @@ static enum http1_result field_line(struct http1_reading *r)
 		p--;
 	f->value = (struct hg_str){value, (size_t)(p - value)};
 	f->id = (uint8_t)http1_field_lookup(f->name);
-	f->hop = HG_UNLIKELY(underscore) && http1_field_alike(f->name) != HTTP1_F_OTHER;
+	f->hop = (http1_marks[f->id] & HTTP1_M_HOP) != 0;
+	if (HG_UNLIKELY(underscore) && http1_field_alike(f->name) != HTTP1_F_OTHER) f->hop = true;
 	h->field_count++;
 	return note(r, f);
 }

@@ -1,51 +1,20 @@
 #include "wire/http1_priv.h"
 
+#define KNOWN_ROW(id, name, marks) {name, sizeof(name) - 1},
+#define MARKS_ROW(id, name, marks) [HTTP1_F_##id] = (marks),
+
+/* By id, without HTTP1_F_OTHER. */
 static const struct known_name {
 	char text[20];
-	uint8_t n, id;
-} known[] = {
-        /* Sorted by length; first_of[] below counts on it. */
-        {"te", 2, HTTP1_F_TE},
-        {"via", 3, HTTP1_F_VIA},
-        {"host", 4, HTTP1_F_HOST},
-        {"date", 4, HTTP1_F_DATE},
-        {"etag", 4, HTTP1_F_ETAG},
-        {"accept", 6, HTTP1_F_ACCEPT},
-        {"cookie", 6, HTTP1_F_COOKIE},
-        {"expect", 6, HTTP1_F_EXPECT},
-        {"origin", 6, HTTP1_F_ORIGIN},
-        {"server", 6, HTTP1_F_SERVER},
-        {"trailer", 7, HTTP1_F_TRAILER},
-        {"upgrade", 7, HTTP1_F_UPGRADE},
-        {"location", 8, HTTP1_F_LOCATION},
-        {"forwarded", 9, HTTP1_F_FORWARDED},
-        {"user-agent", 10, HTTP1_F_USER_AGENT},
-        {"connection", 10, HTTP1_F_CONNECTION},
-        {"keep-alive", 10, HTTP1_F_KEEP_ALIVE},
-        {"tracestate", 10, HTTP1_F_TRACESTATE},
-        {"traceparent", 11, HTTP1_F_TRACEPARENT},
-        {"retry-after", 11, HTTP1_F_RETRY_AFTER},
-        {"content-type", 12, HTTP1_F_CONTENT_TYPE},
-        {"x-request-id", 12, HTTP1_F_X_REQUEST_ID},
-        {"authorization", 13, HTTP1_F_AUTHORIZATION},
-        {"if-none-match", 13, HTTP1_F_IF_NONE_MATCH},
-        {"content-length", 14, HTTP1_F_CONTENT_LENGTH},
-        {"accept-encoding", 15, HTTP1_F_ACCEPT_ENCODING},
-        {"x-forwarded-for", 15, HTTP1_F_X_FORWARDED_FOR},
-        {"idempotency-key", 15, HTTP1_F_IDEMPOTENCY_KEY},
-        {"content-encoding", 16, HTTP1_F_CONTENT_ENCODING},
-        {"x-forwarded-host", 16, HTTP1_F_X_FORWARDED_HOST},
-        {"proxy-connection", 16, HTTP1_F_PROXY_CONNECTION},
-        {"transfer-encoding", 17, HTTP1_F_TRANSFER_ENCODING},
-        {"x-forwarded-proto", 17, HTTP1_F_X_FORWARDED_PROTO},
-        {"x-headgate-mirror", 17, HTTP1_F_X_HEADGATE_MIRROR},
-        {"proxy-authenticate", 18, HTTP1_F_PROXY_AUTHENTICATE},
-        {"proxy-authorization", 19, HTTP1_F_PROXY_AUTHORIZATION},
-};
+	uint8_t n;
+} known[] = {HTTP1_FIELD_ROWS(KNOWN_ROW)};
+
+const uint8_t http1_marks[HTTP1_FIELDS_KNOWN] = {HTTP1_FIELD_ROWS(MARKS_ROW)};
 
 /* first_of[n]: index of the first name of length n or more. */
 static const uint8_t first_of[] = {
         0, 0, 0, 1, 2, 5, 5, 10, 12, 13, 14, 18, 20, 22, 24, 25, 28, 31, 34, 35, 36};
+_Static_assert(HTTP1_FIELDS_KNOWN == 37, "a row was added: first_of[] counts them");
 
 /*
  * `name` is a token and `low` consists of a-z and "-": no other token byte becomes one of those
@@ -64,7 +33,7 @@ enum http1_field_id http1_field_lookup(struct hg_str name)
 	if (name.n < 2 || name.n + 1 >= HG_COUNT(first_of)) return HTTP1_F_OTHER;
 	for (size_t i = first_of[name.n]; i < first_of[name.n + 1]; i++) {
 		if ((name.p[0] | 0x20) != known[i].text[0]) continue;
-		if (same_name(name.p, known[i].text, name.n)) return known[i].id;
+		if (same_name(name.p, known[i].text, name.n)) return (enum http1_field_id)(i + 1);
 	}
 	return HTTP1_F_OTHER;
 }
@@ -78,34 +47,36 @@ enum http1_field_id http1_field_alike(struct hg_str name)
 	return http1_field_lookup((struct hg_str){dashed, name.n});
 }
 
+/* "_" counts as "-": CGI and its heirs make the same variable of both. */
+static bool begins(struct hg_str name, struct hg_str low)
+{
+	if (name.n < low.n) return false;
+	for (size_t i = 0; i < low.n; i++) {
+		char ch = name.p[i] == '_' ? '-' : (char)(name.p[i] | 0x20);
+		if (ch != low.p[i]) return false;
+	}
+	return true;
+}
+
+bool http1_field_claims(struct hg_str name)
+{
+	switch (name.p[0] | 0x20) {
+	case 'x':
+		return begins(name, HG_STR("x-forwarded-")) ||
+		       begins(name, HG_STR("x-client-cert-")) ||
+		       (name.n == 9 && begins(name, HG_STR("x-real-ip")));
+	case 'c':
+		return begins(name, HG_STR("client-cert")) &&
+		       (name.n == 11 || begins(name, HG_STR("client-cert-chain")));
+	default: return false;
+	}
+}
+
 bool http1_trailer_allowed(struct hg_str name)
 {
-	switch (http1_field_alike(name)) {
-	case HTTP1_F_HOST:
-	case HTTP1_F_CONNECTION:
-	case HTTP1_F_KEEP_ALIVE:
-	case HTTP1_F_TE:
-	case HTTP1_F_TRAILER:
-	case HTTP1_F_TRANSFER_ENCODING:
-	case HTTP1_F_CONTENT_LENGTH:
-	case HTTP1_F_UPGRADE:
-	case HTTP1_F_EXPECT:
-	case HTTP1_F_PROXY_CONNECTION:
-	case HTTP1_F_PROXY_AUTHENTICATE:
-	case HTTP1_F_PROXY_AUTHORIZATION:
-	case HTTP1_F_CONTENT_TYPE:
-	case HTTP1_F_CONTENT_ENCODING:
-	case HTTP1_F_AUTHORIZATION:
-	case HTTP1_F_COOKIE:
-	case HTTP1_F_VIA:
-	case HTTP1_F_FORWARDED:
-	case HTTP1_F_X_FORWARDED_FOR:
-	case HTTP1_F_X_FORWARDED_PROTO:
-	case HTTP1_F_X_FORWARDED_HOST:
-	case HTTP1_F_X_REQUEST_ID:
-	case HTTP1_F_X_HEADGATE_MIRROR: return false;
-	default: return true;
-	}
+	enum http1_field_id id = http1_field_alike(name);
+	if (id == HTTP1_F_OTHER) return name.n == 0 || !http1_field_claims(name);
+	return !(http1_marks[id] & HTTP1_M_NO_TRAILER);
 }
 
 static const char *const method_names[HTTP1_METHODS] = {

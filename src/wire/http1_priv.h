@@ -53,11 +53,5 @@ bool http1_wait(struct hg_str p, size_t seen, const struct http1_limits *lim);
 const char *http1_value_end(const char *p, const char *end);
 /* uri-host [":" port], RFC 9110 section 7.2; `need_port` for CONNECT. */
 bool http1_host_valid(struct hg_str host, bool need_port);
-enum http1_field_id http1_field_lookup(struct hg_str name);
-/* The known field that a name with "_" is for whoever takes "_" for "-", as CGI and WSGI do. */
-enum http1_field_id http1_field_alike(struct hg_str name);
-/* May a field with this name come in trailers? RFC 9110 section 6.5.1: none that frames, routes or
- * changes the meaning of what came before. */
-bool http1_trailer_allowed(struct hg_str name);
 
 #endif

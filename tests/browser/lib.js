@@ -131,7 +131,7 @@ export async function clear(url) {
 export async function post(url, message) {
   const answer = await fetch(`${url}/feedback`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
     body: JSON.stringify({ message }),
   });
   if (answer.status !== 201) throw new Error(`POST answered ${answer.status}: ${await answer.text()}`);

@@ -179,6 +179,43 @@ describe("the page", () => {
       assert.equal(await page.locator(".feedback-card").count(), 0);
     }));
 
+  test("whoever goes on before the page knows that a dialog is closed keeps the focus", () =>
+    withTab({}, async (page) => {
+      await add(page, "here");
+      await page.click("#add-feedback-btn");
+      const focused = await page.evaluate(async () => {
+        document.getElementById("feedback-modal").close(); // its event comes later
+        document.querySelector(".edit-btn").focus();
+        await new Promise((done) => setTimeout(done, 200));
+        return document.activeElement.className;
+      });
+      assert.match(focused, /edit-btn/);
+    }));
+
+  test("a wish that is sent again is carried out once", () =>
+    withTab({}, async (page) => {
+      let sent = 0;
+      const keys = [];
+      await page.route("**/feedback", async (route) => {
+        if (route.request().method() !== "POST") return route.continue();
+        keys.push(route.request().headers()["idempotency-key"]);
+        const answer = await route.fetch(); // it arrives, and the first answer is lost
+        return sent++ ? route.fulfill({ response: answer }) : route.abort();
+      });
+      await page.click('button:has-text("Add Feedback")');
+      await page.fill('textarea[name="message"]', "only one of me");
+      await page.click('button:has-text("Submit")');
+      await page.locator("#form-error", { hasText: "The server does not answer" }).waitFor();
+      await page.click('button:has-text("Submit")');
+      await card(page, "only one of me").waitFor();
+      assert.equal(keys.length, 2);
+      assert.match(keys[0], /^[0-9a-f]{32}$/);
+      assert.equal(keys[0], keys[1]);
+      assert.equal((await (await fetch(`${url}/feedback`)).json()).length, 1);
+      await add(page, "another");
+      assert.notEqual(keys[2], keys[0]);
+    }));
+
   test("characters are counted as people count them, and 501 are refused before sending", () =>
     withTab({}, async (page) => {
       await page.click("#add-feedback-btn");

@@ -272,7 +272,8 @@ def chunks():
     for name in (b"Content-Length: 50", b"Transfer-Encoding: chunked", b"Host: b", b"Connection: close", b"Authorization: x",
                  b"Cookie: a=b", b"X-Forwarded-For: 1.2.3.4", b"Forwarded: for=1.2.3.4", b"X-Forwarded-Proto: https",
                  b"Expect: 100-continue", b"Content-Encoding: gzip", b"Content-Type: text/html", b"X-Request-Id: 1",
-                 b"content_length: 50"):
+                 b"content_length: 50", b"X-Real-IP: 1.2.3.4", b"X_Forwarded_Port: 1", b"X-Client-Cert-Subject: CN=root",
+                 b"Client-Cert: :YQ==:", b"X-Forwarded-Prefix-Of-Some-Length: /a", b"traceparent: 00-" + b"1" * 32 + b"-" + b"1" * 16 + b"-01"):
         case("trailer-" + name.split(b":")[0].decode().lower(), "trailers", post(CHUNKED, b"0\r\n" + name + b"\r\n\r\n" + NEXT), cut(),
              "RFC 9110 6.5.1: fields for framing, routing, identity or content never come in trailers")
     case("chunk-only-size", k, post(CHUNKED, b"5\r\n"), waits(), "not complete")

@@ -165,16 +165,15 @@ static void world_check(void)
 		if (w.fds[i] >= 0) close(w.fds[i]);
 	}
 	w.n = 0;
-	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.free_n < w.e->ups.made);
-	        i++) {
+	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.used); i++) {
 		HG_ASSERT(loop_turn(w.l, 0) == HG_OK);
 		replica_turn(HG_STR("!"));
 	}
 	HG_ASSERT(edge_idle(w.e));
-	HG_ASSERT(w.e->bufs.free_n == w.e->bufs.made && w.e->reqs.free_n == w.e->reqs.made);
-	HG_ASSERT(w.e->draws.free_n == w.e->draws.made && hg_list_empty(&w.e->judged));
-	HG_ASSERT(w.e->trials.made - w.e->trials.free_n <= 1 && w.e->apps[0].rescues == 0);
-	HG_ASSERT(w.e->keeps.free_n == w.e->keeps.made && w.e->ups.free_n == w.e->ups.made);
+	HG_ASSERT(!w.e->bufs.used && !w.e->reqs.used);
+	HG_ASSERT(!w.e->draws.used && hg_list_empty(&w.e->judged));
+	HG_ASSERT(w.e->trials.used <= 1 && w.e->apps[0].rescues == 0);
+	HG_ASSERT(!w.e->keeps.used && !w.e->ups.used);
 	HG_ASSERT(meter_in_flight(w.meter, 0) == 0 && meter_in_flight(w.meter, 1) == 0);
 }
 

@@ -138,16 +138,15 @@ static void world_check(void)
 		if (w.fds[i] >= 0) close(w.fds[i]);
 	}
 	w.n = 0;
-	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.free_n < w.e->ups.made);
-	        i++) {
+	for (int i = 0; i < TAIL_TURNS && (!edge_idle(w.e) || w.e->ups.used); i++) {
 		HG_ASSERT(loop_turn(w.l, 0) == HG_OK);
 		replica_turn(HG_STR("!"));
 	}
 	HG_ASSERT(edge_idle(w.e));
-	HG_ASSERT(w.e->bufs.free_n == w.e->bufs.made && w.e->reqs.free_n == w.e->reqs.made);
-	HG_ASSERT(w.e->keeps.free_n == w.e->keeps.made && w.e->ups.free_n == w.e->ups.made);
-	HG_ASSERT(w.e->streams.free_n == w.e->streams.made);
-	HG_ASSERT(w.e->sessions.free_n == w.e->sessions.made);
+	HG_ASSERT(!w.e->bufs.used && !w.e->reqs.used);
+	HG_ASSERT(!w.e->keeps.used && !w.e->ups.used);
+	HG_ASSERT(!w.e->streams.used);
+	HG_ASSERT(!w.e->sessions.used);
 	HG_ASSERT(meter_in_flight(w.meter, 0) == 0);
 }
 

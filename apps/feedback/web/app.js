@@ -47,6 +47,7 @@ const state = {
   asked: 0, // number of the newest list request: older answers are thrown away
   deleting: null,
   opener: null, // what had the focus before a dialog opened
+  draft: { text: null, key: "" }, // what was sent last from the open dialog, and under which key
 };
 
 // ---- Talking to the server
@@ -73,12 +74,20 @@ async function call(path, options = {}) {
   return { body, headers: answer.headers };
 }
 
-const send = (method, path, message) =>
+const send = (method, path, message, more = {}) =>
   call(path, {
     method,
-    headers: message === undefined ? {} : { "Content-Type": "application/json" },
+    headers: message === undefined ? {} : { "Content-Type": "application/json", ...more },
     body: message === undefined ? undefined : JSON.stringify({ message }),
   });
+
+// The same text sent again from the same dialog is the same wish: the server makes it once, and so
+// the edge may ask another replica when one dies without an answer.
+function draftKey(text) {
+  if (state.draft.text !== text)
+    state.draft = { text, key: [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("") };
+  return { "Idempotency-Key": state.draft.key };
+}
 
 async function fetchPage(before, limit) {
   const { body, headers } = await call(`${API}?limit=${limit}${before ? `&before=${before}` : ""}`);
@@ -238,12 +247,16 @@ function closeDialog(dialog) {
   if (dialog.open) dialog.close();
 }
 
+// The browser has given the focus back to what had it, if that is still there. The event comes later:
+// whoever went on meanwhile keeps the place.
 function onClosed(dialog) {
   dialog.classList.remove("active");
   const opener = state.opener;
-  state.opener = null;
-  if (opener?.isConnected) opener.focus();
-  else view.list.querySelector(".edit-btn")?.focus() ?? $("add-feedback-btn").focus();
+  const moved = document.activeElement !== document.body && !dialog.contains(document.activeElement);
+  if (document.querySelector("dialog[open]") === null) state.opener = null;
+  if (moved) return;
+  const next = opener?.isConnected ? opener : view.list.querySelector(".edit-btn");
+  (next ?? $("add-feedback-btn")).focus();
 }
 
 function busy(button, isBusy) {
@@ -271,6 +284,7 @@ function openEditor(item, opener) {
   view.title.textContent = item ? `Edit feedback #${item.id}` : "Add Feedback";
   view.submit.textContent = item ? "Save" : "Submit";
   view.message.value = item ? item.message : "";
+  state.draft.text = null;
   setFormError("");
   count();
   openDialog(view.modal, opener);
@@ -289,7 +303,7 @@ async function submit(event) {
   }
   busy(view.submit, true);
   try {
-    const { body } = await (id ? send("PUT", `${API}/${id}`, trimmed()) : send("POST", API, trimmed()));
+    const { body } = await (id ? send("PUT", `${API}/${id}`, trimmed()) : send("POST", API, trimmed(), draftKey(trimmed())));
     if (id) state.items = state.items.map((item) => (item.id === body.id ? body : item));
     else state.items = [body, ...state.items.filter((item) => item.id !== body.id)];
     if (!id) state.total++;

@@ -171,6 +171,7 @@ struct fleet_app {
 
 struct fleet_lane_slot {
 	bool used, live;
+	bool unsaved; /* the store has no row of it, or one of somebody else */
 	uint32_t app, release;
 	char route[256];
 };
@@ -183,7 +184,7 @@ struct fleet_lanes {
 	struct hg_map by_key;
 	struct fleet_lane *shown; /* for visitors: by app, release, lane */
 	size_t shown_count;
-	bool writing; /* new ones are being written, in one transaction */
+	uint32_t unsaved; /* so many are */
 };
 
 struct fleet_message {
@@ -428,6 +429,9 @@ void fleet_lanes_end(struct fleet *f);
  * one that no snapshot names any more is given away: its series then goes on from a number above
  * zero, which rates do not see. */
 uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route);
+/* Rows of those that have none, within a transaction of the caller; it was committed. */
+HG_MUST enum hg_rc fleet_lanes_write(struct fleet *f, struct hg_err *err);
+void fleet_lanes_written(struct fleet *f);
 void fleet_publish(struct fleet *f);
 void fleet_endpoint(struct fleet_replica *r, uint32_t state);
 

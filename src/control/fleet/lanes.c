@@ -43,6 +43,7 @@ static bool assign(
 	if (!reserve(l, place + 1)) return false;
 	struct fleet_lane_slot *s = &l->slot[place];
 	if (s->used) hg_map_remove(&l->by_key, key_of(s->app, s->release, hg_str(s->route), text));
+	if (s->unsaved) l->unsaved--;
 	*s = (struct fleet_lane_slot){.used = true, .app = app, .release = release};
 	(void)hg_str_copy(route, s->route, sizeof s->route);
 	/* Places are kept as numbers, one up: the map knows no NULL. */
@@ -82,7 +83,6 @@ void fleet_lanes_begin(struct fleet *f)
 	for (uint32_t i = 0; i < f->lanes.count; i++)
 		f->lanes.slot[i].live = false;
 	f->lanes.spare = 0;
-	f->lanes.writing = false;
 }
 
 /* One that nobody has, or that no snapshot names any more. */
@@ -94,18 +94,45 @@ static uint32_t vacant(struct fleet_lanes *l)
 	return l->spare;
 }
 
-/* Thousands of rows at once are one transaction: the first of a snapshot opens it. */
-static void keep(struct fleet *f, const struct store_lane *row)
+enum hg_rc fleet_lanes_write(struct fleet *f, struct hg_err *err)
 {
-	struct hg_err err = {0};
 	struct fleet_lanes *l = &f->lanes;
 	enum hg_rc rc = HG_OK;
-	if (!l->writing) rc = store_begin(f->o.store, &err);
-	if (rc == HG_OK) {
-		l->writing = true;
-		rc = store_lane_set(f->o.store, row, &err);
+	for (uint32_t i = 0; l->unsaved && rc == HG_OK && i < l->count; i++) {
+		const struct fleet_lane_slot *s = &l->slot[i];
+		if (!s->unsaved) continue;
+		rc = store_lane_set(f->o.store,
+		        &(struct store_lane){.lane = i,
+		                .app = s->app,
+		                .release = s->release,
+		                .route = hg_str(s->route)},
+		        err);
 	}
-	if (rc < 0) fleet_store_result(f, rc, &err);
+	return rc;
+}
+
+void fleet_lanes_written(struct fleet *f)
+{
+	struct fleet_lanes *l = &f->lanes;
+	for (uint32_t i = 0; l->unsaved && i < l->count; i++) {
+		if (!l->slot[i].unsaved) continue;
+		l->slot[i].unsaved = false;
+		l->unsaved--;
+	}
+}
+
+/* Before the snapshot that names them is sent, in one transaction. What does not get there is
+ * written with the other rows that are behind (rows.c), and only then while the store fails. */
+static void save(struct fleet *f)
+{
+	struct hg_err err = {0};
+	if (!f->lanes.unsaved || f->store_failing) return;
+	enum hg_rc rc = store_begin(f->o.store, &err);
+	if (rc == HG_OK) rc = fleet_lanes_write(f, &err);
+	if (rc == HG_OK) rc = store_commit(f->o.store, &err);
+	if (rc < 0) store_rollback(f->o.store);
+	fleet_store_result(f, rc, &err);
+	if (rc == HG_OK) fleet_lanes_written(f);
 }
 
 uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const char *route)
@@ -118,10 +145,8 @@ uint32_t fleet_lane_of(struct fleet *f, uint32_t app, uint32_t release, const ch
 		return METER_LANES_MAX - 1;
 	l->slot[place].live = true;
 	if (found) return place;
-	keep(f, &(struct store_lane){.lane = place,
-	                .app = app,
-	                .release = release,
-	                .route = hg_str(l->slot[place].route)});
+	l->slot[place].unsaved = true;
+	l->unsaved++;
 	return place;
 }
 
@@ -135,14 +160,8 @@ static int by_release(const void *a, const void *b)
 
 void fleet_lanes_end(struct fleet *f)
 {
-	struct hg_err err = {0};
 	struct fleet_lanes *l = &f->lanes;
-	if (l->writing) {
-		enum hg_rc rc = store_commit(f->o.store, &err);
-		if (rc < 0) store_rollback(f->o.store);
-		fleet_store_result(f, rc, &err);
-		l->writing = false;
-	}
+	save(f);
 	l->shown_count = 0;
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct fleet_lane_slot *s = &l->slot[i];

@@ -108,6 +108,7 @@ static enum hg_rc write_all(struct fleet *f, struct hg_err *err)
 	for (uint32_t i = 0; rc == HG_OK && i < f->gone_count; i++)
 		rc = store_replica_remove(f->o.store, f->gone[i], err);
 	if (rc == HG_OK) rc = each_dirty(f, write_row, err);
+	if (rc == HG_OK) rc = fleet_lanes_write(f, err);
 	HG_LIST_EACH (node, &f->pending) {
 		struct fleet_pending *p = HG_CONTAINER(node, struct fleet_pending, node);
 		if (rc == HG_OK) rc = store_event_add(f->o.store, &p->e, &p->e.id, err);
@@ -120,13 +121,15 @@ static enum hg_rc write_all(struct fleet *f, struct hg_err *err)
 static void flush_store(struct fleet *f)
 {
 	struct hg_err err = {0};
-	bool work = f->gone_count || f->pending_count || each_dirty(f, note, &err) < 0;
+	bool work = f->gone_count || f->pending_count || f->lanes.unsaved ||
+	            each_dirty(f, note, &err) < 0;
 	if (!work || (f->store_failing && !f->retry)) return;
 	f->retry = false;
 	enum hg_rc rc = write_all(f, &err);
 	fleet_store_result(f, rc, &err);
 	if (rc < 0) return;
 	f->gone_count = 0;
+	fleet_lanes_written(f);
 	(void)each_dirty(f, row_written, &err);
 	/* A watcher may cause events of its own: those wait for the next turn. */
 	struct hg_list done;

@@ -141,6 +141,7 @@ void edge_conn_close(struct edge_conn *c)
 	e->conn_n--;
 	meter_gauge_add(&e->count->connections, -1);
 	meter_add(&e->count->closed, 1);
+	edge_table_watch(e);
 	edge_check_drained(e);
 }
 

@@ -11,6 +11,7 @@
 #define LOG_SIZE        65536u
 #define ACCEPT_PAUSE_MS 100
 #define ACCEPT_LEAVE_MS 20
+#define ACCEPT_TRUST_MS 250 /* so long newcomers are left to workers that take none */
 
 /* ---- images ---- */
 
@@ -213,19 +214,27 @@ static bool reclaim(struct edge *e)
 }
 
 /* Nearly full, while another worker has room: newcomers are his. Which worker a connection wakes is
- * the kernel's choice, and it prefers one. */
-static bool leave_to_others(const struct edge *e)
+ * the kernel's choice, and it prefers one. But whoever has room and takes nobody (he stands still,
+ * or was killed and is not yet replaced) is not waited for. */
+static bool leave_to_others(struct edge *e)
 {
 	uint32_t limit = conn_limit(e), nearly = limit - limit / 8;
+	uint64_t taken = 0, now = edge_now_ms(e);
+	bool room = false;
 	if (HG_LIKELY(e->conn_n < nearly)) return false;
 	for (uint32_t i = 0; i < e->meter->worker_count; i++) {
 		const struct meter_worker *w = &e->meter->worker[i];
 		if (i == e->worker || !atomic_load_explicit(&w->pid, memory_order_relaxed))
 			continue;
-		if (atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly)
-			return true;
+		taken += atomic_load_explicit(&w->accepted, memory_order_relaxed);
+		room = room || atomic_load_explicit(&w->connections, memory_order_relaxed) < nearly;
 	}
-	return false;
+	if (!room) return false;
+	if (e->left_since_ms == 0 || taken != e->left_taken) {
+		e->left_taken = taken;
+		e->left_since_ms = now;
+	}
+	return now - e->left_since_ms < ACCEPT_TRUST_MS;
 }
 
 static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
@@ -276,6 +285,8 @@ static void on_accept(struct loop *l, struct loop_io *io, uint32_t events)
 
 static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 {
+	_Static_assert(
+	        sizeof(struct edge_conn) <= 448, "an idle connection: half a KiB, pages and all");
 	uint32_t conns = conf->connections ? conf->connections : EDGE_CONNS;
 	uint32_t bufs = conf->buffers ? conf->buffers : EDGE_BUFS;
 	enum hg_rc rc = edge_pool_init(&e->conns, sizeof(struct edge_conn), conns);
@@ -291,6 +302,16 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	if (rc == HG_OK) rc = edge_pool_init(&e->mirrors_pool, edge_mirror_size(), EDGE_MIRRORS);
 	e->log.buf = rc == HG_OK ? malloc(LOG_SIZE) : NULL;
 	return rc == HG_OK && !e->log.buf ? HG_E_NOMEM : rc;
+}
+
+bool edge_pools_trim(struct edge *e)
+{
+	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
+	        &e->sessions, &e->streams, &e->mirrors_pool};
+	bool more = false;
+	for (size_t i = 0; i < HG_COUNT(all); i++)
+		more = edge_pool_trim(all[i]) || more;
+	return more;
 }
 
 static enum hg_rc listeners_start(struct edge *e, const struct edge_conf *conf)
@@ -379,12 +400,12 @@ void edge_free(struct edge *e)
 	e->draining = false;
 	listeners_stop(e);
 	loop_timer_stop(e->loop, &e->drain_timer);
-	loop_timer_stop(e->loop, &e->table_timer);
 	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
 	secure_free(e);
+	loop_timer_stop(e->loop, &e->table_timer);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);
 	tls_keyring_unref(e->keyring);

@@ -67,13 +67,27 @@ struct nghttp2_session_callbacks;
 
 /* ---- fixed pools (pool.c) ---- */
 
+#define EDGE_POOL_RECENT 16u
+
+/* 64 items; a bit each. */
+struct edge_pool_word {
+	uint64_t free;
+	uint64_t needed; /* was not free all the time since the last trim */
+	uint64_t cold;   /* its pages are the kernel's */
+};
+
 struct edge_pool {
 	char *base;
-	uint32_t *free; /* stack of free numbers: the last one freed is still in the cache */
-	uint32_t free_n, made, max;
-	uint32_t low;  /* the least free_n since the last trim: what lies below was not needed */
-	uint32_t cold; /* so many at the bottom have given their pages back */
 	size_t size;
+	uint32_t max, used, most; /* now, and ever at a time */
+	uint32_t recent_n;
+	char *recent[EDGE_POOL_RECENT]; /* free, given last: still in the cache */
+	struct edge_pool_word *word;
+	uint64_t *some, *top; /* a bit a word with a free item; a bit a word of `some` with one */
+	uint32_t top_n;
+	uint32_t reach;   /* words from here on have nothing but cold items */
+	uint32_t group;   /* items that fill whole pages: 1 to 64 */
+	uint64_t inverse; /* of size, to find an item's number without a division */
 };
 
 HG_MUST enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max);
@@ -81,8 +95,9 @@ void edge_pool_fini(struct edge_pool *p);
 /* Not cleared; NULL: the pool is used up. */
 void *edge_pool_take(struct edge_pool *p);
 void edge_pool_give(struct edge_pool *p, void *item);
-/* Gives the pages of items back to the kernel that were not needed since the last call. */
-void edge_pool_trim(struct edge_pool *p);
+/* Gives the pages of items back to the kernel that were not needed since the last call; false: no
+ * free item has pages any more, another call would do nothing. */
+bool edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 
@@ -90,9 +105,9 @@ enum edge_timer_owner { EDGE_TIMER_CONN, EDGE_TIMER_UP, EDGE_TIMER_MIRROR };
 
 struct edge_timer {
 	struct hg_list node;
-	uint64_t deadline_ms; /* 0: off */
-	uint64_t fires_ms;    /* when the wheel will look at it */
-	enum edge_timer_owner owner;
+	uint64_t deadline_ms;   /* 0: off */
+	uint64_t fires_ms : 56; /* when the wheel will look at it */
+	uint64_t owner : 8;     /* enum edge_timer_owner */
 };
 
 #define EDGE_WHEEL_SLOTS   1024u
@@ -442,8 +457,10 @@ struct edge_conn {
 	uint8_t state;                                    /* enum edge_state */
 	bool close, progress, half_up, half_down, secure; /* secure: TLS, also before `tls` */
 	bool stream; /* a request of h2: no socket of its own */
+	bool https;  /* of the present request, as `addr` and `client` are */
 	uint32_t flags;
 	uint32_t served, head_seen, lingered;
+	uint32_t peer_place; /* in the table of peers */
 	struct loop_io io;
 	struct loop_task task;
 	struct edge *edge;
@@ -457,15 +474,13 @@ struct edge_conn {
 	uint64_t idle_ms;   /* when it became idle, or its handshake began */
 	uint64_t head_ms;   /* when the first byte of this head came */
 	struct hg_list own; /* idle connections to replicas that nobody else may use */
-	uint8_t to_ip[16];  /* what the client connected to, if a load balancer said so */
+	struct ip_addr addr;
 	uint16_t to_port, client_port;
 	bool to_known;
 	uint8_t client_n;
-	char client[47]; /* of the present request, as `addr` and `https` are */
-	struct ip_addr addr;
-	bool https;
+	char client[46];
 	uint8_t peer[16];
-	uint32_t peer_place; /* in the table of peers */
+	uint8_t to_ip[16]; /* what the client connected to, if a load balancer said so */
 };
 
 struct edge_listener {
@@ -505,6 +520,8 @@ struct edge {
 	bool draining;
 	uint64_t drain_at_ms;
 	struct loop_timer drain_timer, accept_timer, table_timer;
+	/* Newcomers are left to other workers: since when these have taken so many in all. */
+	uint64_t left_since_ms, left_taken;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
@@ -573,8 +590,6 @@ void edge_mtls_prepare(struct edge_conn *c);
 void edge_mtls_shown(struct edge_conn *c);
 /* May this client use this route? `host`: normal. Answers if it may not. */
 enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
-/* Is it a field by which replicas are told who the client is? */
-bool edge_mtls_field(struct hg_str name);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */
@@ -708,6 +723,9 @@ size_t edge_http_date(uint64_t unix_s, char *to);
 /* edge.c */
 void edge_image_drop(struct edge *e, struct edge_image *im);
 void edge_check_drained(struct edge *e);
+/* Memory that a burst needed goes back to the kernel; true: there is more of it, for the next call.
+ */
+bool edge_pools_trim(struct edge *e);
 
 static inline struct meter_lane *edge_lane(struct edge *e, const struct edge_req *r)
 {

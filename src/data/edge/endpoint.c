@@ -185,11 +185,8 @@ static void on_table(struct loop *l, struct loop_timer *t)
 	struct edge *e = HG_CONTAINER(t, struct edge, table_timer);
 	(void)l;
 	edge_table_refresh(e, false);
-	edge_pool_trim(&e->bufs);
-	edge_pool_trim(&e->sessions);
-	edge_pool_trim(&e->keeps);
-	edge_pool_trim(&e->mirrors_pool);
-	if (e->ups.free_n < e->ups.made) edge_table_watch(e);
+	bool more = edge_pools_trim(e);
+	if (more || e->ups.used) edge_table_watch(e);
 }
 
 void edge_table_watch(struct edge *e)

@@ -144,12 +144,8 @@ static void cookie_field(struct edge_h2_stream *s, struct hg_str value)
 
 static bool connection_specific(struct hg_str name)
 {
-	static const char *const names[] = {"connection", "keep-alive", "proxy-connection",
-	        "transfer-encoding", "upgrade", "http2-settings"};
-	for (size_t i = 0; i < HG_COUNT(names); i++) {
-		if (hg_str_eq(name, hg_str(names[i]))) return true;
-	}
-	return false;
+	return (http1_marks[http1_field_lookup(name)] & HTTP1_M_CONNECTION) ||
+	       hg_str_eq(name, HG_STR("http2-settings"));
 }
 
 static void regular_field(struct edge_h2_stream *s, struct hg_str name, struct hg_str value)
@@ -233,14 +229,13 @@ bool edge_h2_head_end(struct edge_h2_stream *s)
 	return true;
 }
 
-/* Fields that must not come behind a body, or mean nothing there (RFC 9110 section 6.5.1). */
+/* Fields that must not come behind a body, or mean nothing there (RFC 9110 section 6.5.1). Here
+ * they can be left out: trailers are written anew. */
 static bool banned_trailer(struct hg_str name)
 {
-	static const char *const names[] = {"host", "content-length", "te", "trailer", "expect",
-	        "authorization", "cookie", "set-cookie", "content-encoding", "content-type",
-	        "content-range", "range", "cache-control", "max-forwards", "proxy-authenticate",
-	        "proxy-authorization", "connection", "keep-alive", "proxy-connection",
-	        "transfer-encoding", "upgrade"};
+	static const char *const names[] = {
+	        "set-cookie", "content-range", "range", "cache-control", "max-forwards"};
+	if (!http1_trailer_allowed(name)) return true;
 	for (size_t i = 0; i < HG_COUNT(names); i++) {
 		if (hg_str_eq_nocase(name, hg_str(names[i]))) return true;
 	}
@@ -267,13 +262,8 @@ void edge_h2_trailer_field(struct edge_h2_stream *s, struct hg_str name, struct 
 
 static bool hop_response(struct hg_str name)
 {
-	static const char *const names[] = {
-	        "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"};
 	if (name.n != 10 && name.n != 16 && name.n != 17 && name.n != 7) return false;
-	for (size_t i = 0; i < HG_COUNT(names); i++) {
-		if (hg_str_eq_nocase(name, hg_str(names[i]))) return true;
-	}
-	return false;
+	return (http1_marks[http1_field_lookup(name)] & HTTP1_M_CONNECTION) != 0;
 }
 
 static nghttp2_nv nv_of(struct hg_str name, struct hg_str value)

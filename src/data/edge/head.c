@@ -7,66 +7,18 @@
  * sides of the edge agree on where a message ends (RFC 9112 section 11.2).
  */
 
-/* X-Forwarded-…, X-Real-IP: what replicas believe of whoever stands before them. "_" is "-" for
- * those that know fields as CGI does. */
-static bool about_itself(struct hg_str name)
-{
-	static const char prefix[] = "x-forwarded-", real[] = "x-real-ip";
-	size_t n = HG_MIN(name.n, sizeof prefix - 1);
-	if ((name.p[0] | 0x20) != 'x' || n < sizeof real - 1) return false;
-	const char *want = n == sizeof prefix - 1 ? prefix : real;
-	if (want == real && name.n != sizeof real - 1) return false;
-	for (size_t i = 0; i < n; i++) {
-		char c = name.p[i] == '_' ? '-' : (char)(name.p[i] | 0x20);
-		if (c != want[i]) return false;
-	}
-	return true;
-}
-
-/* Fields this edge writes itself, so the ones received are left out. */
+/* What this edge writes itself, so that what was received is left out. What a client says about
+ * itself counts for nothing; what a trusted proxy says of it was read (client.c) and is said anew.
+ */
 static bool ours_in_request(const struct http1_field *f)
 {
-	switch ((enum http1_field_id)f->id) {
-	case HTTP1_F_HOST:
-	case HTTP1_F_CONNECTION:
-	case HTTP1_F_KEEP_ALIVE:
-	case HTTP1_F_TE:
-	case HTTP1_F_TRAILER:
-	case HTTP1_F_TRANSFER_ENCODING:
-	case HTTP1_F_CONTENT_LENGTH:
-	case HTTP1_F_UPGRADE:
-	case HTTP1_F_EXPECT:
-	case HTTP1_F_PROXY_CONNECTION:
-	case HTTP1_F_PROXY_AUTHENTICATE:
-	case HTTP1_F_PROXY_AUTHORIZATION:
-	/* What a client says about itself is dropped; what a trusted proxy says of it was read
-	 * (client.c) and is said anew. */
-	case HTTP1_F_FORWARDED:
-	case HTTP1_F_X_FORWARDED_FOR:
-	case HTTP1_F_X_FORWARDED_PROTO:
-	case HTTP1_F_X_FORWARDED_HOST:
-	case HTTP1_F_X_REQUEST_ID:
-	case HTTP1_F_X_HEADGATE_MIRROR:
-	case HTTP1_F_TRACEPARENT: return true;
-	case HTTP1_F_OTHER: return f->hop || about_itself(f->name) || edge_mtls_field(f->name);
-	default: return f->hop;
-	}
+	if (f->hop || (http1_marks[f->id] & HTTP1_M_REQUEST)) return true;
+	return f->id == HTTP1_F_OTHER && http1_field_claims(f->name);
 }
 
 static bool ours_in_response(const struct http1_field *f)
 {
-	switch ((enum http1_field_id)f->id) {
-	case HTTP1_F_CONNECTION:
-	case HTTP1_F_KEEP_ALIVE:
-	case HTTP1_F_TE:
-	case HTTP1_F_TRAILER:
-	case HTTP1_F_TRANSFER_ENCODING:
-	case HTTP1_F_CONTENT_LENGTH:
-	case HTTP1_F_UPGRADE:
-	case HTTP1_F_PROXY_CONNECTION:
-	case HTTP1_F_PROXY_AUTHENTICATE: return true;
-	default: return f->hop;
-	}
+	return f->hop || (http1_marks[f->id] & HTTP1_M_RESPONSE);
 }
 
 /* Copies the lines of all fields that `ours` does not name. `end`: after the last field line. */

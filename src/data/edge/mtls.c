@@ -144,30 +144,3 @@ enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host)
 	if (is == TLS_PEER_BAD) return refuse(c, 403, tls_peer_why(tls));
 	return refuse(c, 403, "the client certificate is of another authority");
 }
-
-/* ---- fields ---- */
-
-/* "_" counts as "-": CGI and its heirs make the same variable of both. */
-static bool begins(struct hg_str name, const char *low, size_t n)
-{
-	if (name.n < n) return false;
-	for (size_t i = 0; i < n; i++) {
-		char ch = name.p[i] == '_' ? '-' : (char)(name.p[i] | 0x20);
-		if (ch != low[i]) return false;
-	}
-	return true;
-}
-
-bool edge_mtls_field(struct hg_str name)
-{
-	static const char ours[] = "x-client-cert-", standard[] = "client-cert";
-	if (name.n < sizeof standard - 1) return false;
-	switch (name.p[0] | 0x20) {
-	case 'x': return begins(name, ours, sizeof ours - 1);
-	case 'c':
-		return begins(name, standard, sizeof standard - 1) &&
-		       (name.n == sizeof standard - 1 ||
-		               begins((struct hg_str){name.p + 11, name.n - 11}, "-chain", 6));
-	default: return false;
-	}
-}

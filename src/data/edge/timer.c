@@ -52,7 +52,7 @@ static void fire(struct edge *e, struct edge_timer *t, uint64_t now_ms)
 		return;
 	}
 	t->deadline_ms = 0;
-	switch (t->owner) {
+	switch ((enum edge_timer_owner)t->owner) {
 	case EDGE_TIMER_CONN: edge_conn_timeout(HG_CONTAINER(t, struct edge_conn, timer)); break;
 	case EDGE_TIMER_MIRROR: edge_mirror_timeout(edge_mirror_of(t)); break;
 	case EDGE_TIMER_UP: {

@@ -72,6 +72,13 @@ static void malformed_bodies_are_refused_wherever_they_are_cut(void **s)
 	        HG_STR("0\r\nA: b\r\ntransfer_encoding: chunked\r\n\r\n"),
 	        HG_STR("0\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n"),
 	        HG_STR("0\r\nproxy-authorization: x\r\n\r\n"),
+	        HG_STR("0\r\nX-Real-IP: 1.2.3.4\r\n\r\n"),
+	        HG_STR("0\r\nX_Forwarded_Port: 1\r\n\r\n"),
+	        HG_STR("0\r\nX-Forwarded-Client-Cert-And-More: 1\r\n\r\n"),
+	        HG_STR("0\r\nX-Client-Cert-Subject: CN=root\r\n\r\n"),
+	        HG_STR("0\r\nClient-Cert: :aaaa:\r\n\r\n"),
+	        HG_STR("0\r\nclient_cert_chain: :aaaa:\r\n\r\n"),
+	        HG_STR("0\r\ntraceparent: 00-1-1-01\r\n\r\n"),
 	};
 	char to[64];
 	size_t n, used;
@@ -87,6 +94,7 @@ static void malformed_bodies_are_refused_wherever_they_are_cut(void **s)
 static void trailers_of_the_application_are_allowed(void **s)
 {
 	const struct hg_str row[] = {HG_STR("0\r\ngrpc-status: 0\r\nETag: x\r\n\r\n"),
+	        HG_STR("0\r\nX-Real-IPs: 5\r\nClient-Certificate: 1\r\n\r\n"),
 	        HG_STR("0\r\nContent-Lengths: 5\r\n\r\n"),
 	        HG_STR("0\r\nproxy-authorizationsx: 5\r\n\r\n"),
 	        HG_STR("0\r\nproxy-authorization-which-is-longer: 5\r\n\r\n")};

@@ -395,6 +395,31 @@ static void known_field_names_are_found_in_any_case(void **s)
 	assert_int_equal(known_ids, HTTP1_FIELDS_KNOWN - 1);
 }
 
+/* What the rows must agree on: who reads one mark counts on the others. */
+static void marks_of_fields_go_together(void **s)
+{
+#define ROW(id, name, marks) {name, HTTP1_F_##id},
+	static const struct {
+		const char *name;
+		enum http1_field_id id;
+	} row[] = {HTTP1_FIELD_ROWS(ROW)};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct hg_str name = hg_str(row[i].name);
+		unsigned marks = http1_marks[row[i].id];
+		assert_true(i == 0 || name.n >= strlen(row[i - 1].name));
+		assert_int_equal(http1_field_lookup(name), row[i].id);
+		if (marks & HTTP1_M_CONNECTION) assert_true(marks & HTTP1_M_HOP);
+		/* What the edge says itself, or keeps, no client may add behind a body. */
+		if (marks & (HTTP1_M_HOP | HTTP1_M_REQUEST | HTTP1_M_RESPONSE))
+			assert_true(marks & HTTP1_M_NO_TRAILER);
+		assert_int_equal(http1_trailer_allowed(name), !(marks & HTTP1_M_NO_TRAILER));
+		/* One rule for each name. */
+		if (http1_field_claims(name)) assert_true(marks & HTTP1_M_REQUEST);
+	}
+	assert_int_equal(http1_marks[HTTP1_F_OTHER], 0);
+}
+
 static void names_that_look_like_known_ones_are_not_forwarded(void **s)
 {
 	struct http1_head h;
@@ -449,6 +474,7 @@ int main(void)
 	        cmocka_unit_test(a_head_over_the_limit_is_refused_at_the_limit),
 	        cmocka_unit_test(responses_have_the_body_their_fields_and_request_say),
 	        cmocka_unit_test(known_field_names_are_found_in_any_case),
+	        cmocka_unit_test(marks_of_fields_go_together),
 	        cmocka_unit_test(names_that_look_like_known_ones_are_not_forwarded),
 	        cmocka_unit_test(a_lone_carriage_return_is_refused_without_waiting_for_more),
 	        cmocka_unit_test(small_helpers_answer),

@@ -192,6 +192,24 @@ class Contract(Case):
         self.assertEqual(a.call("POST", "/feedback/1", {"message": "x"})[0], 405)
         self.assertEqual(a.call("DELETE", "/")[0], 405)
 
+    def test_a_request_sent_again_under_its_key_is_carried_out_once(self):
+        one, other = self.app(), self.app()  # of one database, as behind the edge
+        key = {"Idempotency-Key": '"8e03978e-40d5-43e8-bc93-6894a57f9324"'}
+        status, _, made = one.call("POST", "/feedback", {"message": "once"}, headers=key)
+        self.assertEqual(status, 201)
+        again = other.call("POST", "/feedback", {"message": " once "}, headers=key)
+        self.assertEqual((again[0], again[2]), (201, made))
+        status, _, body = other.call("POST", "/feedback", {"message": "twice"}, headers=key)
+        self.assertEqual((status, body), (422, {"error": "This Idempotency-Key was used for another message"}))
+        self.assertEqual(len(one.call("GET", "/feedback")[2]), 1)
+        for bad in ("", '""', "x" * 129, "a b", "a\\b"):
+            status, _, body = one.call("POST", "/feedback", {"message": "x"}, headers={"Idempotency-Key": bad})
+            self.assertEqual(status, 400, bad)
+            self.assertIn("Idempotency-Key", body["error"])
+        self.assertEqual(len(one.call("GET", "/feedback")[2]), 1)
+        metrics = request(one.port, "GET", "/metrics")[2].decode() + request(other.port, "GET", "/metrics")[2].decode()
+        self.assertEqual(metrics.count('feedback_operations_total{operation="create"} 1'), 1)
+
     def test_cors_is_as_in_the_first_app(self):
         a = self.app()
         self.assertEqual(a.call("GET", "/feedback")[1]["Access-Control-Allow-Origin"], "*")

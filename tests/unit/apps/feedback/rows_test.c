@@ -114,6 +114,70 @@ static void messages_are_escaped_in_json_and_kept_byte_by_byte(void **state)
 	rows_close(r);
 }
 
+static enum rows_once once(
+        struct rows *r, const char *key, const char *text, uint64_t wall_s, struct row *ret_row)
+{
+	struct message m = {.n = strlen(text)};
+	enum rows_once once = ROWS_OTHER;
+	memcpy(m.bytes, text, m.n);
+	assert_int_equal(rows_begin(r, NULL), HG_OK);
+	assert_int_equal(
+	        rows_create_once(r, hg_str(key), &m, wall_s * 1000000000u, ret_row, &once, NULL),
+	        HG_OK);
+	assert_int_equal(rows_commit(r, NULL), HG_OK);
+	return once;
+}
+
+static void a_key_makes_one_row_and_gives_it_again_as_it_was_made(void **state)
+{
+	enum { DAY = 24 * 3600, NOW = 1792393943 };
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct message changed = {.n = 7, .bytes = "changed"};
+	struct row first, row;
+	assert_int_equal(once(r, "k1", "one", NOW, &first), ROWS_FIRST);
+	assert_int_equal(once(r, "k2", "one", NOW, &row), ROWS_FIRST);
+	assert_int_equal(total_of(r), 2);
+	assert_int_equal(rows_update(r, first.id, &changed, 1, &row, NULL), HG_OK);
+	assert_int_equal(once(r, "k1", "one", NOW + DAY - 1, &row), ROWS_AGAIN);
+	assert_int_equal(row.id, first.id);
+	assert_str(((struct hg_str){row.message.bytes, row.message.n}), "one");
+	assert_string_equal(row.created_at, first.created_at);
+	assert_string_equal(row.updated_at, first.updated_at);
+	assert_int_equal(once(r, "k1", "two", NOW, &row), ROWS_OTHER);
+	assert_int_equal(rows_delete(r, first.id, NULL), HG_OK);
+	assert_int_equal(once(r, "k1", "one", NOW, &row), ROWS_AGAIN);
+	assert_int_equal(total_of(r), 1);
+	/* a day later it is a new wish */
+	assert_int_equal(once(r, "k1", "one", NOW + DAY + 1, &row), ROWS_FIRST);
+	assert_int_equal(total_of(r), 2);
+	rows_close(r);
+}
+
+static void old_keys_leave_faster_than_new_ones_come(void **state)
+{
+	enum { OLD = 40, DAY = 24 * 3600, NOW = 1792393943 };
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct db_stmt *s = NULL;
+	struct row row;
+	char key[16];
+	bool more = false;
+	for (int i = 0; i < OLD; i++) {
+		snprintf(key, sizeof key, "old%d", i);
+		assert_int_equal(once(r, key, "x", NOW, &row), ROWS_FIRST);
+	}
+	for (int i = 0; i < OLD / KEYS_A_WRITE; i++) {
+		snprintf(key, sizeof key, "new%d", i);
+		assert_int_equal(once(r, key, "x", NOW + 2 * DAY, &row), ROWS_FIRST);
+	}
+	assert_int_equal(db_prepare(r->db, "SELECT count(*) FROM feedback_keys", &s, NULL), HG_OK);
+	assert_int_equal(db_step(s, &more, NULL), HG_OK);
+	assert_int_equal(db_column_i64(s, 0), OLD / KEYS_A_WRITE);
+	db_stmt_free(s);
+	rows_close(r);
+}
+
 static void a_database_of_the_first_app_is_taken_over(void **state)
 {
 	struct dir *d = *state;
@@ -150,6 +214,8 @@ int main(void)
 	        T(a_row_is_created_read_changed_and_deleted),
 	        T(the_list_is_newest_first_and_pages_meet_without_gap_or_overlap),
 	        T(messages_are_escaped_in_json_and_kept_byte_by_byte),
+	        T(a_key_makes_one_row_and_gives_it_again_as_it_was_made),
+	        T(old_keys_leave_faster_than_new_ones_come),
 	        T(a_database_of_the_first_app_is_taken_over),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -410,6 +410,62 @@ static void a_full_disk_keeps_nobody_from_being_restarted(void **state)
 	assert_int_equal(rig_living(r), 1);
 }
 
+#define SHOP(routes)                 \
+	"apps:\n"                    \
+	"  shop:\n"                  \
+	"    command: sleep $PORT\n" \
+	"    routes:\n"              \
+	"      - host: a.example.com\n" routes
+
+/* Which lane counts the route when no replica answers. */
+static uint32_t lane_of(struct rig *r, const char *route)
+{
+	size_t n;
+	const struct fleet_lane *l = fleet_lanes(r->fleet, &n);
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(l[i].route, route) == 0 && l[i].release == 0) return l[i].lane;
+	fail_msg("no lane counts %s", route);
+	return 0;
+}
+
+static uint64_t lane_rows(struct rig *r)
+{
+	struct db_stmt *q;
+	bool row;
+	assert_int_equal(db_prepare(r->store->db, "SELECT count(*) FROM lane", &q, NULL), HG_OK);
+	assert_int_equal(db_step(q, &row, NULL), HG_OK);
+	uint64_t n = (uint64_t)db_column_i64(q, 0);
+	db_stmt_free(q);
+	return n;
+}
+
+static void lanes_that_a_full_disk_kept_out_are_written_when_there_is_room(void **state)
+{
+	struct rig *r = *state;
+	struct hg_err err = {0};
+	rig_apply(r, SHOP());
+	RIG_UNTIL(r, lane_rows(r) == 2);
+	assert_int_equal(db_exec(r->store->db, "PRAGMA query_only=1", &err), HG_OK);
+	rig_apply(r, SHOP("      - host: b.example.com\n"));
+	uint32_t b = lane_of(r, "b.example.com/");
+	assert_int_equal(r->fleet->lanes.unsaved, 2);
+	/* More of them, while the first ones wait. */
+	rig_apply(r, SHOP("      - host: c.example.com\n      - host: b.example.com\n"));
+	uint32_t c = lane_of(r, "c.example.com/");
+	assert_int_equal(r->fleet->lanes.unsaved, 4);
+	assert_int_equal(lane_rows(r), 2);
+	assert_int_equal(db_exec(r->store->db, "PRAGMA query_only=0", &err), HG_OK);
+	RIG_UNTIL(r, lane_rows(r) == 6);
+	assert_int_equal(r->fleet->lanes.unsaved, 0);
+	/* The meter lives on: whoever comes next must not give their lanes to others. */
+	rig_control_dies(r);
+	rig_control(r, 2);
+	rig_apply(r, SHOP("      - host: d.example.com\n      - host: c.example.com\n"
+	                  "      - host: b.example.com\n"));
+	assert_int_equal(lane_of(r, "b.example.com/"), b);
+	assert_int_equal(lane_of(r, "c.example.com/"), c);
+}
+
 static void events_wait_for_a_store_that_cannot_write(void **state)
 {
 	struct rig *r = *state;
@@ -527,6 +583,7 @@ int main(void)
 	        CASE(a_probe_command_runs_as_a_one_shot),
 	        CASE(a_full_disk_keeps_nobody_from_being_restarted),
 	        CASE(observe_hears_how_long_to_keep_lines_and_again_when_it_starts_anew),
+	        CASE(lanes_that_a_full_disk_kept_out_are_written_when_there_is_room),
 	        CASE(events_wait_for_a_store_that_cannot_write),
 	        CASE(without_a_warden_changes_are_refused_and_the_status_says_so),
 	        CASE(shutdown_stops_all_and_tells_the_warden),

@@ -254,7 +254,7 @@ static void a_body_that_nobody_takes_is_bounded(void **state)
 		}
 	}
 	assert_true(sent < (16u << 20)); /* kernel buffers and one window */
-	assert_true(g->edge->bufs.made < EDGE_H2_RX_BUFS + 6);
+	assert_true(g->edge->bufs.most < EDGE_H2_RX_BUFS + 6);
 	over = 1;
 	close(fd);
 	rig_free(g);

@@ -244,19 +244,117 @@ static void memory_of_a_burst_goes_back_to_the_kernel(void **state)
 	/* One is used all the time: it stays, the others were not needed between two trims. */
 	for (int i = 0; i < 3; i++) {
 		char *hot = edge_pool_take(&p);
-		assert_ptr_equal(hot, item[7]);
+		assert_ptr_equal(hot, item[0]);
 		hot[0] = 1;
 		edge_pool_give(&p, hot);
 		edge_pool_trim(&p);
 	}
-	assert_true(resident(item[7]));
-	for (int i = 0; i < 7; i++)
+	assert_true(resident(item[0]));
+	for (int i = 1; i < 8; i++)
 		assert_false(resident(item[i]));
-	for (int i = 7; i >= 0; i--) {
+	for (int i = 0; i < 8; i++) {
 		assert_ptr_equal(edge_pool_take(&p), item[i]);
 		item[i][0] = 2;
 	}
 	edge_pool_fini(&p);
+}
+
+/* Items smaller than a page: those that stay stand together, whatever order they came in. */
+static void pages_between_those_in_use_go_back_too(void **state)
+{
+	enum { N = 3000, SIZE = 320, PAGES = N * SIZE / 4096 };
+	static char *item[N];
+	static unsigned char in[PAGES + 1];
+	struct edge_pool p;
+	size_t count = 0;
+	(void)state;
+	assert_int_equal(edge_pool_init(&p, SIZE, N), HG_OK);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < N; i++) {
+			item[i] = edge_pool_take(&p);
+			assert_non_null(item[i]);
+			memset(item[i], round, SIZE);
+		}
+		assert_null(edge_pool_take(&p));
+		for (int i = 0; i < N; i++)
+			for (int k = 0; k < SIZE; k++)
+				assert_int_equal(item[i][k], round);
+		for (int i = 0; i < N; i++)
+			if (i % 1000 != 7) edge_pool_give(&p, item[i]);
+		assert_true(edge_pool_trim(&p));
+		assert_false(edge_pool_trim(&p));
+		for (int i = 7; i < N; i += 1000)
+			edge_pool_give(&p, item[i]);
+	}
+	assert_true(edge_pool_trim(&p));
+	for (int i = 0; i < 3; i++) {
+		item[i] = edge_pool_take(&p);
+		assert_ptr_equal(item[i], p.base + i * SIZE);
+		item[i][SIZE - 1] = 1;
+	}
+	assert_int_equal(p.used, 3);
+	assert_false(edge_pool_trim(&p));
+	assert_int_equal(mincore(p.base, N * SIZE, in), 0);
+	for (int i = 0; i < PAGES; i++)
+		count += in[i] & 1;
+	assert_true(count > 0 && count <= 5); /* 64 items are five pages */
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(item[i][SIZE - 1], 1);
+	edge_pool_fini(&p);
+}
+
+static size_t pages_of(const struct edge_pool *p)
+{
+	size_t n = p->size * p->max, count = 0;
+	unsigned char *in = malloc(n / 4096 + 1);
+	assert_int_equal(mincore(p->base, n, in), 0);
+	for (size_t i = 0; i < (n + 4095) / 4096; i++)
+		count += in[i] & 1;
+	free(in);
+	return count;
+}
+
+static void pages_fall(struct rig *g, const struct edge_pool *p, size_t most)
+{
+	size_t n = 0;
+	for (int i = 0; i < 100; i++) {
+		rig_sync(g);
+		n = pages_of(p);
+		if (n <= most) return;
+		usleep(50000);
+	}
+	fail_msg("%zu pages, not %zu", n, most);
+}
+
+static void idle_connections_hold_no_request(void **state)
+{
+	enum { N = 500 };
+	struct rig *g = rig_new(rep_echo, 1);
+	const struct edge *e = g->edge;
+	int fd[N];
+	(void)state;
+	for (int i = 0; i < N; i++)
+		fd[i] = dial(g);
+	for (int round = 0; round < N; round += 50) {
+		for (int i = round; i < round + 50; i++)
+			put(fd[i], GET);
+		for (int i = round; i < round + 50; i++)
+			resp_free(hear(fd[i]));
+	}
+	rig_sync(g);
+	assert_int_equal(e->conns.used, N);
+	assert_int_equal(e->reqs.used, 0);
+	assert_int_equal(e->bufs.used, 0);
+	assert_true(pages_of(&e->conns) * 4096 / N <= 512);
+	pages_fall(g, &e->reqs, 0);
+	pages_fall(g, &e->bufs, 0);
+	/* One that stays holds the pages that it is in, not those of the others. */
+	for (int i = 0; i < N - 1; i++)
+		close(fd[i]);
+	pages_fall(g, &e->conns, 64 * e->conns.size / 4096);
+	close(fd[N - 1]);
+	pages_fall(g, &e->conns, 0);
+	rig_free(g);
 }
 
 /* ---- the process role ---- */
@@ -349,6 +447,8 @@ int main(void)
 	        cmocka_unit_test(sampling_logs_a_share),
 	        cmocka_unit_test(dates_are_those_of_rfc_9110),
 	        cmocka_unit_test(memory_of_a_burst_goes_back_to_the_kernel),
+	        cmocka_unit_test(pages_between_those_in_use_go_back_too),
+	        cmocka_unit_test(idle_connections_hold_no_request),
 	        cmocka_unit_test(the_role_serves_without_a_warden_and_obeys_drain),
 	};
 	return cmocka_run_group_tests_name("life", tests, NULL, NULL);

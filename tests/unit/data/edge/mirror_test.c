@@ -52,7 +52,7 @@ static uint32_t pool_used;
 static void pool_call(struct rig *g)
 {
 	const struct edge_pool *p = &g->edge->mirrors_pool;
-	pool_used = p->made - p->free_n;
+	pool_used = p->used;
 }
 
 static void done(struct rig *g)

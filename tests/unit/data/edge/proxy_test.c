@@ -492,8 +492,8 @@ static void bodies_of_200_megabytes_pass_through_a_few_buffers(void **state)
 	close(fd);
 	rig_sync(g);
 	/* HTTP/2: a window of a body may be here. */
-	assert_true(g->edge->bufs.made <= (RIG_H1 ? 4 : 14));
-	assert_int_equal(g->edge->keeps.made, 0);
+	assert_true(g->edge->bufs.most <= (RIG_H1 ? 4 : 14));
+	assert_int_equal(g->edge->keeps.most, 0);
 	assert_int_equal(g->meter->worker[1].lane[1].bytes_in, BIG);
 	assert_int_equal(g->meter->worker[1].lane[1].bytes_out, BIG + 1);
 	rig_free(g);
@@ -508,7 +508,7 @@ static void a_client_that_stops_reading_stops_the_replica(void **state)
 	/* Nothing is read: kernel buffers fill, the edge keeps no more than its buffers. */
 	usleep(200000);
 	rig_sync(g);
-	assert_true(g->edge->bufs.made <= 4);
+	assert_true(g->edge->bufs.most <= 4);
 	assert_int_equal(meter_in_flight(g->meter, 0), 1);
 	close(fd);
 	rig_free(g);

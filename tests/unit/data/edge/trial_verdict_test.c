@@ -316,9 +316,9 @@ static void epochs_that_are_over_give_their_place_back(void **state)
 		talk(fd, GET, 200, "=");
 	}
 	rig_sync(g);
-	assert_int_equal(g->edge->trials.made - g->edge->trials.free_n, 1);
-	assert_true(g->edge->trials.made <= 2);
-	assert_int_equal(g->edge->draws.free_n, g->edge->draws.made);
+	assert_int_equal(g->edge->trials.used, 1);
+	assert_true(g->edge->trials.most <= 2);
+	assert_int_equal(g->edge->draws.used, 0);
 	close(fd);
 	rig_free(g);
 }
