@@ -272,7 +272,12 @@ enum hg_rc upstreams_check(struct upstreams *u, const struct spec *s, const char
 	struct upstreams_plan *p = calloc(1, sizeof *p);
 	struct upstreams_plan *kept = upstreams_kept_read(u->o.data_dir);
 	if (p) p->one = calloc(s->app_count + 1, sizeof *p->one);
-	enum hg_rc rc = p && p->one && kept ? HG_OK : nomem(err);
+	if (!p || !p->one || !kept) {
+		upstreams_plan_free(p);
+		upstreams_plan_free(kept);
+		return nomem(err);
+	}
+	enum hg_rc rc = HG_OK;
 	struct finding f = {given, given_count, kept};
 	for (uint32_t i = 0; rc == HG_OK && i < s->app_count; i++) {
 		const struct spec_app *app = &s->apps[i];
