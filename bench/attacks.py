@@ -108,6 +108,24 @@ class Clients:
         return f"{sums['up']:,} open at the end, {sums['begun']:,} begun ({each_second:,.0f}/s)"
 
 
+class Floods:
+    """bench/h2_flood.py processes: each begins anew when it is thrown out."""
+
+    def __init__(self, site, kind, processes=4):
+        self.made = [Process(["python3", "-B", ROOT / "bench/h2_flood.py", site.https, kind], stdout=subprocess.PIPE, text=True)
+                     for _ in range(processes)]
+        for p in self.made:
+            p.child.stdout.readline()
+
+    def stop(self):
+        for p in self.made:
+            p.child.terminate()
+        said = [json.loads(p.child.communicate()[0].strip().splitlines()[-1]) for p in self.made]
+        seconds = max(s["ms"] for s in said) / 1000
+        return (f"{sum(s['begun'] for s in said):,} connections ({sum(s['begun'] for s in said) / seconds:,.0f}/s), "
+                f"{sum(s['bytes'] for s in said) / 1e6 / seconds:,.1f} MB/s")
+
+
 class Replicas:
     """Something happens to the replicas, until stop()."""
 
@@ -167,6 +185,11 @@ def attacks(site, args):
         "heads of 1000 fields": lambda: Clients(site, "fields", 50, rate=2000),
         "connection churn": lambda: Clients(site, "churn", 200, rate=5000),
         "pipelining": lambda: Clients(site, "pipe", 20),
+        "HTTP/2 rapid reset": lambda: Floods(site, "reset"),
+        "HTTP/2 CONTINUATION without an end": lambda: Floods(site, "continuation"),
+        "HTTP/2 pings": lambda: Floods(site, "ping"),
+        "HTTP/2 settings": lambda: Floods(site, "settings"),
+        "HTTP/2 header bombs": lambda: Floods(site, "bomb"),
         "a replica black-holed": lambda: Replicas(site, "black-holed"),
         "a replica 100 times slower": lambda: Replicas(site, "slow"),
         "all replicas killed": lambda: Replicas(site, "dead"),

@@ -76,6 +76,11 @@ void hg_buf_byte(struct hg_buf *b, char c)
 /* Writes the digits of v before `end` and returns their start. */
 static char *digits(uint64_t v, char *end)
 {
+	for (; v >= 100; v /= 100) {
+		uint64_t two = v % 100;
+		*--end = (char)('0' + two % 10);
+		*--end = (char)('0' + two / 10);
+	}
 	do {
 		*--end = (char)('0' + v % 10);
 		v /= 10;
@@ -123,28 +128,24 @@ const char *hg_buf_text(struct hg_buf *b)
 	return b->p;
 }
 
-void hg_out_str(struct hg_out *o, struct hg_str s)
-{
-	if (o->failed || s.n > o->cap - o->n) {
-		o->failed = true;
-		return;
-	}
-	if (s.n) memcpy(o->p + o->n, s.p, s.n);
-	o->n += s.n;
-}
-
 void hg_out_cstr(struct hg_out *o, const char *s)
 {
 	hg_out_str(o, hg_str(s));
 }
 
-void hg_out_byte(struct hg_out *o, char c)
-{
-	hg_out_str(o, (struct hg_str){&c, 1});
-}
-
 void hg_out_u64(struct hg_out *o, uint64_t v)
 {
+	unsigned small = (unsigned)v;
+	if (v < 10) {
+		hg_out_byte(o, (char)('0' + small));
+		return;
+	}
+	if (v < 1000) {
+		char three[3] = {(char)('0' + small / 100), (char)('0' + small / 10 % 10),
+		        (char)('0' + small % 10)};
+		hg_out_str(o, (struct hg_str){three + (v < 100), 3 - (v < 100)});
+		return;
+	}
 	char text[20], *end = text + sizeof text, *p = digits(v, end);
 	hg_out_str(o, (struct hg_str){p, (size_t)(end - p)});
 }

@@ -54,9 +54,23 @@ static inline struct hg_out hg_out_over(char *to, size_t cap)
 	return (struct hg_out){.p = to, .cap = cap};
 }
 
-void hg_out_str(struct hg_out *o, struct hg_str s);
+/* Here, so that a literal becomes a few stores: heads and log lines are made of them. */
+static inline void hg_out_str(struct hg_out *o, struct hg_str s)
+{
+	if (HG_UNLIKELY(o->failed || s.n > o->cap - o->n)) {
+		o->failed = true;
+		return;
+	}
+	if (s.n) memcpy(o->p + o->n, s.p, s.n);
+	o->n += s.n;
+}
+
+static inline void hg_out_byte(struct hg_out *o, char c)
+{
+	hg_out_str(o, (struct hg_str){&c, 1});
+}
+
 void hg_out_cstr(struct hg_out *o, const char *s);
-void hg_out_byte(struct hg_out *o, char c);
 void hg_out_u64(struct hg_out *o, uint64_t v);
 void hg_out_fmt(struct hg_out *o, const char *fmt, ...) HG_PRINTF(2, 3);
 

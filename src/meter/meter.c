@@ -29,6 +29,15 @@ unsigned meter_code_at(uint32_t at)
 
 size_t meter_size(uint32_t workers)
 {
+	/* A new counter takes the place of a reserved one. */
+	_Static_assert(offsetof(struct meter, worker) % 64 == 0, "workers begin a line");
+	_Static_assert(sizeof(struct meter_worker) % 64 == 0, "all of them");
+	_Static_assert(offsetof(struct meter_worker, lane) % 64 == 0 &&
+	                       sizeof(struct meter_lane) % 64 == 0,
+	        "lanes are whole lines");
+	_Static_assert(offsetof(struct meter_worker, replica) % 64 == 0 &&
+	                       sizeof(struct meter_replica) % 64 == 0,
+	        "replicas are, too");
 	return sizeof(struct meter) + (size_t)workers * sizeof(struct meter_worker);
 }
 

@@ -31,23 +31,26 @@ extern const double meter_bounds[METER_BUCKETS];
 
 typedef _Atomic uint64_t meter_u64;
 
+/* Whole lines of the cache, as there may be thousands in turn: a request writes three of them. */
 struct meter_lane {
-	meter_u64 code[METER_CODES];     /* responses sent to clients */
-	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
 	meter_u64 duration_ns;         /* sum: first byte of the request to last of the response */
 	meter_u64 bytes_in, bytes_out; /* bodies */
 	meter_u64 attempts;            /* upstream requests sent */
 	meter_u64 failures;            /* attempts without a complete response head */
 	meter_u64 retries;             /* second attempts */
 	meter_u64 aborted;             /* client went away before the response was complete */
+	meter_u64 reserved;
+	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
+	meter_u64 code[METER_CODES];     /* responses sent to clients */
 };
 
 /* What an endpoint slot has answered, whoever has it. */
 struct meter_replica {
-	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
 	meter_u64 duration_ns;           /* sum */
 	meter_u64 errors;                /* of them 5xx */
 	meter_u64 failures;              /* attempts without a complete response head */
+	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
+	meter_u64 reserved[5];
 };
 
 /*
@@ -147,11 +150,11 @@ struct meter_worker {
 	meter_u64 tls_handshakes, tls_resumed, tls_failures;
 	meter_u64 rate_limited, denied, forbidden, refused_per_ip;
 	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
-	meter_u64 h2_calmed;
+	meter_u64 h2_calmed, upstream_calmed;
 	meter_u64 proxy_headers, proxy_refused;
 	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[2];
+	meter_u64 reserved[6];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
@@ -166,7 +169,7 @@ struct meter {
 	uint32_t magic;
 	uint32_t layout; /* meter_layout(): readers of another layout must not touch the segment */
 	uint32_t worker_count;
-	uint32_t pad;
+	uint32_t reserved[13];                  /* the rest stands on lines of the cache */
 	struct meter_trial trial[METER_TRIALS]; /* by slot of the snapshot */
 	struct meter_trial_cell cell[METER_CELLS];
 	struct meter_worker worker[];
@@ -205,6 +208,9 @@ const struct meter_app *meter_app_find(const struct meter_worker *w, uint32_t id
 static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t lane)
 {
 	HG_ASSERT(lane < METER_LANES_MAX);
+	/* Who has counted attempts is marked; these are about to be written anyway. */
+	if (HG_LIKELY(atomic_load_explicit(&w->lane[lane].attempts, memory_order_relaxed)))
+		return &w->lane[lane];
 	if (HG_UNLIKELY(!atomic_load_explicit(&w->lane_used[lane], memory_order_relaxed)))
 		atomic_store_explicit(&w->lane_used[lane], 1, memory_order_relaxed);
 	return &w->lane[lane];

@@ -14,7 +14,7 @@
 struct loop {
 	int epoll_fd;
 	bool stop;
-	uint64_t now_ns;
+	uint64_t now_ns, now_ms;
 	struct hg_heap timers;
 	struct hg_list tasks;
 	struct epoll_event ev[EVENTS_A_TURN];
@@ -28,6 +28,12 @@ struct loop {
 	} signal[SIGNALS_MAX];
 };
 
+static void clock_read(struct loop *l)
+{
+	l->now_ns = clock_mono_ns();
+	l->now_ms = l->now_ns / CLOCK_NS_PER_MS;
+}
+
 enum hg_rc loop_new(struct loop **ret_loop)
 {
 	struct loop *l = calloc(1, sizeof *l);
@@ -40,7 +46,7 @@ enum hg_rc loop_new(struct loop **ret_loop)
 	hg_list_init(&l->tasks);
 	sigemptyset(&l->signals);
 	l->signal_io.fd = -1;
-	l->now_ns = clock_mono_ns();
+	clock_read(l);
 	*ret_loop = l;
 	return HG_OK;
 }
@@ -63,7 +69,7 @@ uint64_t loop_now_ns(const struct loop *l)
 
 uint64_t loop_now_ms(const struct loop *l)
 {
-	return l->now_ns / CLOCK_NS_PER_MS;
+	return l->now_ms;
 }
 
 void loop_stop(struct loop *l)
@@ -114,7 +120,7 @@ enum hg_rc loop_turn(struct loop *l, int wait_ms)
 {
 	int n = epoll_wait(l->epoll_fd, l->ev, EVENTS_A_TURN, wait_of(l, wait_ms));
 	if (n < 0 && errno != EINTR) return HG_E_IO;
-	l->now_ns = clock_mono_ns();
+	clock_read(l);
 	l->ev_n = n > 0 ? n : 0;
 	for (l->ev_at = 0; l->ev_at < l->ev_n;) {
 		struct epoll_event *e = &l->ev[l->ev_at++];

@@ -392,11 +392,15 @@ static void check_command(struct checking *c, const struct spec_app *app, struct
 	hg_arena_fini(&a);
 }
 
+static bool connects(const struct spec_probe *p)
+{
+	return p->http.n || p->grpc.p || p->tcp;
+}
+
 static void check_port(struct checking *c, const struct spec_app *app)
 {
 	const struct spec_probes *p = &app->probes;
-	bool probed = p->startup.http.n || p->startup.tcp || p->readiness.http.n ||
-	              p->readiness.tcp || p->liveness.http.n || p->liveness.tcp;
+	bool probed = connects(&p->startup) || connects(&p->readiness) || connects(&p->liveness);
 	if (!app->command.n || (!app->route_count && !probed) || has_address(app)) return;
 	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(app_node(c, app), "command"));
 	spec_err_say(e, "the command of app \"%.*s\" does not name $PORT, but the app has %s",
@@ -432,13 +436,14 @@ static void check_probe(struct checking *c, const struct spec_app *app, const ch
         const struct spec_probe *p, bool once)
 {
 	const struct spec_node *at = below(below(app_node(c, app), "probes"), name);
-	int ways = (p->http.n > 0) + p->tcp + (p->command.n > 0);
+	int ways = (p->http.n > 0) + (p->grpc.p != NULL) + p->tcp + (p->command.n > 0);
 	if (!p->set) return;
 	if (ways != 1) {
 		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, at);
 		spec_err_say(e,
-		        "probe \"%s\" of app \"%.*s\" must have one of http, tcp and command", name,
-		        HG_STR_ARG(app->name));
+		        "probe \"%s\" of app \"%.*s\" must have one of http, grpc, tcp and "
+		        "command",
+		        name, HG_STR_ARG(app->name));
 		hg_err_hint(e, "for example `%s: {http: /health}`", name);
 	}
 	if (once && p->successes != 1) {
@@ -446,7 +451,26 @@ static void check_probe(struct checking *c, const struct spec_app *app, const ch
 		spec_err_say(e, "\"successes\" of a %s probe must be 1", name);
 		hg_err_hint(e, "only readiness may ask for several successes in a row");
 	}
+	if (p->grpc.p && app->upstream.protocol != SPEC_UPSTREAM_PROTOCOL_HTTP2) {
+		struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, below(at, "grpc"));
+		spec_err_say(e,
+		        "a grpc probe asks by HTTP/2, but the replicas are spoken to by HTTP/1.1");
+		hg_err_hint(e, "add `upstream: {protocol: http2}` to app \"%.*s\"",
+		        HG_STR_ARG(app->name));
+	}
 	check_command(c, app, p->command, below(at, "command"));
+}
+
+/* What cannot be said once for a connection that many clients share. */
+static void check_upstream(struct checking *c, const struct spec_app *app)
+{
+	const struct spec_node *at = below(below(app_node(c, app), "upstream"), "protocol");
+	if (app->upstream.protocol != SPEC_UPSTREAM_PROTOCOL_HTTP2 || !app->proxy_protocol) return;
+	struct hg_err *e = fail_key(c, HG_E_CONFIG_CONFLICT, at);
+	spec_err_say(e,
+	        "\"proxy_protocol\" with \"protocol: http2\": a connection to a replica carries "
+	        "requests of many clients");
+	hg_err_hint(e, "remove proxy_protocol; replicas find the client in X-Forwarded-For");
 }
 
 static void check_probes(struct checking *c, const struct spec_app *app)
@@ -749,6 +773,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 		check_port(&c, app);
 		check_env(&c, app);
 		check_probes(&c, app);
+		check_upstream(&c, app);
 		check_autoscale(&c, app);
 		check_steps(&c, app);
 		check_mirror(&c, app);

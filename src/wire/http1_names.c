@@ -16,15 +16,39 @@ static const uint8_t first_of[] = {
         0, 0, 0, 1, 2, 5, 5, 10, 12, 13, 14, 18, 20, 22, 24, 25, 28, 31, 34, 35, 36};
 _Static_assert(HTTP1_FIELDS_KNOWN == 37, "a row was added: first_of[] counts them");
 
+static uint64_t bytes8(const char *p)
+{
+	uint64_t x;
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
+static uint32_t bytes4(const char *p)
+{
+	uint32_t x;
+	memcpy(&x, p, sizeof x);
+	return x;
+}
+
 /*
  * `name` is a token and `low` consists of a-z and "-": no other token byte becomes one of those
- * by setting bit 5, so this comparison is exact.
+ * by setting bit 5, so this comparison is exact. Words may overlap.
  */
 static bool same_name(const char *name, const char *low, size_t n)
 {
-	unsigned diff = 0;
-	for (size_t i = 0; i < n; i++)
-		diff |= ((unsigned char)name[i] | 0x20u) ^ (unsigned char)low[i];
+	const uint64_t bit5 = 0x2020202020202020u;
+	uint64_t diff = 0;
+	if (n >= 8) {
+		for (size_t i = 0; i + 8 < n; i += 8)
+			diff |= (bytes8(name + i) | bit5) ^ bytes8(low + i);
+		diff |= (bytes8(name + n - 8) | bit5) ^ bytes8(low + n - 8);
+	} else if (n >= 4) {
+		diff = ((bytes4(name) | (uint32_t)bit5) ^ bytes4(low)) |
+		       ((bytes4(name + n - 4) | (uint32_t)bit5) ^ bytes4(low + n - 4));
+	} else {
+		for (size_t i = 0; i < n; i++)
+			diff |= ((unsigned char)name[i] | 0x20u) ^ (unsigned char)low[i];
+	}
 	return diff == 0;
 }
 

@@ -236,6 +236,14 @@ class Open(unittest.TestCase):
         s.sendall(b"GET /sse HTTP/1.1\r\nHost: x\r\n\r\n")
         return s
 
+    def affordable(self, wish):
+        """Clients, replicas and edge share the machine: of what it can do without anything else, half."""
+        begin = time.monotonic()
+        r = Load(self.p.port, rate=wish, seconds=4, posts=0, connections=64, path="/health").result()
+        can = r["ok"] / (time.monotonic() - begin)
+        print(f"# with nothing but the crowd open: {can:.0f} requests/s")
+        return min(wish, int(can / 2))
+
     def test_no_connection_is_lost_by_reload_and_release(self):
         p, ws, sse = self.p, WebSocket(self.p.port), self.events()
         begin = time.monotonic()
@@ -243,9 +251,9 @@ class Open(unittest.TestCase):
         self.addCleanup(crowd.stop)
         self.assertEqual(crowd.answers(), {200: self.count})
         opened = time.monotonic() - begin
-        rate = 10000 if LONG else 500
+        rate = self.affordable(10000) if LONG else 500
         load = Load(p.port, rate=rate, seconds=240 if LONG else 60, posts=0, connections=64, path="/health")
-        slowest = 0
+        slowest, since = 0, time.monotonic()
         for i in range(3):
             self.edit("retries: 2" if i == 0 else f"timeout: {i}0s, retries: 2", f"timeout: {i + 1}0s, retries: 2")
             t = time.monotonic()
@@ -267,10 +275,14 @@ class Open(unittest.TestCase):
         self.assertLess(time.monotonic() - over, 60, "the old release is ended in the end")
 
         self.assertEqual(crowd.ask(), {200: self.count}, "the crowd noticed nothing of it")
+        took = min(time.monotonic(), load.until) - since
         r = load.stop().result()
         self.assertEqual(r["failed_get"], 0, r)
         self.assertGreater(r["ok"], 500)
-        print(f"# {self.count} connections opened in {opened:.1f} s; {r['ok']} requests beside them, none failed; "
+        served = r["ok"] / took
+        self.assertGreater(served, 0.9 * rate, r)
+        print(f"# {self.count} connections opened in {opened:.1f} s; {r['ok']} requests beside them, "
+              f"{served:.0f}/s of {rate} asked for, {r['late']} late, p99 {r['p99_us'] / 1000:.1f} ms, none failed; "
               f"the slowest reload took {slowest:.2f} s")
 
 

@@ -113,6 +113,8 @@ CASES = [
     ("6.7 PING on a stream", frame(PING, 0, 1, b"8" * 8), goaway(PROTOCOL)),
     ("6.7 an answer to no PING is ignored", frame(PING, ACK, 0, b"8" * 8) + DONE, {OK}),
     ("6.8 GOAWAY on a stream", frame(GOAWAY, 0, 1, u32(0) + u32(0)), goaway(PROTOCOL)),
+    ("6.8 a client that says goodbye gets its answer", DONE + frame(GOAWAY, 0, 0, u32(0) + u32(0)), {OK}),
+    ("7 an unknown error code is none of ours", DONE + frame(GOAWAY, 0, 0, u32(0) + u32(0x4321)), {OK}),
     ("6.9 a window grows by 0", frame(WINDOW_UPDATE, 0, 0, u32(0)), goaway(PROTOCOL)),
     ("6.9 a stream's window grows by 0", OPEN + frame(WINDOW_UPDATE, 0, 1, u32(0)), either(PROTOCOL), "any"),
     ("6.9.1 the window overflows", frame(WINDOW_UPDATE, 0, 0, u32(0x7fffffff)), goaway(FLOW)),
@@ -134,6 +136,8 @@ CASES = [
     ("8.1 a line end among trailers", OPEN + frame(DATA, 0, 1, b"x") + headers(1, [("a", "b\r\nc: d")]), BAD, "any"),
     ("8.1 transfer-encoding among trailers",
      OPEN + frame(DATA, 0, 1, b"x") + headers(1, [("transfer-encoding", "chunked")]), BAD, "any"),
+    ("8.1 what is ours is taken from trailers", OPEN + frame(DATA, 0, 1, b"abc") + headers(1, [
+        ("x-real-ip", "evil"), ("x-forwarded-for", "evil"), ("client-cert", "evil"), ("traceparent", "evil")]), {OK}, "abc"),
     ("8.1.1 less than the content-length", posted("4", b"abc"), BAD, "any"),
     ("8.1.1 more than the content-length", posted("2", b"abc"), BAD, "any"),
     ("8.1.1 more in a second frame", posted("3", b"abc", b"d"), BAD | {OK}, "abc"),
@@ -245,12 +249,25 @@ CASES = [
     ("a request that has passed here before", fields(("via", "1.1 headgate")), {("status", "508")}),
     ("http2-settings is no field of HTTP/2", fields(("http2-settings", "AAMAAABk")), BAD),
     # ---- RFC 7541
+    ("7541 2.3.2 a field of the dynamic table", headers(1, block(GET) + b"\x40" + text("x-a") + text("1") + b"\xbe"), {OK}),
+    ("7541 2.3.2 its name alone", headers(1, block(GET) + b"\x40" + text("x-a") + text("1") + b"\x7e" + text("2")), {OK}),
+    ("7541 2.3.3 an entry beyond the newest", headers(1, block(GET) + b"\x40" + text("x-a") + text("1") + b"\xbf"),
+     goaway(COMPRESSION)),
     ("7541 2.3.3 index 0", headers(1, b"\x80"), goaway(COMPRESSION)),
     ("7541 2.3.3 an index beyond the tables", headers(1, b"\xff\x00"), goaway(COMPRESSION)),
     ("7541 2.3.3 a name's index beyond the tables", headers(1, b"\x7f\x20" + text("x")), goaway(COMPRESSION)),
     ("7541 4.2 a size update behind a field", headers(1, block(GET) + b"\x20"), goaway(COMPRESSION)),
     ("7541 4.2 a size update beyond the setting", headers(1, integer(65536, 5, 0x20) + block(GET)), goaway(COMPRESSION)),
     ("7541 4.2 a size update to 0", headers(1, b"\x20" + block(GET)), {OK}),
+    ("7541 4.2 two size updates", headers(1, b"\x20" + integer(4096, 5, 0x20) + block(GET)), {OK}),
+    ("7541 4.3 a smaller table forgets", headers(1, integer(4096, 5, 0x20) + block(GET) + b"\x40" + text("x-a") + text("1")) +
+     headers(3, b"\x20" + block(GET) + b"\xbe"), goaway(COMPRESSION), "any"),
+    ("7541 4.4 a field larger than the table empties it", headers(1, integer(64, 5, 0x20) + block(GET) + b"\x40" + text("x-a") +
+     text("1") + b"\x40" + text("x-b") + text("2" * 64) + b"\xbe"), goaway(COMPRESSION)),
+    ("7541 4.4 the oldest goes first", headers(1, integer(80, 5, 0x20) + block(GET) + b"\x40" + text("x-a") + text("1") + b"\x40" +
+     text("x-b") + text("2") + b"\x40" + text("x-c") + text("3") + b"\xbe\xbf"), {OK}),
+    ("7541 4.4 … and is gone", headers(1, integer(80, 5, 0x20) + block(GET) + b"\x40" + text("x-a") + text("1") + b"\x40" +
+     text("x-b") + text("2") + b"\x40" + text("x-c") + text("3") + b"\xc0"), goaway(COMPRESSION)),
     ("7541 5.1 an integer without an end", headers(1, b"\x00\x7f" + b"\x80" * 12), goaway(COMPRESSION)),
     ("7541 5.1 an integer that overflows", headers(1, b"\x00\x7f\xff\xff\xff\xff\xff\x7f"), goaway(COMPRESSION)),
     ("7541 5.2 a string longer than the block", headers(1, b"\x00\x05ab"), goaway(COMPRESSION)),
@@ -258,6 +275,12 @@ CASES = [
     ("7541 5.2 Huffman padding of zeros", headers(1, b"\x00" + text("a") + b"\x81\x00"), goaway(COMPRESSION)),
     ("7541 5.2 EOS in a Huffman string", headers(1, b"\x00" + text("a") + b"\x84\xff\xff\xff\xff"), goaway(COMPRESSION)),
     ("7541 6.1 indexed fields", headers(1, b"\x82\x86\x84\x41" + text("a")), {OK}),
+    ("7541 6.2.1 a name of the static table", headers(1, b"\x82\x86\x84\x41" + text("a") + b"\x53" + text("text/html")), {OK}),
+    ("7541 6.2.2 not indexed, name by its number", headers(1, b"\x82\x86\x01" + text("a") + b"\x04" + text("/x")), {OK}),
+    # What may be empty in a request: not content-length, expect, host and transfer-encoding.
+    ("7541 A the static table", headers(1, b"\x82\x86\x84\x41" + text("a") +
+                                        bytes(0x80 | i for i in range(15, 62) if i not in (28, 35, 38, 57))), {OK}),
+    ("7541 B a value in Huffman's code", headers(1, b"\x82\x86\x84\x41\x82\x18\xff"), {OK}),
     ("7541 6.2.3 never indexed", headers(1, block(GET) + b"\x10" + text("a") + text("b")), {OK}),
     ("7541 8 a line end by Huffman", headers(1, block(GET) + b"\x00" + text("a") +
                                              b"\x88" + ((0x3ffffffd << 30 | 0x3ffffffc) << 4 | 15).to_bytes(8, "big")), BAD),

@@ -35,14 +35,21 @@ struct fleet_release {
 	uint32_t uid;
 	uint32_t flags;                                            /* WD_F_… */
 	uint32_t proxy, tls;                                       /* as in struct snap_endpoint */
+	bool http2;                                                /* likewise */
 	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */
 	uint32_t failed_starts, exits, memory_ends;
 };
 
 struct fleet_probe_conf {
-	enum { FLEET_PROBE_NONE, FLEET_PROBE_HTTP, FLEET_PROBE_TCP, FLEET_PROBE_COMMAND } kind;
-	const char *what; /* path or command */
+	enum {
+		FLEET_PROBE_NONE,
+		FLEET_PROBE_HTTP,
+		FLEET_PROBE_GRPC,
+		FLEET_PROBE_TCP,
+		FLEET_PROBE_COMMAND
+	} kind;
+	const char *what; /* path, service or command */
 	uint32_t timeout_ms;
 };
 

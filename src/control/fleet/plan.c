@@ -33,6 +33,9 @@ static bool take_probe(struct fleet_conf *c, enum probe_kind kind, const struct 
 	if (p->http.n) {
 		to->kind = FLEET_PROBE_HTTP;
 		what = p->http;
+	} else if (p->grpc.p) {
+		to->kind = FLEET_PROBE_GRPC;
+		what = p->grpc;
 	} else if (p->tcp) {
 		to->kind = FLEET_PROBE_TCP;
 	} else if (p->command.n) {

@@ -193,6 +193,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 	        .family = r->addr.sa.sa_family,
 	        .proxy = rel ? rel->proxy : 0,
 	        .tls = rel ? rel->tls : 0,
+	        .http2 = rel && rel->http2,
 	};
 	if (ep.family == AF_UNIX) {
 		(void)hg_str_copy(hg_str(r->addr.un.sun_path), ep.path, sizeof ep.path);

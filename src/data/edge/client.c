@@ -56,10 +56,23 @@ static bool hop_before(
 	return false;
 }
 
+/* What the nearest proxy said, if it said it behind what the client sent along: the end of the
+ * list, as with the addresses. Unchanged when nobody said anything. */
+static void proto_last(const struct http1_head *h, bool *ret_https)
+{
+	for (uint16_t i = h->field_count; i-- > 0;) {
+		if (h->field[i].id != HTTP1_F_X_FORWARDED_PROTO) continue;
+		struct hg_str rest = h->field[i].value, last = {NULL, 0};
+		while (rest.n)
+			last = hg_str_trim(hg_str_cut(&rest, ','));
+		*ret_https = hg_str_eq_nocase(last, HG_STR("https"));
+		return;
+	}
+}
+
 void edge_client_find(struct edge_conn *c, const struct http1_head *h)
 {
 	const struct snap_image *im = c->req->image->snap;
-	const struct http1_field *proto;
 	uint8_t addr[16], at[16];
 	uint16_t field = h->field_count;
 	struct hg_str list = {NULL, 0};
@@ -70,8 +83,7 @@ void edge_client_find(struct edge_conn *c, const struct http1_head *h)
 			memcpy(at, addr, sizeof at);
 			if (!trusted(im, ip_addr_of(at))) break;
 		}
-		proto = http1_find(h, HTTP1_F_X_FORWARDED_PROTO);
-		if (proto) c->https = hg_str_eq_nocase(proto->value, HG_STR("https"));
+		proto_last(h, &c->https);
 	}
 	client_set(c, at);
 }

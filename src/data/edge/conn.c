@@ -132,7 +132,10 @@ void edge_conn_close(struct edge_conn *c)
 		return;
 	}
 	loop_io_stop(e->loop, &c->io);
-	if (HG_UNLIKELY(c->tls)) tls_free(c->tls);
+	if (HG_UNLIKELY(c->tls)) {
+		tls_free(c->tls);
+		e->heap_left++;
+	}
 	close(fd);
 	if (HG_UNLIKELY(c->peer_place != PEERS_NONE))
 		peers_leave(&e->rates->peers, c->peer_place, e->worker);
@@ -297,12 +300,11 @@ static enum edge_step head_step(struct edge_conn *c)
 static enum edge_step connect_step(struct edge_conn *c)
 {
 	struct edge_up *up = c->req->up;
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_connect_step(c);
 	if (HG_UNLIKELY(up->tls)) return edge_secure_connect(c);
-	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return EDGE_STEP_BLOCK;
-	up->connecting = false;
-	if (sock_error(up->io.fd) != 0 || (up->flags & EDGE_DEAD)) {
-		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
-	}
+	int r = edge_up_connect(up);
+	if (r == -EAGAIN) return EDGE_STEP_BLOCK;
+	if (r < 0) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	if (HG_UNLIKELY(up->secure)) return edge_secure_connect(c);
@@ -356,7 +358,9 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
 	}
-	if (!(r->up->flags & EDGE_CAN_WRITE)) {
+	/* A call of gRPC may be silent for long: its messages come when they come. */
+	bool call = HG_UNLIKELY(r->up->stream != NULL) && edge_u2_of_grpc(r->up);
+	if (!(r->up->flags & EDGE_CAN_WRITE) || call) {
 		r->pace.since_ms = 0;
 		return now + or_default(r->limits->idle_ms, 60000);
 	}
@@ -378,7 +382,26 @@ static uint64_t relay_deadline(struct edge_conn *c, uint64_t now)
 		        im ? im->min_rate : 0, now);
 	}
 	r->pace.since_ms = 0;
+	/* A conversation over gRPC is silent as long as a WebSocket may be. */
+	if (HG_UNLIKELY(r->up && r->up->stream) && edge_u2_of_grpc(r->up))
+		return now + EDGE_TUNNEL_IDLE_MS;
 	return now + or_default(r->limits->idle_ms, 60000);
+}
+
+/* Silence is allowed for long; to keep bytes here that the other side does not take is not: they
+ * hold a buffer, and there are not many of those. */
+static uint64_t tunnel_deadline(struct edge_conn *c, uint64_t now)
+{
+	struct edge_req *r = c->req;
+	const struct snap_image *im = r->image->snap;
+	if (r->co_sent < r->co_n || edge_flow_ready(&r->rf)) {
+		uint64_t sent = r->co_sent + r->resp.total - edge_flow_ready(&r->rf);
+		return pace_deadline(&r->pace, sent,
+		        (uint32_t)or_default(im->body_idle_ms, EDGE_STALL_MS), im->min_rate, now);
+	}
+	r->pace.since_ms = 0;
+	if (edge_flow_ready(&c->in)) return now + or_default(r->limits->idle_ms, 60000);
+	return now + EDGE_TUNNEL_IDLE_MS;
 }
 
 static uint64_t deadline_of(struct edge_conn *c)
@@ -398,7 +421,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_WAIT: return wait_deadline(c, now);
 	case EDGE_HOLD: return c->req->draw->hold_until_ms;
 	case EDGE_RELAY: return relay_deadline(c, now);
-	case EDGE_TUNNEL: return now + EDGE_TUNNEL_IDLE_MS;
+	case EDGE_TUNNEL: return tunnel_deadline(c, now);
 	case EDGE_LINGER: return now + EDGE_LINGER_MS;
 	case EDGE_QUIET:
 	case EDGE_SESSION: return edge_h2_deadline(c, header, keepalive);

@@ -37,7 +37,8 @@
 #define EDGE_TURN_BYTES     (512u * 1024) /* one connection's share of a loop turn */
 #define EDGE_TABLE_MS       500 /* without traffic, how late a draining replica is noticed */
 #define EDGE_UP_IDLE_MS     60000u
-#define EDGE_UP_IDLE_MAX    256u /* idle connections per endpoint */
+#define EDGE_UP_IDLE_MAX    256u   /* idle connections per endpoint */
+#define EDGE_LOOSE_MS       60000u /* so long a replica that spoke unasked has new ones only */
 #define EDGE_TUNNEL_IDLE_MS 3600000u
 #define EDGE_SILENT_MS      100u
 #define EDGE_LAG_MS         1000u /* a body that does not begin makes room after that */
@@ -62,6 +63,8 @@ struct edge_up;
 struct edge_app;
 struct edge_mirror;
 struct edge_h2;
+struct edge_u2;
+struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
 
@@ -234,26 +237,33 @@ struct hg_str edge_path_normal(struct hg_str path, char *to);
 /* ---- endpoints (endpoint.c) ---- */
 
 struct edge_ep {
-	uint32_t seq; /* of the slot when it was read */
-	uint32_t state, app_id, release, replica, incarnation, weight;
+	/* What a request looks at is one line of the cache: there may be a thousand of these. */
+	_Alignas(64) uint32_t state;
+	uint32_t release, replica, incarnation, weight;
+	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint16_t slot;
 	bool known;
-	struct sock_addr addr;
-	uint32_t proxy;              /* version of the PROXY protocol it is told by, 0: none */
-	bool secure;                 /* it speaks TLS */
-	struct tls_session *session; /* of the last connection, NULL: none */
-	uint64_t said_ms;            /* when its failure was logged last, 0: never */
-	uint32_t unsaid;             /* failures since */
+	bool http2;  /* it speaks HTTP/2 (u2_priv.h) */
+	bool secure; /* … by TLS */
 	uint8_t text_n;
-	char text[SOCK_TEXT_MAX]; /* of addr, for the access log */
-	struct hg_list idle;      /* connections, last used first */
 	uint32_t idle_n;
+	struct hg_list idle;     /* connections, last used first */
+	struct hg_list sessions; /* of HTTP/2, those that take requests */
+	uint32_t session_n;
 	uint32_t fails;            /* in a row */
-	uint64_t ejected_until_ms; /* 0: not ejected */
-	uint64_t up_ms;            /* when this worker first saw this incarnation up */
-	uint64_t warm_ms;          /* … and when it was last up again, or is no more ejected */
 	uint32_t place;            /* in edge.slots, UINT32_MAX: nowhere */
-	uint32_t taken;            /* requests sent to it as the release under trial */
+	uint64_t ejected_until_ms; /* 0: not ejected */
+	char text[SOCK_TEXT_MAX];  /* of addr, for the access log */
+	struct sock_addr addr;
+	uint32_t seq; /* of the slot when it was read */
+	uint32_t app_id;
+	uint32_t taken;              /* requests sent to it as the release under trial */
+	uint64_t up_ms;              /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;            /* … and when it was last up again, or is no more ejected */
+	uint64_t loose_until_ms;     /* it said more than it was asked for; 0: not lately */
+	struct tls_session *session; /* of TLS, of the last connection; NULL: none */
+	uint64_t said_ms;            /* when its failure of TLS was logged last, 0: never */
+	uint32_t unsaid;             /* failures since */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
@@ -266,10 +276,13 @@ struct edge_set {
 };
 
 struct edge_app {
-	uint32_t id, refs;
-	bool panic; /* none is up: those that were and live are asked */
-	struct edge_set all;
+	/* What a request looks at stands together, as in edge_ep. */
+	_Alignas(64) uint32_t id;
+	uint32_t refs;
+	bool panic;         /* none is up: those that were and live are asked */
 	uint32_t in_flight; /* of this worker */
+	uint32_t waiting;   /* in its queues */
+	struct edge_set all;
 	uint64_t tokens_ppm, tokens_at_ms;
 	struct edge_trial *trial;       /* in force, or NULL */
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
@@ -281,7 +294,6 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	uint32_t waiting;                        /* in them */
 	struct tls_remote *secure; /* how its replicas are spoken to by TLS; of edge.remotes */
 };
 
@@ -319,14 +331,16 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn;     /* both NULL: idle */
-	struct edge_mirror *mirror; /* … */
+	struct edge_conn *conn;        /* both NULL: idle */
+	struct edge_mirror *mirror;    /* … */
+	struct edge_u2 *session;       /* it carries requests of HTTP/2; NULL: it does not */
+	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
-	uint32_t incarnation;
-	uint16_t slot;
 	uint64_t sent;        /* bytes ever, without what TLS adds */
 	uint64_t sent_before; /* … with it, when this attempt began */
+	uint32_t incarnation;
+	uint16_t slot;
 	bool connecting, reused, out_armed, unix_socket;
 	bool secure;     /* the replica speaks TLS */
 	struct tls *tls; /* NULL: plain, or before the handshake */
@@ -342,8 +356,15 @@ struct edge_up {
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno);
 void edge_up_close(struct edge_up *up);
+/* A new one; NULL and *ret_errno. */
+struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno);
+/* 0: it is connected now; -EAGAIN: not yet; another -errno: it will not be. */
+int edge_up_connect(struct edge_up *up);
 /* Out of the list of its endpoint. */
 void edge_up_wake(struct edge_up *up);
+/* The replica said more on it than it was asked for: for a while none of its connections is used
+ * twice. */
+void edge_up_loose(const struct edge_up *up);
 /* Has the replica neither closed it nor spoken without being asked? */
 bool edge_up_quiet(struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
@@ -399,6 +420,7 @@ struct edge_req {
 	bool chosen;  /* its replica is chosen in balance.c */
 	bool keyed;   /* … by `key` */
 	bool full;    /* … and none had room */
+	uint8_t grpc; /* grpc-status of the answer + 1; 0: it has none */
 	uint8_t queue_lane;
 	struct edge_queue *queue; /* it waits there; NULL: it does not */
 	struct edge_conn *queue_conn;
@@ -522,9 +544,14 @@ struct edge {
 	struct loop_timer drain_timer, accept_timer, table_timer;
 	/* Newcomers are left to other workers: since when these have taken so many in all. */
 	uint64_t left_since_ms, left_taken;
-	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, streams;
+	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
+	struct edge_pool u2_sessions, u2_streams;
+	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
+	struct nghttp2_session_callbacks *u2_callbacks;
+	struct hg_list u2_leaving;        /* sessions that take no new requests */
 	struct nghttp2_option *h2_option; /* with the callbacks: NULL before the first session */
 	struct nghttp2_session_callbacks *h2_callbacks;
+	struct hg_list h2_warm; /* sessions that have memory to give back when they are quiet */
 	struct edge_trial *trial[SNAP_TRIALS]; /* in force, by slot of the table */
 	uint32_t trial_seq[SNAP_TRIALS];
 	struct hg_list judged; /* draws whose age matters */
@@ -535,6 +562,8 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	uint32_t conn_n;
+	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed
+	                     */
 	const struct edge_conn *driven; /* the last one; to be compared only */
 	struct hg_list by_state[EDGE_STATES];
 	struct edge_wheel wheel;
@@ -693,6 +722,8 @@ bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h);
 enum edge_step edge_h2_tunnel(struct edge_conn *c);
 /* What there is of a stream's response is sent as the client takes it; false: no memory. */
 bool edge_h2_offer(struct edge_conn *c);
+/* Sessions that have been quiet for a while give memory back; true: some will later. */
+bool edge_h2_desks_clear(struct edge *e);
 HG_MUST enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns);
 void edge_h2_fini(struct edge *e);
 
@@ -756,5 +787,7 @@ static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
 	if (HG_UNLIKELY(r->chosen)) return edge_choose(c);
 	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
+
+#include "data/edge/up_priv.h"
 
 #endif

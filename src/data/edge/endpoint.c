@@ -19,6 +19,7 @@ static void close_idle(struct edge_ep *ep)
 {
 	for (struct hg_list *n; (n = hg_list_first(&ep->idle));)
 		edge_up_close(HG_CONTAINER(n, struct edge_up, node));
+	edge_u2_part(ep);
 }
 
 static void ep_read(struct edge *e, uint16_t slot)
@@ -29,12 +30,15 @@ static void ep_read(struct edge *e, uint16_t slot)
 	if (ep->known && seq == ep->seq) return;
 	if (!ep->known && seq == 0) return; /* never used */
 	if (!snap_table_get(e->table, slot, &in)) in = (struct snap_endpoint){0};
-	if (!ep->known) hg_list_init(&ep->idle);
+	if (!ep->known) {
+		hg_list_init(&ep->idle);
+		hg_list_init(&ep->sessions);
+	}
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
 		edge_secure_forget(ep);
 		ep->fails = ep->taken = 0;
-		ep->ejected_until_ms = ep->up_ms = 0;
+		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = 0;
 	}
 	bool was_up = ep->known && ep->state == SNAP_EP_UP && ep->incarnation == in.incarnation;
 	if (in.state == SNAP_EP_UP && !was_up) ep->warm_ms = edge_now_ms(e);
@@ -48,6 +52,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	ep->incarnation = in.incarnation;
 	ep->weight = in.weight;
 	ep->proxy = in.proxy <= 2 ? in.proxy : 0;
+	ep->http2 = in.http2;
 	ep->secure = in.tls != 0;
 	if (in.family == AF_UNIX) {
 		ep->addr = (struct sock_addr){.len = sizeof ep->addr.un};

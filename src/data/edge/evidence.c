@@ -135,7 +135,7 @@ void edge_evidence_record(struct edge_conn *c, enum meter_cause cause, struct hg
 	if (!f) return;
 	f->wall_ms = clock_wall_ms();
 	f->replica = cause == METER_CAUSE_NO_ENDPOINT ? 0 : r->replica;
-	f->status = cause == METER_CAUSE_STATUS ? r->status : 0;
+	f->status = cause == METER_CAUSE_STATUS ? (uint16_t)edge_grpc_status(r, r->status) : 0;
 	f->cause = (uint8_t)cause;
 	f->method_n = text_keep(r->method_text, r->method_n, f->method, sizeof f->method);
 	f->path_n = text_keep(r->path, r->path_n, f->path, sizeof f->path);

@@ -51,6 +51,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *a
 	struct edge_h2 *h = arg;
 	(void)ng;
 	h->head_ms = edge_now_ms(edge_of(h));
+	h->stray = 0;
 	if (f->hd.type == NGHTTP2_HEADERS && f->headers.cat == NGHTTP2_HCAT_REQUEST)
 		edge_h2_stream_new(h, f->hd.stream_id);
 	return 0;
@@ -66,14 +67,21 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
         nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct edge_h2_stream *s = edge_h2_find(ng, f->hd.stream_id);
-	(void)flags, (void)arg;
-	if (!s) return 0;
+	struct edge_h2 *h = arg;
+	(void)flags;
+	if (!s) {
+		/* Of a stream that was refused, or given up: its list has nobody who counts it. */
+		h->stray += (uint32_t)(rcbuf_str(name).n + rcbuf_str(value).n);
+		return h->stray > EDGE_H2_HEAD_EXCESS ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	}
 	if (f->headers.cat == NGHTTP2_HCAT_REQUEST) {
 		edge_h2_head_field(s, rcbuf_str(name), rcbuf_str(value));
 	} else {
 		edge_h2_trailer_field(s, rcbuf_str(name), rcbuf_str(value));
 	}
-	return 0;
+	/* One byte of HPACK may stand for kilobytes, and nghttp2 looks at every byte of them: not
+	 * after this one. */
+	return HG_UNLIKELY(h->calmed) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* What nghttp2 would leave out in silence: it has bytes that no field may have. */
@@ -83,7 +91,8 @@ static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp
 	struct edge_h2_stream *s = edge_h2_find(ng, f->hd.stream_id);
 	(void)name, (void)value, (void)flags, (void)arg;
 	if (s) s->malformed = true;
-	return 0;
+	/* The rest of the list is not looked at: it may be a bomb. */
+	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
 static void reset_received(struct edge_h2 *h)
@@ -194,6 +203,8 @@ static void reset_sent(struct edge_h2 *h, uint32_t code)
 	        code == NGHTTP2_REFUSED_STREAM) {
 		return;
 	}
+	/* What a replica said (u2_stream.c). */
+	if (code == NGHTTP2_CANCEL || code == NGHTTP2_ENHANCE_YOUR_CALM) return;
 	/* By a fault of the client's. */
 	meter_add(&count->bad_requests, 1);
 	if (!edge_h2_guard_reset(&h->guard)) edge_h2_calm(h);
@@ -248,6 +259,7 @@ static bool shared_make(struct edge *e)
 enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns)
 {
 	enum hg_rc rc = edge_pool_init(&e->sessions, EDGE_H2_SIZE, conns);
+	if (rc == HG_OK) rc = edge_pool_init(&e->desks, EDGE_H2_DESK, conns);
 	if (rc == HG_OK) rc = edge_pool_init(&e->streams, sizeof(struct edge_h2_stream), conns);
 	return rc;
 }
@@ -255,6 +267,7 @@ enum hg_rc edge_h2_pools_init(struct edge *e, uint32_t conns)
 void edge_h2_fini(struct edge *e)
 {
 	edge_pool_fini(&e->sessions);
+	edge_pool_fini(&e->desks);
 	edge_pool_fini(&e->streams);
 	nghttp2_session_callbacks_del(e->h2_callbacks);
 	nghttp2_option_del(e->h2_option);
@@ -286,13 +299,16 @@ static bool settings_say(struct edge_h2 *h)
 enum edge_step edge_h2_begin(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
+	/* As many desks as sessions: if there is one, so is the other. */
 	struct edge_h2 *h = shared_make(e) ? edge_pool_take(&e->sessions) : NULL;
 	if (h) {
-		*h = (struct edge_h2){.conn = c};
+		*h = (struct edge_h2){.conn = c, .desk = edge_pool_take(&e->desks)};
 		hg_list_init(&h->streams);
 		hg_list_init(&h->ready);
+		hg_list_init(&h->warm);
 		edge_h2_guard_init(&h->guard);
 		c->h2 = h;
+		edge_h2_desk_warm(h);
 	}
 	if (!h || !edge_h2_ng_make(h) || !settings_say(h)) {
 		meter_add(&e->count->refused_full, 1);
@@ -317,7 +333,9 @@ void edge_h2_free(struct edge_conn *c)
 		edge_conn_close(&s->conn);
 	}
 	nghttp2_session_del(h->ng);
+	hg_list_remove(&h->warm);
 	edge_pool_give(&e->bufs, h->out);
+	edge_pool_give(&e->desks, h->desk);
 	edge_pool_give(&e->sessions, h);
 	c->h2 = NULL;
 }
@@ -472,6 +490,7 @@ enum edge_step edge_h2_step(struct edge_conn *c)
 {
 	struct edge_h2 *h = c->h2;
 	h->busy = true;
+	edge_h2_desk_warm(h);
 	if (HG_UNLIKELY(c->edge->draining)) notice_say(h);
 	bool on = input(h);
 	/* What made it end may have an explanation in it. */

@@ -229,9 +229,7 @@ bool edge_h2_head_end(struct edge_h2_stream *s)
 	return true;
 }
 
-/* Fields that must not come behind a body, or mean nothing there (RFC 9110 section 6.5.1). Here
- * they can be left out: trailers are written anew. */
-static bool banned_trailer(struct hg_str name)
+bool edge_h2_trailer_banned(struct hg_str name)
 {
 	static const char *const names[] = {
 	        "set-cookie", "content-range", "range", "cache-control", "max-forwards"};
@@ -245,7 +243,7 @@ static bool banned_trailer(struct hg_str name)
 void edge_h2_trailer_field(struct edge_h2_stream *s, struct hg_str name, struct hg_str value)
 {
 	if (!lower_token(name) || !harmless(value)) s->malformed = true;
-	if (!sized(s, name, value) || s->malformed || banned_trailer(name)) return;
+	if (!sized(s, name, value) || s->malformed || edge_h2_trailer_banned(name)) return;
 	/* With a length there is no place for them towards the replica. */
 	if (s->has_length || s->begun) {
 		const struct edge_req *r = s->conn.req;
@@ -272,8 +270,7 @@ static nghttp2_nv nv_of(struct hg_str name, struct hg_str value)
 	        value.n, NGHTTP2_NV_FLAG_NONE};
 }
 
-/* A line "name: value" CRLF; false: there is none, or it is the empty one. */
-static bool line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *ret_value)
+bool edge_h2_line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *ret_value)
 {
 	const char *end = p->n ? memchr(p->p, '\r', p->n) : NULL;
 	const char *colon = end ? memchr(p->p, ':', (size_t)(end - p->p)) : NULL;
@@ -294,7 +291,7 @@ static bool line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *
 static size_t fields_read(struct hg_str *p, nghttp2_nv *nv, size_t n, size_t cap)
 {
 	struct hg_str name, value;
-	while (line_next(p, &name, &value)) {
+	while (edge_h2_line_next(p, &name, &value)) {
 		if (name.n == 0 || n == cap || hop_response(name)) continue;
 		/* It proves something to us alone. */
 		if (name.n == 20 && hg_str_eq_nocase(name, HG_STR("Sec-WebSocket-Accept")))
@@ -313,7 +310,7 @@ static bool one_head(struct edge_h2_stream *s, const nghttp2_data_provider *body
 	struct hg_str status = {p.p + 9, 3}, name, value;
 	bool end;
 	HG_ASSERT(p.n > 12);
-	line_next(&p, &name, &value); /* the status line */
+	edge_h2_line_next(&p, &name, &value); /* the status line */
 	bool tunnel = s->ws && hg_str_eq(status, HG_STR("101"));
 	nv[0] = nv_of(HG_STR(":status"), tunnel ? HG_STR("200") : status);
 	size_t n = fields_read(&p, nv, 1, HG_COUNT(nv));
@@ -348,8 +345,8 @@ bool edge_h2_trailers_send(struct edge_h2_stream *s)
 	size_t n = 0;
 	if (r->rf.kept == 0) return false;
 	p = (struct hg_str){r->rf.buf + r->rf.ready, r->rf.kept};
-	while (n < HG_COUNT(nv) && line_next(&p, &name, &value)) {
-		if (name.n && !banned_trailer(name)) nv[n++] = nv_of(name, value);
+	while (n < HG_COUNT(nv) && edge_h2_line_next(&p, &name, &value)) {
+		if (name.n && !edge_h2_trailer_banned(name)) nv[n++] = nv_of(name, value);
 	}
 	return n && nghttp2_submit_trailer(c->h2->ng, s->id, nv, n) == 0;
 }

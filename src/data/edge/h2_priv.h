@@ -67,19 +67,29 @@ struct edge_h2 {
 	char *out;   /* frames on their way; NULL: none */
 	uint32_t out_at, out_n;
 	uint64_t head_ms;   /* since when a header block is incomplete; 0: none is */
+	uint32_t stray;     /* bytes of a header list that is nobody's */
 	uint64_t goaway_ms; /* when EDGE_H2_NOTICE becomes EDGE_H2_LAST */
 	struct edge_h2_guard guard;
 	/* h2_mem.c */
 	bool making;
+	uint8_t desk_n;           /* pages of the desk given out */
+	uint8_t clean, clean_n;   /* of them, the table of streams: the first, how many */
+	uint8_t frames, frames_n; /* … the buffer for frames */
 	uint32_t row_n;
+	uint64_t stepped_ms;     /* when it last did anything */
+	struct hg_list warm;     /* of edge.h2_warm: the desk has pages */
+	char *desk;              /* EDGE_H2_DESK bytes: what a session without streams needs not */
 	_Alignas(16) char row[]; /* EDGE_H2_ROW bytes */
 };
 
-#define EDGE_H2_SIZE 28672u /* of a session, whole pages: the pool gives them back */
+#define EDGE_H2_SIZE 5248u /* of a session without its desk */
 #define EDGE_H2_ROW  (EDGE_H2_SIZE - (uint32_t)sizeof(struct edge_h2))
+#define EDGE_H2_DESK 24576u
 
-/* Makes h->ng, within the row; false: no memory. */
+/* Makes h->ng, within the row and h->desk; false: no memory. */
 HG_MUST bool edge_h2_ng_make(struct edge_h2 *h);
+/* It does something now. */
+void edge_h2_desk_warm(struct edge_h2 *h);
 
 enum edge_h2_pseudo {
 	EDGE_H2_METHOD,
@@ -119,6 +129,7 @@ struct edge_h2_stream {
 	bool done;      /* nghttp2 has all of it */
 	bool gone;      /* nghttp2 does not know it any more */
 	bool refused;   /* nothing of it was processed */
+	uint32_t code;  /* what the replica gave it up with, to be said again; 0: nothing */
 };
 
 static inline struct edge_h2_stream *edge_h2_stream_of(struct edge_conn *c)
@@ -157,8 +168,11 @@ void edge_h2_tx_take(struct edge_conn *c, char *to, uint32_t n);
 
 /* ---- WebSocket (h2_ws.c) ---- */
 
-#define EDGE_H2_WS_KEY 24
+#define EDGE_H2_WS_KEY   24
+#define EDGE_H2_WS_PROOF 28
 void edge_h2_ws_key(struct edge_h2_stream *s);
+/* What Sec-WebSocket-Accept says to a key; false: it cannot be computed. */
+bool edge_h2_ws_prove(const char key[EDGE_H2_WS_KEY], char ret_accept[EDGE_H2_WS_PROOF]);
 
 /* ---- heads (h2_head.c) ---- */
 
@@ -171,5 +185,10 @@ HG_MUST bool edge_h2_head_end(struct edge_h2_stream *s);
 HG_MUST bool edge_h2_head_send(struct edge_h2_stream *s, const nghttp2_data_provider *body);
 /* The trailers behind the response's body; false: there are none to send. */
 bool edge_h2_trailers_send(struct edge_h2_stream *s);
+/* Must it not come behind a body, or does it mean nothing there (RFC 9110 section 6.5.1)? Where
+ * trailers are written anew it can be left out. */
+bool edge_h2_trailer_banned(struct hg_str name);
+/* Takes a line "name: value" CRLF off p; false: there is none, or it is the empty one. */
+bool edge_h2_line_next(struct hg_str *p, struct hg_str *ret_name, struct hg_str *ret_value);
 
 #endif

@@ -45,6 +45,7 @@ static uint32_t reset_code(const struct edge_h2_stream *s)
 {
 	if (s->done) return NGHTTP2_NO_ERROR; /* the rest of the body is not wanted */
 	if (s->malformed) return NGHTTP2_PROTOCOL_ERROR;
+	if (s->code) return s->code;
 	return s->refused ? NGHTTP2_REFUSED_STREAM : NGHTTP2_INTERNAL_ERROR;
 }
 

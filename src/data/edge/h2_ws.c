@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "data/edge/h2_priv.h"
 #include "data/edge/secure_priv.h"
@@ -25,14 +24,22 @@ void edge_h2_ws_key(struct edge_h2_stream *s)
 	memcpy(s->ws_key, text, EDGE_H2_WS_KEY);
 }
 
-static bool proven(const struct edge_h2_stream *s, struct hg_str accept)
+bool edge_h2_ws_prove(const char key[EDGE_H2_WS_KEY], char ret_accept[EDGE_H2_WS_PROOF])
 {
-	unsigned char in[EDGE_H2_WS_KEY + sizeof GUID - 1], digest[20], want[29];
-	memcpy(in, s->ws_key, EDGE_H2_WS_KEY);
+	unsigned char in[EDGE_H2_WS_KEY + sizeof GUID - 1], digest[20], text[EDGE_H2_WS_PROOF + 1];
+	memcpy(in, key, EDGE_H2_WS_KEY);
 	memcpy(in + EDGE_H2_WS_KEY, GUID, sizeof GUID - 1);
 	if (EVP_Digest(in, sizeof in, digest, NULL, EVP_sha1(), NULL) != 1) return false;
-	EVP_EncodeBlock(want, digest, sizeof digest);
-	return hg_str_eq(accept, (struct hg_str){(const char *)want, sizeof want - 1});
+	EVP_EncodeBlock(text, digest, sizeof digest);
+	memcpy(ret_accept, text, EDGE_H2_WS_PROOF);
+	return true;
+}
+
+static bool proven(const struct edge_h2_stream *s, struct hg_str accept)
+{
+	char want[EDGE_H2_WS_PROOF];
+	return edge_h2_ws_prove(s->ws_key, want) &&
+	       hg_str_eq(accept, (struct hg_str){want, sizeof want});
 }
 
 bool edge_h2_head_ok(struct edge_conn *c, const struct http1_head *h)
@@ -59,14 +66,14 @@ static bool up_pump(struct edge_conn *c)
 			if (n == -ENOBUFS) return false;
 			if (n == 0 && !c->half_up) {
 				c->half_up = true;
-				edge_secure_finish(up);
+				edge_up_finish(up);
 			}
 			if (n <= 0) break;
+			c->progress = true;
 			continue;
 		}
 		ssize_t n = -EAGAIN;
-		if (up->flags & EDGE_CAN_WRITE)
-			n = edge_send(up->io.fd, up->tls, &p, 1, &up->flags);
+		if (up->flags & EDGE_CAN_WRITE) n = edge_up_send(up, &p, 1);
 		if (n == -EAGAIN) {
 			edge_up_want_write(up);
 			return true;
@@ -93,7 +100,7 @@ static bool down_pump(struct edge_conn *c)
 		}
 		if (!(up->flags & EDGE_CAN_READ)) break;
 		edge_flow_compact(&r->rf);
-		ssize_t n = edge_flow_read(c->edge, &r->rf, up->io.fd, up->tls, &up->flags);
+		ssize_t n = edge_up_read(up, &r->rf);
 		if (n == -EAGAIN) {
 			edge_flow_trim(c->edge, &r->rf);
 			break;

@@ -63,11 +63,21 @@ static void upgrade(struct hg_out *o, const struct http1_head *h)
 	hg_out_str(o, HG_STR("Connection: upgrade\r\n"));
 }
 
+/* Eight digits at a time: a nibble goes into each byte, the lowest into the first. */
+static void hex32(uint64_t v, char *to)
+{
+	v = (v << 16 | v) & 0x0000ffff0000ffffu;
+	v = (v << 8 | v) & 0x00ff00ff00ff00ffu;
+	v = (v << 4 | v) & 0x0f0f0f0f0f0f0f0fu;
+	uint64_t letter = (v + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+	v = __builtin_bswap64(v + 0x3030303030303030u + letter * ('a' - '0' - 10));
+	memcpy(to, &v, sizeof v);
+}
+
 static void hex64(uint64_t v, char *to)
 {
-	static const char digit[] = "0123456789abcdef";
-	for (int i = 15; i >= 0; i--, v >>= 4)
-		to[i] = digit[v & 15];
+	hex32(v >> 32, to);
+	hex32(v & UINT32_MAX, to + 8);
 }
 
 static bool hex_lower(struct hg_str s, bool *ret_zero)

@@ -329,11 +329,17 @@ static enum turn hello_on(struct edge_mirror *m)
 static enum turn connect_on(struct edge_mirror *m)
 {
 	struct edge_up *up = m->up;
-	if (HG_UNLIKELY(up->tls)) return hello_on(m);
-	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return TURN_BLOCK;
-	up->connecting = false;
-	if (sock_error(up->io.fd) != 0 || up->flags & EDGE_DEAD) return TURN_CONNECT;
-	if (HG_UNLIKELY(up->secure)) return hello_on(m);
+	if (HG_UNLIKELY(up->stream != NULL)) {
+		if (!(up->flags & EDGE_CAN_WRITE)) return TURN_BLOCK;
+		up->connecting = false;
+	} else if (HG_UNLIKELY(up->tls)) {
+		return hello_on(m);
+	} else {
+		int r = edge_up_connect(up);
+		if (r == -EAGAIN) return TURN_BLOCK;
+		if (r < 0) return TURN_CONNECT;
+		if (HG_UNLIKELY(up->secure)) return hello_on(m);
+	}
 	m->state = EDGE_MIRROR_WAIT;
 	return TURN_MORE;
 }
@@ -343,8 +349,7 @@ static enum turn send_on(struct edge_mirror *m)
 	struct edge_piece p = edge_piece_of(m->head, m->sent, m->head_n);
 	if (p.n == 0) return TURN_MORE;
 	ssize_t n = -EAGAIN;
-	if (m->up->flags & EDGE_CAN_WRITE)
-		n = edge_send(m->up->io.fd, m->up->tls, &p, 1, &m->up->flags);
+	if (m->up->flags & EDGE_CAN_WRITE) n = edge_up_send(m->up, &p, 1);
 	if (n == -EAGAIN) edge_up_want_write(m->up);
 	if (n >= 0) m->sent += (uint32_t)n;
 	/* It may have answered before it stopped reading. */
@@ -398,7 +403,7 @@ static enum turn read_on(struct edge_mirror *m)
 	if (!(up->flags & EDGE_CAN_READ)) return TURN_BLOCK;
 	edge_flow_compact(&m->in);
 	if (m->in.n == EDGE_BUF_SIZE) return TURN_INVALID; /* a head that never ends */
-	ssize_t n = edge_flow_read(m->edge, &m->in, up->io.fd, up->tls, &up->flags);
+	ssize_t n = edge_up_read(up, &m->in);
 	return n == -EAGAIN ? TURN_BLOCK : TURN_MORE;
 }
 

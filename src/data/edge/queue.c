@@ -63,7 +63,9 @@ static uint32_t waiting(const struct edge *e, const struct edge_app *a)
 
 static uint8_t lane_of(const struct edge_conn *c)
 {
-	uint64_t h = hg_str_hash((struct hg_str){c->client, c->client_n});
+	/* Whoever has an IPv6 address has a whole network of them: that is one client. */
+	struct ip_addr client = ip_addr_client(c->addr);
+	uint64_t h = hg_str_hash((struct hg_str){(const char *)&client, sizeof client});
 	/* Another spread in each worker's life: nobody is unlucky for ever. */
 	h = (h ^ (uint64_t)(uintptr_t)c->edge) * 0x9e3779b97f4a7c15u;
 	return (uint8_t)(h >> 32 & (EDGE_QUEUE_LANES - 1));

@@ -53,6 +53,7 @@ static enum edge_step response_cut(struct edge_conn *c, enum meter_cause cause)
 	const struct edge_req *r = c->req;
 	if (HG_UNLIKELY(r->draw)) edge_draw_cut(c, cause);
 	if (r->resp.kind == HTTP1_BODY_CLOSE || r->resp.dechunk) edge_conn_break(c);
+	if (HG_UNLIKELY(r->up && r->up->stream)) edge_u2_cut(c);
 	return cut(c);
 }
 
@@ -134,8 +135,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 			continue;
 		}
 		ssize_t n = -EAGAIN;
-		if (r->up->flags & EDGE_CAN_WRITE)
-			n = edge_send(r->up->io.fd, r->up->tls, out, 3, &r->up->flags);
+		if (r->up->flags & EDGE_CAN_WRITE) n = edge_up_send(r->up, out, 3);
 		if (n == -EAGAIN) {
 			edge_up_want_write(r->up);
 			break;
@@ -208,6 +208,7 @@ static enum edge_step response_begin(struct edge_conn *c)
 	const struct http1_head *h = &e->head;
 	if (HG_UNLIKELY(c->stream) && !edge_h2_head_ok(c, h))
 		return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
+	if (HG_UNLIKELY(r->up->stream != NULL)) r->grpc = (uint8_t)edge_u2_grpc(r->up);
 	if (HG_UNLIKELY(r->draw != NULL)) {
 		if (edge_rescue_head(c)) return edge_rescue(c);
 		r->draw->keep_alive = r->keep_alive;
@@ -229,7 +230,10 @@ static enum edge_step response_begin(struct edge_conn *c)
 	if (!edge_head_response(c, h, &o)) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	r->co_n += (uint32_t)o.n;
 	edge_ep_good(&e->eps[r->slot]);
-	if (HG_UNLIKELY(r->guarded)) edge_guard_answered(c, h->status);
+	if (HG_UNLIKELY(r->guarded && r->up->stream))
+		edge_u2_headed(c, h->status);
+	else if (HG_UNLIKELY(r->guarded))
+		edge_guard_answered(c, h->status);
 	r->rf.raw += (uint32_t)h->size;
 	r->rf.at = r->rf.ready = r->rf.raw;
 	if (HG_UNLIKELY(r->draw != NULL)) {
@@ -269,6 +273,12 @@ static enum edge_step head_parse(struct edge_conn *c)
 	return response_begin(c);
 }
 
+static enum edge_fault fault_of(const struct edge_up *up)
+{
+	bool bad = HG_UNLIKELY(up->stream != NULL) && edge_u2_bad(up);
+	return bad ? EDGE_FAULT_BAD_HEAD : EDGE_FAULT_CLOSED;
+}
+
 /* STEP_ON: the state changed, or another head follows. */
 static enum edge_step response_head(struct edge_conn *c)
 {
@@ -280,18 +290,17 @@ static enum edge_step response_head(struct edge_conn *c)
 			s = head_parse(c);
 			if (s != EDGE_STEP_BLOCK) return s;
 		}
-		if (r->up->flags & EDGE_EOF) return edge_attempt_failed(c, EDGE_FAULT_CLOSED);
+		if (r->up->flags & EDGE_EOF) return edge_attempt_failed(c, fault_of(r->up));
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (r->rf.n == EDGE_BUF_SIZE) edge_flow_compact(&r->rf);
-		ssize_t n =
-		        edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
+		ssize_t n = edge_up_read(r->up, &r->rf);
 		if (n == -EAGAIN) {
 			edge_flow_trim(c->edge, &r->rf);
 			return EDGE_STEP_BLOCK;
 		}
 		if (n == -ENOBUFS && !r->rf.buf) return edge_answer(c, 503, "out of buffers");
 		if (n == -ENOBUFS) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
-		if (n < 0) return edge_attempt_failed(c, EDGE_FAULT_CLOSED);
+		if (n < 0) return edge_attempt_failed(c, fault_of(r->up));
 	}
 }
 
@@ -303,6 +312,8 @@ static void response_received(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	bool clean = r->up_keep_alive && r->sent_all && r->rf.raw == r->rf.n &&
 	             r->resp.kind != HTTP1_BODY_CLOSE;
+	if (HG_UNLIKELY(r->rf.raw != r->rf.n) && r->up) edge_up_loose(r->up);
+	if (HG_UNLIKELY(r->up && r->up->stream)) (void)edge_u2_answered(c);
 	edge_attempt_release(c, clean);
 }
 
@@ -320,7 +331,7 @@ static enum edge_step response_read(struct edge_conn *c)
 	}
 	if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 	edge_flow_compact(&r->rf);
-	ssize_t n = edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
+	ssize_t n = edge_up_read(r->up, &r->rf);
 	if (n == -EAGAIN) {
 		edge_flow_trim(c->edge, &r->rf);
 		return EDGE_STEP_BLOCK;
@@ -495,6 +506,7 @@ static enum pump tunnel_pump(struct edge_conn *c, struct side *s)
 			n = edge_flow_read(c->edge, s->flow, s->from, s->from_tls, s->from_flags);
 			if (n == -EAGAIN) break;
 			if (n < 0) return PUMP_BROKEN;
+			c->progress = true; /* from here on the receiver must take it */
 			continue;
 		}
 		if (!(*s->to_flags & EDGE_CAN_WRITE)) return PUMP_BLOCK;
@@ -518,6 +530,7 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	struct edge_up *up = r->up;
 	if (HG_UNLIKELY(c->stream)) return edge_h2_tunnel(c);
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_tunnel(c);
 	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, up->tls, &c->flags,
 	        &up->flags, &c->half_up};
 	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, up->tls, c->tls, &up->flags,

@@ -209,10 +209,11 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	if (r->aborted) {
 		meter_add(&lane->aborted, 1);
 	} else {
-		meter_observe(lane, r->status, now_ns - r->start_ns);
+		unsigned status = HG_LIKELY(!r->grpc) ? r->status : edge_grpc_status(r, r->status);
+		meter_observe(lane, status, now_ns - r->start_ns);
 		if (!r->local)
-			meter_observe_replica(&c->edge->count->replica[r->slot], r->status,
-			        now_ns - r->attempt_ns);
+			meter_observe_replica(
+			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
 	}
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
@@ -234,7 +235,9 @@ void edge_request_forget(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
-	if (!r->sent_all) return;
+	bool left = r->uo_sent < r->uo_n || r->keep_sent < r->keep_n;
+	/* With a body that goes on, these are not touched again. */
+	if (!r->sent_all && (left || !r->up || !r->up->stream)) return;
 	edge_pool_give(&e->bufs, r->uo);
 	edge_pool_give(&e->keeps, r->keep);
 	r->uo = r->keep = NULL;

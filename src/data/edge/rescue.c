@@ -104,7 +104,8 @@ static bool status_failed(struct edge_conn *c)
 
 bool edge_rescue_head(struct edge_conn *c)
 {
-	return c->edge->head.status >= 500 && !c->req->draw->first_over && status_failed(c);
+	bool failed = c->edge->head.status >= 500 || edge_grpc_failed(c->req);
+	return failed && !c->req->draw->first_over && status_failed(c);
 }
 
 /* ---- holding ---- */
@@ -192,6 +193,12 @@ static enum edge_step hold_failed(struct edge_conn *c, enum meter_cause cause)
 	return edge_answer(c, 502, "the replica did not complete its response");
 }
 
+/* A call of gRPC that failed, as the end of its answer says: the trial knows. */
+static enum edge_step hold_answered(struct edge_conn *c)
+{
+	return edge_rescue_possible(c) ? edge_rescue(c) : edge_hold_end(c);
+}
+
 /* 1xx responses that a slow client has not taken yet. */
 static bool interim_flush(struct edge_conn *c)
 {
@@ -211,6 +218,7 @@ enum edge_step edge_hold(struct edge_conn *c)
 	if (!interim_flush(c)) return edge_hold_end(c); /* the relay finds the client gone */
 	for (;;) {
 		if (!edge_flow_frame(&r->rf, &r->resp)) return hold_failed(c, METER_CAUSE_INVALID);
+		if (r->resp.done && r->up->stream && !edge_u2_answered(c)) return hold_answered(c);
 		if (r->resp.done) return edge_hold_end(c);
 		if (d->held_n + edge_flow_ready(&r->rf) > EDGE_HOLD_SIZE) return edge_hold_end(c);
 		if (r->up->flags & EDGE_EOF) {
@@ -221,8 +229,7 @@ enum edge_step edge_hold(struct edge_conn *c)
 		}
 		if (!(r->up->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
 		if (!hold_room(c)) return edge_hold_end(c);
-		ssize_t n =
-		        edge_flow_read(c->edge, &r->rf, r->up->io.fd, r->up->tls, &r->up->flags);
+		ssize_t n = edge_up_read(r->up, &r->rf);
 		if (n == -EAGAIN) return EDGE_STEP_BLOCK;
 		if (n == -ENOBUFS) return edge_hold_end(c);
 	}

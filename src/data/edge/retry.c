@@ -73,6 +73,7 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
 	if (HG_UNLIKELY(r->guarded)) edge_guard_sent(c);
 	r->app->in_flight++;
 	meter_gauge_add(&e->count->in_flight[r->slot], 1);
+	if (HG_UNLIKELY(up->stream && r->upgrade)) edge_u2_tunnel_ask(up);
 	edge_conn_move(c, up->connecting ? EDGE_CONNECT : EDGE_WAIT);
 	return EDGE_STEP_ON;
 }
@@ -102,6 +103,7 @@ void edge_attempt_reset(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	edge_flow_drop(c->edge, &r->rf);
 	r->resp_seen = 0;
+	r->grpc = 0;
 	r->uo_sent = r->keep_sent = 0;
 	r->sent_any = r->sent_all = r->write_dead = false;
 }
@@ -177,7 +179,12 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	if (HG_UNLIKELY(r->up && r->up->secure)) fault = edge_secure_fault(c, fault);
 	/* The replica may close a kept connection at any moment; that is no failure. */
 	bool stale = r->up && r->up->reused && fault == EDGE_FAULT_CLOSED && !answered;
-	if (stale && r->sent_any && edge_body_here(r) && edge_up_untouched(r->up))
+	bool refused = false; /* HTTP/2: nothing of it was processed (RFC 9113 section 8.7) */
+	if (HG_UNLIKELY(r->up && r->up->stream)) {
+		stale = fault == EDGE_FAULT_CLOSED && !answered && edge_u2_stale(r->up);
+		refused = !answered && edge_u2_untouched(r->up);
+	}
+	if ((stale || refused) && r->sent_any && edge_body_here(r) && edge_up_untouched(r->up))
 		r->sent_any = false;
 	bool again = replayable(r, answered);
 	bool same = !r->up || e->eps[r->slot].incarnation == r->up->incarnation;

@@ -163,10 +163,80 @@ const struct snap_route *edge_route(const struct snap_image *im, const struct ed
 	return r;
 }
 
+/* Names of hosts and IPv4 addresses in lower case; 0: more has to be known. */
+static const char host_byte[256] = {
+        ['-'] = '-',
+        ['.'] = '.',
+        ['0'] = '0',
+        '1',
+        '2',
+        '3',
+        '4',
+        '5',
+        '6',
+        '7',
+        '8',
+        '9',
+        ['A'] = 'a',
+        'b',
+        'c',
+        'd',
+        'e',
+        'f',
+        'g',
+        'h',
+        'i',
+        'j',
+        'k',
+        'l',
+        'm',
+        ['N'] = 'n',
+        'o',
+        'p',
+        'q',
+        'r',
+        's',
+        't',
+        'u',
+        'v',
+        'w',
+        'x',
+        'y',
+        'z',
+        ['a'] = 'a',
+        'b',
+        'c',
+        'd',
+        'e',
+        'f',
+        'g',
+        'h',
+        'i',
+        'j',
+        'k',
+        'l',
+        'm',
+        ['n'] = 'n',
+        'o',
+        'p',
+        'q',
+        'r',
+        's',
+        't',
+        'u',
+        'v',
+        'w',
+        'x',
+        'y',
+        'z',
+};
+
 bool edge_host_normal(struct hg_str a, char *to, size_t cap, struct hg_str *ret_host)
 {
-	size_t n = 0;
+	size_t n = 0, easy = HG_MIN(a.n, cap);
 	bool bracket = false;
+	for (char c; n < easy && (c = host_byte[(unsigned char)a.p[n]]); n++)
+		to[n] = c;
 	for (; n < a.n; n++) {
 		char c = a.p[n];
 		if (c == '[') bracket = true;

@@ -12,7 +12,8 @@
 #include "data/edge/secure_priv.h"
 
 #define SAY_MS 10000u /* one line about a replica in this time */
-#define ALPN   "\x08http/1.1"
+#define H1     "\x08http/1.1"
+#define H2     "\x02h2"
 
 /* ---- settings ---- */
 
@@ -81,7 +82,8 @@ static bool begin(struct edge_up *up)
 		failed(up, "the settings of this app are not here yet");
 		return false;
 	}
-	up->tls = tls_remote_open(a->secure, up->io.fd, same ? ep->session : NULL, ALPN);
+	up->tls = tls_remote_open(
+	        a->secure, up->io.fd, same ? ep->session : NULL, ep->http2 ? H2 : H1);
 	if (!up->tls) {
 		failed(up, "memory is exhausted");
 		return false;
@@ -93,7 +95,8 @@ static bool begin(struct edge_up *up)
 
 enum edge_step edge_secure_step(struct edge_up *up)
 {
-	struct meter_worker *count = up->edge->count;
+	const struct edge *e = up->edge;
+	struct meter_worker *count = e->count;
 	if (!up->tls && !begin(up)) return EDGE_STEP_GONE;
 	int r = tls_handshake(up->tls);
 	if (r == -EAGAIN) {
@@ -101,6 +104,8 @@ enum edge_step edge_secure_step(struct edge_up *up)
 		return EDGE_STEP_BLOCK;
 	}
 	if (r < 0) return failed(up, tls_remote_why(up->tls));
+	if (HG_UNLIKELY(e->eps[up->slot].http2) && !hg_str_eq(tls_alpn(up->tls), HG_STR("h2")))
+		return failed(up, "it does not agree on HTTP/2 (ALPN)");
 	meter_add(&count->upstream_tls_handshakes, 1);
 	if (tls_resumed(up->tls)) meter_add(&count->upstream_tls_resumed, 1);
 	up->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
@@ -164,12 +169,6 @@ void edge_secure_close(struct edge_up *up)
 	session_keep(up);
 	tls_free(up->tls);
 	up->tls = NULL;
-}
-
-void edge_secure_finish(struct edge_up *up)
-{
-	if (up->tls) tls_finish(up->tls);
-	shutdown(up->io.fd, SHUT_WR);
 }
 
 /* ---- failures ---- */

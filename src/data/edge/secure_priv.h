@@ -29,7 +29,5 @@ void edge_secure_close(struct edge_up *up);
 enum edge_fault edge_secure_fault(struct edge_conn *c, enum edge_fault fault);
 /* The end of a response that only its connection's end ends did not come as TLS asks. */
 void edge_secure_cut(struct edge_up *up);
-/* Nothing more will be sent to the replica. */
-void edge_secure_finish(struct edge_up *up);
 
 #endif

@@ -58,7 +58,10 @@ static void fire(struct edge *e, struct edge_timer *t, uint64_t now_ms)
 	case EDGE_TIMER_UP: {
 		struct edge_up *up = HG_CONTAINER(t, struct edge_up, timer);
 		/* In use: set again when it is kept. */
-		if (!up->conn && !up->mirror) edge_up_close(up);
+		if (HG_UNLIKELY(up->session != NULL))
+			edge_u2_timeout(up->session);
+		else if (!up->conn && !up->mirror)
+			edge_up_close(up);
 	}
 	}
 }

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <linux/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "data/edge/secure_priv.h"
@@ -16,13 +17,16 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR)) up->flags |= EDGE_DEAD;
 	if (events & EPOLLOUT) up->flags |= EDGE_CAN_WRITE;
 	if (HG_UNLIKELY(up->secure)) edge_secure_event(up, events);
-	if (up->conn) {
+	if (HG_UNLIKELY(up->session != NULL)) {
+		edge_u2_drive(up->session);
+	} else if (up->conn) {
 		edge_conn_drive(up->conn);
 	} else if (up->mirror) {
 		edge_mirror_drive(up->mirror);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
 		if (HG_UNLIKELY(up->tls) && edge_secure_quiet(up)) return;
+		if (!(up->flags & (EDGE_HUP | EDGE_DEAD))) edge_up_loose(up);
 		edge_up_close(up);
 	}
 }
@@ -30,9 +34,13 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 void edge_up_close(struct edge_up *up)
 {
 	if (!up) return;
+	if (HG_UNLIKELY(up->stream != NULL)) {
+		edge_u2_close(up);
+		return;
+	}
 	struct edge *e = up->edge;
 	int fd = up->io.fd;
-	if (!up->conn && !up->mirror) e->eps[up->slot].idle_n--;
+	if (!up->conn && !up->mirror && !up->session) e->eps[up->slot].idle_n--;
 	hg_list_remove(&up->owned);
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
@@ -41,6 +49,13 @@ void edge_up_close(struct edge_up *up)
 	close(fd);
 	up->magic = 0;
 	edge_pool_give(&e->ups, up);
+}
+
+void edge_up_loose(const struct edge_up *up)
+{
+	struct edge_ep *ep = &up->edge->eps[up->slot];
+	if (ep->incarnation == up->incarnation)
+		ep->loose_until_ms = edge_now_ms(up->edge) + EDGE_LOOSE_MS;
 }
 
 bool edge_up_quiet(struct edge_up *up)
@@ -56,7 +71,7 @@ void edge_up_wake(struct edge_up *up)
 	hg_list_remove(&up->node);
 	up->edge->eps[up->slot].idle_n--;
 	up->reused = true;
-	hg_list_remove(&up->owned);
+	if (HG_UNLIKELY(up->proxy)) hg_list_remove(&up->owned);
 }
 
 static struct edge_up *take_idle(struct edge_ep *ep, bool probe)
@@ -73,7 +88,7 @@ static struct edge_up *take_idle(struct edge_ep *ep, bool probe)
 	return NULL;
 }
 
-static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_errno)
+struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno)
 {
 	struct edge_up *up = edge_pool_take(&e->ups);
 	*ret_errno = ENOBUFS;
@@ -113,19 +128,43 @@ static struct edge_up *open_new(struct edge *e, struct edge_ep *ep, int *ret_err
 struct edge_up *edge_up_get(
         struct edge *e, struct edge_ep *ep, bool fresh, bool probe, int *ret_errno)
 {
+	if (HG_UNLIKELY(ep->http2)) return edge_u2_get(e, ep, ret_errno);
+	/* Who has spoken without being asked does it again: with a second answer on its way no look
+	 * at a connection says that it is clean. */
+	if (HG_UNLIKELY(ep->loose_until_ms)) {
+		if (edge_now_ms(e) < ep->loose_until_ms) {
+			fresh = true;
+		} else {
+			ep->loose_until_ms = 0;
+		}
+	}
 	struct edge_up *up = fresh ? NULL : take_idle(ep, probe);
 	if (up) {
 		meter_add(&e->count->upstream_reused, 1);
 		return up;
 	}
-	return open_new(e, ep, ret_errno);
+	return edge_up_open(e, ep, ret_errno);
 }
 
 void edge_up_keep(struct edge_up *up)
 {
+	if (HG_UNLIKELY(up->stream != NULL)) {
+		edge_u2_close(up);
+		return;
+	}
 	struct edge *e = up->edge;
 	struct edge_ep *ep = &e->eps[up->slot];
 	bool taken = ep->state == SNAP_EP_UP || ep->state == SNAP_EP_UNREADY;
+	/* The last read filled a buffer: what is behind it raised no edge of its own, and would be
+	 * taken for the answer to the next request. */
+	if (HG_UNLIKELY(up->flags & EDGE_CAN_READ)) {
+		if (edge_up_quiet(up)) {
+			up->flags &= ~EDGE_CAN_READ;
+		} else {
+			edge_up_loose(up);
+			taken = false;
+		}
+	}
 	bool clean = HG_LIKELY(!up->tls) || edge_secure_keep(up);
 	if (!clean || ep->incarnation != up->incarnation || !taken ||
 	        ep->idle_n >= EDGE_UP_IDLE_MAX || e->draining ||
@@ -152,6 +191,7 @@ bool edge_up_untouched(const struct edge_up *up)
 {
 	struct tcp_info ti = {0};
 	socklen_t n = sizeof ti;
+	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_untouched(up);
 	bool reset = up->flags & EDGE_RESET && !(up->tls && tls_remote_cut(up->tls));
 	if (up->unix_socket || reset || !(up->flags & EDGE_EOF)) return false;
 	if (getsockopt(up->io.fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0) return false;
@@ -167,4 +207,23 @@ void edge_up_want_write(struct edge_up *up)
 	up->out_armed = true;
 	/* Registered already: the kernel has nothing to refuse; if it does, the timeout ends it. */
 	if (loop_io_change(up->edge->loop, &up->io, EVENTS | EPOLLOUT) < 0) up->flags |= EDGE_DEAD;
+}
+
+int edge_up_connect(struct edge_up *up)
+{
+	if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return -EAGAIN;
+	up->connecting = false;
+	int r = sock_error(up->io.fd);
+	if (r == 0 && up->flags & EDGE_DEAD) r = ECONNRESET;
+	return -r;
+}
+
+void edge_up_finish(struct edge_up *up)
+{
+	if (HG_UNLIKELY(up->stream != NULL)) {
+		edge_u2_finish(up);
+	} else {
+		if (HG_UNLIKELY(up->tls)) tls_finish(up->tls);
+		shutdown(up->io.fd, SHUT_WR);
+	}
 }

@@ -274,6 +274,7 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(h2_resets_sent, "HTTP/2 requests ended by the edge without a whole answer."),
 	        ROW(h2_goaways, "GOAWAY frames sent."),
 	        ROW(h2_calmed, "HTTP/2 connections ended because the client asked too much."),
+	        ROW(upstream_calmed, "HTTP/2 connections ended because the replica broke limits."),
 	        ROW(rate_limited, "Requests refused by a rate limit."),
 	        ROW(refused_per_ip, "Connections refused because their client has too many."),
 	        ROW(denied, "Connections closed because their client is denied."),

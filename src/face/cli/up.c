@@ -20,6 +20,8 @@
 
 #define DETACH_DEFAULT_MS 120000
 #define TURN_MS           200
+#define LOOK_SHARE        6 /* a look takes no more than one part of so many of the time */
+#define LOOK_MOST_MS      1000
 #define SEEN_MAX          64
 #define NEEDS_DEEP        32u /* links of a chain whose grace periods are added up */
 
@@ -543,8 +545,12 @@ static int follow(struct up *u)
 			/* Asked to end while waiting: see it through. */
 			u->detach = false;
 		}
+		uint64_t before = clock_mono_ms();
 		int result = turn(u, began, timeout);
 		if (result >= 0) return result;
+		/* With a thousand apps a look is work for control, which has better to do. */
+		uint64_t took = clock_mono_ms() - before;
+		wait = HG_MAX(wait, (int)HG_MIN(took * LOOK_SHARE, (uint64_t)LOOK_MOST_MS));
 	}
 }
 

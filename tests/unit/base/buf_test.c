@@ -1,5 +1,6 @@
 #include "../test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
@@ -42,11 +43,31 @@ static void an_out_never_writes_past_its_room(void **s)
 	assert_true(hg_out_failed(&o));
 }
 
+static void numbers_are_written_whole(void **s)
+{
+	uint64_t edges[] = {9999, 10000, 99999, 123456789, 1000000000, UINT32_MAX, UINT64_MAX,
+	        UINT64_MAX - 1, 10000000000000000000u, 9999999999999999999u};
+	char room[32], want[32];
+	(void)s;
+	for (uint64_t i = 0; i < 1200 + HG_COUNT(edges); i++) {
+		uint64_t v = i < 1200 ? i : edges[i - 1200];
+		struct hg_out o = hg_out_over(room, sizeof room);
+		int n = snprintf(want, sizeof want, "%llu", (unsigned long long)v);
+		hg_out_u64(&o, v);
+		assert_int_equal(o.n, n);
+		assert_memory_equal(room, want, (size_t)n);
+		o = hg_out_over(room, (size_t)n - 1);
+		hg_out_u64(&o, v);
+		assert_true(hg_out_failed(&o));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_buffer_stops_at_its_cap_and_remembers),
 	        cmocka_unit_test(an_out_never_writes_past_its_room),
+	        cmocka_unit_test(numbers_are_written_whole),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -462,9 +462,41 @@ static void small_helpers_answer(void **s)
 	assert_string_equal(http1_reason(499), "Unknown");
 }
 
+/* Names are compared by words that overlap: every byte of every one counts. */
+static void a_known_name_is_known_in_any_case_and_no_other(void **state)
+{
+	static const char *const names[] = {"te", "via", "host", "date", "etag", "accept", "cookie",
+	        "trailer", "upgrade", "location", "forwarded", "user-agent", "keep-alive",
+	        "traceparent", "content-type", "x-request-id", "authorization", "content-length",
+	        "accept-encoding", "content-encoding", "transfer-encoding", "x-headgate-mirror",
+	        "proxy-authenticate", "proxy-authorization"};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(names); i++) {
+		size_t n = strlen(names[i]);
+		char *other = malloc(n); /* exactly: nothing behind it is read */
+		assert_non_null(other);
+		memcpy(other, names[i], n);
+		enum http1_field_id id = http1_field_lookup((struct hg_str){other, n});
+		assert_int_not_equal(id, HTTP1_F_OTHER);
+		for (size_t k = 0; k < n; k++) {
+			if (names[i][k] == '-') continue;
+			other[k] = (char)(names[i][k] - 32);
+			assert_int_equal(http1_field_lookup((struct hg_str){other, n}), id);
+		}
+		for (size_t k = 0; k < n; k++) {
+			char was = other[k];
+			other[k] = was == '-' ? '_' : was == 'Q' ? 'z' : 'q';
+			assert_int_not_equal(http1_field_lookup((struct hg_str){other, n}), id);
+			other[k] = was;
+		}
+		free(other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_known_name_is_known_in_any_case_and_no_other),
 	        cmocka_unit_test(every_ambiguous_request_is_refused),
 	        cmocka_unit_test(a_request_is_taken_apart),
 	        cmocka_unit_test(the_four_forms_of_a_target_are_understood),

@@ -1,3 +1,4 @@
+#include "control/fleet/local/prober_h2.h"
 #include "control/fleet/local/prober_priv.h"
 #include "wire/http1.h"
 #include "wire/proxyproto.h"
@@ -29,6 +30,8 @@ struct prober {
 	struct http1_head *head;
 	struct http1_chunked chunked;
 	struct prober_result early;
+	struct prober_h2 *h2; /* NULL: HTTP/1.1 */
+	unsigned h2_status;
 	char why[160];
 };
 
@@ -47,6 +50,7 @@ void prober_stop(struct prober *p)
 	hg_buf_free(&p->in);
 	hg_buf_free(&p->body);
 	free(p->head);
+	prober_h2_free(p->h2);
 	p->magic = 0;
 	free(p);
 }
@@ -55,7 +59,9 @@ static void finish(struct prober *p, enum probe_outcome outcome)
 {
 	struct prober_result r = {
 	        .outcome = outcome,
-	        .status = p->head_done ? p->head->status : 0,
+	        .status = p->h2          ? p->h2_status
+	                  : p->head_done ? p->head->status
+	                                 : 0,
 	        .why = p->why,
 	        .body = hg_buf_view(&p->body),
 	};
@@ -131,9 +137,50 @@ static bool take_body(struct prober *p)
 	return p->head->body == HTTP1_BODY_LENGTH && p->body.n >= p->head->content_length;
 }
 
+/* As the system calls say it: -1 and errno; by TLS, EPROTO is for fail_tls. */
+static ssize_t bytes_read(struct prober *p, char *to, size_t cap)
+{
+	if (!p->tls) return read(p->fd, to, cap);
+	ssize_t n = tls_read(p->tls, to, cap);
+	if (n >= 0) return n;
+	errno = (int)-n;
+	return -1;
+}
+
+static ssize_t bytes_send(struct prober *p)
+{
+	size_t n = p->out.n - p->out_at;
+	bool clear = p->out_at < p->clear_n;
+	if (clear) n = p->clear_n - p->out_at;
+	if (!p->remote || clear) return send(p->fd, p->out.p + p->out_at, n, MSG_NOSIGNAL);
+	struct iovec v = {p->out.p + p->out_at, n};
+	ssize_t k = tls_write(p->tls, &v, 1);
+	if (k >= 0) return k;
+	errno = (int)-k;
+	return -1;
+}
+
+/* True when it called back. */
+static bool digest_h2(struct prober *p)
+{
+	hg_buf_drop(&p->out, p->out.n);
+	enum prober_h2_result r = prober_h2_take(
+	        p->h2, hg_buf_view(&p->in), &p->out, &p->h2_status, p->why, sizeof p->why);
+	hg_buf_drop(&p->in, p->in.n);
+	if (r != PROBER_H2_MORE) {
+		finish(p, r == PROBER_H2_GOOD ? PROBE_OK : PROBE_FAILED);
+		return true;
+	}
+	/* Acknowledgements: a socket takes so few bytes at once; without them the probe fails. */
+	p->out_at = p->clear_n = 0;
+	if (p->out.n) (void)bytes_send(p);
+	return false;
+}
+
 /* True when it called back. */
 static bool digest(struct prober *p)
 {
+	if (p->h2) return digest_h2(p);
 	while (!p->head_done) {
 		enum http1_result res = http1_response(hg_buf_view(&p->in), p->seen,
 		        &HTTP1_LIMITS_DEFAULT, HTTP1_GET, false, p->head);
@@ -156,29 +203,6 @@ static bool digest(struct prober *p)
 	if (!take_body(p)) return false;
 	judge(p);
 	return true;
-}
-
-/* As the system calls say it: -1 and errno; by TLS, EPROTO is for fail_tls. */
-static ssize_t bytes_read(struct prober *p, char *to, size_t cap)
-{
-	if (!p->tls) return read(p->fd, to, cap);
-	ssize_t n = tls_read(p->tls, to, cap);
-	if (n >= 0) return n;
-	errno = (int)-n;
-	return -1;
-}
-
-static ssize_t bytes_send(struct prober *p)
-{
-	size_t n = p->out.n - p->out_at;
-	bool clear = p->out_at < p->clear_n;
-	if (clear) n = p->clear_n - p->out_at;
-	if (!p->remote || clear) return send(p->fd, p->out.p + p->out_at, n, MSG_NOSIGNAL);
-	struct iovec v = {p->out.p + p->out_at, n};
-	ssize_t k = tls_write(p->tls, &v, 1);
-	if (k >= 0) return k;
-	errno = (int)-k;
-	return -1;
 }
 
 static void on_readable(struct prober *p)
@@ -219,7 +243,8 @@ static void on_readable(struct prober *p)
 static bool greet(struct prober *p, uint32_t events)
 {
 	bool first = !p->tls;
-	if (first) p->tls = tls_remote_open(p->remote, p->fd, NULL, "\x08http/1.1");
+	const char *alpn = p->h2 ? "\x02h2" : "\x08http/1.1";
+	if (first) p->tls = tls_remote_open(p->remote, p->fd, NULL, alpn);
 	if (!p->tls) {
 		fail(p, ENOMEM);
 		return false;
@@ -272,7 +297,7 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 	if (p->sent && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) on_readable(p);
 }
 
-static void compose(struct prober *p, const struct prober_target *t)
+static bool compose(struct prober *p, const struct prober_target *t)
 {
 	char host[SOCK_TEXT_MAX], first[PROXYPROTO_SENT];
 	if (t->proxy) { /* we come for ourselves */
@@ -285,10 +310,16 @@ static void compose(struct prober *p, const struct prober_target *t)
 		(void)snprintf(host, sizeof host, "localhost");
 	else
 		(void)sock_addr_text(t->addr, host, sizeof host);
+	if (t->http2) {
+		struct prober_h2_ask ask = {host, t->path, t->service};
+		p->h2 = prober_h2_new(&ask, &p->out);
+		return p->h2 != NULL;
+	}
 	hg_buf_fmt(&p->out,
 	        "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: headgate-probe\r\n"
 	        "Accept: */*\r\n%sConnection: close\r\n\r\n",
 	        t->put ? "PUT" : "GET", t->path, host, t->put ? "Content-Length: 0\r\n" : "");
+	return true;
 }
 
 enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober_fn fn, void *arg,
@@ -303,14 +334,14 @@ enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober
 	        .arg = arg,
 	        .timeout_ms = t->timeout_ms,
 	        .body_max = t->body_max,
-	        .remote = t->remote && t->path ? tls_remote_ref(t->remote) : NULL};
+	        .remote = t->remote && (t->path || t->service) ? tls_remote_ref(t->remote) : NULL};
 	hg_buf_init(&p->out, PROBER_PATH_MAX + 512 + PROXYPROTO_SENT);
 	hg_buf_init(&p->in, PROBER_HEAD_MAX + 8192);
 	hg_buf_init(&p->body, (size_t)t->body_max + 1);
 	enum hg_rc rc = HG_E_NOMEM;
 	p->head = calloc(1, sizeof *p->head);
 	if (!p->head) goto out;
-	if (t->path) compose(p, t);
+	if ((t->path || t->service) && !compose(p, t)) goto out;
 	if (p->out.failed) goto out;
 	p->fd = sock_connect(t->addr);
 	if (p->fd < 0) {

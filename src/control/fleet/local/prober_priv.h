@@ -28,11 +28,13 @@ typedef void (*prober_fn)(void *arg, const struct prober_result *result);
 
 struct prober_target {
 	const struct sock_addr *addr;
-	const char *path; /* NULL: connecting is enough */
-	bool put;         /* PUT without a body instead of GET */
-	struct tls_remote
-	        *remote; /* it is spoken to by TLS; NULL: not. Only needed during the call */
-	uint32_t proxy;  /* version of the PROXY protocol header that comes first; 0: none */
+	const char *path;    /* NULL: connecting is enough, or `service` is asked for */
+	const char *service; /* of grpc.health.v1.Health, with http2; NULL: none is asked for */
+	/* It is spoken to by TLS; NULL: it is not. Only needed during the call. */
+	struct tls_remote *remote;
+	bool http2;
+	bool put;       /* PUT without a body instead of GET */
+	uint32_t proxy; /* version of the PROXY protocol header that comes first; 0: none */
 	uint32_t timeout_ms;
 	uint32_t body_max; /* 0: the head is enough */
 };

@@ -281,6 +281,11 @@ static void only_a_trusted_proxy_says_who_the_client_is(void **state)
 	assert_string_equal(field(g->rep[0].last, "X-Forwarded-Proto", v, sizeof v), "https");
 	assert_string_equal(field(g->rep[0].last, "Forwarded", v, sizeof v),
 	        "for=192.0.2.1;proto=https;host=\"a\"");
+	/* … and here too: a proxy that adds its own says the truth at the end. */
+	talk(fd, WITH("X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http"), 200, NULL);
+	assert_string_equal(field(g->rep[0].last, "X-Forwarded-Proto", v, sizeof v), "http");
+	talk(fd, WITH("X-Forwarded-Proto: http, https"), 200, NULL);
+	assert_string_equal(field(g->rep[0].last, "X-Forwarded-Proto", v, sizeof v), "https");
 	talk(fd, GET, 200, NULL);
 	assert_string_equal(field(g->rep[0].last, "X-Forwarded-Proto", v, sizeof v), "http");
 	close(fd);

@@ -2,6 +2,8 @@
  * (h2_bridge.h), and the frames section by section in tests/e2e/http2_test.py. */
 #include "rig.h"
 
+#include <sys/mman.h>
+
 #include "data/edge/h2_priv.h"
 
 #define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
@@ -260,6 +262,61 @@ static void a_body_that_nobody_takes_is_bounded(void **state)
 	rig_free(g);
 }
 
+static size_t desk_pages(const struct edge *e)
+{
+	enum { N = EDGE_H2_DESK / 4096 };
+	unsigned char in[4 * N];
+	size_t count = 0;
+	assert_int_equal(mincore(e->desks.base, 4 * EDGE_H2_DESK, in), 0);
+	for (int i = 0; i < 4 * N; i++)
+		count += in[i] & 1;
+	return count;
+}
+
+/* … and is the same session afterwards: what was said of its fields holds, both ways. */
+static void a_quiet_session_gives_memory_back(void **state)
+{
+	static const char first[] = GET_BLOCK "\x40\x02"
+	                                      "aa\x02"
+	                                      "bb";
+	/* The first of the dynamic table; the authority is not put into it again. */
+	static const char later[] = "\x82\x86\x84\x01\x01"
+	                            "a\xbe";
+	struct rig *g = clear_rig(rep_echo, 0, 0);
+	struct frame f;
+	char v[16];
+	int fd[3];
+	uint32_t head_n = 0;
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		fd[i] = dial_h2(g);
+		say_frame(fd[i], NGHTTP2_HEADERS, 5, 1, first, sizeof first - 1);
+		assert_true(hear_kind(fd[i], NGHTTP2_HEADERS, &f));
+		assert_true(hear_kind(fd[i], NGHTTP2_DATA, &f));
+	}
+	rig_sync(g);
+	/* The table of streams and the start of the buffer, no more. */
+	assert_int_equal(desk_pages(g->edge), 6);
+	for (int i = 0; i < 100 && desk_pages(g->edge); i++) {
+		usleep(50000);
+		rig_sync(g);
+	}
+	assert_int_equal(desk_pages(g->edge), 0);
+	assert_true(hg_list_empty(&g->edge->h2_warm));
+	for (uint32_t id = 3; id < 9; id += 2) {
+		say_frame(fd[1], NGHTTP2_HEADERS, 5, id, later, sizeof later - 1);
+		assert_true(hear_kind(fd[1], NGHTTP2_HEADERS, &f));
+		assert_int_equal(f.stream, id);
+		if (head_n) assert_int_equal(f.n, head_n);
+		head_n = f.n;
+		assert_true(hear_kind(fd[1], NGHTTP2_DATA, &f));
+		assert_string_equal(field(g->rep[0].last, "aa", v, sizeof v), "bb");
+	}
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	rig_free(g);
+}
+
 static void drain_call(struct rig *g)
 {
 	edge_drain(g->edge, 5000);
@@ -345,6 +402,7 @@ int main(void)
 	        cmocka_unit_test(without_buffers_requests_are_refused_and_may_come_again),
 	        cmocka_unit_test(a_window_that_stays_shut_ends_the_request_alone),
 	        cmocka_unit_test(a_body_that_nobody_takes_is_bounded),
+	        cmocka_unit_test(a_quiet_session_gives_memory_back),
 	        cmocka_unit_test(a_drain_is_announced_and_serves_what_is_on_its_way),
 	        cmocka_unit_test(trailers_of_a_replica_end_the_stream),
 	        cmocka_unit_test(a_session_is_cheap),

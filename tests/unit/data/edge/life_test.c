@@ -165,6 +165,35 @@ static void every_request_is_one_line_of_json(void **state)
 	rig_free(g);
 }
 
+/* Texts are looked at eight bytes at a time: whatever has to be escaped is, wherever it stands. */
+static void quotes_in_a_path_are_escaped_at_every_place(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	int fd = dial(g);
+	char text[4096], path[32], request[128], want[80];
+	(void)state;
+	for (int n = 1; n <= 18; n++) {
+		for (int at = 1; at < n; at++) {
+			memset(path, 'p', sizeof path);
+			path[0] = '/';
+			path[at] = n % 2 ? '"' : '\\';
+			path[n] = 0;
+			snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: a\r\n\r\n",
+			        path);
+			talk(fd, request, 200, NULL);
+			rig_do(g, flush_call);
+			ssize_t got = read(g->log_pipe[0], text, sizeof text - 1);
+			assert_true(got > 0);
+			text[got] = 0;
+			snprintf(want, sizeof want, "\"path\":\"%.*s\\u00%02x%s\",", at, path,
+			        (unsigned)path[at], path + at + 1);
+			if (!strstr(text, want)) fail_msg("%s has no %s", text, want);
+		}
+	}
+	close(fd);
+	rig_free(g);
+}
+
 static void a_full_log_pipe_drops_lines_and_never_blocks(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1);
@@ -443,6 +472,7 @@ int main(void)
 	        cmocka_unit_test(a_request_keeps_the_image_it_began_with),
 	        cmocka_unit_test(a_bad_image_changes_nothing),
 	        cmocka_unit_test(every_request_is_one_line_of_json),
+	        cmocka_unit_test(quotes_in_a_path_are_escaped_at_every_place),
 	        cmocka_unit_test(a_full_log_pipe_drops_lines_and_never_blocks),
 	        cmocka_unit_test(sampling_logs_a_share),
 	        cmocka_unit_test(dates_are_those_of_rfc_9110),

@@ -310,6 +310,8 @@ static void the_replica_learns_who_asked_and_cannot_be_lied_to(void **state)
 	assert_string_equal(field(head, "X-Request-Id", v, sizeof v), "abc-123");
 	heard(g, fd, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: <script>\r\n\r\n");
 	assert_int_equal(strlen(field(head, "X-Request-Id", v, sizeof v)), 32);
+	assert_int_equal(strspn(v, "0123456789abcdef"), 32);
+	assert_true(strcspn(v, "abcdef") < 32 && strcspn(v, "0123456789") < 32);
 	heard(g, fd, GET);
 	assert_string_not_equal(v, field(head, "X-Request-Id", w, sizeof w));
 	close(fd);

@@ -223,6 +223,44 @@ static void clients_take_turns(void **state)
 	rig_free(g);
 }
 
+static void count_lanes(struct rig *g)
+{
+	const struct edge_queue *q = edge_app_of(g->edge, 7)->queue[0];
+	g->lanes = 0;
+	for (uint32_t i = 0; i < EDGE_QUEUE_LANES; i++)
+		g->lanes += q->lane[i].n > 0;
+}
+
+static void an_ipv6_network_is_one_client(void **state)
+{
+	enum { N = 12 };
+	_Atomic bool open = false;
+	struct rig *g = gated(&open, 1, 100, 10000);
+	struct ip_prefix near = {{0, 0xffff7f000001u}, 128, 1};
+	struct ip_step step[IPSET_STEPS(1)];
+	int fd[N];
+	(void)state;
+	g->trusted = (struct snap_in_set){step, (uint32_t)ipset_compile(&near, 1, step)};
+	rig_publish(g);
+	for (int i = 0; i < N; i++) {
+		char text[128];
+		(void)snprintf(text, sizeof text,
+		        "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 2001:db8::%x\r\n\r\n",
+		        i + 1);
+		fd[i] = dial(g);
+		put(fd[i], text);
+		arrived(g, (uint32_t)i + 1);
+	}
+	rig_do(g, count_lanes);
+	assert_int_equal(g->lanes, 1);
+	open = true;
+	for (int i = 0; i < N; i++) {
+		assert_int_equal(answered(fd[i], NULL), 200);
+		close(fd[i]);
+	}
+	rig_free(g);
+}
+
 static void who_fills_the_queue_gives_way(void **state)
 {
 	_Atomic bool open = false;
@@ -423,6 +461,7 @@ int main(void)
 	        cmocka_unit_test(without_a_queue_it_is_503_at_once),
 	        cmocka_unit_test(a_client_that_leaves_makes_room),
 	        cmocka_unit_test(clients_take_turns),
+	        cmocka_unit_test(an_ipv6_network_is_one_client),
 	        cmocka_unit_test(who_fills_the_queue_gives_way),
 	        cmocka_unit_test(room_that_another_worker_makes_is_found),
 	        cmocka_unit_test(the_queue_is_one_for_all_workers),

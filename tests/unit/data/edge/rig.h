@@ -53,7 +53,7 @@ typedef void (*rig_script)(struct replica *rep, int fd);
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot, release, proxy, tls;
+	uint32_t slot, release, proxy, tls, http2;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -62,7 +62,7 @@ struct replica {
 	int peer[RIG_PEERS];
 	int peers;
 	_Atomic int connections, requests;
-	char last[65536]; /* the last request head, zero-terminated */
+	char last[65536];           /* the last request head, zero-terminated */
 	const struct pem_text *pem; /* what it shows */
 };
 
@@ -76,6 +76,8 @@ struct rig {
 	int wake[2];
 	struct loop_io wake_io;
 	void (*call)(struct rig *);
+	uint32_t bufs_used, ups_used, lanes;
+	uint64_t loose_ms;
 	sem_t called;
 	pthread_t thread;
 	bool stop;
@@ -327,6 +329,26 @@ static inline void rig_sync(struct rig *g)
 	rig_do(g, rig_nothing_call);
 }
 
+/* Buffers and connections to replicas in use, as the edge's own thread sees them. */
+static inline void rig_look_call(struct rig *g)
+{
+	g->bufs_used = g->edge->bufs.used;
+	g->ups_used = g->edge->ups.used;
+	g->loose_ms = g->edge->eps[g->rep[0].slot].loose_until_ms;
+}
+
+static inline uint32_t rig_bufs_used(struct rig *g)
+{
+	rig_do(g, rig_look_call);
+	return g->bufs_used;
+}
+
+static inline uint32_t rig_ups_used(struct rig *g)
+{
+	rig_do(g, rig_look_call);
+	return g->ups_used;
+}
+
 static inline void rig_stop_call(struct rig *g)
 {
 	g->stop = true;
@@ -434,7 +456,8 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	        .port = rep->port,
 	        .ip4 = INADDR_LOOPBACK,
 	        .proxy = rep->proxy,
-	        .tls = rep->tls};
+	        .tls = rep->tls,
+	        .http2 = rep->http2};
 	snap_table_set(g->table, rep->slot, &ep);
 }
 

@@ -93,6 +93,31 @@ static void new_certificates_drop_nobody(void **state)
 	rig_free(g);
 }
 
+/* What OpenSSL had goes back to the kernel once nothing else is to be done. */
+static void the_heap_of_a_burst_is_trimmed(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	int fd[100];
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(fd); i++) {
+		fd[i] = dial(g);
+		talk(fd[i], GET, 200, "=");
+	}
+	rig_sync(g);
+	assert_int_equal(g->edge->heap_left, 0);
+	for (size_t i = 0; i < HG_COUNT(fd); i++)
+		close(fd[i]);
+	uint32_t most = 0;
+	for (int i = 0; i < 500 && (most < 64 || g->edge->heap_left); i++) {
+		rig_sync(g);
+		most = HG_MAX(most, g->edge->heap_left);
+		usleep(10000);
+	}
+	assert_int_equal(most, HG_COUNT(fd));
+	assert_int_equal(g->edge->heap_left, 0);
+	rig_free(g);
+}
+
 static void a_bad_bundle_changes_nothing(struct rig *g)
 {
 	char why[TLS_WHY_MAX];
@@ -284,6 +309,7 @@ int main(void)
 	        cmocka_unit_test(hsts_is_said_once),
 	        cmocka_unit_test(the_applications_own_hsts_counts),
 	        cmocka_unit_test(new_certificates_drop_nobody),
+	        cmocka_unit_test(the_heap_of_a_burst_is_trimmed),
 	        cmocka_unit_test(authorities_are_answered_before_routes),
 	        cmocka_unit_test(what_is_no_tls_ends_and_is_counted),
 	        cmocka_unit_test(a_slow_handshake_is_ended),
