@@ -1,5 +1,5 @@
 /* The memfd with certificates and keys. */
-#include "cert/cert.h"
+#include "cert/remotes_priv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,15 +8,17 @@
 
 #include "os/shm.h"
 
-#define MAGIC 0xce470002u
+#define MAGIC 0xce470003u
 
 struct place {
 	uint32_t chain_at, chain_n, key_at, key_n;
 };
 
-/* Behind it: the tokens, `count` + `challenge_count` places, then the texts. */
+/* Behind it: the tokens, what is said of replicas (remotes.c), `count` + `challenge_count` places,
+ * then the texts. */
 struct head {
-	uint32_t magic, size, allow_1_2, count, challenge_count, token_count, ticket_count, pad;
+	uint32_t magic, size, allow_1_2, count, challenge_count, token_count, ticket_count,
+	        remotes_size;
 	uint64_t generation;
 	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
 };
@@ -48,7 +50,8 @@ static void texts_put(
 	}
 }
 
-static void fill(char *p, size_t size, const struct tls_conf *conf, const struct cert_extra *extra)
+static void fill(char *p, size_t size, size_t remotes, const struct tls_conf *conf,
+        const struct cert_extra *extra)
 {
 	struct head *h = (struct head *)(void *)p;
 	*h = (struct head){.magic = MAGIC,
@@ -58,12 +61,15 @@ static void fill(char *p, size_t size, const struct tls_conf *conf, const struct
 	        .challenge_count = conf->challenge_count,
 	        .token_count = extra->token_count,
 	        .generation = extra->generation,
+	        .remotes_size = (uint32_t)remotes,
 	        .ticket_count = HG_MIN(conf->ticket_count, (uint32_t)TLS_TICKETS_MAX)};
 	if (h->ticket_count)
 		memcpy(h->tickets, conf->tickets, h->ticket_count * sizeof *h->tickets);
 	struct cert_token *tokens = (struct cert_token *)(void *)(h + 1);
 	if (extra->token_count) memcpy(tokens, extra->tokens, extra->token_count * sizeof *tokens);
-	struct place *place = (struct place *)(void *)(tokens + extra->token_count);
+	char *block = (char *)(tokens + extra->token_count);
+	cert_remotes_put(block, remotes, extra->remotes, extra->remote_count);
+	struct place *place = (struct place *)(void *)(block + remotes);
 	uint32_t at = (uint32_t)((char *)(place + conf->pem_count + conf->challenge_count) - p);
 	texts_put(p, &at, place, conf->pem, conf->pem_count);
 	texts_put(p, &at, place + conf->pem_count, conf->challenge, conf->challenge_count);
@@ -74,19 +80,22 @@ enum hg_rc cert_bundle_make(const struct tls_conf *conf, const struct cert_extra
         int *ret_fd, struct hg_err *err)
 {
 	uint32_t places = conf->pem_count + conf->challenge_count;
-	size_t size = sizeof(struct head) + extra->token_count * sizeof(struct cert_token) +
+	size_t remotes = cert_remotes_size(extra->remotes, extra->remote_count);
+	size_t size = sizeof(struct head) + remotes +
+	              extra->token_count * sizeof(struct cert_token) +
 	              places * sizeof(struct place) + texts_size(conf->pem, conf->pem_count) +
 	              texts_size(conf->challenge, conf->challenge_count);
 	HG_ASSERT(
 	        extra->token_count <= CERT_TOKENS_MAX && conf->challenge_count <= CERT_TOKENS_MAX);
-	if (conf->pem_count > CERT_MAX || size > CERT_TOTAL_MAX) {
+	if (conf->pem_count > CERT_MAX || extra->remote_count > CERT_REMOTES_MAX ||
+	        size > CERT_TOTAL_MAX) {
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "there are more than %u certificates, or more than %u MiB of them",
 		        CERT_MAX, CERT_TOTAL_MAX >> 20);
 	}
 	char *p = calloc(1, size);
 	if (!p) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	fill(p, size, conf, extra);
+	fill(p, size, remotes, conf, extra);
 	int fd = shm_sealed("headgate-certs", (struct hg_str){p, size});
 	explicit_bzero(p, size);
 	free(p);
@@ -107,9 +116,10 @@ static bool head_good(const struct head *h, size_t size)
 {
 	if (size < sizeof *h || h->magic != MAGIC || h->size != size || h->count > CERT_MAX ||
 	        h->challenge_count > CERT_TOKENS_MAX || h->token_count > CERT_TOKENS_MAX ||
-	        h->ticket_count > TLS_TICKETS_MAX)
+	        h->ticket_count > TLS_TICKETS_MAX || h->remotes_size % 8 ||
+	        h->remotes_size > CERT_TOTAL_MAX)
 		return false;
-	size_t fixed = h->token_count * sizeof(struct cert_token) +
+	size_t fixed = h->remotes_size + h->token_count * sizeof(struct cert_token) +
 	               (h->count + h->challenge_count) * sizeof(struct place);
 	return inside(h, sizeof *h, (uint32_t)fixed);
 }
@@ -136,7 +146,9 @@ static enum hg_rc bundle_read(
 	const struct head *h = (const struct head *)(const void *)p;
 	if (!head_good(h, size)) return HG_E_INVALID;
 	const struct cert_token *tokens = (const struct cert_token *)(const void *)(h + 1);
-	const struct place *place = (const struct place *)(const void *)(tokens + h->token_count);
+	const struct place *place =
+	        (const struct place *)(const void *)((const char *)(tokens + h->token_count) +
+	                                             h->remotes_size);
 	uint32_t n = h->count + h->challenge_count;
 	struct tls_pem *pem = calloc(n + 1, sizeof *pem);
 	if (!pem) return HG_E_NOMEM;
@@ -156,9 +168,29 @@ static enum hg_rc bundle_read(
 	        .ticket_count = h->ticket_count,
 	        .alpn = alpn};
 	if (rc == HG_OK) rc = tokens_read(h, tokens, to);
-	if (rc == HG_OK) rc = tls_keyring_new(&conf, &to->keyring, why);
+	/* Without HTTPS there are none, and replicas may speak TLS all the same. */
+	if (rc == HG_OK && n) rc = tls_keyring_new(&conf, &to->keyring, why);
 	to->generation = h->generation;
 	free(pem);
+	return rc;
+}
+
+enum hg_rc cert_bundle_remotes(int fd, const struct cert_remotes *old,
+        struct cert_remotes **ret_remotes, char why[TLS_WHY_MAX])
+{
+	int64_t size = shm_size(fd);
+	snprintf(why, TLS_WHY_MAX, "it is not a whole bundle");
+	if (size <= 0 || size > CERT_TOTAL_MAX || !shm_is_sealed(fd)) return HG_E_INVALID;
+	void *p = shm_map(fd, (size_t)size, false);
+	if (!p) return HG_E_NOMEM;
+	const struct head *h = p;
+	enum hg_rc rc = HG_E_INVALID;
+	if (head_good(h, (size_t)size)) {
+		const struct cert_token *tokens = (const struct cert_token *)(const void *)(h + 1);
+		const char *block = (const char *)(tokens + h->token_count);
+		rc = cert_remotes_read(block, h->remotes_size, old, ret_remotes, why);
+	}
+	shm_unmap(p, (size_t)size);
 	return rc;
 }
 

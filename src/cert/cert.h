@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "os/tls.h"
+#include "os/tls_remote.h"
 
 #define CERT_MAX       1024u       /* certificates of one edge */
 #define CERT_FILE_MAX  (1u << 20)  /* bytes of a PEM file */
@@ -24,11 +25,21 @@ struct cert_token {
 /* What lies behind them in a bundle is aligned. */
 _Static_assert(sizeof(struct cert_token) % 8 == 0, "a multiple of eight bytes");
 
+#define CERT_REMOTES_MAX 1024u
+
+/* How the replicas of an app are spoken to by TLS. */
+struct cert_remote_conf {
+	struct hg_str app;
+	struct tls_remote_conf conf;
+};
+
 /* What goes with the certificates, and is gone with the next bundle. */
 struct cert_extra {
 	uint64_t generation; /* what a worker acknowledges */
 	const struct cert_token *tokens;
 	uint32_t token_count;
+	const struct cert_remote_conf *remotes;
+	uint32_t remote_count;
 };
 
 /*
@@ -40,7 +51,7 @@ HG_MUST enum hg_rc cert_bundle_make(const struct tls_conf *conf, const struct ce
 
 /* What a worker makes of one. */
 struct cert_opened {
-	struct tls_keyring *keyring; /* the caller's reference */
+	struct tls_keyring *keyring; /* the caller's reference; NULL: without certificates */
 	uint64_t generation;
 	struct cert_token *tokens; /* the caller frees them; NULL: none */
 	uint32_t token_count;
@@ -51,6 +62,24 @@ struct cert_opened {
  */
 HG_MUST enum hg_rc cert_bundle_open(
         int fd, const char *alpn, struct cert_opened *ret_opened, char why[TLS_WHY_MAX]);
+/* What it says of apps whose replicas speak TLS. */
+struct cert_remotes {
+	uint32_t count;
+	struct cert_remote {
+		char *app;
+		struct tls_remote *remote; /* a reference */
+	} one[];
+};
+/*
+ * The other part of a bundle that can be opened; NULL: there are none. `old` (may be NULL) gives
+ * what has not changed. Codes as above.
+ */
+HG_MUST enum hg_rc cert_bundle_remotes(int fd, const struct cert_remotes *old,
+        struct cert_remotes **ret_remotes, char why[TLS_WHY_MAX]);
+/* Stays theirs; NULL: that app has none. */
+struct tls_remote *cert_remotes_find(const struct cert_remotes *r, struct hg_str app);
+void cert_remotes_free(struct cert_remotes *r); /* NULL is fine */
+
 /* The answer to a token, NULL: it is none of these. */
 const char *cert_token_answer(const struct cert_token *tokens, uint32_t n, struct hg_str token);
 

@@ -6,6 +6,7 @@
 #include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
+#include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
 #include "face/api/api.h"
@@ -34,6 +35,7 @@ struct control {
 	struct rollouts *rollouts;
 	struct certs *certs;
 	struct clients *clients;
+	struct upstreams *upstreams;
 	struct acme *acme;
 	struct api *api;
 	struct fleet_watch watch;
@@ -117,7 +119,7 @@ static enum hg_rc describe(
 
 static enum hg_rc certs_find(struct control *c, const struct api_config *config,
         const struct spec *s, struct certs_plan **ret_plan, struct clients_plan **ret_clients,
-        struct acme_conf **ret_acme, struct hg_err *err)
+        struct upstreams_plan **ret_upstreams, struct acme_conf **ret_acme, struct hg_err *err)
 {
 	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
 	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
@@ -130,6 +132,9 @@ static enum hg_rc certs_find(struct control *c, const struct api_config *config,
 	if (rc == HG_OK)
 		rc = clients_check(
 		        c->clients, s, config->dir.p, given, config->cert_count, ret_clients, err);
+	if (rc == HG_OK)
+		rc = upstreams_check(c->upstreams, s, config->dir.p, given, config->cert_count,
+		        ret_upstreams, err);
 	if (rc == HG_OK)
 		rc = acme_check(c->acme, s, config->dir.p, *ret_plan, given, config->cert_count,
 		        ret_acme, err);
@@ -146,6 +151,18 @@ static uint32_t authorities(void *arg, struct fleet_authority to[SNAP_CAS_MAX])
 		to[i] = (struct fleet_authority){v.name, v.certs, v.crl};
 	}
 	return n;
+}
+
+static void on_upstreams(void *arg)
+{
+	struct control *c = arg;
+	certs_refresh(c->certs);
+}
+
+static struct tls_remote *remote_of(void *arg, struct hg_str app)
+{
+	const struct control *c = arg;
+	return upstreams_remote(c->upstreams, app);
 }
 
 static void on_clients(void *arg)
@@ -167,13 +184,15 @@ static enum hg_rc reload(
 	struct rollouts_plan *ways = NULL;
 	struct certs_plan *certs = NULL;
 	struct clients_plan *clients = NULL;
+	struct upstreams_plan *upstreams = NULL;
 	struct acme_conf *acme = NULL;
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
-	if (rc == HG_OK) rc = certs_find(c, config, next->spec, &certs, &clients, &acme, err);
+	if (rc == HG_OK)
+		rc = certs_find(c, config, next->spec, &certs, &clients, &upstreams, &acme, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -184,10 +203,13 @@ static enum hg_rc reload(
 	/* Certificates first: more than the configuration names do no harm, fewer would. */
 	rc = certs_keep(c->certs, certs, err);
 	if (rc == HG_OK) rc = clients_keep(c->clients, clients, err);
+	if (rc == HG_OK) rc = upstreams_keep(c->upstreams, upstreams, err);
 	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
 	acme_apply(c->acme, acme);
 	acme = NULL;
+	upstreams_apply(c->upstreams, upstreams);
+	upstreams = NULL;
 	certs_apply(c->certs, certs);
 	certs = NULL;
 	clients_apply(c->clients, clients);
@@ -206,6 +228,7 @@ out:
 	rollouts_plan_free(ways);
 	certs_plan_free(certs);
 	clients_plan_free(clients);
+	upstreams_plan_free(upstreams);
 	acme_conf_free(acme);
 	running_free(next);
 	return rc;
@@ -355,6 +378,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .on_warden_lost = on_warden_lost,
 	        .on_release = on_release,
 	        .authorities = authorities,
+	        .remote = remote_of,
 	        .arg = c,
 	};
 	struct rollouts_options ways = {
@@ -376,10 +400,19 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
 	if (rc < 0) return rc;
+	struct upstreams_options upstreams = {.loop = c->loop,
+	        .log = &c->log,
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms,
+	        .on_change = on_upstreams,
+	        .arg = c};
+	rc = upstreams_new(&upstreams, &c->upstreams, err);
+	if (rc < 0) return rc;
 	struct certs_options certs = {.loop = c->loop,
 	        .log = &c->log,
 	        .store = c->store,
 	        .child = child,
+	        .upstreams = c->upstreams,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .wall_ms = clock_wall_ms};
 	rc = certs_new(&certs, &c->certs, err);
@@ -466,6 +499,7 @@ int control_main(const struct warden_child *child)
 	fetch_free(c.fetch);
 	fleet_free(c.fleet);
 	clients_free(c.clients);
+	upstreams_free(c.upstreams);
 	store_close(c.store);
 	running_free(c.running);
 	loop_free(c.loop);

@@ -147,6 +147,7 @@ struct meter_worker {
 	_Atomic uint64_t certs_ack;    /* generation of the certificates that it uses */
 	meter_u64 accepted, closed, bad_requests, timeouts, refused_full, no_route, no_replica;
 	meter_u64 upstream_connects, upstream_connect_errors, upstream_reused, ejected;
+	meter_u64 upstream_tls_handshakes, upstream_tls_resumed, upstream_tls_failures;
 	meter_u64 access_lines, access_dropped;
 	meter_u64 loop_turns, busy_ns;
 	meter_u64 panic;
@@ -158,7 +159,7 @@ struct meter_worker {
 	meter_u64 tls_failed[8];                 /* by enum tls_failure of os/tls.h */
 	meter_u64 ejected_failing, ejected_slow; /* of `ejected`: compared with the others */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[7];
+	meter_u64 reserved[4];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];

@@ -1,5 +1,6 @@
 /* One connection of TLS over a non-blocking socket. */
 #include "os/tls_priv.h"
+#include "os/tls_remote.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
@@ -54,6 +55,7 @@ static int bio_write(BIO *b, const char *from, int count)
 			return -1;
 		}
 		if (n < count) t->writable = false;
+		if (n > 0) t->sent += (uint64_t)n;
 	}
 	if (n < 0) BIO_set_retry_write(b);
 	return (int)n;
@@ -93,6 +95,7 @@ struct tls *tls_new(struct tls_keyring *k, int fd)
 	t->fd = fd;
 	t->readable = t->writable = true;
 	t->keyring = tls_keyring_ref(k);
+	t->joined = k->joined;
 	BIO_set_data(b, t);
 	BIO_set_init(b, 1);
 	SSL_set_bio(ssl, b, b);
@@ -107,7 +110,9 @@ void tls_free(struct tls *t)
 	tls_finish(t);
 	SSL_free(t->ssl);
 	if (HG_UNLIKELY(t->identity != NULL)) tls_identity_free(t->identity);
+	if (HG_UNLIKELY(t->session != NULL)) SSL_SESSION_free(t->session);
 	tls_keyring_unref(t->keyring);
+	tls_remote_unref(t->remote);
 	free(t);
 }
 
@@ -158,7 +163,12 @@ static int failed(struct tls *t, int err)
 {
 	unsigned long e = ERR_peek_error();
 	const char *reason = ERR_reason_error_string(e);
+	int number = ERR_GET_REASON(e) - SSL_AD_REASON_OFFSET;
 	if (!t->failed) t->failure = (uint8_t)failure_of(e);
+	/* Writing may have failed before, and the peer's reason is found by reading. */
+	if (!t->alert && failure_of(e) == TLS_FAILED_ALERT) t->alert = (uint8_t)number;
+	/* The peer's end of stream, in TCP's words only. */
+	if (t->ended && !t->err) t->cut = true;
 	t->failed = true;
 	if (reason && !t->why[0]) {
 		strncpy(t->why, reason, sizeof t->why - 1);
@@ -207,14 +217,17 @@ ssize_t tls_read(struct tls *t, void *to, size_t cap)
 	size_t n;
 	errors_forget();
 	int r = SSL_read_ex(t->ssl, to, cap, &n);
-	if (r == 1) return (ssize_t)n;
+	if (HG_LIKELY(r == 1)) {
+		t->heard = true;
+		return (ssize_t)n;
+	}
 	return outcome(t, r);
 }
 
 /* One record. Pieces smaller than one are put together: a record costs more than a copy. */
 static ssize_t record_write(struct tls *t, struct iovec *v, int count, size_t off)
 {
-	char *joined = t->keyring->joined;
+	char *joined = t->joined;
 	const char *p = (const char *)v->iov_base + off;
 	size_t n = v->iov_len - off, took;
 	if (n < (size_t)TLS_RECORD_MAX && count > 1) {
@@ -251,6 +264,11 @@ ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count)
 			off -= v[at].iov_len;
 	}
 	return done;
+}
+
+void tls_drop(struct tls *t)
+{
+	t->failed = true;
 }
 
 void tls_finish(struct tls *t)

@@ -1,5 +1,5 @@
 /*
- * TLS on non-blocking sockets, server side, by OpenSSL 3.
+ * TLS on non-blocking sockets, server side, by OpenSSL 3 (the client side: os/tls_remote.h).
  *
  *   keyring  certificates with their keys, by name; settings; immutable, counted references
  *   tls      one connection; keeps the keyring it began with, so that a newer one drops nobody
@@ -103,6 +103,8 @@ bool tls_more(const struct tls *t);
  * with those not taken: part of them may be on their way.
  */
 HG_MUST ssize_t tls_write(struct tls *t, const struct iovec *pieces, int count);
+/* No goodbye will be said: what was sent is not whole. */
+void tls_drop(struct tls *t);
 /* Says that nothing more will be written; failures do not matter. */
 void tls_finish(struct tls *t);
 

@@ -27,15 +27,19 @@ struct tls_keyring {
 
 struct tls {
 	SSL *ssl;
-	struct tls_keyring *keyring;
-	int fd, err;       /* errno of the socket's last failure */
-	bool readable;     /* the socket may have bytes */
-	bool writable;     /* … may take bytes */
-	bool ended;        /* 0 was read, or an error */
-	bool hung_up;      /* end of stream announced: no more edges come */
-	bool challenge;    /* "acme-tls/1" is spoken */
-	bool open, failed; /* the handshake is over; nothing more can be said */
-	bool asked;        /* for a certificate */
+	struct tls_keyring *keyring; /* NULL: we are the client */
+	struct tls_remote *remote;   /* … of this one; else NULL */
+	SSL_SESSION *session;        /* the newest that the server gave */
+	char *joined;                /* of either: TLS_RECORD_MAX bytes */
+	uint64_t sent;               /* bytes that the socket has taken */
+	int fd, err;                 /* errno of the socket's last failure */
+	bool readable;               /* the socket may have bytes */
+	bool writable;               /* … may take bytes */
+	bool ended;                  /* 0 was read, or an error */
+	bool hung_up;                /* end of stream announced: no more edges come */
+	bool challenge;              /* "acme-tls/1" is spoken */
+	bool open, failed;           /* the handshake is over; nothing more can be said */
+	bool asked;                  /* for a certificate */
 	void (*on_hello)(void *arg, struct tls *t);
 	void *on_hello_arg;
 	struct tls_identity *identity; /* of the client, NULL: not looked at */
@@ -44,6 +48,9 @@ struct tls {
 	char alpn[16]; /* instead of the keyring's; alpn_n 0: that */
 	char host[TLS_NAME_MAX];
 	uint8_t failure; /* enum tls_failure */
+	uint8_t alert;   /* that the peer sent, 0: none */
+	bool heard;      /* something was read */
+	bool cut;        /* it ended without a goodbye */
 	char why[64];
 };
 

@@ -415,6 +415,8 @@ static enum hg_rc load(struct spec_loading *l, const struct spec_source *from,
 	spec_expand_apps(l, tree);
 	spec_bind(l, spec_root, tree, "", s);
 	if (!l->report->error_count) project_default(l, s);
+	for (uint32_t i = 0; i < s->app_count; i++) /* on is the default where it is spoken of */
+		if (!s->apps[i].upstream.tls.set) s->apps[i].upstream.tls.enabled = false;
 	*origin = (struct spec_origin){.tree = tree,
 	        .environment = own,
 	        .root = spec_root,

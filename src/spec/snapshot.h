@@ -308,6 +308,7 @@ struct snap_endpoint {
 	uint32_t ip4;   /* host order */
 	uint32_t proxy; /* version of the PROXY protocol that it wants to be told by; 0:
 	                   none */
+	uint32_t tls;   /* 1: it speaks TLS */
 	uint32_t http2; /* it is spoken to by HTTP/2 */
 	char path[108]; /* AF_UNIX */
 };

@@ -200,5 +200,6 @@ HG_MUST struct hg_str spec_command_join(struct hg_arena *a, const struct spec_no
 
 /* check_tls.c: a part of spec_check. */
 void spec_check_tls(const struct spec *s, struct spec_report *report);
+void spec_check_upstream(const struct spec *s, struct spec_report *report);
 
 #endif

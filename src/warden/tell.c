@@ -146,17 +146,18 @@ bool tell_observe(struct role *r)
 bool tell_edge(struct role *r)
 {
 	struct warden *w = r->w;
+	/* First how replicas are spoken to, then which there are. */
+	if (r->tell & TELL_CERTS && w->certs_fd >= 0) {
+		struct wd_msg m = msg_of(WD_EDGE_CERTS);
+		if (!role_send(r, &m, &w->certs_fd, 1)) return false;
+	}
+	r->tell &= ~TELL_CERTS;
 	if (r->tell & TELL_IMAGE && w->image_fd >= 0) {
 		struct wd_msg m = msg_of(WD_EDGE_SNAPSHOT);
 		m.generation = w->image_generation;
 		if (!role_send(r, &m, &w->image_fd, 1)) return false;
 	}
 	r->tell &= ~TELL_IMAGE;
-	if (r->tell & TELL_CERTS && w->certs_fd >= 0) {
-		struct wd_msg m = msg_of(WD_EDGE_CERTS);
-		if (!role_send(r, &m, &w->certs_fd, 1)) return false;
-	}
-	r->tell &= ~TELL_CERTS;
 	if (r->tell & TELL_STOP && !send_stop(r, WD_EDGE_DRAIN)) return false;
 	r->tell = 0;
 	return true;

@@ -1,4 +1,5 @@
 #include "control/cert/certs_priv.h"
+#include "control/cert/upstreams.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -148,6 +149,18 @@ static struct tls_pem texts_pem(const struct cert_texts *t)
 	return (struct tls_pem){{t->chain, t->chain_n}, {t->key, t->key_n}};
 }
 
+/* How replicas are spoken to; the caller frees the list. */
+static enum hg_rc remotes_list(
+        const struct certs *c, struct cert_remote_conf **ret_list, struct hg_err *err)
+{
+	uint32_t n = upstreams_count(c->o.upstreams);
+	*ret_list = calloc(n + 1, sizeof **ret_list);
+	if (!*ret_list) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; i < n; i++)
+		(*ret_list)[i] = upstreams_at(c->o.upstreams, i);
+	return HG_OK;
+}
+
 /* Files, others, and if there are none the stand-in; behind them the challenges. */
 static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 {
@@ -159,12 +172,12 @@ static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 		pem[n++] = texts_pem(&p->one[i].texts);
 	for (uint32_t i = 0; pem && i < c->other_count; i++)
 		pem[n++] = texts_pem(&c->other[i].texts);
-	if (rc == HG_OK && n == 0) {
+	if (rc == HG_OK && n == 0 && !p->off) {
 		rc = certs_stand_in(c, err);
 		HG_ASSERT(pem);
 		if (rc == HG_OK) pem[n++] = texts_pem(&c->stand_in);
 	}
-	c->stands_in = rc == HG_OK && p->count + c->other_count == 0;
+	c->stands_in = rc == HG_OK && !p->off && p->count + c->other_count == 0;
 	for (uint32_t i = 0; pem && i < c->alpn_count; i++)
 		pem[n + i] = texts_pem(&c->alpn[i]);
 	struct tls_conf conf = {.pem = pem,
@@ -174,8 +187,15 @@ static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 	        .allow_1_2 = p->allow_1_2,
 	        .tickets = c->tickets,
 	        .ticket_count = c->ticket_count};
-	struct cert_extra extra = {c->generation, c->tokens, c->token_count};
+	struct cert_remote_conf *remotes = NULL;
+	if (rc == HG_OK) rc = remotes_list(c, &remotes, err);
+	struct cert_extra extra = {.generation = c->generation,
+	        .tokens = c->tokens,
+	        .token_count = c->token_count,
+	        .remotes = remotes,
+	        .remote_count = upstreams_count(c->o.upstreams)};
 	if (rc == HG_OK) rc = cert_bundle_make(&conf, &extra, ret_fd, err);
+	free(remotes);
 	free(pem);
 	return rc;
 }
@@ -184,7 +204,9 @@ static void publish(struct certs *c)
 {
 	struct hg_err err = {0};
 	int fd = -1;
-	if (!c->now || c->now->off) return;
+	uint32_t remotes = upstreams_count(c->o.upstreams);
+	if (!c->now || (c->now->off && !remotes && !c->told)) return;
+	c->told = remotes > 0;
 	c->generation++;
 	enum hg_rc rc = bundle_make(c, &fd, &err);
 	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_CERTS};

@@ -17,6 +17,7 @@
 
 struct certs;
 struct certs_plan;
+struct upstreams;
 
 /* What whoever ran `up` or `reload` read: the file of the chain as the configuration names it. */
 struct certs_given {
@@ -28,7 +29,8 @@ struct certs_options {
 	struct hg_log *log;
 	struct store *store;
 	const struct warden_child *child;
-	const struct meter *meter; /* what workers acknowledge; may be NULL */
+	const struct upstreams *upstreams; /* travel with them; may be NULL */
+	const struct meter *meter;         /* what workers acknowledge; may be NULL */
 	uint64_t (*wall_ms)(void);
 };
 
@@ -66,7 +68,8 @@ struct cert_token;
 HG_MUST enum hg_rc certs_challenges_set(struct certs *c, const struct cert_token *tokens,
         uint32_t token_count, const struct certs_other *alpn, uint32_t alpn_count,
         struct hg_err *err);
-/* Publishes what there is now; the generation that workers will acknowledge, 0: HTTPS is off. */
+/* Publishes what there is now, with what is said of replicas; the generation that workers will
+ * acknowledge, 0: HTTPS is off. */
 uint64_t certs_refresh(struct certs *c);
 /* Do all workers that live use this generation, or a later one? */
 bool certs_taken(const struct certs *c, uint64_t generation);

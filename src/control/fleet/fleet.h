@@ -60,6 +60,8 @@ struct fleet_options {
 	/* The authorities of clients' certificates, asked for with each snapshot; how many. NULL:
 	 * none. */
 	uint32_t (*authorities)(void *arg, struct fleet_authority to[SNAP_CAS_MAX]);
+	/* How probes speak TLS to this app's replicas; NULL, or it is NULL: they cannot. */
+	struct tls_remote *(*remote)(void *arg, struct hg_str app);
 	void *arg;
 };
 

@@ -34,7 +34,7 @@ struct fleet_release {
 	uint32_t writable_count;
 	uint32_t uid;
 	uint32_t flags;                                            /* WD_F_… */
-	uint32_t proxy;                                            /* as in struct snap_endpoint */
+	uint32_t proxy, tls;                                       /* as in struct snap_endpoint */
 	bool http2;                                                /* likewise */
 	uint64_t memory_max, cpu_max_milli, memory_low, cpu_milli; /* as in struct wd_msg */
 	/* observed, since control knows it */

@@ -192,6 +192,7 @@ void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 	        .weight = c->spare ? 0 : 1000000,
 	        .family = r->addr.sa.sa_family,
 	        .proxy = rel ? rel->proxy : 0,
+	        .tls = rel ? rel->tls : 0,
 	        .http2 = rel && rel->http2,
 	};
 	if (ep.family == AF_UNIX) {

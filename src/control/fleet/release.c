@@ -41,6 +41,8 @@ static bool transport_put(json_t *o, const struct spec_app *s)
 {
 	bool ok = !s->proxy_protocol ||
 	          json_object_set_new(o, "proxy_protocol", json_integer(s->proxy_protocol)) == 0;
+	if (s->upstream.tls.enabled)
+		ok = ok && json_object_set_new(o, "upstream_tls", json_integer(1)) == 0;
 	if (s->upstream.protocol != SPEC_UPSTREAM_PROTOCOL_HTTP2) return ok;
 	return ok && json_object_set_new(o, "http2", json_true()) == 0;
 }
@@ -237,6 +239,7 @@ static bool read_object(struct fleet_release *r, json_t *o)
 	r->uid = (uint32_t)json_integer_value(json_object_get(o, "uid"));
 	r->flags = (uint32_t)json_integer_value(json_object_get(o, "flags"));
 	r->proxy = (uint32_t)HG_MIN(amount(o, "proxy_protocol"), (uint64_t)2);
+	r->tls = amount(o, "upstream_tls") != 0;
 	r->http2 = json_is_true(json_object_get(o, "http2"));
 	r->memory_max = amount(o, "memory_max");
 	r->cpu_max_milli = amount(o, "cpu_max_milli");

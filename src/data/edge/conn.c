@@ -2,7 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 #define BIT(s) (1u << (s))
 
@@ -160,6 +160,15 @@ void edge_conn_finish(struct edge_conn *c)
 	shutdown(c->io.fd, SHUT_WR);
 }
 
+void edge_conn_break(struct edge_conn *c)
+{
+	const struct linger now = {.l_onoff = 1};
+	if (c->stream) return; /* its end says that it is none */
+	if (c->tls) tls_drop(c->tls);
+	/* When it fails, the end comes as it would have. */
+	(void)setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 void edge_conn_refuse(struct edge_conn *c)
 {
 	if (HG_UNLIKELY(c->stream)) {
@@ -292,11 +301,13 @@ static enum edge_step connect_step(struct edge_conn *c)
 {
 	struct edge_up *up = c->req->up;
 	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_connect_step(c);
+	if (HG_UNLIKELY(up->tls)) return edge_secure_connect(c);
 	int r = edge_up_connect(up);
 	if (r == -EAGAIN) return EDGE_STEP_BLOCK;
 	if (r < 0) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	if (HG_UNLIKELY(up->proxy) && !edge_proxy_say(c, up))
 		return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
+	if (HG_UNLIKELY(up->secure)) return edge_secure_connect(c);
 	edge_conn_move(c, EDGE_WAIT);
 	return EDGE_STEP_ON;
 }

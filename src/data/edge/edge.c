@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cert/cert.h"
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 #include "os/clock.h"
 
 #define LOG_SIZE        65536u
@@ -135,6 +135,7 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 	e->image = im;
 	if (old) edge_image_drop(e, old);
 	apps_index(e);
+	edge_secure_assign(e);
 	edge_table_refresh(e, true);
 	atomic_store_explicit(&e->count->snapshot_ack, im->snap->generation, memory_order_release);
 	return HG_OK;
@@ -143,8 +144,17 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 {
 	struct cert_opened got;
-	enum hg_rc rc = cert_bundle_open(fd, "\x02h2\x08http/1.1\x08http/1.0", &got, why);
+	struct cert_remotes *remotes, *old = e->remotes;
+	enum hg_rc rc = cert_bundle_remotes(fd, old, &remotes, why);
 	if (rc < 0) return rc;
+	rc = cert_bundle_open(fd, "\x02h2\x08http/1.1\x08http/1.0", &got, why);
+	if (rc < 0) {
+		cert_remotes_free(remotes);
+		return rc;
+	}
+	e->remotes = remotes;
+	edge_secure_assign(e);
+	cert_remotes_free(old);
 	tls_keyring_unref(e->keyring);
 	e->keyring = got.keyring;
 	edge_challenges_set(e, got.tokens, got.token_count);
@@ -348,6 +358,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	e->table = conf->table;
 	e->rates = conf->rates;
 	e->log.fd = conf->log_fd;
+	e->say = conf->log;
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)
 		hg_list_init(&e->by_state[i]);
@@ -392,6 +403,13 @@ static void upstreams_close(struct edge *e)
 	}
 }
 
+static void secure_free(struct edge *e)
+{
+	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++)
+		edge_secure_forget(&e->eps[i]);
+	cert_remotes_free(e->remotes);
+}
+
 void edge_free(struct edge *e)
 {
 	if (!e) return;
@@ -403,6 +421,7 @@ void edge_free(struct edge *e)
 	edge_mirrors_fini(e);
 	upstreams_close(e);
 	edge_u2_close_all(e);
+	secure_free(e);
 	loop_timer_stop(e->loop, &e->table_timer);
 	edge_trials_fini(e);
 	if (e->image) edge_image_drop(e, e->image);

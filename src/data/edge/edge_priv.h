@@ -19,6 +19,7 @@
 #include "os/sock.h"
 #include "os/tls.h"
 #include "os/tls_client.h"
+#include "os/tls_remote.h"
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
@@ -57,6 +58,8 @@
 
 struct edge_conn;
 struct cert_token;
+struct cert_remotes;
+struct hg_log;
 struct edge_up;
 struct edge_app;
 struct edge_mirror;
@@ -241,7 +244,8 @@ struct edge_ep {
 	uint32_t proxy; /* version of the PROXY protocol it is told by, 0: none */
 	uint16_t slot;
 	bool known;
-	bool http2; /* it speaks HTTP/2 (u2_priv.h) */
+	bool http2;  /* it speaks HTTP/2 (u2_priv.h) */
+	bool secure; /* … by TLS */
 	uint8_t text_n;
 	uint32_t idle_n;
 	struct hg_list idle;     /* connections, last used first */
@@ -257,10 +261,13 @@ struct edge_ep {
 	uint32_t taken; /* requests sent to it as the release under trial */
 	uint32_t outs;  /* times it was ejected without having been well between */
 	bool outlier;   /* ejected as it differs from its peers: one answer changes nothing */
-	uint64_t ejected_last_ms; /* when it came back last, or will */
-	uint64_t up_ms;           /* when this worker first saw this incarnation up */
-	uint64_t warm_ms;         /* … and when it was last up again, or is no more ejected */
-	uint64_t loose_until_ms;  /* it said more than it was asked for; 0: not lately */
+	uint64_t ejected_last_ms;    /* when it came back last, or will */
+	uint64_t up_ms;              /* when this worker first saw this incarnation up */
+	uint64_t warm_ms;            /* … and when it was last up again, or is no more ejected */
+	uint64_t loose_until_ms;     /* it said more than it was asked for; 0: not lately */
+	struct tls_session *session; /* of TLS, of the last connection; NULL: none */
+	uint64_t said_ms;            /* when its failure of TLS was logged last, 0: never */
+	uint32_t unsaid;             /* failures since */
 };
 
 /* Endpoints that a request may go to: a range of edge.slots. */
@@ -292,6 +299,7 @@ struct edge_app {
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
 	struct edge_hedges *hedges;              /* made when first needed */
+	struct tls_remote *secure; /* how its replicas are spoken to by TLS; of edge.remotes */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -335,10 +343,14 @@ struct edge_up {
 	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
 	struct edge_timer timer;
-	uint64_t sent, sent_before; /* bytes: ever, and when this attempt began */
+	uint64_t sent;        /* bytes ever, without what TLS adds */
+	uint64_t sent_before; /* … with it, when this attempt began */
 	uint32_t incarnation;
 	uint16_t slot;
 	bool connecting, reused, out_armed, unix_socket;
+	bool secure;     /* the replica speaks TLS */
+	struct tls *tls; /* NULL: plain, or before the handshake */
+	uint64_t plain;  /* bytes sent before TLS */
 	/* Told by the PROXY protocol whose it is: it serves nobody else. */
 	uint8_t proxy;        /* version, 0: it is anybody's */
 	struct hg_list owned; /* while idle: of edge_conn.own */
@@ -360,11 +372,16 @@ void edge_up_wake(struct edge_up *up);
  * twice. */
 void edge_up_loose(const struct edge_up *up);
 /* Has the replica neither closed it nor spoken without being asked? */
-bool edge_up_quiet(const struct edge_up *up);
+bool edge_up_quiet(struct edge_up *up);
 /* Back into the list of its endpoint, or closed when that is gone or full. */
 void edge_up_keep(struct edge_up *up);
 /* Did the replica end the connection before it got any of this attempt's bytes? */
 bool edge_up_untouched(const struct edge_up *up);
+/* Bytes given to the socket so far. */
+static inline uint64_t edge_up_wire(const struct edge_up *up)
+{
+	return HG_LIKELY(!up->tls) ? up->sent : up->plain + tls_remote_sent(up->tls);
+}
 /* Unix sockets report writability only on demand. */
 void edge_up_want_write(struct edge_up *up);
 
@@ -527,6 +544,8 @@ struct edge {
 	uint64_t table_generation;
 	struct edge_image *image;
 	struct tls_keyring *keyring;   /* NULL: no certificates yet */
+	struct cert_remotes *remotes;  /* NULL: no replica speaks TLS */
+	struct hg_log *say;            /* NULL: nothing is said */
 	struct cert_token *challenges; /* that are under way; NULL: none, as nearly always */
 	uint32_t challenge_count;
 	struct hg_rand rand;
@@ -595,6 +614,8 @@ struct edge_conn *edge_conn_new(
 void edge_conn_close(struct edge_conn *c);
 /* Nothing more will be sent. */
 void edge_conn_finish(struct edge_conn *c);
+/* What was sent must not look whole by its end: closing will reset the connection. */
+void edge_conn_break(struct edge_conn *c);
 /* Says 503, where that can be said without a handshake, and closes. */
 void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
@@ -645,6 +666,7 @@ void edge_request_forget(struct edge_conn *c);
 enum edge_fault {
 	EDGE_FAULT_CONNECT, /* refused, unreachable */
 	EDGE_FAULT_CONNECT_TIMEOUT,
+	EDGE_FAULT_TLS,      /* the handshake, in either direction */
 	EDGE_FAULT_CLOSED,   /* closed or reset before a complete head */
 	EDGE_FAULT_BAD_HEAD, /* not HTTP, or ambiguous */
 	EDGE_FAULT_RESPONSE_TIMEOUT,

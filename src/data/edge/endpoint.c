@@ -1,4 +1,4 @@
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 #define BUDGET_MAX_PPM (1000u * 1000000u) /* tokens that may be saved up */
 #define BUDGET_FLOOR   10u                /* tokens a second that every application gets */
@@ -36,6 +36,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	}
 	if (ep->known && ep->incarnation != in.incarnation) {
 		close_idle(ep);
+		edge_secure_forget(ep);
 		ep->fails = ep->taken = 0;
 		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = ep->ejected_last_ms = 0;
 		ep->outs = 0;
@@ -54,6 +55,7 @@ static void ep_read(struct edge *e, uint16_t slot)
 	ep->weight = in.weight;
 	ep->proxy = in.proxy <= 2 ? in.proxy : 0;
 	ep->http2 = in.http2;
+	ep->secure = in.tls != 0;
 	if (in.family == AF_UNIX) {
 		ep->addr = (struct sock_addr){.len = sizeof ep->addr.un};
 		ep->addr.un.sun_family = AF_UNIX;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/edge/h2_priv.h"
+#include "data/edge/secure_priv.h"
 
 /*
  * WebSocket over HTTP/2 (RFC 8441): the CONNECT with :protocol becomes the GET with Upgrade that

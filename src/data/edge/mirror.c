@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "data/edge/mirror_priv.h"
+#include "data/edge/secure_priv.h"
 #include "os/clock.h"
 
 /*
@@ -316,16 +317,28 @@ static void on_task(struct loop *l, struct loop_task *t)
 /* How it goes on: MORE, or it has ended one way or the other. */
 enum turn { TURN_MORE, TURN_BLOCK, TURN_ANSWERED, TURN_CONNECT, TURN_CLOSED, TURN_INVALID };
 
+static enum turn hello_on(struct edge_mirror *m)
+{
+	enum edge_step s = edge_secure_step(m->up);
+	if (s == EDGE_STEP_BLOCK) return TURN_BLOCK;
+	if (s == EDGE_STEP_GONE) return TURN_CONNECT;
+	m->state = EDGE_MIRROR_WAIT;
+	return TURN_MORE;
+}
+
 static enum turn connect_on(struct edge_mirror *m)
 {
 	struct edge_up *up = m->up;
 	if (HG_UNLIKELY(up->stream != NULL)) {
 		if (!(up->flags & EDGE_CAN_WRITE)) return TURN_BLOCK;
 		up->connecting = false;
+	} else if (HG_UNLIKELY(up->tls)) {
+		return hello_on(m);
 	} else {
 		int r = edge_up_connect(up);
 		if (r == -EAGAIN) return TURN_BLOCK;
 		if (r < 0) return TURN_CONNECT;
+		if (HG_UNLIKELY(up->secure)) return hello_on(m);
 	}
 	m->state = EDGE_MIRROR_WAIT;
 	return TURN_MORE;

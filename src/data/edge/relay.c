@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 /* ---- request: client → replica ---- */
 
@@ -50,8 +50,10 @@ static enum edge_step cut(struct edge_conn *c)
 /* … by the fault of the replica. */
 static enum edge_step response_cut(struct edge_conn *c, enum meter_cause cause)
 {
-	if (HG_UNLIKELY(c->req->draw)) edge_draw_cut(c, cause);
-	if (HG_UNLIKELY(c->req->up && c->req->up->stream)) edge_u2_cut(c);
+	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->draw)) edge_draw_cut(c, cause);
+	if (r->resp.kind == HTTP1_BODY_CLOSE || r->resp.dechunk) edge_conn_break(c);
+	if (HG_UNLIKELY(r->up && r->up->stream)) edge_u2_cut(c);
 	return cut(c);
 }
 
@@ -337,6 +339,7 @@ static enum edge_step response_read(struct edge_conn *c)
 		return EDGE_STEP_BLOCK;
 	}
 	if (n == -ENOBUFS) return cut(c);
+	if (HG_UNLIKELY(n < 0 && r->up->tls)) edge_secure_cut(r->up);
 	if (n < 0) return response_cut(c, METER_CAUSE_CLOSED);
 	c->progress = true;
 	return EDGE_STEP_ON;
@@ -530,9 +533,9 @@ enum edge_step edge_tunnel(struct edge_conn *c)
 	struct edge_up *up = r->up;
 	if (HG_UNLIKELY(c->stream)) return edge_h2_tunnel(c);
 	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_tunnel(c);
-	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, NULL, &c->flags,
+	struct side to_up = {&c->in, &r->body, c->io.fd, up->io.fd, c->tls, up->tls, &c->flags,
 	        &up->flags, &c->half_up};
-	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, NULL, c->tls, &up->flags,
+	struct side to_client = {&r->rf, &r->resp, up->io.fd, c->io.fd, up->tls, c->tls, &up->flags,
 	        &c->flags, &c->half_down};
 	enum edge_step s = co_flush(c);
 	if (s != EDGE_STEP_BLOCK) return s;

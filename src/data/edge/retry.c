@@ -1,6 +1,6 @@
 #include <errno.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 void edge_attempt_note(struct edge_conn *c, const struct edge_ep *ep, uint64_t since_ns)
 {
@@ -68,7 +68,7 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
 	if (!up) return edge_attempt_failed(c, EDGE_FAULT_CONNECT);
 	r->up = up;
 	up->conn = c;
-	up->sent_before = up->sent;
+	up->sent_before = edge_up_wire(up);
 	r->counted = true;
 	if (HG_UNLIKELY(r->guarded)) edge_guard_sent(c);
 	r->app->in_flight++;
@@ -111,6 +111,7 @@ void edge_attempt_reset(struct edge_conn *c)
 static const enum meter_cause cause_of[] = {
         [EDGE_FAULT_CONNECT] = METER_CAUSE_CONNECT,
         [EDGE_FAULT_CONNECT_TIMEOUT] = METER_CAUSE_CONNECT,
+        [EDGE_FAULT_TLS] = METER_CAUSE_CONNECT,
         [EDGE_FAULT_CLOSED] = METER_CAUSE_CLOSED,
         [EDGE_FAULT_BAD_HEAD] = METER_CAUSE_INVALID,
         [EDGE_FAULT_RESPONSE_TIMEOUT] = METER_CAUSE_TIMEOUT,
@@ -123,6 +124,7 @@ static enum edge_step give_up(struct edge_conn *c, enum edge_fault fault)
 	case EDGE_FAULT_CONNECT: return edge_answer(c, 502, "the replica could not be reached");
 	case EDGE_FAULT_CONNECT_TIMEOUT:
 		return edge_answer(c, 504, "the replica could not be reached in time");
+	case EDGE_FAULT_TLS: return edge_answer(c, 502, "the replica could not be reached by TLS");
 	case EDGE_FAULT_CLOSED:
 		return edge_answer(c, 502, "the replica closed the connection without an answer");
 	case EDGE_FAULT_BAD_HEAD:
@@ -202,6 +204,7 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	struct edge_req *r = c->req;
 	uint32_t retries = r->limits->retries;
 	bool answered = r->rf.n > 0 || r->interim > 0;
+	if (HG_UNLIKELY(r->up && r->up->secure)) fault = edge_secure_fault(c, fault);
 	bool timeout = fault == EDGE_FAULT_RESPONSE_TIMEOUT || fault == EDGE_FAULT_CONNECT_TIMEOUT;
 	if (HG_UNLIKELY(r->timed) && timeout && edge_deadline_theirs(c)) return late(c);
 	/* The replica may close a kept connection at any moment; that is no failure. */
@@ -228,7 +231,7 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	if (same) meter_add(&e->count->replica[r->slot].failures, 1);
 	if (HG_UNLIKELY(r->guarded))
 		edge_guard_failed(c, fault == EDGE_FAULT_RESPONSE_TIMEOUT, false);
-	if (fault == EDGE_FAULT_CONNECT || fault == EDGE_FAULT_CONNECT_TIMEOUT) {
+	if (fault <= EDGE_FAULT_TLS) {
 		meter_add(&e->count->upstream_connect_errors, 1);
 	}
 	if (same) edge_ep_bad(e, &e->eps[r->slot], r->app, r->limits);

@@ -1,5 +1,6 @@
 #include <errno.h>
 
+#include "data/edge/secure_priv.h"
 #include "data/edge/u2_priv.h"
 
 static void on_task(struct loop *l, struct loop_task *t);
@@ -143,7 +144,11 @@ static void drive_ready(struct edge_u2 *h)
 static bool connect_on(struct edge_u2 *h)
 {
 	struct edge_up *up = h->carrier;
-	int r = edge_up_connect(up);
+	int r = up->tls ? 0 : edge_up_connect(up);
+	if (r == 0 && HG_UNLIKELY(up->secure)) {
+		enum edge_step s = edge_secure_step(up);
+		r = s == EDGE_STEP_ON ? 0 : s == EDGE_STEP_BLOCK ? -EAGAIN : -EPROTO;
+	}
 	if (r == 0) edge_u2_open(h);
 	return r == 0 || r == -EAGAIN;
 }

@@ -50,13 +50,13 @@ void edge_u2_fini(struct edge *e);
 static inline ssize_t edge_up_send(struct edge_up *up, const struct edge_piece *pieces, int count)
 {
 	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_send(up, pieces, count);
-	return edge_send(up->io.fd, NULL, pieces, count, &up->flags);
+	return edge_send(up->io.fd, up->tls, pieces, count, &up->flags);
 }
 
 static inline ssize_t edge_up_read(struct edge_up *up, struct edge_flow *f)
 {
 	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_read(up, f);
-	return edge_flow_read(up->edge, f, up->io.fd, NULL, &up->flags);
+	return edge_flow_read(up->edge, f, up->io.fd, up->tls, &up->flags);
 }
 
 /* Tells the replica that no more is sent. */

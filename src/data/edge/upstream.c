@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/secure_priv.h"
 
 #define EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLET)
 
@@ -16,6 +16,7 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 	if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) up->flags |= EDGE_HUP;
 	if (events & (EPOLLHUP | EPOLLERR)) up->flags |= EDGE_DEAD;
 	if (events & EPOLLOUT) up->flags |= EDGE_CAN_WRITE;
+	if (HG_UNLIKELY(up->secure)) edge_secure_event(up, events);
 	if (HG_UNLIKELY(up->session != NULL)) {
 		edge_u2_drive(up->session);
 	} else if (up->conn) {
@@ -26,6 +27,7 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 		edge_hedge_drive(up->hedge);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
+		if (HG_UNLIKELY(up->tls) && edge_secure_quiet(up)) return;
 		if (!(up->flags & (EDGE_HUP | EDGE_DEAD))) edge_up_loose(up);
 		edge_up_close(up);
 	}
@@ -44,6 +46,7 @@ void edge_up_close(struct edge_up *up)
 	hg_list_remove(&up->owned);
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
+	if (HG_UNLIKELY(up->tls)) edge_secure_close(up);
 	loop_io_stop(e->loop, &up->io);
 	close(fd);
 	up->magic = 0;
@@ -57,9 +60,10 @@ void edge_up_loose(const struct edge_up *up)
 		ep->loose_until_ms = edge_now_ms(up->edge) + EDGE_LOOSE_MS;
 }
 
-bool edge_up_quiet(const struct edge_up *up)
+bool edge_up_quiet(struct edge_up *up)
 {
 	char c;
+	if (HG_UNLIKELY(up->tls)) return edge_secure_quiet(up);
 	ssize_t n = recv(up->io.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
 	return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
 }
@@ -103,6 +107,7 @@ struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno)
 	        .slot = ep->slot,
 	        .incarnation = ep->incarnation,
 	        .proxy = (uint8_t)ep->proxy,
+	        .secure = ep->secure,
 	        .unix_socket = ep->addr.sa.sa_family == AF_UNIX,
 	        .timer.owner = EDGE_TIMER_UP};
 	hg_list_init(&up->node);
@@ -111,7 +116,8 @@ struct edge_up *edge_up_open(struct edge *e, struct edge_ep *ep, int *ret_errno)
 	/* A unix socket is connected at once; TCP says so by EPOLLOUT. Armed for good on TCP, which
 	 * reports writability only after a full buffer; on demand on unix sockets, which report it
 	 * whenever the peer has read. */
-	up->connecting = !up->unix_socket || up->proxy; /* which has something to say first */
+	up->connecting =
+	        !up->unix_socket || up->proxy || up->secure; /* which has something to say first */
 	up->out_armed = !up->unix_socket;
 	if (up->unix_socket) up->flags = EDGE_CAN_WRITE;
 	uint32_t events = EVENTS | (up->out_armed ? (uint32_t)EPOLLOUT : 0);
@@ -161,8 +167,10 @@ void edge_up_keep(struct edge_up *up)
 			taken = false;
 		}
 	}
-	if (ep->incarnation != up->incarnation || !taken || ep->idle_n >= EDGE_UP_IDLE_MAX ||
-	        e->draining || (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
+	bool clean = HG_LIKELY(!up->tls) || edge_secure_keep(up);
+	if (!clean || ep->incarnation != up->incarnation || !taken ||
+	        ep->idle_n >= EDGE_UP_IDLE_MAX || e->draining ||
+	        (up->flags & (EDGE_HUP | EDGE_DEAD | EDGE_EOF))) {
 		edge_up_close(up);
 		return;
 	}
@@ -179,14 +187,16 @@ void edge_up_keep(struct edge_up *up)
 /*
  * A replica that closes a kept connection while a request is on its way has not seen it: its end
  * of stream came first, and its kernel acknowledged none of our bytes. (After a reset without an
- * end of stream it may have read some of them.) tcpi_bytes_acked may count the SYN as one.
+ * end of stream it may have read some of them; TLS that ends without a goodbye is no reset.)
+ * tcpi_bytes_acked may count the SYN as one.
  */
 bool edge_up_untouched(const struct edge_up *up)
 {
 	struct tcp_info ti = {0};
 	socklen_t n = sizeof ti;
 	if (HG_UNLIKELY(up->stream != NULL)) return edge_u2_untouched(up);
-	if (up->unix_socket || up->flags & EDGE_RESET || !(up->flags & EDGE_EOF)) return false;
+	bool reset = up->flags & EDGE_RESET && !(up->tls && tls_remote_cut(up->tls));
+	if (up->unix_socket || reset || !(up->flags & EDGE_EOF)) return false;
 	if (getsockopt(up->io.fd, IPPROTO_TCP, TCP_INFO, &ti, &n) < 0) return false;
 	if (n < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof ti.tcpi_bytes_acked) {
 		return false;
@@ -216,6 +226,7 @@ void edge_up_finish(struct edge_up *up)
 	if (HG_UNLIKELY(up->stream != NULL)) {
 		edge_u2_finish(up);
 	} else {
+		if (HG_UNLIKELY(up->tls)) tls_finish(up->tls);
 		shutdown(up->io.fd, SHUT_WR);
 	}
 }

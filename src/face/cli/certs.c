@@ -96,13 +96,87 @@ static int text_add(struct cli_config *k, struct hg_str path, bool runnable)
 	return cli_fail(&err);
 }
 
+/* The authorities of an app's replicas. */
+static enum hg_rc replicas_ca(
+        struct cli_config *k, const struct spec_app *app, bool runnable, struct hg_err *err)
+{
+	const struct spec_upstream_tls *t = &app->upstream.tls;
+	char path[PATH_ROOM], name[PATH_ROOM], why[TLS_WHY_MAX];
+	char *text = NULL;
+	struct tls_remote *made = NULL;
+	if (!t->ca.n || !t->verify) return HG_OK;
+	absolute(k, t->ca, path);
+	enum hg_rc rc = cert_text_read(path, &text, err);
+	if (rc == HG_E_DENIED && runnable) return HG_OK;
+	struct tls_remote_conf conf = {.ca = hg_str(text), .name = t->name, .verify = true};
+	if (rc == HG_OK && tls_remote_new(&conf, NULL, &made, why) < 0)
+		rc = hg_err_set(err, HG_E_CERT_FILE, "could not use \"%s\": %s", path, why);
+	if (rc == HG_OK) {
+		snprintf(name, sizeof name, "up-ca:%.*s", HG_STR_ARG(t->ca));
+		json_array_append_new(k->certs,
+		        json_pack("{s:s,s:s,s:s}", "cert", name, "chain", text, "key", ""));
+	} else {
+		hg_err_hint(err, "`ca` is a PEM file with the certificates of the authorities, or "
+		                 "with the replicas' own");
+		spec_app_place(k->spec, app->name, "upstream.tls.ca", err);
+	}
+	tls_remote_unref(made);
+	free(text);
+	return rc;
+}
+
+/* What the edge shows them. */
+static enum hg_rc replicas_pair(
+        struct cli_config *k, const struct spec_app *app, bool runnable, struct hg_err *err)
+{
+	const struct spec_upstream_tls *t = &app->upstream.tls;
+	char chain[PATH_ROOM], key[PATH_ROOM], name[PATH_ROOM];
+	struct cert_texts texts;
+	struct tls_cert is;
+	if (!t->certificate.n) return HG_OK;
+	absolute(k, t->certificate, chain);
+	absolute(k, t->key, key);
+	enum hg_rc rc = cert_texts_read(chain, key, &texts, &is, err);
+	if (rc == HG_E_DENIED && runnable) return HG_OK;
+	if (rc < 0) {
+		hg_err_hint(err, "`certificate` is a PEM file with the certificate first and its "
+		                 "chain behind it, `key` its private key");
+		bool of_key = strstr(err->message, key) != NULL;
+		spec_app_place(k->spec, app->name,
+		        of_key ? "upstream.tls.key" : "upstream.tls.certificate", err);
+		return rc;
+	}
+	cert_warn(chain, &is);
+	snprintf(name, sizeof name, "up:%.*s", HG_STR_ARG(t->certificate));
+	json_array_append_new(k->certs,
+	        json_pack("{s:s,s:s,s:s}", "cert", name, "chain", texts.chain, "key", texts.key));
+	cert_texts_free(&texts);
+	return HG_OK;
+}
+
+static int replicas(struct cli_config *k, bool runnable)
+{
+	for (uint32_t i = 0; i < k->spec->app_count; i++) {
+		const struct spec_app *app = &k->spec->apps[i];
+		struct hg_err err = {0};
+		if (!app->upstream.tls.enabled) continue;
+		if (!k->certs) k->certs = json_array();
+		enum hg_rc rc = replicas_ca(k, app, runnable, &err);
+		if (rc == HG_OK) rc = replicas_pair(k, app, runnable, &err);
+		if (rc < 0) return cli_fail(&err);
+	}
+	return 0;
+}
+
 int cli_config_certs(struct cli_config *k, bool runnable)
 {
 	const struct spec_edge *e = &k->spec->edge;
 	const struct spec_acme *acme = &e->tls.acme;
 	struct hg_err err = {0};
-	if (!e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set)) return 0;
-	k->certs = json_array();
+	int theirs = replicas(k, runnable);
+	if (theirs || !e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set))
+		return theirs;
+	if (!k->certs) k->certs = json_array();
 	if (acme->set) {
 		int status = text_add(k, acme->ca_file, runnable);
 		if (status == 0 && acme->eab.set)

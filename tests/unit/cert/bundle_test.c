@@ -75,14 +75,15 @@ static enum hg_rc changed(size_t at, uint32_t value, size_t cut)
 
 static void what_is_no_bundle_is_refused(void **state)
 {
-	size_t place = sizeof(struct head) + sizeof(struct cert_token);
+	size_t place = sizeof(struct head) + sizeof(struct cert_token) + cert_remotes_size(NULL, 0);
 	(void)state;
 	assert_int_equal(changed(0, MAGIC, 0), HG_OK);
 	assert_int_equal(changed(0, 1, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, size), 5, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, count), 0x20000000, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, count), 900, 0), HG_E_INVALID);
-	assert_int_equal(changed(offsetof(struct head, count), 0, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, remotes_size), 4, 0), HG_E_INVALID);
+	assert_int_equal(changed(offsetof(struct head, remotes_size), 1u << 24, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, ticket_count), 4, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, token_count), 65, 0), HG_E_INVALID);
 	assert_int_equal(changed(offsetof(struct head, token_count), 60, 0), HG_E_INVALID);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define PROBER_MAGIC 0x9a0be001u
@@ -17,7 +18,10 @@ struct prober {
 	struct loop_timer timer;
 	struct loop_timer now; /* outcome known before the loop turned */
 	int fd;
-	bool connected, sent, head_done, closed;
+	bool connected, greeted, sent, head_done, closed;
+	struct tls_remote *remote; /* a reference; NULL: plain */
+	struct tls *tls;           /* NULL: plain, or not begun */
+	size_t clear_n;            /* bytes of `out` that go before TLS */
 	prober_fn fn;
 	void *arg;
 	uint32_t timeout_ms, body_max;
@@ -36,6 +40,8 @@ void prober_stop(struct prober *p)
 	if (!p) return;
 	loop_timer_stop(p->loop, &p->timer);
 	loop_timer_stop(p->loop, &p->now);
+	tls_free(p->tls);
+	tls_remote_unref(p->remote);
 	if (p->fd >= 0) {
 		loop_io_stop(p->loop, &p->io);
 		(void)close(p->fd);
@@ -71,12 +77,21 @@ static void fail(struct prober *p, int error)
 	finish(p, refused ? PROBE_REFUSED : PROBE_FAILED);
 }
 
+static void fail_tls(struct prober *p)
+{
+	(void)snprintf(p->why, sizeof p->why, "TLS failed: %s", tls_remote_why(p->tls));
+	finish(p, PROBE_FAILED);
+}
+
 static void on_timeout(struct loop *l, struct loop_timer *t)
 {
 	struct prober *p = HG_CONTAINER(t, struct prober, timer);
 	(void)l;
 	(void)snprintf(p->why, sizeof p->why, "no %s within %u ms",
-	        p->connected ? "answer" : "connection", p->timeout_ms);
+	        p->tls && !p->greeted ? "end of the TLS handshake"
+	        : p->connected        ? "answer"
+	                              : "connection",
+	        p->timeout_ms);
 	finish(p, PROBE_FAILED);
 }
 
@@ -122,6 +137,29 @@ static bool take_body(struct prober *p)
 	return p->head->body == HTTP1_BODY_LENGTH && p->body.n >= p->head->content_length;
 }
 
+/* As the system calls say it: -1 and errno; by TLS, EPROTO is for fail_tls. */
+static ssize_t bytes_read(struct prober *p, char *to, size_t cap)
+{
+	if (!p->tls) return read(p->fd, to, cap);
+	ssize_t n = tls_read(p->tls, to, cap);
+	if (n >= 0) return n;
+	errno = (int)-n;
+	return -1;
+}
+
+static ssize_t bytes_send(struct prober *p)
+{
+	size_t n = p->out.n - p->out_at;
+	bool clear = p->out_at < p->clear_n;
+	if (clear) n = p->clear_n - p->out_at;
+	if (!p->remote || clear) return send(p->fd, p->out.p + p->out_at, n, MSG_NOSIGNAL);
+	struct iovec v = {p->out.p + p->out_at, n};
+	ssize_t k = tls_write(p->tls, &v, 1);
+	if (k >= 0) return k;
+	errno = (int)-k;
+	return -1;
+}
+
 /* True when it called back. */
 static bool digest_h2(struct prober *p)
 {
@@ -134,7 +172,8 @@ static bool digest_h2(struct prober *p)
 		return true;
 	}
 	/* Acknowledgements: a socket takes so few bytes at once; without them the probe fails. */
-	if (p->out.n) (void)!send(p->fd, p->out.p, p->out.n, MSG_NOSIGNAL);
+	p->out_at = p->clear_n = 0;
+	if (p->out.n) (void)bytes_send(p);
 	return false;
 }
 
@@ -175,9 +214,13 @@ static void on_readable(struct prober *p)
 			finish(p, PROBE_FAILED);
 			return;
 		}
-		ssize_t n = read(p->fd, room, 4096);
+		ssize_t n = bytes_read(p, room, 4096);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno == EAGAIN) return;
+		if (n < 0 && errno == EPROTO && p->tls) {
+			fail_tls(p);
+			return;
+		}
 		if (n < 0) {
 			fail(p, errno);
 			return;
@@ -194,6 +237,26 @@ static void on_readable(struct prober *p)
 		hg_buf_add(&p->in, (size_t)n);
 		if (digest(p)) return;
 	}
+}
+
+/* True when the handshake is over; else it waits, or it has failed and called back. */
+static bool greet(struct prober *p, uint32_t events)
+{
+	bool first = !p->tls;
+	const char *alpn = p->h2 ? "\x02h2" : "\x08http/1.1";
+	if (first) p->tls = tls_remote_open(p->remote, p->fd, NULL, alpn);
+	if (!p->tls) {
+		fail(p, ENOMEM);
+		return false;
+	}
+	if (!first) tls_ready(p->tls, events & ~(uint32_t)EPOLLOUT, events & EPOLLOUT);
+	int r = p->greeted ? 0 : tls_handshake(p->tls);
+	p->greeted = r == 0;
+	if (r == 0) return true;
+	/* Writable it nearly always is: only what comes is waited for. */
+	if (r == -EAGAIN && loop_io_change(p->loop, &p->io, EPOLLIN) == HG_OK) return false;
+	fail_tls(p);
+	return false;
 }
 
 static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
@@ -215,7 +278,8 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 		}
 	}
 	while (!p->sent) {
-		ssize_t n = send(p->fd, p->out.p + p->out_at, p->out.n - p->out_at, MSG_NOSIGNAL);
+		if (p->remote && p->out_at >= p->clear_n && !greet(p, events)) return;
+		ssize_t n = bytes_send(p);
 		if (n < 0 && errno == EINTR) continue;
 		if (n < 0 && errno == EAGAIN) break;
 		if (n < 0) {
@@ -229,6 +293,7 @@ static void on_event(struct loop *l, struct loop_io *io, uint32_t events)
 			return;
 		}
 	}
+	if (p->sent && p->tls && !greet(p, events)) return;
 	if (p->sent && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) on_readable(p);
 }
 
@@ -239,6 +304,7 @@ static bool compose(struct prober *p, const struct prober_target *t)
 		struct hg_out o = hg_out_over(first, sizeof first);
 		proxyproto_write(&(struct proxyproto){.version = (uint8_t)t->proxy}, &o);
 		hg_buf_str(&p->out, (struct hg_str){first, o.n});
+		p->clear_n = o.n;
 	}
 	if (t->addr->sa.sa_family == AF_UNIX)
 		(void)snprintf(host, sizeof host, "localhost");
@@ -267,7 +333,8 @@ enum hg_rc prober_start(struct loop *loop, const struct prober_target *t, prober
 	        .fn = fn,
 	        .arg = arg,
 	        .timeout_ms = t->timeout_ms,
-	        .body_max = t->body_max};
+	        .body_max = t->body_max,
+	        .remote = t->remote && (t->path || t->service) ? tls_remote_ref(t->remote) : NULL};
 	hg_buf_init(&p->out, PROBER_PATH_MAX + 512 + PROXYPROTO_SENT);
 	hg_buf_init(&p->in, PROBER_HEAD_MAX + 8192);
 	hg_buf_init(&p->body, (size_t)t->body_max + 1);

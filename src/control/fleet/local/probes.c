@@ -81,6 +81,8 @@ void fleet_probe(struct fleet_replica *r, enum probe_kind kind)
 		        .timeout_ms = c->timeout_ms,
 		        .proxy = rel ? rel->proxy : 0,
 		};
+		if ((t.path || t.service) && rel && rel->tls && r->f->o.remote)
+			t.remote = r->f->o.remote(r->f->o.arg, hg_str(r->app->name));
 		rc = prober_start(r->f->o.loop, &t, fn[kind], r, &r->prober[kind]);
 		if (rc < 0) (void)hg_err_set(&err, rc, "could not probe: memory is exhausted");
 	}

@@ -561,7 +561,8 @@ static void a_replica_may_listen_on_a_unix_socket(void **state)
 	        .release = 1,
 	        .incarnation = 9,
 	        .weight = 1,
-	        .family = AF_UNIX};
+	        .family = AF_UNIX,
+	        .tls = rep->tls};
 	memcpy(ep.path, path, strlen(path) + 1);
 	snap_table_set(g->table, 0, &ep);
 	rig_publish(g);

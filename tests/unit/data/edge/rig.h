@@ -24,6 +24,10 @@
 #include "cert/cert.h"
 #include "tls_bridge.h"
 #endif
+#ifdef RIG_UP /* … with TLS to the replicas */
+#include "cert/cert.h"
+#include "tls_bridge.h"
+#endif
 #ifdef RIG_H2 /* … with HTTP/2 */
 #include "h2_bridge.h"
 #endif
@@ -42,13 +46,14 @@
 #define RIG_PEERS    1024
 
 struct replica;
+struct pem_text;
 typedef void (*rig_script)(struct replica *rep, int fd);
 
 /* One replica: accepts, and runs the script on every connection in its own thread. */
 struct replica {
 	int fd;
 	uint16_t port;
-	uint32_t slot, release, proxy, http2;
+	uint32_t slot, release, proxy, tls, http2;
 	rig_script script;
 	void *arg;
 	pthread_t accepter;
@@ -57,7 +62,8 @@ struct replica {
 	int peer[RIG_PEERS];
 	int peers;
 	_Atomic int connections, requests;
-	char last[65536]; /* the last request head, zero-terminated */
+	char last[65536];           /* the last request head, zero-terminated */
+	const struct pem_text *pem; /* what it shows */
 };
 
 struct rig {
@@ -187,6 +193,9 @@ static inline void *peer_thread(void *arg)
 	free(arg);
 	pthread_mutex_lock(&a.rep->lock);
 	int fd = a.rep->peer[a.number];
+#ifdef RIG_UP
+	if (a.rep->pem) fd = a.rep->peer[a.number] = bridge_serve(fd, a.rep->pem);
+#endif
 	pthread_mutex_unlock(&a.rep->lock);
 	a.rep->script(a.rep, fd);
 	pthread_mutex_lock(&a.rep->lock);
@@ -412,6 +421,28 @@ static inline void rig_publish(struct rig *g)
 	rig_do(g, rig_snapshot_call);
 }
 
+#ifdef RIG_UP
+static inline const struct pem_text *rig_up_pem(void)
+{
+	static struct pem_text pem;
+	if (!pem.chain[0]) pem = pem_make("DNS:localhost", false, 30);
+	return &pem;
+}
+
+/* How the app's replicas are spoken to; call it in the edge's thread. */
+static inline void rig_remote(struct rig *g, const struct tls_remote_conf *conf)
+{
+	char why[TLS_WHY_MAX];
+	struct hg_err err = {0};
+	struct cert_remote_conf app = {HG_STR("app"), *conf};
+	struct cert_extra extra = {.generation = 1, .remotes = &app, .remote_count = 1};
+	int fd = -1;
+	if (cert_bundle_make(&(struct tls_conf){0}, &extra, &fd, &err) < 0) abort();
+	if (edge_certs(g->edge, fd, why) < 0) abort();
+	close(fd);
+}
+#endif
+
 static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 {
 	struct replica *rep = &g->rep[number];
@@ -425,6 +456,7 @@ static inline void rig_endpoint(struct rig *g, int number, uint32_t state)
 	        .port = rep->port,
 	        .ip4 = INADDR_LOOPBACK,
 	        .proxy = rep->proxy,
+	        .tls = rep->tls,
 	        .http2 = rep->http2};
 	snap_table_set(g->table, rep->slot, &ep);
 }
@@ -435,6 +467,10 @@ static inline struct replica *rig_replica_of(struct rig *g, rig_script script, u
 	struct sock_addr a;
 	*rep = (struct replica){
 	        .slot = (uint32_t)g->replicas, .script = script, .release = release};
+#ifdef RIG_UP
+	rep->tls = 1;
+	rep->pem = rig_up_pem();
+#endif
 	pthread_mutex_init(&rep->lock, NULL);
 	sock_addr_tcp4(INADDR_LOOPBACK, 0, &a);
 	rep->fd = sock_listen(&a, 512);
@@ -539,6 +575,11 @@ static inline struct rig *rig_worker(
 	assert_int_equal(edge_new(&conf, &g->edge), HG_OK);
 #ifdef RIG_TLS
 	rig_certs(g, "DNS:a.example,DNS:*.b.example");
+#endif
+#ifdef RIG_UP
+	rig_remote(g, &(struct tls_remote_conf){.ca = hg_str(rig_up_pem()->chain),
+	                      .name = HG_STR("localhost"),
+	                      .verify = true});
 #endif
 	assert_int_equal(
 	        loop_io_start(g->loop, &g->wake_io, g->wake[0], EPOLLIN, rig_on_wake), HG_OK);

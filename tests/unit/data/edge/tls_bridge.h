@@ -65,7 +65,7 @@ static inline bool bridge_in(struct bridge *b)
 static inline void *bridge_main(void *arg)
 {
 	struct bridge *b = arg;
-	bool on = SSL_connect(b->client.ssl) == 1;
+	bool on = SSL_do_handshake(b->client.ssl) == 1;
 	fcntl(b->secure, F_SETFL, O_NONBLOCK);
 	SSL_set_mode(
 	        b->client.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -101,7 +101,38 @@ static inline int bridge_over(int secure, const char *host)
 	b->plain = fd[1];
 	b->secure = secure;
 	b->client = client_new(secure, host);
+	SSL_set_connect_state(b->client.ssl);
 	assert_int_equal(pthread_create(&thread, NULL, bridge_main, b), 0);
+	pthread_detach(thread);
+	return fd[0];
+}
+
+/* The same for the server's side, with this certificate. */
+static inline int bridge_serve(int secure, const struct pem_text *pem)
+{
+	int fd[2];
+	pthread_t thread;
+	struct timeval tv = {10, 0};
+	signal(SIGPIPE, SIG_IGN);
+	struct bridge *b = calloc(1, sizeof *b);
+	BIO *chain = BIO_new_mem_buf(pem->chain, -1), *key = BIO_new_mem_buf(pem->key, -1);
+	X509 *x = PEM_read_bio_X509(chain, NULL, NULL, NULL);
+	EVP_PKEY *k = PEM_read_bio_PrivateKey(key, NULL, NULL, NULL);
+	b->client.ctx = SSL_CTX_new(TLS_server_method());
+	if (SSL_CTX_use_certificate(b->client.ctx, x) != 1) abort();
+	if (SSL_CTX_use_PrivateKey(b->client.ctx, k) != 1) abort();
+	b->client.ssl = SSL_new(b->client.ctx);
+	SSL_set_fd(b->client.ssl, secure);
+	SSL_set_accept_state(b->client.ssl);
+	X509_free(x);
+	EVP_PKEY_free(k);
+	BIO_free(chain);
+	BIO_free(key);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fd) < 0) abort();
+	setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
+	b->plain = fd[1];
+	b->secure = secure;
+	if (pthread_create(&thread, NULL, bridge_main, b)) abort();
 	pthread_detach(thread);
 	return fd[0];
 }
