@@ -15,7 +15,7 @@ static void on_gone(void *arg)
 	d->call = NULL;
 	d->req = NULL;
 	loop_timer_stop(d->app->loop, &d->timer);
-	if (!d->writing) app_deferred_free(d);
+	if (!d->queued) app_deferred_free(d);
 }
 
 struct deferred *app_defer(struct app *a, struct serve_call *call, const struct serve_request *req)
@@ -91,17 +91,14 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
 	app_refuse(a, call, req, later ? 503 : 500, what);
 }
 
-static void health(
-        struct app *a, struct serve_call *call, const struct serve_request *req, bool ill)
+static void health(struct app *a, struct serve_call *call, const struct serve_request *req,
+        bool ill, enum hg_rc rc, int64_t total, const char *why)
 {
 	char now[TEXT_TIME_MAX];
 	size_t n = text_time_iso(clock_wall_ns(), now);
-	struct hg_err err = {0};
-	int64_t total = 0;
-	enum hg_rc rc = rows_total(a->rows, &total, &err);
 	if (ill && rc == HG_OK) {
 		rc = HG_E_INTERNAL;
-		hg_err_set(&err, rc, "unhealthy on purpose (FEEDBACK_FAULT)");
+		why = "unhealthy on purpose (FEEDBACK_FAULT)";
 	}
 	hg_buf_reset(&a->body);
 	if (rc == HG_OK) {
@@ -111,21 +108,47 @@ static void health(
 	} else {
 		hg_buf_fmt(&a->body,
 		        "{\"status\":\"unhealthy\",\"timestamp\":\"%.*s\",\"error\":", (int)n, now);
-		json_quote(&a->body, hg_str(err.message));
+		json_quote(&a->body, hg_str(why));
 		hg_buf_cstr(&a->body, "}\n");
 		a->metrics.errors[ill ? ERROR_FAULT : ERROR_DATABASE]++;
 	}
 	app_answer(a, call, req, rc == HG_OK ? 200 : 503, hg_buf_view(&a->body));
 }
 
-static void metrics(struct app *a, struct serve_call *call)
+static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64_t total)
 {
-	struct metrics_gauges g = {.log_lines_dropped = jsonlog_dropped(a->log)};
-	if (rows_total(a->rows, &g.feedback_count, NULL) < 0) g.feedback_count = -1;
+	struct metrics_gauges g = {.log_lines_dropped = jsonlog_dropped(a->log),
+	        .feedback_count = rc == HG_OK ? total : -1};
 	hg_buf_reset(&a->body);
 	metrics_text(&a->metrics, &g, &a->body);
+	store_metrics(a->store, &a->body);
 	metrics_process_text(&a->body);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
+}
+
+void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum hg_rc rc, int64_t total, const char *why)
+{
+	if (route_of(req->path).endpoint == ENDPOINT_METRICS)
+		metrics(a, call, rc, total);
+	else
+		health(a, call, req, false, rc, total, why);
+}
+
+static void ask_total(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	struct store_op op = {.kind = STORE_TOTAL};
+	struct rows *rows = store_rows(a->store);
+	struct hg_err err = {0};
+	int64_t total = 0;
+	if (!rows) {
+		app_queue(a, call, req, &op, d);
+		return;
+	}
+	enum hg_rc rc = rows_total(rows, &total, &err);
+	app_total(a, call, req, rc, total, err.message);
+	app_deferred_free(d);
 }
 
 /* Also answers a CORS preflight: any origin may use the API, without credentials. */
@@ -152,8 +175,8 @@ static void dispatch(
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
-	case ENDPOINT_HEALTH: health(a, call, req, false); break;
-	case ENDPOINT_METRICS: metrics(a, call); break;
+	case ENDPOINT_HEALTH:
+	case ENDPOINT_METRICS: ask_total(a, call, req, d); return;
 	case ENDPOINT_PAGE:
 	case ENDPOINT_STATIC: app_static(call, req, &found); break;
 	default: found = false;
@@ -196,7 +219,7 @@ static bool misbehave(
 	case FAULT_CLOSE: serve_abort(call); return true;
 	case FAULT_UNHEALTHY:
 		if (!hg_str_eq(req->path, HG_STR("/health"))) return false;
-		health(a, call, req, true);
+		health(a, call, req, true, HG_OK, 0, "");
 		return true;
 	case FAULT_HANG: return app_defer(a, call, req) != NULL;
 	case FAULT_SLOW:
@@ -269,25 +292,33 @@ void app_error_body(void *arg, unsigned status, const char *what, struct hg_buf 
 	*ret_content_type = "application/json";
 }
 
-enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const struct fault *fault,
-        struct rows *rows, struct rows *writer_rows)
+static void on_note(
+        void *arg, enum hg_level level, const char *what, const char *server, const char *why)
+{
+	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	jsonlog(a->log, level, "feedback.database", what, HG_S("server", server),
+	        HG_S("reason", why));
+}
+
+enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const struct config *c,
+        struct hg_err *err)
 {
 	*a = (struct app){.magic = APP_MAGIC,
 	        .loop = l,
 	        .log = log,
-	        .rows = rows,
-	        .fault = *fault,
+	        .fault = c->fault,
 	        .born_ms = loop_now_ms(l)};
+	struct store_options o = {.config = c, .done = app_stored, .note = on_note, .arg = a};
 	hg_rand_seed(&a->rand, clock_mono_ns());
 	hg_buf_init(&a->body, BODY_MAX);
 	hg_list_init(&a->deferred);
-	return writer_new(l, writer_rows, app_written, a, &a->writer);
+	return store_open(l, &o, &a->store, err);
 }
 
 void app_stop(struct app *a)
 {
-	writer_free(a->writer);
-	a->writer = NULL;
+	store_close(a->store);
+	a->store = NULL;
 }
 
 void app_fini(struct app *a)
@@ -295,7 +326,6 @@ void app_fini(struct app *a)
 	HG_LIST_EACH_SAFE (node, after, &a->deferred) {
 		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
 	}
-	rows_close(a->rows);
 	hg_buf_free(&a->body);
 	a->magic = 0;
 }

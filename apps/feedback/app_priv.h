@@ -10,15 +10,13 @@
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
 #include "apps/feedback/metrics_priv.h"
-#include "apps/feedback/rows_priv.h"
-#include "apps/feedback/writer_priv.h"
+#include "apps/feedback/store_priv.h"
 
 struct app {
 	uint32_t magic;
 	struct loop *loop;
 	struct jsonlog *log;
-	struct rows *rows; /* to read */
-	struct writer *writer;
+	struct store *store;
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -29,10 +27,10 @@ struct app {
 
 #define APP_MAGIC 0xfeedbac4u
 
-/* Takes over `rows` (to read) and `writer_rows`. */
+/* Opens the database. */
 HG_MUST enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log,
-        const struct fault *fault, struct rows *rows, struct rows *writer_rows);
-/* Ends the writer: what was queued is committed and answered. Before serve_free. */
+        const struct config *c, struct hg_err *err);
+/* Closes the database: what was queued is committed and answered. Before serve_free. */
 void app_stop(struct app *a);
 /* After serve_free. */
 void app_fini(struct app *a);
@@ -53,7 +51,7 @@ struct deferred {
 	struct serve_call *call; /* NULL: the client has left */
 	const struct serve_request *req;
 	struct loop_timer timer; /* slow on purpose */
-	bool writing;            /* the writer holds it */
+	bool queued;             /* the store holds it */
 };
 
 /* NULL when there is no memory. */
@@ -70,8 +68,14 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
 /* The API of one resource. `d`: the request was deferred already. */
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d);
-/* The writer has finished an operation; it is freed here. */
-void app_written(void *arg, struct write_op *op);
+/* The store has finished an operation; it is freed here. */
+void app_stored(void *arg, struct store_op *op);
+/* Gives it to the store, to be answered later; answers at once when the store takes no more. */
+void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op, struct deferred *d);
+/* Of health and metrics, which ask for the total. */
+void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum hg_rc rc, int64_t total, const char *why);
 /* The page and its files. */
 void app_static(struct serve_call *call, const struct serve_request *req, bool *ret_found);
 void app_cors(struct serve_call *call, const struct serve_request *req);

@@ -14,6 +14,12 @@ static const struct setting {
         {"DATABASE_URL", "--database", ""},
         {"DATABASE_PATH", NULL, "data/feedback.db"},
         {"DATABASE_SYNC", NULL, "full"},
+        {"DATABASE_REPLICAS", NULL, ""},
+        {"DATABASE_LAG_MAX", NULL, "1000"},
+        {"DATABASE_TIMEOUT", NULL, "5000"},
+        {"DATABASE_CONNECT_TIMEOUT", NULL, "3000"},
+        {"DATABASE_POOL", NULL, "8"},
+        {"DATABASE_MIGRATE", NULL, "on"},
         {"LOG_LEVEL", "--log-level", "INFO"},
         {"LOG_FILE", "--log-file", ""},
         {"ENVIRONMENT", NULL, "development"},
@@ -29,9 +35,12 @@ const char *config_help(void)
 	       "                    [--log-level LEVEL] [--log-file PATH] [--fault FAULT]\n"
 	       "                    [--env-file PATH] [--help] [--version]\n"
 	       "\n"
-	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file, which any\n"
-	       "number of its processes may share. Flags win over the environment, the\n"
-	       "environment over the file .env (or --env-file).\n"
+	       "       feedback-app migrate up|down|status [--steps N] [--database URL]\n"
+	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
+	       "\n"
+	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file or one\n"
+	       "PostgreSQL database, which any number of its processes may share. Flags win over\n"
+	       "the environment, the environment over the file .env (or --env-file).\n"
 	       "\n"
 	       "  PORT, --port          8090; 0: any free port, named in the log\n"
 	       "  HOST, --host          0.0.0.0; an address, or localhost\n"
@@ -39,10 +48,21 @@ const char *config_help(void)
 	       "  LISTEN_FDS            inherited listeners from descriptor 3 on; TCP then only\n"
 	       "                        with --port\n"
 	       "  DATABASE_URL, --database\n"
-	       "                        sqlite:PATH; default sqlite:data/feedback.db\n"
+	       "                        sqlite:PATH; default sqlite:data/feedback.db; or\n"
+	       "                        postgres://USER:PASSWORD@HOST[,HOST]/NAME: of several\n"
+	       "                        hosts the one that accepts writes\n"
 	       "  DATABASE_PATH         the path alone, when DATABASE_URL is not set\n"
 	       "  DATABASE_SYNC         full (default): an answered write survives a power cut;\n"
 	       "                        normal: it survives a crash of the app\n"
+	       "  DATABASE_REPLICAS     postgres://…,postgres://… (8 at most): reads go there\n"
+	       "  DATABASE_LAG_MAX      1000 ms; a replica that is further behind is not asked\n"
+	       "  DATABASE_POOL         8; connections to each server, 128 at most\n"
+	       "  DATABASE_TIMEOUT      5000 ms; for a query, waiting included\n"
+	       "  DATABASE_CONNECT_TIMEOUT\n"
+	       "                        3000 ms\n"
+	       "  DATABASE_MIGRATE      on (default): the schema is brought up to date at the "
+	       "start;\n"
+	       "                        off: it must be (feedback-app migrate up)\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
 	       "                        /health and /metrics are DEBUG unless they fail\n"
@@ -215,6 +235,53 @@ static enum hg_rc take_listeners(
 	return HG_OK;
 }
 
+/* "postgres://a,b/x,postgres://c/x": a comma stands between hosts too. */
+static enum hg_rc take_replicas(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	setting_of(from, "DATABASE_REPLICAS", false, &v);
+	while (v.n) {
+		struct hg_str rest = v, one;
+		do {
+			(void)hg_str_cut(&rest, ',');
+		} while (rest.n && !hg_str_starts(hg_str_trim(rest), HG_STR("postgres")));
+		one = (struct hg_str){v.p, v.n - rest.n};
+		if (rest.n) one.n--;
+		one = hg_str_trim(one);
+		v = rest;
+		if (c->replica_count == HG_COUNT(c->replica))
+			return hg_err_set(err, HG_E_INVALID,
+			        "DATABASE_REPLICAS names more than %zu replicas",
+			        HG_COUNT(c->replica));
+		char *to = c->replica[c->replica_count++];
+		if (!hg_str_copy(one, to, sizeof c->replica[0]) || !db_url_is_postgres(to))
+			return hg_err_set(err, HG_E_INVALID,
+			        "DATABASE_REPLICAS has an entry that is not postgres://… (up to "
+			        "255 "
+			        "bytes)");
+	}
+	if (c->replica_count && !db_url_is_postgres(c->database))
+		return hg_err_set(err, HG_E_INVALID,
+		        "DATABASE_REPLICAS is set, but DATABASE_URL is not postgres://…");
+	return HG_OK;
+}
+
+static enum hg_rc take_pool(const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	uint64_t lag = 0, query = 0, connect = 0, size = 0;
+	enum hg_rc rc = take_number(from, "DATABASE_LAG_MAX", 3600000, &lag, err);
+	if (rc == HG_OK) rc = take_number(from, "DATABASE_TIMEOUT", 600000, &query, err);
+	if (rc == HG_OK) rc = take_number(from, "DATABASE_CONNECT_TIMEOUT", 600000, &connect, err);
+	if (rc == HG_OK)
+		rc = take_number(from, "DATABASE_POOL", DB_POOL_CONNECTIONS_MAX, &size, err);
+	c->lag_max_ms = (uint32_t)lag;
+	c->query_ms = (uint32_t)query;
+	c->connect_ms = (uint32_t)connect;
+	c->pool_size = (uint32_t)size;
+	return rc;
+}
+
 static enum hg_rc take_database(
         const struct config_sources *from, struct config *c, struct hg_err *err)
 {
@@ -230,7 +297,12 @@ static enum hg_rc take_database(
 		c->durability = DB_NORMAL;
 	else
 		return wrong(err, "DATABASE_SYNC", v, "full or normal");
-	return HG_OK;
+	setting_of(from, "DATABASE_MIGRATE", false, &v);
+	c->migrate = hg_str_eq_nocase(v, HG_STR("on"));
+	if (!c->migrate && !hg_str_eq_nocase(v, HG_STR("off")))
+		return wrong(err, "DATABASE_MIGRATE", v, "on or off");
+	rc = take_replicas(from, c, err);
+	return rc < 0 ? rc : take_pool(from, c, err);
 }
 
 enum hg_rc config_read(

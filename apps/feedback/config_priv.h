@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "db/db.h"
+#include "db/pool.h"
 
 #include "apps/feedback/fault_priv.h"
 
@@ -20,6 +21,11 @@ struct config {
 	uint32_t listen_fds; /* inherited listeners from descriptor 3 on */
 	char database[512];  /* address for db_open */
 	enum db_durability durability;
+	bool migrate; /* bring the schema up to date at the start */
+	/* PostgreSQL alone */
+	char replica[DB_POOL_REPLICAS_MAX][256]; /* addresses of read replicas */
+	size_t replica_count;
+	uint32_t lag_max_ms, query_ms, connect_ms, pool_size;
 	enum hg_level level;
 	char log_file[256];
 	char environment[32];

@@ -32,30 +32,44 @@ static bool number_of(struct hg_str query, const char *name, uint64_t max, uint6
 	return true;
 }
 
+static void answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct hg_str json, uint32_t limit, const struct rows_page *page)
+{
+	struct route r = route_of(req->path);
+	a->metrics.operations[OPERATION_READ]++;
+	list_fields(call, &r, limit, page);
+	app_answer(a, call, req, 200, json);
+}
+
 static void list(struct app *a, struct serve_call *call, const struct serve_request *req,
-        const struct route *r)
+        struct store_op *op, struct deferred *d)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
-	struct rows_page page = {0};
-	struct hg_err err = {0};
-	enum hg_rc rc;
 	if (!number_of(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
+		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "limit must be a number from 1 to 1000");
 		return;
 	}
 	if (!number_of(req->query, "before", INT64_MAX, &before)) {
+		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "before must be the id of a feedback");
 		return;
 	}
-	hg_buf_reset(&a->body);
-	rc = rows_list(a->rows, (int64_t)before, (uint32_t)limit, &a->body, &page, &err);
-	if (rc < 0) {
-		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
+	struct rows *rows = store_rows(a->store);
+	struct hg_err err = {0};
+	op->before = (int64_t)before;
+	op->limit = (uint32_t)limit;
+	if (!rows) {
+		app_queue(a, call, req, op, d);
 		return;
 	}
-	a->metrics.operations[OPERATION_READ]++;
-	list_fields(call, r, (uint32_t)limit, &page);
-	app_answer(a, call, req, 200, hg_buf_view(&a->body));
+	hg_buf_reset(&a->body);
+	enum hg_rc rc = rows_list(rows, op->before, op->limit, &a->body, &op->page, &err);
+	if (rc < 0)
+		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
+	else
+		answer_list(a, call, req, hg_buf_view(&a->body), op->limit, &op->page);
+	app_deferred_free(d);
 }
 
 static void answer_row(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -66,69 +80,135 @@ static void answer_row(struct app *a, struct serve_call *call, const struct serv
 	app_answer(a, call, req, status, hg_buf_view(&a->body));
 }
 
-static void get(struct app *a, struct serve_call *call, const struct serve_request *req, int64_t id)
+static void answer_got(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum hg_rc rc, const struct row *row, const char *why)
 {
-	struct row row;
-	struct hg_err err = {0};
-	enum hg_rc rc = id ? rows_get(a->rows, id, &row, &err) : HG_E_NOT_FOUND;
 	if (rc == HG_E_NOT_FOUND) {
 		app_refuse(a, call, req, 404, not_found);
 	} else if (rc < 0) {
-		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
+		app_fail(a, call, req, ERROR_DATABASE, rc, why);
 	} else {
 		a->metrics.operations[OPERATION_READ]++;
-		answer_row(a, call, req, 200, &row);
+		answer_row(a, call, req, 200, row);
 	}
 }
 
-static void answer_written(struct app *a, struct serve_call *call, const struct serve_request *req,
-        const struct write_op *op)
+static void get(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct store_op *op, struct deferred *d)
 {
+	struct rows *rows = store_rows(a->store);
+	struct hg_err err = {0};
+	int64_t id = op->row.id;
+	if (!rows && id) {
+		app_queue(a, call, req, op, d);
+		return;
+	}
+	enum hg_rc rc = id ? rows_get(rows, id, &op->row, &err) : HG_E_NOT_FOUND;
+	answer_got(a, call, req, rc, &op->row, err.message);
+	app_deferred_free(d);
+}
+
+#define SEEN "feedback_seen"
+
+/* Reads of this client are answered by who has seen its write, for as long as that may matter. */
+static void remember_position(struct app *a, struct serve_call *call, uint64_t position)
+{
+	char text[128];
+	struct hg_out o = hg_out_over(text, sizeof text);
+	if (!position || !store_position_s(a->store)) return;
+	hg_out_fmt(&o, SEEN "=%llx; Path=/; Max-Age=%u; HttpOnly; SameSite=Lax",
+	        (unsigned long long)position, store_position_s(a->store));
+	if (!hg_out_failed(&o)) serve_field(call, "Set-Cookie", (struct hg_str){text, o.n});
+}
+
+/* 0 when there is none. A client that makes one up only sends its reads to the primary. */
+static uint64_t position_of(struct app *a, const struct serve_request *req)
+{
+	if (!store_position_s(a->store)) return 0;
+	const struct http1_field *f = http1_find(req->head, HTTP1_F_COOKIE);
+	struct hg_str rest = f ? f->value : HG_STR("");
+	while (rest.n) {
+		struct hg_str one = hg_str_trim(hg_str_cut(&rest, ';'));
+		char text[20];
+		if (!hg_str_eq(hg_str_cut(&one, '='), HG_STR(SEEN))) continue;
+		return hg_str_copy(one, text, sizeof text) ? strtoull(text, NULL, 16) : 0;
+	}
+	return 0;
+}
+
+static void answer_written(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op)
+{
+	remember_position(a, call, op->position);
 	if (op->rc == HG_E_NOT_FOUND)
 		app_refuse(a, call, req, 404, not_found);
 	else if (op->rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
-	else if (op->kind == WRITE_DELETE)
+	else if (op->kind == STORE_DELETE)
 		app_answer(a, call, req, 200,
 		        HG_STR("{\"message\":\"Feedback deleted successfully\"}\n"));
 	else if (op->key_n && op->once == ROWS_OTHER)
 		app_refuse(a, call, req, 422, "This Idempotency-Key was used for another message");
 	else
-		answer_row(a, call, req, op->kind == WRITE_CREATE ? 201 : 200, &op->row);
+		answer_row(a, call, req, op->kind == STORE_CREATE ? 201 : 200, &op->row);
 }
 
-void app_written(void *arg, struct write_op *op)
+static void answer_stored(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op)
 {
-	static const enum operation counted[] = {[WRITE_CREATE] = OPERATION_CREATE,
-	        [WRITE_UPDATE] = OPERATION_UPDATE,
-	        [WRITE_DELETE] = OPERATION_DELETE};
+	switch (op->kind) {
+	case STORE_LIST:
+		if (op->rc < 0)
+			app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
+		else
+			answer_list(a, call, req, op->json, op->limit, &op->page);
+		break;
+	case STORE_GET: answer_got(a, call, req, op->rc, &op->row, op->why); break;
+	case STORE_TOTAL: app_total(a, call, req, op->rc, op->page.total, op->why); break;
+	default: answer_written(a, call, req, op);
+	}
+}
+
+void app_stored(void *arg, struct store_op *op)
+{
+	static const enum operation counted[] = {[STORE_CREATE] = OPERATION_CREATE,
+	        [STORE_UPDATE] = OPERATION_UPDATE,
+	        [STORE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	struct deferred *d = op->tag;
-	if (op->rc == HG_OK && op->once == ROWS_FIRST) a->metrics.operations[counted[op->kind]]++;
-	d->writing = false;
+	if (op->kind <= STORE_DELETE && op->rc == HG_OK && op->once == ROWS_FIRST)
+		a->metrics.operations[counted[op->kind]]++;
+	d->queued = false;
 	/* Answering may tell us that the client has left, which frees what is still deferred. */
 	struct serve_call *call = d->call;
 	const struct serve_request *req = d->req;
 	app_deferred_free(d);
-	if (call) answer_written(a, call, req, op);
+	if (call) answer_stored(a, call, req, op);
 	free(op);
 }
 
-static void queue_write(struct app *a, struct serve_call *call, const struct serve_request *req,
-        struct write_op op, struct deferred *d)
+void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op, struct deferred *d)
 {
-	struct write_op *queued = malloc(sizeof *queued);
+	struct store_op *queued = malloc(sizeof *queued);
+	struct hg_err err = {0};
+	enum hg_rc rc = HG_E_NOMEM;
 	if (queued && !d) d = app_defer(a, call, req);
 	if (queued && d) {
-		*queued = op;
+		*queued = *op;
 		queued->tag = d;
-		d->writing = true;
-		if (writer_queue(a->writer, queued)) return;
-		d->writing = false;
+		d->queued = true;
+		rc = store_queue(a->store, queued, &err);
+		if (rc == HG_OK) return;
+		d->queued = false;
 	}
 	free(queued);
 	app_deferred_free(d);
-	app_fail(a, call, req, ERROR_OVERLOAD, HG_E_NOMEM, "the writer's queue is full");
+	if (op->kind == STORE_TOTAL)
+		app_total(a, call, req, rc, 0, err.message);
+	else
+		app_fail(a, call, req, rc == HG_E_NOMEM ? ERROR_OVERLOAD : ERROR_DATABASE, rc,
+		        err.message);
 }
 
 /* NULL when the body is a good message; else what is wrong, and the status. */
@@ -147,7 +227,7 @@ static const char *message_of(
 }
 
 /* NULL, and the key in *op if there is one; else what is wrong with it. */
-static const char *key_of(const struct serve_request *req, struct write_op *op)
+static const char *key_of(const struct serve_request *req, struct store_op *op)
 {
 	const struct http1_field *f = http1_find(req->head, HTTP1_F_IDEMPOTENCY_KEY);
 	if (!f) return NULL;
@@ -164,32 +244,35 @@ static const char *key_of(const struct serve_request *req, struct write_op *op)
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d)
 {
-	struct write_op op = {.row.id = r->id};
+	struct store_op op = {.row.id = r->id};
 	const char *wrong = NULL;
 	unsigned status = 400;
 	bool write = true;
 	switch (req->method) {
-	case HTTP1_POST: op.kind = WRITE_CREATE; break;
-	case HTTP1_PUT: op.kind = WRITE_UPDATE; break;
-	case HTTP1_DELETE: op.kind = WRITE_DELETE; break;
+	case HTTP1_POST: op.kind = STORE_CREATE; break;
+	case HTTP1_PUT: op.kind = STORE_UPDATE; break;
+	case HTTP1_DELETE: op.kind = STORE_DELETE; break;
 	default: write = false;
 	}
-	if (write && op.kind != WRITE_DELETE) wrong = message_of(req, &op.row.message, &status);
-	if (write && !wrong && op.kind == WRITE_CREATE) wrong = key_of(req, &op);
+	if (write && op.kind != STORE_DELETE) wrong = message_of(req, &op.row.message, &status);
+	if (write && !wrong && op.kind == STORE_CREATE) wrong = key_of(req, &op);
 	if (write && !wrong && r->endpoint == ENDPOINT_ITEM && !r->id) {
 		wrong = not_found;
 		status = 404;
 	}
 	if (write && !wrong) {
-		queue_write(a, call, req, op, d);
+		app_queue(a, call, req, &op, d);
 		return;
 	}
-	/* From here on the answer is given at once, and a deferral is over. */
-	app_deferred_free(d);
-	if (wrong)
+	if (wrong) {
+		app_deferred_free(d); /* the answer is given at once */
 		app_refuse(a, call, req, status, wrong);
-	else if (r->endpoint == ENDPOINT_LIST)
-		list(a, call, req, r);
+		return;
+	}
+	op.kind = r->endpoint == ENDPOINT_LIST ? STORE_LIST : STORE_GET;
+	op.seen = position_of(a, req);
+	if (op.kind == STORE_LIST)
+		list(a, call, req, &op, d);
 	else
-		get(a, call, req, r->id);
+		get(a, call, req, &op, d);
 }

@@ -1,12 +1,12 @@
 /* Wiring: settings, database, sockets, signals. Listens only when the database is ready. */
 #include "apps/feedback/app_priv.h"
+#include "apps/feedback/commands_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DOTENV_MAX    (64u << 10)
@@ -60,39 +60,6 @@ static enum hg_rc configure(struct program *p, int argc, char **argv, struct hg_
 	}
 	hg_buf_free(&dotenv);
 	return rc;
-}
-
-/* The folder of the default database is made; whatever goes wrong, opening says it better. */
-static void make_folder(const char *database)
-{
-	char path[sizeof((struct config *)0)->database];
-	struct hg_str d = hg_str(database);
-	if (hg_str_starts(d, HG_STR("sqlite:"))) d = (struct hg_str){d.p + 7, d.n - 7};
-	if (hg_str_starts(d, HG_STR("//"))) d = (struct hg_str){d.p + 2, d.n - 2};
-	if (!hg_str_copy(d, path, sizeof path)) return;
-	for (char *c = path + (path[0] == '/'); *c; c++) {
-		if (*c != '/') continue;
-		*c = 0;
-		if (mkdir(path, 0755) < 0 && errno != EEXIST) return;
-		*c = '/';
-	}
-}
-
-static enum hg_rc open_app(struct program *p, struct hg_err *err)
-{
-	struct rows_options o = {.url = p->config.database, .durability = p->config.durability};
-	struct rows *reader = NULL, *writer = NULL;
-	enum hg_rc rc;
-	make_folder(p->config.database);
-	rc = rows_open(&o, &writer, err);
-	if (rc == HG_OK) rc = rows_open(&o, &reader, err);
-	if (rc < 0) {
-		rows_close(writer);
-		return rc;
-	}
-	p->app_ready = true;
-	rc = app_init(&p->app, p->loop, p->log, &p->config.fault, reader, writer);
-	return rc < 0 ? hg_err_set(err, rc, "could not start the writer") : HG_OK;
 }
 
 static enum hg_rc add_listener(struct program *p, int fd, struct hg_err *err)
@@ -182,16 +149,19 @@ static enum hg_rc start(struct program *p, struct hg_err *err)
 	if (rc < 0)
 		return hg_err_set(err, rc, "could not open the log file \"%s\": %s",
 		        p->config.log_file, strerror(errno));
-	/* Before the writer's thread is born, which then has them blocked too. */
 	signal(SIGPIPE, SIG_IGN);
+	char database[sizeof p->config.database];
+	db_url_text(p->config.database, database, sizeof database);
+	jsonlog(p->log, HG_INFO, "feedback", "starting", HG_S("version", HG_VERSION),
+	        HG_S("environment", p->config.environment), HG_S("database", database),
+	        HG_S("fault", p->config.fault.kind ? "on" : ""));
+	/* Before signals are taken: while it waits for a server, they end it as they always do. */
+	p->app_ready = true;
+	rc = app_init(&p->app, p->loop, p->log, &p->config, err);
+	if (rc < 0) return rc;
 	rc = loop_signal(p->loop, SIGTERM, on_signal, p);
 	if (rc == HG_OK) rc = loop_signal(p->loop, SIGINT, on_signal, p);
 	if (rc < 0) return hg_err_set(err, rc, "could not take signals");
-	jsonlog(p->log, HG_INFO, "feedback", "starting", HG_S("version", HG_VERSION),
-	        HG_S("environment", p->config.environment), HG_S("database", p->config.database),
-	        HG_S("fault", p->config.fault.kind ? "on" : ""));
-	rc = open_app(p, err);
-	if (rc < 0) return rc;
 	rc = serve_new(p->loop, &so, &p->serve);
 	if (rc < 0) return hg_err_set(err, rc, "could not create the server");
 	return listen_all(p, err);
@@ -210,8 +180,83 @@ static void stop(struct program *p)
 	if (p->loop) loop_free(p->loop);
 }
 
+static void complain(const struct hg_err *err)
+{
+	fprintf(stderr, "feedback-app: %s\n", err->message[0] ? err->message : "failed");
+	if (err->detail[0]) fprintf(stderr, "  %s\n", err->detail);
+	if (err->hint[0]) fprintf(stderr, "  hint: %s\n", err->hint);
+}
+
+/* Takes "--name value" out of the arguments; NULL when it is not there. */
+static const char *take_flag(int *argc, char **argv, const char *name)
+{
+	for (int i = 1; i + 1 < *argc; i++) {
+		const char *value = argv[i + 1];
+		if (strcmp(argv[i], name) != 0) continue;
+		for (int k = i; k + 2 <= *argc; k++)
+			argv[k] = argv[k + 2];
+		*argc -= 2;
+		return value;
+	}
+	return NULL;
+}
+
+static enum hg_rc take_count(
+        int *argc, char **argv, const char *name, uint32_t *ret_n, struct hg_err *err)
+{
+	const char *text = take_flag(argc, argv, name);
+	uint64_t n = 0;
+	if (!text) return HG_OK;
+	if (!hg_str_u64(hg_str(text), &n) || n < 1 || n > 100000)
+		return hg_err_set(err, HG_E_INVALID, "%s is a number from 1 to 100000", name);
+	*ret_n = (uint32_t)n;
+	return HG_OK;
+}
+
+static enum hg_rc run_migrate(int argc, char **argv, struct hg_err *err)
+{
+	struct program p = {0};
+	uint32_t steps = 1;
+	struct hg_str action = hg_str(argc > 1 ? argv[1] : "");
+	enum hg_rc rc = take_count(&argc, argv, "--steps", &steps, err);
+	/* The rest are settings: where the database is. */
+	if (rc == HG_OK && argc > 1) rc = configure(&p, argc - 1, argv + 1, err);
+	return rc < 0 ? rc : command_migrate(p.config.database, action, steps, stdout, err);
+}
+
+static enum hg_rc run_move(int argc, char **argv, struct hg_err *err)
+{
+	struct move_options o = {
+	        .from = take_flag(&argc, argv, "--from"), .to = take_flag(&argc, argv, "--to")};
+	enum hg_rc rc = take_count(&argc, argv, "--batch", &o.batch, err);
+	if (rc < 0) return rc;
+	if (argc == 1 && o.from && o.to) return command_move(&o, stdout, err);
+	hg_err_set(err, HG_E_INVALID, "move needs --from and --to, and nothing else but --batch");
+	hg_err_hint(err, "feedback-app move --from sqlite:PATH --to postgres://USER@HOST/NAME");
+	return HG_E_INVALID;
+}
+
+/* True: the first argument named a command, and *ret_status is its end. */
+static bool run_command(int argc, char **argv, int *ret_status)
+{
+	struct hg_str name = hg_str(argc > 1 ? argv[1] : "");
+	struct hg_err err = {0};
+	enum hg_rc rc;
+	if (hg_str_eq(name, HG_STR("migrate")))
+		rc = run_migrate(argc - 1, argv + 1, &err);
+	else if (hg_str_eq(name, HG_STR("move")))
+		rc = run_move(argc - 1, argv + 1, &err);
+	else
+		return false;
+	if (rc < 0) complain(&err);
+	*ret_status = rc == HG_OK ? 0 : hg_rc_info(rc)->exit_status;
+	return true;
+}
+
 int main(int argc, char **argv)
 {
+	int status = 0;
+	if (run_command(argc, argv, &status)) return status;
 	struct program p = {0};
 	struct hg_err err = {0};
 	enum hg_rc rc = configure(&p, argc, argv, &err);
@@ -225,11 +270,7 @@ int main(int argc, char **argv)
 	}
 	if (rc == HG_OK) rc = start(&p, &err);
 	if (rc == HG_OK) rc = loop_run(p.loop);
-	if (rc < 0) {
-		fprintf(stderr, "feedback-app: %s\n", err.message[0] ? err.message : "failed");
-		if (err.detail[0]) fprintf(stderr, "  %s\n", err.detail);
-		if (err.hint[0]) fprintf(stderr, "  hint: %s\n", err.hint);
-	}
+	if (rc < 0) complain(&err);
 	stop(&p);
 	return rc == HG_OK ? 0 : hg_rc_info(rc)->exit_status;
 }

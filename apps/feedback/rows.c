@@ -2,15 +2,13 @@
 
 #include <stdlib.h>
 
-#include "base/embed.h"
 #include "wire/json.h"
+
+#include "apps/feedback/migrations_priv.h"
 
 #define BUSY_MS      5000u
 #define KEY_KEEP_NS  (24u * 3600u * 1000000000ull)
 #define KEYS_A_WRITE 8 /* old ones that a new one takes with it: more than come in */
-
-extern const struct hg_embed feedback_migrations[];
-extern const size_t feedback_migrations_count;
 
 enum statement {
 	GET,
@@ -48,26 +46,6 @@ struct rows {
 	struct db_stmt *stmt[STATEMENTS];
 };
 
-/* "/0002_total.sql" → 2, "total" */
-static enum hg_rc migrate(struct db *db, struct hg_err *err)
-{
-	struct db_migration steps[64];
-	char names[HG_COUNT(steps)][48];
-	size_t n = feedback_migrations_count;
-	HG_ASSERT(n <= HG_COUNT(steps));
-	for (size_t i = 0; i < n; i++) {
-		const struct hg_embed *f = &feedback_migrations[i];
-		struct hg_str name = {f->url.p + 1, f->url.n - strlen("/.sql")};
-		struct hg_str number = hg_str_cut(&name, '_');
-		uint64_t version = 0;
-		bool ok = hg_str_u64(number, &version) &&
-		          hg_str_copy(name, names[i], sizeof names[i]);
-		HG_ASSERT(ok);
-		steps[i] = (struct db_migration){(uint32_t)version, names[i], f->data.p};
-	}
-	return db_migrate(db, steps, n, NULL, err);
-}
-
 enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struct hg_err *err)
 {
 	struct db_options with = {.url = o->url, .durability = o->durability, .busy_ms = BUSY_MS};
@@ -76,7 +54,7 @@ enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struc
 	if (!r) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
 	rc = db_open(&with, &r->db, err);
 	if (rc < 0) goto out;
-	rc = migrate(r->db, err);
+	rc = o->as_is ? migrations_check(r->db, err) : migrations_apply(r->db, NULL, err);
 	if (rc < 0) goto out;
 	for (size_t i = 0; i < STATEMENTS; i++) {
 		rc = db_prepare(r->db, sql_of[i], &r->stmt[i], err);

@@ -24,6 +24,7 @@ struct row {
 struct rows_options {
 	const char *url;
 	enum db_durability durability;
+	bool as_is; /* the schema must be up to date, instead of being brought there */
 };
 
 /* Opens, and brings the schema up to date. */

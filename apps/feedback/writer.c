@@ -15,7 +15,7 @@ struct writer {
 	uint32_t magic;
 	struct loop *loop;
 	struct rows *rows;
-	void (*done)(void *arg, struct write_op *op);
+	void (*done)(void *arg, struct store_op *op);
 	void *arg;
 	struct loop_io wake; /* eventfd: operations are in `finished` */
 	int wake_fd;
@@ -29,24 +29,25 @@ struct writer {
 	bool stop;
 };
 
-static void run_one(struct writer *w, struct write_op *op, struct hg_err *err)
+static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
 {
 	uint64_t now_ns = clock_wall_ns();
 	struct message m = op->row.message;
 	switch (op->kind) {
-	case WRITE_CREATE:
+	case STORE_CREATE:
 		op->rc = op->key_n ? rows_create_once(w->rows, (struct hg_str){op->key, op->key_n},
 		                             &m, now_ns, &op->row, &op->once, err)
 		                   : rows_create(w->rows, &m, now_ns, &op->row, err);
 		break;
-	case WRITE_UPDATE:
+	case STORE_UPDATE:
 		op->rc = rows_update(w->rows, op->row.id, &m, now_ns, &op->row, err);
 		break;
-	case WRITE_DELETE: op->rc = rows_delete(w->rows, op->row.id, err); break;
+	case STORE_DELETE: op->rc = rows_delete(w->rows, op->row.id, err); break;
+	default: op->rc = hg_err_set(err, HG_E_INTERNAL, "not a write"); /* cannot be */
 	}
 }
 
-static void fail_one(struct write_op *op, enum hg_rc rc, const struct hg_err *err)
+static void fail_one(struct store_op *op, enum hg_rc rc, const struct hg_err *err)
 {
 	op->rc = rc;
 	snprintf(op->why, sizeof op->why, "%s", err->message);
@@ -55,7 +56,7 @@ static void fail_one(struct write_op *op, enum hg_rc rc, const struct hg_err *er
 static void fail_all(struct hg_list *batch, enum hg_rc rc, const struct hg_err *err)
 {
 	HG_LIST_EACH (node, batch) {
-		fail_one(HG_CONTAINER(node, struct write_op, node), rc, err);
+		fail_one(HG_CONTAINER(node, struct store_op, node), rc, err);
 	}
 }
 
@@ -69,7 +70,7 @@ static void run_batch(struct writer *w, struct hg_list *batch)
 		return;
 	}
 	HG_LIST_EACH (node, batch) {
-		struct write_op *op = HG_CONTAINER(node, struct write_op, node);
+		struct store_op *op = HG_CONTAINER(node, struct store_op, node);
 		run_one(w, op, &err);
 		if (op->rc < 0 && op->rc != HG_E_NOT_FOUND) fail_one(op, op->rc, &err);
 		/* A full disk or a broken one takes the whole transaction with it. */
@@ -122,7 +123,7 @@ static void deliver(struct writer *w)
 	move_some(&w->finished, &ready, UINT32_MAX);
 	pthread_mutex_unlock(&w->lock);
 	while (!hg_list_empty(&ready)) {
-		struct write_op *op = HG_CONTAINER(hg_list_first(&ready), struct write_op, node);
+		struct store_op *op = HG_CONTAINER(hg_list_first(&ready), struct store_op, node);
 		hg_list_remove(&op->node);
 		w->pending--;
 		w->done(w->arg, op);
@@ -151,7 +152,7 @@ static bool start_thread(struct writer *w)
 }
 
 enum hg_rc writer_new(struct loop *l, struct rows *rows,
-        void (*done)(void *arg, struct write_op *op), void *arg, struct writer **ret_writer)
+        void (*done)(void *arg, struct store_op *op), void *arg, struct writer **ret_writer)
 {
 	struct writer *w = calloc(1, sizeof *w);
 	enum hg_rc rc = HG_E_NOMEM;
@@ -179,7 +180,7 @@ out:
 	return rc;
 }
 
-bool writer_queue(struct writer *w, struct write_op *op)
+bool writer_queue(struct writer *w, struct store_op *op)
 {
 	if (w->pending >= WRITER_QUEUE_MAX) return false;
 	w->pending++;

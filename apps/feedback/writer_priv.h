@@ -11,33 +11,17 @@
 
 #include "os/loop.h"
 
-#include "apps/feedback/rows_priv.h"
+#include "apps/feedback/store_priv.h"
 
 #define WRITER_QUEUE_MAX 2048u
 #define WRITER_BATCH_MAX 256u
-#define WRITER_KEY_MAX   128u
-
 struct writer;
-
-enum write_kind { WRITE_CREATE, WRITE_UPDATE, WRITE_DELETE };
-
-struct write_op {
-	struct hg_list node;
-	enum write_kind kind;
-	void *tag;      /* the caller's; the writer's thread never looks at it */
-	struct row row; /* in: id, message; out: the row */
-	size_t key_n;   /* WRITE_CREATE: only once for this key; 0: always */
-	char key[WRITER_KEY_MAX];
-	enum rows_once once; /* out, with a key */
-	enum hg_rc rc;       /* out: HG_OK, HG_E_NOT_FOUND, or what the database said … */
-	char why[320];       /* … and its words */
-};
 
 /* `done` frees the operation. Takes over `rows`. */
 HG_MUST enum hg_rc writer_new(struct loop *l, struct rows *rows,
-        void (*done)(void *arg, struct write_op *op), void *arg, struct writer **ret_writer);
+        void (*done)(void *arg, struct store_op *op), void *arg, struct writer **ret_writer);
 /* False: the queue is full and the operation stays the caller's. */
-HG_MUST bool writer_queue(struct writer *w, struct write_op *op);
+HG_MUST bool writer_queue(struct writer *w, struct store_op *op);
 /* Finishes what is queued, hands it to `done` and ends the thread. Takes NULL. */
 void writer_free(struct writer *w);
 

@@ -6,8 +6,9 @@
  * (which may be NULL); bind functions remember a failure until the statement is stepped. It never
  * logs, never starts a thread, and never blocks longer than `busy_ms` for another writer.
  *
- * The engine is chosen by the address: "sqlite:PATH" or a plain path. "postgresql://…" is refused
- * for now; SQL that wants to move there later uses $1 … $16 as placeholders and RETURNING.
+ * The engine is chosen by the address: "sqlite:PATH" or a plain path, or "postgres://…", where
+ * every call waits for the server: for commands and migrations. pool.h is for what answers
+ * requests. Placeholders are $1 … $16 for both.
  */
 #ifndef DB_DB_H
 #define DB_DB_H
@@ -25,7 +26,7 @@ enum db_durability {
 };
 
 struct db_options {
-	const char *url; /* "sqlite:PATH", a path, or ":memory:" */
+	const char *url; /* "sqlite:PATH", a path, ":memory:", "postgres://…" */
 	enum db_durability durability;
 	uint32_t busy_ms;   /* how long to wait for another writer; 0: 5000 */
 	uint32_t cache_kib; /* page cache of this connection; 0: 2048 */
@@ -41,6 +42,8 @@ struct db_options {
 HG_MUST enum hg_rc db_open(const struct db_options *o, struct db **ret_db, struct hg_err *err);
 /* Takes NULL. An open transaction is rolled back. */
 void db_close(struct db *db);
+
+bool db_is_postgres(const struct db *db);
 
 /* One or more statements without parameters and without interest in rows. */
 HG_MUST enum hg_rc db_exec(struct db *db, const char *sql, struct hg_err *err);
@@ -107,6 +110,7 @@ struct db_migration {
 	uint32_t version; /* ascending, from 1 */
 	const char *name;
 	const char *sql;
+	const char *down; /* takes it back; NULL: it cannot be */
 };
 
 struct db_migrated {
@@ -124,5 +128,25 @@ struct db_migrated {
  */
 HG_MUST enum hg_rc db_migrate(struct db *db, const struct db_migration *steps, size_t n,
         struct db_migrated *ret_done, struct hg_err *err);
+/*
+ * Takes the newest `count` applied steps back, in one transaction, newest first.
+ * HG_E_DB_MIGRATION: there is no way down for one of them, this program does not know it, or it
+ * failed (nothing of this call stays). HG_E_NOT_FOUND: nothing is applied.
+ */
+HG_MUST enum hg_rc db_migrate_down(struct db *db, const struct db_migration *steps, size_t n,
+        uint32_t count, struct db_migrated *ret_done, struct hg_err *err);
+
+struct db_migration_state {
+	uint32_t version;
+	const char *name;         /* valid within the call */
+	struct hg_str applied_at; /* empty: not applied */
+	bool unknown;             /* applied by a newer program */
+	bool changed;             /* its text is another than when it was applied */
+};
+
+/* Every step, applied or not, ascending. Changes nothing. */
+HG_MUST enum hg_rc db_migration_states(struct db *db, const struct db_migration *steps, size_t n,
+        void (*each)(void *arg, const struct db_migration_state *state), void *arg,
+        struct hg_err *err);
 
 #endif

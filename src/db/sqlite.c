@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "db/pool.h"
+#include "db/postgres_priv.h"
 #include "os/clock.h"
 
 #define BUSY_MS_DEFAULT     5000u
@@ -13,8 +15,10 @@
 #define STMT_MAGIC          0x5d6b57a7u
 #define DB_MAGIC            0x5d6bdb01u
 
+/* Either engine; which one is the first thing each function looks at. */
 struct db {
 	uint32_t magic;
+	struct postgres *pg; /* NULL: SQLite, and the rest */
 	sqlite3 *handle;
 	uint32_t busy_ms;
 	uint64_t busy_since_ms;
@@ -24,6 +28,7 @@ struct db {
 struct db_stmt {
 	uint32_t magic;
 	struct db *db;
+	struct postgres_stmt *pg; /* NULL: SQLite, and the rest */
 	sqlite3_stmt *handle;
 	int place[DB_PARAMETERS_MAX + 1]; /* $n → SQLite's index; 0: not in the statement */
 	int bind_failed;                  /* first SQLite code a bind gave, 0 = none */
@@ -86,11 +91,6 @@ static enum hg_rc path_of(const char *url, const char **ret_path, struct hg_err 
 {
 	if (!url) url = "";
 	struct hg_str u = hg_str(url);
-	if (hg_str_starts(u, HG_STR("postgresql://")) || hg_str_starts(u, HG_STR("postgres://"))) {
-		hg_err_set(err, HG_E_INVALID, "PostgreSQL databases are not available yet");
-		hg_err_hint(err, "Use sqlite:PATH.");
-		return HG_E_INVALID;
-	}
 	if (hg_str_starts(u, HG_STR("sqlite:"))) {
 		url += strlen("sqlite:");
 		/* As other tools write them: sqlite:///absolute, sqlite://relative. */
@@ -140,8 +140,22 @@ static int configure(struct db *db, const struct db_options *o)
 	return code;
 }
 
+static enum hg_rc open_postgres(const struct db_options *o, struct db **ret_db, struct hg_err *err)
+{
+	struct db *db = calloc(1, sizeof *db);
+	if (!db) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
+	db->magic = DB_MAGIC;
+	enum hg_rc rc = postgres_open(o, &db->pg, err);
+	if (rc < 0)
+		free(db);
+	else
+		*ret_db = db;
+	return rc;
+}
+
 enum hg_rc db_open(const struct db_options *o, struct db **ret_db, struct hg_err *err)
 {
+	if (db_url_is_postgres(o->url)) return open_postgres(o, ret_db, err);
 	const char *path = NULL;
 	enum hg_rc rc = path_of(o->url, &path, err);
 	int flags =
@@ -170,14 +184,21 @@ void db_close(struct db *db)
 	if (!db) return;
 	HG_OBJ(db, struct db, DB_MAGIC);
 	db_rollback(db);
+	postgres_close(db->pg);
 	/* Statements that are still alive keep the handle as a zombie until they are freed. */
 	sqlite3_close_v2(db->handle);
 	db->magic = 0;
 	free(db);
 }
 
+bool db_is_postgres(const struct db *db)
+{
+	return db->pg != NULL;
+}
+
 enum hg_rc db_exec(struct db *db, const char *sql, struct hg_err *err)
 {
+	if (db->pg) return postgres_exec(db->pg, sql, "change", err);
 	int code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
 	return code == SQLITE_OK ? HG_OK : refuse(db, code, "change", err);
 }
@@ -191,6 +212,12 @@ enum hg_rc db_prepare(struct db *db, const char *sql, struct db_stmt **ret_stmt,
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "not enough memory to prepare a statement");
 	s->magic = STMT_MAGIC;
 	s->db = db;
+	if (db->pg) {
+		rc = postgres_prepare(db->pg, sql, &s->pg, err);
+		if (rc < 0) goto out;
+		*ret_stmt = s;
+		return HG_OK;
+	}
 	code = sqlite3_prepare_v3(
 	        db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &s->handle, &rest);
 	if (code != SQLITE_OK) {
@@ -220,6 +247,7 @@ void db_stmt_free(struct db_stmt *s)
 	if (!s) return;
 	HG_OBJ(s, struct db_stmt, STMT_MAGIC);
 	sqlite3_finalize(s->handle);
+	postgres_stmt_free(s->pg);
 	s->magic = 0;
 	free(s);
 }
@@ -237,33 +265,61 @@ static void note_bind(struct db_stmt *s, int code)
 
 void db_bind_i64(struct db_stmt *s, unsigned n, int64_t v)
 {
+	if (s->pg) {
+		char text[24];
+		int len = snprintf(text, sizeof text, "%lld", (long long)v);
+		postgres_bind(s->pg, n, text, (size_t)len, false);
+		return;
+	}
 	note_bind(s, sqlite3_bind_int64(s->handle, place_of(s, n), v));
 }
 
 void db_bind_f64(struct db_stmt *s, unsigned n, double v)
 {
+	if (s->pg) {
+		char text[40];
+		int len = snprintf(text, sizeof text, "%.17g", v);
+		postgres_bind(s->pg, n, text, (size_t)len, false);
+		return;
+	}
 	note_bind(s, sqlite3_bind_double(s->handle, place_of(s, n), v));
 }
 
 void db_bind_str(struct db_stmt *s, unsigned n, struct hg_str v)
 {
+	if (s->pg) {
+		postgres_bind(s->pg, n, v.n ? v.p : "", v.n, false);
+		return;
+	}
 	note_bind(s, sqlite3_bind_text64(s->handle, place_of(s, n), v.n ? v.p : "", v.n,
 	                     SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 
 void db_bind_blob(struct db_stmt *s, unsigned n, struct hg_str v)
 {
+	if (s->pg) {
+		postgres_bind(s->pg, n, v.n ? v.p : "", v.n, true);
+		return;
+	}
 	note_bind(s, sqlite3_bind_blob64(
 	                     s->handle, place_of(s, n), v.n ? v.p : "", v.n, SQLITE_TRANSIENT));
 }
 
 void db_bind_null(struct db_stmt *s, unsigned n)
 {
+	if (s->pg) {
+		postgres_bind(s->pg, n, NULL, 0, false);
+		return;
+	}
 	note_bind(s, sqlite3_bind_null(s->handle, place_of(s, n)));
 }
 
 void db_reset(struct db_stmt *s)
 {
+	if (s->pg) {
+		postgres_reset(s->pg);
+		return;
+	}
 	sqlite3_reset(s->handle);
 	sqlite3_clear_bindings(s->handle);
 	s->bind_failed = 0;
@@ -274,6 +330,7 @@ enum hg_rc db_step(struct db_stmt *s, bool *ret_row, struct hg_err *err)
 	enum hg_rc rc = HG_OK;
 	int code;
 	HG_OBJ(s, struct db_stmt, STMT_MAGIC);
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_step(s->pg, ret_row, err);
 	if (s->bind_failed) {
 		code = s->bind_failed;
 		rc = hg_err_set(
@@ -309,16 +366,19 @@ enum hg_rc db_run(struct db_stmt *s, struct hg_err *err)
 
 int64_t db_column_i64(struct db_stmt *s, unsigned column)
 {
+	if (HG_UNLIKELY(s->pg != NULL)) return strtoll(postgres_column(s->pg, column).p, NULL, 10);
 	return sqlite3_column_int64(s->handle, (int)column);
 }
 
 double db_column_f64(struct db_stmt *s, unsigned column)
 {
+	if (HG_UNLIKELY(s->pg != NULL)) return strtod(postgres_column(s->pg, column).p, NULL);
 	return sqlite3_column_double(s->handle, (int)column);
 }
 
 struct hg_str db_column_str(struct db_stmt *s, unsigned column)
 {
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column(s->pg, column);
 	/* Order matters: the text call converts, the bytes call then counts the result. */
 	const char *p = (const char *)sqlite3_column_text(s->handle, (int)column);
 	size_t n = (size_t)sqlite3_column_bytes(s->handle, (int)column);
@@ -327,6 +387,7 @@ struct hg_str db_column_str(struct db_stmt *s, unsigned column)
 
 struct hg_str db_column_blob(struct db_stmt *s, unsigned column)
 {
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column_blob(s->pg, column);
 	const char *p = sqlite3_column_blob(s->handle, (int)column);
 	size_t n = (size_t)sqlite3_column_bytes(s->handle, (int)column);
 	return p ? (struct hg_str){p, n} : HG_STR("");
@@ -334,6 +395,7 @@ struct hg_str db_column_blob(struct db_stmt *s, unsigned column)
 
 bool db_column_null(struct db_stmt *s, unsigned column)
 {
+	if (HG_UNLIKELY(s->pg != NULL)) return postgres_column_null(s->pg, column);
 	return sqlite3_column_type(s->handle, (int)column) == SQLITE_NULL;
 }
 
@@ -359,29 +421,37 @@ enum hg_rc db_begin(struct db *db, struct hg_err *err)
 {
 	int code;
 	HG_ASSERT(!db_in_transaction(db));
+	if (db->pg) return postgres_exec(db->pg, "BEGIN", "begin a transaction in", err);
 	code = sqlite3_exec(db->handle, "BEGIN IMMEDIATE", NULL, NULL, NULL);
 	return code == SQLITE_OK ? HG_OK : refuse(db, code, "begin a transaction in", err);
 }
 
 enum hg_rc db_commit(struct db *db, struct hg_err *err)
 {
-	int code = sqlite3_exec(db->handle, "COMMIT", NULL, NULL, NULL);
 	enum hg_rc rc = HG_OK;
-	if (code != SQLITE_OK) {
-		rc = refuse(db, code, "commit to", err);
-		db_rollback(db);
+	if (db->pg) {
+		rc = postgres_commit(db->pg, err);
+	} else {
+		int code = sqlite3_exec(db->handle, "COMMIT", NULL, NULL, NULL);
+		if (code != SQLITE_OK) rc = refuse(db, code, "commit to", err);
 	}
+	if (rc < 0) db_rollback(db);
 	return rc;
 }
 
 void db_rollback(struct db *db)
 {
 	/* The engine may have rolled back by itself (full disk); then there is nothing to do. */
-	if (db_in_transaction(db)) sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+	if (!db_in_transaction(db)) return;
+	if (db->pg)
+		(void)!postgres_exec(db->pg, "ROLLBACK", "roll back", NULL);
+	else
+		sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
 bool db_in_transaction(const struct db *db)
 {
+	if (db->pg) return postgres_in_transaction(db->pg);
 	return db->handle && !sqlite3_get_autocommit(db->handle);
 }
 
@@ -403,10 +473,12 @@ enum hg_rc db_mark_undo(struct db *db, struct hg_err *err)
 
 int64_t db_changes(const struct db *db)
 {
+	if (db->pg) return postgres_changes(db->pg);
 	return sqlite3_changes64(db->handle);
 }
 
 int64_t db_last_id(const struct db *db)
 {
+	HG_ASSERT(!db->pg); /* there RETURNING is the only way */
 	return sqlite3_last_insert_rowid(db->handle);
 }

@@ -177,6 +177,13 @@ void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t du
 	if (status >= 500) meter_add(&r->errors, 1);
 }
 
+void meter_observe_overtaken(struct meter_replica *r, uint64_t age_ns)
+{
+	meter_add(&r->bucket[bucket_of(age_ns)], 1);
+	meter_add(&r->duration_ns, age_ns);
+	meter_add(&r->overtaken, 1);
+}
+
 static uint64_t get(const meter_u64 *c)
 {
 	return atomic_load_explicit(c, memory_order_relaxed);
@@ -274,6 +281,7 @@ void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_re
 		ret_sum->duration_ns += get(&r->duration_ns);
 		ret_sum->errors += get(&r->errors);
 		ret_sum->failures += get(&r->failures);
+		ret_sum->overtaken += get(&r->overtaken);
 	}
 }
 

@@ -46,11 +46,13 @@ struct meter_lane {
 
 /* What an endpoint slot has answered, whoever has it. */
 struct meter_replica {
-	meter_u64 duration_ns;           /* sum */
-	meter_u64 errors;                /* of them 5xx */
-	meter_u64 failures;              /* attempts without a complete response head */
-	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
-	meter_u64 reserved[5];
+	/* Not cumulative; with attempts that were overtaken by a second one, at their age. */
+	meter_u64 bucket[METER_BUCKETS];
+	meter_u64 duration_ns; /* sum */
+	meter_u64 overtaken;   /* of them: there was a quicker answer */
+	meter_u64 errors;      /* of them 5xx */
+	meter_u64 failures;    /* attempts without a complete response head */
+	meter_u64 reserved[4];
 };
 
 /*
@@ -134,6 +136,8 @@ struct meter_app {
 	_Atomic uint32_t waiting;   /* gauge: requests in its queues */
 	meter_u64 queued, queue_ns; /* requests that waited, and how long together */
 	meter_u64 queue_full, queue_late, queue_left; /* turned away, timed out, client gone */
+	meter_u64 late;               /* requests answered 504 as their time was over */
+	meter_u64 hedged, hedges_won; /* second attempts beside the first; that were quicker */
 };
 
 struct meter_worker {
@@ -152,9 +156,10 @@ struct meter_worker {
 	meter_u64 h2_sessions, h2_streams, h2_resets_received, h2_resets_sent, h2_goaways;
 	meter_u64 h2_calmed, upstream_calmed;
 	meter_u64 proxy_headers, proxy_refused;
-	meter_u64 tls_failed[8]; /* by enum tls_failure of os/tls.h */
+	meter_u64 tls_failed[8];                 /* by enum tls_failure of os/tls.h */
+	meter_u64 ejected_failing, ejected_slow; /* of `ejected`: compared with the others */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[6];
+	meter_u64 reserved[4];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
@@ -219,6 +224,9 @@ static inline struct meter_lane *meter_lane_of(struct meter_worker *w, uint32_t 
 /* Counts one whole answer of a replica; `duration_ns` from when it was chosen. */
 void meter_observe_replica(struct meter_replica *r, unsigned status, uint64_t duration_ns);
 
+/* … and an attempt that a second one was quicker than, at its age. */
+void meter_observe_overtaken(struct meter_replica *r, uint64_t age_ns);
+
 /* Counts one finished response. */
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
 
@@ -241,7 +249,7 @@ void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum 
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);
 /* Counters of whoever had the slot, ever: those of one replica are differences. */
 struct meter_replica_sum {
-	uint64_t bucket[METER_BUCKETS], count, duration_ns, errors, failures;
+	uint64_t bucket[METER_BUCKETS], count, duration_ns, errors, failures, overtaken;
 };
 void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_replica_sum *ret_sum);
 /* Seconds below which the share `q` of what is counted lies, straight within a bucket; −1: nothing

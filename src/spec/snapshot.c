@@ -427,7 +427,9 @@ static bool limits_ok(const struct snap_image *i, const struct snap_route *r)
 static bool app_ok(const struct snap_image *i, const struct snap_app *a)
 {
 	bool ok = text_ok(i, a->name, TEXT_MAX) &&
-	          memchr(a->balance.key_name, 0, sizeof a->balance.key_name);
+	          memchr(a->balance.key_name, 0, sizeof a->balance.key_name) &&
+	          memchr(a->tries.deadline_field, 0, sizeof a->tries.deadline_field) &&
+	          a->tries.deadline <= SNAP_DEADLINE_ANY;
 	for (uint32_t k = 0; k < SNAP_PROBES; k++)
 		ok = ok && text_ok(i, a->probe[k], TEXT_MAX);
 	ok = ok && a->page_first <= i->page_count && a->page_count <= i->page_count - a->page_first;

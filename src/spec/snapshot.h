@@ -58,6 +58,26 @@ struct snap_balance {
 	uint32_t adaptive;      /* 1: sheds what the app cannot do (math/concurrency.h) */
 };
 
+enum snap_deadline {
+	SNAP_DEADLINE_OFF,
+	SNAP_DEADLINE_OWN,
+	SNAP_DEADLINE_TRUSTED,
+	SNAP_DEADLINE_ANY
+};
+
+/* The attempts of a request, and replicas that differ from the others; all 0: nothing to do. */
+struct snap_tries {
+	uint32_t any;            /* 1: something below is set (data/edge/tries_priv.h) */
+	uint32_t per_try_ms;     /* 0: half of response_ms */
+	uint32_t deadline;       /* enum snap_deadline: who is believed; OFF: nobody is told */
+	uint32_t hedge_ms;       /* a second attempt after that long … */
+	uint32_t hedge_ppm;      /* … or that quantile; both 0: never */
+	uint32_t outlier_ppm;    /* share of failures above the peers'; 0: not looked at */
+	uint32_t outlier_slower; /* times their median, in ppm; 0: not looked at */
+	uint32_t outlier_min;    /* requests, below which a replica is not compared */
+	char deadline_field[60]; /* name of the header, ends with 0 */
+};
+
 struct snap_app {
 	struct snap_text name;
 	uint32_t id; /* stable number of the app, as in the endpoint table */
@@ -69,6 +89,7 @@ struct snap_app {
 	uint32_t eject_ms;
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	struct snap_balance balance;
+	struct snap_tries tries;
 	uint32_t reserved[8];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */

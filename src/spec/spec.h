@@ -144,6 +144,9 @@ void spec_app_digest(const struct spec_app *app, char ret_hex[33]);
 
 /* ---- for people ---- */
 
+/* What `retries.hedge.after` says: milliseconds or a quantile in ppm, the other one 0; false:
+ * neither of them. */
+bool spec_hedge_after(struct hg_str text, uint32_t *ret_ms, uint32_t *ret_ppm);
 /* Canonical YAML of the effective configuration; every line says where its value came from. */
 void spec_show(const struct spec *s, struct hg_buf *to);
 /* The same file in canonical form: comments stay, meaning never changes (checked before it is

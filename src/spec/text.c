@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "wire/http1_field.h"
 #include "wire/ip.h"
 #include "wire/rate.h"
 
@@ -118,6 +119,45 @@ static bool hash_key(struct hg_str s, struct spec_problem *p)
 	if (named && name.n > 59) return no(p, "has a name that is longer than 59", NULL);
 	if (alone || (named && name.n && token(name, p))) return true;
 	return no(p, "must be `client`, `path`, `header NAME` or `cookie NAME`", NULL);
+}
+
+/* A field that the edge writes for replicas: not one that means something already, or says who the
+ * client is. */
+static bool header_name(struct hg_str s, struct spec_problem *p)
+{
+	if (!token(s, p)) return false;
+	if (s.n > 59) return no(p, "is longer than 59", NULL);
+	if (http1_field_alike(s) == HTTP1_F_OTHER && !http1_field_claims(s) &&
+	        !hg_str_eq_nocase(s, HG_STR("grpc-timeout")))
+		return true;
+	return no(
+	        p, "is a field with a meaning of its own", "for example \"X-Request-Timeout-Ms\"");
+}
+
+bool spec_hedge_after(struct hg_str s, uint32_t *ret_ms, uint32_t *ret_ppm)
+{
+	static const struct {
+		const char *name;
+		uint32_t ppm;
+	} quantile[] = {{"p50", 500000}, {"p90", 900000}, {"p95", 950000}, {"p99", 990000}};
+	static const struct spec_key span = {
+	        .kind = SPEC_K_DURATION, .min = 1, .max = 60000, .low = "1ms", .high = "1m"};
+	struct spec_problem ignored;
+	uint64_t ms = 0;
+	*ret_ms = *ret_ppm = 0;
+	for (size_t i = 0; i < HG_COUNT(quantile); i++)
+		if (hg_str_eq(s, hg_str(quantile[i].name))) *ret_ppm = quantile[i].ppm;
+	if (*ret_ppm) return true;
+	if (!spec_value_number(&span, s, &ms, &ignored)) return false;
+	*ret_ms = (uint32_t)ms;
+	return true;
+}
+
+static bool hedge_after(struct hg_str s, struct spec_problem *p)
+{
+	uint32_t ms, ppm;
+	if (spec_hedge_after(s, &ms, &ppm)) return true;
+	return no(p, "must be a duration of 1ms to 1m, or p50, p90, p95 or p99", NULL);
 }
 
 static bool header(struct hg_str s, struct spec_problem *p)
@@ -294,6 +334,8 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_TOKEN: return token(s, p);
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_HASH_KEY: return hash_key(s, p);
+	case SPEC_C_HEADER_NAME: return header_name(s, p);
+	case SPEC_C_HEDGE_AFTER: return hedge_after(s, p);
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_CODES: return codes(s, p);

@@ -15,7 +15,7 @@ from harness import Platform, kill, main, wait_for
 
 # Answers with its port and pid; does what the file DIR/mode says, or DIR/mode.PORT for one replica.
 APP = r'''
-import http.server, os, sys, threading, time
+import http.server, os, random, sys, threading, time
 four = threading.Semaphore(4)
 port, folder = int(sys.argv[1]), sys.argv[2]
 def mode():
@@ -36,7 +36,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             with four:
                 time.sleep(float(what[5:]))
         status = 500 if what == "500" else 200
+        if what.startswith("fail:"):
+            status = 500 if random.random() < float(what[5:]) else 200
         text = b"%d %d %s" % (port, os.getpid(), os.environ.get("RELEASE", "1").encode())
+        if what == "told":
+            text += b" " + (self.headers.get("X-Left-Ms") or "nothing").encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
@@ -254,6 +258,104 @@ class Resilience(unittest.TestCase):
             # The first attempt waits half of the time, then another replica answers.
             self.assertLess(max(seen.seconds), 2.5)
             self.assertLess(seen.quantile(0.5), 0.1)
+
+    def ports(self, p):
+        return {int(r["address"].rsplit(":", 1)[1]): r["pid"] for r in p.replicas("web")}
+
+    def test_an_attempt_that_takes_too_long_is_made_elsewhere(self):
+        with platform("""    protect:
+      timeout: 5s
+      retries: {{max: 2, per_try_timeout: 200ms}}
+      retry_budget: 100%
+      outlier: {{consecutive_errors: never}}
+    routes: [{{host: "*", path: /}}]""") as p:
+            still = sorted(self.ports(p).items())[0][1]
+            kill(still, signal.SIGSTOP)
+            seen = Clients(p.port, 4, 3).result()
+            kill(still, signal.SIGCONT)
+            self.assertEqual(set(seen.status), {200}, seen.status)
+            self.assertGreater(metric(p, "headgate_upstream_retries_total"), 0)
+            say(f"a replica stands still, 200 ms an attempt: slowest of {seen.total} requests {max(seen.seconds):.3f} s")
+            self.assertLess(max(seen.seconds), 1.5)  # 2.5 s would be half of the time-out
+
+    def test_a_second_attempt_beside_a_slow_one_cuts_the_tail(self):
+        """Round robin, so that a quarter of the first attempts goes to the replica that is slow."""
+        tail, asked = {}, {}
+        for hedge in ("", ", hedge: 30ms"):
+            with platform(f"""    balance: round-robin
+    protect:
+      timeout: 5s
+      retries: {{{{max: 1{hedge}}}}}
+      retry_budget: 50%
+    routes: [{{{{host: "*", path: /}}}}]""", replicas=4) as p:
+                mode(p, "slow:0.5", sorted(self.ports(p))[0])
+                seen = Clients(p.port, 4, 4, pause=0.02).result()
+                self.assertEqual(set(seen.status), {200}, seen.status)
+                tail[hedge] = seen.quantile(0.95)
+                asked[hedge] = metric(p, "headgate_edge_hedges_total") / seen.total
+                if hedge:
+                    self.assertGreater(metric(p, "headgate_edge_hedges_won_total"), 0)
+                    self.assertGreater(metric(p, "headgate_replica_overtaken_total"), 0)
+        say(f"one replica of four takes 500 ms: p95 {tail['']:.3f} s, with a second attempt after 30 ms "
+            f"{tail[', hedge: 30ms']:.3f} s for {asked[', hedge: 30ms']:.0%} more attempts")
+        self.assertGreater(tail[""], 0.45)
+        self.assertLess(tail[", hedge: 30ms"], 0.4)
+        self.assertEqual(asked[""], 0)
+        self.assertLess(asked[", hedge: 30ms"], 0.55)
+
+    def test_a_request_whose_time_is_over_is_told_so(self):
+        with platform("""    protect:
+      timeout: 3s
+      retries: {{max: 1}}
+      deadline: {{header: X-Left-Ms, from: anybody}}
+    routes: [{{host: "*", path: /}}]""") as p:
+            mode(p, "told")
+            self.assertIn(int(self.ask(p)[1].split()[3]), range(1500, 3001))
+            self.assertIn(int(self.ask(p, "900")[1].split()[3]), range(300, 901))
+            mode(p, "slow:1")
+            began = time.monotonic()
+            self.assertEqual(self.ask(p, "200")[0], 504)
+            self.assertLess(time.monotonic() - began, 0.9)
+            self.assertEqual(metric(p, "headgate_edge_deadline_passed_total"), 1)
+
+    @staticmethod
+    def ask(p, left=None):
+        c = http.client.HTTPConnection("127.0.0.1", p.port, timeout=20)
+        c.request("GET", "/", headers={"X-Left-Ms": left} if left else {})
+        r = c.getresponse()
+        answer = r.status, r.read().decode()
+        c.close()
+        return answer
+
+    def test_replicas_that_differ_from_the_others_are_left_out(self):
+        """One stands still, one takes a hundred times as long, one fails in three of ten requests."""
+        with platform("""    balance: round-robin
+    protect:
+      timeout: 5s
+      retries: {{max: 2, per_try_timeout: 300ms}}
+      retry_budget: 100%
+      outlier: {{error_rate_above_peers: 10%, p50_vs_peers: 5x, min_requests: 10, eject_for: 60s}}
+    routes: [{{host: "*", path: /}}]""", replicas=6) as p:
+            still, slow, bad = sorted(self.ports(p))[:3]
+            mode(p, "slow:0.002")
+            before = Clients(p.port, 6, 2, pause=0.01).result()
+            mode(p, "slow:0.2", slow)
+            mode(p, "fail:0.3", bad)
+            kill(self.ports(p)[still], signal.SIGSTOP)
+            seen = Clients(p.port, 6, 18, pause=0.01).result()
+            kill(self.ports(p)[still], signal.SIGCONT)
+            early = sorted(s for s, (at, _) in zip(seen.seconds, seen.when) if at < 2)
+            late = sorted(s for s, (at, _) in zip(seen.seconds, seen.when) if at > 14)
+            p99 = [v[int(len(v) * 0.99)] for v in (sorted(before.seconds), early, late)]
+            say("p99 with six good replicas %.3f s; with one that stands still, one slow, one that fails: "
+                "%.3f s at first, %.3f s after 14 s" % tuple(p99))
+            failed = [s for at, s in seen.when if at > 14 and s != 200]
+            self.assertEqual(failed, [])
+            self.assertGreater(sum(s != 200 for _, s in seen.when), 0)
+            self.assertGreater(p99[1], 0.19)
+            self.assertLess(p99[2], 0.15)
+            self.assertGreaterEqual(metric(p, "headgate_edge_ejected_failing_total"), 1)
+            self.assertGreaterEqual(metric(p, "headgate_edge_ejected_slow_total"), 1)
 
     def test_all_replicas_dead_and_back(self):
         with platform("""    protect: {{retries: 2, retry_budget: 100%}}

@@ -202,6 +202,32 @@ static struct snap_balance balance_of(const struct spec_app *s)
 	return to;
 }
 
+static struct snap_tries tries_of(const struct spec_app *s)
+{
+	static const uint32_t from_of[] = {
+	        [SPEC_DEADLINE_FROM_NOBODY] = SNAP_DEADLINE_OWN,
+	        [SPEC_DEADLINE_FROM_TRUSTED] = SNAP_DEADLINE_TRUSTED,
+	        [SPEC_DEADLINE_FROM_ANYBODY] = SNAP_DEADLINE_ANY,
+	};
+	const struct spec_protect *p = &s->protect;
+	struct snap_tries to = {.per_try_ms = ms32(p->retries.per_try_timeout_ms),
+	        .outlier_ppm = p->outlier.error_rate_above_peers_ppm,
+	        .outlier_slower = p->outlier.p50_vs_peers_ppm,
+	        .outlier_min = p->outlier.min_requests};
+	/* Where keys differ, so do the times that their replicas take. */
+	if (s->balance.method == SPEC_BALANCE_METHOD_HASH) to.outlier_slower = 0;
+	if (p->deadline.set) {
+		to.deadline = from_of[p->deadline.from];
+		(void)hg_str_copy(p->deadline.header, to.deadline_field, sizeof to.deadline_field);
+	}
+	/* It was checked with the file. */
+	if (p->retries.hedge.set)
+		(void)spec_hedge_after(p->retries.hedge.after, &to.hedge_ms, &to.hedge_ppm);
+	to.any = to.per_try_ms || to.deadline || to.hedge_ms || to.hedge_ppm || to.outlier_ppm ||
+	         to.outlier_slower;
+	return to;
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -210,12 +236,13 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .response_ms = ms32(p->timeout_ms),
 	        .idle_ms = 60000,
 	        .max_in_flight = p->max_in_flight,
-	        .retries = p->retries,
+	        .retries = p->retries.max,
 	        .retry_budget_ppm = p->retry_budget_ppm,
 	        .eject_errors = p->outlier.consecutive_errors,
 	        .eject_ms = ms32(p->outlier.eject_for_ms),
 	        .eject_max_ppm = p->outlier.max_ejected_ppm,
 	        .balance = balance_of(s),
+	        .tries = tries_of(s),
 	};
 }
 

@@ -68,6 +68,7 @@ enum edge_step edge_answer_with(
 	bool unread = c->state == EDGE_HEAD && r->status == 0 && !r->method_n;
 	if (HG_UNLIKELY(r->draw)) edge_hold_discard(c);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(r->hedge)) edge_hedge_cancel(c);
 	edge_flow_drop(e, &r->rf);
 	if (!r->co) r->co = edge_buf_take(e);
 	if (!r->co) return hopeless(c);

@@ -350,10 +350,12 @@ static uint64_t wait_deadline(struct edge_conn *c, uint64_t now)
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	uint64_t response = or_default(r->limits->response_ms, 60000);
+	bool sent = r->sent_all || r->write_dead;
+	if (HG_UNLIKELY(r->timed) && sent) return edge_deadline_answer_by(c);
 	/* Half of it, where there is somebody else to ask. */
 	bool protected = HG_UNLIKELY(r->draw) && edge_rescue_protects(r);
 	if (protected) response /= 2;
-	if (r->sent_all || r->write_dead) {
+	if (sent) {
 		if (!protected && edge_attempt_hasty(c)) return r->sent_ms + response / 2;
 		/* All attempts together get twice the time of one. */
 		return HG_MIN(r->sent_ms + response, r->first_attempt_ms + 2 * response);
@@ -404,6 +406,11 @@ static uint64_t tunnel_deadline(struct edge_conn *c, uint64_t now)
 	return now + EDGE_TUNNEL_IDLE_MS;
 }
 
+static uint64_t timed(const struct edge_conn *c, uint64_t until_ms)
+{
+	return HG_UNLIKELY(c->req->timed) ? edge_deadline_limit(c, until_ms) : until_ms;
+}
+
 static uint64_t deadline_of(struct edge_conn *c)
 {
 	struct edge *e = c->edge;
@@ -416,9 +423,9 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
-	case EDGE_QUEUE: return c->req->queue_until_ms;
-	case EDGE_CONNECT: return now + or_default(c->req->limits->connect_ms, 1000);
-	case EDGE_WAIT: return wait_deadline(c, now);
+	case EDGE_QUEUE: return timed(c, c->req->queue_until_ms);
+	case EDGE_CONNECT: return timed(c, now + or_default(c->req->limits->connect_ms, 1000));
+	case EDGE_WAIT: return timed(c, wait_deadline(c, now));
 	case EDGE_HOLD: return c->req->draw->hold_until_ms;
 	case EDGE_RELAY: return relay_deadline(c, now);
 	case EDGE_TUNNEL: return tunnel_deadline(c, now);
@@ -483,8 +490,12 @@ static bool wait_on(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	if (c->state != EDGE_WAIT || !r->sent_all || r->patient) return false;
-	if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
-	r->patient = true;
+	if (HG_UNLIKELY(r->timed)) {
+		if (edge_deadline_gives_up(c)) return false;
+	} else {
+		if (edge_attempt_hasty(c) && edge_budget_has(r->app)) return false;
+		r->patient = true;
+	}
 	uint64_t until = deadline_of(c);
 	if (until <= edge_now_ms(c->edge)) return false;
 	edge_timer_set(c->edge, &c->timer, until);
@@ -495,6 +506,7 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
 	bool from_client = !r->sent_all && !r->write_dead && r->up->flags & EDGE_CAN_WRITE;
+	if (from_client && r->timed && edge_deadline_over(c)) return edge_deadline_answer(c);
 	if (from_client) return edge_answer(c, 408, "the request body did not arrive in time");
 	return edge_attempt_failed(c, EDGE_FAULT_RESPONSE_TIMEOUT);
 }

@@ -57,6 +57,7 @@ static uint32_t app_find(struct edge *e, uint32_t id)
 	}
 	if (vacant == EDGE_APPS) return vacant;
 	edge_queue_free(&e->apps[vacant]);
+	edge_hedge_free(&e->apps[vacant]);
 	e->apps[vacant] = (struct edge_app){
 	        .id = id, .tokens_ppm = 250u * 1000000u, .tokens_at_ms = edge_now_ms(e)};
 	return vacant;
@@ -297,6 +298,7 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	uint32_t most = 2 * conns; /* as many streams as connections */
 	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
+	if (rc == HG_OK) rc = edge_pool_init(&e->hedges, edge_hedge_size(), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
 	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
 	if (rc == HG_OK) rc = edge_u2_pools_init(e, most + EDGE_MIRRORS);
@@ -312,7 +314,7 @@ bool edge_pools_trim(struct edge *e)
 {
 	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
 	        &e->sessions, &e->desks, &e->streams, &e->u2_sessions, &e->u2_streams,
-	        &e->mirrors_pool};
+	        &e->mirrors_pool, &e->hedges};
 	bool more = edge_h2_desks_clear(e);
 	for (size_t i = 0; i < HG_COUNT(all); i++)
 		more = edge_pool_trim(all[i]) || more;
@@ -434,11 +436,14 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->bufs);
 	edge_pool_fini(&e->keeps);
 	edge_pool_fini(&e->draws);
+	edge_pool_fini(&e->hedges);
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);
 	edge_u2_fini(e);
 	edge_queue_fini(e);
+	edge_hedges_fini(e);
+	edge_outliers_fini(e);
 	free(e->ring);
 	free(e->ring_spare);
 	free(e->log.buf);

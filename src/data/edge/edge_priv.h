@@ -23,6 +23,7 @@
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
 #include "data/edge/trial_priv.h"
+#include "data/edge/tries_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
 
@@ -257,7 +258,10 @@ struct edge_ep {
 	struct sock_addr addr;
 	uint32_t seq; /* of the slot when it was read */
 	uint32_t app_id;
-	uint32_t taken;              /* requests sent to it as the release under trial */
+	uint32_t taken; /* requests sent to it as the release under trial */
+	uint32_t outs;  /* times it was ejected without having been well between */
+	bool outlier;   /* ejected as it differs from its peers: one answer changes nothing */
+	uint64_t ejected_last_ms;    /* when it came back last, or will */
 	uint64_t up_ms;              /* when this worker first saw this incarnation up */
 	uint64_t warm_ms;            /* … and when it was last up again, or is no more ejected */
 	uint64_t loose_until_ms;     /* it said more than it was asked for; 0: not lately */
@@ -294,7 +298,8 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	struct tls_remote *secure; /* how its replicas are spoken to by TLS; of edge.remotes */
+	struct tls_remote *secure;  /* how its replicas are spoken to by TLS; of edge.remotes */
+	struct edge_hedges *hedges; /* made when first needed */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -331,8 +336,9 @@ struct edge_up {
 	uint32_t flags;
 	struct loop_io io;
 	struct edge *edge;
-	struct edge_conn *conn;        /* both NULL: idle */
+	struct edge_conn *conn;        /* all three NULL: idle */
 	struct edge_mirror *mirror;    /* … */
+	struct edge_hedge *hedge;      /* … */
 	struct edge_u2 *session;       /* it carries requests of HTTP/2; NULL: it does not */
 	struct edge_u2_stream *stream; /* it is one of them: no socket; NULL: it is not */
 	struct hg_list node;
@@ -409,8 +415,11 @@ struct edge_req {
 	uint16_t slot;
 	uint32_t release, replica, lane;
 	bool has_lane, sent_any, sent_all, write_dead, fresh;
-	bool identity; /* the replica is told whose certificate was shown */
-	bool patient;  /* the first attempt waits its whole time */
+	bool identity;        /* the replica is told whose certificate was shown */
+	bool patient;         /* the first attempt waits its whole time */
+	bool timed;           /* its attempts are those of tries_priv.h */
+	bool deadline_theirs; /* … and the client said when its time is over */
+	bool grpc_timed;      /* … it is told and heard as gRPC does */
 	uint16_t tried[EDGE_TRIED_MAX];
 	uint8_t tried_n, retries, interim;
 	bool continued;
@@ -431,6 +440,9 @@ struct edge_req {
 	uint32_t pin_minute;            /* when it was written; 0: there was no cookie */
 	uint32_t breaker_term;
 	uint16_t retry_after_s; /* of an answer 503; 0: a second */
+	uint32_t deadline_at;   /* in `uo`: what is left, for the replica to read; 0: nowhere */
+	uint64_t deadline_ms;   /* by then its answer must have begun; 0: tries_priv.h has no say */
+	struct edge_hedge *hedge; /* NULL: no second attempt may come */
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;
@@ -545,7 +557,7 @@ struct edge {
 	/* Newcomers are left to other workers: since when these have taken so many in all. */
 	uint64_t left_since_ms, left_taken;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
-	struct edge_pool u2_sessions, u2_streams;
+	struct edge_pool u2_sessions, u2_streams, hedges;
 	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
 	struct nghttp2_session_callbacks *u2_callbacks;
 	struct hg_list u2_leaving;        /* sessions that take no new requests */
@@ -579,6 +591,9 @@ struct edge {
 	struct hg_list queues;
 	struct loop_timer queue_timer;
 	struct loop_task queue_task;
+	struct edge_outlier_base *outliers; /* by slot; made when first needed */
+	uint64_t outlier_turn_ms;
+	struct loop_timer outlier_timer;
 	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
 	struct http1_head head; /* of the head being looked at, request or response */
@@ -663,6 +678,11 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep);
 /* The first attempt of a request that could be repeated on another replica: it waits only half of
  * the time for the response, so that a replica that stands still costs half as much. */
 bool edge_attempt_hasty(const struct edge_conn *c);
+/* Could the attempt under way, which was not answered, be made again on another replica? The budget
+ * apart. */
+bool edge_attempt_elsewhere(const struct edge_conn *c);
+/* What the attempt is counted and logged as; `since_ns`: when it began. */
+void edge_attempt_note(struct edge_conn *c, const struct edge_ep *ep, uint64_t since_ns);
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault);
 /* Is this errno of a connect a shortage here, and no replica's fault? */
 bool edge_attempt_ours(int err);

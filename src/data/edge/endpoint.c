@@ -38,7 +38,9 @@ static void ep_read(struct edge *e, uint16_t slot)
 		close_idle(ep);
 		edge_secure_forget(ep);
 		ep->fails = ep->taken = 0;
-		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = 0;
+		ep->ejected_until_ms = ep->up_ms = ep->loose_until_ms = ep->ejected_last_ms = 0;
+		ep->outs = 0;
+		ep->outlier = false;
 	}
 	bool was_up = ep->known && ep->state == SNAP_EP_UP && ep->incarnation == in.incarnation;
 	if (in.state == SNAP_EP_UP && !was_up) ep->warm_ms = edge_now_ms(e);
@@ -286,6 +288,8 @@ struct edge_ep *edge_pick(
 void edge_ep_good(struct edge_ep *ep)
 {
 	ep->fails = 0;
+	/* One good answer of many proves nothing of one that fails or is slow now and then. */
+	if (HG_LIKELY(!ep->ejected_until_ms) || ep->outlier) return;
 	ep->ejected_until_ms = 0;
 }
 
@@ -311,17 +315,10 @@ void edge_ep_bad(
 	if (ep->fails < UINT32_MAX) ep->fails++;
 	if (limits->eject_errors == 0 || ep->fails < limits->eject_errors) return;
 	if (ep->ejected_until_ms > edge_now_ms(e)) return;
-	uint64_t out = (uint64_t)ejected_count(e, a) + 1;
-	/* Never the last one, and at least one where there are two. */
-	uint64_t most = HG_MAX(
-	        (uint64_t)a->count * limits->eject_max_ppm / PPM, limits->eject_max_ppm ? 1u : 0u);
-	if (out > most || out >= a->count) return;
-	ep->ejected_until_ms = edge_now_ms(e) + limits->eject_ms;
+	if (!outlier_room(a->count, ejected_count(e, a), limits->eject_max_ppm)) return;
+	edge_ep_eject(e, ep, a, limits->eject_ms);
 	/* When it comes back, one more failure is enough. */
 	ep->fails = limits->eject_errors - 1;
-	ep->warm_ms = ep->ejected_until_ms;
-	a->warm_last_ms = HG_MAX(a->warm_last_ms, ep->warm_ms);
-	meter_add(&e->count->ejected, 1);
 }
 
 bool edge_app_full(struct edge *e, const struct edge_app *a, const struct snap_app *limits)

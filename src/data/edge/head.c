@@ -222,6 +222,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (HG_UNLIKELY(c->stream) && http1_find(h, HTTP1_F_TE))
 		hg_out_str(o, HG_STR("TE: trailers\r\nConnection: TE\r\n"));
 	if (r->upgrade) upgrade(o, h);
+	if (HG_UNLIKELY(r->timed)) edge_deadline_line(r, o);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
 	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));

@@ -34,8 +34,8 @@ enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max)
 		return HG_E_NOMEM;
 	}
 	for (uint32_t i = 0; i < words; i++) {
-		uint32_t n = HG_MIN(max - i * 64, 64u);
-		p->word[i].free = UINT64_MAX >> (64 - n);
+		uint32_t n = max - i * 64;
+		p->word[i].free = n < 64 ? (1ull << n) - 1 : UINT64_MAX;
 		p->word[i].cold = UINT64_MAX;
 		p->some[i / 64] |= 1ull << i % 64;
 		p->top[i / 4096] |= 1ull << i / 64 % 64;

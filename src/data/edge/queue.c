@@ -190,6 +190,10 @@ enum edge_step edge_queue_timeout(struct edge_conn *c)
 {
 	struct meter_app *m = counted(c->edge, c->req);
 	if (m) meter_add(&m->queue_late, 1);
+	if (HG_UNLIKELY(c->req->timed) && edge_deadline_over(c)) {
+		edge_queue_leave(c);
+		return edge_deadline_answer(c);
+	}
 	return turn_away(c, "no replica had room in time");
 }
 

@@ -127,6 +127,7 @@ static enum edge_step request_pump(struct edge_conn *c)
 			r->sent_all = true;
 			r->sent_ms = edge_now_ms(c->edge);
 			edge_flow_trim(c->edge, &c->in);
+			if (HG_UNLIKELY(r->timed)) edge_tries_sent(c);
 			break;
 		}
 		if (want == 0) {
@@ -230,6 +231,7 @@ static enum edge_step response_begin(struct edge_conn *c)
 	if (!edge_head_response(c, h, &o)) return edge_attempt_failed(c, EDGE_FAULT_BAD_HEAD);
 	r->co_n += (uint32_t)o.n;
 	edge_ep_good(&e->eps[r->slot]);
+	if (HG_UNLIKELY(r->hedge)) edge_hedge_answered(c);
 	if (HG_UNLIKELY(r->guarded && r->up->stream))
 		edge_u2_headed(c, h->status);
 	else if (HG_UNLIKELY(r->guarded))

@@ -191,6 +191,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	const struct snap_balance *b = &r->limits->balance;
 	if (HG_UNLIKELY(b->method | b->slow_start_ms | b->replica_max | r->route->affinity))
 		edge_balance_begin(c, h);
+	if (HG_UNLIKELY(r->limits->tries.any)) edge_tries_begin(c, h);
 	r->uo = edge_buf_take(e);
 	if (!r->uo) return edge_answer(c, 503, "out of buffers");
 	struct hg_out o = hg_out_over(r->uo, EDGE_BUF_SIZE);
@@ -223,6 +224,7 @@ void edge_request_close(struct edge_conn *c)
 {
 	uint64_t now_ns = loop_now_ns(c->edge->loop);
 	edge_attempt_release(c, false);
+	if (HG_UNLIKELY(c->req->hedge)) edge_hedge_cancel(c);
 	if (HG_UNLIKELY(c->req->queue)) edge_queue_gone(c);
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);

@@ -2,13 +2,12 @@
 
 #include "data/edge/secure_priv.h"
 
-/* What the attempt is counted and logged as. */
-static void attempt_note(struct edge_conn *c, const struct edge_ep *ep)
+void edge_attempt_note(struct edge_conn *c, const struct edge_ep *ep, uint64_t since_ns)
 {
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	r->slot = ep->slot;
-	r->attempt_ns = loop_now_ns(c->edge->loop);
+	r->attempt_ns = since_ns;
 	r->release = ep->release;
 	r->replica = ep->replica;
 	r->upstream_n = ep->text_n;
@@ -58,7 +57,8 @@ enum edge_step edge_attempt_on(struct edge_conn *c, struct edge_ep *ep)
 	struct edge_req *r = c->req;
 	int err = 0;
 	if (!r->first_attempt_ms) r->first_attempt_ms = edge_now_ms(e);
-	attempt_note(c, ep);
+	if (HG_UNLIKELY(r->timed) && !edge_deadline_attempt(c)) return edge_deadline_answer(c);
+	edge_attempt_note(c, ep, loop_now_ns(e->loop));
 	if (HG_UNLIKELY(r->draw)) edge_draw_sent(c, ep);
 	struct edge_up *up = HG_UNLIKELY(ep->proxy)
 	                             ? edge_proxy_up_get(c, ep, r->fresh, !r->idempotent, &err)
@@ -146,6 +146,7 @@ static bool replayable(const struct edge_req *r, bool answered)
 static bool in_time(struct edge_conn *c)
 {
 	const struct edge_req *r = c->req;
+	if (HG_UNLIKELY(r->deadline_ms)) return !edge_deadline_over(c);
 	uint64_t one = r->limits->response_ms ? r->limits->response_ms : 60000;
 	return edge_now_ms(c->edge) < r->first_attempt_ms + 2 * one;
 }
@@ -170,6 +171,33 @@ bool edge_attempt_hasty(const struct edge_conn *c)
 	       edge_other_usable(c->edge, set_after_failure(r), r->slot);
 }
 
+bool edge_attempt_elsewhere(const struct edge_conn *c)
+{
+	const struct edge_req *r = c->req;
+	const struct edge_set *set = set_after_failure(r);
+	bool again = r->sent_all && r->idempotent && edge_body_here(r) && !r->rf.n && !r->interim;
+	if (!again || r->app->panic || r->retries >= r->limits->retries) return false;
+	if (r->tried_n == EDGE_TRIED_MAX) return false;
+	for (uint32_t k = set->first; k < set->first + set->count; k++) {
+		uint16_t slot = c->edge->slots[k];
+		if (slot != r->slot && edge_ep_usable(c->edge, slot, r->tried, r->tried_n))
+			return true;
+	}
+	return false;
+}
+
+/* The client gave it no more time. */
+static enum edge_step late(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	struct edge_req *r = c->req;
+	edge_attempt_release(c, false);
+	meter_add(&edge_lane(e, r)->failures, 1);
+	meter_add(&e->count->replica[r->slot].failures, 1);
+	if (HG_UNLIKELY(r->draw)) edge_draw_failed(c, METER_CAUSE_TIMEOUT, edge_flow_seen(&r->rf));
+	return edge_deadline_answer(c);
+}
+
 enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 {
 	struct edge *e = c->edge;
@@ -177,6 +205,8 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	uint32_t retries = r->limits->retries;
 	bool answered = r->rf.n > 0 || r->interim > 0;
 	if (HG_UNLIKELY(r->up && r->up->secure)) fault = edge_secure_fault(c, fault);
+	bool timeout = fault == EDGE_FAULT_RESPONSE_TIMEOUT || fault == EDGE_FAULT_CONNECT_TIMEOUT;
+	if (HG_UNLIKELY(r->timed) && timeout && edge_deadline_theirs(c)) return late(c);
 	/* The replica may close a kept connection at any moment; that is no failure. */
 	bool stale = r->up && r->up->reused && fault == EDGE_FAULT_CLOSED && !answered;
 	bool refused = false; /* HTTP/2: nothing of it was processed (RFC 9113 section 8.7) */
@@ -210,6 +240,7 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 		if (edge_rescue_possible(c)) return edge_rescue(c);
 		retries = edge_rescue_retries(c);
 	}
+	if (HG_UNLIKELY(r->hedge) && edge_hedge_takes_over(c)) return EDGE_STEP_ON;
 	if (!again || r->retries >= retries || r->tried_n == EDGE_TRIED_MAX || !in_time(c)) {
 		return give_up(c, fault);
 	}

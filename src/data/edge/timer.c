@@ -60,7 +60,7 @@ static void fire(struct edge *e, struct edge_timer *t, uint64_t now_ms)
 		/* In use: set again when it is kept. */
 		if (HG_UNLIKELY(up->session != NULL))
 			edge_u2_timeout(up->session);
-		else if (!up->conn && !up->mirror)
+		else if (!up->conn && !up->mirror && !up->hedge)
 			edge_up_close(up);
 	}
 	}

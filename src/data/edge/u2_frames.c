@@ -26,6 +26,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *f, void *a
 	struct edge_u2 *h = arg;
 	struct edge_u2_stream *s = find(ng, f->hd.stream_id);
 	h->head_ms = edge_now_ms(h->edge);
+	h->stray = 0;
 	if (s) edge_u2_head_begin(s);
 	return 0;
 }
@@ -40,9 +41,17 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *f, nghttp2_rcbuf 
         nghttp2_rcbuf *value, uint8_t flags, void *arg)
 {
 	struct edge_u2_stream *s = find(ng, f->hd.stream_id);
-	(void)flags, (void)arg;
-	if (s) edge_u2_head_field(s, rcbuf_str(name), rcbuf_str(value));
-	return 0;
+	struct edge_u2 *h = arg;
+	(void)flags;
+	if (!s) {
+		/* Of a request that was given up: its list has nobody who counts it. */
+		h->stray += (uint32_t)(rcbuf_str(name).n + rcbuf_str(value).n);
+		return h->stray > EDGE_H2_HEAD_EXCESS ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+	}
+	edge_u2_head_field(s, rcbuf_str(name), rcbuf_str(value));
+	/* One byte of HPACK may stand for kilobytes, and nghttp2 looks at every byte of them: not
+	 * after this one. */
+	return HG_UNLIKELY(h->over) ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
 /* What nghttp2 would leave out in silence: it has bytes that no field may have. */

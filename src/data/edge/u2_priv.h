@@ -66,6 +66,7 @@ struct edge_u2 {
 	uint32_t owed; /* bytes that may still come for streams that were given up */
 	uint64_t read_ms, ask_ms, idle_ms, stuck_ms;
 	uint64_t head_ms; /* since when a header block is incomplete; 0: none is */
+	uint32_t stray;   /* bytes of a header list that is nobody's */
 	struct edge_h2_guard guard;
 };
 

@@ -23,6 +23,8 @@ static void on_up(struct loop *l, struct loop_io *io, uint32_t events)
 		edge_conn_drive(up->conn);
 	} else if (up->mirror) {
 		edge_mirror_drive(up->mirror);
+	} else if (HG_UNLIKELY(up->hedge)) {
+		edge_hedge_drive(up->hedge);
 	} else if (up->flags & (EDGE_CAN_READ | EDGE_HUP | EDGE_DEAD)) {
 		/* An idle replica connection has nothing to say but goodbye. */
 		if (HG_UNLIKELY(up->tls) && edge_secure_quiet(up)) return;
@@ -40,7 +42,7 @@ void edge_up_close(struct edge_up *up)
 	}
 	struct edge *e = up->edge;
 	int fd = up->io.fd;
-	if (!up->conn && !up->mirror && !up->session) e->eps[up->slot].idle_n--;
+	if (!up->conn && !up->mirror && !up->hedge && !up->session) e->eps[up->slot].idle_n--;
 	hg_list_remove(&up->owned);
 	hg_list_remove(&up->node);
 	edge_timer_off(&up->timer);
@@ -175,6 +177,7 @@ void edge_up_keep(struct edge_up *up)
 	if (HG_UNLIKELY(up->proxy)) edge_proxy_keep(up->conn, up);
 	up->conn = NULL;
 	up->mirror = NULL;
+	up->hedge = NULL;
 	ep->idle_n++;
 	hg_list_prepend(&ep->idle, &up->node);
 	edge_timer_set(e, &up->timer, edge_now_ms(e) + EDGE_UP_IDLE_MS);

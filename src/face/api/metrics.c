@@ -256,7 +256,10 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(upstream_tls_handshakes, "TLS handshakes completed with replicas."),
 	        ROW(upstream_tls_resumed, "Of these, sessions resumed."),
 	        ROW(upstream_tls_failures, "TLS with replicas that failed, or was cut short."),
-	        ROW(ejected, "Replicas taken out after consecutive failures."),
+	        ROW(ejected, "Replicas left out for a while, for whatever reason."),
+	        ROW(ejected_failing,
+	                "Replicas left out as more of their answers failed than the others'."),
+	        ROW(ejected_slow, "Replicas left out as they were slower than the others."),
 	        ROW(panic, "Requests sent to a replica that is not ready, as none of its app is."),
 	        ROW(tls_handshakes, "TLS handshakes completed."),
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
@@ -428,9 +431,11 @@ static void replica_traffic(const struct meter *m, const struct fleet_status *s,
 	static const struct {
 		const char *name, *type, *help;
 	} rows[] = {
-	        {"headgate_replica_requests_total", "counter", "Requests answered."},
+	        {"headgate_replica_requests_total", "counter", "Requests answered, or overtaken."},
 	        {"headgate_replica_errors_total", "counter", "Of them with 5xx."},
 	        {"headgate_replica_failures_total", "counter", "Attempts without an answer."},
+	        {"headgate_replica_overtaken_total", "counter",
+	                "Attempts that a second one beside them was quicker than."},
 	        {"headgate_replica_duration_seconds", "histogram",
 	                "From the choice of the replica to the end of its answer."},
 	};
@@ -444,7 +449,7 @@ static void replica_traffic(const struct meter *m, const struct fleet_status *s,
 				if (r->endpoint < 0) continue;
 				meter_replica_sum(m, (uint32_t)r->endpoint, &sum);
 				double v[] = {(double)sum.count, (double)sum.errors,
-				        (double)sum.failures};
+				        (double)sum.failures, (double)sum.overtaken};
 				if (k < HG_COUNT(v))
 					replica_line(to, rows[k].name, app, r, v[k]);
 				else
@@ -562,6 +567,12 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	                "Requests whose client left while they waited."),
 	        ROW("headgate_edge_queue_nanoseconds_total", queue_ns,
 	                "Time that requests waited."),
+	        ROW("headgate_edge_deadline_passed_total", late,
+	                "Requests answered 504 as their time was over."),
+	        ROW("headgate_edge_hedges_total", hedged,
+	                "Second attempts made beside a slow first one."),
+	        ROW("headgate_edge_hedges_won_total", hedges_won,
+	                "Second attempts that answered before the first one."),
 #undef ROW
 	};
 	guard_gauges(m, s, to);

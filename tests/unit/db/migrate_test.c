@@ -150,6 +150,74 @@ static void of_processes_that_start_together_one_does_the_work(void **state)
 	assert_int_equal(worked, 1);
 }
 
+static const struct db_migration both_ways[] = {
+        {1, "notes", "CREATE TABLE notes(id INTEGER PRIMARY KEY)", "DROP TABLE notes"},
+        {2, "tags", "CREATE TABLE tags(id INTEGER PRIMARY KEY)", "DROP TABLE tags"},
+        {3, "bad", "CREATE TABLE bad(id INTEGER PRIMARY KEY)", "DROP TABLE nobody"},
+        {4, "oneway", "CREATE TABLE oneway(id INTEGER PRIMARY KEY)", NULL},
+};
+
+static void steps_are_taken_back_newest_first_or_not_at_all(void **state)
+{
+	struct dir *d = *state;
+	struct db *db = open_ok(d->db);
+	struct db_migrated done = {0};
+	struct hg_err err = {0};
+	assert_int_equal(db_migrate_down(db, both_ways, 2, 1, &done, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(db_migrate(db, both_ways, 2, NULL, NULL), HG_OK);
+	assert_int_equal(db_migrate_down(db, both_ways, 2, 1, &done, NULL), HG_OK);
+	assert_int_equal(done.version, 1);
+	assert_int_equal(one(db, "SELECT count(*) FROM notes"), 0);
+	assert_int_equal(one(db, "SELECT count(*) FROM tags"), -1);
+	/* more than there are: all of them */
+	assert_int_equal(db_migrate_down(db, both_ways, 2, 9, &done, NULL), HG_OK);
+	assert_int_equal(done.version, 0);
+	assert_int_equal(done.applied, 1);
+	/* one that fails takes the whole call back */
+	assert_int_equal(db_migrate(db, both_ways, 3, NULL, NULL), HG_OK);
+	assert_int_equal(db_migrate_down(db, both_ways, 3, 2, NULL, &err), HG_E_DB_MIGRATION);
+	assert_non_null(strstr(err.message, "migration 3 \"bad\" could not be taken back"));
+	assert_int_equal(one(db, "SELECT count(*) FROM schema_migrations"), 3);
+	/* nor is there a way back from a step without one, or of a newer program */
+	assert_int_equal(db_migrate(db, both_ways, 4, NULL, NULL), HG_OK);
+	assert_int_equal(db_migrate_down(db, both_ways, 4, 1, NULL, NULL), HG_E_DB_MIGRATION);
+	assert_int_equal(db_migrate_down(db, both_ways, 2, 1, NULL, NULL), HG_E_DB_MIGRATION);
+	assert_int_equal(one(db, "SELECT count(*) FROM schema_migrations"), 4);
+	db_close(db);
+}
+
+struct seen {
+	char text[256];
+};
+
+static void note_state(void *arg, const struct db_migration_state *s)
+{
+	struct seen *seen = arg;
+	size_t n = strlen(seen->text);
+	snprintf(seen->text + n, sizeof seen->text - n, "%u %s%s%s%s;", s->version, s->name,
+	        s->applied_at.n ? " applied" : "", s->unknown ? " unknown" : "",
+	        s->changed ? " changed" : "");
+}
+
+static void states_tell_what_is_pending_unknown_and_changed(void **state)
+{
+	struct dir *d = *state;
+	struct db *db = open_ok(d->db);
+	struct seen seen = {0};
+	assert_int_equal(db_migration_states(db, both_ways, 2, note_state, &seen, NULL), HG_OK);
+	assert_string_equal(seen.text, "1 notes;2 tags;");
+	assert_int_equal(one(db, "SELECT count(*) FROM schema_migrations"), -1); /* untouched */
+	assert_int_equal(db_migrate(db, both_ways, 3, NULL, NULL), HG_OK);
+	assert_int_equal(
+	        db_exec(db, "UPDATE schema_migrations SET checksum = '' WHERE version = 1", NULL),
+	        HG_OK);
+	seen.text[0] = 0;
+	assert_int_equal(db_migration_states(db, both_ways, 2, note_state, &seen, NULL), HG_OK);
+	assert_string_equal(
+	        seen.text, "1 notes applied changed;2 tags applied;3 bad applied unknown;");
+	db_close(db);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
@@ -161,6 +229,8 @@ int main(void)
 	        T(a_step_that_ends_the_transaction_is_an_error),
 	        T(an_edited_step_is_noticed),
 	        T(a_step_below_an_applied_one_is_noticed),
+	        T(steps_are_taken_back_newest_first_or_not_at_all),
+	        T(states_tell_what_is_pending_unknown_and_changed),
 	        T(of_processes_that_start_together_one_does_the_work),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,18 +7,24 @@
 #include "base/rand.h"
 #include "math/concurrency.h"
 
-#define WAIT_MAX 20000
-#define US       1000u /* ns */
+#define WAIT_MAX    20000
+#define WORKERS_MAX 4
+#define US          1000u /* ns */
 
 struct sim {
-	struct concurrency c;
+	struct concurrency c[WORKERS_MAX]; /* each worker has its own, beside the same server */
+	uint32_t workers, mine[WORKERS_MAX];
 	struct hg_rand rand;
 	bool limited;
 	/* the server */
 	uint32_t width, mean_us, busy, waiting_n, at;
-	uint64_t waiting[WAIT_MAX]; /* when they came, a ring */
+	struct {
+		uint64_t came_us;
+		uint32_t by;
+	} waiting[WAIT_MAX]; /* a ring */
 	struct {
 		uint64_t end_us, came_us;
+		uint32_t by;
 	} run[1024];
 	/* what came of it */
 	uint64_t now_us, served, shed[3], asked[3];
@@ -34,47 +40,49 @@ static uint32_t exponential(struct sim *s, double mean)
 }
 
 /* Past its width a server is slower for everybody: switching, caches, locks. */
-static void start(struct sim *s, uint64_t came_us)
+static void start(struct sim *s, uint64_t came_us, uint32_t by)
 {
 	double crowd = (double)s->waiting_n / s->width;
 	double mean = s->mean_us * (1 + 0.1 * HG_MIN(crowd, 10));
 	uint32_t took = s->mean_us / 2 + exponential(s, mean / 2);
 	s->run[s->busy].end_us = s->now_us + took;
+	s->run[s->busy].by = by;
 	s->run[s->busy++].came_us = came_us;
-}
-
-static uint32_t in_flight(const struct sim *s)
-{
-	return s->busy + s->waiting_n;
 }
 
 static void arrive(struct sim *s, enum concurrency_priority p)
 {
 	s->asked[p]++;
-	bool in = !s->limited || concurrency_admits(&s->c, in_flight(s), p, s->now_us / 1000);
+	uint32_t by = hg_rand_below(&s->rand, s->workers);
+	bool in = !s->limited || concurrency_admits(&s->c[by], s->mine[by], p, s->now_us / 1000);
 	if (!in || s->waiting_n == WAIT_MAX) {
 		s->shed[p]++;
 		return;
 	}
+	s->mine[by]++;
 	if (s->busy < s->width) {
-		start(s, s->now_us);
+		start(s, s->now_us, by);
 	} else {
-		s->waiting[(s->at + s->waiting_n++) % WAIT_MAX] = s->now_us;
+		uint32_t at = (s->at + s->waiting_n++) % WAIT_MAX;
+		s->waiting[at].came_us = s->now_us;
+		s->waiting[at].by = by;
 	}
 }
 
 static void finish(struct sim *s, uint32_t i)
 {
 	uint64_t took = s->now_us - s->run[i].came_us;
+	uint32_t by = s->run[i].by;
+	s->mine[by]--;
 	s->run[i] = s->run[--s->busy];
 	s->served++;
 	if (s->latency_n < LATENCIES) s->latency_us[s->latency_n++] = (uint32_t)took;
-	if (s->limited) concurrency_answer(&s->c, took * US, s->now_us / 1000);
+	if (s->limited) concurrency_answer(&s->c[by], took * US, s->now_us / 1000);
 	if (s->waiting_n && s->busy < s->width) {
-		uint64_t came = s->waiting[s->at];
+		uint32_t at = s->at;
 		s->at = (s->at + 1) % WAIT_MAX;
 		s->waiting_n--;
-		start(s, came);
+		start(s, s->waiting[at].came_us, s->waiting[at].by);
 	}
 }
 
@@ -126,6 +134,7 @@ static struct sim *sim_new(bool limited)
 	s->latency_us = malloc(LATENCIES * sizeof *s->latency_us);
 	assert_non_null(s->latency_us);
 	s->limited = limited;
+	s->workers = 1;
 	s->width = 32;
 	s->mean_us = 10000; /* 3,200 a second */
 	hg_rand_seed(&s->rand, 5);
@@ -149,7 +158,7 @@ static void at_every_load_it_serves_nearly_all_it_can_and_nobody_waits_long(void
 		double share = (double)s->served / 120 / (3200 * HG_MIN(load[i], 1));
 		uint32_t p99 = p99_us(s);
 		printf("# load %4.1f: %5.1f %% of the best served, p99 %5.1f ms, limit %.0f\n",
-		        load[i], 100 * share, p99 / 1000.0, s->c.limit);
+		        load[i], 100 * share, p99 / 1000.0, s->c[0].limit);
 		assert_true(share >= 0.9);
 		assert_true(p99 < 60000);
 		sim_free(s);
@@ -160,6 +169,34 @@ static void at_every_load_it_serves_nearly_all_it_can_and_nobody_waits_long(void
 	play(s, 3200 * 1.5, 20);
 	assert_true(p99_us(s) > 1000000);
 	sim_free(s);
+}
+
+/* A worker that looks for "fast" (it takes its own limit down) sees what the others leave of it. */
+static void workers_with_a_limit_each_share_the_server(void **state)
+{
+	static const uint32_t workers[] = {2}; /* four: docs/architecture.md */
+	static const double load[] = {0.8, 1.5, 3};
+	(void)state;
+	for (size_t w = 0; w < HG_COUNT(workers); w++) {
+		for (size_t i = 0; i < HG_COUNT(load); i++) {
+			struct sim *s = sim_new(true);
+			s->workers = workers[w];
+			play(s, 3200 * load[i], 20);
+			play(s, 3200 * load[i], 240);
+			double share = (double)s->served / 240 / (3200 * HG_MIN(load[i], 1));
+			uint32_t p99 = p99_us(s);
+			double sum = 0;
+			for (uint32_t k = 0; k < s->workers; k++)
+				sum += s->c[k].limit;
+			printf("# %u workers, load %4.1f: %5.1f %% of the best served, p99 %5.1f "
+			       "ms, "
+			       "limits %.0f together\n",
+			        s->workers, load[i], 100 * share, p99 / 1000.0, sum);
+			assert_true(share >= 0.9);
+			assert_true(p99 < 120000);
+			sim_free(s);
+		}
+	}
 }
 
 static void it_follows_what_the_server_can_do(void **state)
@@ -174,7 +211,7 @@ static void it_follows_what_the_server_can_do(void **state)
 	double share = (double)s->served / 60 / 800;
 	uint32_t p99 = p99_us(s);
 	printf("# a quarter left: %.1f %%, p99 %.1f ms, limit %.0f\n", 100 * share, p99 / 1000.0,
-	        s->c.limit);
+	        s->c[0].limit);
 	assert_true(share >= 0.9);
 	assert_true(p99 < 100000);
 	/* it comes back, */
@@ -246,6 +283,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(at_every_load_it_serves_nearly_all_it_can_and_nobody_waits_long),
+	        cmocka_unit_test(workers_with_a_limit_each_share_the_server),
 	        cmocka_unit_test(it_follows_what_the_server_can_do),
 	        cmocka_unit_test(who_is_more_important_is_turned_away_last),
 	        cmocka_unit_test(timeouts_take_the_limit_down_and_it_never_ends_at_nothing),

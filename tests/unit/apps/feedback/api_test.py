@@ -71,11 +71,15 @@ class App:
 
 
 class Case(unittest.TestCase):
-    env = {}
+    """A database of its own for each test: here a file, in postgres_test.py one on a server."""
 
     def setUp(self):
         self.dir = tempfile.mkdtemp(prefix="feedback-test-")
-        self.apps = []
+        self.apps, self.env = [], {}
+        self.make_database()
+
+    def make_database(self):
+        pass
 
     def tearDown(self):
         codes = [a.stop() for a in self.apps if a.child.returncode is None]
@@ -83,7 +87,7 @@ class Case(unittest.TestCase):
         self.assertEqual([c for c in codes if c], [])
 
     def app(self, env=None, **more):
-        a = App(self.dir, env, **more)
+        a = App(self.dir, {**self.env, **(env or {})}, **more)
         self.apps.append(a)
         return a
 
@@ -301,7 +305,8 @@ class Settings(Case):
 
     def test_a_wrong_setting_or_database_ends_it_with_a_message(self):
         for env, words in (({"PORT": "x"}, "PORT"), ({"DATABASE_URL": "sqlite:/proc/nope/x.db"}, "/proc/nope/x.db"),
-                           ({"DATABASE_URL": "postgresql://h/d"}, "not available yet"),
+                           ({"DATABASE_URL": "postgres://h/d?nonsense=1"}, "the address of the database: invalid"),
+                           ({"DATABASE_REPLICAS": "postgres://h/d"}, "DATABASE_URL is not postgres://"),
                            ({"FEEDBACK_FAULT": "boom"}, "FEEDBACK_FAULT")):
             done = subprocess.run([BUILD / "feedback-app"], cwd=self.dir, capture_output=True, text=True, timeout=20,
                                   env={"PORT": str(free_port()), "DATABASE_URL": "sqlite:x.db", **env})
@@ -397,7 +402,7 @@ class Durability(Case):
     def test_kill_9_while_writing_loses_no_acknowledged_write(self):
         acked = {}
         for turn in range(5):
-            apps = [App(self.dir), App(self.dir)]
+            apps = [App(self.dir, self.env), App(self.dir, self.env)]
             loads = [Load(a, f"{turn}{i}{k}") for i, a in enumerate(apps) for k in range(4)]
             for x in loads:
                 x.start()

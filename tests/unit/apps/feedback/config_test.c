@@ -141,9 +141,44 @@ static void the_env_file_is_known_before_the_rest(void **state)
 	assert_str(config_env_file(3, argv), "");
 }
 
+static void replicas_are_addresses_in_a_list_though_addresses_have_commas_too(void **state)
+{
+	const char *env[] = {"DATABASE_URL=postgres://a,b/x",
+	        "DATABASE_REPLICAS=postgres://c,d/x, postgresql://e/x ,postgres://f:1,g:2/x",
+	        "DATABASE_LAG_MAX=250", "DATABASE_POOL=3", NULL};
+	struct config c = good(NULL, env, NULL);
+	(void)state;
+	assert_int_equal(c.replica_count, 3);
+	assert_string_equal(c.replica[0], "postgres://c,d/x");
+	assert_string_equal(c.replica[1], "postgresql://e/x");
+	assert_string_equal(c.replica[2], "postgres://f:1,g:2/x");
+	assert_int_equal(c.lag_max_ms, 250);
+	assert_int_equal(c.pool_size, 3);
+	assert_int_equal(c.query_ms, 5000);
+	assert_int_equal(c.connect_ms, 3000);
+	assert_true(c.migrate);
+}
+
+static void settings_of_a_server_are_checked(void **state)
+{
+	const char *file[] = {"DATABASE_REPLICAS=postgres://c/x", NULL};
+	const char *other[] = {
+	        "DATABASE_URL=postgres://a/x", "DATABASE_REPLICAS=mysql://c/x", NULL};
+	const char *pool[] = {"DATABASE_POOL=129", NULL};
+	const char *migrate[] = {"DATABASE_MIGRATE=perhaps", NULL};
+	(void)state;
+	check_bad(NULL, file, "DATABASE_REPLICAS is set, but DATABASE_URL is not postgres://…");
+	check_bad(NULL, other,
+	        "DATABASE_REPLICAS has an entry that is not postgres://… (up to 255 bytes)");
+	check_bad(NULL, pool, "DATABASE_POOL is \"129\", which is not a number up to 128");
+	check_bad(NULL, migrate, "DATABASE_MIGRATE is \"perhaps\", which is not on or off");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(replicas_are_addresses_in_a_list_though_addresses_have_commas_too),
+	        cmocka_unit_test(settings_of_a_server_are_checked),
 	        cmocka_unit_test(defaults_are_those_of_the_contract),
 	        cmocka_unit_test(flags_win_over_environment_over_file),
 	        cmocka_unit_test(a_database_url_wins_over_a_path),

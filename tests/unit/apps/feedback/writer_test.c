@@ -9,14 +9,14 @@ struct seen {
 	int64_t last_id;
 };
 
-static void on_done(void *arg, struct write_op *op)
+static void on_done(void *arg, struct store_op *op)
 {
 	struct seen *s = arg;
 	if (op->rc == HG_E_NOT_FOUND)
 		s->missing++;
 	else if (op->rc < 0)
 		s->failed++;
-	else if (op->kind == WRITE_CREATE)
+	else if (op->kind == STORE_CREATE)
 		s->created++;
 	else
 		s->other++;
@@ -33,9 +33,9 @@ static struct rows *rows_for(const char *path)
 	return r;
 }
 
-static struct write_op *op_of(enum write_kind kind, int64_t id)
+static struct store_op *op_of(enum store_kind kind, int64_t id)
 {
-	struct write_op *op = calloc(1, sizeof *op);
+	struct store_op *op = calloc(1, sizeof *op);
 	assert_non_null(op);
 	op->kind = kind;
 	op->row.id = id;
@@ -61,10 +61,10 @@ static void operations_come_back_committed_in_their_order(void **state)
 	assert_int_equal(loop_new(&l), HG_OK);
 	assert_int_equal(writer_new(l, rows_for(d->db), on_done, &s, &w), HG_OK);
 	for (int i = 0; i < 300; i++)
-		assert_true(writer_queue(w, op_of(WRITE_CREATE, 0)));
-	assert_true(writer_queue(w, op_of(WRITE_UPDATE, 300)));
-	assert_true(writer_queue(w, op_of(WRITE_DELETE, 300)));
-	assert_true(writer_queue(w, op_of(WRITE_DELETE, 300)));
+		assert_true(writer_queue(w, op_of(STORE_CREATE, 0)));
+	assert_true(writer_queue(w, op_of(STORE_UPDATE, 300)));
+	assert_true(writer_queue(w, op_of(STORE_DELETE, 300)));
+	assert_true(writer_queue(w, op_of(STORE_DELETE, 300)));
 	while (s.created + s.missing + s.failed + s.other < 303)
 		assert_int_equal(loop_turn(l, 1000), HG_OK);
 	assert_int_equal(s.created, 300);
@@ -86,7 +86,7 @@ static void what_was_queued_is_finished_before_the_end(void **state)
 	assert_int_equal(loop_new(&l), HG_OK);
 	assert_int_equal(writer_new(l, rows_for(d->db), on_done, &s, &w), HG_OK);
 	for (int i = 0; i < 1000; i++)
-		assert_true(writer_queue(w, op_of(WRITE_CREATE, 0)));
+		assert_true(writer_queue(w, op_of(STORE_CREATE, 0)));
 	writer_free(w);
 	assert_int_equal(s.created, 1000);
 	assert_int_equal(total_of(d->db), 1000);
@@ -99,12 +99,12 @@ static void a_full_queue_says_so_and_loses_nothing(void **state)
 	struct loop *l = NULL;
 	struct writer *w = NULL;
 	struct seen s = {0};
-	struct write_op *extra = op_of(WRITE_CREATE, 0);
+	struct store_op *extra = op_of(STORE_CREATE, 0);
 	assert_int_equal(loop_new(&l), HG_OK);
 	assert_int_equal(writer_new(l, rows_for(d->db), on_done, &s, &w), HG_OK);
 	/* nothing is delivered while the loop does not turn, so the queue fills for certain */
 	for (unsigned i = 0; i < WRITER_QUEUE_MAX; i++)
-		assert_true(writer_queue(w, op_of(WRITE_CREATE, 0)));
+		assert_true(writer_queue(w, op_of(STORE_CREATE, 0)));
 	assert_false(writer_queue(w, extra));
 	free(extra);
 	writer_free(w);

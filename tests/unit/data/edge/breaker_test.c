@@ -67,6 +67,29 @@ static void a_failing_app_is_left_alone_and_asked_again_when_it_is_time(void **s
 	rig_free(g);
 }
 
+/* What "each worker has its own" costs: so many failures once for each, and no more after that. */
+static void each_worker_opens_by_what_its_own_clients_saw(void **state)
+{
+	struct rig *g = rig_new(rep_500, 1), *h = rig_worker(0, 0, g, 0);
+	(void)state;
+	g->app.balance = h->app.balance = breaker_of(4, 60000);
+	rig_publish(g);
+	rig_publish(h);
+	int a = dial(g), b = dial(h);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(status_of(a, GET, NULL, 0), i < 4 ? 500 : 503);
+	assert_int_equal(g->rep[0].requests, 4);
+	/* The other one is not taken along by it, in case it is this one's own trouble. */
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(status_of(b, GET, NULL, 0), i < 4 ? 500 : 503);
+	assert_int_equal(g->rep[0].requests, 8);
+	assert_int_equal(counted(g)->breaker_opened + counted(h)->breaker_opened, 2);
+	close(a);
+	close(b);
+	rig_free(h);
+	rig_free(g);
+}
+
 static void what_retries_make_good_opens_nothing(void **state)
 {
 	struct rig *g = rig_new(rep_echo, 1);
@@ -284,6 +307,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_failing_app_is_left_alone_and_asked_again_when_it_is_time),
+	        cmocka_unit_test(each_worker_opens_by_what_its_own_clients_saw),
 	        cmocka_unit_test(what_retries_make_good_opens_nothing),
 	        cmocka_unit_test(requests_that_no_replica_answers_open_it),
 	        cmocka_unit_test(a_client_that_leaves_says_nothing),

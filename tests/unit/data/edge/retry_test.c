@@ -408,7 +408,12 @@ static void an_ejected_replica_comes_back_on_probation(void **state)
 		talk(fd, GET, 200, "=");
 	assert_int_equal(g->rep[1].requests, 4);
 	g->rep[1].script = rep_echo;
+	/* … for twice as long. */
 	usleep(350000);
+	for (int i = 0; i < 20; i++)
+		talk(fd, GET, 200, "=");
+	assert_int_equal(g->rep[1].requests, 4);
+	usleep(300000);
 	for (int i = 0; i < 50; i++)
 		talk(fd, GET, 200, "=");
 	assert_true(g->rep[1].requests > 10);

@@ -1,0 +1,440 @@
+#include "apps/feedback/store_pg_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "db/pool.h"
+#include "os/clock.h"
+#include "wire/json.h"
+
+#include "apps/feedback/migrations_priv.h"
+
+#define LIST_MAX    (16u << 20) /* 1000 messages of 500 characters, all escaped */
+#define START_MS    30000u      /* how long a start waits for the server */
+#define START_PAUSE 500u
+#define POSITION_S  10u /* beyond the lag that replicas may have */
+#define KEY_TRIES   3
+
+#define KEPT "now() - interval '1 day'"
+
+/* By enum store_kind; then what has no kind of its own. */
+enum { CREATE_ONCE = STORE_TOTAL + 1, STATEMENTS };
+
+static const struct db_pool_statement statements[STATEMENTS] = {
+        [STORE_CREATE] = {"create",
+                "INSERT INTO feedback (message, created_at, updated_at) VALUES ($1, now(), now())"
+                " RETURNING id, message, created_at, updated_at"},
+        [STORE_UPDATE] = {"update",
+                "UPDATE feedback SET message = $2, updated_at = now() WHERE id = $1"
+                " RETURNING id, message, created_at, updated_at"},
+        [STORE_DELETE] = {"delete", "DELETE FROM feedback WHERE id = $1 RETURNING id"},
+        /* The total belongs to the same moment, and comes even when the list is empty. */
+        [STORE_LIST] = {"list",
+                "SELECT f.id, f.message, f.created_at, f.updated_at, t.total FROM"
+                " (SELECT sum(total)::bigint AS total FROM feedback_total) t LEFT JOIN"
+                " (SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
+                " ORDER BY id DESC LIMIT $2) f ON true ORDER BY f.id DESC"},
+        [STORE_GET] = {"get",
+                "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1"},
+        [STORE_TOTAL] = {"total", "SELECT sum(total)::bigint FROM feedback_total"},
+        /*
+         * Once for a key: what the key has made, or a new row and its key. Of two at once the
+         * second finds the first's key in its way; unless that is old, feedback_id becomes null,
+         * which is refused, its row goes with it, and asked again it finds what the first made.
+         * Old keys leave a few at a time.
+         */
+        [CREATE_ONCE] = {"create_once",
+                "WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"
+                " WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"
+                " FOR UPDATE SKIP LOCKED)),"
+                " had AS (SELECT feedback_id, message, created_at FROM feedback_keys"
+                " WHERE key = $1 AND created_at >= " KEPT "),"
+                " made AS (INSERT INTO feedback (message, created_at, updated_at)"
+                " SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"
+                " RETURNING id, message, created_at, updated_at),"
+                " kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"
+                " SELECT $1, id, message, created_at FROM made"
+                " ON CONFLICT (key) DO UPDATE SET feedback_id ="
+                " CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"
+                " message = excluded.message, created_at = excluded.created_at)"
+                " SELECT id, message, created_at, updated_at, true FROM made UNION ALL"
+                " SELECT feedback_id, message, created_at, created_at, false FROM had"},
+};
+
+struct store_pg {
+	struct db_pool *pool;
+	void (*done)(void *arg, struct store_op *op);
+	void *arg;
+	struct hg_buf list;
+	bool replicas;
+	uint32_t lag_max_ms;
+};
+
+/* An operation on its way; the texts that its query points to. */
+struct flight {
+	struct db_query q;
+	struct store_pg *store;
+	struct store_op *op;
+	int tries;
+	char number[2][24];
+	char key[STORE_KEY_MAX + 1];
+	char message[MESSAGE_BYTES_MAX + 1];
+};
+
+/* "2026-11-21 07:12:23.109149+00" → "2026-11-21T07:12:23.109149Z"; zeros at the end come back. */
+static size_t time_of(struct hg_str t, char to[TEXT_TIME_MAX])
+{
+	enum { SECONDS = 19, FRACTION = SECONDS + 1, END = FRACTION + 6 };
+	if (t.n < SECONDS + 3 || t.n > END + 3 || t.p[10] != ' ' || t.p[t.n - 3] != '+') return 0;
+	memcpy(to, t.p, SECONDS);
+	to[10] = 'T';
+	memcpy(to + SECONDS, ".000000Z", END + 1 - SECONDS);
+	if (t.n - 3 > FRACTION) memcpy(to + FRACTION, t.p + FRACTION, t.n - 3 - FRACTION);
+	return END + 1;
+}
+
+static void take_time(const struct db_query *q, unsigned column, char *to)
+{
+	to[time_of(db_result_str(q, 0, column), to)] = 0;
+}
+
+static void take_row(const struct db_query *q, struct row *row)
+{
+	struct hg_str m = db_result_str(q, 0, 1);
+	row->id = db_result_i64(q, 0, 0);
+	row->message.n = HG_MIN(m.n, sizeof row->message.bytes);
+	memcpy(row->message.bytes, m.p, row->message.n);
+	take_time(q, 2, row->created_at);
+	take_time(q, 3, row->updated_at);
+}
+
+static void json_time(const struct db_query *q, unsigned row, unsigned column, struct hg_buf *to)
+{
+	char text[TEXT_TIME_MAX];
+	size_t n = time_of(db_result_str(q, row, column), text);
+	hg_buf_str(to, (struct hg_str){text, n});
+}
+
+static void take_list(struct store_pg *s, const struct db_query *q, struct store_op *op)
+{
+	unsigned rows = db_result_rows(q), n = HG_MIN(rows, op->limit);
+	struct hg_buf *to = &s->list;
+	hg_buf_reset(to);
+	op->page.total = db_result_i64(q, 0, 4);
+	if (rows == 1 && db_result_null(q, 0, 0)) rows = n = 0; /* only the total */
+	hg_buf_byte(to, '[');
+	for (unsigned i = 0; i < n; i++) {
+		hg_buf_str(to, i ? HG_STR(",{\"id\":") : HG_STR("{\"id\":"));
+		hg_buf_str(to, db_result_str(q, i, 0));
+		hg_buf_str(to, HG_STR(",\"message\":"));
+		json_quote(to, db_result_str(q, i, 1));
+		hg_buf_str(to, HG_STR(",\"created_at\":\""));
+		json_time(q, i, 2, to);
+		hg_buf_str(to, HG_STR("\",\"updated_at\":\""));
+		json_time(q, i, 3, to);
+		hg_buf_str(to, HG_STR("\"}"));
+	}
+	hg_buf_str(to, HG_STR("]\n"));
+	op->page.next = rows > n ? db_result_i64(q, n - 1, 0) : 0;
+	op->json = hg_buf_view(to);
+	if (to->failed) op->rc = HG_E_NOMEM;
+}
+
+static void take_once(const struct db_query *q, struct store_op *op)
+{
+	struct message asked = op->row.message;
+	bool made = hg_str_eq(db_result_str(q, 0, 4), HG_STR("t"));
+	take_row(q, &op->row);
+	bool same = asked.n == op->row.message.n &&
+	            memcmp(asked.bytes, op->row.message.bytes, asked.n) == 0;
+	op->once = made ? ROWS_FIRST : same ? ROWS_AGAIN : ROWS_OTHER;
+}
+
+static void take(struct store_pg *s, const struct db_query *q, struct store_op *op)
+{
+	bool any = db_result_rows(q) > 0;
+	op->rc = any ? HG_OK : HG_E_NOT_FOUND;
+	op->position = q->lsn;
+	if (!any) return;
+	switch (op->kind) {
+	case STORE_CREATE:
+		if (op->key_n)
+			take_once(q, op);
+		else
+			take_row(q, &op->row);
+		break;
+	case STORE_UPDATE:
+	case STORE_GET: take_row(q, &op->row); break;
+	case STORE_LIST: take_list(s, q, op); break;
+	case STORE_TOTAL: op->page.total = db_result_i64(q, 0, 0); break;
+	case STORE_DELETE: break;
+	}
+}
+
+/* True: asked again, of the primary, or now that another's key is there. */
+static bool ask_again(struct flight *f)
+{
+	const struct db_query *q = &f->q;
+	bool raced = q->rc == HG_E_DB_CONSTRAINT && f->op->key_n && f->tries < KEY_TRIES;
+	/* What a replica does not have may have been made a moment ago. */
+	bool missed = q->rc == HG_OK && q->by_replica && f->op->kind == STORE_GET &&
+	              db_result_rows(q) == 0;
+	if (!raced && !missed) return false;
+	f->tries++;
+	f->q.primary_only = true;
+	return db_pool_query(f->store->pool, &f->q, NULL) == HG_OK;
+}
+
+static void on_done(struct db_query *q)
+{
+	struct flight *f = HG_CONTAINER(q, struct flight, q);
+	struct store_pg *s = f->store;
+	struct store_op *op = f->op;
+	if (ask_again(f)) return;
+	if (q->rc == HG_OK) {
+		take(s, q, op);
+	} else {
+		op->rc = q->rc;
+		snprintf(op->why, sizeof op->why, "%s", q->why);
+	}
+	s->done(s->arg, op);
+	free(f);
+}
+
+static void set_number(struct flight *f, unsigned n, int64_t v)
+{
+	snprintf(f->number[n], sizeof f->number[n], "%" PRId64, v);
+	f->q.param[n] = f->number[n];
+}
+
+static void set_parameters(struct flight *f)
+{
+	struct store_op *op = f->op;
+	struct db_query *q = &f->q;
+	const struct message *m = &op->row.message;
+	q->statement = op->kind;
+	q->write = op->kind <= STORE_DELETE;
+	q->after_lsn = op->seen;
+	if (op->kind == STORE_CREATE || op->kind == STORE_UPDATE) {
+		memcpy(f->message, m->bytes, m->n);
+		f->message[m->n] = 0;
+	}
+	switch (op->kind) {
+	case STORE_CREATE:
+		q->param[q->param_count++] = f->message;
+		if (!op->key_n) break;
+		memcpy(f->key, op->key, op->key_n);
+		f->key[op->key_n] = 0;
+		q->statement = CREATE_ONCE;
+		q->param[0] = f->key;
+		q->param[q->param_count++] = f->message;
+		q->repeatable = true;
+		break;
+	case STORE_UPDATE:
+		set_number(f, 0, op->row.id);
+		q->param[1] = f->message;
+		q->param_count = 2;
+		break;
+	case STORE_GET:
+	case STORE_DELETE:
+		set_number(f, 0, op->row.id);
+		q->param_count = 1;
+		break;
+	case STORE_LIST:
+		set_number(f, 0, op->before ? op->before : INT64_MAX);
+		set_number(f, 1, (int64_t)op->limit + 1); /* one more tells of a next page */
+		q->param_count = 2;
+		break;
+	case STORE_TOTAL: q->within_ms = STORE_HEALTH_MS; break;
+	}
+}
+
+enum hg_rc store_pg_queue(struct store_pg *s, struct store_op *op, struct hg_err *err)
+{
+	struct flight *f = calloc(1, sizeof *f);
+	if (!f) return hg_err_set(err, HG_E_NOMEM, "not enough memory for a query");
+	f->store = s;
+	f->op = op;
+	f->q.done = on_done;
+	set_parameters(f);
+	enum hg_rc rc = db_pool_query(s->pool, &f->q, err);
+	if (rc < 0) free(f);
+	return rc;
+}
+
+/* Of several processes that start, one does it; a server that is still starting is waited for. */
+static enum hg_rc migrate(const struct config *c, struct hg_err *err)
+{
+	struct db_options o = {.url = c->database};
+	uint64_t until_ms = clock_mono_ms() + START_MS;
+	for (;;) {
+		struct db *db = NULL;
+		enum hg_rc rc = db_open(&o, &db, err);
+		bool away = rc == HG_E_DB_OPEN || rc == HG_E_AGAIN;
+		if (rc == HG_OK)
+			rc = c->migrate ? migrations_apply(db, NULL, err)
+			                : migrations_check(db, err);
+		db_close(db);
+		if (rc == HG_OK || !away || clock_mono_ms() >= until_ms) return rc;
+		nanosleep(&(struct timespec){.tv_nsec = START_PAUSE * 1000000l}, NULL);
+	}
+}
+
+enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct store_pg **ret_store,
+        struct hg_err *err)
+{
+	const struct config *c = o->config;
+	const char *replica[DB_POOL_REPLICAS_MAX];
+	struct store_pg *s;
+	enum hg_rc rc = migrate(c, err);
+	if (rc < 0) return rc;
+	s = calloc(1, sizeof *s);
+	if (!s) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
+	*s = (struct store_pg){.done = o->done,
+	        .arg = o->arg,
+	        .replicas = c->replica_count > 0,
+	        .lag_max_ms = c->lag_max_ms};
+	hg_buf_init(&s->list, LIST_MAX);
+	for (size_t i = 0; i < c->replica_count; i++)
+		replica[i] = c->replica[i];
+	struct db_pool_options with = {.name = "feedback-app",
+	        .url = c->database,
+	        .replica = replica,
+	        .replica_count = c->replica_count,
+	        .connections_max = c->pool_size,
+	        .query_ms = c->query_ms,
+	        .connect_ms = c->connect_ms,
+	        .lag_max_ms = c->lag_max_ms,
+	        .statement = statements,
+	        .statement_count = STATEMENTS,
+	        .note = o->note,
+	        .arg = o->arg};
+	rc = db_pool_new(l, &with, &s->pool, err);
+	if (rc < 0)
+		store_pg_close(s);
+	else
+		*ret_store = s;
+	return rc;
+}
+
+void store_pg_close(struct store_pg *s)
+{
+	if (!s) return;
+	db_pool_free(s->pool);
+	hg_buf_free(&s->list);
+	free(s);
+}
+
+uint32_t store_pg_position_s(const struct store_pg *s)
+{
+	return s->replicas ? POSITION_S + s->lag_max_ms / 1000 : 0;
+}
+
+/* A family of metrics: one line for each server. */
+static void family(struct store_pg *s, const char *name, const char *type, struct hg_buf *to,
+        double (*value)(const struct db_pool_server *v))
+{
+	hg_buf_fmt(to, "# TYPE %s %s\n", name, type);
+	for (size_t i = 0; i < db_pool_servers(s->pool); i++) {
+		struct db_pool_server v;
+		db_pool_server(s->pool, i, &v);
+		double x = value(&v);
+		if (x >= 0) hg_buf_fmt(to, "%s{server=\"%s\"} %.10g\n", name, v.name, x);
+	}
+}
+
+static double waiting(const struct db_pool_server *v)
+{
+	return v->waiting;
+}
+
+static double flying(const struct db_pool_server *v)
+{
+	return v->flying;
+}
+
+static double opened(const struct db_pool_server *v)
+{
+	return (double)v->opened;
+}
+
+static double lost(const struct db_pool_server *v)
+{
+	return (double)v->lost;
+}
+
+static double refused(const struct db_pool_server *v)
+{
+	return (double)v->refused;
+}
+
+static double timeouts(const struct db_pool_server *v)
+{
+	return (double)v->timeouts;
+}
+
+static double repeated(const struct db_pool_server *v)
+{
+	return (double)v->repeated;
+}
+
+static double usable(const struct db_pool_server *v)
+{
+	return v->usable;
+}
+
+static double lag(const struct db_pool_server *v)
+{
+	return v->replica && v->lag_ms >= 0 ? (double)v->lag_ms / 1e3 : -1;
+}
+
+static void connections_text(const struct db_pool_server *v, struct hg_buf *to)
+{
+	static const char *const state[] = {"idle", "busy", "connecting"};
+	uint32_t n[] = {v->idle, v->busy, v->connecting};
+	for (size_t i = 0; i < HG_COUNT(n); i++)
+		hg_buf_fmt(to, "database_connections{server=\"%s\",state=\"%s\"} %u\n", v->name,
+		        state[i], n[i]);
+}
+
+static void seconds_text(const struct db_pool_server *v, struct hg_buf *to)
+{
+	static const char *const name = "database_query_seconds";
+	uint64_t n = 0;
+	for (size_t b = 0; b <= DB_POOL_BUCKETS; b++) {
+		char le[24] = "+Inf";
+		n += v->bucket[b];
+		if (b < DB_POOL_BUCKETS)
+			snprintf(le, sizeof le, "%g", (double)db_pool_bucket_ns[b] / 1e9);
+		hg_buf_fmt(to, "%s_bucket{server=\"%s\",le=\"%s\"} %" PRIu64 "\n", name, v->name,
+		        le, n);
+	}
+	hg_buf_fmt(to, "%s_sum{server=\"%s\"} %.6f\n%s_count{server=\"%s\"} %" PRIu64 "\n", name,
+	        v->name, (double)v->sum_ns / 1e9, name, v->name, n);
+}
+
+void store_pg_metrics(struct store_pg *s, struct hg_buf *to)
+{
+	struct db_pool_server v;
+	hg_buf_cstr(to, "# TYPE database_connections gauge\n");
+	for (size_t i = 0; i < db_pool_servers(s->pool); i++) {
+		db_pool_server(s->pool, i, &v);
+		connections_text(&v, to);
+	}
+	family(s, "database_queries_waiting", "gauge", to, waiting);
+	family(s, "database_queries_in_flight", "gauge", to, flying);
+	family(s, "database_connections_opened_total", "counter", to, opened);
+	family(s, "database_connections_lost_total", "counter", to, lost);
+	family(s, "database_connections_refused_total", "counter", to, refused);
+	family(s, "database_timeouts_total", "counter", to, timeouts);
+	family(s, "database_queries_repeated_total", "counter", to, repeated);
+	family(s, "database_usable", "gauge", to, usable);
+	family(s, "database_replica_lag_seconds", "gauge", to, lag);
+	hg_buf_cstr(to, "# TYPE database_query_seconds histogram\n");
+	for (size_t i = 0; i < db_pool_servers(s->pool); i++) {
+		db_pool_server(s->pool, i, &v);
+		seconds_text(&v, to);
+	}
+}
