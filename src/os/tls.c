@@ -183,8 +183,7 @@ static void errors_forget(void)
 	if (HG_UNLIKELY(ERR_peek_error() != 0)) ERR_clear_error();
 }
 
-/* What SSL_* said, as -EAGAIN or a failure; 0: the peer's end of stream. */
-static int outcome(struct tls *t, int ret)
+int tls_outcome(struct tls *t, int ret)
 {
 	switch (SSL_get_error(t->ssl, ret)) {
 	case SSL_ERROR_WANT_READ:
@@ -203,7 +202,7 @@ int tls_handshake(struct tls *t)
 		t->open = true;
 		return 0;
 	}
-	r = outcome(t, r);
+	r = tls_outcome(t, r);
 	return r == 0 ? failed(t, -ECONNRESET) : r;
 }
 
@@ -221,7 +220,7 @@ ssize_t tls_read(struct tls *t, void *to, size_t cap)
 		t->heard = true;
 		return (ssize_t)n;
 	}
-	return outcome(t, r);
+	return tls_outcome(t, r);
 }
 
 /* One record. Pieces smaller than one are put together: a record costs more than a copy. */
@@ -242,7 +241,7 @@ static ssize_t record_write(struct tls *t, struct iovec *v, int count, size_t of
 	errors_forget();
 	int r = SSL_write_ex(t->ssl, p, HG_MIN(n, (size_t)TLS_RECORD_MAX), &took);
 	if (r == 1) return (ssize_t)took;
-	r = outcome(t, r);
+	r = tls_outcome(t, r);
 	return r == 0 ? -EPIPE : r;
 }
 

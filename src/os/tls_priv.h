@@ -54,6 +54,8 @@ struct tls {
 	char why[64];
 };
 
+/* What SSL_* said, as -EAGAIN or a failure, which is noted; 0: the peer's end of stream. */
+int tls_outcome(struct tls *t, int ret);
 /* Its BIOs carry a struct tls. NULL: memory. */
 BIO_METHOD *tls_bio_method(void);
 /* tls_client.c: a context takes any certificate; whether it is good is found later. */

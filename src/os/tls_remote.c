@@ -279,6 +279,23 @@ bool tls_remote_refused(const struct tls *t)
 	return false;
 }
 
+bool tls_remote_heard(const struct tls *t)
+{
+	return t->heard;
+}
+
+bool tls_remote_waits(struct tls *t)
+{
+	char c;
+	size_t n;
+	if (!tls_more(t)) return false;
+	ERR_clear_error();
+	int r = SSL_peek_ex(t->ssl, &c, 1, &n);
+	if (r == 1) return true;
+	/* An end or a failure is found again by who reads. */
+	return tls_outcome(t, r) != -EAGAIN;
+}
+
 bool tls_remote_cut(const struct tls *t)
 {
 	return t->cut;

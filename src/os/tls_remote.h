@@ -54,6 +54,10 @@ const char *tls_remote_why(const struct tls *t);
 /* The server ended the handshake after ours was over: it does not like our certificate, or wants
  * one. Nothing that was sent was looked at. */
 bool tls_remote_refused(const struct tls *t);
+/* Has it said anything to the application yet? */
+bool tls_remote_heard(const struct tls *t);
+/* Would tls_read give something else than -EAGAIN? What is said to TLS alone is taken. */
+bool tls_remote_waits(struct tls *t);
 /* It ended without saying goodbye. */
 bool tls_remote_cut(const struct tls *t);
 /* Bytes that the socket has taken so far. */

@@ -298,8 +298,8 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	struct edge_hedges *hedges;              /* made when first needed */
-	struct tls_remote *secure; /* how its replicas are spoken to by TLS; of edge.remotes */
+	struct tls_remote *secure;  /* how its replicas are spoken to by TLS; of edge.remotes */
+	struct edge_hedges *hedges; /* made when first needed */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */

@@ -201,7 +201,7 @@ static void begin(struct edge_hedge *h)
 	h->begun_ns = loop_now_ns(e->loop);
 	h->open = !up->connecting;
 	up->hedge = h;
-	up->sent_before = up->sent;
+	up->sent_before = edge_up_wire(up);
 	r->app->in_flight++;
 	meter_gauge_add(&e->count->in_flight[h->slot], 1);
 	struct meter_app *m = counted(e, r);
@@ -238,7 +238,7 @@ static void take_place(struct edge_conn *c)
 	r->rf = h->in;
 	r->uo_sent = h->uo_sent;
 	r->keep_sent = h->keep_sent;
-	r->sent_any = up->sent > up->sent_before;
+	r->sent_any = h->uo_sent + h->keep_sent > 0;
 	r->fresh = false;
 	r->patient = false;
 	r->up = up;
@@ -346,7 +346,7 @@ static bool read_on(struct edge_hedge *h)
 static bool open_on(struct edge_hedge *h)
 {
 	struct edge_up *up = h->up;
-	int r = up->connecting ? edge_up_connect(up) : 0;
+	int r = up->connecting && !up->tls ? edge_up_connect(up) : 0;
 	if (r == -EAGAIN) return false;
 	enum edge_step s = EDGE_STEP_ON;
 	if (r == 0 && HG_UNLIKELY(up->secure)) s = edge_secure_step(up);

@@ -93,14 +93,23 @@ static bool begin(struct edge_up *up)
 	return true;
 }
 
+/* The first thing that comes is tickets, and nothing for whoever waits for an answer: a buffer is
+ * taken for that alone. */
+static void may_read(struct edge_up *up, bool something)
+{
+	up->flags &= ~EDGE_CAN_READ;
+	if (something && tls_remote_waits(up->tls)) up->flags |= EDGE_CAN_READ;
+}
+
 enum edge_step edge_secure_step(struct edge_up *up)
 {
 	const struct edge *e = up->edge;
 	struct meter_worker *count = e->count;
+	up->connecting = true;
 	if (!up->tls && !begin(up)) return EDGE_STEP_GONE;
 	int r = tls_handshake(up->tls);
 	if (r == -EAGAIN) {
-		up->flags &= ~(EDGE_CAN_READ | EDGE_CAN_WRITE);
+		up->flags &= ~EDGE_CAN_READ;
 		return EDGE_STEP_BLOCK;
 	}
 	if (r < 0) return failed(up, tls_remote_why(up->tls));
@@ -108,7 +117,9 @@ enum edge_step edge_secure_step(struct edge_up *up)
 		return failed(up, "it does not agree on HTTP/2 (ALPN)");
 	meter_add(&count->upstream_tls_handshakes, 1);
 	if (tls_resumed(up->tls)) meter_add(&count->upstream_tls_resumed, 1);
-	up->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
+	up->connecting = false;
+	up->flags |= EDGE_CAN_WRITE;
+	may_read(up, true);
 	up->sent_before = edge_up_wire(up);
 	return EDGE_STEP_ON;
 }
@@ -122,13 +133,12 @@ enum edge_step edge_secure_connect(struct edge_conn *c)
 	return EDGE_STEP_ON;
 }
 
-/* TLS may have to write in order to read, and the other way round: it tries both. */
 void edge_secure_event(struct edge_up *up, uint32_t events)
 {
 	if (!up->tls) return;
-	up->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
 	tls_ready(up->tls, events & ~(uint32_t)EPOLLOUT, events & EPOLLOUT);
 	if (up->flags & (EDGE_HUP | EDGE_DEAD)) tls_hung_up(up->tls);
+	if (!up->connecting && !tls_remote_heard(up->tls)) may_read(up, up->flags & EDGE_CAN_READ);
 }
 
 /* ---- between requests ---- */
