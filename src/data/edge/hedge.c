@@ -36,6 +36,7 @@ struct edge_hedge {
 	struct hg_list node; /* of the app's line, until it is time */
 	uint64_t due_ms;
 	struct edge_up *up;  /* NULL: there is no second attempt (yet) */
+	bool open;           /* it is connected, and TLS agreed on */
 	struct edge_flow in; /* its answer's first bytes */
 	uint32_t uo_sent, keep_sent;
 	uint64_t begun_ns;
@@ -198,6 +199,7 @@ static void begin(struct edge_hedge *h)
 	h->up = up;
 	h->slot = ep->slot;
 	h->begun_ns = loop_now_ns(e->loop);
+	h->open = !up->connecting;
 	up->hedge = h;
 	up->sent_before = edge_up_wire(up);
 	r->app->in_flight++;
@@ -228,6 +230,7 @@ static void take_place(struct edge_conn *c)
 	struct edge_req *r = c->req;
 	struct edge_hedge *h = r->hedge;
 	struct edge_up *up = h->up;
+	bool open = h->open;
 	edge_attempt_reset(c);
 	if (r->tried_n < EDGE_TRIED_MAX) r->tried[r->tried_n++] = r->slot;
 	r->retries++;
@@ -246,7 +249,7 @@ static void take_place(struct edge_conn *c)
 	h->in = (struct edge_flow){0};
 	hedge_free(h);
 	if (HG_UNLIKELY(r->guarded)) edge_guard_sent(c);
-	edge_conn_move(c, up->connecting ? EDGE_CONNECT : EDGE_WAIT);
+	edge_conn_move(c, open ? EDGE_WAIT : EDGE_CONNECT);
 }
 
 static bool is_current(const struct edge *e, const struct edge_hedge *h)
@@ -339,28 +342,28 @@ static bool read_on(struct edge_hedge *h)
 	return true;
 }
 
+/* False: not yet, or it has given up. */
+static bool open_on(struct edge_hedge *h)
+{
+	struct edge_up *up = h->up;
+	int r = up->connecting && !up->tls ? edge_up_connect(up) : 0;
+	if (r == -EAGAIN) return false;
+	enum edge_step s = EDGE_STEP_ON;
+	if (r == 0 && HG_UNLIKELY(up->secure)) s = edge_secure_step(up);
+	if (s == EDGE_STEP_BLOCK) return false;
+	if (r < 0 || s == EDGE_STEP_GONE) {
+		meter_add(&h->conn->edge->count->upstream_connect_errors, 1);
+		give_up(h, true);
+		return false;
+	}
+	h->open = true;
+	return true;
+}
+
 void edge_hedge_drive(struct edge_hedge *h)
 {
 	HG_ASSERT(h->magic == EDGE_HEDGE_MAGIC && h->up);
-	struct edge_up *up = h->up;
-	if (up->connecting && !up->tls) {
-		if (!(up->flags & (EDGE_CAN_WRITE | EDGE_DEAD | EDGE_HUP))) return;
-		up->connecting = false;
-		if (sock_error(up->io.fd) != 0 || up->flags & EDGE_DEAD) {
-			meter_add(&h->conn->edge->count->upstream_connect_errors, 1);
-			give_up(h, true);
-			return;
-		}
-		up->connecting = up->secure;
-	}
-	if (HG_UNLIKELY(up->connecting)) {
-		enum edge_step s = edge_secure_step(up);
-		if (s == EDGE_STEP_GONE) {
-			meter_add(&h->conn->edge->count->upstream_connect_errors, 1);
-			give_up(h, true);
-		}
-		if (s != EDGE_STEP_ON) return;
-	}
+	if (!h->open && !open_on(h)) return;
 	send_on(h);
 	if (!read_on(h)) return;
 	bool http = memcmp(h->in.buf, "HTTP/1.", 7) == 0;
