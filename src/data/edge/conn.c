@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "data/edge/mtls_priv.h"
 #include "data/edge/secure_priv.h"
 
 #define BIT(s) (1u << (s))

@@ -1,3 +1,4 @@
+#include "data/edge/mtls_priv.h"
 #include "data/edge/edge.h"
 
 #include <errno.h>

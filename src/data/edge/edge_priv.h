@@ -377,11 +377,6 @@ bool edge_up_quiet(struct edge_up *up);
 void edge_up_keep(struct edge_up *up);
 /* Did the replica end the connection before it got any of this attempt's bytes? */
 bool edge_up_untouched(const struct edge_up *up);
-/* Bytes given to the socket so far. */
-static inline uint64_t edge_up_wire(const struct edge_up *up)
-{
-	return HG_LIKELY(!up->tls) ? up->sent : up->plain + tls_remote_sent(up->tls);
-}
 /* Unix sockets report writability only on demand. */
 void edge_up_want_write(struct edge_up *up);
 
@@ -623,17 +618,6 @@ void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
 /* A stream of the session that `carrier` carries; in EDGE_HEAD. */
 void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier);
-
-/* mtls.c: certificates of clients */
-/* Whom the image's routes ask for what; `old` may be NULL. HG_E_INVALID, HG_E_NOMEM. */
-HG_MUST enum hg_rc edge_mtls_make(struct edge_image *im, const struct edge_image *old);
-void edge_mtls_free(struct edge_image *im);
-/* Before the handshake of a connection. */
-void edge_mtls_prepare(struct edge_conn *c);
-/* The handshake of a connection that was asked is over. */
-void edge_mtls_shown(struct edge_conn *c);
-/* May this client use this route? `host`: normal. Answers if it may not. */
-enum edge_step edge_mtls_check(struct edge_conn *c, struct hg_str host);
 
 /* proxy.c: the PROXY protocol */
 /* Is its word about clients believed? */

@@ -6,6 +6,7 @@
  */
 #include <stdlib.h>
 
+#include "data/edge/mtls_priv.h"
 #include "data/edge/edge_priv.h"
 
 /* What the routes of a host want together. */

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "data/edge/mtls_priv.h"
 #include "data/edge/edge_priv.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)

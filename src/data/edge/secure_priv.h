@@ -4,6 +4,12 @@
 
 #include "data/edge/edge_priv.h"
 
+/* Bytes given to the socket so far. */
+static inline uint64_t edge_up_wire(const struct edge_up *up)
+{
+	return HG_LIKELY(!up->tls) ? up->sent : up->plain + tls_remote_sent(up->tls);
+}
+
 /* Which app's replicas are spoken to how: after a new image, and after new certificates. */
 void edge_secure_assign(struct edge *e);
 /* The endpoint has another process, or none any more. */
