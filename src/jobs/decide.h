@@ -74,7 +74,8 @@ struct jobs_pace {
 	uint32_t idle;             /* claims in a row that found nothing */
 	int64_t next_due_ms;       /* of the earliest waiting job; INT64_MAX: none is known */
 	uint64_t lease_ms;         /* 0: JOBS_LEASE_MS */
-	uint64_t claimed_mono_ms;  /* the last turn of each kind; 0: none yet */
+	uint64_t tried_mono_ms;    /* the last turn, whatever came of it; 0: none yet */
+	uint64_t claimed_mono_ms;  /* the last one with a claim, …; 0: none yet */
 	uint64_t beat_mono_ms, rescued_mono_ms, swept_mono_ms;
 	bool nudged; /* somebody in this process has just put a job there */
 	bool ended;  /* there are ends to write */

@@ -80,7 +80,7 @@ struct job_kind {
 	/*
 	 * Optional, on the worker's thread, in the transaction that writes the end of the attempt (and
 	 * only if it still is ours): what else must be written, such as a receiver that is gone for
-	 * good. A failure takes the end back too, and both are tried again.
+	 * good. When it fails, what it did is taken back and the attempt has failed.
 	 */
 	enum hg_rc (*settle)(void *arg, struct db *db, const struct job *job,
 	        const struct job_outcome *o, struct hg_err *err);
@@ -104,6 +104,7 @@ struct jobs_worker;
 
 struct jobs_worker_options {
 	const char *database; /* address for db_open */
+	enum db_durability durability;
 	const char *name;     /* of this worker, to be seen in lists: "host:pid" */
 	const char *const *queue;
 	uint32_t queue_count; /* 1 … JOBS_QUEUES_MAX */
