@@ -27,6 +27,7 @@ struct jobs_thread {
 	pthread_mutex_t lock;
 	pthread_cond_t work;
 	struct turn *given, *finished;
+	struct db *in_call; /* it is open, and not closed before this is NULL */
 	bool stop;
 };
 
@@ -51,11 +52,20 @@ static enum hg_rc connect_to(struct jobs_thread *t, struct hg_err *err)
 	return rc;
 }
 
+static void set_in_call(struct jobs_thread *t, struct db *db)
+{
+	pthread_mutex_lock(&t->lock);
+	t->in_call = db;
+	pthread_mutex_unlock(&t->lock);
+}
+
 static void carry_out(struct jobs_thread *t, struct turn *turn)
 {
 	turn->rc = connect_to(t, &turn->err);
 	if (turn->rc < 0) return;
+	set_in_call(t, t->db);
 	turn->rc = jobs_turn(t->set, t->store, t->db, turn, &turn->err);
+	set_in_call(t, NULL);
 	if (turn->rc == HG_OK) return;
 	db_rollback(t->db);
 	/* A file that was only busy is the same file later; of a server nobody knows. */
@@ -138,6 +148,13 @@ void jobs_thread_give(struct jobs_thread *t, struct turn *turn)
 	HG_ASSERT(!t->given);
 	t->given = turn;
 	pthread_cond_signal(&t->work);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void jobs_thread_interrupt(struct jobs_thread *t)
+{
+	pthread_mutex_lock(&t->lock);
+	if (t->in_call) db_interrupt(t->in_call);
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -9,6 +9,7 @@
 #define TIMEOUT_MS      60000u
 #define CANCEL_GRACE_MS 5000u
 #define STATE_WAIT_MS   1000u /* looked at again at least so often */
+#define TURN_MS         8000u /* longer, and the server hangs: the connection is left */
 
 const uint32_t jobs_bucket_ms[JOBS_BUCKETS] = {
         10, 50, 100, 500, 1000, 5000, 15000, 60000, 300000};
@@ -351,7 +352,8 @@ static uint64_t guard_leases(struct jobs_worker *w, uint64_t now)
 		if (job_lease_lapsed(run->leased_mono_ms, w->set.lease_ms, now))
 			cancel(run, CANCEL_LOST);
 		else
-			next = HG_MIN(next, run->leased_mono_ms + w->set.lease_ms);
+			next = HG_MIN(next, run->leased_mono_ms + w->set.lease_ms -
+			                            w->set.lease_ms / 10);
 	}
 	return next;
 }
@@ -375,6 +377,8 @@ static void look(struct jobs_worker *w)
 		stopped(w->stopped_arg);
 		return;
 	}
+	if (w->under_way && clock_mono_ms() > w->turn->begun_mono_ms + TURN_MS)
+		jobs_thread_interrupt(w->thread);
 	if (!w->under_way) {
 		w->pace.running = count(&w->runs);
 		w->pace.ended = !hg_list_empty(&w->ended);

@@ -112,6 +112,8 @@ struct jobs_thread;
 HG_MUST enum hg_rc jobs_thread_new(struct loop *l, const struct jobs_setting *set,
         void (*done)(void *arg), void *arg, struct jobs_thread **ret_thread);
 void jobs_thread_give(struct jobs_thread *t, struct turn *turn);
+/* A call of the database that it waits for fails soon. */
+void jobs_thread_interrupt(struct jobs_thread *t);
 /* Waits a second for its end. False: it hangs in a call of the database, and what it was given
  * must stay. Takes NULL. */
 bool jobs_thread_free(struct jobs_thread *t);

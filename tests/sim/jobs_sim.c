@@ -207,7 +207,8 @@ static uint64_t guard(struct world *x, struct worker *w)
 			end_run(x, w, i, JOB_RETRY);
 			continue;
 		}
-		next = HG_MIN(next, run->leased_mono_ms + x->set.lease_ms);
+		next = HG_MIN(next,
+		        run->leased_mono_ms + x->set.lease_ms - x->set.lease_ms / 10);
 		i++;
 	}
 	return next;
