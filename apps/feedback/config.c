@@ -85,12 +85,15 @@ const char *config_help(void)
 	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
 	       "  CONCURRENCY, --concurrency\n"
 	       "                        8; jobs at once, 256 at most\n"
-	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its jobs\n"
-	       "  QUEUE_URL             redis://HOST[:PORT][/DB]: jobs go to workers through Redis\n"
+	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its "
+	       "jobs\n"
+	       "  QUEUE_URL             redis://HOST[:PORT][/DB]: jobs go to workers through "
+	       "Redis\n"
 	       "                        Streams; not set: workers ask the database\n"
 	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
-	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: Bearer)\n"
+	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: "
+	       "Bearer)\n"
 	       "                        may use /admin and /exports\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
@@ -104,7 +107,8 @@ const char *config_help(void)
 	       "                        (500), slow (2 s, or TIME), hang (no answer), crash\n"
 	       "                        (abort), close (the connection), unhealthy (only /health,\n"
 	       "                        503), leak (1 MiB a request), jobs (jobs are only written\n"
-	       "                        down). +TIME: healthy for so long after the start; #N: for\n"
+	       "                        down). +TIME: healthy for so long after the start; #N: "
+	       "for\n"
 	       "                        N requests. /health and /metrics are spared but for\n"
 	       "                        unhealthy.\n";
 }
@@ -388,8 +392,8 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	if (c->admin_key[0] && strlen(c->admin_key) < ADMIN_KEY_MIN)
 		return hg_err_set(err, HG_E_INVALID, "ADMIN_KEY is shorter than %u characters",
 		        ADMIN_KEY_MIN);
-	if (c->notify_email[0] && (!strchr(c->notify_email, '@') ||
-	                                  !text_is_token(hg_str(c->notify_email), 255)))
+	if (c->notify_email[0] &&
+	        (!strchr(c->notify_email, '@') || !text_is_token(hg_str(c->notify_email), 255)))
 		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "an e-mail address");
 	return HG_OK;
 }

@@ -33,15 +33,15 @@ struct config {
 	struct fault fault;
 	uint32_t drain_ms;
 	/* The queue. */
-	bool worker;           /* feedback-app worker: no API, only jobs */
-	bool workers_inline;   /* this process serves and works */
+	bool worker;            /* feedback-app worker: no API, only jobs */
+	bool workers_inline;    /* this process serves and works */
 	char notify_email[256]; /* a create leaves a job that writes to it; "" none */
 	bool webhooks;          /* a create leaves a job for each webhook of the table */
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
 	uint32_t queue_count, concurrency, lease_ms;
 	char export_dir[256];
-	char admin_key[128]; /* opens /admin and /exports; "" nobody */
-	char queue_url[256]; /* a broker; "" none */
+	char admin_key[128];    /* opens /admin and /exports; "" nobody */
+	char queue_url[256];    /* a broker; "" none */
 	uint32_t sent_lease_ms; /* what a broker has for longer is lost */
 };
 

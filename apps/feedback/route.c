@@ -120,8 +120,7 @@ bool route_allows(enum endpoint e, enum http1_method m)
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
 	case HTTP1_POST: return e == ENDPOINT_LIST || only_post;
 	case HTTP1_PUT: return e == ENDPOINT_ITEM;
-	case HTTP1_DELETE:
-		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB;
+	case HTTP1_DELETE: return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB;
 	default: return false;
 	}
 }
