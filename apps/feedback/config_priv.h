@@ -10,6 +10,7 @@
 #include "db/db.h"
 #include "db/pool.h"
 
+#include "apps/feedback/access_priv.h"
 #include "apps/feedback/fault_priv.h"
 
 struct config {
@@ -31,6 +32,11 @@ struct config {
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;
+	enum access_mode auth;
+	char admin_key[129]; /* "" none */
+	bool register_open;
+	uint32_t session_idle_s, session_max_s;
+	uint32_t audit_days; /* 0: for ever */
 };
 
 struct config_sources {

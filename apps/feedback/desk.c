@@ -41,7 +41,7 @@ struct desk {
 	pthread_cond_t rest; /* a thread has finished something */
 	struct hg_list queued, finished;
 	char away[320]; /* why there is no connection; "" unless so */
-	bool stop;
+	bool stop; /* set on the loop's thread, which needs no lock to look */
 };
 
 static void wake(struct desk *d)
@@ -213,7 +213,7 @@ static void on_look(struct loop *l, struct loop_timer *t)
 
 bool desk_queue(struct desk *d, struct desk_task *t, uint32_t within_ms)
 {
-	if (d->pending >= d->with.queue_max) return false;
+	if (d->stop || d->pending >= d->with.queue_max) return false;
 	if (!d->pending && loop_timer_start(d->loop, &d->look, LOOK_MS, on_look) < 0) return false;
 	d->pending++;
 	t->until_ms = clock_mono_ms() + (within_ms ? within_ms : DESK_WITHIN_MS);
