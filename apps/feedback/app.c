@@ -56,9 +56,11 @@ void app_cors(struct serve_call *call, const struct serve_request *req)
 void app_answer(struct app *a, struct serve_call *call, const struct serve_request *req,
         unsigned status, struct hg_str json)
 {
+	/* What is refused of our own pages' is no other page's business. */
+	bool people = status >= 400 && req->head && route_is_people(route_of(req->path).endpoint);
 	(void)a;
-	app_cors(call, req);
-	serve_field(call, "Cache-Control", HG_STR("no-cache"));
+	if (!people) app_cors(call, req);
+	serve_field(call, "Cache-Control", people ? HG_STR("no-store") : HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
 	serve_answer(call, status, "application/json", json);
 }

@@ -27,7 +27,7 @@
 #define PEOPLE_PASSWORD_MIN 10u
 #define PEOPLE_PASSWORD_MAX 256u /* bytes */
 #define PEOPLE_FRESH_MS    900000u /* how old a sign-in may be for what changes how to sign in */
-#define PEOPLE_SEEN_MS     10000u /* how long a look-up counts: the bound for other processes */
+#define PEOPLE_SEEN_MS     5000u /* how long a look-up counts: the bound for other processes */
 #define PEOPLE_TOUCH_MS    60000u /* how exact it is kept when a session was used last */
 
 enum people_outcome {

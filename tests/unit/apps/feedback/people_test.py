@@ -219,7 +219,6 @@ class People(PeopleCase):
         self.run_sql("UPDATE sessions SET seen_at = seen_at - 700000")
         self.assertIsNone(there.call("GET", "/auth/session")[1]["user"])
         self.assertEqual(self.rows_of("SELECT count(*) FROM sessions"), [["0"]])
-        self.assertEqual(c.login("ann@example.org")[0], 403)  # signed in here still, and no token of this session
         c = Client(a)
         self.assertEqual(c.login("ann@example.org")[0], 200)
         self.run_sql("UPDATE sessions SET created_at = created_at - 3700000")
@@ -240,8 +239,8 @@ class People(PeopleCase):
         start = time.monotonic()
         self.assertEqual(c.call("POST", "/auth/logout")[0], 204)
         self.assertEqual(c.call("POST", "/feedback", {"message": "x"})[0], 401)  # here at once
-        wait_for(lambda: there.call("POST", "/feedback", {"message": "x"})[0] == 401, 12, 0.2)
-        self.assertLess(time.monotonic() - start, 11)
+        wait_for(lambda: there.call("POST", "/feedback", {"message": "x"})[0] == 401, 7, 0.1)
+        self.assertLess(time.monotonic() - start, 6)
 
     def test_a_request_with_a_session_does_not_ask_the_database_each_time(self):
         a = self.start()
