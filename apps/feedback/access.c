@@ -174,6 +174,5 @@ bool access_is_loopback(struct hg_str authority)
 	struct hg_str rest = authority;
 	if (hg_str_starts(rest, HG_STR("[::1]")) && (rest.n == 5 || rest.p[5] == ':')) return true;
 	struct hg_str host = hg_str_cut(&rest, ':');
-	return hg_str_eq_nocase(host, HG_STR("localhost")) ||
-	       hg_str_eq(host, HG_STR("127.0.0.1"));
+	return hg_str_eq_nocase(host, HG_STR("localhost")) || hg_str_eq(host, HG_STR("127.0.0.1"));
 }

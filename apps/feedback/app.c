@@ -109,8 +109,8 @@ void app_unauthorized(
 	app_refuse(a, call, req, 401, "Unauthorized");
 }
 
-void app_forbidden(struct app *a, struct serve_call *call, const struct serve_request *req,
-        const char *why)
+void app_forbidden(
+        struct app *a, struct serve_call *call, const struct serve_request *req, const char *why)
 {
 	hg_buf_reset(&a->body);
 	hg_buf_cstr(&a->body, "{\"error\":\"Forbidden\"");
@@ -219,8 +219,8 @@ static void options(
 }
 
 /* True: who asks may not touch feedback like that, and was told so. */
-static bool keep_out(struct app *a, struct serve_call *call, const struct serve_request *req,
-        struct deferred *d)
+static bool keep_out(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
 {
 	const struct access_who *who = a->who;
 	enum access_permission want = ACCESS_FEEDBACK_READ;

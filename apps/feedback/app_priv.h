@@ -72,11 +72,11 @@ void app_refuse(struct app *a, struct serve_call *call, const struct serve_reque
 void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum error_type type, enum hg_rc rc, const char *why);
 /* 401, and how to show who one is. `bad`: what was shown counts for nothing. */
-void app_unauthorized(struct app *a, struct serve_call *call, const struct serve_request *req,
-        bool bad);
+void app_unauthorized(
+        struct app *a, struct serve_call *call, const struct serve_request *req, bool bad);
 /* 403 {"error": "Forbidden", "reason": …}; `why` NULL: that it is not permitted. */
-void app_forbidden(struct app *a, struct serve_call *call, const struct serve_request *req,
-        const char *why);
+void app_forbidden(
+        struct app *a, struct serve_call *call, const struct serve_request *req, const char *why);
 /*
  * True: who asks may. False: 401 or 403 was answered, and `d` (NULL: the request was not deferred)
  * is freed. For handlers, while they are being dispatched.

@@ -31,8 +31,8 @@ enum hg_rc audit_add(struct db *db, const struct audit_from *from, uint64_t now_
 
 static void entry_json(struct db_stmt *s, struct json_out *j)
 {
-	static const char *const key[] = {"action", "name", "via", "object", "detail", "address",
-	        "request_id"};
+	static const char *const key[] = {
+	        "action", "name", "via", "object", "detail", "address", "request_id"};
 	char at[TEXT_TIME_MAX];
 	size_t n = text_time_iso((uint64_t)db_column_i64(s, 1) * 1000000, at);
 	json_out_object(j);

@@ -67,9 +67,9 @@ static enum hg_rc list(struct db *db, FILE *out, struct hg_err *err)
 {
 	struct db_stmt *s = NULL;
 	bool row = false;
-	enum hg_rc rc = sql_open(db,
-	        "SELECT id, email, role, disabled, totp_on FROM users ORDER BY id",
-	        NULL, 0, &s, err);
+	enum hg_rc rc =
+	        sql_open(db, "SELECT id, email, role, disabled, totp_on FROM users ORDER BY id",
+	                NULL, 0, &s, err);
 	while (rc == HG_OK && (rc = db_step(s, &row, err)) == HG_OK && row) {
 		struct hg_str email = db_column_str(s, 1), role = db_column_str(s, 2);
 		fprintf(out, "%6lld  %-32.*s  %.*s%s%s\n", (long long)db_column_i64(s, 0),
@@ -91,8 +91,8 @@ static enum hg_rc add(struct db *db, const char *email, enum access_role role,
 	if (rc == HG_OK) rc = user_add(db, email, role, hash, clock_wall_ms(), &id, err);
 	people_object(id, object);
 	if (rc == HG_OK)
-		rc = audit_add(db, from, clock_wall_ms(), "user.add", object,
-		        access_role_name(role), err);
+		rc = audit_add(
+		        db, from, clock_wall_ms(), "user.add", object, access_role_name(role), err);
 	if (rc == HG_OK) rc = db_commit(db, err);
 	if (rc == HG_OK) fprintf(out, "%s is %s now\n", email, access_role_name(role));
 	return rc;

@@ -1,4 +1,5 @@
-/* What the program does besides serving: migrate, move and user. They print, and return an exit status.
+/* What the program does besides serving: migrate, move and user. They print, and return an exit
+ * status.
  */
 #ifndef FEEDBACK_COMMANDS_PRIV_H
 #define FEEDBACK_COMMANDS_PRIV_H
@@ -13,8 +14,8 @@ HG_MUST enum hg_rc command_migrate(
 
 struct command_user {
 	const char *url;
-	bool migrate;         /* bring the schema up to date first */
-	struct hg_str action; /* add, list, role, disable, enable, password, totp-off */
+	bool migrate;             /* bring the schema up to date first */
+	struct hg_str action;     /* add, list, role, disable, enable, password, totp-off */
 	const char *email, *role; /* NULL: not given */
 };
 

@@ -33,6 +33,11 @@ static const struct setting {
         {"SESSION_IDLE", NULL, "28800"},
         {"SESSION_MAX", NULL, "604800"},
         {"AUDIT_DAYS", NULL, "365"},
+        {"JWT_SECRET", NULL, ""},
+        {"JWT_KEYS", NULL, ""},
+        {"JWT_ISSUER", NULL, ""},
+        {"JWT_AUDIENCE", NULL, ""},
+        {"JWT_ROLES", NULL, "roles"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -86,6 +91,11 @@ const char *config_help(void)
 	       "  SESSION_IDLE          28800 s; a session that was not used for so long is over\n"
 	       "  SESSION_MAX           604800 s; a session is over after so long in any case\n"
 	       "  AUDIT_DAYS            365; older entries of the audit log go; 0: none go\n"
+	       "  JWT_SECRET            of services' tokens with HS256: 32 bytes and more\n"
+	       "  JWT_KEYS              instead: a file, or an address, of a set of keys (JWKS)\n"
+	       "  JWT_ISSUER, JWT_AUDIENCE\n"
+	       "                        what a token has to say; both are needed with JWT_KEYS\n"
+	       "  JWT_ROLES             roles; the claim that names admin, user or guest\n"
 	       "  FEEDBACK_FAULT, --fault\n"
 	       "                        fail on purpose: KIND[:SHARE%][:TIME][:+TIME][:#N], for\n"
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
@@ -322,6 +332,24 @@ static enum hg_rc take_database(
 	return rc < 0 ? rc : take_pool(from, c, err);
 }
 
+static enum hg_rc take_tokens(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	enum hg_rc rc = take(from, "JWT_SECRET", c->jwt_secret, sizeof c->jwt_secret, err);
+	if (rc == HG_OK) rc = take(from, "JWT_KEYS", c->jwt_keys, sizeof c->jwt_keys, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ISSUER", c->jwt_issuer, sizeof c->jwt_issuer, err);
+	if (rc == HG_OK)
+		rc = take(from, "JWT_AUDIENCE", c->jwt_audience, sizeof c->jwt_audience, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ROLES", c->jwt_roles, sizeof c->jwt_roles, err);
+	if (rc < 0) return rc;
+	if (c->jwt_secret[0] && c->jwt_keys[0])
+		return hg_err_set(err, HG_E_INVALID, "JWT_SECRET and JWT_KEYS exclude each other");
+	/* An authority signs for many: a token for another service is none for this one. */
+	if (c->jwt_keys[0] && (!c->jwt_issuer[0] || !c->jwt_audience[0]))
+		return hg_err_set(err, HG_E_INVALID, "JWT_KEYS needs JWT_ISSUER and JWT_AUDIENCE");
+	return HG_OK;
+}
+
 static enum hg_rc take_people(
         const struct config_sources *from, struct config *c, struct hg_err *err)
 {
@@ -342,6 +370,8 @@ static enum hg_rc take_people(
 		        "ADMIN_KEY must have 16 to 128 letters, digits or marks");
 	if (days && days < 30)
 		return hg_err_set(err, HG_E_INVALID, "AUDIT_DAYS must be 0, or 30 and more");
+	rc = take_tokens(from, c, err);
+	if (rc < 0) return rc;
 	setting_of(from, "AUTH", false, &v);
 	if (!access_mode_parse(v, &c->auth))
 		return wrong(err, "AUTH", v, "off, optional or required");

@@ -37,6 +37,8 @@ struct config {
 	bool register_open;
 	uint32_t session_idle_s, session_max_s;
 	uint32_t audit_days; /* 0: for ever */
+	/* tokens of services: a secret, or a file or address of keys; "" none */
+	char jwt_secret[1025], jwt_keys[512], jwt_issuer[256], jwt_audience[256], jwt_roles[128];
 };
 
 struct config_sources {

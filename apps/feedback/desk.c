@@ -20,10 +20,10 @@ struct seat {
 	struct desk *desk;
 	pthread_t thread;
 	bool started;
-	struct db *db;           /* changed by the thread, under the lock */
-	struct desk_task *task;  /* that runs; under the lock */
-	bool interrupted;        /* once is enough; under the lock */
-	uint64_t used_ms;        /* the rest is the thread's alone */
+	struct db *db;          /* changed by the thread, under the lock */
+	struct desk_task *task; /* that runs; under the lock */
+	bool interrupted;       /* once is enough; under the lock */
+	uint64_t used_ms;       /* the rest is the thread's alone */
 	uint32_t pause_ms;
 };
 
@@ -41,7 +41,7 @@ struct desk {
 	pthread_cond_t rest; /* a thread has finished something */
 	struct hg_list queued, finished;
 	char away[320]; /* why there is no connection; "" unless so */
-	bool stop; /* set on the loop's thread, which needs no lock to look */
+	bool stop;      /* set on the loop's thread, which needs no lock to look */
 };
 
 static void wake(struct desk *d)
@@ -98,9 +98,9 @@ static bool connected(struct seat *s)
 	if (!s->db && db_open(&o, &db, &err) == HG_OK) set_db(s, db);
 	say_away(d, s->db ? "" : err.message);
 	s->used_ms = clock_mono_ms();
-	s->pause_ms = s->db           ? 0
-	              : s->pause_ms   ? HG_MIN(s->pause_ms * 2, PAUSE_MAX_MS)
-	                              : PAUSE_MIN_MS;
+	s->pause_ms = s->db         ? 0
+	              : s->pause_ms ? HG_MIN(s->pause_ms * 2, PAUSE_MAX_MS)
+	                            : PAUSE_MIN_MS;
 	return s->db != NULL;
 }
 

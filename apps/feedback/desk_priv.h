@@ -49,8 +49,7 @@ struct desk_options {
 };
 
 /* Connects when the first task comes. HG_E_NOMEM, HG_E_IO (no descriptor, no thread). */
-HG_MUST enum hg_rc desk_new(
-        struct loop *l, const struct desk_options *o, struct desk **ret_desk);
+HG_MUST enum hg_rc desk_new(struct loop *l, const struct desk_options *o, struct desk **ret_desk);
 /* Waits for what runs (until its time is over), hands everything back. Takes NULL. */
 void desk_free(struct desk *d);
 /*

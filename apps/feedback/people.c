@@ -29,8 +29,8 @@ bool people_unhex(const char *text, unsigned char *ret_bytes, size_t n)
 		bool digit = c >= '0' && c <= '9';
 		if (!digit && (c < 'a' || c > 'f')) return false;
 		unsigned char v = (unsigned char)(digit ? c - '0' : c - 'a' + 10);
-		ret_bytes[i / 2] = i % 2 ? (unsigned char)(ret_bytes[i / 2] | v)
-		                         : (unsigned char)(v << 4);
+		ret_bytes[i / 2] =
+		        i % 2 ? (unsigned char)(ret_bytes[i / 2] | v) : (unsigned char)(v << 4);
 	}
 	return true;
 }
@@ -151,7 +151,11 @@ static enum people_known read_bearer(
 		return PEOPLE_KNOWN;
 	}
 	if (p->config->auth == ACCESS_OFF) return PEOPLE_KNOWN; /* as if it had shown nothing */
-	if (!apikey_well_formed(token)) return PEOPLE_REFUSED;
+	if (!apikey_well_formed(token)) {
+		int64_t now_s = (int64_t)(clock_wall_ms() / 1000);
+		return p->tokens && tokens_check(p->tokens, token, now_s, who) ? PEOPLE_KNOWN
+		                                                               : PEOPLE_REFUSED;
+	}
 	s->by = ACCESS_BY_KEY;
 	return PEOPLE_LOOK_UP;
 }
@@ -217,7 +221,8 @@ static enum hg_rc look(struct desk_task *t, struct db *db, struct hg_err *err)
 {
 	struct look_up *l = HG_CONTAINER(t, struct look_up, task);
 	if (l->shown.by == ACCESS_BY_SESSION)
-		return session_find(db, l->shown.hash, l->people->config, l->now_ms, &l->found, err);
+		return session_find(
+		        db, l->shown.hash, l->people->config, l->now_ms, &l->found, err);
 	return key_find(db, l->shown.hash, l->now_ms, &l->found, err);
 }
 
@@ -290,6 +295,7 @@ void people_metrics(const struct people *p, struct hg_buf *to)
 		        (unsigned long long)p->sign_ins[i]);
 	hg_buf_fmt(to, "# TYPE sessions_cached gauge\nsessions_cached %u\n",
 	        seen_count(p->seen, loop_now_ms(p->app->loop)));
+	tokens_metrics(p->tokens, to);
 	hg_buf_fmt(to, "# TYPE desk_pending gauge\ndesk_pending %u\n", desk_pending(p->app->desk));
 }
 
@@ -305,8 +311,8 @@ static void swept(struct desk_task *t, enum hg_rc rc, const char *why)
 {
 	struct people *p = HG_CONTAINER(t, struct people, sweep_task);
 	if (rc < 0 && rc != HG_E_CLOSED)
-		jsonlog(p->app->log, HG_WARN, "feedback.people", "what is over could not be removed",
-		        HG_S("reason", why));
+		jsonlog(p->app->log, HG_WARN, "feedback.people",
+		        "what is over could not be removed", HG_S("reason", why));
 	p->sweeping = false;
 }
 
@@ -321,8 +327,7 @@ static void on_sweep(struct loop *l, struct loop_timer *t)
 
 static enum hg_rc read_secret(struct people *p, struct hg_err *err)
 {
-	struct db_options o = {
-	        .url = p->config->database, .durability = p->config->durability};
+	struct db_options o = {.url = p->config->database, .durability = p->config->durability};
 	struct db *db = NULL;
 	enum hg_rc rc = db_open(&o, &db, err);
 	if (rc == HG_OK) rc = people_secret(db, p->secret, err);
@@ -340,6 +345,7 @@ enum hg_rc people_init(struct people *p, struct app *a, struct hg_err *err)
 	if (c->auth == ACCESS_OFF) return HG_OK;
 	rc = password_ready(err);
 	if (rc == HG_OK) rc = read_secret(p, err);
+	if (rc == HG_OK) rc = tokens_new(a->loop, c, a->log, &p->tokens, err);
 	if (rc < 0) return rc;
 	rc = seen_new(&p->seen);
 	if (rc == HG_OK) rc = desk_new(a->loop, &o, &p->hasher);
@@ -357,6 +363,8 @@ void people_stop(struct people *p)
 
 void people_fini(struct people *p)
 {
+	tokens_free(p->tokens);
+	p->tokens = NULL;
 	seen_free(p->seen);
 	p->seen = NULL;
 	explicit_bzero(p->secret, sizeof p->secret);

@@ -17,8 +17,7 @@ static const struct people_op *op_at(size_t i)
 		const struct people_op *op;
 		size_t n;
 	} parts[] = {{people_login_ops, people_login_op_count},
-	        {people_user_ops, people_user_op_count},
-	        {people_totp_ops, people_totp_op_count},
+	        {people_user_ops, people_user_op_count}, {people_totp_ops, people_totp_op_count},
 	        {people_key_ops, people_key_op_count}};
 	for (size_t k = 0; k < HG_COUNT(parts); k++) {
 		if (i < parts[k].n) return &parts[k].op[i];
@@ -94,8 +93,7 @@ static void answer(struct people_call *c)
 		if (status == 401)
 			serve_field(call, "WWW-Authenticate", HG_STR("Bearer realm=\"feedback\""));
 		for (size_t i = 0; i < PEOPLE_COOKIES; i++)
-			if (c->cookie[i][0])
-				serve_field(call, "Set-Cookie", hg_str(c->cookie[i]));
+			if (c->cookie[i][0]) serve_field(call, "Set-Cookie", hg_str(c->cookie[i]));
 		if (status == 204)
 			serve_answer(call, status, NULL, HG_STR(""));
 		else
@@ -185,15 +183,14 @@ const char *people_only(const struct people_call *c, const char *const *names)
 	return NULL;
 }
 
-enum hg_rc people_sign_in(struct people_call *c, struct db *db, int64_t user, const char *email,
-        struct hg_err *err)
+enum hg_rc people_sign_in(
+        struct people_call *c, struct db *db, int64_t user, const char *email, struct hg_err *err)
 {
 	unsigned char raw[PEOPLE_TOKEN], mac[JWS_DIGEST], hash[JWS_DIGEST];
 	struct people *p = c->people;
 	struct hg_str token = {(const char *)raw, sizeof raw};
 	struct hg_buf text;
-	if (!c->cookie_name)
-		return people_say(c, 403, "signing in needs HTTPS, or localhost");
+	if (!c->cookie_name) return people_say(c, 403, "signing in needs HTTPS, or localhost");
 	if (file_random(raw, PEOPLE_ID) < 0)
 		return hg_err_set(err, HG_E_IO, "the kernel gives no random bytes");
 	people_mac(p, "session", (struct hg_str){token.p, PEOPLE_ID}, mac);
@@ -208,8 +205,7 @@ enum hg_rc people_sign_in(struct people_call *c, struct db *db, int64_t user, co
 	hg_buf_init(&text, 128);
 	base64url_encode(&text, token);
 	snprintf(c->cookie[0], sizeof c->cookie[0], "%s=%s; Path=/; HttpOnly; SameSite=Lax%s",
-	        c->cookie_name, hg_buf_text(&text),
-	        c->cookie_name[0] == '_' ? "; Secure" : "");
+	        c->cookie_name, hg_buf_text(&text), c->cookie_name[0] == '_' ? "; Secure" : "");
 	hg_buf_free(&text);
 	rc = user_by_id(db, user, &c->user, err);
 	if (rc < 0) return rc;
@@ -311,8 +307,7 @@ static bool refuse(struct people *p, struct serve_call *call, const struct serve
 	struct app *a = p->app;
 	const struct access_who *who = a->who;
 	const struct seen_who *seen;
-	const struct http1_field *site =
-	        http1_find_name(req->head, HG_STR("Sec-Fetch-Site"));
+	const struct http1_field *site = http1_find_name(req->head, HG_STR("Sec-Fetch-Site"));
 	const struct http1_field *origin = http1_find(req->head, HTTP1_F_ORIGIN);
 	struct access_origin o = {.method = req->method,
 	        .fetch_site = site ? site->value : HG_STR(""),

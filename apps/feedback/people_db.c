@@ -36,8 +36,7 @@ static bool is_common(struct hg_str t)
 {
 	for (size_t i = 0; i < HG_COUNT(common); i++) {
 		struct hg_str word = hg_str(common[i]), rest = t;
-		if (rest.n < word.n ||
-		        !hg_str_eq_nocase((struct hg_str){rest.p, word.n}, word))
+		if (rest.n < word.n || !hg_str_eq_nocase((struct hg_str){rest.p, word.n}, word))
 			continue;
 		size_t k = word.n;
 		while (k < t.n && strchr("0123456789!.#?*_-", t.p[k]))
@@ -61,8 +60,7 @@ const char *people_password(struct hg_str text, const char *email)
 	return NULL;
 }
 
-enum hg_rc people_secret(
-        struct db *db, unsigned char ret_secret[PEOPLE_SECRET], struct hg_err *err)
+enum hg_rc people_secret(struct db *db, unsigned char ret_secret[PEOPLE_SECRET], struct hg_err *err)
 {
 	unsigned char fresh[PEOPLE_SECRET];
 	char hex[2 * PEOPLE_SECRET + 1];
@@ -156,8 +154,8 @@ enum hg_rc user_sign_out(struct db *db, int64_t id, const unsigned char *but, st
 	        SQL_VALUES(SQL_I(id), SQL_C(hex)), NULL, err);
 }
 
-enum hg_rc user_change(struct db *db, int64_t id, const struct user_change *c, uint64_t now_ms,
-        struct hg_err *err)
+enum hg_rc user_change(
+        struct db *db, int64_t id, const struct user_change *c, uint64_t now_ms, struct hg_err *err)
 {
 	enum hg_rc rc = HG_OK;
 	if (c->role >= 0)
@@ -186,8 +184,8 @@ enum hg_rc session_end(struct db *db, const unsigned char hash[JWS_DIGEST], stru
 {
 	char hex[2 * JWS_DIGEST + 1];
 	people_hex(hash, JWS_DIGEST, hex);
-	return sql_run(db, "DELETE FROM sessions WHERE hash = $1", SQL_VALUES(SQL_C(hex)), NULL,
-	        err);
+	return sql_run(
+	        db, "DELETE FROM sessions WHERE hash = $1", SQL_VALUES(SQL_C(hex)), NULL, err);
 }
 
 enum hg_rc session_add(struct db *db, const unsigned char hash[JWS_DIGEST], int64_t user,
@@ -208,8 +206,8 @@ static void take_session(struct db_stmt *s, struct session *to)
 	(void)hg_str_copy(db_column_str(s, 1), to->email, sizeof to->email);
 }
 
-enum hg_rc session_find(struct db *db, const unsigned char hash[JWS_DIGEST],
-        const struct config *c, uint64_t now_ms, struct session *ret_session, struct hg_err *err)
+enum hg_rc session_find(struct db *db, const unsigned char hash[JWS_DIGEST], const struct config *c,
+        uint64_t now_ms, struct session *ret_session, struct hg_err *err)
 {
 	char hex[2 * JWS_DIGEST + 1];
 	struct db_stmt *s = NULL;
@@ -248,8 +246,7 @@ enum hg_rc key_find(struct db *db, const unsigned char hash[JWS_DIGEST], uint64_
 	if (rc < 0) return rc;
 	if (!s) return HG_E_NOT_FOUND;
 	int64_t now = (int64_t)now_ms, used = db_column_i64(s, 6);
-	bool over = db_column_i64(s, 3) ||
-	            (!db_column_null(s, 5) && now >= db_column_i64(s, 5)) ||
+	bool over = db_column_i64(s, 3) || (!db_column_null(s, 5) && now >= db_column_i64(s, 5)) ||
 	            !access_permissions_parse(db_column_str(s, 4), &ret_session->scopes);
 	take_session(s, ret_session);
 	db_stmt_free(s);
@@ -278,20 +275,19 @@ static enum hg_rc attempt_write(struct db *db, const char *key, struct throttle_
         struct throttle_state is, struct hg_err *err)
 {
 	int64_t changes = 0;
-	enum hg_rc rc = was.failures || was.last_ms
-	                        ? sql_run(db,
-	                                  "UPDATE login_attempts SET failures = $4, last_at = $5"
-	                                  " WHERE key = $1 AND failures = $2 AND last_at = $3",
-	                                  SQL_VALUES(SQL_C(key), SQL_I(was.failures),
-	                                          SQL_I(was.last_ms), SQL_I(is.failures),
-	                                          SQL_I(is.last_ms)),
-	                                  &changes, err)
-	                        : sql_run(db,
-	                                  "INSERT INTO login_attempts (key, failures, last_at)"
-	                                  " VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING",
-	                                  SQL_VALUES(SQL_C(key), SQL_I(is.failures),
-	                                          SQL_I(is.last_ms)),
-	                                  &changes, err);
+	enum hg_rc rc =
+	        was.failures || was.last_ms
+	                ? sql_run(db,
+	                          "UPDATE login_attempts SET failures = $4, last_at = $5"
+	                          " WHERE key = $1 AND failures = $2 AND last_at = $3",
+	                          SQL_VALUES(SQL_C(key), SQL_I(was.failures), SQL_I(was.last_ms),
+	                                  SQL_I(is.failures), SQL_I(is.last_ms)),
+	                          &changes, err)
+	                : sql_run(db,
+	                          "INSERT INTO login_attempts (key, failures, last_at)"
+	                          " VALUES ($1, $2, $3) ON CONFLICT (key) DO NOTHING",
+	                          SQL_VALUES(SQL_C(key), SQL_I(is.failures), SQL_I(is.last_ms)),
+	                          &changes, err);
 	if (rc < 0 || changes) return rc;
 	return HG_E_AGAIN;
 }
@@ -308,8 +304,7 @@ enum hg_rc attempt_count(struct db *db, const struct attempt *attempts, size_t n
 		if (rc < 0) break;
 		*ret_wait_ms = throttle_wait_ms(a->policy, was, now_ms);
 		if (*ret_wait_ms) break;
-		rc = attempt_write(
-		        db, a->key, was, throttle_attempt(a->policy, was, now_ms), err);
+		rc = attempt_write(db, a->key, was, throttle_attempt(a->policy, was, now_ms), err);
 	}
 	if (rc == HG_OK && !*ret_wait_ms) return db_commit(db, err);
 	db_rollback(db);
@@ -325,8 +320,7 @@ static enum hg_rc give_back(struct db *db, const char *key, struct hg_err *err)
 	        SQL_VALUES(SQL_C(key)), NULL, err);
 }
 
-enum hg_rc attempt_good(
-        struct db *db, const char *account, const char *address, struct hg_err *err)
+enum hg_rc attempt_good(struct db *db, const char *account, const char *address, struct hg_err *err)
 {
 	enum hg_rc rc = sql_run(db, "DELETE FROM login_attempts WHERE key = $1",
 	        SQL_VALUES(SQL_C(account)), NULL, err);
@@ -335,15 +329,13 @@ enum hg_rc attempt_good(
 }
 
 /* One less, not none: who knows the password must not guess codes for free. */
-enum hg_rc attempt_back(
-        struct db *db, const char *account, const char *address, struct hg_err *err)
+enum hg_rc attempt_back(struct db *db, const char *account, const char *address, struct hg_err *err)
 {
 	enum hg_rc rc = give_back(db, account, err);
 	return rc < 0 ? rc : give_back(db, address, err);
 }
 
-enum hg_rc people_sweep(
-        struct db *db, const struct config *c, uint64_t now_ms, struct hg_err *err)
+enum hg_rc people_sweep(struct db *db, const struct config *c, uint64_t now_ms, struct hg_err *err)
 {
 	uint64_t idle = now_ms - c->session_idle_s * 1000ull;
 	uint64_t longest = now_ms - c->session_max_s * 1000ull;

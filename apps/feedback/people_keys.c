@@ -43,8 +43,7 @@ static const char *read_key(struct people_call *c)
 	if (days && (!json_is_integer(days) || json_integer_value(days) < 1 ||
 	                    json_integer_value(days) > DAYS_MAX))
 		return "days must be a number from 1 to 3660";
-	if (days)
-		c->expires_ms = (int64_t)c->now_ms + json_integer_value(days) * 86400000;
+	if (days) c->expires_ms = (int64_t)c->now_ms + json_integer_value(days) * 86400000;
 	return read_scopes(c);
 }
 
@@ -102,9 +101,9 @@ static enum hg_rc list_keys(struct people_call *c, struct db *db, struct hg_err 
 	struct db_stmt *s = NULL;
 	struct json_out j;
 	bool row = false;
-	enum hg_rc rc = sql_open(db,
-	        "SELECT " COLUMNS " FROM api_keys WHERE user_id = $1 ORDER BY id DESC",
-	        SQL_VALUES(SQL_I(c->who.user)), &s, err);
+	enum hg_rc rc =
+	        sql_open(db, "SELECT " COLUMNS " FROM api_keys WHERE user_id = $1 ORDER BY id DESC",
+	                SQL_VALUES(SQL_I(c->who.user)), &s, err);
 	if (rc < 0) return rc;
 	json_out_init(&j, &c->json);
 	json_out_array(&j);
@@ -144,7 +143,8 @@ static enum hg_rc insert_key(struct people_call *c, struct db *db, const char *t
 	return rc;
 }
 
-static enum hg_rc count_keys(struct people_call *c, struct db *db, int64_t *ret_n, struct hg_err *err)
+static enum hg_rc count_keys(
+        struct people_call *c, struct db *db, int64_t *ret_n, struct hg_err *err)
 {
 	struct db_stmt *s = NULL;
 	enum hg_rc rc = sql_row(db, "SELECT count(*) FROM api_keys WHERE user_id = $1",

@@ -40,7 +40,8 @@ static const char *read_login(struct people_call *c)
 }
 
 /* "account MAC": only who has signed in there before has one. */
-static void device_text(const struct people *p, const char *email, char ret_text[2 * JWS_DIGEST + 1])
+static void device_text(
+        const struct people *p, const char *email, char ret_text[2 * JWS_DIGEST + 1])
 {
 	unsigned char mac[JWS_DIGEST];
 	people_mac(p, "device", hg_str(email), mac);
@@ -67,15 +68,15 @@ struct names {
 static void names_of(const struct people_call *c, struct names *n)
 {
 	n->device = device_known(c);
-	snprintf(n->account, sizeof n->account, "%s:%s", n->device ? "device" : "account",
-	        c->email);
+	snprintf(
+	        n->account, sizeof n->account, "%s:%s", n->device ? "device" : "account", c->email);
 	/* Who has an address of IPv6 has 2^64 of them. */
 	struct hg_str a = hg_str(c->from.address);
 	size_t colons = 0, end = 0;
 	while (end < a.n && colons < 4)
 		colons += a.p[end++] == ':';
-	snprintf(n->address, sizeof n->address, "address:%.*s", (int)(colons == 4 ? end : a.n),
-	        a.p);
+	snprintf(
+	        n->address, sizeof n->address, "address:%.*s", (int)(colons == 4 ? end : a.n), a.p);
 }
 
 /* Counted first, so that a hundred attempts at one moment are not one. */
@@ -83,13 +84,11 @@ static enum hg_rc run_login(struct people_call *c, struct db *db, struct hg_err 
 {
 	struct names n;
 	uint64_t wait_ms = 0;
-	if (!c->cookie_name)
-		return people_say(c, 403, "signing in needs HTTPS, or localhost");
+	if (!c->cookie_name) return people_say(c, 403, "signing in needs HTTPS, or localhost");
 	names_of(c, &n);
 	const struct attempt attempts[] = {{n.address, &throttle_address},
 	        {n.account, n.device ? &throttle_device : &throttle_account}};
-	enum hg_rc rc =
-	        attempt_count(db, attempts, HG_COUNT(attempts), c->now_ms, &wait_ms, err);
+	enum hg_rc rc = attempt_count(db, attempts, HG_COUNT(attempts), c->now_ms, &wait_ms, err);
 	if (rc < 0) return rc;
 	if (wait_ms) {
 		c->retry_s = (uint32_t)((wait_ms + 999) / 1000);
@@ -157,8 +156,7 @@ static enum hg_rc use_recovery(
 	return audit_add(db, &c->from, c->now_ms, "totp.recovery", object, "", err);
 }
 
-enum hg_rc people_use_code(
-        struct people_call *c, struct db *db, bool *ret_good, struct hg_err *err)
+enum hg_rc people_use_code(struct people_call *c, struct db *db, bool *ret_good, struct hg_err *err)
 {
 	unsigned char secret[TOTP_SECRET];
 	int64_t changes = 0;
@@ -171,9 +169,9 @@ enum hg_rc people_use_code(
 	explicit_bzero(secret, sizeof secret);
 	if (!step) return HG_OK;
 	/* Of two that show the same code at the same moment one is too late. */
-	enum hg_rc rc = sql_run(db,
-	        "UPDATE users SET totp_step = $2 WHERE id = $1 AND totp_step < $2",
-	        SQL_VALUES(SQL_I(c->user.id), SQL_I(step)), &changes, err);
+	enum hg_rc rc =
+	        sql_run(db, "UPDATE users SET totp_step = $2 WHERE id = $1 AND totp_step < $2",
+	                SQL_VALUES(SQL_I(c->user.id), SQL_I(step)), &changes, err);
 	*ret_good = changes == 1;
 	return rc;
 }
@@ -193,8 +191,8 @@ static enum hg_rc second_factor(struct people_call *c, struct db *db, struct hg_
 	                : attempt_back(db, n.account, n.address, err);
 	c->status = 401;
 	c->error = NULL;
-	hg_buf_cstr(&c->json, c->code[0] ? "{\"error\":\"The code is wrong\"" :
-	                                  "{\"error\":\"A code is needed\"");
+	hg_buf_cstr(&c->json, c->code[0] ? "{\"error\":\"The code is wrong\""
+	                                 : "{\"error\":\"A code is needed\"");
 	hg_buf_cstr(&c->json, ",\"totp_required\":true}\n");
 	return rc;
 }
@@ -238,7 +236,7 @@ static void count_outcome(struct people_call *c)
 {
 	uint64_t *n = c->people->sign_ins;
 	bool needs = c->status == 401 && c->good && !c->code[0];
-	n[c->status == 200   ? PEOPLE_GOOD
+	n[c->status == 200         ? PEOPLE_GOOD
 	        : c->status == 429 ? PEOPLE_THROTTLED
 	        : needs            ? PEOPLE_NEEDS_CODE
 	                           : PEOPLE_BAD]++;
@@ -370,8 +368,7 @@ static enum hg_rc end_password(struct desk_task *t, struct db *db, struct hg_err
 	c->change.password = c->hash;
 	people_object(c->who.user, object);
 	rc = user_change(db, c->who.user, &c->change, c->now_ms, err);
-	if (rc == HG_OK)
-		rc = audit_add(db, &c->from, c->now_ms, "user.password", object, "", err);
+	if (rc == HG_OK) rc = audit_add(db, &c->from, c->now_ms, "user.password", object, "", err);
 	if (rc == HG_OK) rc = people_sign_in(c, db, c->who.user, c->who.name, err);
 	c->forget_user = c->who.user;
 	return rc < 0 || c->status != 200 ? rc : db_commit(db, err);

@@ -17,18 +17,19 @@
 #include "apps/feedback/desk_priv.h"
 #include "apps/feedback/seen_priv.h"
 #include "apps/feedback/throttle_priv.h"
+#include "apps/feedback/tokens_priv.h"
 
-#define PEOPLE_SECRET      32u /* bytes */
-#define PEOPLE_ID          24u /* random bytes of a session's id … */
-#define PEOPLE_TOKEN       32u /* … and with its mark, so that made-up ones cost no look-up */
-#define PEOPLE_TOKEN_TEXT  43u /* characters */
-#define PEOPLE_CSRF_TEXT   32u /* characters */
-#define PEOPLE_EMAIL_MAX   254u
+#define PEOPLE_SECRET       32u /* bytes */
+#define PEOPLE_ID           24u /* random bytes of a session's id … */
+#define PEOPLE_TOKEN        32u /* … and with its mark, so that made-up ones cost no look-up */
+#define PEOPLE_TOKEN_TEXT   43u /* characters */
+#define PEOPLE_CSRF_TEXT    32u /* characters */
+#define PEOPLE_EMAIL_MAX    254u
 #define PEOPLE_PASSWORD_MIN 10u
-#define PEOPLE_PASSWORD_MAX 256u /* bytes */
-#define PEOPLE_FRESH_MS    900000u /* how old a sign-in may be for what changes how to sign in */
-#define PEOPLE_SEEN_MS     5000u /* how long a look-up counts: the bound for other processes */
-#define PEOPLE_TOUCH_MS    60000u /* how exact it is kept when a session was used last */
+#define PEOPLE_PASSWORD_MAX 256u    /* bytes */
+#define PEOPLE_FRESH_MS     900000u /* how old a sign-in may be for what changes how to sign in */
+#define PEOPLE_SEEN_MS      5000u   /* how long a look-up counts: the bound for other processes */
+#define PEOPLE_TOUCH_MS     60000u  /* how exact it is kept when a session was used last */
 
 enum people_outcome {
 	PEOPLE_GOOD,
@@ -43,6 +44,7 @@ struct people {
 	const struct config *config;
 	struct desk *hasher; /* passwords; NULL with AUTH=off */
 	struct seen *seen;
+	struct tokens *tokens; /* NULL: none are configured */
 	unsigned char secret[PEOPLE_SECRET];
 	unsigned char operator_hash[JWS_DIGEST];
 	struct loop_timer sweep;
@@ -120,8 +122,7 @@ HG_MUST enum hg_rc people_secret(
 /* HG_E_NOT_FOUND: there is none. */
 HG_MUST enum hg_rc user_by_email(
         struct db *db, const char *email, struct user *ret_user, struct hg_err *err);
-HG_MUST enum hg_rc user_by_id(
-        struct db *db, int64_t id, struct user *ret_user, struct hg_err *err);
+HG_MUST enum hg_rc user_by_id(struct db *db, int64_t id, struct user *ret_user, struct hg_err *err);
 /* HG_E_DB_CONSTRAINT: the address is taken. `password`: as kept, "" for none. */
 HG_MUST enum hg_rc user_add(struct db *db, const char *email, enum access_role role,
         const char *password, uint64_t now_ms, int64_t *ret_id, struct hg_err *err);
@@ -247,8 +248,8 @@ HG_MUST bool people_text(const struct people_call *c, const char *name, struct h
 /* NULL, or "unknown field": the body has nothing but these; `names` ends with NULL. */
 const char *people_only(const struct people_call *c, const char *const *names);
 /* A new session in place of the one that was shown; its cookie. */
-HG_MUST enum hg_rc people_sign_in(struct people_call *c, struct db *db, int64_t user,
-        const char *email, struct hg_err *err);
+HG_MUST enum hg_rc people_sign_in(
+        struct people_call *c, struct db *db, int64_t user, const char *email, struct hg_err *err);
 /* *ret_good: `code` is one of the user's app, or for recovery, and is used up now. */
 HG_MUST enum hg_rc people_use_code(
         struct people_call *c, struct db *db, bool *ret_good, struct hg_err *err);

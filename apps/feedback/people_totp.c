@@ -94,7 +94,8 @@ static enum hg_rc make_codes(struct people_call *c, struct db *db, struct hg_err
 		if (rc == HG_OK)
 			rc = people_recovery_hash(c->who.user, hg_buf_text(&code), hex, err);
 		if (rc == HG_OK)
-			rc = sql_run(db, "INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)",
+			rc = sql_run(db,
+			        "INSERT INTO recovery_codes (user_id, hash) VALUES ($1, $2)",
 			        SQL_VALUES(SQL_I(c->who.user), SQL_C(hex)), NULL, err);
 		hg_buf_fmt(&c->json, "%s\"%s\"", i ? "," : "", hg_buf_text(&code));
 	}

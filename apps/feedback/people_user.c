@@ -104,7 +104,8 @@ static enum hg_rc change_user(struct desk_task *t, struct db *db, struct hg_err 
 	if (c->change.drop_totp) hg_out_cstr(&o, "totp off ");
 	detail[o.n ? o.n - 1 : 0] = 0;
 	rc = user_change(db, c->id, &c->change, c->now_ms, err);
-	if (rc == HG_OK) rc = audit_add(db, &c->from, c->now_ms, "user.change", object, detail, err);
+	if (rc == HG_OK)
+		rc = audit_add(db, &c->from, c->now_ms, "user.change", object, detail, err);
 	if (rc == HG_OK) rc = one_user(c, db, c->id, err);
 	if (rc < 0 || c->status) return rc;
 	rc = db_commit(db, err);
@@ -163,8 +164,8 @@ static enum hg_rc add_user(struct desk_task *t, struct db *db, struct hg_err *er
 	if (rc == HG_E_DB_CONSTRAINT) return people_say(c, 409, "There is such a user already");
 	people_object(id, object);
 	if (rc == HG_OK)
-		rc = audit_add(db, &c->from, c->now_ms, "user.add", object, access_role_name(role),
-		        err);
+		rc = audit_add(
+		        db, &c->from, c->now_ms, "user.add", object, access_role_name(role), err);
 	if (rc == HG_OK) rc = one_user(c, db, id, err);
 	if (rc == HG_OK) rc = db_commit(db, err);
 	c->status = 201;
@@ -205,8 +206,8 @@ static enum hg_rc run_audit(struct people_call *c, struct db *db, struct hg_err 
 {
 	int64_t next = 0;
 	hg_buf_cstr(&c->json, "{\"entries\":");
-	enum hg_rc rc = audit_list(
-	        db, (int64_t)c->before, (uint32_t)c->limit, &c->json, &next, err);
+	enum hg_rc rc =
+	        audit_list(db, (int64_t)c->before, (uint32_t)c->limit, &c->json, &next, err);
 	if (next)
 		hg_buf_fmt(&c->json, ",\"next\":%lld}\n", (long long)next);
 	else

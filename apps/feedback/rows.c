@@ -295,8 +295,8 @@ enum hg_rc rows_delete(struct rows *r, int64_t id, int64_t only, struct hg_err *
 	return db_changes(r->db) ? HG_OK : why_not(r, id, only, err);
 }
 
-enum hg_rc rows_audit(struct rows *r, const struct audit_from *from, const char *action,
-        int64_t id, uint64_t wall_ns, struct hg_err *err)
+enum hg_rc rows_audit(struct rows *r, const struct audit_from *from, const char *action, int64_t id,
+        uint64_t wall_ns, struct hg_err *err)
 {
 	struct db_stmt *s = r->stmt[AUDIT];
 	char object[40];

@@ -66,7 +66,8 @@ enum rows_once {
  * a day at least. Within a transaction, which is over when a row was made and its key could not be
  * kept. */
 HG_MUST enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct message *m,
-        int64_t owner, uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once, struct hg_err *err);
+        int64_t owner, uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once,
+        struct hg_err *err);
 /* HG_E_DENIED: it is not `only`'s (0: anybody's will do); here and below. */
 HG_MUST enum hg_rc rows_update(struct rows *r, int64_t id, int64_t only, const struct message *m,
         uint64_t wall_ns, struct row *ret_row, struct hg_err *err);

@@ -1,8 +1,8 @@
 /*
- * Who was looked up lately, by the hash of what was shown: so that a request with a session or a key
- * asks the database once in five seconds, not every time. A fixed number of places; used from the
- * loop's thread. What is ended in this process is forgotten at once; what another process has ended
- * counts here for as long as a look-up does.
+ * Who was looked up lately, by the hash of what was shown: so that a request with a session or a
+ * key asks the database once in five seconds, not every time. A fixed number of places; used from
+ * the loop's thread. What is ended in this process is forgotten at once; what another process has
+ * ended counts here for as long as a look-up does.
  */
 #ifndef FEEDBACK_SEEN_PRIV_H
 #define FEEDBACK_SEEN_PRIV_H

@@ -17,7 +17,7 @@ struct sql_value {
 /* 0 is kept as null */
 #define SQL_ID(v) ((struct sql_value){.kind = (v) ? SQL_INT : SQL_NULL, .i = (int64_t)(v)})
 
-#define SQL_VALUES(...) \
+#define SQL_VALUES(...)                          \
 	(const struct sql_value[]){__VA_ARGS__}, \
 	        sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
 
@@ -28,10 +28,10 @@ HG_MUST enum hg_rc sql_open(struct db *db, const char *sql, const struct sql_val
  * Opened, and on its first row; without one *ret_stmt is NULL and there is nothing to free. For
  * statements that give at most one row.
  */
-HG_MUST enum hg_rc sql_row(struct db *db, const char *sql, const struct sql_value *values,
-        size_t n, struct db_stmt **ret_stmt, struct hg_err *err);
+HG_MUST enum hg_rc sql_row(struct db *db, const char *sql, const struct sql_value *values, size_t n,
+        struct db_stmt **ret_stmt, struct hg_err *err);
 /* Run to its end; *ret_changes (may be NULL): rows changed. */
-HG_MUST enum hg_rc sql_run(struct db *db, const char *sql, const struct sql_value *values,
-        size_t n, int64_t *ret_changes, struct hg_err *err);
+HG_MUST enum hg_rc sql_run(struct db *db, const char *sql, const struct sql_value *values, size_t n,
+        int64_t *ret_changes, struct hg_err *err);
 
 #endif

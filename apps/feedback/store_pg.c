@@ -27,32 +27,36 @@ enum { CREATE_ONCE = STORE_TOTAL + 1, STATEMENTS };
  * the same first six parameters.
  */
 enum { NOTED_PARAMETERS = 6 };
-#define NOTED(action)                                                                      \
-	", noted AS (INSERT INTO audit (at, action, user_id, name, via, object, detail,"   \
+#define NOTED(action)                                                                       \
+	", noted AS (INSERT INTO audit (at, action, user_id, name, via, object, detail,"    \
 	" address, request_id) SELECT (extract(epoch FROM now()) * 1000)::bigint, '" action \
-	"', $2::bigint, $3::text, $4::text, 'feedback:' || id, '', $5::text, $6::text"     \
+	"', $2::bigint, $3::text, $4::text, 'feedback:' || id, '', $5::text, $6::text"      \
 	" FROM made WHERE $1::boolean)"
 
 static const struct db_pool_statement statements[STATEMENTS] = {
         [STORE_CREATE] = {"create",
                 "WITH made AS (INSERT INTO feedback (message, created_at, updated_at, owner)"
                 " VALUES ($7::text, now(), now(), $2::bigint)"
-                " RETURNING id, message, created_at, updated_at)" NOTED("feedback.create")
-                " SELECT id, message, created_at, updated_at FROM made"},
+                " RETURNING id, message, created_at, updated_at)" NOTED(
+                        "feedback.create") " SELECT id, message, created_at, updated_at FROM made"},
         /* A second row of another kind: there is one, but it is another's. */
         [STORE_UPDATE] = {"update",
                 "WITH made AS (UPDATE feedback SET message = $8::text, updated_at = now()"
                 " WHERE id = $7::bigint AND ($9::bigint = 0 OR owner = $9::bigint)"
-                " RETURNING id, message, created_at, updated_at)" NOTED("feedback.update")
-                " SELECT id, message, created_at, updated_at, true FROM made UNION ALL"
-                " SELECT id, message, created_at, updated_at, false FROM feedback"
-                " WHERE id = $7::bigint AND $9::bigint <> 0 AND NOT EXISTS (SELECT FROM made)"},
+                " RETURNING id, message, created_at, updated_at)" NOTED(
+                        "feedback.update") " SELECT id, message, created_at, updated_at, true FROM "
+                                           "made UNION ALL"
+                                           " SELECT id, message, created_at, updated_at, false "
+                                           "FROM feedback"
+                                           " WHERE id = $7::bigint AND $9::bigint <> 0 AND NOT "
+                                           "EXISTS (SELECT FROM made)"},
         [STORE_DELETE] = {"delete",
                 "WITH made AS (DELETE FROM feedback WHERE id = $7::bigint"
-                " AND ($8::bigint = 0 OR owner = $8::bigint) RETURNING id)"
-                NOTED("feedback.delete") " SELECT id, true FROM made UNION ALL"
-                " SELECT id, false FROM feedback"
-                " WHERE id = $7::bigint AND $8::bigint <> 0 AND NOT EXISTS (SELECT FROM made)"},
+                " AND ($8::bigint = 0 OR owner = $8::bigint) RETURNING id)" NOTED(
+                        "feedback.delete") " SELECT id, true FROM made UNION ALL"
+                                           " SELECT id, false FROM feedback"
+                                           " WHERE id = $7::bigint AND $8::bigint <> 0 AND NOT "
+                                           "EXISTS (SELECT FROM made)"},
         /* The total belongs to the same moment, and comes even when the list is empty. */
         [STORE_LIST] = {"list",
                 "SELECT f.id, f.message, f.created_at, f.updated_at, t.total FROM"
@@ -81,9 +85,11 @@ static const struct db_pool_statement statements[STATEMENTS] = {
                 " SELECT $7, id, message, created_at FROM made"
                 " ON CONFLICT (key) DO UPDATE SET feedback_id ="
                 " CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"
-                " message = excluded.message, created_at = excluded.created_at)" NOTED("feedback.create")
-                " SELECT id, message, created_at, updated_at, true FROM made UNION ALL"
-                " SELECT feedback_id, message, created_at, created_at, false FROM had"},
+                " message = excluded.message, created_at = excluded.created_at)" NOTED(
+                        "feedback.create") " SELECT id, message, created_at, updated_at, true FROM "
+                                           "made UNION ALL"
+                                           " SELECT feedback_id, message, created_at, created_at, "
+                                           "false FROM had"},
 };
 
 struct store_pg {

@@ -1,6 +1,6 @@
 /*
- * How long who has failed to sign in has to wait. Pure: the counts are rows of the database, so that
- * they hold for all processes of the app and survive them.
+ * How long who has failed to sign in has to wait. Pure: the counts are rows of the database, so
+ * that they hold for all processes of the app and survive them.
  *
  * An attempt is counted under its address, and under its account. A stranger who tries an account
  * makes strangers wait, not the owner: who has signed in from a browser before has a device cookie

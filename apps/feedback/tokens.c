@@ -24,7 +24,7 @@ struct tokens {
 	struct fetch *fetch;
 	struct fetch_call *call;
 	struct loop_timer again;
-	uint64_t asked_ms; /* when the set was asked for last */
+	uint64_t unknown_ms; /* when the set was asked for because of a key; 0: never */
 	uint32_t pause_ms;
 	uint64_t verdicts[JWT_VERDICTS];
 	uint64_t fetched, failed;
@@ -85,7 +85,6 @@ static void ask(struct tokens *t)
 	struct fetch_request r = {
 	        .method = "GET", .url = t->config->jwt_keys, .timeout_ms = FETCH_MS};
 	if (t->call) return;
-	t->asked_ms = loop_now_ms(t->loop);
 	if (fetch_start(t->fetch, &r, on_answer, t, &t->call, &err) == HG_OK) return;
 	jsonlog(t->log, HG_WARN, "feedback.people", "the keys of tokens could not be asked for",
 	        HG_S("url", t->config->jwt_keys), HG_S("reason", err.message));
@@ -143,7 +142,7 @@ enum hg_rc tokens_new(struct loop *l, const struct config *c, struct jsonlog *lo
 	enum hg_rc rc = auth_seen_new(PLACES, &t->seen);
 	if (rc < 0) hg_err_set(err, rc, "not enough memory for tokens");
 	if (rc == HG_OK)
-		rc = c->jwt_secret[0]     ? read_secret(t, err)
+		rc = c->jwt_secret[0]      ? read_secret(t, err)
 		     : is_url(c->jwt_keys) ? start_fetching(t, err)
 		                           : read_file(t, err);
 	if (rc < 0) {
@@ -197,8 +196,12 @@ bool tokens_check(struct tokens *t, struct hg_str token, int64_t now_s, struct a
 	}
 	enum jwt_verdict v = jwt_verify(t->keys, &t->policy, token, now_s, &claims);
 	t->verdicts[v]++;
-	if (v == JWT_UNKNOWN && t->fetch && loop_now_ms(t->loop) - t->asked_ms >= UNKNOWN_MS)
+	uint64_t now_ms = loop_now_ms(t->loop);
+	if (v == JWT_UNKNOWN && t->fetch &&
+	        (!t->unknown_ms || now_ms - t->unknown_ms >= UNKNOWN_MS)) {
+		t->unknown_ms = now_ms;
 		ask(t);
+	}
 	if (v != JWT_GOOD) return false;
 	id = auth_identity_of(&claims, HG_STR(""), hg_str(t->config->jwt_roles));
 	jwt_claims_fini(&claims);
@@ -217,7 +220,8 @@ void tokens_metrics(const struct tokens *t, struct hg_buf *to)
 		hg_buf_fmt(to, "tokens_verified_total{verdict=\"%s\"} %llu\n", jwt_verdict_word(v),
 		        (unsigned long long)t->verdicts[v]);
 	if (!t->fetch) return;
-	hg_buf_fmt(to, "# TYPE token_keys_fetched_total counter\ntoken_keys_fetched_total %llu\n"
-	               "# TYPE token_keys_failed_total counter\ntoken_keys_failed_total %llu\n",
+	hg_buf_fmt(to,
+	        "# TYPE token_keys_fetched_total counter\ntoken_keys_fetched_total %llu\n"
+	        "# TYPE token_keys_failed_total counter\ntoken_keys_failed_total %llu\n",
 	        (unsigned long long)t->fetched, (unsigned long long)t->failed);
 }

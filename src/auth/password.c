@@ -35,8 +35,8 @@ static enum hg_rc rc_of(int code)
 	return code == ARGON2_MEMORY_ALLOCATION_ERROR ? HG_E_NOMEM : HG_E_IO;
 }
 
-enum hg_rc password_hash(struct hg_str password, const uint8_t salt[PASSWORD_SALT],
-        char ret_text[PASSWORD_TEXT_MAX])
+enum hg_rc password_hash(
+        struct hg_str password, const uint8_t salt[PASSWORD_SALT], char ret_text[PASSWORD_TEXT_MAX])
 {
 	struct library l = {0};
 	if (!load(&l)) return HG_E_IO;

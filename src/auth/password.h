@@ -1,15 +1,15 @@
 /*
- * Passwords, kept as argon2id (RFC 9106) in its usual text form, "$argon2id$v=19$m=…". The costs are
- * OWASP's: 19 MiB and two passes, some 30 ms of a processor; who verifies does it on a thread, a few
- * at a time. libargon2 is loaded when it is needed first.
+ * Passwords, kept as argon2id (RFC 9106) in its usual text form, "$argon2id$v=19$m=…". The costs
+ * are OWASP's: 19 MiB and two passes, some 30 ms of a processor; who verifies does it on a thread,
+ * a few at a time. libargon2 is loaded when it is needed first.
  */
 #ifndef AUTH_PASSWORD_H
 #define AUTH_PASSWORD_H
 
 #include "base/err.h"
 
-#define PASSWORD_TEXT_MAX   128u  /* bytes of what is kept, with its closing zero */
-#define PASSWORD_SALT       16u   /* bytes */
+#define PASSWORD_TEXT_MAX   128u /* bytes of what is kept, with its closing zero */
+#define PASSWORD_SALT       16u  /* bytes */
 #define PASSWORD_MEMORY_KIB 19456u
 #define PASSWORD_PASSES     2u
 

@@ -15,9 +15,9 @@
 /* The code of a step (Unix time / 30), with `digits` (6 to 8) digits. False: no memory. */
 HG_MUST bool totp_code(struct hg_str secret, uint64_t step, unsigned digits, uint32_t *ret_code);
 /*
- * The step a code of six digits is for, within the window around `now_s` and after `last_step`, which
- * was the last that was used: each counts once. 0: none. Looks at every step of the window, whichever
- * matches.
+ * The step a code of six digits is for, within the window around `now_s` and after `last_step`,
+ * which was the last that was used: each counts once. 0: none. Looks at every step of the window,
+ * whichever matches.
  */
 HG_MUST uint64_t totp_match(
         struct hg_str secret, struct hg_str code, uint64_t now_s, uint64_t last_step);

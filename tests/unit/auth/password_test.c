@@ -18,7 +18,9 @@ static void a_password_is_known_again_and_no_other_is(void **state)
 	assert_false(good);
 	assert_int_equal(password_verify(kept, HG_STR(""), &good), HG_OK);
 	assert_false(good);
-	assert_int_equal(password_hash(HG_STR("correct horse"), (const uint8_t *)"another salt 123", other), HG_OK);
+	assert_int_equal(
+	        password_hash(HG_STR("correct horse"), (const uint8_t *)"another salt 123", other),
+	        HG_OK);
 	assert_string_not_equal(kept, other);
 	assert_false(password_outdated(kept));
 }
@@ -28,7 +30,9 @@ static void what_is_no_hash_is_nobodys_password(void **state)
 	bool good = false;
 	(void)state;
 	assert_true(password_verify("", HG_STR("x"), &good) < 0 || !good);
-	assert_true(password_verify("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ", HG_STR("x"), &good) < 0 || !good);
+	assert_true(
+	        password_verify("$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ", HG_STR("x"), &good) < 0 ||
+	        !good);
 	assert_false(good);
 	assert_true(password_outdated("$argon2id$v=19$m=4096,t=3,p=1$c2FsdHNhbHQ$aGFzaA"));
 }

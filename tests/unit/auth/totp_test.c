@@ -51,8 +51,9 @@ static void only_six_digits_are_a_code(void **state)
 static void secrets_are_shown_in_base_32(void **state)
 {
 	/* RFC 4648 section 10, without padding */
-	static const char *const rows[][2] = {{"", ""}, {"f", "MY"}, {"fo", "MZXQ"}, {"foo", "MZXW6"},
-	        {"foob", "MZXW6YQ"}, {"fooba", "MZXW6YTB"}, {"foobar", "MZXW6YTBOI"}};
+	static const char *const rows[][2] = {{"", ""}, {"f", "MY"}, {"fo", "MZXQ"},
+	        {"foo", "MZXW6"}, {"foob", "MZXW6YQ"}, {"fooba", "MZXW6YTB"},
+	        {"foobar", "MZXW6YTBOI"}};
 	struct hg_buf b;
 	(void)state;
 	hg_buf_init(&b, 1000);

@@ -13,7 +13,8 @@ static void roles_are_what_the_contract_says(void **state)
 	                "feedback:read feedback:create feedback:update:own feedback:delete:own",
 	                "feedback:update feedback:delete feedback:status users:admin jobs:admin "
 	                "audit:read exports:create"},
-	        {ACCESS_ADMIN, "feedback:update feedback:delete users:admin jobs:admin audit:read", ""},
+	        {ACCESS_ADMIN, "feedback:update feedback:delete users:admin jobs:admin audit:read",
+	                ""},
 	};
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(rows); i++) {

@@ -6,10 +6,10 @@
 
 struct job {
 	struct desk_task task;
-	unsigned ms;       /* how long it takes */
-	bool leave_open;   /* a transaction */
-	bool endless;      /* a statement that never ends by itself */
-	bool had_db, ran;  /* out */
+	unsigned ms;      /* how long it takes */
+	bool leave_open;  /* a transaction */
+	bool endless;     /* a statement that never ends by itself */
+	bool had_db, ran; /* out */
 	int done;
 	enum hg_rc rc;
 	pthread_t thread;

@@ -2,7 +2,8 @@
 
 #include "apps/feedback/throttle.c"
 
-static const struct throttle_policy policy = {.free = 3, .wait_ms = 1000, .most_ms = 8000, .forget_ms = 60000};
+static const struct throttle_policy policy = {
+        .free = 3, .wait_ms = 1000, .most_ms = 8000, .forget_ms = 60000};
 
 static void the_first_failures_cost_nothing_then_each_doubles_the_wait(void **state)
 {
