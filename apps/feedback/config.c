@@ -38,6 +38,13 @@ static const struct setting {
         {"JWT_ISSUER", NULL, ""},
         {"JWT_AUDIENCE", NULL, ""},
         {"JWT_ROLES", NULL, "roles"},
+        {"OIDC_ISSUER", NULL, ""},
+        {"OIDC_CLIENT_ID", NULL, ""},
+        {"OIDC_CLIENT_SECRET", NULL, ""},
+        {"OIDC_REDIRECT", NULL, ""},
+        {"OIDC_SCOPE", NULL, "openid email profile"},
+        {"OIDC_ROLES", NULL, "roles"},
+        {"OIDC_NAME", NULL, "Single sign-on"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -96,6 +103,11 @@ const char *config_help(void)
 	       "  JWT_ISSUER, JWT_AUDIENCE\n"
 	       "                        what a token has to say; both are needed with JWT_KEYS\n"
 	       "  JWT_ROLES             roles; the claim that names admin, user or guest\n"
+	       "  OIDC_ISSUER           a provider to sign in at (OpenID Connect); with it\n"
+	       "  OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_REDIRECT "
+	       "(https://…/auth/oidc/callback)\n"
+	       "  OIDC_SCOPE, OIDC_ROLES, OIDC_NAME\n"
+	       "                        openid email profile; roles; Single sign-on\n"
 	       "  FEEDBACK_FAULT, --fault\n"
 	       "                        fail on purpose: KIND[:SHARE%][:TIME][:+TIME][:#N], for\n"
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
@@ -350,6 +362,30 @@ static enum hg_rc take_tokens(
 	return HG_OK;
 }
 
+static enum hg_rc take_provider(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	const struct {
+		const char *name;
+		char *to;
+		size_t cap;
+	} rows[] = {{"OIDC_ISSUER", c->oidc_issuer, sizeof c->oidc_issuer},
+	        {"OIDC_CLIENT_ID", c->oidc_client, sizeof c->oidc_client},
+	        {"OIDC_CLIENT_SECRET", c->oidc_secret, sizeof c->oidc_secret},
+	        {"OIDC_REDIRECT", c->oidc_redirect, sizeof c->oidc_redirect},
+	        {"OIDC_SCOPE", c->oidc_scope, sizeof c->oidc_scope},
+	        {"OIDC_ROLES", c->oidc_roles, sizeof c->oidc_roles},
+	        {"OIDC_NAME", c->oidc_name, sizeof c->oidc_name}};
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		enum hg_rc rc = take(from, rows[i].name, rows[i].to, rows[i].cap, err);
+		if (rc < 0) return rc;
+	}
+	if (c->oidc_issuer[0] && (!c->oidc_client[0] || !c->oidc_redirect[0]))
+		return hg_err_set(
+		        err, HG_E_INVALID, "OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_REDIRECT");
+	return HG_OK;
+}
+
 static enum hg_rc take_people(
         const struct config_sources *from, struct config *c, struct hg_err *err)
 {
@@ -371,6 +407,7 @@ static enum hg_rc take_people(
 	if (days && days < 30)
 		return hg_err_set(err, HG_E_INVALID, "AUDIT_DAYS must be 0, or 30 and more");
 	rc = take_tokens(from, c, err);
+	if (rc == HG_OK) rc = take_provider(from, c, err);
 	if (rc < 0) return rc;
 	setting_of(from, "AUTH", false, &v);
 	if (!access_mode_parse(v, &c->auth))

@@ -39,6 +39,9 @@ struct config {
 	uint32_t audit_days; /* 0: for ever */
 	/* tokens of services: a secret, or a file or address of keys; "" none */
 	char jwt_secret[1025], jwt_keys[512], jwt_issuer[256], jwt_audience[256], jwt_roles[128];
+	/* the provider to sign in at; "" none */
+	char oidc_issuer[256], oidc_client[256], oidc_secret[256], oidc_redirect[512];
+	char oidc_scope[256], oidc_roles[128], oidc_name[64];
 };
 
 struct config_sources {

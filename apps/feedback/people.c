@@ -346,6 +346,7 @@ enum hg_rc people_init(struct people *p, struct app *a, struct hg_err *err)
 	rc = password_ready(err);
 	if (rc == HG_OK) rc = read_secret(p, err);
 	if (rc == HG_OK) rc = tokens_new(a->loop, c, a->log, &p->tokens, err);
+	if (rc == HG_OK) rc = oidc_new(p, &p->oidc, err);
 	if (rc < 0) return rc;
 	rc = seen_new(&p->seen);
 	if (rc == HG_OK) rc = desk_new(a->loop, &o, &p->hasher);
@@ -363,6 +364,8 @@ void people_stop(struct people *p)
 
 void people_fini(struct people *p)
 {
+	oidc_free(p->oidc);
+	p->oidc = NULL;
 	tokens_free(p->tokens);
 	p->tokens = NULL;
 	seen_free(p->seen);

@@ -9,7 +9,8 @@
 #include "wire/base64.h"
 #include "wire/json.h"
 
-#define JSON_MAX (1u << 20)
+#define JSON_MAX     (1u << 20)
+#define LOCATION_MAX 4096u
 
 static const struct people_op *op_at(size_t i)
 {
@@ -18,7 +19,7 @@ static const struct people_op *op_at(size_t i)
 		size_t n;
 	} parts[] = {{people_login_ops, people_login_op_count},
 	        {people_user_ops, people_user_op_count}, {people_totp_ops, people_totp_op_count},
-	        {people_key_ops, people_key_op_count}};
+	        {people_key_ops, people_key_op_count}, {people_oidc_ops, people_oidc_op_count}};
 	for (size_t k = 0; k < HG_COUNT(parts); k++) {
 		if (i < parts[k].n) return &parts[k].op[i];
 		i -= parts[k].n;
@@ -60,6 +61,7 @@ static void call_free(struct people_call *c)
 {
 	json_decref(c->in);
 	hg_buf_free(&c->json);
+	hg_buf_free(&c->location);
 	explicit_bzero(c->password, sizeof c->password);
 	explicit_bzero(c->code, sizeof c->code);
 	explicit_bzero(c->shown.token, sizeof c->shown.token);
@@ -94,12 +96,18 @@ static void answer(struct people_call *c)
 			serve_field(call, "WWW-Authenticate", HG_STR("Bearer realm=\"feedback\""));
 		for (size_t i = 0; i < PEOPLE_COOKIES; i++)
 			if (c->cookie[i][0]) serve_field(call, "Set-Cookie", hg_str(c->cookie[i]));
-		if (status == 204)
+		if (status == 303) serve_field(call, "Location", hg_buf_view(&c->location));
+		if (status == 204 || status == 303)
 			serve_answer(call, status, NULL, HG_STR(""));
 		else
 			serve_answer(call, status, "application/json", hg_buf_view(&c->json));
 	}
 	call_free(c);
+}
+
+void people_answer(struct people_call *c)
+{
+	answer(c);
 }
 
 static void on_gone(void *arg)
@@ -108,6 +116,9 @@ static void on_gone(void *arg)
 	c->call = NULL;
 	c->req = NULL;
 	if (c->at) desk_cancel(c->at, &c->task);
+	if (!c->exchange) return;
+	oidc_cancel(c->exchange);
+	call_free(c);
 }
 
 static void fail(struct people_call *c, enum hg_rc rc, const char *why)
@@ -259,6 +270,14 @@ void people_session_json(struct people *p, const struct access_who *who, struct 
 	json_out_bool(&j, p->config->register_open);
 	json_out_key(&j, "providers");
 	json_out_array(&j);
+	if (p->oidc) {
+		json_out_object(&j);
+		json_out_key(&j, "name");
+		json_out_cstr(&j, oidc_name(p->oidc));
+		json_out_key(&j, "start");
+		json_out_cstr(&j, "/auth/oidc/start");
+		json_out_end(&j);
+	}
 	json_out_end(&j);
 	json_out_end(&j);
 	hg_buf_byte(to, '\n');
@@ -368,6 +387,7 @@ static void begin(struct people *p, struct serve_call *call, const struct serve_
 	c->id = id;
 	c->change = (struct user_change){.role = -1, .disabled = -1};
 	hg_buf_init(&c->json, JSON_MAX);
+	hg_buf_init(&c->location, LOCATION_MAX);
 	people_from(p, req, &c->who, &c->from);
 	c->from.on = true;
 	device_of(c);
@@ -377,8 +397,15 @@ static void begin(struct people *p, struct serve_call *call, const struct serve_
 		answer(c);
 		return;
 	}
+	if (c->status) {
+		answer(c);
+		return;
+	}
 	serve_later(call, on_gone, c);
-	people_again(c, p->app->desk, run_op);
+	if (op->go)
+		op->go(c);
+	else
+		people_again(c, p->app->desk, run_op);
 }
 
 void people_handle(struct people *p, struct serve_call *call, const struct serve_request *req,

@@ -15,6 +15,7 @@
 #include "apps/feedback/app_priv.h"
 #include "apps/feedback/audit_priv.h"
 #include "apps/feedback/desk_priv.h"
+#include "apps/feedback/oidc_priv.h"
 #include "apps/feedback/seen_priv.h"
 #include "apps/feedback/throttle_priv.h"
 #include "apps/feedback/tokens_priv.h"
@@ -44,6 +45,7 @@ struct people {
 	const struct config *config;
 	struct desk *hasher; /* passwords; NULL with AUTH=off */
 	struct seen *seen;
+	struct oidc *oidc;     /* NULL: there is no provider to sign in at */
 	struct tokens *tokens; /* NULL: none are configured */
 	unsigned char secret[PEOPLE_SECRET];
 	unsigned char operator_hash[JWS_DIGEST];
@@ -191,6 +193,8 @@ struct people_op {
 	const char *(*read)(struct people_call *c);
 	/* On the desk. Sets status, and json or error. */
 	enum hg_rc (*run)(struct people_call *c, struct db *db, struct hg_err *err);
+	/* Instead of `run`: on the loop, sees to it that there is an answer. */
+	void (*go)(struct people_call *c);
 };
 
 enum { PEOPLE_ANYBODY = -1, PEOPLE_SIGNED_IN = -2, PEOPLE_FRESH = -3 };
@@ -217,6 +221,10 @@ struct people_call {
 	unsigned status;
 	const char *error;
 	struct hg_buf json;
+	struct hg_buf location;         /* of a 303 */
+	struct oidc_flow flow;          /* of a sign-in at the provider … */
+	struct oidc_exchange *exchange; /* … under way, not the desk's; NULL: none */
+	struct oidc_person person;
 	uint32_t retry_s; /* Retry-After; 0: none */
 	char cookie[PEOPLE_COOKIES][256];
 	int64_t forget_user; /* whose look-ups count no more in this process; 0: nobody's */
@@ -241,6 +249,8 @@ void people_handle(struct people *p, struct serve_call *call, const struct serve
 /* Hands the call to a desk again, from its `next`; answers when it takes no more. */
 void people_again(struct people_call *c, struct desk *desk,
         enum hg_rc (*run)(struct desk_task *t, struct db *db, struct hg_err *err));
+/* Gives the answer, and frees the call. */
+void people_answer(struct people_call *c);
 /* Says what a refusal is; always HG_OK. */
 enum hg_rc people_say(struct people_call *c, unsigned status, const char *error);
 /* A member of the body that is a text; empty when it is not there. False: it is something else. */
@@ -265,10 +275,10 @@ void people_object(int64_t user, char ret_text[PEOPLE_OBJECT_MAX]);
 void people_session_json(struct people *p, const struct access_who *who, struct hg_str raw,
         bool totp_on, struct hg_buf *to);
 
-/* people_login.c, people_user.c, people_totp.c, people_keys.c */
+/* people_login.c, people_user.c, people_totp.c, people_keys.c, people_oidc.c */
 extern const struct people_op people_login_ops[], people_user_ops[], people_totp_ops[],
-        people_key_ops[];
+        people_key_ops[], people_oidc_ops[];
 extern const size_t people_login_op_count, people_user_op_count, people_totp_op_count,
-        people_key_op_count;
+        people_key_op_count, people_oidc_op_count;
 
 #endif
