@@ -111,7 +111,8 @@ static void only_this_machine_is_loopback(void **state)
 	static const char *const yes[] = {
 	        "localhost", "LOCALHOST:8090", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:8090"};
 	static const char *const no[] = {"", "example.org", "localhost.evil", "127.0.0.1.evil",
-	        "[::1].evil", "[::2]", "10.0.0.1", "xlocalhost"};
+	        "[::1].evil", "[::2]", "10.0.0.1", "xlocalhost", "localhost:x@evil",
+	        "localhost@evil", "localhost:"};
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(yes); i++)
 		if (!access_is_loopback(hg_str(yes[i]))) fail_msg("%s", yes[i]);
