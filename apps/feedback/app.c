@@ -58,9 +58,13 @@ void app_answer(struct app *a, struct serve_call *call, const struct serve_reque
 {
 	/* What is refused of our own pages' is no other page's business. */
 	bool people = status >= 400 && req->head && route_is_people(route_of(req->path).endpoint);
-	(void)a;
 	if (!people) app_cors(call, req);
-	serve_field(call, "Cache-Control", people ? HG_STR("no-store") : HG_STR("no-cache"));
+	/* What not everybody may see is in no cache that is everybody's. */
+	bool private = a->people->config->auth == ACCESS_REQUIRED;
+	serve_field(call, "Cache-Control",
+	        people    ? HG_STR("no-store")
+	        : private ? HG_STR("private, no-cache")
+	                  : HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
 	serve_answer(call, status, "application/json", json);
 }
@@ -388,6 +392,7 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	if (!jsonlog_wants(a->log, level)) return;
 	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");
 	struct hg_str target = parsed ? req->head->target : HG_STR("-");
+	if (parsed && route_is_people(e)) target = req->head->path; /* queries have codes there */
 	hg_out_fmt(&o, "%.*s %s %u", (int)HG_MIN(method_text.n, 16), method_text.p,
 	        parsed ? route_label(e) : "-", status);
 	line[o.n] = 0;

@@ -126,7 +126,8 @@ class Oidc(PeopleCase):
         # she has no password here, so no word is hers
         self.assertEqual(Client(a).login("ann@example.org", "")[0], 400)
         self.assertEqual(Client(a).login("ann@example.org", "any password")[0], 401)
-        self.assertNotIn("a secret with", a.log.read_text())
+        for secret in ("a secret with", "code=", asked["state"], c.session):
+            self.assertNotIn(secret, a.log.read_text())
 
     def test_an_account_that_is_there_already_is_joined_by_a_verified_address_alone(self):
         a = self.start()

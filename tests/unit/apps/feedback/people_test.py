@@ -664,6 +664,7 @@ class Modes(PeopleCase):
         self.assertEqual(a.call("GET", "/auth/session")[2]["permissions"], [])
         c = self.signed_in(a, "ann@example.org")
         self.assertEqual(c.call("GET", "/feedback")[0], 200)
+        self.assertEqual(c.answer["Cache-Control"], "private, no-cache")
 
     def test_wrong_settings_are_named_without_their_secrets(self):
         for env, words in (({"AUTH": "maybe"}, "off, optional or required"), ({"ADMIN_KEY": "short-secret"}, "ADMIN_KEY"),
