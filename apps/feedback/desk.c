@@ -40,8 +40,9 @@ struct desk {
 	pthread_cond_t work; /* something to do for the threads */
 	pthread_cond_t rest; /* a thread has finished something */
 	struct hg_list queued, finished;
-	char away[320]; /* why there is no connection; "" unless so */
-	bool stop;      /* set on the loop's thread, which needs no lock to look */
+	uint64_t away_ms; /* since when there is none */
+	char away[320];   /* why there is no connection; "" unless so */
+	bool stop;        /* set on the loop's thread, which needs no lock to look */
 };
 
 static void wake(struct desk *d)
@@ -81,6 +82,7 @@ static void close_db(struct seat *s)
 static void say_away(struct desk *d, const char *why)
 {
 	pthread_mutex_lock(&d->lock);
+	if (!d->away[0]) d->away_ms = clock_mono_ms();
 	snprintf(d->away, sizeof d->away, "%s", why);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -137,7 +139,8 @@ static void *work(void *arg)
 	struct desk *d = s->desk;
 	pthread_mutex_lock(&d->lock);
 	while (!d->stop) {
-		if (hg_list_empty(&d->queued)) {
+		/* A server that is away is looked for whether somebody waits for it or not. */
+		if (hg_list_empty(&d->queued) && !d->away[0]) {
 			pthread_cond_wait(&d->work, &d->lock);
 			continue;
 		}
@@ -221,6 +224,8 @@ bool desk_queue(struct desk *d, struct desk_task *t, uint32_t within_ms)
 	t->state = DESK_QUEUED;
 	pthread_mutex_lock(&d->lock);
 	hg_list_append(&d->queued, &t->node);
+	if (d->away[0] && clock_mono_ms() - d->away_ms >= DESK_WITHIN_MS)
+		finish(d, t, HG_E_AGAIN, d->away); /* it would be in vain */
 	pthread_cond_broadcast(&d->work);
 	pthread_mutex_unlock(&d->lock);
 	return true;

@@ -29,7 +29,8 @@ struct desk_task {
 	/*
 	 * On the loop's thread, and may free the task. `rc` is what `run` returned, or: HG_E_AGAIN
 	 * (not begun in its time, or the server is away), HG_E_CLOSED (cancelled, or the desk was
-	 * closed, before it began). `why` is "" unless there is something to say.
+	 * closed, before it began). `why` is "" unless there is something to say, and ends with
+	 * the task.
 	 */
 	void (*done)(struct desk_task *t, enum hg_rc rc, const char *why);
 	/* the desk's */

@@ -251,18 +251,18 @@ static void looked(struct desk_task *t, enum hg_rc rc, const char *why)
 		take_found(l, &seen);
 		seen_put(p->seen, l->shown.hash, &seen, loop_now_ms(a->loop) + PEOPLE_SEEN_MS);
 	}
-	free(l);
 	struct serve_call *call = d->call;
 	const struct serve_request *req = d->req;
 	if (call && (rc == HG_OK || (rc == HG_E_NOT_FOUND && !refused))) {
 		app_enter(a, call, req, d, &seen.who);
-		return;
+	} else {
+		app_deferred_free(d);
+		if (call && refused)
+			app_unauthorized(a, call, req, true);
+		else if (call)
+			app_fail(a, call, req, ERROR_DATABASE, rc, why);
 	}
-	app_deferred_free(d);
-	if (call && refused)
-		app_unauthorized(a, call, req, true);
-	else if (call)
-		app_fail(a, call, req, ERROR_DATABASE, rc, why);
+	free(l); /* `why` is inside of it */
 }
 
 void people_look_up(struct people *p, struct serve_call *call, const struct serve_request *req,

@@ -123,11 +123,9 @@ static void on_gone(void *arg)
 
 static void fail(struct people_call *c, enum hg_rc rc, const char *why)
 {
-	struct people *p = c->people;
-	struct serve_call *call = c->call;
-	const struct serve_request *req = c->req;
+	/* `why` may be the call's own. */
+	if (c->call) app_fail(c->people->app, c->call, c->req, ERROR_DATABASE, rc, why);
 	call_free(c);
-	if (call) app_fail(p->app, call, req, ERROR_DATABASE, rc, why);
 }
 
 static void on_done(struct desk_task *t, enum hg_rc rc, const char *why)

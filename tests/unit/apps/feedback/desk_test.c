@@ -201,6 +201,14 @@ static void a_database_that_is_away_costs_its_tasks_their_time_and_no_more(void 
 	assert_int_equal(j.rc, HG_E_AGAIN);
 	assert_false(j.ran);
 	assert_non_null(strstr(j.task.why, "/proc/nowhere"));
+	/* for longer than anybody would wait: at once */
+	f.desk->away_ms -= DESK_WITHIN_MS;
+	j = job_of(0);
+	uint64_t before = clock_mono_ms();
+	assert_true(desk_queue(f.desk, &j.task, 5000));
+	turn_until(&f, &j.done);
+	assert_int_equal(j.rc, HG_E_AGAIN);
+	assert_true(clock_mono_ms() - before < 500);
 	close_desk(&f);
 }
 

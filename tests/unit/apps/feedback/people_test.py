@@ -688,6 +688,27 @@ class OnServer(postgres_test.OnPostgres, People):
     def make_database(self):
         postgres_test.OnPostgres.make_database(self)
 
+    def test_a_server_that_is_away_is_503_and_found_again(self):
+        a = self.start()
+        c = self.signed_in(a, "ann@example.org")
+        key = c.call("POST", "/auth/keys", {"name": "k"})[1]["key"]
+        program = Client(a, Authorization=f"Bearer {key}")
+        self.assertEqual(program.call("GET", "/feedback")[0], 200)
+        self.pg.stop()
+        try:
+            time.sleep(5.1)  # what was looked up counts no more
+            for call, within in ((lambda: c.call("GET", "/auth/session"), 7),
+                                 (lambda: program.call("POST", "/feedback", {"message": "x"}), 2),
+                                 (lambda: Client(a).login("ann@example.org"), 2)):  # nobody waits in vain
+                start = time.monotonic()
+                self.assertEqual(call()[0], 503)
+                self.assertLess(time.monotonic() - start, within)
+        finally:
+            self.pg.start()
+        wait_for(lambda: c.call("GET", "/auth/session")[0] == 200, 15, 0.2)
+        self.assertEqual(c.call("GET", "/auth/session")[1]["user"]["email"], "ann@example.org")
+        wait_for(lambda: program.call("POST", "/feedback", {"message": "x"})[0] == 201, 15, 0.2)
+
 
 class InMode:
     """The contract, shown with the operator's key."""
