@@ -114,7 +114,8 @@ void concurrency_join(struct concurrency *c, uint64_t began_ms, uint64_t now_ms)
 {
 	begin(c, now_ms);
 	/* A dip that is over, or that this one has just had as well, is none to join. */
-	if (!began_ms || c->phase != CONCURRENCY_RUN || (int64_t)(began_ms - c->dip_ms) <= 0) return;
+	if (!began_ms || c->phase != CONCURRENCY_RUN) return;
+	if ((int64_t)(began_ms - c->dip_ms) <= 0) return;
 	if (now_ms - HG_MIN(began_ms, now_ms) > CONCURRENCY_WINDOW) return;
 	dip(c, now_ms);
 	c->settle_ms = began_ms; /* one dip, whoever tells of it */
