@@ -26,6 +26,7 @@
 #include "data/edge/tries_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
+#include "wire/origin.h"
 
 #define EDGE_BUF_SIZE       32768u
 #define EDGE_HEAD_SPARE     1536u /* what a head may grow by: forwarding and trace fields */
@@ -393,7 +394,8 @@ struct edge_req {
 	const struct snap_route *route; /* NULL: answered before routing */
 	const struct snap_app *limits;
 	struct edge_app *app;
-	struct edge_draw *draw; /* NULL: no trial */
+	struct edge_draw *draw;             /* NULL: no trial */
+	const struct snap_gateway *gateway; /* NULL: its route has none (gateway_priv.h) */
 	uint64_t start_ns, sent_ms, first_attempt_ms, attempt_ns;
 	/* the client's request */
 	enum http1_method method;
@@ -458,9 +460,10 @@ struct edge_req {
 	bool html; /* the client accepts it; only known where there are pages */
 	/* for the access log */
 	uint16_t path_n;
-	uint8_t rid_n, method_n, upstream_n;
+	uint8_t rid_n, method_n, upstream_n, origin_n, host_n;
 	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
 	struct edge_quota quota[SNAP_LIMITS];
+	char origin[ORIGIN_MAX], host[255]; /* an allowed origin; the authority as it was asked */
 };
 
 enum edge_state {
