@@ -37,6 +37,7 @@ static uint32_t image_layout(void)
 	h = mix(h, offsetof(struct snap_image, access_other));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
+	h = mix(h, offsetof(struct snap_app, analytics));
 	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
 	h = mix(h, offsetof(struct snap_route, affinity));

@@ -81,6 +81,12 @@ struct snap_tries {
 	char deadline_field[60]; /* name of the header, ends with 0 */
 };
 
+enum snap_analytics {
+	SNAP_ANALYTICS_CONSUMERS = 1,
+	SNAP_ANALYTICS_ADDRESS = 2, /* … whole, not shortened to their network */
+	SNAP_ANALYTICS_PATHS = 4,
+};
+
 struct snap_app {
 	struct snap_text name;
 	uint32_t id; /* stable number of the app, as in the endpoint table */
@@ -93,7 +99,8 @@ struct snap_app {
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	struct snap_balance balance;
 	struct snap_tries tries;
-	uint32_t reserved[8];
+	uint32_t analytics; /* SNAP_ANALYTICS_…; 0: nobody is counted by name */
+	uint32_t reserved[7];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];

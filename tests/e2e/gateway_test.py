@@ -113,7 +113,7 @@ class Gateway(unittest.TestCase):
         cls.site.__exit__(None, None, None)
 
     @classmethod
-    def write(cls, analytics="", more=""):
+    def write(cls, analytics="analytics: network", more=""):
         cls.site.file.write_text(cls.template.replace("ANALYTICS", analytics) + more)
 
     def test_1_preflights_cost_no_limit_and_refusals_can_be_read(self):
@@ -175,6 +175,23 @@ class Gateway(unittest.TestCase):
     def test_4_redirects(self):
         status, head, _ = ask(self.site.port, "www", "/a?b")
         self.assertEqual((status, head["location"]), (308, "https://example.com/a?b"))
+
+    def test_7_who_asks_most_is_known_by_route_and_network(self):
+        for n in range(20):
+            ask(self.site.port, "api", f"/v1/users/{n}")
+        ask(self.site.port, "api", "/v2/..%2fadmin")
+
+        def rows():
+            out = json.loads(self.site.run("top", "--consumers", "echo", "--json").stdout)
+            return {(r["route"], r.get("consumer") or r["path"]): r for r in out["consumers"] + out["paths"]}
+        wait_for(lambda: rows().get(("api/v1", "/v1/users/:id"), {}).get("requests") == 20)
+        have = rows()
+        self.assertGreaterEqual(have["api/v1", "127.0.0.0/24"]["requests"], 20)
+        self.assertGreaterEqual(have["api/v2", "127.0.0.0/24"]["refused"], 1)
+        self.assertEqual(have["api/v1", "127.0.0.0/24"]["over"], 0)
+        text = self.site.run("top", "--consumers", "echo").stdout
+        self.assertRegex(text, r"127\.0\.0\.0/24 +api/v1 +2\d")
+        self.assertIn("no app", self.site.run("top", "--consumers", "nobody", check=False).stderr)
 
     @unittest.skipUnless(shutil.which("curl"), "needs curl")
     def test_5_over_http2(self):

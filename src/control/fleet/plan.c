@@ -246,6 +246,15 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .balance = balance_of(s),
 	        .tries = tries_of(s),
 	};
+	if (!s->analytics.set) return;
+	static const uint32_t consumers[] = {
+	        [SPEC_ANALYTICS_CONSUMERS_OFF] = 0,
+	        [SPEC_ANALYTICS_CONSUMERS_NETWORK] = SNAP_ANALYTICS_CONSUMERS,
+	        [SPEC_ANALYTICS_CONSUMERS_ADDRESS] =
+	                SNAP_ANALYTICS_CONSUMERS | SNAP_ANALYTICS_ADDRESS,
+	};
+	c->edge.analytics = consumers[s->analytics.consumers] |
+	                    (s->analytics.paths ? SNAP_ANALYTICS_PATHS : 0);
 }
 
 static enum hg_rc dir_of(

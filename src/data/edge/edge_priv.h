@@ -589,6 +589,7 @@ struct edge {
 	struct hg_list queues;
 	struct loop_timer queue_timer;
 	struct loop_task queue_task;
+	struct edge_top *top; /* who asks most; made when first needed (analytics.c) */
 	struct edge_outlier_base *outliers; /* by slot; made when first needed */
 	uint64_t outlier_turn_ms;
 	struct loop_timer outlier_timer;

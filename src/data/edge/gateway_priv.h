@@ -53,6 +53,12 @@ void edge_rewrite_response(
 void edge_rewrite_lines(
         struct edge_conn *c, const struct http1_head *h, struct hg_str lines, struct hg_out *o);
 
+/* ---- analytics.c ---- */
+
+/* Counts the finished request by who asked and for what; for apps with `analytics`. */
+void edge_analytics(struct edge_conn *c, uint64_t now_ns);
+void edge_analytics_fini(struct edge *e);
+
 /* head.c: does the edge write this field itself, so that what was received is left out? */
 bool edge_head_ours_request(const struct http1_field *f);
 bool edge_head_ours_response(const struct http1_field *f);

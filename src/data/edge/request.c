@@ -222,6 +222,7 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 			meter_observe_replica(
 			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
 	}
+	if (HG_UNLIKELY(r->limits->analytics)) edge_analytics(c, now_ns);
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
 }
