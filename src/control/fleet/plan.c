@@ -253,8 +253,8 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        [SPEC_ANALYTICS_CONSUMERS_ADDRESS] =
 	                SNAP_ANALYTICS_CONSUMERS | SNAP_ANALYTICS_ADDRESS,
 	};
-	c->edge.analytics = consumers[s->analytics.consumers] |
-	                    (s->analytics.paths ? SNAP_ANALYTICS_PATHS : 0);
+	c->edge.analytics =
+	        consumers[s->analytics.consumers] | (s->analytics.paths ? SNAP_ANALYTICS_PATHS : 0);
 }
 
 static enum hg_rc dir_of(

@@ -22,6 +22,7 @@
 #include "os/tls_remote.h"
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
+#include "data/edge/pool_priv.h"
 #include "data/edge/trial_priv.h"
 #include "data/edge/tries_priv.h"
 #include "wire/http1.h"
@@ -69,40 +70,6 @@ struct edge_u2;
 struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
-
-/* ---- fixed pools (pool.c) ---- */
-
-#define EDGE_POOL_RECENT 16u
-
-/* 64 items; a bit each. */
-struct edge_pool_word {
-	uint64_t free;
-	uint64_t needed; /* was not free all the time since the last trim */
-	uint64_t cold;   /* its pages are the kernel's */
-};
-
-struct edge_pool {
-	char *base;
-	size_t size;
-	uint32_t max, used, most; /* now, and ever at a time */
-	uint32_t recent_n;
-	char *recent[EDGE_POOL_RECENT]; /* free, given last: still in the cache */
-	struct edge_pool_word *word;
-	uint64_t *some, *top; /* a bit a word with a free item; a bit a word of `some` with one */
-	uint32_t top_n;
-	uint32_t reach;   /* words from here on have nothing but cold items */
-	uint32_t group;   /* items that fill whole pages: 1 to 64 */
-	uint64_t inverse; /* of size, to find an item's number without a division */
-};
-
-HG_MUST enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max);
-void edge_pool_fini(struct edge_pool *p);
-/* Not cleared; NULL: the pool is used up. */
-void *edge_pool_take(struct edge_pool *p);
-void edge_pool_give(struct edge_pool *p, void *item);
-/* Gives the pages of items back to the kernel that were not needed since the last call; false: no
- * free item has pages any more, another call would do nothing. */
-bool edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 
