@@ -52,12 +52,16 @@ struct route route_of(struct hg_str path)
 	        {{"/admin/jobs/stats", 17}, ENDPOINT_JOBS_STATS},
 	        {{"/admin/jobs/retry", 17}, ENDPOINT_JOBS_RETRY},
 	        {{"/exports", 8}, ENDPOINT_EXPORTS},
+	        {{"/admin/users", 12}, ENDPOINT_USERS},
+	        {{"/admin/audit", 12}, ENDPOINT_AUDIT},
 	};
 	struct route r = {.endpoint = ENDPOINT_NONE};
 	struct hg_str rest = path, item = HG_STR("/feedback/");
 	for (size_t i = 0; i < HG_COUNT(fixed); i++)
 		if (hg_str_eq(path, fixed[i].path)) return (struct route){fixed[i].endpoint};
 	if (hg_str_starts(path, HG_STR("/static/"))) return (struct route){ENDPOINT_STATIC};
+	if (hg_str_starts(path, HG_STR("/auth/"))) return (struct route){ENDPOINT_AUTH};
+	if (hg_str_starts(path, HG_STR("/admin/users/"))) return (struct route){ENDPOINT_USERS};
 	if (queue_route(path, &r)) return r;
 	cut_prefix(&rest, HG_STR("/api"));
 	if (!cut_prefix(&rest, HG_STR("/v1"))) cut_prefix(&rest, HG_STR("/v2"));
@@ -89,6 +93,9 @@ const char *route_label(enum endpoint e)
 	        [ENDPOINT_JOB_RETRY] = "/admin/jobs/:id/retry",
 	        [ENDPOINT_EXPORTS] = "/exports",
 	        [ENDPOINT_EXPORT] = "/exports/:id",
+	        [ENDPOINT_AUTH] = "/auth/:path",
+	        [ENDPOINT_USERS] = "/admin/users",
+	        [ENDPOINT_AUDIT] = "/admin/audit",
 	        [ENDPOINT_NONE] = "unmatched",
 	};
 	return labels[e];
@@ -104,23 +111,33 @@ const char *route_allow(enum endpoint e)
 	case ENDPOINT_JOBS_RETRY:
 	case ENDPOINT_JOB_RETRY:
 	case ENDPOINT_EXPORTS: return "OPTIONS, POST";
+	case ENDPOINT_AUTH:
+	case ENDPOINT_USERS:
+	case ENDPOINT_AUDIT: return "DELETE, GET, HEAD, OPTIONS, POST, PUT";
 	case ENDPOINT_NONE:
 	case ENDPOINTS: return "";
 	default: return "GET, HEAD, OPTIONS";
 	}
 }
 
+bool route_is_people(enum endpoint e)
+{
+	return e == ENDPOINT_AUTH || e == ENDPOINT_USERS || e == ENDPOINT_AUDIT;
+}
+
 bool route_allows(enum endpoint e, enum http1_method m)
 {
 	bool only_post =
 	        e == ENDPOINT_JOBS_RETRY || e == ENDPOINT_JOB_RETRY || e == ENDPOINT_EXPORTS;
+	bool people = route_is_people(e); /* they know their paths' methods themselves */
 	switch (m) {
 	case HTTP1_GET:
 	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post;
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
-	case HTTP1_POST: return e == ENDPOINT_LIST || only_post;
-	case HTTP1_PUT: return e == ENDPOINT_ITEM;
-	case HTTP1_DELETE: return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB;
+	case HTTP1_POST: return e == ENDPOINT_LIST || only_post || people;
+	case HTTP1_PUT: return e == ENDPOINT_ITEM || people;
+	case HTTP1_DELETE:
+		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB || people;
 	default: return false;
 	}
 }

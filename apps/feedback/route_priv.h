@@ -19,6 +19,9 @@ enum endpoint {
 	ENDPOINT_JOB_RETRY,
 	ENDPOINT_EXPORTS,
 	ENDPOINT_EXPORT,
+	ENDPOINT_AUTH,  /* whatever is below /auth/ */
+	ENDPOINT_USERS, /* /admin/users and below */
+	ENDPOINT_AUDIT, /* /admin/audit */
 	ENDPOINT_NONE,
 	ENDPOINTS
 };
@@ -34,5 +37,7 @@ const char *route_label(enum endpoint e);
 /* For the Allow field; "" for ENDPOINT_NONE. */
 const char *route_allow(enum endpoint e);
 bool route_allows(enum endpoint e, enum http1_method m);
+/* Is it people_handle's? */
+bool route_is_people(enum endpoint e);
 
 #endif
