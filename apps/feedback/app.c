@@ -46,7 +46,7 @@ void app_cors(struct serve_call *call, const struct serve_request *req)
 {
 	struct hg_str origin = field(req, HTTP1_F_ORIGIN);
 	serve_field(call, "Access-Control-Allow-Origin", origin.n ? origin : HG_STR("*"));
-	serve_field(call, "Access-Control-Expose-Headers", HG_STR("Link, X-Total-Count"));
+	serve_field(call, "Access-Control-Expose-Headers", HG_STR("ETag, Link, X-Total-Count"));
 	serve_field(call, "Vary", HG_STR("Origin"));
 }
 
@@ -57,7 +57,7 @@ void app_answer(struct app *a, struct serve_call *call, const struct serve_reque
 	app_cors(call, req);
 	serve_field(call, "Cache-Control", HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
-	serve_answer(call, status, "application/json", json);
+	serve_answer(call, status, json.n ? "application/json" : NULL, json);
 }
 
 static void error_json(const char *what, struct hg_buf *to)
@@ -122,6 +122,7 @@ static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64
 	hg_buf_reset(&a->body);
 	metrics_text(&a->metrics, &g, &a->body);
 	store_metrics(a->store, &a->body);
+	lists_metrics(a->lists, &a->body);
 	metrics_process_text(&a->body);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
 }
@@ -312,17 +313,22 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	hg_rand_seed(&a->rand, clock_mono_ns());
 	hg_buf_init(&a->body, BODY_MAX);
 	hg_list_init(&a->deferred);
-	return store_open(l, &o, &a->store, err);
+	a->build = lists_build();
+	enum hg_rc rc = store_open(l, &o, &a->store, err);
+	return rc < 0 ? rc : lists_new(a, c, &a->lists, err);
 }
 
 void app_stop(struct app *a)
 {
+	lists_stop(a->lists);
 	store_close(a->store);
 	a->store = NULL;
 }
 
 void app_fini(struct app *a)
 {
+	lists_free(a->lists);
+	a->lists = NULL;
 	HG_LIST_EACH_SAFE (node, after, &a->deferred) {
 		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
 	}

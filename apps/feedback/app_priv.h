@@ -9,6 +9,7 @@
 
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
+#include "apps/feedback/lists_priv.h"
 #include "apps/feedback/metrics_priv.h"
 #include "apps/feedback/store_priv.h"
 
@@ -17,6 +18,8 @@ struct app {
 	struct loop *loop;
 	struct jsonlog *log;
 	struct store *store;
+	struct lists *lists; /* the cache of lists; NULL: none */
+	uint64_t build;      /* the same for programs of the same bytes */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -65,6 +68,21 @@ void app_refuse(struct app *a, struct serve_call *call, const struct serve_reque
 /* The same for a 5xx, counted and logged with the reason. */
 void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum error_type type, enum hg_rc rc, const char *why);
+/* A list; `how` is told to the client when there is a cache. 304 when the client has it already. */
+struct app_list {
+	int64_t before;
+	uint32_t limit;
+	const struct rows_page *page;
+	struct hg_str json;
+	enum lists_how how;
+};
+void app_answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct app_list *list);
+/* 304: what the client has is still right. */
+void app_answer_unchanged(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct hg_str etag, enum lists_how how);
+/* Does the client have this (If-None-Match)? */
+bool app_unchanged(const struct serve_request *req, struct hg_str etag);
 /* The API of one resource. `d`: the request was deferred already. */
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d);
