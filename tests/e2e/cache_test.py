@@ -308,6 +308,11 @@ class Faults(Case):
             got = load.result()
         self.assertEqual((got["failed_get"], got["failed_post"], got["connect_errors"]), (0, 0, 0), got)
         self.assertEqual(set(got["status"]), {"200", "201"})
+        by = self.results(a)
+        found = sum(by[r] for r in ("hit", "redis", "coalesced"))
+        print(f"# {got['requests']} requests, a tenth of them creates, 0 failed; lists from the cache "
+              f"{100 * found / sum(by.values()):.0f} %; p95 {got['p95_us'] / 1000:.1f} ms, longest "
+              f"{got['max_us'] / 1000:.0f} ms (without a fault {quiet['max_us'] / 1000:.0f} ms)", flush=True)
         # nobody waited for Redis longer than its time, give or take what the machine does anyway
         if not SANITIZED:
             slack_us = 2 * quiet["max_us"] + 100000
