@@ -11,6 +11,7 @@
 
 #define IMAGE_MAX (64u << 20)
 #define TEXT_MAX  1024 /* one host, path or label */
+#define RULES_MAX 8192 /* who may use a route */
 #define SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 #define READ_MAX  1000
 
@@ -38,6 +39,7 @@ static uint32_t image_layout(void)
 	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
 	h = mix(h, offsetof(struct snap_route, affinity));
+	h = mix(h, offsetof(struct snap_route, rules));
 	return mix(h, offsetof(struct snap_image, via));
 }
 
@@ -152,7 +154,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
 		        r->affinity_cookie.n > TEXT_MAX || r->lane_count > SNAP_ROUTES_MAX ||
-		        r->limit_count > SNAP_LIMITS) {
+		        r->limit_count > SNAP_LIMITS || r->rules.n > RULES_MAX) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -189,7 +191,7 @@ static struct sizes in_sizes(const struct snap_in *in)
 	for (uint32_t i = 0; i < in->route_count; i++) {
 		const struct snap_in_route *r = &in->routes[i];
 		text += r->host.n + r->path.n + r->name.n + r->policy.n + r->session.n +
-		        r->affinity_cookie.n;
+		        r->affinity_cookie.n + r->rules.n;
 		lanes += r->lane_count;
 		limits += r->limit_count;
 		steps += r->access.count;
@@ -275,6 +277,7 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->affinity_cookie = put_text(im, r->affinity_cookie);
 		to->client = r->client;
 		to->cas = r->cas;
+		to->rules = put_text(im, r->rules);
 		put_limits(im, r, to);
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
@@ -441,7 +444,7 @@ static bool app_ok(const struct snap_image *i, const struct snap_app *a)
 
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
-	if (!limits_ok(i, r)) return false;
+	if (!limits_ok(i, r) || !text_ok(i, r->rules, RULES_MAX)) return false;
 	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
 	        !text_ok(i, r->name, TEXT_MAX) || !text_ok(i, r->affinity_cookie, TEXT_MAX)) {
 		return false;

@@ -90,7 +90,8 @@ struct snap_app {
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	struct snap_balance balance;
 	struct snap_tries tries;
-	uint32_t reserved[8];
+	uint32_t identity; /* 1: clients prove who they are (data/edge/identity.c) */
+	uint32_t reserved[7];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];
@@ -141,6 +142,7 @@ struct snap_route {
 	struct snap_set access;
 	uint32_t access_other;
 	uint32_t pad;
+	struct snap_text rules; /* who may, by roles (auth/rules.h); for apps with identity */
 };
 
 enum snap_client { SNAP_CLIENT_OFF, SNAP_CLIENT_OPTIONAL, SNAP_CLIENT_REQUIRED };
@@ -211,6 +213,7 @@ struct snap_in_route {
 	uint32_t limit_count;
 	struct hg_str policy, session;
 	struct snap_in_set access;
+	struct hg_str rules;
 };
 struct snap_in_page {
 	uint32_t from, to;

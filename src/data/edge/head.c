@@ -1,3 +1,4 @@
+#include "data/edge/identity_priv.h"
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
@@ -225,6 +226,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (HG_UNLIKELY(r->timed)) edge_deadline_line(r, o);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
+	if (HG_UNLIKELY(r->who)) edge_identity_fields(r, o);
 	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));
 	hg_out_str(o, HG_STR("Via: "));
 	hg_out_str(o, c->stream ? HG_STR("2.0 ") : h->minor ? HG_STR("1.1 ") : HG_STR("1.0 "));
