@@ -162,7 +162,9 @@ class Identity(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
+        said = cls.platform.run("logs", "edge", "-n", "2000", check=False).stdout + cls.platform.platform_log()
         cls.platform.__exit__(None, None, None)
+        assert "Sanitizer" not in said and "runtime error" not in said, said
         cls.issuer.stop()
 
     @classmethod
@@ -372,6 +374,27 @@ class Identity(unittest.TestCase):
         for file in p.data.rglob("*"):
             if file.is_file() and file.stat().st_size < 5 << 20:
                 self.assertNotIn(bob.encode(), file.read_bytes(), file)
+
+    def test_no_request_meets_rules_without_their_provider(self):
+        p, token, codes, stop = self.platform, hs(SECRET, iss="me", aud="svc"), [], threading.Event()
+        whole = p.file.read_text()
+
+        def ask():
+            while not stop.is_set():
+                codes.append(self.get("/", token, Host="svc.example")[0])
+                codes.append(self.get("/", None, Host="svc.example")[0])
+        thread = threading.Thread(target=ask)
+        thread.start()
+        # Identity is taken from an app and given back, again and again, while it is asked.
+        line = next(x for x in whole.splitlines(True) if "secret_file" in x)
+        for text in (whole.replace(line, ""), whole) * 3:
+            p.file.write_text(text)
+            p.run("reload", "-f", p.file)
+            time.sleep(0.2)
+        stop.set()
+        thread.join()
+        self.assertEqual(set(codes), {200, 401})
+        self.assertEqual(self.get("/", None, Host="svc.example")[0], 401)
 
     # ---- limits ----
 
