@@ -1,4 +1,5 @@
-/* What the program does besides serving: migrate and move. They print, and return an exit status.
+/* What the program does besides serving: migrate, move and user. They print, and return an exit
+ * status.
  */
 #ifndef FEEDBACK_COMMANDS_PRIV_H
 #define FEEDBACK_COMMANDS_PRIV_H
@@ -10,6 +11,16 @@
 /* `action`: "up", "down" or "status"; `steps`: of a way down. HG_E_INVALID: another action. */
 HG_MUST enum hg_rc command_migrate(
         const char *url, struct hg_str action, uint32_t steps, FILE *out, struct hg_err *err);
+
+struct command_user {
+	const char *url;
+	bool migrate;             /* bring the schema up to date first */
+	struct hg_str action;     /* add, list, role, disable, enable, password, totp-off */
+	const char *email, *role; /* NULL: not given */
+};
+
+/* People, from the command line; a password comes from standard input. */
+HG_MUST enum hg_rc command_user(const struct command_user *u, FILE *out, struct hg_err *err);
 
 /* How many rows a transaction takes. */
 #define MOVE_BATCH 500u

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "apps/feedback/text_priv.h"
+
 /* Every setting is a flag and a variable. */
 static const struct setting {
 	const char *name;
@@ -25,6 +27,24 @@ static const struct setting {
         {"ENVIRONMENT", NULL, "development"},
         {"FEEDBACK_FAULT", "--fault", ""},
         {"DRAIN_SECONDS", NULL, "25"},
+        {"AUTH", NULL, "off"},
+        {"ADMIN_KEY", NULL, ""},
+        {"REGISTER", NULL, "closed"},
+        {"SESSION_IDLE", NULL, "28800"},
+        {"SESSION_MAX", NULL, "604800"},
+        {"AUDIT_DAYS", NULL, "365"},
+        {"JWT_SECRET", NULL, ""},
+        {"JWT_KEYS", NULL, ""},
+        {"JWT_ISSUER", NULL, ""},
+        {"JWT_AUDIENCE", NULL, ""},
+        {"JWT_ROLES", NULL, "roles"},
+        {"OIDC_ISSUER", NULL, ""},
+        {"OIDC_CLIENT_ID", NULL, ""},
+        {"OIDC_CLIENT_SECRET", NULL, ""},
+        {"OIDC_REDIRECT", NULL, ""},
+        {"OIDC_SCOPE", NULL, "openid email profile"},
+        {"OIDC_ROLES", NULL, "roles"},
+        {"OIDC_NAME", NULL, "Single sign-on"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -37,6 +57,7 @@ const char *config_help(void)
 	       "\n"
 	       "       feedback-app migrate up|down|status [--steps N] [--database URL]\n"
 	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
+	       "       feedback-app user add|list|role|disable|enable|password|totp-off …\n"
 	       "\n"
 	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file or one\n"
 	       "PostgreSQL database, which any number of its processes may share. Flags win over\n"
@@ -69,6 +90,24 @@ const char *config_help(void)
 	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
 	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
+	       "  AUTH                  off (default): everybody may write; optional: guests\n"
+	       "                        read; required: guests see the page alone\n"
+	       "  ADMIN_KEY             a secret of 16 characters and more: who shows it\n"
+	       "                        (Authorization: Bearer) may do everything\n"
+	       "  REGISTER              closed (default); open: anybody may make himself a user\n"
+	       "  SESSION_IDLE          28800 s; a session that was not used for so long is over\n"
+	       "  SESSION_MAX           604800 s; a session is over after so long in any case\n"
+	       "  AUDIT_DAYS            365; older entries of the audit log go; 0: none go\n"
+	       "  JWT_SECRET            of services' tokens with HS256: 32 bytes and more\n"
+	       "  JWT_KEYS              instead: a file, or an address, of a set of keys (JWKS)\n"
+	       "  JWT_ISSUER, JWT_AUDIENCE\n"
+	       "                        what a token has to say; both are needed with JWT_KEYS\n"
+	       "  JWT_ROLES             roles; the claim that names admin, user or guest\n"
+	       "  OIDC_ISSUER           a provider to sign in at (OpenID Connect); with it\n"
+	       "  OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_REDIRECT "
+	       "(https://…/auth/oidc/callback)\n"
+	       "  OIDC_SCOPE, OIDC_ROLES, OIDC_NAME\n"
+	       "                        openid email profile; roles; Single sign-on\n"
 	       "  FEEDBACK_FAULT, --fault\n"
 	       "                        fail on purpose: KIND[:SHARE%][:TIME][:+TIME][:#N], for\n"
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
@@ -305,6 +344,81 @@ static enum hg_rc take_database(
 	return rc < 0 ? rc : take_pool(from, c, err);
 }
 
+static enum hg_rc take_tokens(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	enum hg_rc rc = take(from, "JWT_SECRET", c->jwt_secret, sizeof c->jwt_secret, err);
+	if (rc == HG_OK) rc = take(from, "JWT_KEYS", c->jwt_keys, sizeof c->jwt_keys, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ISSUER", c->jwt_issuer, sizeof c->jwt_issuer, err);
+	if (rc == HG_OK)
+		rc = take(from, "JWT_AUDIENCE", c->jwt_audience, sizeof c->jwt_audience, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ROLES", c->jwt_roles, sizeof c->jwt_roles, err);
+	if (rc < 0) return rc;
+	if (c->jwt_secret[0] && c->jwt_keys[0])
+		return hg_err_set(err, HG_E_INVALID, "JWT_SECRET and JWT_KEYS exclude each other");
+	/* An authority signs for many: a token for another service is none for this one. */
+	if (c->jwt_keys[0] && (!c->jwt_issuer[0] || !c->jwt_audience[0]))
+		return hg_err_set(err, HG_E_INVALID, "JWT_KEYS needs JWT_ISSUER and JWT_AUDIENCE");
+	return HG_OK;
+}
+
+static enum hg_rc take_provider(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	const struct {
+		const char *name;
+		char *to;
+		size_t cap;
+	} rows[] = {{"OIDC_ISSUER", c->oidc_issuer, sizeof c->oidc_issuer},
+	        {"OIDC_CLIENT_ID", c->oidc_client, sizeof c->oidc_client},
+	        {"OIDC_CLIENT_SECRET", c->oidc_secret, sizeof c->oidc_secret},
+	        {"OIDC_REDIRECT", c->oidc_redirect, sizeof c->oidc_redirect},
+	        {"OIDC_SCOPE", c->oidc_scope, sizeof c->oidc_scope},
+	        {"OIDC_ROLES", c->oidc_roles, sizeof c->oidc_roles},
+	        {"OIDC_NAME", c->oidc_name, sizeof c->oidc_name}};
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		enum hg_rc rc = take(from, rows[i].name, rows[i].to, rows[i].cap, err);
+		if (rc < 0) return rc;
+	}
+	if (c->oidc_issuer[0] && (!c->oidc_client[0] || !c->oidc_redirect[0]))
+		return hg_err_set(
+		        err, HG_E_INVALID, "OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_REDIRECT");
+	return HG_OK;
+}
+
+static enum hg_rc take_people(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t idle = 0, max = 0, days = 0;
+	enum hg_rc rc = take(from, "ADMIN_KEY", c->admin_key, sizeof c->admin_key, err);
+	if (rc == HG_OK) rc = take_number(from, "SESSION_IDLE", 31536000, &idle, err);
+	if (rc == HG_OK) rc = take_number(from, "SESSION_MAX", 31536000, &max, err);
+	if (rc == HG_OK) rc = take_number(from, "AUDIT_DAYS", 36500, &days, err);
+	if (rc < 0) return rc;
+	c->session_idle_s = (uint32_t)idle;
+	c->session_max_s = (uint32_t)max;
+	c->audit_days = (uint32_t)days;
+	/* The value is a secret: no message has it. */
+	if (c->admin_key[0] && (strlen(c->admin_key) < 16 ||
+	                               !text_is_token(hg_str(c->admin_key), sizeof c->admin_key)))
+		return hg_err_set(err, HG_E_INVALID,
+		        "ADMIN_KEY must have 16 to 128 letters, digits or marks");
+	if (days && days < 30)
+		return hg_err_set(err, HG_E_INVALID, "AUDIT_DAYS must be 0, or 30 and more");
+	rc = take_tokens(from, c, err);
+	if (rc == HG_OK) rc = take_provider(from, c, err);
+	if (rc < 0) return rc;
+	setting_of(from, "AUTH", false, &v);
+	if (!access_mode_parse(v, &c->auth))
+		return wrong(err, "AUTH", v, "off, optional or required");
+	setting_of(from, "REGISTER", false, &v);
+	c->register_open = hg_str_eq_nocase(v, HG_STR("open"));
+	if (!c->register_open && !hg_str_eq_nocase(v, HG_STR("closed")))
+		return wrong(err, "REGISTER", v, "open or closed");
+	return HG_OK;
+}
+
 enum hg_rc config_read(
         const struct config_sources *from, struct config *ret_config, struct hg_err *err)
 {
@@ -317,6 +431,7 @@ enum hg_rc config_read(
 	if (rc == HG_OK) rc = take_database(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
+	if (rc == HG_OK) rc = take_people(from, &c, err);
 	if (rc == HG_OK) rc = take_number(from, "DRAIN_SECONDS", 3600, &drain_s, err);
 	if (rc < 0) return rc;
 	c.drain_ms = (uint32_t)drain_s * 1000;

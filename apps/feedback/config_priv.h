@@ -10,6 +10,7 @@
 #include "db/db.h"
 #include "db/pool.h"
 
+#include "apps/feedback/access_priv.h"
 #include "apps/feedback/fault_priv.h"
 
 struct config {
@@ -31,6 +32,16 @@ struct config {
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;
+	enum access_mode auth;
+	char admin_key[129]; /* "" none */
+	bool register_open;
+	uint32_t session_idle_s, session_max_s;
+	uint32_t audit_days; /* 0: for ever */
+	/* tokens of services: a secret, or a file or address of keys; "" none */
+	char jwt_secret[1025], jwt_keys[512], jwt_issuer[256], jwt_audience[256], jwt_roles[128];
+	/* the provider to sign in at; "" none */
+	char oidc_issuer[256], oidc_client[256], oidc_secret[256], oidc_redirect[512];
+	char oidc_scope[256], oidc_roles[128], oidc_name[64];
 };
 
 struct config_sources {

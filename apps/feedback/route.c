@@ -25,12 +25,16 @@ struct route route_of(struct hg_str path)
 	        {{"/", 1}, ENDPOINT_PAGE},
 	        {{"/health", 7}, ENDPOINT_HEALTH},
 	        {{"/metrics", 8}, ENDPOINT_METRICS},
+	        {{"/admin/users", 12}, ENDPOINT_USERS},
+	        {{"/admin/audit", 12}, ENDPOINT_AUDIT},
 	};
 	struct route r = {.endpoint = ENDPOINT_NONE};
 	struct hg_str rest = path, item = HG_STR("/feedback/");
 	for (size_t i = 0; i < HG_COUNT(fixed); i++)
 		if (hg_str_eq(path, fixed[i].path)) return (struct route){fixed[i].endpoint};
 	if (hg_str_starts(path, HG_STR("/static/"))) return (struct route){ENDPOINT_STATIC};
+	if (hg_str_starts(path, HG_STR("/auth/"))) return (struct route){ENDPOINT_AUTH};
+	if (hg_str_starts(path, HG_STR("/admin/users/"))) return (struct route){ENDPOINT_USERS};
 	cut_prefix(&rest, HG_STR("/api"));
 	if (!cut_prefix(&rest, HG_STR("/v1"))) cut_prefix(&rest, HG_STR("/v2"));
 	if (hg_str_eq(rest, HG_STR("/feedback"))) {
@@ -54,6 +58,9 @@ const char *route_label(enum endpoint e)
 	        [ENDPOINT_METRICS] = "/metrics",
 	        [ENDPOINT_PAGE] = "/",
 	        [ENDPOINT_STATIC] = "/static/:path",
+	        [ENDPOINT_AUTH] = "/auth/:path",
+	        [ENDPOINT_USERS] = "/admin/users",
+	        [ENDPOINT_AUDIT] = "/admin/audit",
 	        [ENDPOINT_NONE] = "unmatched",
 	};
 	return labels[e];
@@ -64,21 +71,30 @@ const char *route_allow(enum endpoint e)
 	switch (e) {
 	case ENDPOINT_LIST: return "GET, HEAD, OPTIONS, POST";
 	case ENDPOINT_ITEM: return "DELETE, GET, HEAD, OPTIONS, PUT";
+	case ENDPOINT_AUTH:
+	case ENDPOINT_USERS:
+	case ENDPOINT_AUDIT: return "DELETE, GET, HEAD, OPTIONS, POST, PUT";
 	case ENDPOINT_NONE:
 	case ENDPOINTS: return "";
 	default: return "GET, HEAD, OPTIONS";
 	}
 }
 
+bool route_is_people(enum endpoint e)
+{
+	return e == ENDPOINT_AUTH || e == ENDPOINT_USERS || e == ENDPOINT_AUDIT;
+}
+
 bool route_allows(enum endpoint e, enum http1_method m)
 {
+	bool people = route_is_people(e); /* they know their paths' methods themselves */
 	switch (m) {
 	case HTTP1_GET:
 	case HTTP1_HEAD:
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
-	case HTTP1_POST: return e == ENDPOINT_LIST;
+	case HTTP1_POST: return e == ENDPOINT_LIST || people;
 	case HTTP1_PUT:
-	case HTTP1_DELETE: return e == ENDPOINT_ITEM;
+	case HTTP1_DELETE: return e == ENDPOINT_ITEM || people;
 	default: return false;
 	}
 }

@@ -171,12 +171,46 @@ static void check_access(struct checking *c, const struct spec_route *r, uint32_
 	}
 }
 
+/* Is it a name by which the replica is told who somebody is ("_" counts as "-")? */
+static bool tells(const struct spec_identity *id, struct hg_str name)
+{
+	const struct hg_str told[] = {id->user_header, id->roles_header, id->scopes_header};
+	char dashed[64];
+	if (name.n > sizeof dashed) return false;
+	for (size_t i = 0; i < name.n; i++)
+		dashed[i] = name.p[i] == '_' ? '-' : name.p[i];
+	for (size_t i = 0; i < HG_COUNT(told); i++)
+		if (hg_str_eq_nocase(told[i], (struct hg_str){dashed, name.n})) return true;
+	return false;
+}
+
+/* A rule that renames a client's field to one of these would let him be anybody. */
+static void check_fields(struct checking *c, const struct spec_route *r, uint32_t at)
+{
+	const struct spec_header_rules *f = &r->request_headers;
+	struct hg_str found = {NULL, 0};
+	for (uint32_t i = 0; i < f->rename_field_count; i++)
+		if (tells(&c->app->identity, f->rename[i].value)) found = f->rename[i].value;
+	for (uint32_t i = 0; i < f->set_field_count; i++)
+		if (tells(&c->app->identity, f->set_[i].name)) found = f->set_[i].name;
+	for (uint32_t i = 0; i < f->add_field_count; i++)
+		if (tells(&c->app->identity, f->add[i].name)) found = f->add[i].name;
+	if (!found.n) return;
+	struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT,
+	        child(item(child(app_node(c), HG_STR("routes")), at), HG_STR("request_headers")));
+	spec_err_say(e, "\"%.*s\" tells the replica who somebody is: only `identity` may write it",
+	        HG_STR_ARG(found));
+	hg_err_hint(e, "take the rule out, or name the field otherwise: `identity.user_header`");
+}
+
 void spec_check_identity(const struct spec *s, struct spec_report *report)
 {
 	for (uint32_t a = 0; a < s->app_count; a++) {
 		struct checking c = {s, report, &s->apps[a]};
 		if (c.app->identity.set) check_identity(&c, &c.app->identity);
-		for (uint32_t i = 0; i < c.app->route_count; i++)
+		for (uint32_t i = 0; i < c.app->route_count; i++) {
 			if (c.app->routes[i].access.set) check_access(&c, &c.app->routes[i], i);
+			if (c.app->identity.set) check_fields(&c, &c.app->routes[i], i);
+		}
 	}
 }

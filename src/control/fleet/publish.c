@@ -90,6 +90,7 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .session = route->session,
 		        .access = route->access,
 		        .rules = route->rules,
+		        .gateway = route->gateway,
 		};
 	}
 	d->app_count++;

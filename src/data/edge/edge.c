@@ -1,4 +1,5 @@
 #include "data/edge/challenge_priv.h"
+#include "data/edge/gateway_priv.h"
 #include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/edge.h"
@@ -456,6 +457,7 @@ void edge_free(struct edge *e)
 	edge_queue_fini(e);
 	edge_hedges_fini(e);
 	edge_outliers_fini(e);
+	edge_analytics_fini(e);
 	free(e->ring);
 	free(e->ring_spare);
 	free(e->log.buf);
