@@ -115,7 +115,9 @@ bool fleet_access_preview(struct fleet_conf *c, const struct spec_app *s)
 		(void)snprintf(name, sizeof name, "%s%s", to->host, path);
 		to->path = path;
 		to->name = hg_arena_str(&c->mem, hg_str(name)).p;
-		to->rules = strictest(c, n, path)->rules;
+		const struct fleet_route *like = strictest(c, n, path);
+		HG_ASSERT(like); /* the route itself at least */
+		to->rules = like->rules;
 		if (!to->name) return false;
 	}
 	return true;
