@@ -2,11 +2,12 @@
  * An edge alone, in this process, for whoever counts what a request costs in user space: run it
  * under `valgrind --tool=callgrind` (bench/path.py does) or `perf record`.
  *
- *   path PORT UPSTREAM-PORT [log] [APPS [REPLICAS]]
+ *   path PORT UPSTREAM-PORT [log|identity] [APPS [REPLICAS]]
  *
  * Listens on PORT until SIGTERM, then says how many requests there were. All replicas of all apps
  * are the one upstream; app i has the host h<i>.example.com, one app has all hosts. "log": access
- * log (to /dev/null) and a rate limit by address that never refuses.
+ * log (to /dev/null) and a rate limit by address that never refuses. "identity": every request has
+ * to have a token, HS256 with the secret of bench/path.py.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cert/cert.h"
 #include "data/edge/edge.h"
 #include "wire/rate.h"
 
@@ -49,7 +51,25 @@ static void on_begin(struct loop *l, int signo, void *arg)
 	CALLGRIND_START_INSTRUMENTATION;
 }
 
-static void image(struct edge *e, bool log, bool top, uint32_t apps)
+/* "0123456789abcdef0123456789abcdef", for app "app". */
+static void providers(struct edge *e)
+{
+	struct hg_err err = {0};
+	char why[TLS_WHY_MAX];
+	int fd = -1;
+	struct tls_conf none = {.pem_count = 0};
+	struct cert_extra extra = {.generation = 1,
+	        .identities =
+	                HG_STR("{\"providers\":[{\"app\":\"app\",\"user_field\":\"X-Auth-User\","
+	                       "\"roles_field\":\"X-Auth-Roles\",\"jwt\":{\"issuer\":\"me\","
+	                       "\"header\":\"Authorization\",\"roles_claim\":\"roles\",\"secret\":"
+	                       "\"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY\"}}]}")};
+	must(cert_bundle_make(&none, &extra, &fd, &err) == HG_OK, err.message);
+	must(edge_certs(e, fd, why) == HG_OK, why);
+	close(fd);
+}
+
+static void image(struct edge *e, bool log, bool identity, bool top, uint32_t apps)
 {
 	struct hg_err err = {0};
 	struct snap_in_app *app = calloc(apps, sizeof *app);
@@ -66,6 +86,7 @@ static void image(struct edge *e, bool log, bool top, uint32_t apps)
 		lane[i] = (struct snap_in_lane){.release = i + 1, .lane = i + 1};
 		app[i] = (struct snap_in_app){.name = HG_STR("app"),
 		        .fixed = {.id = i + 1,
+		                .identity = identity,
 		                .connect_ms = 1000,
 		                .response_ms = 60000,
 		                .idle_ms = 60000,
@@ -85,6 +106,7 @@ static void image(struct edge *e, bool log, bool top, uint32_t apps)
 		        .lane_count = 1,
 		        .limits = &limit,
 		        .limit_count = log};
+		if (identity) route[i].rules = HG_STR("ffffffff 2 admin,user -\n");
 		if (log) route[i].policy = HG_STR("RateLimit-Policy: \"all\";q=1000000;w=1\r\n");
 	}
 	struct snap_in in = {.generation = 1,
@@ -106,6 +128,7 @@ static void image(struct edge *e, bool log, bool top, uint32_t apps)
 int main(int argc, char **argv)
 {
 	bool log = argc > 3 && strcmp(argv[3], "log") == 0;
+	bool identity = argc > 3 && strcmp(argv[3], "identity") == 0;
 	bool top = argc > 3 && strcmp(argv[3], "top") == 0;
 	uint32_t apps = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 1;
 	uint32_t replicas = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 1;
@@ -132,7 +155,8 @@ int main(int argc, char **argv)
 	        .log_fd = log ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1,
 	        .seed = 1};
 	must(edge_new(&conf, &e) == HG_OK, "edge");
-	image(e, log, top, apps);
+	if (identity) providers(e);
+	image(e, log, identity, top, apps);
 	for (uint32_t i = 0; i < apps * replicas; i++) {
 		struct snap_endpoint ep = {.state = SNAP_EP_UP,
 		        .app = i % apps + 1,

@@ -2,9 +2,12 @@
 """User instructions of the edge per request, by function, and its system calls: the same on a busy
 machine as on a quiet one. An edge alone (bench/path.c) under callgrind, 64 connections, 128 B.
 
-usage: bench/path.py [BUILD] [--log | --analytics] [--apps N] [--replicas N] [--seconds N] [--cache]
+usage: bench/path.py [BUILD] [--log | --identity | --analytics] [--apps N] [--replicas N] [--seconds N] [--cache]
 """
 import argparse
+import base64
+import hashlib
+import hmac
 import pathlib
 import re
 import signal
@@ -27,17 +30,31 @@ end
     return path
 
 
+def token_script(dir_):
+    """Every request with the same token, as a client sends it until it ends."""
+    def b64(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    text = b64(b'{"alg":"HS256","typ":"JWT"}') + b"." + b64(
+        b'{"iss":"me","sub":"ann@example.com","roles":["user"],"scope":"openid profile","exp":4102444800}')
+    mac = hmac.new(b"0123456789abcdef0123456789abcdef", text, hashlib.sha256).digest()
+    path = dir_ / "token.lua"
+    path.write_text((ROOT / "bench/report.lua").read_text() +
+                    f'\nwrk.headers["Authorization"] = "Bearer {(text + b"." + b64(mac)).decode()}"\n')
+    return path
+
+
 def run(build, args, tool, dir_):
     """(requests, what the tool left behind)."""
     port, upstream = free_port(), free_port()
     origin = Process([build / "bench/upstream", "--port", upstream, "--body", 128])
     wait_port(upstream)
     edge = subprocess.Popen([*tool, str(build / "bench/path"), str(port), str(upstream),
-                             "log" if args.log else "top" if args.analytics else "-", str(args.apps), str(args.replicas)],
+                             "log" if args.log else "identity" if args.identity else "top" if args.analytics else "-",
+                             str(args.apps), str(args.replicas)],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         wait_port(port)
-        script = host_script(dir_, args.apps) if args.apps > 1 else None
+        script = host_script(dir_, args.apps) if args.apps > 1 else token_script(dir_) if args.identity else None
         wrk(f"http://127.0.0.1:{port}/", 64, 2, script=script)
         if tool[0] == "valgrind":
             edge.send_signal(signal.SIGUSR1)  # only what follows counts
@@ -54,6 +71,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__)
     args.add_argument("build", nargs="?", default="build")
     args.add_argument("--log", action="store_true")
+    args.add_argument("--identity", action="store_true", help="each request has a token that is known already")
     args.add_argument("--analytics", action="store_true", help="of an app that has them")
     args.add_argument("--apps", type=int, default=1)
     args.add_argument("--replicas", type=int, default=1)

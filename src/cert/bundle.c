@@ -8,17 +8,18 @@
 
 #include "os/shm.h"
 
-#define MAGIC 0xce470003u
+#define MAGIC 0xce470004u
 
 struct place {
 	uint32_t chain_at, chain_n, key_at, key_n;
 };
 
 /* Behind it: the tokens, what is said of replicas (remotes.c), `count` + `challenge_count` places,
- * then the texts. */
+ * then the texts, the last of which is that about identities. */
 struct head {
 	uint32_t magic, size, allow_1_2, count, challenge_count, token_count, ticket_count,
-	        remotes_size;
+	        remotes_size, identities_size;
+	uint32_t pad;
 	uint64_t generation;
 	struct tls_ticket_key tickets[TLS_TICKETS_MAX];
 };
@@ -62,6 +63,7 @@ static void fill(char *p, size_t size, size_t remotes, const struct tls_conf *co
 	        .token_count = extra->token_count,
 	        .generation = extra->generation,
 	        .remotes_size = (uint32_t)remotes,
+	        .identities_size = (uint32_t)extra->identities.n,
 	        .ticket_count = HG_MIN(conf->ticket_count, (uint32_t)TLS_TICKETS_MAX)};
 	if (h->ticket_count)
 		memcpy(h->tickets, conf->tickets, h->ticket_count * sizeof *h->tickets);
@@ -73,6 +75,7 @@ static void fill(char *p, size_t size, size_t remotes, const struct tls_conf *co
 	uint32_t at = (uint32_t)((char *)(place + conf->pem_count + conf->challenge_count) - p);
 	texts_put(p, &at, place, conf->pem, conf->pem_count);
 	texts_put(p, &at, place + conf->pem_count, conf->challenge, conf->challenge_count);
+	if (extra->identities.n) put(p, &at, extra->identities);
 	HG_ASSERT(at == size);
 }
 
@@ -84,7 +87,7 @@ enum hg_rc cert_bundle_make(const struct tls_conf *conf, const struct cert_extra
 	size_t size = sizeof(struct head) + remotes +
 	              extra->token_count * sizeof(struct cert_token) +
 	              places * sizeof(struct place) + texts_size(conf->pem, conf->pem_count) +
-	              texts_size(conf->challenge, conf->challenge_count);
+	              texts_size(conf->challenge, conf->challenge_count) + extra->identities.n;
 	HG_ASSERT(
 	        extra->token_count <= CERT_TOKENS_MAX && conf->challenge_count <= CERT_TOKENS_MAX);
 	if (conf->pem_count > CERT_MAX || extra->remote_count > CERT_REMOTES_MAX ||
@@ -121,7 +124,8 @@ static bool head_good(const struct head *h, size_t size)
 		return false;
 	size_t fixed = h->remotes_size + h->token_count * sizeof(struct cert_token) +
 	               (h->count + h->challenge_count) * sizeof(struct place);
-	return inside(h, sizeof *h, (uint32_t)fixed);
+	return inside(h, sizeof *h, (uint32_t)fixed) &&
+	       h->identities_size <= h->size - sizeof *h - fixed;
 }
 
 /* A copy with every text ended, whatever the bundle says. */
@@ -189,6 +193,27 @@ enum hg_rc cert_bundle_remotes(int fd, const struct cert_remotes *old,
 		const struct cert_token *tokens = (const struct cert_token *)(const void *)(h + 1);
 		const char *block = (const char *)(tokens + h->token_count);
 		rc = cert_remotes_read(block, h->remotes_size, old, ret_remotes, why);
+	}
+	shm_unmap(p, (size_t)size);
+	return rc;
+}
+
+enum hg_rc cert_bundle_identities(int fd, char **ret_text, size_t *ret_n)
+{
+	int64_t size = shm_size(fd);
+	if (size <= 0 || size > CERT_TOTAL_MAX || !shm_is_sealed(fd)) return HG_E_INVALID;
+	void *p = shm_map(fd, (size_t)size, false);
+	if (!p) return HG_E_NOMEM;
+	const struct head *h = p;
+	enum hg_rc rc = head_good(h, (size_t)size) ? HG_OK : HG_E_INVALID;
+	*ret_text = NULL;
+	*ret_n = rc == HG_OK ? h->identities_size : 0;
+	if (*ret_n) {
+		*ret_text = malloc(*ret_n);
+		if (*ret_text)
+			memcpy(*ret_text, (const char *)p + h->size - *ret_n, *ret_n);
+		else
+			rc = HG_E_NOMEM;
 	}
 	shm_unmap(p, (size_t)size);
 	return rc;

@@ -40,6 +40,7 @@ struct cert_extra {
 	uint32_t token_count;
 	const struct cert_remote_conf *remotes;
 	uint32_t remote_count;
+	struct hg_str identities; /* how clients of apps prove who they are (auth/provider.h) */
 };
 
 /*
@@ -79,6 +80,12 @@ HG_MUST enum hg_rc cert_bundle_remotes(int fd, const struct cert_remotes *old,
 /* Stays theirs; NULL: that app has none. */
 struct tls_remote *cert_remotes_find(const struct cert_remotes *r, struct hg_str app);
 void cert_remotes_free(struct cert_remotes *r); /* NULL is fine */
+
+/*
+ * A copy of the text about identities, *ret_n bytes; the caller wipes and frees it. NULL: there is
+ * none. HG_E_INVALID, HG_E_NOMEM.
+ */
+HG_MUST enum hg_rc cert_bundle_identities(int fd, char **ret_text, size_t *ret_n);
 
 /* The answer to a token, NULL: it is none of these. */
 const char *cert_token_answer(const struct cert_token *tokens, uint32_t n, struct hg_str token);

@@ -6,6 +6,7 @@
 #include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
+#include "control/cert/identities.h"
 #include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
 #include "control/rollout/rollout.h"
@@ -36,6 +37,7 @@ struct control {
 	struct certs *certs;
 	struct clients *clients;
 	struct upstreams *upstreams;
+	struct identities *identities;
 	struct acme *acme;
 	struct api *api;
 	struct fleet_watch watch;
@@ -117,29 +119,63 @@ static enum hg_rc describe(
 	return HG_OK;
 }
 
-static enum hg_rc certs_find(struct control *c, const struct api_config *config,
-        const struct spec *s, struct certs_plan **ret_plan, struct clients_plan **ret_clients,
-        struct upstreams_plan **ret_upstreams, struct acme_conf **ret_acme, struct hg_err *err)
+/* Everything with keys and certificates of one configuration. */
+struct secrets {
+	struct certs_plan *certs;
+	struct clients_plan *clients;
+	struct upstreams_plan *upstreams;
+	struct identities_plan *identities;
+	struct acme_conf *acme;
+};
+
+static enum hg_rc secrets_find(struct control *c, const struct api_config *config,
+        const struct spec *s, struct secrets *to, struct hg_err *err)
 {
+	const char *dir = config->dir.p;
+	uint32_t n = config->cert_count;
 	struct certs_given *given = calloc(config->cert_count + 1, sizeof *given);
 	if (!given) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	for (uint32_t i = 0; i < config->cert_count; i++) {
 		const struct api_cert *from = &config->certs[i];
 		given[i] = (struct certs_given){from->cert, from->chain, from->key};
 	}
-	enum hg_rc rc =
-	        certs_check(c->certs, s, config->dir.p, given, config->cert_count, ret_plan, err);
+	enum hg_rc rc = certs_check(c->certs, s, dir, given, n, &to->certs, err);
+	if (rc == HG_OK) rc = clients_check(c->clients, s, dir, given, n, &to->clients, err);
+	if (rc == HG_OK) rc = upstreams_check(c->upstreams, s, dir, given, n, &to->upstreams, err);
 	if (rc == HG_OK)
-		rc = clients_check(
-		        c->clients, s, config->dir.p, given, config->cert_count, ret_clients, err);
-	if (rc == HG_OK)
-		rc = upstreams_check(c->upstreams, s, config->dir.p, given, config->cert_count,
-		        ret_upstreams, err);
-	if (rc == HG_OK)
-		rc = acme_check(c->acme, s, config->dir.p, *ret_plan, given, config->cert_count,
-		        ret_acme, err);
+		rc = identities_check(c->identities, s, dir, given, n, &to->identities, err);
+	if (rc == HG_OK) rc = acme_check(c->acme, s, dir, to->certs, given, n, &to->acme, err);
 	free(given);
 	return rc;
+}
+
+/* Certificates first: more than the configuration names do no harm, fewer would. */
+static enum hg_rc secrets_keep(struct control *c, struct secrets *s, struct hg_err *err)
+{
+	enum hg_rc rc = certs_keep(c->certs, s->certs, err);
+	if (rc == HG_OK) rc = clients_keep(c->clients, s->clients, err);
+	if (rc == HG_OK) rc = upstreams_keep(c->upstreams, s->upstreams, err);
+	if (rc == HG_OK) rc = identities_keep(c->identities, s->identities, err);
+	return rc;
+}
+
+static void secrets_apply(struct control *c, struct secrets *s)
+{
+	acme_apply(c->acme, s->acme);
+	upstreams_apply(c->upstreams, s->upstreams);
+	identities_apply(c->identities, s->identities);
+	certs_apply(c->certs, s->certs);
+	clients_apply(c->clients, s->clients);
+	*s = (struct secrets){0};
+}
+
+static void secrets_free(struct secrets *s)
+{
+	certs_plan_free(s->certs);
+	clients_plan_free(s->clients);
+	upstreams_plan_free(s->upstreams);
+	identities_plan_free(s->identities);
+	acme_conf_free(s->acme);
 }
 
 static uint32_t authorities(void *arg, struct fleet_authority to[SNAP_CAS_MAX])
@@ -153,10 +189,17 @@ static uint32_t authorities(void *arg, struct fleet_authority to[SNAP_CAS_MAX])
 	return n;
 }
 
-static void on_upstreams(void *arg)
+/* What travels with the certificates has changed. */
+static void on_companions(void *arg)
 {
 	struct control *c = arg;
 	certs_refresh(c->certs);
+}
+
+static uint32_t app_id(void *arg, struct hg_str app)
+{
+	const struct control *c = arg;
+	return c->fleet ? fleet_app_id(c->fleet, app) : 0;
 }
 
 static struct tls_remote *remote_of(void *arg, struct hg_str app)
@@ -182,17 +225,13 @@ static enum hg_rc reload(
 	struct running *next = NULL;
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
-	struct certs_plan *certs = NULL;
-	struct clients_plan *clients = NULL;
-	struct upstreams_plan *upstreams = NULL;
-	struct acme_conf *acme = NULL;
+	struct secrets secrets = {0};
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
-	if (rc == HG_OK)
-		rc = certs_find(c, config, next->spec, &certs, &clients, &upstreams, &acme, err);
+	if (rc == HG_OK) rc = secrets_find(c, config, next->spec, &secrets, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
 	struct store_config keep = {.text = config->text,
@@ -200,20 +239,10 @@ static enum hg_rc reload(
 	        .dir = config->dir,
 	        .environment = config->environment,
 	        .applied_ms = clock_wall_ms()};
-	/* Certificates first: more than the configuration names do no harm, fewer would. */
-	rc = certs_keep(c->certs, certs, err);
-	if (rc == HG_OK) rc = clients_keep(c->clients, clients, err);
-	if (rc == HG_OK) rc = upstreams_keep(c->upstreams, upstreams, err);
+	rc = secrets_keep(c, &secrets, err);
 	if (rc == HG_OK) rc = store_config_set(c->store, &keep, err);
 	if (rc < 0) goto out;
-	acme_apply(c->acme, acme);
-	acme = NULL;
-	upstreams_apply(c->upstreams, upstreams);
-	upstreams = NULL;
-	certs_apply(c->certs, certs);
-	certs = NULL;
-	clients_apply(c->clients, clients);
-	clients = NULL;
+	secrets_apply(c, &secrets);
 	/* The ways first: a release that the fleet makes finds its strategy. */
 	rollouts_apply(c->rollouts, ways);
 	ways = NULL;
@@ -226,10 +255,7 @@ static enum hg_rc reload(
 out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
-	certs_plan_free(certs);
-	clients_plan_free(clients);
-	upstreams_plan_free(upstreams);
-	acme_conf_free(acme);
+	secrets_free(&secrets);
 	running_free(next);
 	return rc;
 }
@@ -366,6 +392,48 @@ static enum hg_rc hook_run(
 	return fleet_hook_run(c->fleet, &hook, done, done_arg, err);
 }
 
+/* Those who keep certificates and keys. */
+static enum hg_rc secrets_new(struct control *c, struct hg_err *err)
+{
+	const struct warden_child *child = c->child;
+	struct upstreams_options upstreams = {.loop = c->loop,
+	        .log = &c->log,
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms,
+	        .on_change = on_companions,
+	        .arg = c};
+	enum hg_rc rc = upstreams_new(&upstreams, &c->upstreams, err);
+	if (rc < 0) return rc;
+	struct identities_options identities = {.loop = c->loop,
+	        .log = &c->log,
+	        .fetch = c->fetch,
+	        .meter = meter_open(child->meter, child->meter_size),
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms,
+	        .app_id = app_id,
+	        .on_change = on_companions,
+	        .arg = c};
+	rc = identities_new(&identities, &c->identities, err);
+	if (rc < 0) return rc;
+	struct certs_options certs = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .child = child,
+	        .upstreams = c->upstreams,
+	        .identities = c->identities,
+	        .meter = meter_open(child->meter, child->meter_size),
+	        .wall_ms = clock_wall_ms};
+	rc = certs_new(&certs, &c->certs, err);
+	if (rc < 0) return rc;
+	struct clients_options clients = {.loop = c->loop,
+	        .log = &c->log,
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms,
+	        .on_change = on_clients,
+	        .arg = c};
+	return clients_new(&clients, &c->clients, err);
+}
+
 static enum hg_rc start(struct control *c, struct hg_err *err)
 {
 	const struct warden_child *child = c->child;
@@ -400,30 +468,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
 	if (rc < 0) return rc;
-	struct upstreams_options upstreams = {.loop = c->loop,
-	        .log = &c->log,
-	        .data_dir = child->data_dir,
-	        .wall_ms = clock_wall_ms,
-	        .on_change = on_upstreams,
-	        .arg = c};
-	rc = upstreams_new(&upstreams, &c->upstreams, err);
-	if (rc < 0) return rc;
-	struct certs_options certs = {.loop = c->loop,
-	        .log = &c->log,
-	        .store = c->store,
-	        .child = child,
-	        .upstreams = c->upstreams,
-	        .meter = meter_open(child->meter, child->meter_size),
-	        .wall_ms = clock_wall_ms};
-	rc = certs_new(&certs, &c->certs, err);
-	if (rc < 0) return rc;
-	struct clients_options clients = {.loop = c->loop,
-	        .log = &c->log,
-	        .data_dir = child->data_dir,
-	        .wall_ms = clock_wall_ms,
-	        .on_change = on_clients,
-	        .arg = c};
-	rc = clients_new(&clients, &c->clients, err);
+	rc = secrets_new(c, err);
 	if (rc < 0) return rc;
 	struct acme_options acme = {.loop = c->loop,
 	        .log = &c->log,
@@ -448,6 +493,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .rollouts = c->rollouts,
 	        .certs = c->certs,
 	        .clients = c->clients,
+	        .identities = c->identities,
 	        .acme = c->acme,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
@@ -496,6 +542,7 @@ int control_main(const struct warden_child *child)
 	acme_free(c.acme);
 	certs_free(c.certs);
 	rollouts_free(c.rollouts);
+	identities_free(c.identities);
 	fetch_free(c.fetch);
 	fleet_free(c.fleet);
 	clients_free(c.clients);

@@ -427,3 +427,13 @@ bool meter_difference_get(const struct meter_trial *t, uint32_t i, uint64_t roll
 	d->at_n = HG_MIN(d->at_n, (uint8_t)sizeof d->at);
 	return true;
 }
+
+const char *meter_denial_name(enum meter_denial d)
+{
+	static const char *const names[METER_DENIALS] = {"no_credential", "ambiguous", "malformed",
+	        "too_large", "algorithm", "unknown_key", "signature", "expired", "not_yet",
+	        "issuer", "audience", "type", "no_user", "api_key", "api_key_expired", "role",
+	        "scope", "cross_site", "unavailable"};
+	HG_ASSERT(d < METER_DENIALS);
+	return names[d];
+}

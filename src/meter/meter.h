@@ -128,6 +128,33 @@ struct meter_trial {
 	struct meter_difference differs[METER_DIFFERENCES];
 };
 
+/* Why a request was refused whose client had to prove who he is. */
+enum meter_denial {
+	METER_DENIED_NOBODY, /* it says nothing of who he is */
+	METER_DENIED_AMBIGUOUS,
+	METER_DENIED_MALFORMED,
+	METER_DENIED_TOO_LARGE,
+	METER_DENIED_ALGORITHM,
+	METER_DENIED_UNKNOWN_KEY, /* control reads the set of keys again */
+	METER_DENIED_SIGNATURE,
+	METER_DENIED_EXPIRED,
+	METER_DENIED_NOT_YET,
+	METER_DENIED_ISSUER,
+	METER_DENIED_AUDIENCE,
+	METER_DENIED_TYPE,
+	METER_DENIED_NAMELESS,
+	METER_DENIED_API_KEY,
+	METER_DENIED_API_KEY_EXPIRED,
+	METER_DENIED_ROLE,
+	METER_DENIED_SCOPE,
+	METER_DENIED_CROSS_SITE,
+	METER_DENIED_UNAVAILABLE, /* 503: keys are not known yet, or no memory */
+	METER_DENIALS
+};
+
+/* "expired" and the like. */
+const char *meter_denial_name(enum meter_denial d);
+
 /* What guards an app, in one worker; a place is taken when the app first needs one. */
 struct meter_app {
 	_Atomic uint32_t id;       /* of the app; 0: free */
@@ -142,6 +169,10 @@ struct meter_app {
 	meter_u64 queue_full, queue_late, queue_left; /* turned away, timed out, client gone */
 	meter_u64 late;               /* requests answered 504 as their time was over */
 	meter_u64 hedged, hedges_won; /* second attempts beside the first; that were quicker */
+	/* Requests whose client has proved who he is: by a token that was known already, one that
+	 * was verified, an API key. And those refused, by what for. */
+	meter_u64 identity_seen, identity_verified, identity_keys;
+	meter_u64 denied[METER_DENIALS];
 };
 
 enum meter_top_kind { METER_TOP_CONSUMERS, METER_TOP_PATHS, METER_TOP_KINDS };

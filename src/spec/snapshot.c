@@ -11,6 +11,7 @@
 
 #define IMAGE_MAX (64u << 20)
 #define TEXT_MAX  1024 /* one host, path or label */
+#define RULES_MAX 8192 /* who may use a route */
 #define SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 #define READ_MAX  1000
 
@@ -41,6 +42,7 @@ static uint32_t image_layout(void)
 	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
 	h = mix(h, offsetof(struct snap_route, affinity));
+	h = mix(h, offsetof(struct snap_route, rules));
 	return mix(h, offsetof(struct snap_image, via));
 }
 
@@ -179,7 +181,8 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
 		        r->affinity_cookie.n > TEXT_MAX || r->lane_count > SNAP_ROUTES_MAX ||
-		        r->limit_count > SNAP_LIMITS || !gateway_valid(r->gateway)) {
+		        r->limit_count > SNAP_LIMITS || r->rules.n > RULES_MAX ||
+		        !gateway_valid(r->gateway)) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -216,7 +219,7 @@ static struct sizes in_sizes(const struct snap_in *in)
 	for (uint32_t i = 0; i < in->route_count; i++) {
 		const struct snap_in_route *r = &in->routes[i];
 		text += r->host.n + r->path.n + r->name.n + r->policy.n + r->session.n +
-		        r->affinity_cookie.n;
+		        r->affinity_cookie.n + r->rules.n;
 		lanes += r->lane_count;
 		limits += r->limit_count;
 		steps += r->access.count;
@@ -319,6 +322,7 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->affinity_cookie = put_text(im, r->affinity_cookie);
 		to->client = r->client;
 		to->cas = r->cas;
+		to->rules = put_text(im, r->rules);
 		put_limits(im, r, to);
 		put_gateway(im, r->gateway, to);
 		while (i + to->variants + 1 < n && !version_of(r, SNAP_GW_VERSION).n &&
@@ -505,7 +509,8 @@ static bool gateway_ok(const struct snap_image *i, const struct snap_gateway *g)
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
 	uint32_t number = (uint32_t)(r - snap_routes(i));
-	if (!limits_ok(i, r) || r->gateway > i->gateway_count) return false;
+	if (!limits_ok(i, r) || !text_ok(i, r->rules, RULES_MAX) || r->gateway > i->gateway_count)
+		return false;
 	if (r->variants > i->route_count - number - 1) return false;
 	for (uint32_t k = 1; k <= r->variants; k++)
 		if (r[k].gateway == 0) return false;

@@ -99,8 +99,9 @@ struct snap_app {
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	struct snap_balance balance;
 	struct snap_tries tries;
+	uint32_t identity;  /* 1: clients prove who they are (data/edge/identity.c) */
 	uint32_t analytics; /* SNAP_ANALYTICS_…; 0: nobody is counted by name */
-	uint32_t reserved[7];
+	uint32_t reserved[6];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];
@@ -199,6 +200,7 @@ struct snap_route {
 	uint32_t gateway;  /* number + 1, 0: none */
 	uint32_t variants; /* so many routes of the same host and path follow, by version */
 	uint32_t pad;
+	struct snap_text rules; /* who may, by roles (auth/rules.h); for apps with identity */
 };
 
 enum snap_client { SNAP_CLIENT_OFF, SNAP_CLIENT_OPTIONAL, SNAP_CLIENT_REQUIRED };
@@ -275,6 +277,7 @@ struct snap_in_route {
 	uint32_t limit_count;
 	struct hg_str policy, session;
 	struct snap_in_set access;
+	struct hg_str rules;
 	const struct snap_in_gateway *gateway; /* NULL: none */
 };
 struct snap_in_page {

@@ -147,6 +147,8 @@ void spec_app_digest(const struct spec_app *app, char ret_hex[33]);
 /* What `retries.hedge.after` says: milliseconds or a quantile in ppm, the other one 0; false:
  * neither of them. */
 bool spec_hedge_after(struct hg_str text, uint32_t *ret_ms, uint32_t *ret_ppm);
+/* The Unix time in seconds at which a day (UTC, "2027-01-31") is over; false: it is none. */
+HG_MUST bool spec_day_end(struct hg_str day, uint64_t *ret_unix_s);
 /* Unix seconds of a day (UTC) or of an RFC 3339 time; false: neither. */
 bool spec_date(struct hg_str text, uint64_t *ret_s);
 /* Canonical YAML of the effective configuration; every line says where its value came from. */

@@ -41,6 +41,11 @@ enum spec_check_kind {
 	SPEC_C_HEADER,
 	SPEC_C_HASH_KEY,
 	SPEC_C_HEADER_NAME,
+	SPEC_C_IDENTITY_HEADER,
+	SPEC_C_WORD,
+	SPEC_C_JWKS,
+	SPEC_C_SHA256,
+	SPEC_C_DAY,
 	SPEC_C_HEDGE_AFTER,
 	SPEC_C_WHEN,
 	SPEC_C_HOOK_URL,
@@ -167,6 +172,9 @@ HG_MUST bool spec_value_number(
 HG_MUST bool spec_value_address(
         struct hg_str text, struct spec_address *ret_v, struct spec_problem *p);
 HG_MUST bool spec_value_share(struct hg_str text, struct spec_share *ret_v, struct spec_problem *p);
+/* text_identity.c: some of the checks below. */
+HG_MUST bool spec_identity_text(
+        enum spec_check_kind check, struct hg_str s, struct spec_problem *p);
 /* The check of a row on a text. */
 HG_MUST bool spec_value_check(
         enum spec_check_kind check, struct hg_str text, struct spec_problem *p);
@@ -207,5 +215,6 @@ HG_MUST struct hg_str spec_command_join(struct hg_arena *a, const struct spec_no
 /* check_tls.c: a part of spec_check. */
 void spec_check_tls(const struct spec *s, struct spec_report *report);
 void spec_check_upstream(const struct spec *s, struct spec_report *report);
+void spec_check_identity(const struct spec *s, struct spec_report *report);
 
 #endif

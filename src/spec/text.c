@@ -395,6 +395,11 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_HEADER: return header(s, p);
 	case SPEC_C_HASH_KEY: return hash_key(s, p);
 	case SPEC_C_HEADER_NAME: return header_name(s, p);
+	case SPEC_C_IDENTITY_HEADER:
+	case SPEC_C_WORD:
+	case SPEC_C_JWKS:
+	case SPEC_C_SHA256:
+	case SPEC_C_DAY: return spec_identity_text(check, s, p);
 	case SPEC_C_HEDGE_AFTER: return hedge_after(s, p);
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);

@@ -52,8 +52,9 @@ static int on_trailer_name(struct http1_chunked *c, char b)
 	if (b == ':') {
 		struct hg_str name = {c->name, c->name_n};
 		/* Of a longer name its beginning is here: that is enough for whole families. */
-		bool bad = name.n < sizeof c->name ? !http1_trailer_allowed(name)
-		                                   : http1_field_claims(name);
+		bool bad = name.n < sizeof c->name
+		                   ? !http1_trailer_allowed(name)
+		                   : http1_field_claims(name) || http1_field_identity(name);
 		return bad ? IS_BAD : IN_TRAILER_VALUE;
 	}
 	if (!http1_is(b, HTTP1_C_TOKEN)) return IS_BAD;

@@ -82,6 +82,9 @@ enum http1_field_id http1_field_alike(struct hg_str name);
  * (X-Forwarded-…, X-Real-IP, Client-Cert…, X-Client-Cert-…)? "_" counts as "-". For names that are
  * HTTP1_F_OTHER; the known ones have HTTP1_M_REQUEST. `name` is not empty. */
 bool http1_field_claims(struct hg_str name);
+/* Is it a name under which a replica could be told who somebody is (X-Auth-…, X-Forwarded-…,
+ * X-Remote-…, Remote-…)? "_" counts as "-". `name` is not empty. */
+bool http1_field_identity(struct hg_str name);
 /* May a field with this name come in trailers? */
 bool http1_trailer_allowed(struct hg_str name);
 

@@ -96,10 +96,17 @@ bool http1_field_claims(struct hg_str name)
 	}
 }
 
+bool http1_field_identity(struct hg_str name)
+{
+	return begins(name, HG_STR("x-auth-")) || begins(name, HG_STR("x-forwarded-")) ||
+	       begins(name, HG_STR("x-remote-")) || begins(name, HG_STR("remote-"));
+}
+
 bool http1_trailer_allowed(struct hg_str name)
 {
 	enum http1_field_id id = http1_field_alike(name);
-	if (id == HTTP1_F_OTHER) return name.n == 0 || !http1_field_claims(name);
+	if (id == HTTP1_F_OTHER)
+		return name.n == 0 || !(http1_field_claims(name) || http1_field_identity(name));
 	return !(http1_marks[id] & HTTP1_M_NO_TRAILER);
 }
 

@@ -58,6 +58,8 @@ static bool who(struct hg_str *rest, struct rate *r, const char **ret_why)
 	struct hg_str w = word(rest);
 	if (hg_str_eq(w, HG_STR("user"))) {
 		r->who = RATE_PER_USER;
+	} else if (hg_str_eq(w, HG_STR("key"))) {
+		r->who = RATE_PER_KEY;
 	} else if (hg_str_eq(w, HG_STR("ip"))) {
 		r->who = RATE_PER_IP;
 	} else if (hg_str_eq(w, HG_STR("route"))) {
@@ -68,8 +70,8 @@ static bool who(struct hg_str *rest, struct rate *r, const char **ret_why)
 		if (!token(r->name))
 			return no(ret_why, "after header and cookie comes the name of one");
 	} else {
-		return no(ret_why, "after \"per\" comes user, ip, route, header NAME or cookie "
-		                   "NAME");
+		return no(ret_why, "after \"per\" comes user, key, ip, route, header NAME or "
+		                   "cookie NAME");
 	}
 	return true;
 }

@@ -6,9 +6,11 @@
 
 enum rate_who {
 	RATE_PER_ROUTE, /* all requests together */
-	RATE_PER_USER,  /* Authorization, else the session cookie, else the address */
+	RATE_PER_USER,  /* who was verified, else the address; in apps without identity:
+	                   Authorization, else the session cookie, else the address */
 	RATE_PER_IP,
 	RATE_PER_HEADER, /* value of the header `name`, else the address */
+	RATE_PER_KEY,    /* the API key that was verified, else the address */
 	RATE_PER_COOKIE, /* value of the cookie `name`, else the address */
 };
 

@@ -1,4 +1,5 @@
 #include "control/cert/certs_priv.h"
+#include "control/cert/identities.h"
 #include "control/cert/upstreams.h"
 
 #include <errno.h>
@@ -193,7 +194,8 @@ static enum hg_rc bundle_make(struct certs *c, int *ret_fd, struct hg_err *err)
 	        .tokens = c->tokens,
 	        .token_count = c->token_count,
 	        .remotes = remotes,
-	        .remote_count = upstreams_count(c->o.upstreams)};
+	        .remote_count = upstreams_count(c->o.upstreams),
+	        .identities = identities_text(c->o.identities)};
 	if (rc == HG_OK) rc = cert_bundle_make(&conf, &extra, ret_fd, err);
 	free(remotes);
 	free(pem);
@@ -204,9 +206,9 @@ static void publish(struct certs *c)
 {
 	struct hg_err err = {0};
 	int fd = -1;
-	uint32_t remotes = upstreams_count(c->o.upstreams);
-	if (!c->now || (c->now->off && !remotes && !c->told)) return;
-	c->told = remotes > 0;
+	uint32_t others = upstreams_count(c->o.upstreams) + identities_count(c->o.identities);
+	if (!c->now || (c->now->off && !others && !c->told)) return;
+	c->told = others > 0;
 	c->generation++;
 	enum hg_rc rc = bundle_make(c, &fd, &err);
 	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_CERTS};

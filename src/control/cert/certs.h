@@ -18,6 +18,7 @@
 struct certs;
 struct certs_plan;
 struct upstreams;
+struct identities;
 
 /* What whoever ran `up` or `reload` read: the file of the chain as the configuration names it. */
 struct certs_given {
@@ -30,6 +31,7 @@ struct certs_options {
 	struct store *store;
 	const struct warden_child *child;
 	const struct upstreams *upstreams; /* travel with them; may be NULL */
+	struct identities *identities;     /* … as these do */
 	const struct meter *meter;         /* what workers acknowledge; may be NULL */
 	uint64_t (*wall_ms)(void);
 };

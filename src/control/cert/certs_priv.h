@@ -34,7 +34,7 @@ struct certs {
 	uint32_t token_count;
 	struct cert_texts *alpn;
 	uint32_t alpn_count;
-	bool told; /* something was published of replicas */
+	bool told; /* something was published of replicas or identities */
 	uint64_t generation;
 	struct loop_timer watch, rotate;
 	struct tls_ticket_key tickets[TLS_TICKETS_MAX];

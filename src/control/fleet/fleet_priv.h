@@ -65,6 +65,7 @@ struct fleet_route {
 	uint32_t limit_count;
 	struct hg_str policy, session;
 	struct snap_in_set access;
+	struct hg_str rules;             /* who may, by roles; n 0: nobody is asked */
 	struct snap_in_gateway *gateway; /* NULL: none */
 };
 
@@ -346,6 +347,14 @@ HG_MUST bool fleet_guard_route(struct fleet_conf *c, struct hg_str app, const st
 HG_MUST enum hg_rc fleet_guard_make(
         const struct spec_edge *s, struct fleet_guard **ret_guard, struct hg_err *err);
 void fleet_guard_free(struct fleet_guard *g);
+
+/* ---- access.c ---- */
+/* Who may use the route, by roles and scopes; false: it is too much. */
+HG_MUST bool fleet_access_make(struct fleet_conf *c, const struct spec_identity *id,
+        const struct spec_access *access, struct fleet_route *to);
+/* The last route is that of the preview; behind it come those that differ by who may use them, as
+ * the app's own do: nothing is open there that is not open here. Room for them is there. */
+HG_MUST bool fleet_access_preview(struct fleet_conf *c, const struct spec_app *s);
 
 /* ---- artifact.c ---- */
 #define FLEET_DIGEST_MAX 40

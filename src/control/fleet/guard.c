@@ -46,6 +46,7 @@ static void limit_name(const struct rate *r, uint32_t at, char *to, size_t cap)
 {
 	static const char *const who[] = {[RATE_PER_ROUTE] = "route",
 	        [RATE_PER_USER] = "user",
+	        [RATE_PER_KEY] = "key",
 	        [RATE_PER_IP] = "ip",
 	        [RATE_PER_HEADER] = "header",
 	        [RATE_PER_COOKIE] = "cookie"};

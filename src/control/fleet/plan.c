@@ -92,7 +92,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 {
 	char name[256];
 	const struct spec_preview *preview = &s->rollout.preview;
-	c->routes = hg_arena_array(&c->mem, s->route_count + 2, sizeof *c->routes);
+	c->routes = hg_arena_array(&c->mem, 2 * (size_t)s->route_count + 2, sizeof *c->routes);
 	if (!c->routes) return false;
 	for (uint32_t i = 0; i < s->route_count; i++) {
 		const struct spec_route *r = &s->routes[i];
@@ -106,6 +106,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->name = keep(&c->mem, hg_str(name));
 		if (!to->host || !to->path || !to->name || !take_client(c, to, r)) return false;
 		if (!fleet_guard_route(c, s->name, r, to)) return false;
+		if (!fleet_access_make(c, &s->identity, &r->access, to)) return false;
 		to->priority = (uint32_t)r->priority; /* low, normal, high in both */
 		if (!r->affinity.set) continue;
 		to->affinity = r->affinity.cookie.n ? SNAP_AFFINITY_COOKIE : SNAP_AFFINITY_CLIENT;
@@ -129,7 +130,7 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 		to->cas = r->cas;
 		to->ca_count = r->ca_count;
 	}
-	return to->host && to->name;
+	return to->host && to->name && fleet_access_preview(c, s);
 }
 
 static bool take_versions(struct fleet_conf *c, const struct spec_app *s)
@@ -245,6 +246,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .eject_max_ppm = p->outlier.max_ejected_ppm,
 	        .balance = balance_of(s),
 	        .tries = tries_of(s),
+	        .identity = s->identity.set,
 	};
 	if (!s->analytics.set) return;
 	static const uint32_t consumers[] = {

@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <unistd.h>
 
+#include "auth/identity.h"
 #include "data/edge/edge_priv.h"
 #include "os/clock.h"
 
@@ -188,6 +189,10 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 	if (r->grpc) key_u64(o, HG_STR(",\"grpc_status\":"), r->grpc - 1u);
 	if (r->local && r->why) {
 		key_str(o, HG_STR(",\"reason\":\""), hg_str(r->why));
+		hg_out_str(o, HG_STR("\""));
+	}
+	if (HG_UNLIKELY(r->who)) {
+		key_str(o, HG_STR(",\"user\":\""), r->who->user);
 		hg_out_str(o, HG_STR("\""));
 	}
 	if (r->refused_by) {

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "cert/cert.h"
-#include "data/edge/edge_priv.h"
+#include "data/edge/challenge_priv.h"
 
 #define PREFIX "/.well-known/acme-challenge/"
 

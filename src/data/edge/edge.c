@@ -1,4 +1,6 @@
+#include "data/edge/challenge_priv.h"
 #include "data/edge/gateway_priv.h"
+#include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/edge.h"
 
@@ -138,6 +140,7 @@ enum hg_rc edge_snapshot(struct edge *e, int fd)
 	if (old) edge_image_drop(e, old);
 	apps_index(e);
 	edge_secure_assign(e);
+	edge_identity_image(e);
 	edge_table_refresh(e, true);
 	atomic_store_explicit(&e->count->snapshot_ack, im->snap->generation, memory_order_release);
 	return HG_OK;
@@ -152,6 +155,13 @@ enum hg_rc edge_certs(struct edge *e, int fd, char why[TLS_WHY_MAX])
 	rc = cert_bundle_open(fd, "\x02h2\x08http/1.1\x08http/1.0", &got, why);
 	if (rc < 0) {
 		cert_remotes_free(remotes);
+		return rc;
+	}
+	rc = edge_identity_take(e, fd, why);
+	if (rc < 0) {
+		cert_remotes_free(remotes);
+		tls_keyring_unref(got.keyring);
+		free(got.tokens);
 		return rc;
 	}
 	e->remotes = remotes;
@@ -410,6 +420,7 @@ static void secure_free(struct edge *e)
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++)
 		edge_secure_forget(&e->eps[i]);
 	cert_remotes_free(e->remotes);
+	edge_identity_fini(e);
 }
 
 void edge_free(struct edge *e)

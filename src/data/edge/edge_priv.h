@@ -61,6 +61,9 @@
 struct edge_conn;
 struct cert_token;
 struct cert_remotes;
+struct auth_identity;
+struct auth_provider;
+struct auth_providers;
 struct hg_log;
 struct edge_up;
 struct edge_app;
@@ -268,8 +271,9 @@ struct edge_app {
 	bool breaker_shown;                      /* the meter has its state */
 	uint32_t turn[1 + EDGE_ARMS];            /* round robin: of all, of each arm */
 	struct edge_queue *queue[1 + EDGE_ARMS]; /* made when first needed */
-	struct tls_remote *secure;  /* how its replicas are spoken to by TLS; of edge.remotes */
-	struct edge_hedges *hedges; /* made when first needed */
+	struct tls_remote *secure;      /* how its replicas are spoken to by TLS; of edge.remotes */
+	struct edge_hedges *hedges;     /* made when first needed */
+	struct auth_provider *provider; /* how clients prove who they are; of edge.providers */
 };
 
 struct edge_app *edge_app_of(struct edge *e, uint32_t id); /* or NULL */
@@ -426,7 +430,10 @@ struct edge_req {
 	struct hg_str message; /* to be said instead; of the image */
 	struct hg_str page;    /* the body of a local answer, behind `co`; of the image */
 	uint32_t page_sent;
-	bool html; /* the client accepts it; only known where there are pages */
+	bool html;                 /* the client accepts it; only known where there are pages */
+	bool denied;               /* by identity.c: the answer is in its words */
+	struct auth_identity *who; /* a reference; NULL: the client has not proved who he is */
+	uint64_t who_key;          /* … by this API key; 0: by none */
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n, origin_n, host_n;
@@ -510,9 +517,11 @@ struct edge {
 	struct rates *rates; /* NULL: nothing is limited */
 	uint64_t table_generation;
 	struct edge_image *image;
-	struct tls_keyring *keyring;   /* NULL: no certificates yet */
-	struct cert_remotes *remotes;  /* NULL: no replica speaks TLS */
-	struct hg_log *say;            /* NULL: nothing is said */
+	struct tls_keyring *keyring;      /* NULL: no certificates yet */
+	struct cert_remotes *remotes;     /* NULL: no replica speaks TLS */
+	struct auth_providers *providers; /* NULL: no bundle has come yet */
+	uint32_t leftovers; /* so many at their end are in no bundle any more (identity.c) */
+	struct hg_log *say; /* NULL: nothing is said */
 	struct cert_token *challenges; /* that are under way; NULL: none, as nearly always */
 	uint32_t challenge_count;
 	struct hg_rand rand;
@@ -713,14 +722,6 @@ enum edge_step edge_answer_with(
 enum edge_step edge_redirect(struct edge_conn *c, const struct http1_head *h, struct hg_str host);
 /* For a connection there is no room for: static text, then close. */
 void edge_refuse(int fd);
-
-/* ---- challenge.c ---- */
-
-/* Takes the tokens (freed with the next ones). */
-void edge_challenges_set(struct edge *e, struct cert_token *tokens, uint32_t n);
-/* What is to be answered to this head if it asks for one of them, else NULL. */
-const char *edge_challenge(const struct edge *e, const struct http1_head *h);
-enum edge_step edge_challenge_answer(struct edge_conn *c, const char *answer);
 
 /* access.c */
 void edge_log_request(struct edge_conn *c, uint64_t now_ns);

@@ -1,4 +1,5 @@
 #include "data/edge/gateway_priv.h"
+#include "data/edge/identity_priv.h"
 #include "os/clock.h"
 
 /*
@@ -231,6 +232,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (HG_UNLIKELY(r->timed)) edge_deadline_line(r, o);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
+	if (HG_UNLIKELY(r->who)) edge_identity_fields(r, o);
 	if (HG_UNLIKELY(r->gateway)) edge_rewrite_request_end(c, h, o);
 	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));
 	hg_out_str(o, HG_STR("Via: "));

@@ -1,3 +1,4 @@
+#include "auth/identity.h"
 #include "data/edge/edge_priv.h"
 #include "wire/rate.h"
 
@@ -8,7 +9,15 @@
  */
 
 /* What a client's name is taken from; part of the key, so that a token is never an address. */
-enum name_kind { NAME_ROUTE, NAME_ADDRESS, NAME_AUTHORIZATION, NAME_COOKIE, NAME_HEADER };
+enum name_kind {
+	NAME_ROUTE,
+	NAME_ADDRESS,
+	NAME_AUTHORIZATION,
+	NAME_COOKIE,
+	NAME_HEADER,
+	NAME_USER, /* who has proved it */
+	NAME_KEY
+};
 
 struct name {
 	enum name_kind kind;
@@ -39,7 +48,13 @@ static struct name name_of(const struct edge_req *r, const struct snap_limit *l,
 	case RATE_PER_IP: break;
 	case RATE_PER_HEADER: return name_field(http1_find_name(h, field), NAME_HEADER, address);
 	case RATE_PER_COOKIE: return name_cookie(h, field, address);
+	case RATE_PER_KEY:
+		if (!r->who_key) return address;
+		return (struct name){NAME_KEY, {(const char *)&r->who_key, sizeof r->who_key}};
 	case RATE_PER_USER:
+		if (r->who) return (struct name){NAME_USER, r->who->user};
+		/* What is not proved is no name: who makes up tokens gets no limits of his own. */
+		if (r->limits->identity) return address;
 		address = name_cookie(h, snap_str(im, r->route->session), address);
 		return name_field(
 		        http1_find(h, HTTP1_F_AUTHORIZATION), NAME_AUTHORIZATION, address);

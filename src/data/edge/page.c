@@ -84,6 +84,12 @@ void edge_page_write(struct edge_req *r, unsigned status, const char *words, str
 	r->page_sent = 0;
 	if (page.p) {
 		*ret_type = "text/html; charset=utf-8";
+	} else if (HG_UNLIKELY(r->denied) && status != 503) {
+		/* As applications say it: their clients look for this member and no more. */
+		*ret_type = "application/json";
+		hg_out_cstr(o, "{\"error\": \"");
+		hg_out_cstr(o, http1_reason(status));
+		hg_out_cstr(o, "\"}\n");
 	} else if (r->json) {
 		*ret_type = "application/problem+json";
 		problem_write(r, status, why, o);

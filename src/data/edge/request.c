@@ -1,6 +1,8 @@
 #include <unistd.h>
 
+#include "data/edge/challenge_priv.h"
 #include "data/edge/gateway_priv.h"
+#include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
@@ -19,6 +21,7 @@ static void req_free(struct edge_conn *c)
 	edge_pool_give(&e->keeps, r->keep);
 	edge_flow_drop(e, &r->rf);
 	if (r->image) edge_image_drop(e, r->image);
+	if (HG_UNLIKELY(r->who)) edge_identity_drop(r);
 	edge_pool_give(&e->reqs, r);
 }
 
@@ -126,6 +129,10 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 	}
 	if (HG_UNLIKELY(r->limits->maintenance)) {
 		enum edge_step s = edge_maintenance(c, path);
+		if (s != EDGE_STEP_ON || r->local) return s;
+	}
+	if (HG_UNLIKELY(r->limits->identity)) {
+		enum edge_step s = edge_identity(c, path);
 		if (s != EDGE_STEP_ON || r->local) return s;
 	}
 	if (HG_UNLIKELY(r->route->limit_count)) {

@@ -22,6 +22,7 @@
 struct acme;
 struct certs;
 struct clients;
+struct identities;
 struct fleet;
 struct meter;
 struct rollouts;
@@ -47,10 +48,11 @@ struct api_deps {
 	struct loop *loop;
 	struct hg_log *log; /* may be NULL */
 	struct fleet *fleet;
-	struct rollouts *rollouts;     /* may be NULL: what needs them is 503 */
-	const struct certs *certs;     /* may be NULL */
-	const struct clients *clients; /* likewise */
-	struct acme *acme;             /* may be NULL */
+	struct rollouts *rollouts;           /* may be NULL: what needs them is 503 */
+	const struct certs *certs;           /* may be NULL */
+	const struct clients *clients;       /* likewise */
+	const struct identities *identities; /* likewise */
+	struct acme *acme;                   /* may be NULL */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

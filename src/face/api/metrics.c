@@ -2,6 +2,7 @@
 #include "control/acme/acme.h"
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
+#include "control/cert/identities.h"
 #include "api_priv.h"
 #include "os/clock.h"
 
@@ -569,6 +570,11 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	                "Time that requests waited."),
 	        ROW("headgate_edge_deadline_passed_total", late,
 	                "Requests answered 504 as their time was over."),
+	        ROW("headgate_identity_seen_total", identity_seen,
+	                "Requests with a token that had been verified before."),
+	        ROW("headgate_identity_verified_total", identity_verified,
+	                "Requests whose token was verified."),
+	        ROW("headgate_identity_keys_total", identity_keys, "Requests with a good API key."),
 	        ROW("headgate_edge_hedges_total", hedged,
 	                "Second attempts made beside a slow first one."),
 	        ROW("headgate_edge_hedges_won_total", hedges_won,
@@ -593,6 +599,52 @@ static void guards(const struct meter *m, const struct fleet_status *s, struct h
 	}
 }
 
+/* Requests refused by who sent them; reasons that never occurred are left out. */
+static void denials(const struct meter *m, const struct fleet_status *s, struct hg_buf *to)
+{
+	static const char name[] = "headgate_identity_refused_total";
+	head(to, name, "counter", "Requests refused by who sent them, by reason.");
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		for (int d = 0; d < METER_DENIALS; d++) {
+			uint64_t v = 0;
+			for (uint32_t w = 0; w < m->worker_count; w++) {
+				const struct meter_app *ma =
+				        meter_app_find(&m->worker[w], s->apps[i].id);
+				if (!ma) continue;
+				v += atomic_load_explicit(&ma->denied[d], memory_order_relaxed);
+			}
+			if (v == 0) continue;
+			hg_buf_fmt(to, "%s{app=\"%s\",reason=\"%s\"} %llu\n", name, s->apps[i].name,
+			        meter_denial_name((enum meter_denial)d), (unsigned long long)v);
+		}
+	}
+}
+
+/* Sets of keys of tokens that are fetched. */
+static void identities(const struct identities *d, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *type, *help;
+	} rows[] = {
+	        {"headgate_identity_jwks_keys", "gauge",
+	                "Keys that tokens of the app are checked with; 0: not known yet."},
+	        {"headgate_identity_jwks_fetched_timestamp_seconds", "gauge",
+	                "When the set was last fetched; 0: not since control started."},
+	        {"headgate_identity_jwks_failures_total", "counter",
+	                "Times the set could not be fetched or used."},
+	};
+	for (size_t k = 0; identities_count(d) && k < HG_COUNT(rows); k++) {
+		head(to, rows[k].name, rows[k].type, rows[k].help);
+		for (uint32_t i = 0; i < identities_count(d); i++) {
+			struct identities_view v = identities_at(d, i);
+			uint64_t values[] = {v.keys, v.fetched_ms / 1000, v.failures};
+			if (!v.fetched) continue;
+			hg_buf_fmt(to, "%s{app=\"%s\"} %llu\n", rows[k].name, v.app,
+			        (unsigned long long)values[k]);
+		}
+	}
+}
+
 void api_metrics_text(struct api *a, struct hg_buf *to)
 {
 	struct fleet_status *s;
@@ -609,6 +661,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);
 		if (a->d.meter) guards(a->d.meter, s, to);
+		if (a->d.meter) denials(a->d.meter, s, to);
 		if (a->d.meter) replica_traffic(a->d.meter, s, to);
 		fleet_status_free(s);
 	}
@@ -619,6 +672,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
 	authorities(a->d.clients, to);
+	identities(a->d.identities, to);
 	acme(a->d.acme, to);
 	edge(a->d.meter, to);
 	handshakes(a->d.meter, to);

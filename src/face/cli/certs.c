@@ -168,12 +168,57 @@ static int replicas(struct cli_config *k, bool runnable)
 	return 0;
 }
 
+/* What tokens are checked with, where it comes from a file. */
+static enum hg_rc identity_key(
+        struct cli_config *k, const struct spec_app *app, bool runnable, struct hg_err *err)
+{
+	const struct spec_identity_jwt *j = &app->identity.jwt;
+	struct hg_str path = j->jwks.n ? j->jwks : j->public_key.n ? j->public_key : j->secret_file;
+	char full[PATH_ROOM], name[PATH_ROOM], why[320];
+	struct hg_buf text = {0};
+	if (!path.n || hg_str_starts(path, HG_STR("https://")) ||
+	        hg_str_starts(path, HG_STR("http://")))
+		return HG_OK;
+	absolute(k, path, full);
+	enum hg_rc rc = file_read(full, 65536, &text, err);
+	json_t *value = rc == HG_OK ? json_stringn(text.p ? text.p : "", text.n) : NULL;
+	snprintf(name, sizeof name, "jwt:%.*s", HG_STR_ARG(path));
+	if (value)
+		json_array_append_new(k->certs,
+		        json_pack("{s:s,s:o,s:s}", "cert", name, "chain", value, "key", ""));
+	if (text.p) explicit_bzero(text.p, text.n);
+	hg_buf_free(&text);
+	if (value || (rc == HG_E_DENIED && runnable)) return HG_OK;
+	snprintf(why, sizeof why, "%s",
+	        rc == HG_OK ? "the key for tokens is in a file that is no text" : err->message);
+	hg_err_set(err, HG_E_KEY_FILE, "%s", why);
+	spec_app_place(k->spec, app->name,
+	        j->jwks.n         ? "identity.jwt.jwks"
+	        : j->public_key.n ? "identity.jwt.public_key"
+	                          : "identity.jwt.secret_file",
+	        err);
+	return HG_E_KEY_FILE;
+}
+
+static int identities(struct cli_config *k, bool runnable)
+{
+	for (uint32_t i = 0; i < k->spec->app_count; i++) {
+		const struct spec_app *app = &k->spec->apps[i];
+		struct hg_err err = {0};
+		if (!app->identity.set) continue;
+		if (!k->certs) k->certs = json_array();
+		if (identity_key(k, app, runnable, &err) < 0) return cli_fail(&err);
+	}
+	return 0;
+}
+
 int cli_config_certs(struct cli_config *k, bool runnable)
 {
 	const struct spec_edge *e = &k->spec->edge;
 	const struct spec_acme *acme = &e->tls.acme;
 	struct hg_err err = {0};
 	int theirs = replicas(k, runnable);
+	if (theirs == 0) theirs = identities(k, runnable);
 	if (theirs || !e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set))
 		return theirs;
 	if (!k->certs) k->certs = json_array();

@@ -33,6 +33,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_SCALE] = cli_do_scale,
         [CLI_RESTART] = cli_do_restart,
         [CLI_MAINTENANCE] = cli_do_maintenance,
+        [CLI_KEY_MAKE] = cli_do_key_make,
         [CLI_TOKEN_CREATE] = cli_do_token_create,
         [CLI_TOKEN_LIST] = cli_do_token_list,
         [CLI_TOKEN_REVOKE] = cli_do_token_revoke,

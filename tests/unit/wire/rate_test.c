@@ -12,6 +12,7 @@ static void limits_are_read_as_people_write_them(void **state)
 	} row[] = {
 	        {"1000/min per user", RATE_PER_USER, 1000, 60, 1000, ""},
 	        {"100/s per ip", RATE_PER_IP, 100, 1, 100, ""},
+	        {"500/min per key", RATE_PER_KEY, 500, 60, 500, ""},
 	        {"2000/5m per ip", RATE_PER_IP, 2000, 300, 2000, ""},
 	        {"10/s per header X-Api-Key", RATE_PER_HEADER, 10, 1, 10, "X-Api-Key"},
 	        {"10/hour per cookie sid burst 3", RATE_PER_COOKIE, 10, 3600, 3, "sid"},
@@ -31,7 +32,7 @@ static void limits_are_read_as_people_write_them(void **state)
 	        {"10/0s", 0, 0, 0, 0, NULL},
 	        {"10/18446744073709551615d", 0, 0, 0, 0, NULL},
 	        {"10/s per", 0, 0, 0, 0, NULL},
-	        {"10/s per key", 0, 0, 0, 0, NULL},
+	        {"10/s per dog", 0, 0, 0, 0, NULL},
 	        {"10/s per header", 0, 0, 0, 0, NULL},
 	        {"10/s per header a:b", 0, 0, 0, 0, NULL},
 	        {"10/s burst", 0, 0, 0, 0, NULL},
