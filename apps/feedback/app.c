@@ -172,6 +172,8 @@ static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64
 	hg_buf_reset(&a->body);
 	metrics_text(&a->metrics, &g, &a->body);
 	store_metrics(a->store, &a->body);
+	hg_buf_str(&a->body, hg_buf_view(&a->depths));
+	if (a->workers) worker_metrics(a->workers, &a->body);
 	lists_metrics(a->lists, &a->body);
 	people_metrics(a->people, &a->body);
 	metrics_process_text(&a->body);
@@ -201,6 +203,19 @@ static void ask_total(
 	enum hg_rc rc = rows_total(rows, &total, &err);
 	app_total(a, call, req, rc, total, err.message);
 	app_deferred_free(d);
+}
+
+void app_measured(struct app *a, struct deferred *d)
+{
+	ask_total(a, d->call, d->req, d);
+}
+
+static void ask_depths(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	hg_buf_reset(&a->depths);
+	if (!d) d = app_defer(a, call, req);
+	if (!d || !app_measure(a, d)) ask_total(a, call, req, d);
 }
 
 /* Also answers a CORS preflight: any origin may use the API, without credentials. */
@@ -261,8 +276,15 @@ static void dispatch(
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
-	case ENDPOINT_HEALTH:
-	case ENDPOINT_METRICS: ask_total(a, call, req, d); return;
+	case ENDPOINT_HEALTH: ask_total(a, call, req, d); return;
+	case ENDPOINT_METRICS: ask_depths(a, call, req, d); return;
+	case ENDPOINT_JOBS:
+	case ENDPOINT_JOBS_STATS:
+	case ENDPOINT_JOBS_RETRY:
+	case ENDPOINT_JOB:
+	case ENDPOINT_JOB_RETRY:
+	case ENDPOINT_EXPORTS:
+	case ENDPOINT_EXPORT: app_jobs(a, call, req, &r, d); return;
 	case ENDPOINT_AUTH:
 	case ENDPOINT_USERS:
 	case ENDPOINT_AUDIT: people_handle(a->people, call, req, d); return;
@@ -333,7 +355,8 @@ static bool misbehave(
 	struct fault_past past = {loop_now_ms(a->loop) - a->born_ms, a->requests};
 	if (!probe) a->requests++;
 	switch (fault_draw(&a->fault, &a->rand, probe, past)) {
-	case FAULT_NONE: return false;
+	case FAULT_NONE:
+	case FAULT_JOBS: return false;
 	case FAULT_LEAK: leak(); return false;
 	case FAULT_ERRORS:
 		app_fail(a, call, req, ERROR_FAULT, HG_E_INTERNAL, "FEEDBACK_FAULT=errors");
@@ -360,7 +383,7 @@ void app_handle(void *arg, struct serve_call *call, const struct serve_request *
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	enum endpoint e = route_of(req->path).endpoint;
 	bool probe = e == ENDPOINT_HEALTH || e == ENDPOINT_METRICS;
-	if (e == ENDPOINT_NONE) {
+	if (e == ENDPOINT_NONE || (a->config->worker && !probe)) {
 		app_refuse(a, call, req, 404, "Not found");
 	} else if (!route_allows(e, req->method)) {
 		serve_field(call, "Allow", hg_str(route_allow(e)));
@@ -428,6 +451,7 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
         struct hg_err *err)
 {
 	*a = (struct app){.magic = APP_MAGIC,
+	        .config = c,
 	        .loop = l,
 	        .log = log,
 	        .fault = c->fault,
@@ -435,6 +459,7 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	struct store_options o = {.config = c, .done = app_stored, .note = on_note, .arg = a};
 	hg_rand_seed(&a->rand, clock_mono_ns());
 	hg_buf_init(&a->body, BODY_MAX);
+	hg_buf_init(&a->depths, BODY_MAX);
 	hg_list_init(&a->deferred);
 	a->build = lists_build();
 	struct desk_options desk = {.url = c->database, .durability = c->durability};
@@ -446,12 +471,17 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	if (rc < 0) return rc;
 	rc = desk_new(l, &desk, &a->desk);
 	if (rc < 0) return hg_err_set(err, rc, "could not start the desk");
-	return people_init(a->people, a, err);
+	rc = people_init(a->people, a, err);
+	if (rc == HG_OK && (c->worker || c->workers_inline))
+		rc = worker_new(l, c, log, &a->workers, err);
+	return rc;
 }
 
 /* The desk first: what it hands back may go on to the store. */
 void app_stop(struct app *a)
 {
+	worker_free(a->workers);
+	a->workers = NULL;
 	if (a->people) people_stop(a->people);
 	desk_free(a->desk);
 	a->desk = NULL;
@@ -468,6 +498,7 @@ void app_fini(struct app *a)
 		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
 	}
 	hg_buf_free(&a->body);
+	hg_buf_free(&a->depths);
 	if (a->people) people_fini(a->people);
 	free(a->people);
 	a->people = NULL;

@@ -31,6 +31,15 @@ static const struct setting {
         {"ENVIRONMENT", NULL, "development"},
         {"FEEDBACK_FAULT", "--fault", ""},
         {"DRAIN_SECONDS", NULL, "25"},
+        {"NOTIFY_EMAIL", NULL, ""},
+        {"WEBHOOKS", NULL, "off"},
+        {"WORKERS", NULL, "off"},
+        {"QUEUES", "--queues", "notification-queue,feedback-tasks"},
+        {"CONCURRENCY", "--concurrency", "8"},
+        {"JOB_LEASE", NULL, "30"},
+        {"EXPORT_DIR", NULL, "data/exports"},
+        {"QUEUE_URL", NULL, ""},
+        {"QUEUE_LEASE", NULL, "600"},
         {"AUTH", NULL, "off"},
         {"ADMIN_KEY", NULL, ""},
         {"REGISTER", NULL, "closed"},
@@ -59,6 +68,8 @@ const char *config_help(void)
 	       "                    [--log-level LEVEL] [--log-file PATH] [--fault FAULT]\n"
 	       "                    [--env-file PATH] [--help] [--version]\n"
 	       "\n"
+	       "       feedback-app worker [--queues NAME,…] [--concurrency N] [--port N]\n"
+	       "       feedback-app jobs list|show|retry|purge|stats|put (feedback-app jobs help)\n"
 	       "       feedback-app migrate up|down|status [--steps N] [--database URL]\n"
 	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
 	       "       feedback-app user add|list|role|disable|enable|password|totp-off …\n"
@@ -88,6 +99,21 @@ const char *config_help(void)
 	       "  DATABASE_MIGRATE      on (default): the schema is brought up to date at the "
 	       "start;\n"
 	       "                        off: it must be (feedback-app migrate up)\n"
+	       "  NOTIFY_EMAIL          a create leaves a job that writes to this address\n"
+	       "  WEBHOOKS              on: a create leaves a job for each registered webhook;\n"
+	       "                        off (default)\n"
+	       "  WORKERS               inline: this process does jobs too; off (default):\n"
+	       "                        feedback-app worker does\n"
+	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
+	       "  CONCURRENCY, --concurrency\n"
+	       "                        8; jobs at once, 256 at most\n"
+	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its "
+	       "jobs\n"
+	       "  QUEUE_URL             redis://HOST[:PORT][/DB]: jobs go to workers through "
+	       "Redis\n"
+	       "                        Streams; not set: workers ask the database\n"
+	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
+	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
 	       "  CACHE_TTL_S           60; lists are kept for so long in memory, and given only\n"
 	       "                        while nothing was written, by anybody; 0: not kept\n"
 	       "  CACHE_SIZE            4M; the most that they take (64K to 4G)\n"
@@ -123,9 +149,11 @@ const char *config_help(void)
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
 	       "                        (500), slow (2 s, or TIME), hang (no answer), crash\n"
 	       "                        (abort), close (the connection), unhealthy (only /health,\n"
-	       "                        503), leak (1 MiB a request). +TIME: healthy for so long\n"
-	       "                        after the start; #N: for N requests. /health and /metrics\n"
-	       "                        are spared but for unhealthy.\n";
+	       "                        503), leak (1 MiB a request), jobs (jobs are only written\n"
+	       "                        down). +TIME: healthy for so long after the start; #N: "
+	       "for\n"
+	       "                        N requests. /health and /metrics are spared but for\n"
+	       "                        unhealthy.\n";
 }
 
 static struct hg_str unquoted(struct hg_str v)
@@ -280,7 +308,8 @@ static enum hg_rc take_listeners(
 	        !(hg_str_u64(v, &pid) && (int64_t)pid == from->pid))
 		fds = 0;
 	c->listen_fds = (uint32_t)fds;
-	c->tcp = c->listen_fds ? port_flag : c->socket[0] ? port_set : true;
+	c->worker = from->worker;
+	c->tcp = c->listen_fds ? port_flag : c->socket[0] || c->worker ? port_set : true;
 	return HG_OK;
 }
 
@@ -352,6 +381,58 @@ static enum hg_rc take_database(
 		return wrong(err, "DATABASE_MIGRATE", v, "on or off");
 	rc = take_replicas(from, c, err);
 	return rc < 0 ? rc : take_pool(from, c, err);
+}
+
+/* "off" or the other word. */
+static enum hg_rc take_choice(const struct config_sources *from, const char *name, const char *on,
+        bool *ret_on, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	char want[48];
+	setting_of(from, name, false, &v);
+	*ret_on = hg_str_eq_nocase(v, hg_str(on));
+	if (*ret_on || hg_str_eq_nocase(v, HG_STR("off"))) return HG_OK;
+	snprintf(want, sizeof want, "%s or off", on);
+	return wrong(err, name, v, want);
+}
+
+static enum hg_rc take_queues(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	setting_of(from, "QUEUES", false, &v);
+	for (struct hg_str rest = v; rest.n;) {
+		struct hg_str one = hg_str_trim(hg_str_cut(&rest, ','));
+		if (c->queue_count == JOBS_QUEUES_MAX || !text_is_token(one, JOBS_NAME_MAX) ||
+		        !hg_str_copy(one, c->queue[c->queue_count++], sizeof c->queue[0]))
+			return wrong(err, "QUEUES", v, "up to 8 names with commas between them");
+	}
+	return c->queue_count ? HG_OK : wrong(err, "QUEUES", v, "a name");
+}
+
+static enum hg_rc take_jobs(const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	uint64_t slots = 0, lease_s = 0, sent_s = 0;
+	enum hg_rc rc = take_choice(from, "WEBHOOKS", "on", &c->webhooks, err);
+	if (rc == HG_OK) rc = take_choice(from, "WORKERS", "inline", &c->workers_inline, err);
+	if (rc == HG_OK)
+		rc = take(from, "NOTIFY_EMAIL", c->notify_email, sizeof c->notify_email, err);
+	if (rc == HG_OK) rc = take(from, "EXPORT_DIR", c->export_dir, sizeof c->export_dir, err);
+	if (rc == HG_OK) rc = take(from, "QUEUE_URL", c->queue_url, sizeof c->queue_url, err);
+	if (rc == HG_OK) rc = take_number(from, "CONCURRENCY", JOBS_SLOTS_MAX, &slots, err);
+	if (rc == HG_OK) rc = take_number(from, "JOB_LEASE", 86400, &lease_s, err);
+	if (rc == HG_OK) rc = take_number(from, "QUEUE_LEASE", 86400, &sent_s, err);
+	if (rc == HG_OK) rc = take_queues(from, c, err);
+	if (rc < 0) return rc;
+	c->sent_lease_ms = (uint32_t)sent_s * 1000;
+	if (!slots) return wrong(err, "CONCURRENCY", HG_STR("0"), "a number from 1 on");
+	if (!lease_s) return wrong(err, "JOB_LEASE", HG_STR("0"), "a number of seconds from 1 on");
+	c->concurrency = (uint32_t)slots;
+	c->lease_ms = (uint32_t)lease_s * 1000;
+	if (c->notify_email[0] &&
+	        (!strchr(c->notify_email, '@') || !text_is_token(hg_str(c->notify_email), 255)))
+		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "an e-mail address");
+	return HG_OK;
 }
 
 /* "4M", "512K", "65536" */
@@ -482,6 +563,7 @@ enum hg_rc config_read(
 	if (rc < 0 || c.help || c.version) goto out;
 	rc = take_listeners(from, &c, err);
 	if (rc == HG_OK) rc = take_database(from, &c, err);
+	if (rc == HG_OK) rc = take_jobs(from, &c, err);
 	if (rc == HG_OK) rc = take_cache(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);

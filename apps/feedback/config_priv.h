@@ -10,6 +10,7 @@
 #include "cache/cache.h"
 #include "db/db.h"
 #include "db/pool.h"
+#include "jobs/jobs.h"
 #include "redis/redis.h"
 
 #include "apps/feedback/access_priv.h"
@@ -38,6 +39,16 @@ struct config {
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;
+	/* The queue. */
+	bool worker;            /* feedback-app worker: no API, only jobs */
+	bool workers_inline;    /* this process serves and works */
+	char notify_email[256]; /* a create leaves a job that writes to it; "" none */
+	bool webhooks;          /* a create leaves a job for each webhook of the table */
+	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
+	uint32_t queue_count, concurrency, lease_ms;
+	char export_dir[256];
+	char queue_url[256];    /* a broker; "" none */
+	uint32_t sent_lease_ms; /* what a broker has for longer is lost */
 	enum access_mode auth;
 	char admin_key[129]; /* "" none */
 	bool register_open;
@@ -57,6 +68,7 @@ struct config_sources {
 	void *arg;
 	struct hg_str dotenv; /* contents of the .env file */
 	int64_t pid;          /* to compare with LISTEN_PID */
+	bool worker;          /* feedback-app worker */
 };
 
 /* HG_E_USAGE or HG_E_INVALID with a message that names the setting. */

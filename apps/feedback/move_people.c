@@ -37,6 +37,26 @@ static const struct table {
                 " 'request_id', request_id",
                 "id, at, action, user_id, name, via, object, detail, address, request_id",
                 "OVERRIDING SYSTEM VALUE", true},
+        /* What is still to be done is done over there. */
+        {"jobs",
+                "'id', id, 'queue', queue, 'kind', kind, 'args', args, "
+                "'state', state, 'priority', priority, 'attempt', attempt, "
+                "'attempts_max', attempts_max, 'unique_key', unique_key, "
+                "'run_at', run_at, 'created_at', created_at, 'lease', lease, "
+                "'lease_until', lease_until, 'sent_at', sent_at, 'worker', worker, "
+                "'started_at', started_at, 'finished_at', finished_at, "
+                "'error', error, 'result', result",
+                "id, queue, kind, args, state, priority, attempt, attempts_max, "
+                "unique_key, run_at, created_at, lease, lease_until, sent_at, "
+                "worker, started_at, finished_at, error, result",
+                "", true},
+        {"webhooks",
+                "'id', id, 'url', url, 'secret', secret, 'old_secret', old_secret, "
+                "'enabled', enabled, 'created_at', created_at, "
+                "'disabled_at', disabled_at, 'disabled_why', disabled_why",
+                "id, url, secret, old_secret, enabled, created_at, disabled_at, "
+                "disabled_why",
+                "", true},
 };
 
 enum hg_rc move_people_there(struct db *from, bool *ret_there, struct hg_err *err)
@@ -71,7 +91,7 @@ static enum hg_rc copy_table(
         struct db *from, struct db *to, const struct table *t, struct hg_err *err)
 {
 	struct db_stmt *read = NULL, *write = NULL;
-	char sql[1024];
+	char sql[1600];
 	int64_t at = 0, before;
 	snprintf(sql, sizeof sql,
 	        "SELECT json_group_array(json_object(%s)), max(at_row) FROM (SELECT *, rowid AS "
