@@ -177,6 +177,11 @@ class Together(unittest.TestCase):
         return [Load(m.port, rate=150, seconds=seconds, posts=0, connections=16, path="/wide") for m in self.machines]
 
     @staticmethod
+    def asked(redis):
+        found = re.search(r"evalsha:calls=(\d+)", redis.ask("INFO", "commandstats"))
+        return int(found[1]) if found else 0
+
+    @staticmethod
     def failed(got):
         return sum(got[k] for k in ("failed_get", "connect_errors", "closed", "timeouts", "status_5xx"))
 
@@ -227,17 +232,29 @@ class Together(unittest.TestCase):
     def test_a_reload_moves_to_another_redis_under_load(self):
         m = self.machines[0]
         other = Redis(password=PASSWORD)
+        # Of a user who may do no more than is needed.
+        other.ask("ACL", "SETUSER", "edge", "on", ">" + PASSWORD, "~hg:rate:*",
+                  *"+evalsha +eval +get +set +time +ping +client|setname +select".split())
         text = m.file.read_text()
         try:
-            load = Load(m.port, rate=150, seconds=6, posts=0, connections=16, path="/wide")
+            load = Load(m.port, rate=150, seconds=8, posts=0, connections=16, path="/wide")
             time.sleep(1)
-            m.file.write_text(text.replace(f"127.0.0.1:{self.redis.port}", f"127.0.0.1:{other.port}"))
+            m.file.write_text(text.replace(f"127.0.0.1:{self.redis.port}\"", f"127.0.0.1:{other.port}/1\", user: edge"))
             m.run("reload", "-f", m.file)
-            wait_for(lambda: int(re.search(r"calls=(\d+)", other.ask("INFO", "commandstats") or "calls=0")[1]) > 20, 10)
+            wait_for(lambda: self.asked(other) > 100, 10)
+            # A unix socket, by a path that the edge's own user may enter.
+            other.dir.chmod(0o755)
+            (other.dir / "socket").chmod(0o777)
+            m.file.write_text(text.replace(f"redis://127.0.0.1:{self.redis.port}", f"unix:{other.dir}/socket?db=2"))
+            m.run("reload", "-f", m.file)
+            before = self.asked(other)
+            wait_for(lambda: self.asked(other) > before + 100, 10)
             m.file.write_text(text)
             m.run("reload", "-f", m.file)
-            self.whole([load], 6)
+            self.whole([load], 8)
         finally:
+            m.file.write_text(text)
+            m.run("reload", "-f", m.file)
             other.remove()
 
     def test_errors_say_what_to_do(self):
