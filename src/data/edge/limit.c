@@ -68,10 +68,15 @@ static uint32_t seconds_up(uint64_t ns)
 	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
 }
 
-void edge_limit_keep(struct edge_req *r, uint32_t i, uint64_t left, uint64_t wait_ns)
+static inline void keep(struct edge_req *r, uint32_t i, uint64_t left, uint64_t wait_ns)
 {
 	r->quota[i].left = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
 	r->quota[i].wait_s = seconds_up(wait_ns);
+}
+
+void edge_limit_keep(struct edge_req *r, uint32_t i, uint64_t left, uint64_t wait_ns)
+{
+	keep(r, i, left, wait_ns);
 }
 
 enum edge_step edge_limit_refuse(struct edge_conn *c, uint32_t i, uint64_t wait_ns)
@@ -125,7 +130,7 @@ enum edge_step edge_limit_then(struct edge_conn *c, const struct http1_head *h, 
 			shared[i] = edge_together_key(e, &limit[i], (uint8_t)name.kind, name.bytes);
 		if (n == 1) break;
 		struct gcra_verdict v = rates_peek(e->rates, key[i], limit[i].rule, now);
-		edge_limit_keep(r, i, v.left, v.wait_ns);
+		keep(r, i, v.left, v.wait_ns);
 		if (v.admit || v.wait_ns < wait) continue;
 		wait = v.wait_ns;
 		worst = i;
@@ -133,7 +138,7 @@ enum edge_step edge_limit_then(struct edge_conn *c, const struct http1_head *h, 
 	if (wait) return edge_limit_refuse(c, worst, wait);
 	for (uint32_t i = 0; i < n; i++) {
 		struct gcra_verdict v = rates_take(e->rates, key[i], limit[i].rule, now);
-		edge_limit_keep(r, i, v.left, v.wait_ns);
+		keep(r, i, v.left, v.wait_ns);
 		if (!v.admit) return edge_limit_refuse(c, i, v.wait_ns);
 	}
 	if (HG_UNLIKELY(e->together)) return edge_together_ask(c, h, key, shared, after);

@@ -91,7 +91,8 @@ static void req_fill(struct edge_req *r, const struct http1_head *h)
 }
 
 /* Sets route, limits and application, or answers. */
-static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
+static inline __attribute__((always_inline)) enum edge_step route(
+        struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
@@ -186,7 +187,8 @@ static enum edge_step refuse_early(struct edge_conn *c, const struct http1_head 
 }
 
 /* What comes behind the limits. */
-static inline enum edge_step go_on(struct edge_conn *c, const struct http1_head *h)
+static inline __attribute__((always_inline)) enum edge_step go_on(
+        struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
