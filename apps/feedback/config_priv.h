@@ -9,8 +9,22 @@
 #include "base/log.h"
 #include "db/db.h"
 #include "db/pool.h"
+#include "fetch/guard.h"
+#include "fetch/smtp.h"
 
 #include "apps/feedback/fault_priv.h"
+
+/* What goes out: mail and webhooks. */
+struct outgoing {
+	char smtp_url[256]; /* "": no mail can be sent */
+	char smtp_user[128], smtp_password[256], smtp_ca[256];
+	enum smtp_tls smtp_tls;
+	uint32_t smtp_ms;
+	char mail_from[400];        /* "Name <address>" */
+	struct guard webhook_allow; /* networks that webhooks may reach besides public ones */
+	char webhook_ca[256];       /* file of authorities instead of the machine's store; "" */
+	uint32_t webhook_ms;
+};
 
 struct config {
 	bool help, version;
@@ -31,6 +45,7 @@ struct config {
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;
+	struct outgoing outgoing;
 };
 
 struct config_sources {
