@@ -7,6 +7,8 @@
 #include "os/clock.h"
 #include "wire/json.h"
 
+#include "apps/feedback/outgoing_priv.h"
+
 #define BODY_MAX (16u << 20) /* 1000 messages of 500 characters, all escaped */
 
 static void on_gone(void *arg)
@@ -122,6 +124,8 @@ static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64
 	hg_buf_reset(&a->body);
 	metrics_text(&a->metrics, &g, &a->body);
 	store_metrics(a->store, &a->body);
+	hg_buf_str(&a->body, hg_buf_view(&a->depths));
+	if (a->workers) worker_metrics(a->workers, &a->body);
 	metrics_process_text(&a->body);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
 }
@@ -151,6 +155,42 @@ static void ask_total(
 	app_deferred_free(d);
 }
 
+void app_measured(struct app *a, struct deferred *d)
+{
+	ask_total(a, d->call, d->req, d);
+}
+
+static void ask_depths(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	hg_buf_reset(&a->depths);
+	if (!d) d = app_defer(a, call, req);
+	if (!d || !app_measure(a, d)) ask_total(a, call, req, d);
+}
+
+static bool key_is(const char *want, struct hg_str have)
+{
+	struct hg_str w = hg_str(want);
+	unsigned differs = w.n != have.n;
+	/* However much of it is right, it takes as long. */
+	for (size_t i = 0; i < have.n && w.n; i++)
+		differs |= (unsigned char)(w.p[i % w.n] ^ have.p[i]);
+	return w.n && !differs;
+}
+
+bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum access_permission p)
+{
+	struct hg_str token = HG_STR("");
+	struct access_who who = {0};
+	if (access_bearer(field(req, HTTP1_F_AUTHORIZATION), &token) &&
+	        key_is(a->config->admin_key, token))
+		who = access_operator();
+	if (access_may(&who, p)) return true;
+	app_refuse(a, call, req, 403, "Forbidden");
+	return false;
+}
+
 /* Also answers a CORS preflight: any origin may use the API, without credentials. */
 static void options(
         struct app *a, struct serve_call *call, const struct serve_request *req, enum endpoint e)
@@ -175,8 +215,17 @@ static void dispatch(
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
-	case ENDPOINT_HEALTH:
-	case ENDPOINT_METRICS: ask_total(a, call, req, d); return;
+	case ENDPOINT_HEALTH: ask_total(a, call, req, d); return;
+	case ENDPOINT_METRICS: ask_depths(a, call, req, d); return;
+	case ENDPOINT_JOBS:
+	case ENDPOINT_JOBS_STATS:
+	case ENDPOINT_JOBS_RETRY:
+	case ENDPOINT_JOB:
+	case ENDPOINT_JOB_RETRY:
+	case ENDPOINT_EXPORTS:
+	case ENDPOINT_EXPORT: app_jobs(a, call, req, &r, d); return;
+	case ENDPOINT_MAIL_TEST:
+	case ENDPOINT_WEBHOOKS: outgoing_handle(a->outgoing, call, req, d); return;
 	case ENDPOINT_PAGE:
 	case ENDPOINT_STATIC: app_static(call, req, &found); break;
 	default: found = false;
@@ -210,7 +259,8 @@ static bool misbehave(
 	struct fault_past past = {loop_now_ms(a->loop) - a->born_ms, a->requests};
 	if (!probe) a->requests++;
 	switch (fault_draw(&a->fault, &a->rand, probe, past)) {
-	case FAULT_NONE: return false;
+	case FAULT_NONE:
+	case FAULT_JOBS: return false;
 	case FAULT_LEAK: leak(); return false;
 	case FAULT_ERRORS:
 		app_fail(a, call, req, ERROR_FAULT, HG_E_INTERNAL, "FEEDBACK_FAULT=errors");
@@ -237,7 +287,7 @@ void app_handle(void *arg, struct serve_call *call, const struct serve_request *
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	enum endpoint e = route_of(req->path).endpoint;
 	bool probe = e == ENDPOINT_HEALTH || e == ENDPOINT_METRICS;
-	if (e == ENDPOINT_NONE) {
+	if (e == ENDPOINT_NONE || (a->config->worker && !probe)) {
 		app_refuse(a, call, req, 404, "Not found");
 	} else if (!route_allows(e, req->method)) {
 		serve_field(call, "Allow", hg_str(route_allow(e)));
@@ -304,6 +354,7 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
         struct hg_err *err)
 {
 	*a = (struct app){.magic = APP_MAGIC,
+	        .config = c,
 	        .loop = l,
 	        .log = log,
 	        .fault = c->fault,
@@ -311,12 +362,29 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	struct store_options o = {.config = c, .done = app_stored, .note = on_note, .arg = a};
 	hg_rand_seed(&a->rand, clock_mono_ns());
 	hg_buf_init(&a->body, BODY_MAX);
+	hg_buf_init(&a->depths, BODY_MAX);
 	hg_list_init(&a->deferred);
-	return store_open(l, &o, &a->store, err);
+	enum hg_rc rc = store_open(l, &o, &a->store, err);
+	struct desk_options desk = {.url = c->database, .durability = c->durability};
+	if (rc == HG_OK) {
+		rc = desk_new(l, &desk, &a->desk);
+		if (rc < 0) hg_err_set(err, rc, "could not start the desk's thread");
+	}
+	if (rc == HG_OK) rc = outgoing_new(a, &c->outgoing, &a->outgoing, err);
+	if (rc == HG_OK && (c->worker || c->workers_inline))
+		rc = worker_new(l, c, log, &a->workers, err);
+	return rc;
 }
 
 void app_stop(struct app *a)
 {
+	outgoing_stop(a->outgoing);
+	worker_free(a->workers);
+	a->workers = NULL;
+	desk_free(a->desk);
+	a->desk = NULL;
+	outgoing_free(a->outgoing);
+	a->outgoing = NULL;
 	store_close(a->store);
 	a->store = NULL;
 }
@@ -327,5 +395,6 @@ void app_fini(struct app *a)
 		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
 	}
 	hg_buf_free(&a->body);
+	hg_buf_free(&a->depths);
 	a->magic = 0;
 }

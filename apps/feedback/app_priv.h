@@ -7,16 +7,24 @@
 
 #include "serve/serve.h"
 
+#include "apps/feedback/access_priv.h"
 #include "apps/feedback/config_priv.h"
+#include "apps/feedback/desk_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
 #include "apps/feedback/metrics_priv.h"
 #include "apps/feedback/store_priv.h"
+#include "apps/feedback/worker_priv.h"
 
 struct app {
 	uint32_t magic;
 	struct loop *loop;
 	struct jsonlog *log;
+	const struct config *config;
 	struct store *store;
+	struct desk *desk;
+	struct worker *workers; /* NULL: jobs are others' */
+	struct outgoing_api *outgoing;
+	struct hg_buf depths;   /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -27,7 +35,7 @@ struct app {
 
 #define APP_MAGIC 0xfeedbac4u
 
-/* Opens the database. */
+/* Opens the database, and starts the worker when there is to be one. `c` must stay. */
 HG_MUST enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log,
         const struct config *c, struct hg_err *err);
 /* Closes the database: what was queued is committed and answered. Before serve_free. */
@@ -76,6 +84,16 @@ void app_queue(struct app *a, struct serve_call *call, const struct serve_reques
 /* Of health and metrics, which ask for the total. */
 void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum hg_rc rc, int64_t total, const char *why);
+/* /admin/jobs… and /exports… */
+void app_jobs(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct route *r, struct deferred *d);
+/* Looks at the queue for /metrics, and comes back with app_measured. False: it could not ask, and
+ * `d` is as it was. */
+HG_MUST bool app_measure(struct app *a, struct deferred *d);
+void app_measured(struct app *a, struct deferred *d);
+/* Whether the request may; if not, it is answered. */
+HG_MUST bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum access_permission p);
 /* The page and its files. */
 void app_static(struct serve_call *call, const struct serve_request *req, bool *ret_found);
 void app_cors(struct serve_call *call, const struct serve_request *req);

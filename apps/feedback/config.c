@@ -4,6 +4,8 @@
 
 #include "wire/mail.h"
 
+#include "apps/feedback/text_priv.h"
+
 /* Every setting is a flag and a variable. */
 static const struct setting {
 	const char *name;
@@ -37,6 +39,15 @@ static const struct setting {
         {"WEBHOOK_ALLOW", NULL, ""},
         {"WEBHOOK_CA", NULL, ""},
         {"WEBHOOK_TIMEOUT", NULL, "15000"},
+        {"NOTIFY_EMAIL", NULL, ""},
+        {"WEBHOOKS", NULL, "off"},
+        {"WORKERS", NULL, "off"},
+        {"QUEUES", "--queues", "notification-queue,feedback-tasks"},
+        {"CONCURRENCY", "--concurrency", "8"},
+        {"JOB_LEASE", NULL, "30"},
+        {"EXPORT_DIR", NULL, "data/exports"},
+        {"ADMIN_KEY", NULL, ""},
+        {"QUEUE_URL", NULL, ""},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -47,6 +58,8 @@ const char *config_help(void)
 	       "                    [--log-level LEVEL] [--log-file PATH] [--fault FAULT]\n"
 	       "                    [--env-file PATH] [--help] [--version]\n"
 	       "\n"
+	       "       feedback-app worker [--queues NAME,…] [--concurrency N] [--port N]\n"
+	       "       feedback-app jobs list|show|retry|purge|stats|put (feedback-app jobs help)\n"
 	       "       feedback-app migrate up|down|status [--steps N] [--database URL]\n"
 	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
 	       "       feedback-app mail test ADDRESS\n"
@@ -77,6 +90,18 @@ const char *config_help(void)
 	       "  DATABASE_MIGRATE      on (default): the schema is brought up to date at the "
 	       "start;\n"
 	       "                        off: it must be (feedback-app migrate up)\n"
+	       "  NOTIFY_EMAIL          a create leaves a job that writes to this address\n"
+	       "  WEBHOOKS              on: a create leaves a job for each registered webhook;\n"
+	       "                        off (default)\n"
+	       "  WORKERS               inline: this process does jobs too; off (default):\n"
+	       "                        feedback-app worker does\n"
+	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
+	       "  CONCURRENCY, --concurrency\n"
+	       "                        8; jobs at once, 256 at most\n"
+	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its jobs\n"
+	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
+	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: Bearer)\n"
+	       "                        may use /admin and /exports\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
 	       "                        /health and /metrics are DEBUG unless they fail\n"
@@ -99,9 +124,10 @@ const char *config_help(void)
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
 	       "                        (500), slow (2 s, or TIME), hang (no answer), crash\n"
 	       "                        (abort), close (the connection), unhealthy (only /health,\n"
-	       "                        503), leak (1 MiB a request). +TIME: healthy for so long\n"
-	       "                        after the start; #N: for N requests. /health and /metrics\n"
-	       "                        are spared but for unhealthy.\n";
+	       "                        503), leak (1 MiB a request), jobs (jobs are only written\n"
+	       "                        down). +TIME: healthy for so long after the start; #N: for\n"
+	       "                        N requests. /health and /metrics are spared but for\n"
+	       "                        unhealthy.\n";
 }
 
 static struct hg_str unquoted(struct hg_str v)
@@ -256,7 +282,8 @@ static enum hg_rc take_listeners(
 	        !(hg_str_u64(v, &pid) && (int64_t)pid == from->pid))
 		fds = 0;
 	c->listen_fds = (uint32_t)fds;
-	c->tcp = c->listen_fds ? port_flag : c->socket[0] ? port_set : true;
+	c->worker = from->worker;
+	c->tcp = c->listen_fds ? port_flag : c->socket[0] || c->worker ? port_set : true;
 	return HG_OK;
 }
 
@@ -392,6 +419,62 @@ static enum hg_rc take_outgoing(
 	return HG_OK;
 }
 
+/* "off" or the other word. */
+static enum hg_rc take_choice(const struct config_sources *from, const char *name, const char *on,
+        bool *ret_on, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	char want[48];
+	setting_of(from, name, false, &v);
+	*ret_on = hg_str_eq_nocase(v, hg_str(on));
+	if (*ret_on || hg_str_eq_nocase(v, HG_STR("off"))) return HG_OK;
+	snprintf(want, sizeof want, "%s or off", on);
+	return wrong(err, name, v, want);
+}
+
+static enum hg_rc take_queues(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	setting_of(from, "QUEUES", false, &v);
+	for (struct hg_str rest = v; rest.n;) {
+		struct hg_str one = hg_str_trim(hg_str_cut(&rest, ','));
+		if (c->queue_count == JOBS_QUEUES_MAX || !text_is_token(one, JOBS_NAME_MAX) ||
+		        !hg_str_copy(one, c->queue[c->queue_count++], sizeof c->queue[0]))
+			return wrong(err, "QUEUES", v, "up to 8 names with commas between them");
+	}
+	return c->queue_count ? HG_OK : wrong(err, "QUEUES", v, "a name");
+}
+
+#define ADMIN_KEY_MIN 16u
+
+static enum hg_rc take_jobs(const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	uint64_t slots = 0, lease_s = 0;
+	enum hg_rc rc = take_choice(from, "WEBHOOKS", "on", &c->webhooks, err);
+	if (rc == HG_OK) rc = take_choice(from, "WORKERS", "inline", &c->workers_inline, err);
+	if (rc == HG_OK)
+		rc = take(from, "NOTIFY_EMAIL", c->notify_email, sizeof c->notify_email, err);
+	if (rc == HG_OK) rc = take(from, "EXPORT_DIR", c->export_dir, sizeof c->export_dir, err);
+	if (rc == HG_OK) rc = take(from, "ADMIN_KEY", c->admin_key, sizeof c->admin_key, err);
+	if (rc == HG_OK) rc = take(from, "QUEUE_URL", c->queue_url, sizeof c->queue_url, err);
+	if (rc == HG_OK) rc = take_number(from, "CONCURRENCY", JOBS_SLOTS_MAX, &slots, err);
+	if (rc == HG_OK) rc = take_number(from, "JOB_LEASE", 86400, &lease_s, err);
+	if (rc == HG_OK) rc = take_queues(from, c, err);
+	if (rc < 0) return rc;
+	if (!slots) return wrong(err, "CONCURRENCY", HG_STR("0"), "a number from 1 on");
+	if (!lease_s) return wrong(err, "JOB_LEASE", HG_STR("0"), "a number of seconds from 1 on");
+	c->concurrency = (uint32_t)slots;
+	c->lease_ms = (uint32_t)lease_s * 1000;
+	if (c->admin_key[0] && strlen(c->admin_key) < ADMIN_KEY_MIN)
+		return hg_err_set(err, HG_E_INVALID, "ADMIN_KEY is shorter than %u characters",
+		        ADMIN_KEY_MIN);
+	struct mail_address to;
+	if (c->notify_email[0] && !mail_address_parse(hg_str(c->notify_email), &to))
+		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "one e-mail address");
+	return HG_OK;
+}
+
 enum hg_rc config_read(
         const struct config_sources *from, struct config *ret_config, struct hg_err *err)
 {
@@ -403,6 +486,7 @@ enum hg_rc config_read(
 	rc = take_listeners(from, &c, err);
 	if (rc == HG_OK) rc = take_database(from, &c, err);
 	if (rc == HG_OK) rc = take_outgoing(from, &c.outgoing, err);
+	if (rc == HG_OK) rc = take_jobs(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
 	if (rc == HG_OK) rc = take_number(from, "DRAIN_SECONDS", 3600, &drain_s, err);

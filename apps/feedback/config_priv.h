@@ -11,6 +11,7 @@
 #include "db/pool.h"
 #include "fetch/guard.h"
 #include "fetch/smtp.h"
+#include "jobs/jobs.h"
 
 #include "apps/feedback/fault_priv.h"
 
@@ -46,6 +47,16 @@ struct config {
 	struct fault fault;
 	uint32_t drain_ms;
 	struct outgoing outgoing;
+	/* The queue. */
+	bool worker;           /* feedback-app worker: no API, only jobs */
+	bool workers_inline;   /* this process serves and works */
+	char notify_email[256]; /* a create leaves a job that writes to it; "" none */
+	bool webhooks;          /* a create leaves a job for each webhook of the table */
+	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
+	uint32_t queue_count, concurrency, lease_ms;
+	char export_dir[256];
+	char admin_key[128]; /* opens /admin and /exports; "" nobody */
+	char queue_url[256]; /* a broker; "" none */
 };
 
 struct config_sources {
@@ -55,6 +66,7 @@ struct config_sources {
 	void *arg;
 	struct hg_str dotenv; /* contents of the .env file */
 	int64_t pid;          /* to compare with LISTEN_PID */
+	bool worker;          /* feedback-app worker */
 };
 
 /* HG_E_USAGE or HG_E_INVALID with a message that names the setting. */

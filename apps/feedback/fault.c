@@ -6,7 +6,7 @@
 static bool kind_of(struct hg_str s, enum fault_kind *ret_kind)
 {
 	static const char *const names[] = {
-	        "none", "errors", "slow", "hang", "crash", "close", "unhealthy", "leak"};
+	        "none", "errors", "slow", "hang", "crash", "close", "unhealthy", "leak", "jobs"};
 	for (size_t i = 0; i < HG_COUNT(names); i++) {
 		if (!hg_str_eq(s, hg_str(names[i]))) continue;
 		*ret_kind = (enum fault_kind)i;
@@ -71,7 +71,7 @@ bool fault_parse(struct hg_str text, struct fault *ret_fault)
 enum fault_kind fault_draw(
         const struct fault *f, struct hg_rand *r, bool probe, struct fault_past past)
 {
-	if (f->kind == FAULT_NONE) return FAULT_NONE;
+	if (f->kind == FAULT_NONE || f->kind == FAULT_JOBS) return FAULT_NONE;
 	if (past.age_ms < f->after_ms || past.requests < f->after_n) return FAULT_NONE;
 	if (f->kind == FAULT_UNHEALTHY) return probe ? FAULT_UNHEALTHY : FAULT_NONE;
 	if (probe || hg_rand_unit(r) >= f->share) return FAULT_NONE;

@@ -8,6 +8,8 @@
  *   crash         the process aborts
  *   close         the connection is closed without an answer
  *   unhealthy     /health answers 503; everything else is fine
+ *   jobs          requests are fine; mail and webhooks are written down instead of sent
+ *                 (EXPORT_DIR/jobs.log), and there are jobs of the kind "test"
  *   leak          1 MiB of memory a request is never given back; everything else is fine
  *
  * KIND[:SHARE%][:TIME][:+TIME][:#N], for example errors:10%, slow:25%:800ms, errors:+15m,
@@ -28,7 +30,8 @@ enum fault_kind {
 	FAULT_CRASH,
 	FAULT_CLOSE,
 	FAULT_UNHEALTHY,
-	FAULT_LEAK
+	FAULT_LEAK,
+	FAULT_JOBS
 };
 
 struct fault {

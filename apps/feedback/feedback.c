@@ -178,6 +178,7 @@ void app_stored(void *arg, struct store_op *op)
 	struct deferred *d = op->tag;
 	if (op->kind <= STORE_DELETE && op->rc == HG_OK && op->once == ROWS_FIRST)
 		a->metrics.operations[counted[op->kind]]++;
+	if (op->kind == STORE_CREATE && op->rc == HG_OK) worker_nudge(a->workers);
 	d->queued = false;
 	/* Answering may tell us that the client has left, which frees what is still deferred. */
 	struct serve_call *call = d->call;

@@ -1,6 +1,7 @@
 /* Wiring: settings, database, sockets, signals. Listens only when the database is ready. */
 #include "apps/feedback/app_priv.h"
 #include "apps/feedback/commands_priv.h"
+#include "apps/feedback/jobs_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,8 @@ struct program {
 	struct serve *serve;
 	int listeners[LISTENERS_MAX];
 	size_t listener_count;
-	bool stopping;
+	bool worker, stopping;
+	int ending; /* what a stop waits for */
 };
 
 static const char *env(void *arg, const char *name)
@@ -55,7 +57,8 @@ static enum hg_rc configure(struct program *p, int argc, char **argv, struct hg_
 	rc = read_dotenv(named.n ? named.p : ".env", named.n > 0, &dotenv, err);
 	if (rc == HG_OK) {
 		struct config_sources from = {
-		        argc, (const char *const *)argv, env, NULL, hg_buf_view(&dotenv), getpid()};
+		        argc, (const char *const *)argv, env, NULL, hg_buf_view(&dotenv), getpid(),
+		        p->worker};
 		rc = config_read(&from, &p->config, err);
 	}
 	hg_buf_free(&dotenv);
@@ -118,7 +121,7 @@ static enum hg_rc listen_all(struct program *p, struct hg_err *err)
 static void on_drained(void *arg)
 {
 	struct program *p = arg;
-	loop_stop(p->loop);
+	if (--p->ending == 0) loop_stop(p->loop);
 }
 
 static void on_signal(struct loop *l, int signo, void *arg)
@@ -132,7 +135,9 @@ static void on_signal(struct loop *l, int signo, void *arg)
 		return;
 	}
 	p->stopping = true;
+	p->ending = p->app.workers ? 2 : 1;
 	serve_drain(p->serve, p->config.drain_ms, on_drained, p);
+	if (p->app.workers) worker_stop(p->app.workers, p->config.drain_ms, on_drained, p);
 }
 
 static enum hg_rc start(struct program *p, struct hg_err *err)
@@ -255,6 +260,76 @@ static enum hg_rc run_webhooks(int argc, char **argv, struct hg_err *err)
 	return rc < 0 ? rc : command_webhooks(&p.config, action, what, stdout, err);
 }
 
+static void help_jobs(void)
+{
+	puts("feedback-app jobs list [--state S] [--queue Q] [--kind K] [--limit N] [--json yes]\n"
+	     "feedback-app jobs show ID\n"
+	     "feedback-app jobs retry ID | --state dead [--queue Q]\n"
+	     "feedback-app jobs purge ID | --state dead [--queue Q]\n"
+	     "feedback-app jobs stats\n"
+	     "feedback-app jobs put --kind K [--queue Q] [--args JSON] [--in SECONDS]\n"
+	     "                  [--unique KEY] [--priority 0-2] [--attempts N]\n"
+	     "\n"
+	     "States: available, running, retryable, dead, done. What is dead is not tried again\n"
+	     "unless somebody asks. A unique key is taken while its job is unfinished. Where the\n"
+	     "database is, --database or DATABASE_URL says.");
+}
+
+static enum hg_rc take_number(
+        int *argc, char **argv, const char *name, uint64_t max, uint64_t *ret_n, struct hg_err *err)
+{
+	const char *text = take_flag(argc, argv, name);
+	if (!text || (hg_str_u64(hg_str(text), ret_n) && *ret_n <= max)) return HG_OK;
+	return hg_err_set(err, HG_E_INVALID, "%s is a number up to %llu", name,
+	        (unsigned long long)max);
+}
+
+static enum hg_rc read_jobs(int *argc, char **argv, struct jobs_command *o, struct hg_err *err)
+{
+	uint64_t limit = 50, in_s = 0, priority = 1, attempts = 0, id = 0;
+	const char *state = take_flag(argc, argv, "--state");
+	const char *json = take_flag(argc, argv, "--json");
+	o->queue = take_flag(argc, argv, "--queue");
+	o->kind = take_flag(argc, argv, "--kind");
+	o->args = take_flag(argc, argv, "--args");
+	o->unique_key = take_flag(argc, argv, "--unique");
+	enum hg_rc rc = take_number(argc, argv, "--limit", 1000, &limit, err);
+	if (rc == HG_OK) rc = take_number(argc, argv, "--in", 10ull * 366 * 86400, &in_s, err);
+	if (rc == HG_OK) rc = take_number(argc, argv, "--priority", 2, &priority, err);
+	if (rc == HG_OK) rc = take_number(argc, argv, "--attempts", 1000, &attempts, err);
+	if (rc < 0) return rc;
+	o->json = json && strcmp(json, "no") != 0;
+	o->limit = (uint32_t)limit;
+	o->in_s = (int64_t)in_s;
+	o->priority = (uint32_t)priority;
+	o->attempts = (uint32_t)attempts;
+	o->by_state = state != NULL;
+	if (state && !jobs_state_parse(hg_str(state), &o->state))
+		return hg_err_set(err, HG_E_INVALID,
+		        "--state is available, running, retryable, dead or done");
+	if (*argc > 2 && hg_str_u64(hg_str(argv[2]), &id) && id <= INT64_MAX) {
+		o->id = (int64_t)id;
+		for (int k = 2; k + 1 <= *argc; k++)
+			argv[k] = argv[k + 1];
+		(*argc)--;
+	}
+	return HG_OK;
+}
+
+static enum hg_rc run_jobs(int argc, char **argv, struct hg_err *err)
+{
+	struct program p = {0};
+	struct jobs_command o = {.action = argc > 1 ? argv[1] : "help"};
+	if (strcmp(o.action, "help") == 0 || strcmp(o.action, "--help") == 0) {
+		help_jobs();
+		return HG_OK;
+	}
+	enum hg_rc rc = read_jobs(&argc, argv, &o, err);
+	/* The rest are settings: where the database is. */
+	if (rc == HG_OK) rc = configure(&p, argc - 1, argv + 1, err);
+	return rc < 0 ? rc : command_jobs(&p.config, &o, stdout, err);
+}
+
 /* True: the first argument named a command, and *ret_status is its end. */
 static bool run_command(int argc, char **argv, int *ret_status)
 {
@@ -269,6 +344,8 @@ static bool run_command(int argc, char **argv, int *ret_status)
 		rc = run_mail(argc - 1, argv + 1, &err);
 	else if (hg_str_eq(name, HG_STR("webhooks")))
 		rc = run_webhooks(argc - 1, argv + 1, &err);
+	else if (hg_str_eq(name, HG_STR("jobs")))
+		rc = run_jobs(argc - 1, argv + 1, &err);
 	else
 		return false;
 	if (rc < 0) complain(&err);
@@ -280,9 +357,9 @@ int main(int argc, char **argv)
 {
 	int status = 0;
 	if (run_command(argc, argv, &status)) return status;
-	struct program p = {0};
+	struct program p = {.worker = argc > 1 && strcmp(argv[1], "worker") == 0};
 	struct hg_err err = {0};
-	enum hg_rc rc = configure(&p, argc, argv, &err);
+	enum hg_rc rc = configure(&p, argc - p.worker, argv + p.worker, &err);
 	if (rc == HG_OK && p.config.help) {
 		fputs(config_help(), stdout);
 		return 0;

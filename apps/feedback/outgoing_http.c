@@ -15,7 +15,6 @@
 
 struct outgoing_api {
 	struct app *app;
-	struct desk *desk;
 	const struct outgoing *with;
 	struct hooks *hooks; /* made when the first is tried out */
 	struct hg_list asking;
@@ -241,12 +240,6 @@ static const char *body_of(struct asking *k, struct hg_str text)
 #define MAIL_PATH  HG_STR("/admin/mail/test")
 #define HOOKS_PATH HG_STR("/admin/webhooks")
 
-bool outgoing_is(struct hg_str path)
-{
-	return hg_str_eq(path, MAIL_PATH) || hg_str_eq(path, HOOKS_PATH) ||
-	       hg_str_starts(path, HG_STR("/admin/webhooks/"));
-}
-
 /* What is wanted; the status 0, 404 or 405. */
 static unsigned meaning(const struct serve_request *req, enum what *ret_what, int64_t *ret_id)
 {
@@ -288,7 +281,7 @@ static void begin(struct asking *k)
 		return;
 	}
 	k->task = (struct desk_task){.run = at_desk, .done = from_desk};
-	if (!desk_queue(g->desk, &k->task, 0)) fail(k, HG_E_NOMEM, "too much is asked at a time");
+	if (!desk_queue(g->app->desk, &k->task, 0)) fail(k, HG_E_NOMEM, "too much is asked at a time");
 }
 
 void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
@@ -297,6 +290,10 @@ void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
 	enum what what = LIST;
 	int64_t id = 0;
 	unsigned status = meaning(req, &what, &id);
+	if (!app_admit(g->app, call, req, what == MAIL ? ACCESS_MAIL_ADMIN : ACCESS_WEBHOOKS_ADMIN)) {
+		app_deferred_free(d);
+		return;
+	}
 	const char *wrong = status == 404   ? "Not found"
 	                    : status == 405 ? "Method not allowed"
 	                                    : NULL;
@@ -328,12 +325,12 @@ void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
 
 /* ---- life ---- */
 
-enum hg_rc outgoing_new(struct app *a, struct desk *desk, const struct outgoing *o,
-        struct outgoing_api **ret_api, struct hg_err *err)
+enum hg_rc outgoing_new(struct app *a, const struct outgoing *o, struct outgoing_api **ret_api,
+        struct hg_err *err)
 {
 	struct outgoing_api *g = calloc(1, sizeof *g);
 	if (!g) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	*g = (struct outgoing_api){.app = a, .desk = desk, .with = o};
+	*g = (struct outgoing_api){.app = a, .with = o};
 	hg_list_init(&g->asking);
 	*ret_api = g;
 	return HG_OK;

@@ -16,6 +16,29 @@ static int64_t id_of(struct hg_str text)
 	return (int64_t)id;
 }
 
+/* What follows `prefix`, when it is one part: 0 when it is no number. */
+static bool cut_item(struct hg_str path, struct hg_str prefix, int64_t *ret_id)
+{
+	if (!hg_str_starts(path, prefix) || path.n == prefix.n ||
+	        memchr(path.p + prefix.n, '/', path.n - prefix.n))
+		return false;
+	*ret_id = id_of((struct hg_str){path.p + prefix.n, path.n - prefix.n});
+	return true;
+}
+
+static bool queue_route(struct hg_str path, struct route *r)
+{
+	struct hg_str jobs = HG_STR("/admin/jobs/"), retry = HG_STR("/retry");
+	struct hg_str item = {path.p, path.n > retry.n ? path.n - retry.n : 0};
+	if (cut_item(path, HG_STR("/exports/"), &r->id))
+		r->endpoint = ENDPOINT_EXPORT;
+	else if (hg_str_ends(path, retry) && cut_item(item, jobs, &r->id))
+		r->endpoint = ENDPOINT_JOB_RETRY;
+	else if (cut_item(path, jobs, &r->id))
+		r->endpoint = ENDPOINT_JOB;
+	return r->endpoint != ENDPOINT_NONE;
+}
+
 struct route route_of(struct hg_str path)
 {
 	static const struct {
@@ -25,12 +48,21 @@ struct route route_of(struct hg_str path)
 	        {{"/", 1}, ENDPOINT_PAGE},
 	        {{"/health", 7}, ENDPOINT_HEALTH},
 	        {{"/metrics", 8}, ENDPOINT_METRICS},
+	        {{"/admin/jobs", 11}, ENDPOINT_JOBS},
+	        {{"/admin/jobs/stats", 17}, ENDPOINT_JOBS_STATS},
+	        {{"/admin/jobs/retry", 17}, ENDPOINT_JOBS_RETRY},
+	        {{"/exports", 8}, ENDPOINT_EXPORTS},
+	        {{"/admin/mail/test", 16}, ENDPOINT_MAIL_TEST},
+	        {{"/admin/webhooks", 15}, ENDPOINT_WEBHOOKS},
 	};
 	struct route r = {.endpoint = ENDPOINT_NONE};
 	struct hg_str rest = path, item = HG_STR("/feedback/");
 	for (size_t i = 0; i < HG_COUNT(fixed); i++)
 		if (hg_str_eq(path, fixed[i].path)) return (struct route){fixed[i].endpoint};
 	if (hg_str_starts(path, HG_STR("/static/"))) return (struct route){ENDPOINT_STATIC};
+	if (hg_str_starts(path, HG_STR("/admin/webhooks/")))
+		return (struct route){ENDPOINT_WEBHOOKS};
+	if (queue_route(path, &r)) return r;
 	cut_prefix(&rest, HG_STR("/api"));
 	if (!cut_prefix(&rest, HG_STR("/v1"))) cut_prefix(&rest, HG_STR("/v2"));
 	if (hg_str_eq(rest, HG_STR("/feedback"))) {
@@ -54,6 +86,15 @@ const char *route_label(enum endpoint e)
 	        [ENDPOINT_METRICS] = "/metrics",
 	        [ENDPOINT_PAGE] = "/",
 	        [ENDPOINT_STATIC] = "/static/:path",
+	        [ENDPOINT_JOBS] = "/admin/jobs",
+	        [ENDPOINT_JOBS_STATS] = "/admin/jobs/stats",
+	        [ENDPOINT_JOBS_RETRY] = "/admin/jobs/retry",
+	        [ENDPOINT_JOB] = "/admin/jobs/:id",
+	        [ENDPOINT_JOB_RETRY] = "/admin/jobs/:id/retry",
+	        [ENDPOINT_EXPORTS] = "/exports",
+	        [ENDPOINT_EXPORT] = "/exports/:id",
+	        [ENDPOINT_MAIL_TEST] = "/admin/mail/test",
+	        [ENDPOINT_WEBHOOKS] = "/admin/webhooks",
 	        [ENDPOINT_NONE] = "unmatched",
 	};
 	return labels[e];
@@ -64,6 +105,13 @@ const char *route_allow(enum endpoint e)
 	switch (e) {
 	case ENDPOINT_LIST: return "GET, HEAD, OPTIONS, POST";
 	case ENDPOINT_ITEM: return "DELETE, GET, HEAD, OPTIONS, PUT";
+	case ENDPOINT_JOBS:
+	case ENDPOINT_JOB: return "DELETE, GET, HEAD, OPTIONS";
+	case ENDPOINT_JOBS_RETRY:
+	case ENDPOINT_JOB_RETRY:
+	case ENDPOINT_EXPORTS:
+	case ENDPOINT_MAIL_TEST: return "OPTIONS, POST";
+	case ENDPOINT_WEBHOOKS: return "DELETE, GET, HEAD, OPTIONS, POST";
 	case ENDPOINT_NONE:
 	case ENDPOINTS: return "";
 	default: return "GET, HEAD, OPTIONS";
@@ -72,13 +120,17 @@ const char *route_allow(enum endpoint e)
 
 bool route_allows(enum endpoint e, enum http1_method m)
 {
+	bool only_post = e == ENDPOINT_JOBS_RETRY || e == ENDPOINT_JOB_RETRY ||
+	                 e == ENDPOINT_EXPORTS || e == ENDPOINT_MAIL_TEST;
 	switch (m) {
 	case HTTP1_GET:
-	case HTTP1_HEAD:
+	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post;
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
-	case HTTP1_POST: return e == ENDPOINT_LIST;
-	case HTTP1_PUT:
-	case HTTP1_DELETE: return e == ENDPOINT_ITEM;
+	case HTTP1_POST: return e == ENDPOINT_LIST || e == ENDPOINT_WEBHOOKS || only_post;
+	case HTTP1_PUT: return e == ENDPOINT_ITEM;
+	case HTTP1_DELETE:
+		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB ||
+		       e == ENDPOINT_WEBHOOKS; /* of its paths it knows more */
 	default: return false;
 	}
 }

@@ -12,13 +12,22 @@ enum endpoint {
 	ENDPOINT_METRICS,
 	ENDPOINT_PAGE,
 	ENDPOINT_STATIC,
+	ENDPOINT_JOBS,
+	ENDPOINT_JOBS_STATS,
+	ENDPOINT_JOBS_RETRY,
+	ENDPOINT_JOB,
+	ENDPOINT_JOB_RETRY,
+	ENDPOINT_EXPORTS,
+	ENDPOINT_EXPORT,
+	ENDPOINT_MAIL_TEST,
+	ENDPOINT_WEBHOOKS, /* /admin/webhooks and below */
 	ENDPOINT_NONE,
 	ENDPOINTS
 };
 
 struct route {
 	enum endpoint endpoint;
-	int64_t id;           /* ENDPOINT_ITEM; 0: not a number that a row could have */
+	int64_t id;           /* ENDPOINT_ITEM, _JOB …, _EXPORT; 0: not a number that a row could have */
 	struct hg_str prefix; /* "", "/v1", "/api", "/api/v2", … before "/feedback" */
 };
 

@@ -4,6 +4,7 @@
 
 #include "wire/json.h"
 
+#include "apps/feedback/jobs_priv.h"
 #include "apps/feedback/migrations_priv.h"
 
 #define BUSY_MS      5000u
@@ -20,6 +21,8 @@ enum statement {
 	KEY_GET,
 	KEY_PUT,
 	KEY_EXPIRE,
+	MAIL_PUT,
+	WEBHOOKS_PUT,
 	STATEMENTS
 };
 
@@ -39,11 +42,19 @@ static const char *const sql_of[STATEMENTS] = {
                     " VALUES ($1, $2, $3, $4)",
         [KEY_EXPIRE] = "DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"
                        " WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
+        [MAIL_PUT] = "INSERT INTO jobs (queue, kind, args, run_at, created_at)"
+                     " VALUES ('" QUEUE_NOTIFY "', '" KIND_EMAIL "', $1, $2, $2)",
+        [WEBHOOKS_PUT] = "INSERT INTO jobs (queue, kind, args, run_at, created_at)"
+                         " SELECT '" QUEUE_NOTIFY "', '" KIND_WEBHOOK "', printf("
+                         "'{\"feedback_id\":%d,\"webhook_id\":%d}', $1, id), $2, $2"
+                         " FROM webhooks WHERE enabled = 1",
 };
 
 struct rows {
 	struct db *db;
 	struct db_stmt *stmt[STATEMENTS];
+	struct hg_buf mail_to; /* ,"to":"…"} of the mail's arguments; empty: no mail */
+	bool webhooks;
 };
 
 enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struct hg_err *err)
@@ -52,6 +63,13 @@ enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struc
 	struct rows *r = calloc(1, sizeof *r);
 	enum hg_rc rc = HG_OK;
 	if (!r) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
+	r->webhooks = o->webhooks;
+	hg_buf_init(&r->mail_to, 1024);
+	if (o->notify_email && o->notify_email[0]) {
+		hg_buf_cstr(&r->mail_to, ",\"to\":");
+		json_quote(&r->mail_to, hg_str(o->notify_email));
+		hg_buf_byte(&r->mail_to, '}');
+	}
 	rc = db_open(&with, &r->db, err);
 	if (rc < 0) goto out;
 	rc = o->as_is ? migrations_check(r->db, err) : migrations_apply(r->db, NULL, err);
@@ -73,6 +91,7 @@ void rows_close(struct rows *r)
 	for (size_t i = 0; i < STATEMENTS; i++)
 		db_stmt_free(r->stmt[i]);
 	db_close(r->db);
+	hg_buf_free(&r->mail_to);
 	free(r);
 }
 
@@ -197,6 +216,30 @@ bool rows_in_transaction(const struct rows *r)
 	return db_in_transaction(r->db);
 }
 
+static enum hg_rc put_jobs(struct rows *r, int64_t id, uint64_t wall_ns, struct hg_err *err)
+{
+	int64_t now_ms = (int64_t)(wall_ns / 1000000);
+	enum hg_rc rc = HG_OK;
+	if (r->mail_to.n) {
+		char args[1100];
+		struct hg_out o = hg_out_over(args, sizeof args);
+		hg_out_str(&o, HG_STR("{\"feedback_id\":"));
+		hg_out_u64(&o, (uint64_t)id);
+		hg_out_str(&o, hg_buf_view(&r->mail_to));
+		db_bind_str(r->stmt[MAIL_PUT], 1, (struct hg_str){args, o.n});
+		db_bind_i64(r->stmt[MAIL_PUT], 2, now_ms);
+		rc = db_run(r->stmt[MAIL_PUT], err);
+	}
+	if (rc == HG_OK && r->webhooks) {
+		db_bind_i64(r->stmt[WEBHOOKS_PUT], 1, id);
+		db_bind_i64(r->stmt[WEBHOOKS_PUT], 2, now_ms);
+		rc = db_run(r->stmt[WEBHOOKS_PUT], err);
+	}
+	/* The row must not stay without its jobs. */
+	if (rc < 0 && db_in_transaction(r->db)) db_rollback(r->db);
+	return rc;
+}
+
 enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
         struct row *ret_row, struct hg_err *err)
 {
@@ -204,7 +247,9 @@ enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns
 	size_t n = text_time_iso(wall_ns, now);
 	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
-	return run_for_row(r->stmt[CREATE], ret_row, err);
+	enum hg_rc rc = run_for_row(r->stmt[CREATE], ret_row, err);
+	if (rc < 0 || (!r->mail_to.n && !r->webhooks)) return rc;
+	return put_jobs(r, ret_row->id, wall_ns, err);
 }
 
 static enum hg_rc key_expire(struct rows *r, uint64_t wall_ns, struct hg_err *err)

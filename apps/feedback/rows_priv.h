@@ -25,6 +25,9 @@ struct rows_options {
 	const char *url;
 	enum db_durability durability;
 	bool as_is; /* the schema must be up to date, instead of being brought there */
+	/* What a create leaves to be done, in its transaction. */
+	const char *notify_email; /* NULL or "": no mail */
+	bool webhooks;
 };
 
 /* Opens, and brings the schema up to date. */

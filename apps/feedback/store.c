@@ -37,7 +37,9 @@ static enum hg_rc open_file(
 {
 	struct rows_options o = {.url = with->config->database,
 	        .durability = with->config->durability,
-	        .as_is = !with->config->migrate};
+	        .as_is = !with->config->migrate,
+	        .notify_email = with->config->notify_email,
+	        .webhooks = with->config->webhooks};
 	struct rows *writes = NULL;
 	enum hg_rc rc;
 	make_folder(o.url);

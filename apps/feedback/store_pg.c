@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "wire/json.h"
 
+#include "apps/feedback/jobs_priv.h"
 #include "apps/feedback/migrations_priv.h"
 
 #define LIST_MAX    (16u << 20) /* 1000 messages of 500 characters, all escaped */
@@ -20,7 +21,38 @@
 #define KEPT "now() - interval '1 day'"
 
 /* By enum store_kind; then what has no kind of its own. */
-enum { CREATE_ONCE = STORE_TOTAL + 1, STATEMENTS };
+enum { CREATE_ONCE = STORE_TOTAL + 1, WITHOUT_JOBS, CREATE_JOBS = WITHOUT_JOBS, CREATE_ONCE_JOBS, STATEMENTS };
+
+/* $1: the key, $2: the message. */
+#define ONCE                                                                                       \
+	"WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"       \
+	" WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"                   \
+	" FOR UPDATE SKIP LOCKED)),"                                                               \
+	" had AS (SELECT feedback_id, message, created_at FROM feedback_keys"                      \
+	" WHERE key = $1 AND created_at >= " KEPT "),"                                             \
+	" made AS (INSERT INTO feedback (message, created_at, updated_at)"                         \
+	" SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"                        \
+	" RETURNING id, message, created_at, updated_at),"                                         \
+	" kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"         \
+	" SELECT $1, id, message, created_at FROM made"                                            \
+	" ON CONFLICT (key) DO UPDATE SET feedback_id ="                                           \
+	" CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"                        \
+	" message = excluded.message, created_at = excluded.created_at)"
+#define ONCE_ANSWER                                                                \
+	" SELECT id, message, created_at, updated_at, true FROM made UNION ALL"    \
+	" SELECT feedback_id, message, created_at, created_at, false FROM had"
+
+/* What a create leaves to be done, of what it has made. `to`: the parameter with the address, or
+ * null; `hooks`: 1 with webhooks. */
+#define NOW_MS "(extract(epoch FROM now()) * 1000)::bigint"
+#define QUEUED(to, hooks)                                                                          \
+	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                    \
+	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                                 \
+	"', json_build_object('feedback_id', id, 'to', " to "::text)::text, " NOW_MS ", " NOW_MS   \
+	" FROM made WHERE " to "::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY                \
+	"', '" KIND_WEBHOOK "', json_build_object('feedback_id', made.id, 'webhook_id',"           \
+	" webhooks.id)::text, " NOW_MS ", " NOW_MS " FROM made, webhooks WHERE enabled = 1 AND "   \
+	hooks "::integer = 1)"
 
 static const struct db_pool_statement statements[STATEMENTS] = {
         [STORE_CREATE] = {"create",
@@ -45,22 +77,13 @@ static const struct db_pool_statement statements[STATEMENTS] = {
          * which is refused, its row goes with it, and asked again it finds what the first made.
          * Old keys leave a few at a time.
          */
-        [CREATE_ONCE] = {"create_once",
-                "WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"
-                " WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"
-                " FOR UPDATE SKIP LOCKED)),"
-                " had AS (SELECT feedback_id, message, created_at FROM feedback_keys"
-                " WHERE key = $1 AND created_at >= " KEPT "),"
-                " made AS (INSERT INTO feedback (message, created_at, updated_at)"
-                " SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"
-                " RETURNING id, message, created_at, updated_at),"
-                " kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"
-                " SELECT $1, id, message, created_at FROM made"
-                " ON CONFLICT (key) DO UPDATE SET feedback_id ="
-                " CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"
-                " message = excluded.message, created_at = excluded.created_at)"
-                " SELECT id, message, created_at, updated_at, true FROM made UNION ALL"
-                " SELECT feedback_id, message, created_at, created_at, false FROM had"},
+        [CREATE_ONCE] = {"create_once", ONCE ONCE_ANSWER},
+        /* The same with jobs, in one statement, so that it stays one way there and back. */
+        [CREATE_JOBS] = {"create_jobs",
+                "WITH made AS (INSERT INTO feedback (message, created_at, updated_at)"
+                " VALUES ($1, now(), now()) RETURNING id, message, created_at, updated_at)" QUEUED(
+                        "$2", "$3") " SELECT id, message, created_at, updated_at FROM made"},
+        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$3", "$4") ONCE_ANSWER},
 };
 
 struct store_pg {
@@ -70,6 +93,8 @@ struct store_pg {
 	struct hg_buf list;
 	bool replicas;
 	uint32_t lag_max_ms;
+	bool jobs, webhooks;      /* creates leave jobs */
+	const char *notify_email; /* NULL: no mail */
 };
 
 /* An operation on its way; the texts that its query points to. */
@@ -209,6 +234,25 @@ static void set_number(struct flight *f, unsigned n, int64_t v)
 	f->q.param[n] = f->number[n];
 }
 
+static void set_create(struct flight *f)
+{
+	const struct store_op *op = f->op;
+	const struct store_pg *s = f->store;
+	struct db_query *q = &f->q;
+	q->statement = s->jobs ? CREATE_JOBS : STORE_CREATE;
+	if (op->key_n) {
+		memcpy(f->key, op->key, op->key_n);
+		f->key[op->key_n] = 0;
+		q->statement = s->jobs ? CREATE_ONCE_JOBS : CREATE_ONCE;
+		q->param[q->param_count++] = f->key;
+		q->repeatable = true;
+	}
+	q->param[q->param_count++] = f->message;
+	if (!s->jobs) return;
+	q->param[q->param_count++] = s->notify_email;
+	q->param[q->param_count++] = s->webhooks ? "1" : "0";
+}
+
 static void set_parameters(struct flight *f)
 {
 	struct store_op *op = f->op;
@@ -222,16 +266,7 @@ static void set_parameters(struct flight *f)
 		f->message[m->n] = 0;
 	}
 	switch (op->kind) {
-	case STORE_CREATE:
-		q->param[q->param_count++] = f->message;
-		if (!op->key_n) break;
-		memcpy(f->key, op->key, op->key_n);
-		f->key[op->key_n] = 0;
-		q->statement = CREATE_ONCE;
-		q->param[0] = f->key;
-		q->param[q->param_count++] = f->message;
-		q->repeatable = true;
-		break;
+	case STORE_CREATE: set_create(f); break;
 	case STORE_UPDATE:
 		set_number(f, 0, op->row.id);
 		q->param[1] = f->message;
@@ -295,7 +330,10 @@ enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct s
 	*s = (struct store_pg){.done = o->done,
 	        .arg = o->arg,
 	        .replicas = c->replica_count > 0,
-	        .lag_max_ms = c->lag_max_ms};
+	        .lag_max_ms = c->lag_max_ms,
+	        .jobs = c->webhooks || c->notify_email[0],
+	        .webhooks = c->webhooks,
+	        .notify_email = c->notify_email[0] ? c->notify_email : NULL};
 	hg_buf_init(&s->list, LIST_MAX);
 	for (size_t i = 0; i < c->replica_count; i++)
 		replica[i] = c->replica[i];
@@ -308,7 +346,7 @@ enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct s
 	        .connect_ms = c->connect_ms,
 	        .lag_max_ms = c->lag_max_ms,
 	        .statement = statements,
-	        .statement_count = STATEMENTS,
+	        .statement_count = s->jobs ? STATEMENTS : WITHOUT_JOBS,
 	        .note = o->note,
 	        .arg = o->arg};
 	rc = db_pool_new(l, &with, &s->pool, err);

@@ -45,6 +45,13 @@ void db_close(struct db *db);
 
 bool db_is_postgres(const struct db *db);
 
+/*
+ * From another thread, while the connection is open and its own thread is in a call: that call
+ * fails soon, and the connection to a server is of no use afterwards. What it asked for may have
+ * been done.
+ */
+void db_interrupt(struct db *db);
+
 /* One or more statements without parameters and without interest in rows. */
 HG_MUST enum hg_rc db_exec(struct db *db, const char *sql, struct hg_err *err);
 

@@ -1,7 +1,10 @@
 #include "db/postgres_priv.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "db/libpq_priv.h"
 #include "db/pool.h"
@@ -12,6 +15,7 @@
 struct postgres {
 	struct libpq pq;
 	PGconn *conn;
+	int socket; /* another descriptor of the connection's, for postgres_interrupt; -1: none */
 	unsigned statements; /* names given so far */
 	int64_t changes;
 	char name[256]; /* the address without its password */
@@ -51,6 +55,7 @@ enum hg_rc postgres_open(const struct db_options *o, struct postgres **ret_pg, s
 	struct postgres *pg = calloc(1, sizeof *pg);
 	enum hg_rc rc = HG_OK;
 	if (!pg) return hg_err_set(err, HG_E_NOMEM, "not enough memory to open the database");
+	pg->socket = -1;
 	snprintf(lock_ms, sizeof lock_ms, "%u", o->busy_ms ? o->busy_ms : 5000u);
 	struct libpq_wishes w = {.session = o->read_only ? "any" : "read-write",
 	        .connect_ms = CONNECT_MS,
@@ -83,14 +88,22 @@ enum hg_rc postgres_open(const struct db_options *o, struct postgres **ret_pg, s
 		postgres_close(pg);
 		return rc;
 	}
+	pg->socket = fcntl(pg->pq.socket(pg->conn), F_DUPFD_CLOEXEC, 3);
 	*ret_pg = pg;
 	return HG_OK;
+}
+
+/* libpq may close its own descriptor at any moment; this one is ours. */
+void postgres_interrupt(struct postgres *pg)
+{
+	if (pg->socket >= 0) (void)shutdown(pg->socket, SHUT_RDWR);
 }
 
 void postgres_close(struct postgres *pg)
 {
 	if (!pg) return;
 	if (pg->conn) pg->pq.finish(pg->conn);
+	if (pg->socket >= 0) (void)close(pg->socket);
 	free(pg);
 }
 

@@ -13,6 +13,8 @@ struct postgres_stmt;
 HG_MUST enum hg_rc postgres_open(
         const struct db_options *o, struct postgres **ret_pg, struct hg_err *err);
 void postgres_close(struct postgres *pg);
+/* From another thread. */
+void postgres_interrupt(struct postgres *pg);
 HG_MUST enum hg_rc postgres_exec(
         struct postgres *pg, const char *sql, const char *tried, struct hg_err *err);
 HG_MUST enum hg_rc postgres_prepare(

@@ -196,6 +196,14 @@ bool db_is_postgres(const struct db *db)
 	return db->pg != NULL;
 }
 
+void db_interrupt(struct db *db)
+{
+	if (db->pg)
+		postgres_interrupt(db->pg);
+	else
+		sqlite3_interrupt(db->handle);
+}
+
 enum hg_rc db_exec(struct db *db, const char *sql, struct hg_err *err)
 {
 	if (db->pg) return postgres_exec(db->pg, sql, "change", err);

@@ -1,5 +1,5 @@
 /* The loop's side: orders to the thread, its events as callbacks. */
-#include "jobs/amqp.h"
+#include "jobs/amqp_relay.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -91,9 +91,11 @@ static void deliver(struct amqp_driver *d, struct amqp_event *e)
 
 static void deliver_waiting(struct amqp_driver *d)
 {
-	while (d->room && !hg_list_empty(&d->waiting)) {
+	while (d->room) {
+		struct hg_list *node = hg_list_pop(&d->waiting);
+		if (!node) return;
 		d->room--;
-		deliver(d, HG_CONTAINER(hg_list_pop(&d->waiting), struct amqp_event, node));
+		deliver(d, HG_CONTAINER(node, struct amqp_event, node));
 	}
 }
 

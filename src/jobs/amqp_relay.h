@@ -4,9 +4,10 @@
  * keeps it for 14 days. Publishing is confirmed by the broker, messages are persistent and mandatory,
  * acknowledgements are ours. librabbitmq is loaded at `open`, and waits on a thread of its own.
  */
-#ifndef JOBS_AMQP_H
-#define JOBS_AMQP_H
+#ifndef JOBS_AMQP_RELAY_H
+#define JOBS_AMQP_RELAY_H
 
+#include "base/log.h"
 #include "jobs/relay.h"
 
 extern const struct relay_driver relay_rabbitmq;

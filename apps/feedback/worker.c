@@ -1,0 +1,148 @@
+#include "apps/feedback/worker_priv.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "apps/feedback/config_priv.h"
+#include "apps/feedback/jsonlog_priv.h"
+
+struct worker {
+	struct jsonlog *log;
+	struct jobs_context context;
+	struct jobs_kinds kinds;
+	struct jobs_worker *jobs;
+	char name[128];
+};
+
+static void on_note(
+        void *arg, enum hg_level level, const char *what, const struct job *job, const char *why)
+{
+	struct worker *w = arg;
+	if (!job) {
+		jsonlog(w->log, level, "feedback.jobs", what, HG_S("reason", why));
+		return;
+	}
+	jsonlog(w->log, level, "feedback.jobs", what, HG_I("job", job->id), HG_V("kind", job->kind),
+	        HG_V("queue", job->queue), HG_I("attempt", job->attempt), HG_S("reason", why));
+}
+
+enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *log,
+        struct worker **ret_worker, struct hg_err *err)
+{
+	const char *queue[JOBS_QUEUES_MAX];
+	char host[64] = "localhost";
+	struct worker *w = calloc(1, sizeof *w);
+	if (!w) return hg_err_set(err, HG_E_NOMEM, "not enough memory for a worker");
+	w->log = log;
+	w->context = (struct jobs_context){c, log, l};
+	jobs_kinds_make(&w->context, &w->kinds);
+	(void)gethostname(host, sizeof host - 1);
+	snprintf(w->name, sizeof w->name, "%s:%d", host, (int)getpid());
+	for (uint32_t i = 0; i < c->queue_count; i++)
+		queue[i] = c->queue[i];
+	struct jobs_worker_options o = {.database = c->database,
+	        .durability = c->durability,
+	        .name = w->name,
+	        .queue = queue,
+	        .queue_count = c->queue_count,
+	        .kind = w->kinds.kind,
+	        .kind_count = w->kinds.n,
+	        .slots = c->concurrency,
+	        .lease_ms = c->lease_ms,
+	        .note = on_note,
+	        .arg = w};
+	enum hg_rc rc = jobs_worker_new(l, &o, &w->jobs, err);
+	if (rc < 0)
+		worker_free(w);
+	else
+		*ret_worker = w;
+	return rc;
+}
+
+void worker_nudge(struct worker *w)
+{
+	if (w) jobs_worker_nudge(w->jobs);
+}
+
+void worker_stop(struct worker *w, uint32_t within_ms, void (*stopped)(void *arg), void *arg)
+{
+	jobs_worker_stop(w->jobs, within_ms, stopped, arg);
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w) return;
+	jobs_worker_free(w->jobs);
+	jobs_kinds_unmake(&w->kinds);
+	free(w);
+}
+
+bool worker_connected(const struct worker *w)
+{
+	struct jobs_stats s;
+	jobs_worker_stats(w->jobs, &s);
+	return s.connected;
+}
+
+static void finished_text(const struct jobs_stats *s, struct hg_buf *to)
+{
+	hg_buf_cstr(to, "# HELP jobs_finished_total Attempts of jobs that ended, by how\n"
+	                "# TYPE jobs_finished_total counter\n");
+	for (uint32_t i = 0; i < s->kind_count; i++) {
+		const struct jobs_kind_stats *k = &s->kind[i];
+		const struct {
+			const char *outcome;
+			uint64_t n;
+		} row[] = {{"done", k->ok}, {"retried", k->retried}, {"dead", k->dead},
+		        {"lost", k->lost}};
+		for (size_t j = 0; j < HG_COUNT(row); j++)
+			hg_buf_fmt(to,
+			        "jobs_finished_total{kind=\"%s\",outcome=\"%s\"} %" PRIu64 "\n",
+			        k->kind, row[j].outcome, row[j].n);
+	}
+}
+
+static void duration_text(const struct jobs_stats *s, struct hg_buf *to)
+{
+	static const char *const name = "job_duration_seconds";
+	hg_buf_fmt(to, "# HELP %s How long attempts of jobs ran\n# TYPE %s histogram\n", name, name);
+	for (uint32_t i = 0; i < s->kind_count; i++) {
+		const struct jobs_kind_stats *k = &s->kind[i];
+		uint64_t n = 0;
+		for (size_t b = 0; b <= JOBS_BUCKETS; b++) {
+			char le[24] = "+Inf";
+			n += k->bucket[b];
+			if (b < JOBS_BUCKETS)
+				snprintf(le, sizeof le, "%g", jobs_bucket_ms[b] / 1e3);
+			hg_buf_fmt(to, "%s_bucket{kind=\"%s\",le=\"%s\"} %" PRIu64 "\n", name,
+			        k->kind, le, n);
+		}
+		hg_buf_fmt(to,
+		        "%s_sum{kind=\"%s\"} %.3f\n%s_count{kind=\"%s\"} %" PRIu64 "\n", name,
+		        k->kind, (double)k->sum_ms / 1e3, name, k->kind, n);
+	}
+}
+
+void worker_metrics(const struct worker *w, struct hg_buf *to)
+{
+	struct jobs_stats s;
+	jobs_worker_stats(w->jobs, &s);
+	finished_text(&s, to);
+	duration_text(&s, to);
+	hg_buf_fmt(to,
+	        "# HELP jobs_running Jobs that this worker has under way\n"
+	        "# TYPE jobs_running gauge\njobs_running %u\n"
+	        "# HELP jobs_slots Jobs that it does at once\n"
+	        "# TYPE jobs_slots gauge\njobs_slots %u\n"
+	        "# HELP jobs_claimed_total Jobs that it has claimed\n"
+	        "# TYPE jobs_claimed_total counter\njobs_claimed_total %" PRIu64 "\n"
+	        "# HELP jobs_rescued_total Jobs whose lease was over and that it put back\n"
+	        "# TYPE jobs_rescued_total counter\njobs_rescued_total %" PRIu64 "\n"
+	        "# HELP jobs_released_total Jobs that it gave back when it stopped\n"
+	        "# TYPE jobs_released_total counter\njobs_released_total %" PRIu64 "\n"
+	        "# HELP jobs_database_up Whether the queue's database answered the last time\n"
+	        "# TYPE jobs_database_up gauge\njobs_database_up %d\n",
+	        s.running, s.slots, s.claimed, s.rescued, s.released, s.connected);
+}
