@@ -111,17 +111,15 @@ class Smtp:
         with self.lock:
             self.connections += 1
             self.live.add(s)
+        session = Session(self, s)
         try:
-            Session(self, s).run()
+            session.run()
         except (OSError, ssl.SSLError, EOFError):
             pass
         finally:
             with self.lock:
-                self.live.discard(s)
-            try:
-                s.close()
-            except OSError:
-                pass
+                self.live -= {s, session.s}
+            session.s.close()
 
 
 class Session:
