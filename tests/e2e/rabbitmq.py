@@ -49,7 +49,7 @@ class RabbitMQ:
             "RABBITMQ_CONF_ENV_FILE": str(self.dir / "env.conf"), "RABBITMQ_BASE": str(self.dir),
             "RABBITMQ_MNESIA_BASE": str(self.dir / "data"), "RABBITMQ_LOG_BASE": str(self.dir / "log"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.dir / "enabled_plugins"),
-            "RABBITMQ_PID_FILE": str(self.dir / "pid"), "RABBITMQ_ALLOW_INPUT": "1",
+            "RABBITMQ_PID_FILE": str(self.dir / "pid"),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none",
         }
         self.epmd = subprocess.Popen(["epmd", "-port", str(epmd), "-address", "127.0.0.1"], env=self.env,

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""RabbitMQ behind the queue: a real broker that is killed under load, queues that are deleted, messages that
+are not ours; nothing that was confirmed is lost, and what comes twice is counted."""
+import json
+import random
+import subprocess
+import time
+import unittest
+
+from harness import BUILD, LONG, main, wait_for
+from rabbitmq import RabbitMQ
+
+DRIVE = BUILD / "tests/e2e/amqp_drive"
+BROKER = []
+
+
+def broker():
+    """One for all tests: it takes seconds to start."""
+    if not BROKER:
+        BROKER.append(RabbitMQ())
+    return BROKER[0]
+
+
+def tearDownModule():
+    for b in BROKER:
+        b.remove()
+
+
+class Drive:
+    def __init__(self, url, queue, n, seconds, rate, *more):
+        self.child = subprocess.Popen([str(a) for a in (DRIVE, url, queue, n, seconds, rate, *more)],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def result(self):
+        out, self.notes = self.child.communicate(timeout=300)
+        assert self.child.returncode == 0, (self.child.returncode, self.notes)
+        return json.loads(out)
+
+
+class Broker(unittest.TestCase):
+    def test_what_is_published_is_confirmed_delivered_once_and_acknowledged(self):
+        r = broker()
+        got = Drive(r.url(), "plain", 3000, 60, 0).result()
+        self.assertEqual((got["confirmed"], got["lost"], got["twice"], got["losses"]), (3000, 0, 0, 0))
+        queues = r.queues()
+        self.assertEqual(queues["plain"], (0, "quorum"))
+        self.assertEqual(queues["plain-dlq"], (0, "quorum"))
+        print(f"# 3000 messages confirmed and acknowledged in {got['ms']} ms")
+
+    def test_what_was_not_acknowledged_is_delivered_to_another(self):
+        r = broker()
+        got = Drive(r.url(), "handed-on", 20, 2, 0, "mute").result()
+        self.assertEqual(got["confirmed"], 20)
+        self.assertEqual(r.queues()["handed-on"][0], 20)
+        got = Drive(r.url(), "handed-on", 20, 30, 0).result()
+        self.assertEqual((got["confirmed"], got["lost"]), (20, 0))
+        self.assertEqual(got["delivered"], 40)  # those before, and its own
+        wait_for(lambda: r.queues()["handed-on"][0] == 0, 10)
+
+    def test_a_queue_that_is_deleted_is_made_anew_and_its_messages_count_as_not_kept(self):
+        r = broker()
+        drive = Drive(r.url(), "deleted", 4000, 60, 1000)
+        time.sleep(1.0)
+        r.ctl("delete_queue", "deleted")
+        got = drive.result()
+        self.assertEqual(got["confirmed"], 4000)
+        self.assertGreaterEqual(got["losses"], 1)
+
+    def test_a_message_that_is_not_ours_goes_to_the_dead_letters(self):
+        r = broker()
+        drive = Drive(r.url(), "strange", 3000, 60, 1000)
+        time.sleep(0.7)
+        self.publish(r, "strange", "hello")
+        got = drive.result()
+        self.assertEqual((got["confirmed"], got["lost"], got["twice"]), (3000, 0, 0))
+        self.assertIn("not ours", drive.notes)
+        wait_for(lambda: r.queues()["strange-dlq"][0] == 1, 10)
+
+    @staticmethod
+    def publish(r, queue, text):
+        """By the broker's own client, without the properties that our messages have."""
+        r.ctl("eval", 'Q = rabbit_misc:r(<<"/">>, exchange, <<>>), '
+                      f'M = rabbit_basic:message(Q, <<"{queue}">>, [], <<"{text}">>), '
+                      'rabbit_basic:publish(rabbit_basic:delivery(false, false, M, undefined)).')
+
+    def test_a_wrong_password_and_no_broker_are_said_and_tried_again(self):
+        r = broker()
+        wrong = Drive(r.url().replace("guest:guest", "guest:wrong"), "none", 1, 2, 0)
+        self.assertEqual(wrong.result()["confirmed"], 0)
+        self.assertIn("sign-in", wrong.notes)
+        away = Drive("amqp://guest:guest@127.0.0.1:1", "none", 1, 2, 0)
+        self.assertEqual(away.result()["confirmed"], 0)
+        self.assertGreaterEqual(away.notes.count("the broker is not there"), 2)
+        for url in ("amqps://x", "http://x", "amqp://"):
+            done = subprocess.run([DRIVE, url, "q", "1", "1", "0"], capture_output=True, text=True, timeout=20)
+            self.assertEqual(done.returncode, 2, url)
+            self.assertIn("amqp://", done.stderr)
+
+
+class Killed(unittest.TestCase):
+    def test_kill_9_under_load_loses_nothing_that_was_confirmed(self):
+        r = broker()
+        kills = 10 if LONG else 2
+        rate, seconds = 400, kills * 11
+        drive = Drive(r.url(), "killed", rate * seconds // 2, seconds + 60, rate)
+        for _ in range(kills):
+            time.sleep(random.uniform(0.5, 3.0))
+            r.kill()
+            r.start()
+        got = drive.result()
+        print(f"# {kills} kills: {got['confirmed']} confirmed, {got['lost']} lost, {got['twice']} twice, "
+              f"{got['unsure']} published again, connected {got['connects']} times")
+        self.assertEqual(got["confirmed"], rate * seconds // 2)
+        self.assertEqual(got["lost"], 0)
+        self.assertGreaterEqual(got["connects"], kills + 1)
+
+
+if __name__ == "__main__":
+    main()
