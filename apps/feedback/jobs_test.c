@@ -49,7 +49,7 @@ static enum job_verdict work_test(
 	(void)jobs_arg_str(job->args, "do", what, sizeof what);
 	while (clock_mono_ms() < until && !atomic_load(stop))
 		nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
-	if (atomic_load(stop)) {
+	if (atomic_load(stop) || !job_is_ours(run)) {
 		hg_buf_cstr(text, "stopped");
 		return JOB_RETRY;
 	}

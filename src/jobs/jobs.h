@@ -95,6 +95,11 @@ void job_set_data(struct job_run *run, void *data);
 void *job_data(const struct job_run *run);
 /* The worker's loop, to start things on. */
 struct loop *job_loop(const struct job_run *run);
+/*
+ * On any thread: whether the lease still holds. Asked just before what cannot be taken back, it
+ * spares the world what a process that slept for longer would do a second time.
+ */
+bool job_is_ours(const struct job_run *run);
 /* From the loop, once, not after it: the run is over. */
 void job_end(struct job_run *run, const struct job_outcome *o);
 

@@ -21,6 +21,7 @@
 #define JOBS_RELAY_H
 
 #include "base/err.h"
+#include "base/log.h"
 #include "os/loop.h"
 
 #define RELAY_UNCONFIRMED_MAX 256u /* messages published and not yet confirmed */

@@ -289,10 +289,9 @@ enum hg_rc jobs_store_take(struct jobs_store *s, int64_t id, int64_t lease,
 	db_bind_str(q, 4, hg_str(c->worker));
 	db_bind_i64(q, 5, c->now_ms);
 	enum hg_rc rc = collect(q, &taken, &n, err);
-	*ret_job = NULL;
-	if (n == 0) return rc;
-	*ret_job = HG_CONTAINER(hg_list_first(&taken), struct jobs_claimed, node);
-	hg_list_remove(&(*ret_job)->node);
+	struct hg_list *node = hg_list_first(&taken);
+	*ret_job = node ? HG_CONTAINER(node, struct jobs_claimed, node) : NULL;
+	if (node) hg_list_remove(node);
 	return rc;
 }
 

@@ -87,7 +87,8 @@ static enum hg_rc add_run(const struct jobs_setting *set, struct turn *t, struct
 	*run = (struct job_run){.magic = JOB_RUN_MAGIC,
 	        .kind = jobs_kind_of(set, c->job.kind),
 	        .claimed = c,
-	        .leased_mono_ms = t->begun_mono_ms};
+	        .leased_mono_ms = t->begun_mono_ms,
+	        .lease_ms = set->lease_ms};
 	if (d) {
 		run->delivered = true;
 		run->delivery = *d;
@@ -122,8 +123,10 @@ static enum hg_rc claim(
 	c.queue_count = set->queues;
 	c.most = t->plan.claim;
 	rc = jobs_store_claim(s, &c, &got, &n, err);
-	for (struct hg_list *node; (node = hg_list_pop(&got));) {
+	while (!hg_list_empty(&got)) {
+		struct hg_list *node = hg_list_first(&got);
 		struct jobs_claimed *one = HG_CONTAINER(node, struct jobs_claimed, node);
+		hg_list_remove(node);
 		if (rc == HG_OK)
 			rc = add_run(set, t, one, NULL, err);
 		else
@@ -184,7 +187,7 @@ static void load(struct db *db, struct turn *t)
 		run->load_rc = run->kind->load(
 		        run->kind->arg, db, &run->claimed->job, &run->loaded, &why);
 		if (run->load_rc == HG_OK && run->loaded.failed) run->load_rc = HG_E_NOMEM;
-		snprintf(run->load_why, sizeof run->load_why, "%s",
+		snprintf(run->load_why, sizeof run->load_why, "%.250s",
 		        why.message[0] ? why.message : hg_rc_info(run->load_rc)->summary);
 	}
 }

@@ -73,6 +73,11 @@ struct loop *job_loop(const struct job_run *run)
 	return run->worker->loop;
 }
 
+bool job_is_ours(const struct job_run *run)
+{
+	return !job_lease_lapsed(run->leased_mono_ms, run->lease_ms, clock_mono_ms());
+}
+
 static uint32_t timeout_of(const struct job_run *run)
 {
 	return run->kind && run->kind->timeout_ms ? run->kind->timeout_ms : TIMEOUT_MS;

@@ -36,7 +36,9 @@ struct job_run {
 	void *data;
 	struct loop_timer timer;
 	struct work *work;
-	uint64_t started_mono_ms, leased_mono_ms;
+	uint64_t started_mono_ms;
+	_Atomic uint64_t leased_mono_ms; /* its thread may ask */
+	uint64_t lease_ms;
 	enum job_cancel cancelled;
 	bool over; /* job_end was called */
 	bool delivered;

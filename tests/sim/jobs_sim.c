@@ -117,9 +117,10 @@ static void drop_list(struct world *x, struct hg_list *l)
 static void die(struct world *x, struct worker *w)
 {
 	for (uint32_t i = 0; i < w->runs; i++) {
-		hit(x, w->run[i].run);
-		job_of_id(x, w->run[i].run->claimed->job.id)->running--;
-		jobs_run_free(w->run[i].run);
+		struct job_run *run = w->run[i].run;
+		hit(x, run);
+		if (!run->text.n) job_of_id(x, run->claimed->job.id)->running--;
+		jobs_run_free(run);
 	}
 	drop_list(x, &w->ended);
 	drop_list(x, &w->turn.ending);
@@ -184,8 +185,12 @@ static void turn_over(struct world *x, struct worker *w)
 		p->more = t->plan.claim && t->claim_full;
 		p->idle = t->claimed_n ? 0 : p->idle + 1;
 	}
-	for (struct hg_list *node; (node = hg_list_pop(&t->ending));)
-		jobs_run_free(HG_CONTAINER(node, struct job_run, turn_node));
+	for (struct hg_list *node; (node = hg_list_pop(&t->ending));) {
+		struct job_run *run = HG_CONTAINER(node, struct job_run, turn_node);
+		/* The database was away for longer than the lease when it was done. */
+		if (run->ended == JOBS_NOT_OURS) hit(x, run);
+		jobs_run_free(run);
+	}
 	for (uint32_t i = 0; i < w->runs; i++)
 		for (uint32_t k = 0; k < t->beats; k++) {
 			const struct job *job = &w->run[i].run->claimed->job;

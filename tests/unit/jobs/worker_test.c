@@ -47,7 +47,8 @@ static void start_one(void *arg, struct job_run *run)
 {
 	struct world *x = arg;
 	x->started++;
-	x->most_at_once = HG_MAX(x->most_at_once, ++x->at_once);
+	x->at_once++;
+	x->most_at_once = HG_MAX(x->most_at_once, x->at_once);
 	(void)hg_str_copy(job_loaded(run), x->loaded, sizeof x->loaded);
 	if (x->hold) {
 		x->held[x->held_n++] = run;

@@ -185,24 +185,6 @@ class Queue(Case):
         self.assertEqual((row["attempt"], row["result"]), (3, "written down"))
         self.assertEqual([d[2] for d in self.done()], [3])
 
-    def test_a_job_that_kills_its_worker_is_dead_in_the_end_and_takes_no_other_with_it(self):
-        self.app()
-        bad = self.put(do="crash", attempts=2)
-        good = self.put(ms=10)
-        deadline = time.monotonic() + 30
-        while self.show(bad)["state"] != "dead" and time.monotonic() < deadline:
-            try:
-                w = Worker(self.dir, self.env, "--concurrency", 1)
-                while w.child.poll() is None and self.show(bad)["state"] != "dead":
-                    time.sleep(0.05)
-                w.stop()
-            except AssertionError:
-                pass  # it died at once
-        row = self.show(bad)
-        self.assertEqual((row["state"], row["attempt"]), ("dead", 2))
-        self.assertIn("was not heard of before its lease was over", row["error"])
-        self.assertEqual(self.show(good)["state"], "done")
-
     def test_later_and_only_once_at_a_time(self):
         self.app()
         self.worker()
@@ -249,32 +231,6 @@ class Queue(Case):
         row = self.show(long)
         self.assertEqual((row["state"], row["attempt"], row["error"]), ("available", 0, None))
         self.assertEqual(self.done(), [])
-
-    def test_a_job_longer_than_its_lease_is_run_once(self):
-        self.app()
-        self.worker()
-        self.worker()
-        long = self.put(ms=5000)
-        row = self.until_state(long, "done")
-        self.assertEqual(row["attempt"], 1)
-        self.assertEqual(len(self.done()), 1)
-
-    def test_a_worker_that_slept_over_its_lease_does_not_end_the_job_of_another(self):
-        self.app()
-        first = self.worker()
-        job = self.put(ms=1000)
-        self.until_state(job, "running")
-        first.child.send_signal(signal.SIGSTOP)
-        try:
-            second = self.worker()
-            row = self.until_state(job, "done")
-        finally:
-            first.child.send_signal(signal.SIGCONT)
-        self.assertEqual(row["attempt"], 2)
-        self.assertEqual(row["worker"].split(":")[1], str(second.child.pid))
-        wait_for(lambda: any("another's" in x["message"] for x in first.lines()))
-        self.assertEqual(self.show(job)["attempt"], 2)
-        self.assertEqual(len(self.done()), 1)  # it was broken off before it did it a second time
 
     def test_the_api_for_people(self):
         a = self.app()
@@ -356,6 +312,52 @@ class Queue(Case):
 
 
 class OnFile(Queue):
+    # What is about time is the same on a server (tests/unit/jobs/server_test.py).
+
+    def test_a_job_that_kills_its_worker_is_dead_in_the_end_and_takes_no_other_with_it(self):
+        self.app()
+        bad = self.put(do="crash", attempts=2)
+        good = self.put(ms=10)
+        deadline = time.monotonic() + 30
+        while self.show(bad)["state"] != "dead" and time.monotonic() < deadline:
+            try:
+                w = Worker(self.dir, self.env, "--concurrency", 1)
+                while w.child.poll() is None and self.show(bad)["state"] != "dead":
+                    time.sleep(0.05)
+                w.stop()
+            except AssertionError:
+                pass  # it died at once
+        row = self.show(bad)
+        self.assertEqual((row["state"], row["attempt"]), ("dead", 2))
+        self.assertIn("was not heard of before its lease was over", row["error"])
+        self.assertEqual(self.show(good)["state"], "done")
+
+    def test_a_job_longer_than_its_lease_is_run_once(self):
+        self.app()
+        self.worker()
+        self.worker()
+        long = self.put(ms=3500)
+        row = self.until_state(long, "done")
+        self.assertEqual(row["attempt"], 1)
+        self.assertEqual(len(self.done()), 1)
+
+    def test_a_worker_that_slept_over_its_lease_does_not_end_the_job_of_another(self):
+        self.app()
+        first = self.worker()
+        job = self.put(ms=1000)
+        self.until_state(job, "running")
+        first.child.send_signal(signal.SIGSTOP)
+        try:
+            second = self.worker()
+            row = self.until_state(job, "done")
+        finally:
+            first.child.send_signal(signal.SIGCONT)
+        self.assertEqual(row["attempt"], 2)
+        self.assertEqual(row["worker"].split(":")[1], str(second.child.pid))
+        wait_for(lambda: any("another's" in x["message"] for x in first.lines()))
+        self.assertEqual(self.show(job)["attempt"], 2)
+        self.assertEqual(len(self.done()), 1)  # it was broken off before it did it a second time
+
     def sql(self, text):
         c = sqlite3.connect(pathlib.Path(self.dir) / "feedback.db", timeout=10, isolation_level=None)
         try:
