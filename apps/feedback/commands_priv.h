@@ -1,4 +1,5 @@
-/* What the program does besides serving: migrate, move, mail, webhooks. They print, and return an exit status.
+/* What the program does besides serving: migrate, move, mail, webhooks. They print, and return an
+ * exit status.
  */
 #ifndef FEEDBACK_COMMANDS_PRIV_H
 #define FEEDBACK_COMMANDS_PRIV_H

@@ -98,9 +98,11 @@ const char *config_help(void)
 	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
 	       "  CONCURRENCY, --concurrency\n"
 	       "                        8; jobs at once, 256 at most\n"
-	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its jobs\n"
+	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its "
+	       "jobs\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
-	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: Bearer)\n"
+	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: "
+	       "Bearer)\n"
 	       "                        may use /admin and /exports\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
@@ -108,14 +110,16 @@ const char *config_help(void)
 	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
 	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
-	       "  SMTP_URL              smtp://HOST[:PORT][/NAME], smtps://…: how mail leaves; NAME\n"
+	       "  SMTP_URL              smtp://HOST[:PORT][/NAME], smtps://…: how mail leaves; "
+	       "NAME\n"
 	       "                        is what the server is greeted with\n"
 	       "  SMTP_USER, SMTP_PASSWORD\n"
 	       "  SMTP_STARTTLS         required (default), try, off\n"
 	       "  SMTP_CA               a file of authorities instead of the machine's\n"
 	       "  SMTP_TIMEOUT          30000 ms for a mail\n"
 	       "  MAIL_FROM             \"Feedback <feedback@example.com>\"\n"
-	       "  WEBHOOK_ALLOW         networks that webhooks may reach besides public addresses,\n"
+	       "  WEBHOOK_ALLOW         networks that webhooks may reach besides public "
+	       "addresses,\n"
 	       "                        and without https: 10.0.0.0/8,fd00::/8\n"
 	       "  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"
 	       "                        as for SMTP; 15000 ms\n"
@@ -125,7 +129,8 @@ const char *config_help(void)
 	       "                        (500), slow (2 s, or TIME), hang (no answer), crash\n"
 	       "                        (abort), close (the connection), unhealthy (only /health,\n"
 	       "                        503), leak (1 MiB a request), jobs (jobs are only written\n"
-	       "                        down). +TIME: healthy for so long after the start; #N: for\n"
+	       "                        down). +TIME: healthy for so long after the start; #N: "
+	       "for\n"
 	       "                        N requests. /health and /metrics are spared but for\n"
 	       "                        unhealthy.\n";
 }
@@ -398,11 +403,11 @@ static enum hg_rc take_outgoing(
 	struct hg_str v = HG_STR("");
 	uint64_t ms = 0;
 	enum hg_rc rc = take_smtp(from, o, err);
-	if (rc == HG_OK) rc = take_address(from, "MAIL_FROM", o->mail_from, sizeof o->mail_from, err);
+	if (rc == HG_OK)
+		rc = take_address(from, "MAIL_FROM", o->mail_from, sizeof o->mail_from, err);
 	if (rc == HG_OK && o->smtp_url[0]) {
-		struct smtp_server s = {.url = o->smtp_url,
-		        .user = o->smtp_user,
-		        .password = o->smtp_password};
+		struct smtp_server s = {
+		        .url = o->smtp_url, .user = o->smtp_user, .password = o->smtp_password};
 		rc = smtp_check(&s, err);
 		if (rc == HG_OK && !o->mail_from[0])
 			rc = hg_err_set(err, HG_E_INVALID,

@@ -48,8 +48,8 @@ struct config {
 	uint32_t drain_ms;
 	struct outgoing outgoing;
 	/* The queue. */
-	bool worker;           /* feedback-app worker: no API, only jobs */
-	bool workers_inline;   /* this process serves and works */
+	bool worker;            /* feedback-app worker: no API, only jobs */
+	bool workers_inline;    /* this process serves and works */
 	char notify_email[256]; /* a create leaves a job that writes to it; "" none */
 	bool webhooks;          /* a create leaves a job for each webhook of the table */
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];

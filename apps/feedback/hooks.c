@@ -64,8 +64,10 @@ static void words_of(const struct fetch_answer *a, uint64_t took_ms, char *to, s
 		hg_out_fmt(&o, "%d from %s after %llu ms", a->status, a->peer,
 		        (unsigned long long)took_ms);
 		if (webhook_judge(a) != WEBHOOK_OK && a->body.n) hg_out_cstr(&o, ": ");
-		for (size_t i = 0; webhook_judge(a) != WEBHOOK_OK && i < HG_MIN(a->body.n, SHOWN_MAX); i++)
-			hg_out_byte(&o, a->body.p[i] >= 0x20 && a->body.p[i] < 0x7f ? a->body.p[i] : ' ');
+		for (size_t i = 0;
+		        webhook_judge(a) != WEBHOOK_OK && i < HG_MIN(a->body.n, SHOWN_MAX); i++)
+			hg_out_byte(&o,
+			        a->body.p[i] >= 0x20 && a->body.p[i] < 0x7f ? a->body.p[i] : ' ');
 	}
 	to[o.n] = 0;
 }
@@ -147,7 +149,8 @@ enum hg_rc hooks_try(struct hooks *h, const struct hook *hook, hooks_fn fn, void
 	        (unsigned long long)clock_wall_ns());
 	hg_buf_init(&body, PAYLOAD_MAX);
 	payload(&body, "webhook.test", now_ms, HG_STR("{\"message\":\"It works.\"}"));
-	enum hg_rc rc = body.failed ? HG_E_NOMEM : post(h, hook, hg_str(id), hg_buf_view(&body), c, err);
+	enum hg_rc rc =
+	        body.failed ? HG_E_NOMEM : post(h, hook, hg_str(id), hg_buf_view(&body), c, err);
 	hg_buf_free(&body);
 	if (rc == HG_OK)
 		*ret_call = c;
@@ -196,8 +199,8 @@ static void row_json_of(struct db_stmt *s, struct hg_buf *to)
 #define PG_TIME(column) \
 	"to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
-static enum hg_rc load_body(
-        struct db *db, const struct job *job, int64_t feedback, struct hg_buf *to, struct hg_err *err)
+static enum hg_rc load_body(struct db *db, const struct job *job, int64_t feedback,
+        struct hg_buf *to, struct hg_err *err)
 {
 	const char *sql = db_is_postgres(db)
 	                          ? "SELECT id, message, " PG_TIME("created_at") ", " PG_TIME(
@@ -250,9 +253,8 @@ static void end(struct run *r, enum job_verdict verdict, uint64_t after_ms, cons
 
 static void on_told(void *arg, const struct hooks_told *t)
 {
-	static const enum job_verdict verdict[] = {[WEBHOOK_OK] = JOB_OK,
-	        [WEBHOOK_FAIL] = JOB_RETRY,
-	        [WEBHOOK_GONE] = JOB_GIVE_UP};
+	static const enum job_verdict verdict[] = {
+	        [WEBHOOK_OK] = JOB_OK, [WEBHOOK_FAIL] = JOB_RETRY, [WEBHOOK_GONE] = JOB_GIVE_UP};
 	end(arg, verdict[t->verdict], t->after_ms, t->words);
 }
 

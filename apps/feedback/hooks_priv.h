@@ -27,12 +27,12 @@ struct hook {
 
 /* ---- rows: over one connection; the codes of db.h, and HG_E_NOT_FOUND ---- */
 
-HG_MUST enum hg_rc hooks_list(struct db *db, void (*each)(void *arg, const struct hook *h), void *arg,
-        struct hg_err *err);
+HG_MUST enum hg_rc hooks_list(struct db *db, void (*each)(void *arg, const struct hook *h),
+        void *arg, struct hg_err *err);
 HG_MUST enum hg_rc hooks_get(struct db *db, int64_t id, struct hook *ret_hook, struct hg_err *err);
 /*
- * `secret` "": a new one is made. HG_E_INVALID: the address or the secret; HG_E_TOO_LARGE: there are
- * HOOKS_MAX.
+ * `secret` "": a new one is made. HG_E_INVALID: the address or the secret; HG_E_TOO_LARGE: there
+ * are HOOKS_MAX.
  */
 HG_MUST enum hg_rc hooks_add(struct db *db, const struct outgoing *o, struct hg_str url,
         struct hg_str secret, int64_t now_ms, struct hook *ret_hook, struct hg_err *err);

@@ -2,8 +2,9 @@
 
 #include "wire/date.h"
 
-#define COLUMNS                                                                                 \
-	"id, url, secret, old_secret, enabled, created_at, secret_changed_at, disabled_at, told_at," \
+#define COLUMNS                                                                              \
+	"id, url, secret, old_secret, enabled, created_at, secret_changed_at, disabled_at, " \
+	"told_at,"                                                                           \
 	" disabled_why, told"
 
 static void read_row(struct db_stmt *s, struct hook *h)
@@ -21,8 +22,8 @@ static void read_row(struct db_stmt *s, struct hook *h)
 	(void)hg_str_copy(db_column_str(s, 10), h->told, sizeof h->told);
 }
 
-enum hg_rc hooks_list(struct db *db, void (*each)(void *arg, const struct hook *h), void *arg,
-        struct hg_err *err)
+enum hg_rc hooks_list(
+        struct db *db, void (*each)(void *arg, const struct hook *h), void *arg, struct hg_err *err)
 {
 	struct db_stmt *s = NULL;
 	struct hook h;
@@ -68,8 +69,8 @@ static enum hg_rc secret_of(struct hg_str given, char *to, struct hg_err *err)
 		return hg_err_set(err, HG_E_IO, "the kernel gives no random bytes");
 	}
 	if (webhook_secret_ok(given) && hg_str_copy(given, to, WEBHOOK_SECRET_MAX)) return HG_OK;
-	return hg_err_set(err, HG_E_INVALID,
-	        "the secret is not \"whsec_\" and base64 of 24 to 64 bytes");
+	return hg_err_set(
+	        err, HG_E_INVALID, "the secret is not \"whsec_\" and base64 of 24 to 64 bytes");
 }
 
 enum hg_rc hooks_add(struct db *db, const struct outgoing *o, struct hg_str url,
@@ -78,7 +79,8 @@ enum hg_rc hooks_add(struct db *db, const struct outgoing *o, struct hg_str url,
 	char own[WEBHOOK_SECRET_MAX];
 	struct db_stmt *s = NULL;
 	int64_t n = 0;
-	/* Without https only to networks that were named: the guard sees to that when it is sent. */
+	/* Without https only to networks that were named: the guard sees to that when it is sent.
+	 */
 	bool plain = o->webhook_allow.allow_count > 0;
 	enum hg_rc rc = webhook_url_check(url, plain, &o->webhook_allow, err);
 	if (rc == HG_OK) rc = secret_of(secret, own, err);
@@ -119,7 +121,8 @@ enum hg_rc hooks_rotate(
 	enum hg_rc rc = secret_of(HG_STR(""), own, err);
 	if (rc == HG_OK)
 		rc = db_prepare(db,
-		        "UPDATE webhooks SET old_secret = secret, secret = $2, secret_changed_at = $3"
+		        "UPDATE webhooks SET old_secret = secret, secret = $2, secret_changed_at = "
+		        "$3"
 		        " WHERE id = $1 RETURNING " COLUMNS,
 		        &s, err);
 	if (rc < 0) return rc;

@@ -58,8 +58,9 @@ bool jobs_arg_str(struct hg_str args, const char *name, char *to, size_t cap)
 {
 	json_t *root = json_loadb(args.p, args.n, 0, NULL);
 	json_t *v = root ? json_object_get(root, name) : NULL;
-	bool ok = json_is_string(v) &&
-	          hg_str_copy((struct hg_str){json_string_value(v), json_string_length(v)}, to, cap);
+	bool ok =
+	        json_is_string(v) &&
+	        hg_str_copy((struct hg_str){json_string_value(v), json_string_length(v)}, to, cap);
 	json_decref(root);
 	return ok;
 }
@@ -79,8 +80,8 @@ static void time_field(struct json_out *j, const char *key, int64_t ms)
 	char text[TEXT_TIME_MAX];
 	json_out_key(j, key);
 	if (ms)
-		json_out_str(j, (struct hg_str){text,
-		                        text_time_iso((uint64_t)ms * 1000000u, text)});
+		json_out_str(
+		        j, (struct hg_str){text, text_time_iso((uint64_t)ms * 1000000u, text)});
 	else
 		json_out_null(j);
 }

@@ -6,8 +6,8 @@
 #include "os/file.h"
 #include "wire/mail.h"
 
-#define MESSAGE_MAX  (256u << 10)
-#define ID_BYTES     12
+#define MESSAGE_MAX   (256u << 10)
+#define ID_BYTES      12
 #define TIME_EXTRA_MS 5000u /* beyond the mail's own: its time-out should be heard of */
 
 enum smtp_result mailer_send(const struct outgoing *o, const struct mailer_letter *l,
@@ -102,9 +102,8 @@ static void tell(const struct smtp_report *r, struct hg_buf *text)
 static enum job_verdict work(
         void *arg, struct job_run *run, const atomic_bool *stop, struct hg_buf *text)
 {
-	static const enum job_verdict verdict[] = {[SMTP_SENT] = JOB_OK,
-	        [SMTP_LATER] = JOB_RETRY,
-	        [SMTP_REFUSED] = JOB_GIVE_UP};
+	static const enum job_verdict verdict[] = {
+	        [SMTP_SENT] = JOB_OK, [SMTP_LATER] = JOB_RETRY, [SMTP_REFUSED] = JOB_GIVE_UP};
 	const struct outgoing *o = arg;
 	const struct job *job = job_of(run);
 	struct smtp_report r;

@@ -56,9 +56,8 @@ static enum hg_rc configure(struct program *p, int argc, char **argv, struct hg_
 	hg_buf_init(&dotenv, DOTENV_MAX + 1);
 	rc = read_dotenv(named.n ? named.p : ".env", named.n > 0, &dotenv, err);
 	if (rc == HG_OK) {
-		struct config_sources from = {
-		        argc, (const char *const *)argv, env, NULL, hg_buf_view(&dotenv), getpid(),
-		        p->worker};
+		struct config_sources from = {argc, (const char *const *)argv, env, NULL,
+		        hg_buf_view(&dotenv), getpid(), p->worker};
 		rc = config_read(&from, &p->config, err);
 	}
 	hg_buf_free(&dotenv);
@@ -280,8 +279,8 @@ static enum hg_rc take_number(
 {
 	const char *text = take_flag(argc, argv, name);
 	if (!text || (hg_str_u64(hg_str(text), ret_n) && *ret_n <= max)) return HG_OK;
-	return hg_err_set(err, HG_E_INVALID, "%s is a number up to %llu", name,
-	        (unsigned long long)max);
+	return hg_err_set(
+	        err, HG_E_INVALID, "%s is a number up to %llu", name, (unsigned long long)max);
 }
 
 static enum hg_rc read_jobs(int *argc, char **argv, struct jobs_command *o, struct hg_err *err)

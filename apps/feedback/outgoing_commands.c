@@ -9,7 +9,8 @@
 #include "apps/feedback/mailer_priv.h"
 #include "apps/feedback/migrations_priv.h"
 
-enum hg_rc command_mail_test(const struct outgoing *o, const char *to, FILE *out, struct hg_err *err)
+enum hg_rc command_mail_test(
+        const struct outgoing *o, const char *to, FILE *out, struct hg_err *err)
 {
 	struct smtp_report r;
 	enum smtp_result result = mailer_test(o, hg_str(to), NULL, &r);
@@ -26,7 +27,8 @@ enum hg_rc command_mail_test(const struct outgoing *o, const char *to, FILE *out
 static void print_hook(void *arg, const struct hook *h)
 {
 	FILE *out = arg;
-	fprintf(out, "%-4lld  %-8s  %s\n", (long long)h->id, h->enabled ? "enabled" : "disabled", h->url);
+	fprintf(out, "%-4lld  %-8s  %s\n", (long long)h->id, h->enabled ? "enabled" : "disabled",
+	        h->url);
 	if (!h->enabled) fprintf(out, "      disabled: %s\n", h->disabled_why);
 	if (h->told[0]) fprintf(out, "      last: %s\n", h->told);
 }
@@ -99,9 +101,11 @@ static enum hg_rc webhooks(struct db *db, const struct outgoing *o, struct hg_st
 	if (!hg_str_eq(action, HG_STR("add"))) {
 		if (hg_str_u64(hg_str(what), &id) && id <= INT64_MAX)
 			return with_id(db, o, action, (int64_t)id, out, err);
-		return hg_err_set(err, HG_E_INVALID, "\"%.100s\" is not the number of a webhook", what);
+		return hg_err_set(
+		        err, HG_E_INVALID, "\"%.100s\" is not the number of a webhook", what);
 	}
-	enum hg_rc rc = hooks_add(db, o, hg_str(what), HG_STR(""), (int64_t)clock_wall_ms(), &hook, err);
+	enum hg_rc rc =
+	        hooks_add(db, o, hg_str(what), HG_STR(""), (int64_t)clock_wall_ms(), &hook, err);
 	if (rc == HG_OK) print_secret(out, &hook);
 	explicit_bzero(&hook, sizeof hook);
 	return rc;
@@ -117,7 +121,8 @@ enum hg_rc command_webhooks(const struct config *c, struct hg_str action, const 
 	while (i < HG_COUNT(actions) && !hg_str_eq(action, hg_str(actions[i])))
 		i++;
 	if (i == HG_COUNT(actions) || !what != (i == 0)) {
-		hg_err_set(err, HG_E_INVALID, "webhooks list, or: add URL, remove, rotate, enable, test ID");
+		hg_err_set(err, HG_E_INVALID,
+		        "webhooks list, or: add URL, remove, rotate, enable, test ID");
 		return HG_E_INVALID;
 	}
 	enum hg_rc rc = db_open(&with, &db, err);

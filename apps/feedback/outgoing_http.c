@@ -77,8 +77,7 @@ static void fail(struct asking *k, enum hg_rc rc, const char *why)
 	} else {
 		struct deferred *d = k->d;
 		d->queued = false;
-		if (d->call)
-			app_fail(k->api->app, d->call, d->req, ERROR_DATABASE, rc, why);
+		if (d->call) app_fail(k->api->app, d->call, d->req, ERROR_DATABASE, rc, why);
 		app_deferred_free(d);
 		free_asking(k);
 	}
@@ -107,8 +106,8 @@ static enum hg_rc run_rows(struct asking *k, struct db *db, struct hg_err *err)
 		hg_buf_cstr(&k->body, "]}\n");
 		return rc;
 	case ADD:
-		return hooks_add(db, k->api->with, hg_str(k->url), hg_str(k->secret), now_ms, &k->hook,
-		        err);
+		return hooks_add(
+		        db, k->api->with, hg_str(k->url), hg_str(k->secret), now_ms, &k->hook, err);
 	case REMOVE: return hooks_remove(db, k->id, err);
 	case ROTATE: return hooks_rotate(db, k->id, now_ms, &k->hook, err);
 	case ENABLE:
@@ -281,7 +280,8 @@ static void begin(struct asking *k)
 		return;
 	}
 	k->task = (struct desk_task){.run = at_desk, .done = from_desk};
-	if (!desk_queue(g->app->desk, &k->task, 0)) fail(k, HG_E_NOMEM, "too much is asked at a time");
+	if (!desk_queue(g->app->desk, &k->task, 0))
+		fail(k, HG_E_NOMEM, "too much is asked at a time");
 }
 
 void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
@@ -290,7 +290,8 @@ void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
 	enum what what = LIST;
 	int64_t id = 0;
 	unsigned status = meaning(req, &what, &id);
-	if (!app_admit(g->app, call, req, what == MAIL ? ACCESS_MAIL_ADMIN : ACCESS_WEBHOOKS_ADMIN)) {
+	if (!app_admit(
+	            g->app, call, req, what == MAIL ? ACCESS_MAIL_ADMIN : ACCESS_WEBHOOKS_ADMIN)) {
 		app_deferred_free(d);
 		return;
 	}
@@ -325,8 +326,8 @@ void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
 
 /* ---- life ---- */
 
-enum hg_rc outgoing_new(struct app *a, const struct outgoing *o, struct outgoing_api **ret_api,
-        struct hg_err *err)
+enum hg_rc outgoing_new(
+        struct app *a, const struct outgoing *o, struct outgoing_api **ret_api, struct hg_err *err)
 {
 	struct outgoing_api *g = calloc(1, sizeof *g);
 	if (!g) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");

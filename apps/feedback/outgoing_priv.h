@@ -7,8 +7,8 @@
 struct outgoing_api;
 
 /* Uses a->desk; `o` must stay. HG_E_NOMEM. */
-HG_MUST enum hg_rc outgoing_new(struct app *a, const struct outgoing *o,
-        struct outgoing_api **ret_api, struct hg_err *err);
+HG_MUST enum hg_rc outgoing_new(
+        struct app *a, const struct outgoing *o, struct outgoing_api **ret_api, struct hg_err *err);
 /* What is under way ends; before desk_free and serve_free. Takes NULL. */
 void outgoing_stop(struct outgoing_api *g);
 /* After desk_free. Takes NULL. */

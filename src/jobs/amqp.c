@@ -9,12 +9,14 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "jobs/amqp_priv.h"
 
 /* The name that Debian's librabbitmq4 has; the number is its ABI. */
-#define LIBRARY "librabbitmq.so.4"
+#define LIBRARY    "librabbitmq.so.4"
+#define FAREWELL_S 1
 
 static enum hg_rc no_library(const char *why, struct hg_err *err)
 {
@@ -147,8 +149,7 @@ static void on_ring(struct loop *l, struct loop_io *io, uint32_t events)
 static enum hg_rc driver_publish(void *driver, const struct relay_message *m)
 {
 	struct amqp_driver *d = HG_OBJ(driver, struct amqp_driver, AMQP_MAGIC);
-	if (!atomic_load(&d->connected) || d->under_way >= RELAY_UNCONFIRMED_MAX)
-		return HG_E_AGAIN;
+	if (!atomic_load(&d->connected) || d->under_way >= RELAY_UNCONFIRMED_MAX) return HG_E_AGAIN;
 	struct amqp_order *o = calloc(1, sizeof *o);
 	if (!o) return HG_E_NOMEM;
 	o->what = AMQP_PUBLISH;
@@ -199,18 +200,29 @@ static void free_events(struct hg_list *list)
 		free(HG_CONTAINER(node, struct amqp_event, node));
 }
 
+/* It says its farewell, or is cut off. */
+static void thread_end(struct amqp_driver *d)
+{
+	struct timespec until;
+	if (clock_gettime(CLOCK_MONOTONIC, &until) == 0) {
+		until.tv_sec += FAREWELL_S;
+		if (pthread_clockjoin_np(d->thread, NULL, CLOCK_MONOTONIC, &until) == 0) return;
+	}
+	/* Whatever the library waits for is over now. */
+	pthread_mutex_lock(&d->lock);
+	int fd = atomic_load(&d->fd);
+	if (fd >= 0) shutdown(fd, SHUT_RDWR);
+	pthread_mutex_unlock(&d->lock);
+	pthread_join(d->thread, NULL);
+}
+
 static void driver_close(void *driver)
 {
 	struct amqp_driver *d = HG_OBJ(driver, struct amqp_driver, AMQP_MAGIC);
 	atomic_store(&d->stop, true);
 	if (d->started) {
-		/* Whatever the library waits for is over now. */
-		pthread_mutex_lock(&d->lock);
-		int fd = atomic_load(&d->fd);
-		if (fd >= 0) shutdown(fd, SHUT_RDWR);
-		pthread_mutex_unlock(&d->lock);
 		ring(d->to_thread);
-		pthread_join(d->thread, NULL);
+		thread_end(d);
 	}
 	loop_io_stop(d->loop, &d->io);
 	if (d->to_loop >= 0) close(d->to_loop);
@@ -233,7 +245,8 @@ static bool settings_copy(struct amqp_driver *d, const struct relay_driver_optio
 	        o->queue_count > JOBS_QUEUES_MAX)
 		return false;
 	for (uint32_t i = 0; i < o->queue_count; i++) {
-		if (!hg_str_copy(hg_str(o->queue[i]), d->queue[i], sizeof d->queue[i])) return false;
+		if (!hg_str_copy(hg_str(o->queue[i]), d->queue[i], sizeof d->queue[i]))
+			return false;
 		d->queue_name[i] = d->queue[i];
 	}
 	d->with.url = d->url;
@@ -251,7 +264,8 @@ static enum hg_rc url_check(struct amqp_driver *d, struct hg_err *err)
 	          d->call.parse_url(copy, &info) == AMQP_STATUS_OK && info.host && info.host[0];
 	explicit_bzero(copy, sizeof copy);
 	if (ok) return HG_OK;
-	hg_err_set(err, HG_E_INVALID, "the broker's address is not amqp://USER:PASSWORD@HOST[:PORT]/VHOST");
+	hg_err_set(err, HG_E_INVALID,
+	        "the broker's address is not amqp://USER:PASSWORD@HOST[:PORT]/VHOST");
 	hg_err_hint(err, "A virtual host \"/\" is written as /%%2f, or left out.");
 	return HG_E_INVALID;
 }
@@ -267,8 +281,8 @@ static bool thread_start(struct amqp_driver *d)
 	return d->started;
 }
 
-static enum hg_rc driver_open(struct loop *l, const struct relay_driver_options *o, void **ret_driver,
-        struct hg_err *err)
+static enum hg_rc driver_open(
+        struct loop *l, const struct relay_driver_options *o, void **ret_driver, struct hg_err *err)
 {
 	struct amqp_driver *d = calloc(1, sizeof *d);
 	if (!d) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");

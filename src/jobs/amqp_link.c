@@ -1,5 +1,6 @@
 /* The thread's side: one connection with two channels, one to publish with confirmations, one to
- * consume. Everything that can wait has a time-out; a connection that failed is left, and made again. */
+ * consume. Everything that can wait has a time-out; a connection that failed is left, and made
+ * again. */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -49,7 +50,7 @@ struct link {
 	uint32_t connection; /* counts them */
 	uint64_t number;     /* of the last message published */
 	struct sent sent[RELAY_UNCONFIRMED_MAX];
-	bool consuming, missing; /* missing: a queue; the connection is made anew */
+	bool consuming, missing;        /* missing: a queue; the connection is made anew */
 	struct reading reading[IN + 1]; /* of each channel: their frames may come in any order */
 	struct hg_rand rand;
 	char why[AMQP_WHY_MAX];
@@ -147,8 +148,8 @@ static bool declare(struct link *k, const char *name)
 	        number_entry("x-delivery-limit", AMQP_DELIVERIES),
 	        text_entry("x-dead-letter-exchange", ""),
 	        text_entry("x-dead-letter-routing-key", dead)};
-	k->call->queue_declare(k->c, OUT, bytes_of(dead), 0, 1, 0, 0,
-	        (amqp_table_t){HG_COUNT(of_dead), of_dead});
+	k->call->queue_declare(
+	        k->c, OUT, bytes_of(dead), 0, 1, 0, 0, (amqp_table_t){HG_COUNT(of_dead), of_dead});
 	if (!good_rpc(k, dead)) return false;
 	k->call->queue_declare(k->c, OUT, bytes_of(name), 0, 1, 0, 0,
 	        (amqp_table_t){HG_COUNT(of_queue), of_queue});
@@ -225,10 +226,11 @@ static bool publish(struct link *k, const struct amqp_order *o)
 	char id[48], body[JOBS_NAME_MAX + 64];
 	struct sent *s = k->sent;
 	(void)snprintf(id, sizeof id, "%lld-%lld", (long long)o->id, (long long)o->lease);
-	(void)snprintf(body, sizeof body, "{\"job\":%lld,\"kind\":\"%s\"}\n", (long long)o->id, o->kind);
-	amqp_basic_properties_t p = {
-	        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
-	                  AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TYPE_FLAG,
+	(void)snprintf(
+	        body, sizeof body, "{\"job\":%lld,\"kind\":\"%s\"}\n", (long long)o->id, o->kind);
+	amqp_basic_properties_t p = {._flags = AMQP_BASIC_CONTENT_TYPE_FLAG |
+	                                       AMQP_BASIC_DELIVERY_MODE_FLAG |
+	                                       AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TYPE_FLAG,
 	        .content_type = bytes_of("application/json"),
 	        .delivery_mode = AMQP_DELIVERY_PERSISTENT,
 	        .message_id = bytes_of(id),
@@ -279,8 +281,8 @@ static bool consume(struct link *k)
 	for (uint32_t i = 0; i < k->d->with.queue_count; i++) {
 		char tag[16]; /* says which queue a message came from */
 		(void)snprintf(tag, sizeof tag, "%u", i);
-		k->call->basic_consume(k->c, IN, bytes_of(k->d->queue[i]), bytes_of(tag), 0, 0, 0,
-		        no_table);
+		k->call->basic_consume(
+		        k->c, IN, bytes_of(k->d->queue[i]), bytes_of(tag), 0, 0, 0, no_table);
 		if (!good_rpc(k, "consume")) return false;
 	}
 	return true;
@@ -344,7 +346,8 @@ static bool id_parse(struct hg_str s, int64_t *ret_id, int64_t *ret_lease)
 {
 	uint64_t id, lease;
 	struct hg_str first = hg_str_cut(&s, '-');
-	if (!hg_str_u64(first, &id) || !hg_str_u64(s, &lease) || id > INT64_MAX || lease > INT64_MAX)
+	if (!hg_str_u64(first, &id) || !hg_str_u64(s, &lease) || id > INT64_MAX ||
+	        lease > INT64_MAX)
 		return false;
 	*ret_id = (int64_t)id;
 	*ret_lease = (int64_t)lease;
@@ -449,6 +452,8 @@ static void work(struct link *k)
 		if (k->missing && !unconfirmed(k)) return;
 		wait_for_something(k);
 	}
+	/* Acknowledged is acknowledged: a farewell that is answered comes after all of them. */
+	if (carry_out_all(k)) (void)k->call->connection_close(k->c, AMQP_REPLY_SUCCESS);
 }
 
 static void pause_before_next(struct link *k, uint32_t *wait_ms)
@@ -484,7 +489,8 @@ void *amqp_link_run(void *driver)
 		disconnect(k);
 		refuse_all(k);
 		if (atomic_load(&d->stop)) break;
-		tell_note(k, HG_WARN, ok ? "the broker was lost" : "the broker is not there", k->why);
+		tell_note(
+		        k, HG_WARN, ok ? "the broker was lost" : "the broker is not there", k->why);
 		pause_before_next(k, &wait_ms);
 	}
 	free(k);

@@ -12,29 +12,30 @@
 #include "jobs/jobs.h"
 #include "jobs/relay.h"
 
-#define AMQP_CALLS(X)              \
-	X(new_connection)          \
-	X(destroy_connection)      \
-	X(tcp_socket_new)          \
-	X(socket_open_noblock)     \
-	X(get_sockfd)              \
-	X(parse_url)               \
-	X(login)                   \
-	X(set_handshake_timeout)   \
-	X(set_rpc_timeout)         \
-	X(channel_open)            \
-	X(confirm_select)          \
-	X(queue_declare)           \
-	X(basic_qos)               \
-	X(basic_consume)           \
-	X(basic_publish)           \
-	X(basic_ack)               \
-	X(basic_reject)            \
+#define AMQP_CALLS(X)                \
+	X(new_connection)            \
+	X(connection_close)          \
+	X(destroy_connection)        \
+	X(tcp_socket_new)            \
+	X(socket_open_noblock)       \
+	X(get_sockfd)                \
+	X(parse_url)                 \
+	X(login)                     \
+	X(set_handshake_timeout)     \
+	X(set_rpc_timeout)           \
+	X(channel_open)              \
+	X(confirm_select)            \
+	X(queue_declare)             \
+	X(basic_qos)                 \
+	X(basic_consume)             \
+	X(basic_publish)             \
+	X(basic_ack)                 \
+	X(basic_reject)              \
 	X(simple_wait_frame_noblock) \
-	X(frames_enqueued)         \
-	X(data_in_buffer)          \
-	X(maybe_release_buffers)   \
-	X(get_rpc_reply)           \
+	X(frames_enqueued)           \
+	X(data_in_buffer)            \
+	X(maybe_release_buffers)     \
+	X(get_rpc_reply)             \
 	X(error_string2)
 
 struct amqp_calls {

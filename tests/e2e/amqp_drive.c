@@ -2,7 +2,8 @@
  * Drives the RabbitMQ driver of src/jobs as relay and consumer at once: publishes the numbers 1 … N
  * until each is confirmed, takes what comes and acknowledges it, and prints one JSON object:
  *   amqp_drive URL QUEUE N SECONDS RATE [mute]
- * RATE: messages a second; 0: as fast as it goes. "mute": nothing is acknowledged.
+ * RATE: messages a second; 0: as fast as it goes. "mute": nothing is acknowledged. SIGTERM: no
+ * further numbers; it ends when those that were begun are through.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -76,8 +77,10 @@ static void publish_some(struct run *r)
 	uint64_t most = r->rate ? age_ms * r->rate / 1000 : r->n;
 	for (uint32_t tried = 0; tried < r->n; tried++) {
 		uint32_t id = r->next % r->n + 1;
-		struct relay_message m = {
-		        .id = id, .lease = (int64_t)id * 2, .queue = hg_str(r->queue), .kind = HG_STR("test")};
+		struct relay_message m = {.id = id,
+		        .lease = (int64_t)id * 2,
+		        .queue = hg_str(r->queue),
+		        .kind = HG_STR("test")};
 		if (r->state[id] == NEW) {
 			if (id > most) break;
 			if (relay_rabbitmq.publish(r->driver, &m) < 0) return;
@@ -96,6 +99,16 @@ static void on_tick(struct loop *l, struct loop_timer *t)
 		loop_stop(l);
 }
 
+static void on_signal(struct loop *l, int signo, void *arg)
+{
+	struct run *r = arg;
+	uint32_t last = 0;
+	(void)l, (void)signo;
+	for (uint32_t i = 1; i <= r->n; i++)
+		if (r->state[i] != NEW || r->times[i]) last = i;
+	r->n = HG_MAX(last, 1u);
+}
+
 static void report(const struct run *r)
 {
 	uint64_t lost = 0, twice = 0;
@@ -103,7 +116,8 @@ static void report(const struct run *r)
 		lost += r->state[i] == CONFIRMED && !r->times[i];
 		twice += r->times[i] > 1;
 	}
-	printf("{\"confirmed\":%llu,\"unsure\":%llu,\"delivered\":%llu,\"lost\":%llu,\"twice\":%llu,"
+	printf("{\"confirmed\":%llu,\"unsure\":%llu,\"delivered\":%llu,\"lost\":%llu,\"twice\":%"
+	       "llu,"
 	       "\"connects\":%llu,\"losses\":%llu,\"ms\":%llu}\n",
 	        (unsigned long long)r->confirmed, (unsigned long long)r->unsure,
 	        (unsigned long long)r->delivered, (unsigned long long)lost,
@@ -115,14 +129,21 @@ int main(int argc, char **argv)
 {
 	struct hg_err err = {0};
 	uint64_t n = 0, seconds = 0, rate = 0;
-	if (argc < 6 || !hg_str_u64(hg_str(argv[3]), &n) || !hg_str_u64(hg_str(argv[4]), &seconds) ||
-	        !hg_str_u64(hg_str(argv[5]), &rate) || n == 0 || n > 10000000)
+	if (argc < 6 || !hg_str_u64(hg_str(argv[3]), &n) ||
+	        !hg_str_u64(hg_str(argv[4]), &seconds) || !hg_str_u64(hg_str(argv[5]), &rate) ||
+	        n == 0 || n > 10000000)
 		return 2;
-	struct run r = {.queue = argv[2], .n = (uint32_t)n, .rate = (uint32_t)rate, .mute = argc > 6};
+	struct run r = {
+	        .queue = argv[2], .n = (uint32_t)n, .rate = (uint32_t)rate, .mute = argc > 6};
 	const char *queue[] = {argv[2]};
-	struct relay_driver_options o = {.url = argv[1], .consumer = "drive", .queue = queue,
-	        .queue_count = 1, .delivered = on_delivered, .confirmed = on_confirmed,
-	        .note = on_note, .arg = &r};
+	struct relay_driver_options o = {.url = argv[1],
+	        .consumer = "drive",
+	        .queue = queue,
+	        .queue_count = 1,
+	        .delivered = on_delivered,
+	        .confirmed = on_confirmed,
+	        .note = on_note,
+	        .arg = &r};
 	signal(SIGPIPE, SIG_IGN);
 	r.state = calloc(n + 1, 1);
 	r.times = calloc(n + 1, sizeof *r.times);
@@ -134,6 +155,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	relay_rabbitmq.want(r.driver, HELD);
+	if (loop_signal(r.loop, SIGTERM, on_signal, &r) < 0) return 1;
 	if (loop_timer_start(r.loop, &r.tick, 1, on_tick) < 0 || loop_run(r.loop) < 0) return 1;
 	report(&r);
 	relay_rabbitmq.close(r.driver);

@@ -3,7 +3,9 @@
 are not ours; nothing that was confirmed is lost, and what comes twice is counted."""
 import json
 import random
+import signal
 import subprocess
+import threading
 import time
 import unittest
 
@@ -30,10 +32,21 @@ class Drive:
     def __init__(self, url, queue, n, seconds, rate, *more):
         self.child = subprocess.Popen([str(a) for a in (DRIVE, url, queue, n, seconds, rate, *more)],
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.notes = ""
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def read(self):
+        for line in self.child.stderr:
+            self.notes += line
+
+    def wait_connected(self, times):
+        wait_for(lambda: self.notes.count("the broker is there") >= times, 60)
 
     def result(self):
-        out, self.notes = self.child.communicate(timeout=300)
-        assert self.child.returncode == 0, (self.child.returncode, self.notes)
+        out = self.child.stdout.read()
+        self.reader.join(10)
+        assert self.child.wait(10) == 0, (self.child.returncode, self.notes)
         return json.loads(out)
 
 
@@ -42,39 +55,37 @@ class Broker(unittest.TestCase):
         r = broker()
         got = Drive(r.url(), "plain", 3000, 60, 0).result()
         self.assertEqual((got["confirmed"], got["lost"], got["twice"], got["losses"]), (3000, 0, 0, 0))
-        queues = r.queues()
-        self.assertEqual(queues["plain"], (0, "quorum"))
-        self.assertEqual(queues["plain-dlq"], (0, "quorum"))
+        wait_for(lambda: r.queues()["plain"] == (0, "quorum"), 30)
+        self.assertEqual(r.queues()["plain-dlq"], (0, "quorum"))
         print(f"# 3000 messages confirmed and acknowledged in {got['ms']} ms")
 
     def test_what_was_not_acknowledged_is_delivered_to_another(self):
         r = broker()
         got = Drive(r.url(), "handed-on", 20, 2, 0, "mute").result()
         self.assertEqual(got["confirmed"], 20)
-        self.assertEqual(r.queues()["handed-on"][0], 20)
+        wait_for(lambda: r.queues()["handed-on"][0] == 20, 30)  # it counts every few seconds
         got = Drive(r.url(), "handed-on", 20, 30, 0).result()
         self.assertEqual((got["confirmed"], got["lost"]), (20, 0))
         self.assertEqual(got["delivered"], 40)  # those before, and its own
-        wait_for(lambda: r.queues()["handed-on"][0] == 0, 10)
+        wait_for(lambda: r.queues()["handed-on"][0] == 0, 30)
 
     def test_a_queue_that_is_deleted_is_made_anew_and_its_messages_count_as_not_kept(self):
         r = broker()
-        drive = Drive(r.url(), "deleted", 4000, 60, 1000)
-        time.sleep(1.0)
+        drive = Drive(r.url(), "deleted", 8000, 60, 700, "mute")
         r.ctl("delete_queue", "deleted")
         got = drive.result()
-        self.assertEqual(got["confirmed"], 4000)
+        self.assertEqual(got["confirmed"], 8000)
         self.assertGreaterEqual(got["losses"], 1)
 
     def test_a_message_that_is_not_ours_goes_to_the_dead_letters(self):
         r = broker()
-        drive = Drive(r.url(), "strange", 3000, 60, 1000)
-        time.sleep(0.7)
+        Drive(r.url(), "strange", 1, 30, 0).result()
         self.publish(r, "strange", "hello")
+        drive = Drive(r.url(), "strange", 100, 60, 0)
         got = drive.result()
-        self.assertEqual((got["confirmed"], got["lost"], got["twice"]), (3000, 0, 0))
+        self.assertEqual((got["confirmed"], got["lost"], got["twice"]), (100, 0, 0))
         self.assertIn("not ours", drive.notes)
-        wait_for(lambda: r.queues()["strange-dlq"][0] == 1, 10)
+        wait_for(lambda: r.queues()["strange-dlq"][0] == 1, 30)
 
     @staticmethod
     def publish(r, queue, text):
@@ -91,7 +102,7 @@ class Broker(unittest.TestCase):
         away = Drive("amqp://guest:guest@127.0.0.1:1", "none", 1, 2, 0)
         self.assertEqual(away.result()["confirmed"], 0)
         self.assertGreaterEqual(away.notes.count("the broker is not there"), 2)
-        for url in ("amqps://x", "http://x", "amqp://"):
+        for url in ("amqps://x", "http://x", "x"):
             done = subprocess.run([DRIVE, url, "q", "1", "1", "0"], capture_output=True, text=True, timeout=20)
             self.assertEqual(done.returncode, 2, url)
             self.assertIn("amqp://", done.stderr)
@@ -101,16 +112,19 @@ class Killed(unittest.TestCase):
     def test_kill_9_under_load_loses_nothing_that_was_confirmed(self):
         r = broker()
         kills = 10 if LONG else 2
-        rate, seconds = 400, kills * 11
-        drive = Drive(r.url(), "killed", rate * seconds // 2, seconds + 60, rate)
-        for _ in range(kills):
+        drive = Drive(r.url(), "killed", 1000000, 600, 400)
+        for i in range(kills):
+            drive.wait_connected(i + 1)
             time.sleep(random.uniform(0.5, 3.0))
             r.kill()
             r.start()
+        drive.wait_connected(kills + 1)
+        time.sleep(1.0)
+        drive.child.send_signal(signal.SIGTERM)
         got = drive.result()
         print(f"# {kills} kills: {got['confirmed']} confirmed, {got['lost']} lost, {got['twice']} twice, "
               f"{got['unsure']} published again, connected {got['connects']} times")
-        self.assertEqual(got["confirmed"], rate * seconds // 2)
+        self.assertGreater(got["confirmed"], 400 * kills)
         self.assertEqual(got["lost"], 0)
         self.assertGreaterEqual(got["connects"], kills + 1)
 
