@@ -397,11 +397,11 @@ enum hg_rc fetch_call_go(struct fetch_call *c, struct hg_err *err)
 enum hg_rc fetch_start(struct fetch *f, const struct fetch_request *r, fetch_fn fn, void *arg,
         struct fetch_call **ret_call, struct hg_err *err)
 {
-	struct fetch_call *c;
+	struct fetch_call *c = NULL;
 	HG_ASSERT(r->header_count <= FETCH_HEADERS_MAX && r->timeout_ms > 0 &&
 	          r->body_max <= FETCH_BODY_MAX);
 	enum hg_rc rc = fetch_call_new(f, arg, &c, err);
-	if (rc < 0) return rc;
+	if (rc < 0 || !c) return rc;
 	c->fn = fn;
 	c->body_max = r->body_max ? r->body_max : FETCH_BODY_MAX;
 	hg_buf_init(&c->body, c->body_max + 1);

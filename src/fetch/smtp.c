@@ -81,7 +81,7 @@ static bool mail_set(struct smtp_call *c, struct hg_str from, struct hg_str to)
 static bool host_there(struct hg_str rest)
 {
 	for (size_t i = 0; i < rest.n; i++)
-		if ((unsigned char)rest.p[i] <= 0x20 || (unsigned char)rest.p[i] >= 0x7f)
+		if (!rest.p || (unsigned char)rest.p[i] <= 0x20 || (unsigned char)rest.p[i] >= 0x7f)
 			return false;
 	return rest.n && rest.p[0] != '/' && rest.p[0] != ':' && hg_str_find(rest, '@') >= rest.n;
 }

@@ -104,12 +104,17 @@ static void deliver_waiting(struct amqp_driver *d)
 /* Of a connection that is gone nothing can be acknowledged: the broker delivers it again. */
 static void forget_old(struct amqp_driver *d, uint32_t connection)
 {
-	HG_LIST_EACH_SAFE (node, after, &d->waiting) {
+	struct hg_list keep;
+	hg_list_init(&keep);
+	for (struct hg_list *node; (node = hg_list_pop(&d->waiting));) {
 		struct amqp_event *e = HG_CONTAINER(node, struct amqp_event, node);
-		if (e->delivery.connection == connection) continue;
-		hg_list_remove(&e->node);
-		free(e);
+		if (e->delivery.connection == connection)
+			hg_list_append(&keep, &e->node);
+		else
+			free(e);
 	}
+	for (struct hg_list *node; (node = hg_list_pop(&keep));)
+		hg_list_append(&d->waiting, node);
 }
 
 static void on_event(struct amqp_driver *d, struct amqp_event *e)
