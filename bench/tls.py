@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU per request and per handshake of the edge with TLS 1.3, against HAProxy and nginx (one worker
-each, the same ECDSA certificate, the same upstream, X25519). Rounds are interleaved, figures are
-medians. usage: bench/tls.py [BUILD] [--rounds N] [--seconds N] [--write]"""
+each, the same ECDSA certificate, the same upstream, X25519, TLS_AES_128_GCM_SHA256) and, for handshakes,
+OpenSSL alone, without a proxy. Rounds are interleaved, figures are medians. usage: bench/tls.py [BUILD] [--rounds N] [--seconds N] [--write]"""
 import argparse
 import json
 import pathlib
@@ -14,6 +14,13 @@ import time
 
 from common import ROOT, Process, cpu_ns, free_port, median, need, rss_kib, wait_port, wrk, write_section
 from edge import Headgate
+
+
+# What Headgate takes by itself; the peers would take TLS_AES_256_GCM_SHA384, which costs more.
+SUITE = "TLS_AES_128_GCM_SHA256"
+
+
+FLOOR = "OpenSSL alone, no proxy"
 
 
 def certificate(dir_):
@@ -29,6 +36,7 @@ global
   nbthread 1
   maxconn 9900
   ssl-default-bind-curves X25519:P-256
+  ssl-default-bind-ciphersuites {SUITE}
   tune.ssl.cachesize 20000
 defaults
   mode http
@@ -57,6 +65,7 @@ http {{
   uwsgi_temp_path {dir_}/u; scgi_temp_path {dir_}/s;
   ssl_certificate {dir_}/cert.pem; ssl_certificate_key {dir_}/key.pem;
   ssl_protocols TLSv1.3; ssl_ecdh_curve X25519:P-256; ssl_session_tickets on;
+  ssl_conf_command Ciphersuites {SUITE};
   upstream u {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 1000000000; }}
   server {{ listen 127.0.0.1:{port} ssl backlog=4096;
     location / {{ proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection "";
@@ -77,6 +86,10 @@ def start(build, dir_, body):
         process = make(dir_, port, upstream)
         stops.append(process.stop)
         proxies[name] = (port, process.tree)
+    port = free_port()
+    bare = Process([build / "bench/tls_floor", dir_ / "cert.pem", dir_ / "key.pem", "--serve", port], cpu=0)
+    stops.append(bare.stop)
+    proxies[FLOOR] = (port, bare.tree)
     port = free_port()
     ours = Headgate(build, dir_, free_port(), body, https=port)
     stops.append(ours.stop)
@@ -106,11 +119,13 @@ def handshakes(build, proxy, count, resume):
     return {"cpu_us": (cpu_ns(ids) - before) / 1e3 / done, "rps": done / (us / 1e6), "errors": len(out.stderr)}
 
 
-def table(build, what, body, rounds, one):
+def table(build, what, body, rounds, one, floor=False):
     with tempfile.TemporaryDirectory() as name:
         dir_ = pathlib.Path(name)
         dir_.chmod(0o755)
         proxies, stops = start(build, dir_, body)
+        if not floor:
+            del proxies[FLOOR]
         rows = {n: [] for n in proxies}
         try:
             for _ in range(rounds + 1):
@@ -186,11 +201,11 @@ def main():
                        lambda p: requests(p, 64, args.seconds))
     for name, resume in (("full handshake and a request", False), ("resumed handshake and a request", True)):
         lines += table(build, name, 128, args.rounds,
-                       lambda p, resume=resume: handshakes(build, p, 600, resume))
+                       lambda p, resume=resume: handshakes(build, p, 600, resume), floor=not resume)
     idle = ", ".join(f"{n} {kib:.1f} KiB" for n, kib in idle_memory(build).items())
     lines += ["", f"Resident memory per idle TLS connection, 3,000 of them: {idle}. What OpenSSL alone holds of "
               f"a session, without any proxy around it: {floor(build):.1f} KiB.", "",
-              f"TLS 1.3, ECDSA P-256, X25519; medians of {args.rounds} interleaved rounds. HAProxy and nginx write "
+              f"TLS 1.3, ECDSA P-256, X25519, {SUITE} on all sides; medians of {args.rounds} interleaved rounds. HAProxy and nginx write "
               "no access log here; Headgate's edge writes its own, always."]
     print("\n".join(lines[-3:]))
     if args.write:

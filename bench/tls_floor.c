@@ -1,12 +1,19 @@
 /*
- * What one established TLS 1.3 session of a server holds in OpenSSL alone, with the settings that
- * keep it small: KiB of malloc each.
- * usage: tls_floor CERT.pem KEY.pem [COUNT]
+ * What OpenSSL alone costs, without a proxy around it and with the settings that keep it cheap.
+ * usage: tls_floor CERT.pem KEY.pem [COUNT]      KiB of malloc of one established TLS 1.3 session
+ *        tls_floor CERT.pem KEY.pem --serve PORT a full handshake and one answer for each
+ * connection
  */
 #include <malloc.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static void must(int ok, const char *what)
 {
@@ -39,9 +46,36 @@ static SSL *session(SSL_CTX *server, SSL_CTX *client)
 	return s;
 }
 
+/* One client after the other, blocking: nothing but the system calls that must be. */
+static _Noreturn void serve(SSL_CTX *server, int port)
+{
+	static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	struct sockaddr_in a = {.sin_family = AF_INET,
+	        .sin_port = htons((uint16_t)port),
+	        .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int on = 1, listener = socket(AF_INET, SOCK_STREAM, 0);
+	char bytes[4096];
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	must(bind(listener, (struct sockaddr *)&a, sizeof a) == 0 && listen(listener, 4096) == 0,
+	        "listen");
+	for (;;) {
+		int fd = accept(listener, NULL, NULL);
+		SSL *s = fd >= 0 ? SSL_new(server) : NULL;
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		if (s && SSL_set_fd(s, fd) == 1 && SSL_accept(s) == 1 &&
+		        SSL_read(s, bytes, sizeof bytes) > 0 &&
+		        SSL_write(s, answer, sizeof answer - 1) > 0) {
+			(void)SSL_read(s, bytes, sizeof bytes); /* until the client goes */
+		}
+		SSL_free(s);
+		close(fd);
+	}
+}
+
 int main(int argc, char **argv)
 {
-	size_t count = argc > 3 ? strtoul(argv[3], NULL, 10) : 1000;
+	bool serves = argc > 4 && strcmp(argv[3], "--serve") == 0;
+	size_t count = argc > 3 && !serves ? strtoul(argv[3], NULL, 10) : 1000;
 	must(argc > 2 && count, "see the source");
 	SSL_CTX *server = SSL_CTX_new(TLS_server_method()),
 	        *client = SSL_CTX_new(TLS_client_method());
@@ -56,6 +90,7 @@ int main(int argc, char **argv)
 	SSL_CTX_set_num_tickets(server, 1);
 	must(SSL_CTX_set_ciphersuites(server, "TLS_AES_128_GCM_SHA256") == 1, "suite");
 	must(SSL_CTX_set1_groups_list(server, "X25519") == 1, "group");
+	if (serves) serve(server, (int)strtol(argv[4], NULL, 10));
 	for (int i = 0; i < 20; i++) /* what is made once */
 		SSL_free(session(server, client));
 	size_t before = mallinfo2().uordblks;

@@ -48,6 +48,7 @@ static const struct setting {
         {"EXPORT_DIR", NULL, "data/exports"},
         {"ADMIN_KEY", NULL, ""},
         {"QUEUE_URL", NULL, ""},
+        {"QUEUE_LEASE", NULL, "600"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -98,8 +99,11 @@ const char *config_help(void)
 	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
 	       "  CONCURRENCY, --concurrency\n"
 	       "                        8; jobs at once, 256 at most\n"
-	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its "
-	       "jobs\n"
+	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its jobs\n"
+	       "  QUEUE_URL             redis://HOST[:PORT][/DB], amqp://USER:PASSWORD@HOST[/VHOST]:\n"
+	       "                        jobs go to workers through Redis Streams or RabbitMQ; not\n"
+	       "                        set: workers ask the database\n"
+	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
 	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: "
 	       "Bearer)\n"
@@ -455,7 +459,7 @@ static enum hg_rc take_queues(
 
 static enum hg_rc take_jobs(const struct config_sources *from, struct config *c, struct hg_err *err)
 {
-	uint64_t slots = 0, lease_s = 0;
+	uint64_t slots = 0, lease_s = 0, sent_s = 0;
 	enum hg_rc rc = take_choice(from, "WEBHOOKS", "on", &c->webhooks, err);
 	if (rc == HG_OK) rc = take_choice(from, "WORKERS", "inline", &c->workers_inline, err);
 	if (rc == HG_OK)
@@ -465,8 +469,10 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	if (rc == HG_OK) rc = take(from, "QUEUE_URL", c->queue_url, sizeof c->queue_url, err);
 	if (rc == HG_OK) rc = take_number(from, "CONCURRENCY", JOBS_SLOTS_MAX, &slots, err);
 	if (rc == HG_OK) rc = take_number(from, "JOB_LEASE", 86400, &lease_s, err);
+	if (rc == HG_OK) rc = take_number(from, "QUEUE_LEASE", 86400, &sent_s, err);
 	if (rc == HG_OK) rc = take_queues(from, c, err);
 	if (rc < 0) return rc;
+	c->sent_lease_ms = (uint32_t)sent_s * 1000;
 	if (!slots) return wrong(err, "CONCURRENCY", HG_STR("0"), "a number from 1 on");
 	if (!lease_s) return wrong(err, "JOB_LEASE", HG_STR("0"), "a number of seconds from 1 on");
 	c->concurrency = (uint32_t)slots;

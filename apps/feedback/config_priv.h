@@ -57,6 +57,7 @@ struct config {
 	char export_dir[256];
 	char admin_key[128]; /* opens /admin and /exports; "" nobody */
 	char queue_url[256]; /* a broker; "" none */
+	uint32_t sent_lease_ms; /* what a broker has for longer is lost */
 };
 
 struct config_sources {

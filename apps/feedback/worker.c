@@ -7,12 +7,17 @@
 
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
+#include "jobs/relay.h"
 
 struct worker {
 	struct jsonlog *log;
 	struct jobs_context context;
 	struct jobs_kinds kinds;
 	struct jobs_worker *jobs;
+	struct jobs_relay *relay; /* NULL: no broker */
+	int ending;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
 	char name[128];
 };
 
@@ -26,6 +31,25 @@ static void on_note(
 	}
 	jsonlog(w->log, level, "feedback.jobs", what, HG_I("job", job->id), HG_V("kind", job->kind),
 	        HG_V("queue", job->queue), HG_I("attempt", job->attempt), HG_S("reason", why));
+}
+
+static enum hg_rc start_relay(struct worker *w, struct loop *l, const struct config *c,
+        const struct jobs_worker_options *as, struct hg_err *err)
+{
+	struct jobs_relay_options o = {.database = as->database,
+	        .durability = as->durability,
+	        .name = as->name,
+	        .queue = as->queue,
+	        .queue_count = as->queue_count,
+	        .driver = as->broker,
+	        .url = as->broker_url,
+	        .lease_ms = c->sent_lease_ms,
+	        .note = on_note,
+	        .arg = w};
+	if (o.driver) return jobs_relay_new(l, &o, &w->relay, err);
+	hg_err_set(err, HG_E_INVALID, "QUEUE_URL names no broker that is known");
+	hg_err_hint(err, "redis://HOST[:PORT][/DB]");
+	return HG_E_INVALID;
 }
 
 enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *log,
@@ -53,7 +77,13 @@ enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *lo
 	        .lease_ms = c->lease_ms,
 	        .note = on_note,
 	        .arg = w};
-	enum hg_rc rc = jobs_worker_new(l, &o, &w->jobs, err);
+	enum hg_rc rc = HG_OK;
+	if (c->queue_url[0]) {
+		o.broker = relay_driver_of(c->queue_url);
+		o.broker_url = c->queue_url;
+		rc = start_relay(w, l, c, &o, err);
+	}
+	if (rc == HG_OK) rc = jobs_worker_new(l, &o, &w->jobs, err);
 	if (rc < 0)
 		worker_free(w);
 	else
@@ -63,17 +93,32 @@ enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *lo
 
 void worker_nudge(struct worker *w)
 {
-	if (w) jobs_worker_nudge(w->jobs);
+	if (!w) return;
+	if (w->relay)
+		jobs_relay_nudge(w->relay);
+	else
+		jobs_worker_nudge(w->jobs);
+}
+
+static void on_part_stopped(void *arg)
+{
+	struct worker *w = arg;
+	if (--w->ending == 0) w->stopped(w->stopped_arg);
 }
 
 void worker_stop(struct worker *w, uint32_t within_ms, void (*stopped)(void *arg), void *arg)
 {
-	jobs_worker_stop(w->jobs, within_ms, stopped, arg);
+	w->stopped = stopped;
+	w->stopped_arg = arg;
+	w->ending = w->relay ? 2 : 1;
+	if (w->relay) jobs_relay_stop(w->relay, on_part_stopped, w);
+	jobs_worker_stop(w->jobs, within_ms, on_part_stopped, w);
 }
 
 void worker_free(struct worker *w)
 {
 	if (!w) return;
+	jobs_relay_free(w->relay);
 	jobs_worker_free(w->jobs);
 	jobs_kinds_unmake(&w->kinds);
 	free(w);
@@ -125,6 +170,20 @@ static void duration_text(const struct jobs_stats *s, struct hg_buf *to)
 	}
 }
 
+static void relay_text(const struct worker *w, struct hg_buf *to)
+{
+	struct jobs_relay_stats s;
+	jobs_relay_stats(w->relay, &s);
+	hg_buf_fmt(to,
+	        "# HELP queue_broker_up Whether the broker is connected\n"
+	        "# TYPE queue_broker_up gauge\nqueue_broker_up %d\n"
+	        "# HELP queue_relayed_total Jobs that the broker has confirmed\n"
+	        "# TYPE queue_relayed_total counter\nqueue_relayed_total %" PRIu64 "\n"
+	        "# HELP queue_returned_total Jobs that it did not, and that went back\n"
+	        "# TYPE queue_returned_total counter\nqueue_returned_total %" PRIu64 "\n",
+	        s.connected, s.published, s.returned);
+}
+
 void worker_metrics(const struct worker *w, struct hg_buf *to)
 {
 	struct jobs_stats s;
@@ -145,4 +204,5 @@ void worker_metrics(const struct worker *w, struct hg_buf *to)
 	        "# HELP jobs_database_up Whether the queue's database answered the last time\n"
 	        "# TYPE jobs_database_up gauge\njobs_database_up %d\n",
 	        s.running, s.slots, s.claimed, s.rescued, s.released, s.connected);
+	if (w->relay) relay_text(w, to);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "math/backoff.h"
 #include "os/clock.h"
 
 static void on_io(struct loop *l, struct loop_io *io, uint32_t events);
@@ -69,7 +70,7 @@ static void fail_to_open(struct server *s, const char *why)
 	if (strcmp(s->why, why) != 0) pool_note(s, HG_WARN, "no connection to the database", why);
 	snprintf(s->why, sizeof s->why, "%s", why);
 	s->streak++;
-	wait_ms = pool_backoff_ms(s->streak + 1, hg_rand_unit(&s->pool->rand));
+	wait_ms = backoff_connect_ms(s->streak + 1, hg_rand_unit(&s->pool->rand));
 	if (loop_timer_start(s->pool->loop, &s->retry, wait_ms, on_retry) < 0)
 		pool_note(s, HG_ERROR, "no timer to connect again", why);
 }

@@ -5,19 +5,6 @@
 const uint64_t db_pool_bucket_ns[DB_POOL_BUCKETS] = {500000, 1000000, 2500000, 5000000, 10000000,
         25000000, 50000000, 100000000, 250000000, 500000000, 1000000000, 5000000000};
 
-/*
- * At once, then 100, 200, … 5000 ms, each ± 25 %. Not math/backoff: its curve up to a minute is for
- * processes that crash; here every second is one in which users get errors although the database
- * is back, and one attempt a second costs nothing.
- */
-uint32_t pool_backoff_ms(uint32_t streak, double unit)
-{
-	uint32_t base = POOL_BACKOFF_MS;
-	if (streak < 2) return 0;
-	if (streak < 8) base = HG_MIN(100u << (streak - 2), POOL_BACKOFF_MS);
-	return base - base / 4 + (uint32_t)(unit * (double)base / 2);
-}
-
 void pool_sample(struct samples *s, uint64_t lsn, uint64_t now_ms)
 {
 	uint32_t last = (s->first + s->n - 1) % POOL_SAMPLES;

@@ -8,14 +8,13 @@
 #include "base/rand.h"
 #include "os/work.h"
 
-#define POOL_MAGIC      0x9001db01u
-#define POOL_HOSTS_MAX  16u
-#define POOL_SAMPLES    32u
-#define POOL_TICK_MS    50u    /* while something waits */
-#define POOL_IDLE_MS    60000u /* a connection beyond the first is closed after this */
-#define POOL_SLOW_MS    100u   /* a connection that has not answered for so long gets no more */
-#define POOL_FRESH_MS   5000u  /* names are looked up again after this */
-#define POOL_BACKOFF_MS 5000u
+#define POOL_MAGIC     0x9001db01u
+#define POOL_HOSTS_MAX 16u
+#define POOL_SAMPLES   32u
+#define POOL_TICK_MS   50u    /* while something waits */
+#define POOL_IDLE_MS   60000u /* a connection beyond the first is closed after this */
+#define POOL_SLOW_MS   100u   /* a connection that has not answered for so long gets no more */
+#define POOL_FRESH_MS  5000u  /* names are looked up again after this */
 
 /* Statements of the pool itself, behind the table. */
 enum { POOL_POSITION, POOL_WRITTEN, POOL_OWN };
@@ -100,8 +99,6 @@ struct db_pool {
 
 /* pool_decide.c: pure. */
 
-/* Wait before the next attempt to connect after `streak` failures in a row. */
-uint32_t pool_backoff_ms(uint32_t streak, double unit);
 void pool_sample(struct samples *s, uint64_t lsn, uint64_t now_ms);
 /* How old the oldest known position is that `replayed` lacks; 0: it has them all. */
 uint64_t pool_lag_ms(const struct samples *s, uint64_t replayed, uint64_t now_ms);

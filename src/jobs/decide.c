@@ -76,7 +76,7 @@ static uint64_t away_ms(uint32_t failures, double unit)
 
 static uint32_t room_for(const struct jobs_pace *p)
 {
-	if (p->stopping || p->running >= p->slots) return 0;
+	if (p->stopping || p->by_broker || p->running >= p->slots) return 0;
 	return HG_MIN(p->slots - p->running, CLAIM_MAX);
 }
 

@@ -68,6 +68,7 @@ struct job_next job_decide_end(const struct job_policy *p, enum job_verdict verd
 struct jobs_pace {
 	uint32_t slots, running; /* jobs at once; under way */
 	bool stopping;           /* claims no more */
+	bool by_broker;          /* claims nothing: a broker brings jobs */
 	bool more;               /* the last claim was full: there is probably more */
 	bool away;               /* the database did not answer; `failures` times in a row */
 	uint32_t failures;

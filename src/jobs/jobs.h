@@ -106,6 +106,7 @@ void job_end(struct job_run *run, const struct job_outcome *o);
 /* ---- workers ---- */
 
 struct jobs_worker;
+struct relay_driver;
 
 struct jobs_worker_options {
 	const char *database; /* address for db_open */
@@ -117,6 +118,9 @@ struct jobs_worker_options {
 	uint32_t kind_count;
 	uint32_t slots;    /* runs at once; 0: 8 */
 	uint64_t lease_ms; /* 0: JOBS_LEASE_MS; at least 1000 */
+	/* Who brings the jobs (relay.h); NULL: they are asked of the database. */
+	const struct relay_driver *broker;
+	const char *broker_url;
 	/* Optional. What goes on: `job` may be NULL. */
 	void (*note)(void *arg, enum hg_level level, const char *what, const struct job *job,
 	        const char *why);

@@ -7,9 +7,9 @@
  *            publishes each, and forgets one only when the broker has confirmed it; what was not
  *            confirmed, or got lost in the broker, becomes due again when that lease lapses.
  *   consumer takes the job in the database with the number the message brought: a message that
- *            came twice, or late, fits no more and is only acknowledged. Then it runs as any other,
- *            with a lease of its own, and how it ended is written there; the message is
- *            acknowledged after that.
+ *            came twice, or late, fits no more and is only acknowledged. When the job was taken the
+ *            message is acknowledged too: it runs as any other now, with a lease of its own, and
+ *            how it ends is written in the database.
  *
  * Retries, schedules, unique keys, the dead-letter queue and all the views are therefore the same
  * with and without a broker.
@@ -20,9 +20,7 @@
 #ifndef JOBS_RELAY_H
 #define JOBS_RELAY_H
 
-#include "base/err.h"
-#include "base/log.h"
-#include "os/loop.h"
+#include "jobs/jobs.h"
 
 #define RELAY_UNCONFIRMED_MAX 256u /* messages published and not yet confirmed */
 
@@ -72,5 +70,46 @@ struct relay_driver {
 };
 
 extern const struct relay_driver relay_redis;
+
+/* By the address; NULL: no broker is known for it. */
+const struct relay_driver *relay_driver_of(const char *url);
+
+/* ---- from the database to the broker ---- */
+
+#define RELAY_LEASE_MS 600000u /* what a broker has for so long is taken to be lost */
+#define RELAY_WINDOW   1000u   /* jobs that it has at once; the others wait in the database */
+
+struct jobs_relay;
+
+struct jobs_relay_options {
+	const char *database; /* address for db_open */
+	enum db_durability durability;
+	const char *name;
+	const char *const *queue;
+	uint32_t queue_count;
+	const struct relay_driver *driver;
+	const char *url;   /* of the broker */
+	uint64_t lease_ms; /* 0: RELAY_LEASE_MS */
+	void (*note)(void *arg, enum hg_level level, const char *what, const struct job *job,
+	        const char *why);
+	void *arg;
+};
+
+struct jobs_relay_stats {
+	bool connected;      /* to the broker */
+	uint32_t unconfirmed;
+	uint64_t published, returned; /* returned: given back to the database, to be sent again */
+};
+
+/* Any number of processes may relay the same queues. HG_E_NOMEM, HG_E_INVALID, or what the driver
+ * said. */
+HG_MUST enum hg_rc jobs_relay_new(struct loop *l, const struct jobs_relay_options *o,
+        struct jobs_relay **ret_relay, struct hg_err *err);
+void jobs_relay_nudge(struct jobs_relay *r);
+/* Sends no more; `stopped` comes from the loop when everything is confirmed, or 3 s later. */
+void jobs_relay_stop(struct jobs_relay *r, void (*stopped)(void *arg), void *arg);
+/* Takes NULL. */
+void jobs_relay_free(struct jobs_relay *r);
+void jobs_relay_stats(const struct jobs_relay *r, struct jobs_relay_stats *ret_stats);
 
 #endif

@@ -49,6 +49,7 @@ static const struct {
                   " WHERE id = $1 AND lease = $2 AND state = 'running'"
                   " AND sent_at IS NOT NULL" CLAIMED,
                 NULL},
+        [SENT] = {"SELECT count(*) FROM jobs WHERE state = 'running' AND sent_at IS NOT NULL", NULL},
         [BEAT] = {"UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease = $2"
                   " AND state = 'running'",
                 NULL},
@@ -293,6 +294,12 @@ enum hg_rc jobs_store_take(struct jobs_store *s, int64_t id, int64_t lease,
 	*ret_job = node ? HG_CONTAINER(node, struct jobs_claimed, node) : NULL;
 	if (node) hg_list_remove(node);
 	return rc;
+}
+
+enum hg_rc jobs_store_sent(struct jobs_store *s, int64_t *ret_n, struct hg_err *err)
+{
+	bool found = false;
+	return number_of(s->stmt[SENT], ret_n, &found, err);
 }
 
 enum hg_rc jobs_store_beat(struct jobs_store *s, int64_t id, int64_t lease, int64_t until_ms,

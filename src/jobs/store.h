@@ -63,6 +63,9 @@ HG_MUST enum hg_rc jobs_store_claim(struct jobs_store *s, const struct jobs_clai
 HG_MUST enum hg_rc jobs_store_take(struct jobs_store *s, int64_t id, int64_t lease,
         const struct jobs_claim *c, struct jobs_claimed **ret_job, struct hg_err *err);
 
+/* How many brokers have. */
+HG_MUST enum hg_rc jobs_store_sent(struct jobs_store *s, int64_t *ret_n, struct hg_err *err);
+
 /* *ret_ours false: the lease was another's meanwhile, and nothing is changed. */
 HG_MUST enum hg_rc jobs_store_beat(struct jobs_store *s, int64_t id, int64_t lease,
         int64_t until_ms, bool *ret_ours, struct hg_err *err);

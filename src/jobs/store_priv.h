@@ -11,6 +11,7 @@ enum statement {
 	CLAIM_RUN,
 	CLAIM_SEND,
 	TAKE,
+	SENT,
 	BEAT,
 	END,
 	IS_MINE,

@@ -25,6 +25,7 @@ static struct job_next next_of(const struct job_run *run, enum job_verdict verdi
 	static const struct job_policy otherwise;
 	const struct job *job = &run->claimed->job;
 	struct job_policy p = run->kind ? run->kind->policy : otherwise;
+	if (run->sent) return (struct job_next){JOB_AVAILABLE, now_ms, job->attempt};
 	if (job->attempts_max) p.attempts_max = job->attempts_max;
 	return job_decide_end(&p, verdict, job->attempt, run->after_ms, now_ms, run->unit);
 }
@@ -77,7 +78,7 @@ static enum hg_rc write_ends(
 }
 
 static enum hg_rc add_run(const struct jobs_setting *set, struct turn *t, struct jobs_claimed *c,
-        const struct relay_delivery *d, struct hg_err *err)
+        struct hg_err *err)
 {
 	struct job_run *run = calloc(1, sizeof *run);
 	if (!run) {
@@ -89,10 +90,7 @@ static enum hg_rc add_run(const struct jobs_setting *set, struct turn *t, struct
 	        .claimed = c,
 	        .leased_mono_ms = t->begun_mono_ms,
 	        .lease_ms = set->lease_ms};
-	if (d) {
-		run->delivered = true;
-		run->delivery = *d;
-	}
+	run->sent = set->send;
 	hg_buf_init(&run->loaded, JOBS_LOADED_MAX);
 	hg_buf_init(&run->text, JOBS_ERROR_MAX * 2);
 	hg_list_init(&run->node);
@@ -105,7 +103,17 @@ static struct jobs_claim claim_of(const struct jobs_setting *set, const struct t
 {
 	return (struct jobs_claim){.now_ms = t->now_ms,
 	        .until_ms = t->now_ms + (int64_t)set->lease_ms,
-	        .worker = set->name};
+	        .worker = set->name,
+	        .send = set->send};
+}
+
+/* A broker is given only so much: what is lost with it is not much either. */
+static enum hg_rc room_in_broker(struct jobs_store *s, uint32_t *most, struct hg_err *err)
+{
+	int64_t sent = 0;
+	enum hg_rc rc = jobs_store_sent(s, &sent, err);
+	*most = (uint32_t)HG_MIN((int64_t)*most, HG_MAX(RELAY_WINDOW - sent, 0));
+	return rc;
 }
 
 static enum hg_rc claim(
@@ -122,17 +130,18 @@ static enum hg_rc claim(
 	c.queue = queue;
 	c.queue_count = set->queues;
 	c.most = t->plan.claim;
-	rc = jobs_store_claim(s, &c, &got, &n, err);
+	rc = set->send ? room_in_broker(s, &c.most, err) : HG_OK;
+	if (rc == HG_OK) rc = jobs_store_claim(s, &c, &got, &n, err);
 	while (!hg_list_empty(&got)) {
 		struct hg_list *node = hg_list_first(&got);
 		struct jobs_claimed *one = HG_CONTAINER(node, struct jobs_claimed, node);
 		hg_list_remove(node);
 		if (rc == HG_OK)
-			rc = add_run(set, t, one, NULL, err);
+			rc = add_run(set, t, one, err);
 		else
 			free(one);
 	}
-	t->claim_full = n == c.most;
+	t->claim_full = n == t->plan.claim;
 	return rc;
 }
 
@@ -146,7 +155,7 @@ static enum hg_rc take(
 		struct jobs_claimed *got = NULL;
 		rc = jobs_store_take(s, m->id, m->lease, &c, &got, err);
 		t->stale[i] = rc == HG_OK && !got;
-		if (rc == HG_OK && got) rc = add_run(set, t, got, &m->delivery, err);
+		if (rc == HG_OK && got) rc = add_run(set, t, got, err);
 	}
 	return rc;
 }

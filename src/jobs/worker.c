@@ -26,6 +26,11 @@ struct jobs_worker {
 	struct jobs_thread *thread;
 	struct hg_list runs;  /* claimed, until their end was written */
 	struct hg_list ended; /* of those: their end is to be written */
+	/* A broker's, when it brings the jobs. */
+	const struct relay_driver *broker;
+	void *driver;
+	struct jobs_message message[JOBS_SLOTS_MAX]; /* delivered, and not yet taken */
+	uint32_t messages;
 	struct turn *turn;    /* one, used again and again */
 	bool under_way;
 	struct jobs_pace pace;
@@ -187,6 +192,46 @@ static void start(struct jobs_worker *w, struct job_run *run)
 	}
 }
 
+/* ---- messages ---- */
+
+static void on_delivered(
+        void *arg, const struct relay_delivery *d, const struct relay_message *m)
+{
+	struct jobs_worker *w = HG_OBJ(arg, struct jobs_worker, WORKER_MAGIC);
+	/* More than was wanted: it comes again, to somebody who has room. */
+	if (w->messages == JOBS_SLOTS_MAX) return;
+	w->message[w->messages++] = (struct jobs_message){*d, m->id, m->lease};
+	loop_task_queue(w->loop, &w->look);
+}
+
+static void on_broker_note(void *arg, enum hg_level level, const char *what, const char *why)
+{
+	note(HG_OBJ(arg, struct jobs_worker, WORKER_MAGIC), level, what, NULL, why);
+}
+
+/* The jobs are in the database now, or were before: the broker may forget the messages. */
+static void acknowledge(struct jobs_worker *w, const struct turn *t)
+{
+	for (uint32_t i = 0; i < t->messages; i++)
+		w->broker->ack(w->driver, &t->message[i].delivery);
+	w->messages -= t->messages;
+	memmove(w->message, w->message + t->messages, w->messages * sizeof w->message[0]);
+}
+
+/* How many messages can become runs now. */
+static uint32_t takeable(const struct jobs_worker *w)
+{
+	uint32_t room = w->pace.running < w->set.slots ? w->set.slots - w->pace.running : 0;
+	return w->pace.stopping ? 0 : HG_MIN(w->messages, room);
+}
+
+static void want(struct jobs_worker *w)
+{
+	uint32_t held = w->pace.running + w->messages;
+	bool none = w->pace.stopping || w->pace.away || held >= w->set.slots;
+	if (w->broker) w->broker->want(w->driver, none ? 0 : w->set.slots - held);
+}
+
 /* ---- turns ---- */
 
 static uint32_t count(const struct hg_list *l)
@@ -315,6 +360,7 @@ static void on_turn(void *arg)
 		turn_failed(w, t);
 	} else {
 		pace_after(w, t);
+		acknowledge(w, t);
 		finish_ends(w, t);
 		take_beats(w, t);
 		for (struct hg_list *node; (node = hg_list_pop(&t->claimed));)
@@ -342,6 +388,8 @@ static void begin_turn(struct jobs_worker *w, const struct jobs_plan *plan)
 			        run->claimed->job.id, run->claimed->job.lease, false};
 		}
 	}
+	t->messages = takeable(w);
+	memcpy(t->message, w->message, t->messages * sizeof t->message[0]);
 	if (plan->claim) w->pace.nudged = false;
 	w->under_way = true;
 	jobs_thread_give(w->thread, t);
@@ -386,7 +434,8 @@ static void look(struct jobs_worker *w)
 		jobs_thread_interrupt(w->thread);
 	if (!w->under_way) {
 		w->pace.running = count(&w->runs);
-		w->pace.ended = !hg_list_empty(&w->ended);
+		want(w);
+		w->pace.ended = !hg_list_empty(&w->ended) || takeable(w);
 		struct jobs_plan plan = jobs_decide_plan(&w->pace,
 		        w->wall_offset_ms + (int64_t)now, now, hg_rand_unit(&w->rand));
 		if (plan.any)
@@ -465,6 +514,21 @@ static void init_stats(struct jobs_worker *w)
 	w->stats.kind[w->set.kinds].kind = "unknown";
 }
 
+static enum hg_rc open_broker(
+        struct jobs_worker *w, const struct jobs_worker_options *o, struct hg_err *err)
+{
+	struct relay_driver_options with = {.url = o->broker_url,
+	        .consumer = w->set.name,
+	        .queue = w->set.queue,
+	        .queue_count = w->set.queues,
+	        .delivered = on_delivered,
+	        .note = on_broker_note,
+	        .arg = w};
+	enum hg_rc rc = o->broker->open(w->loop, &with, &w->driver, err);
+	if (rc == HG_OK) w->broker = o->broker;
+	return rc;
+}
+
 enum hg_rc jobs_worker_new(struct loop *l, const struct jobs_worker_options *o,
         struct jobs_worker **ret_worker, struct hg_err *err)
 {
@@ -482,11 +546,16 @@ enum hg_rc jobs_worker_new(struct loop *l, const struct jobs_worker_options *o,
 	w->pace.lease_ms = w->set.lease_ms;
 	w->pace.next_due_ms = INT64_MAX;
 	init_stats(w);
+	w->pace.by_broker = o->broker != NULL;
 	w->turn = calloc(1, sizeof *w->turn);
 	rc = w->turn ? jobs_thread_new(l, &w->set, on_turn, w, &w->thread) : HG_E_NOMEM;
 	if (rc < 0) {
 		hg_err_set(err, rc, "the worker's thread could not be started");
 		goto out;
+	}
+	if (o->broker) {
+		rc = open_broker(w, o, err);
+		if (rc < 0) goto out;
 	}
 	loop_task_queue(l, &w->look);
 	*ret_worker = w;
@@ -554,6 +623,7 @@ static void abandon(struct job_run *run, bool whole)
 void jobs_worker_free(struct jobs_worker *w)
 {
 	if (!w) return;
+	if (w->broker) w->broker->close(w->driver);
 	bool whole = jobs_thread_free(w->thread);
 	HG_LIST_EACH_SAFE (node, after, &w->runs) {
 		abandon(HG_CONTAINER(node, struct job_run, node), whole);

@@ -41,8 +41,7 @@ struct job_run {
 	uint64_t lease_ms;
 	enum job_cancel cancelled;
 	bool over; /* job_end was called */
-	bool delivered;
-	struct relay_delivery delivery;
+	bool sent; /* the relay's: it was no attempt */
 	/* How it ended. */
 	enum job_verdict verdict;
 	uint64_t after_ms;
@@ -98,7 +97,7 @@ struct jobs_setting {
 	uint32_t kinds;
 	uint32_t slots;
 	uint64_t lease_ms, keep_ms;
-	bool by_broker; /* claims nothing; messages bring jobs */
+	bool send; /* for a broker, instead of running */
 };
 
 /* turn.c: one turn on a connection that is open; the caller rolls back after a failure. */

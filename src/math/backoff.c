@@ -24,3 +24,11 @@ bool backoff_crash_loop(const struct backoff *b)
 {
 	return b->streak >= BACKOFF_CRASH_LOOP;
 }
+
+uint32_t backoff_connect_ms(uint32_t streak, double unit)
+{
+	uint32_t base = BACKOFF_CONNECT_MAX_MS;
+	if (streak < 2) return 0;
+	if (streak < 8) base = HG_MIN(100u << (streak - 2), BACKOFF_CONNECT_MAX_MS);
+	return base - base / 4 + (uint32_t)(unit * (double)base / 2);
+}

@@ -29,4 +29,14 @@ uint32_t backoff_again(const struct backoff *b, struct hg_rand *r);
 void backoff_healthy(struct backoff *b, uint64_t healthy_ms);
 bool backoff_crash_loop(const struct backoff *b);
 
+#define BACKOFF_CONNECT_MAX_MS 5000u
+
+/*
+ * How long to wait before a server is connected to again, after `streak` failures in a row: at
+ * once, then 100, 200 … 5000 ms, each ± 25 %. Not the curve above, which is for processes that
+ * crash: here every second is one in which users go without although the server is back, and one
+ * attempt a second costs nothing. `unit`: a draw from [0, 1).
+ */
+uint32_t backoff_connect_ms(uint32_t streak, double unit);
+
 #endif

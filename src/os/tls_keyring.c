@@ -183,7 +183,8 @@ static bool ctx_settings(SSL_CTX *ctx, const struct tls_keyring *k, bool allow_1
 	if (k->alpn_n || k->challenge_count) SSL_CTX_set_alpn_select_cb(ctx, on_alpn, NULL);
 	if (k->ticket_count == 0) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 	return SSL_CTX_set_min_proto_version(ctx, allow_1_2 ? TLS1_2_VERSION : TLS1_3_VERSION) &&
-	       SSL_CTX_set_cipher_list(ctx, SUITES_1_2) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
+	       SSL_CTX_set_cipher_list(ctx, SUITES_1_2) &&
+	       SSL_CTX_set_ciphersuites(ctx, SUITES_1_3) && SSL_CTX_set1_groups_list(ctx, GROUPS) &&
 	       SSL_CTX_set1_sigalgs_list(ctx, SIGALGS) &&
 	       SSL_CTX_set_num_tickets(ctx, k->ticket_count ? 1 : 0) &&
 	       SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, on_ticket) &&

@@ -32,6 +32,8 @@ struct tls {
 	SSL_SESSION *session;        /* the newest that the server gave */
 	char *joined;                /* of either: TLS_RECORD_MAX bytes */
 	uint64_t sent;               /* bytes that the socket has taken */
+	char *held;                  /* a ticket that leaves with the first bytes; else NULL */
+	size_t held_n;
 	int fd, err;                 /* errno of the socket's last failure */
 	bool readable;               /* the socket may have bytes */
 	bool writable;               /* … may take bytes */

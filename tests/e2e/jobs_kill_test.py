@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""kill -9 of workers and of the app at random moments under load, on a file and on PostgreSQL: every create
+"""kill -9 of workers, of the app and of Redis at random moments under load, on a file and on PostgreSQL: every create
 that was acknowledged has its mail written down, and at most one of them twice for each kill."""
 import collections
 import http.client
@@ -63,9 +63,11 @@ class Kills(unittest.TestCase):
         return collections.Counter(json.loads(line.split(" ", 4)[4])["feedback_id"]
                                    for line in path.read_text().splitlines())
 
-    def kill_under_load(self, url):
+    def kill_under_load(self, url, broker=None):
         env = {"DATABASE_URL": url, "FEEDBACK_FAULT": "jobs", "EXPORT_DIR": "exports", "JOB_LEASE": "1",
                "NOTIFY_EMAIL": "admin@example.com"}
+        if broker:
+            env.update(QUEUE_URL=f"redis://127.0.0.1:{broker.port}", QUEUE_LEASE="3")
         apps = [api_test.App(self.dir, env) for _ in range(2)]
         workers = [jobs_test.Worker(self.dir, env, "--concurrency", 1) for _ in range(3)]
         self.alive = apps + workers
@@ -75,7 +77,10 @@ class Kills(unittest.TestCase):
         try:
             for n in range(KILLS):
                 time.sleep(random.uniform(0.05, 0.6))
-                if n % 4 == 3:
+                if broker and n % 4 == 1:
+                    broker.stop()
+                    broker.start()
+                elif n % 4 == 3:
                     victim = apps.pop(0)
                     victim.stop(signal.SIGKILL)
                     apps.append(api_test.App(self.dir, env, port=victim.port))
@@ -102,6 +107,14 @@ class Kills(unittest.TestCase):
     def test_on_a_server(self):
         with Postgres() as pg:
             self.kill_under_load(pg.url())
+
+    def test_through_redis_that_is_killed_too(self):
+        broker = jobs_test.Redis(self.dir)
+        try:
+            with Postgres() as pg:
+                self.kill_under_load(pg.url(), broker)
+        finally:
+            broker.stop()
 
 
 if __name__ == "__main__":

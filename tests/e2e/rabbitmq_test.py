@@ -10,7 +10,9 @@ import time
 import unittest
 
 from harness import BUILD, LONG, main, wait_for
+import mail_test
 from rabbitmq import RabbitMQ
+from smtp_server import Smtp
 
 DRIVE = BUILD / "tests/e2e/amqp_drive"
 BROKER = []
@@ -106,6 +108,27 @@ class Broker(unittest.TestCase):
             done = subprocess.run([DRIVE, url, "q", "1", "1", "0"], capture_output=True, text=True, timeout=20)
             self.assertEqual(done.returncode, 2, url)
             self.assertIn("amqp://", done.stderr)
+
+
+class Mailed(mail_test.Case):
+    def test_jobs_go_through_it_and_outlive_its_death(self):
+        """create → outbox → RabbitMQ → worker → mail; the broker dies in between and every mail arrives once."""
+        r = broker()
+        with Smtp() as smtp:
+            self.env.update(smtp.env(), QUEUE_URL=r.url(), QUEUE_LEASE="5", WORKERS="off")
+            app = self.app()
+            self.worker()
+            texts = [app.create(f"through the broker {i}")["message"] for i in range(20)]
+            self.arrived(smtp, 20)
+            self.assertIn("notification-queue", r.queues())
+            r.kill()
+            texts += [app.create(f"while it is away {i}")["message"] for i in range(10)]
+            r.start()
+            texts += [app.create(f"when it is back {i}")["message"] for i in range(10)]
+            wait_for(lambda: set(texts) <= {m.text() for m in smtp.mails}, 60)
+            wait_for(lambda: len(self.jobs(app, "done")) == 40, 30)
+            print(f"# 40 jobs, {len(smtp.mails)} mails")
+            self.assertEqual(len(smtp.mails), 40)
 
 
 class Killed(unittest.TestCase):

@@ -2,18 +2,6 @@
 
 #include "db/pool_decide.c"
 
-static void attempts_come_at_once_then_ever_later_and_never_in_step(void **state)
-{
-	static const uint32_t base[] = {0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
-	(void)state;
-	for (uint32_t i = 0; i < HG_COUNT(base); i++) {
-		assert_int_equal(pool_backoff_ms(i, 0), base[i] - base[i] / 4);
-		assert_int_equal(pool_backoff_ms(i, 0.5), base[i] - base[i] / 4 + base[i] / 4);
-		assert_true(pool_backoff_ms(i, 0.999) <= base[i] + base[i] / 4);
-	}
-	assert_int_equal(pool_backoff_ms(UINT32_MAX, 0.5), 5000);
-}
-
 static void lag_is_the_age_of_the_oldest_position_that_is_missing(void **state)
 {
 	struct samples s = {0};
@@ -157,7 +145,6 @@ static void words_of_several_lines_become_one(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(attempts_come_at_once_then_ever_later_and_never_in_step),
 	        cmocka_unit_test(lag_is_the_age_of_the_oldest_position_that_is_missing),
 	        cmocka_unit_test(an_idle_primary_makes_no_lag),
 	        cmocka_unit_test(old_positions_make_room_and_a_lag_beyond_them_is_at_least_theirs),

@@ -60,6 +60,18 @@ static void it_never_gives_up(void **state)
 	}
 }
 
+static void attempts_come_at_once_then_ever_later_and_never_in_step(void **state)
+{
+	static const uint32_t base[] = {0, 0, 100, 200, 400, 800, 1600, 3200, 5000, 5000};
+	(void)state;
+	for (uint32_t i = 0; i < HG_COUNT(base); i++) {
+		assert_int_equal(backoff_connect_ms(i, 0), base[i] - base[i] / 4);
+		assert_int_equal(backoff_connect_ms(i, 0.5), base[i] - base[i] / 4 + base[i] / 4);
+		assert_true(backoff_connect_ms(i, 0.999) <= base[i] + base[i] / 4);
+	}
+	assert_int_equal(backoff_connect_ms(UINT32_MAX, 0.5), 5000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -67,6 +79,7 @@ int main(void)
 	        cmocka_unit_test(the_jitter_spreads_over_the_whole_quarter),
 	        cmocka_unit_test(ten_healthy_minutes_forgive_and_less_do_not),
 	        cmocka_unit_test(it_never_gives_up),
+	        cmocka_unit_test(attempts_come_at_once_then_ever_later_and_never_in_step),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

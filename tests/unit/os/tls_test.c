@@ -284,6 +284,105 @@ static void sessions_are_resumed_by_whoever_has_the_key(void **state)
 	tls_keyring_unref(none);
 }
 
+/* Both offer everything: the cheapest suite that nobody has broken is taken. */
+static void the_server_chooses_the_suite(void **state)
+{
+	struct pem_text p = pem_make("DNS:a.example", false, 30);
+	struct tls_keyring *k = ring(&p, 1, false);
+	struct server s;
+	int fd = server_start(&s, k);
+	struct tls_client c = client_new(fd, "a.example");
+	(void)state;
+	assert_int_equal(SSL_CTX_set_ciphersuites(c.ctx,
+	                         "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"
+	                         "TLS_AES_128_GCM_SHA256"),
+	        1);
+	SSL_free(c.ssl);
+	c.ssl = SSL_new(c.ctx);
+	SSL_set_fd(c.ssl, fd);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	assert_string_equal(SSL_get_cipher_name(c.ssl), "TLS_AES_128_GCM_SHA256");
+	echo(&c, 10);
+	server_end(&s, &c, fd);
+	tls_keyring_unref(k);
+}
+
+/* A handshake whose flights go through memory: what the server has sent after each step. */
+static void a_ticket_leaves_with_the_first_bytes(void **state)
+{
+	struct pem_text p = pem_make("DNS:a.example", false, 30);
+	struct tls_keyring *k = ring(&p, 1, false);
+	int fd[2], small = 1;
+	char buf[40000];
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+	struct tls *t = tls_new(k, fd[0]);
+	struct tls_client c = client_new(fd[1], "a.example");
+	assert_int_equal(SSL_connect(c.ssl), -1);
+	assert_int_equal(tls_handshake(t), -EAGAIN);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	uint64_t flight = t->sent;
+	tls_ready(t, true, true);
+	assert_int_equal(tls_handshake(t), 0);
+	assert_int_equal(t->sent, flight);
+	assert_int_equal(recv(fd[1], buf, sizeof buf, 0), -1);
+	assert_non_null(t->held);
+	/* A socket that takes the ticket in pieces, and what is said behind it. */
+	size_t put = 0, got = 0, n;
+	while (got < 30000) {
+		tls_ready(t, true, true);
+		struct iovec v = {buf + put, 30000 - put};
+		memset(buf + put, 'x', v.iov_len);
+		ssize_t w = put < 30000 ? tls_write(t, &v, 1) : -EAGAIN;
+		if (w > 0) put += (size_t)w;
+		assert_true(w > 0 || w == -EAGAIN);
+		while (SSL_read_ex(c.ssl, buf, sizeof buf, &n) == 1) {
+			for (size_t i = 0; i < n; i++)
+				assert_int_equal(buf[i], 'x');
+			got += n;
+		}
+	}
+	assert_null(t->held);
+	SSL_SESSION *s = SSL_get1_session(c.ssl);
+	assert_true(SSL_SESSION_is_resumable(s));
+	SSL_SESSION_free(s);
+	tls_free(t);
+	client_free(&c);
+	close(fd[0]);
+	close(fd[1]);
+	tls_keyring_unref(k);
+}
+
+/* Who is told goodbye before anything was said gets its ticket with that. */
+static void a_ticket_leaves_with_the_goodbye(void **state)
+{
+	struct pem_text p = pem_make("DNS:a.example", false, 30);
+	struct tls_keyring *k = ring(&p, 1, false);
+	struct tls_client c;
+	int fd[2];
+	char byte;
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+	struct tls *t = tls_new(k, fd[0]);
+	c = client_new(fd[1], "a.example");
+	assert_int_equal(SSL_connect(c.ssl), -1);
+	assert_int_equal(tls_handshake(t), -EAGAIN);
+	assert_int_equal(SSL_connect(c.ssl), 1);
+	tls_ready(t, true, true);
+	assert_int_equal(tls_handshake(t), 0);
+	tls_free(t);
+	assert_int_equal(SSL_read(c.ssl, &byte, 1), 0);
+	assert_int_equal(SSL_get_shutdown(c.ssl), SSL_RECEIVED_SHUTDOWN);
+	SSL_SESSION *s = SSL_get1_session(c.ssl);
+	assert_true(SSL_SESSION_is_resumable(s));
+	SSL_SESSION_free(s);
+	client_free(&c);
+	close(fd[0]);
+	close(fd[1]);
+	tls_keyring_unref(k);
+}
+
 static void protocols_are_agreed_on(void **state)
 {
 	struct pem_text p = pem_make("DNS:a.example", false, 30);
@@ -457,6 +556,9 @@ int main(void)
 	        cmocka_unit_test(a_name_may_have_two_kinds_of_keys),
 	        cmocka_unit_test(old_versions_are_a_choice),
 	        cmocka_unit_test(sessions_are_resumed_by_whoever_has_the_key),
+	        cmocka_unit_test(the_server_chooses_the_suite),
+	        cmocka_unit_test(a_ticket_leaves_with_the_first_bytes),
+	        cmocka_unit_test(a_ticket_leaves_with_the_goodbye),
 	        cmocka_unit_test(protocols_are_agreed_on),
 	        cmocka_unit_test(challenges_are_for_who_validates),
 	        cmocka_unit_test(who_speaks_no_tls_is_refused),

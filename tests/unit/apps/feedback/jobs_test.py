@@ -397,6 +397,100 @@ class OnServer(Queue):
         self.assertIn("the queue's database answers again", said)
 
 
+class Redis:
+    """redis-server on a free port, with nothing on the disk; started again it is empty."""
+
+    def __init__(self, folder):
+        self.port, self.dir = free_port(), folder
+        self.start()
+
+    def start(self):
+        self.child = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                                       "--appendonly", "no", "--dir", self.dir], stdout=subprocess.DEVNULL)
+        wait_for(self.up, 10)
+
+    def up(self):
+        """redis answers"""
+        return self.cli("PING") == "PONG"
+
+    def cli(self, *args):
+        return subprocess.run(["redis-cli", "-p", str(self.port), *args], capture_output=True, text=True,
+                              check=False).stdout.strip()
+
+    def stop(self, sig=signal.SIGKILL):
+        if self.child.poll() is None:
+            self.child.send_signal(sig)
+        return self.child.wait(10)
+
+
+class OnRedis(OnFile):
+    """A part of the same through Redis Streams."""
+
+    def make_database(self):
+        self.redis = Redis(self.dir)
+        self.env = {"QUEUE_URL": f"redis://127.0.0.1:{self.redis.port}", "QUEUE_LEASE": "2"}
+
+    def tearDown(self):
+        try:
+            super().tearDown()
+        finally:
+            self.redis.stop()
+
+    def test_jobs_go_through_the_stream_and_leave_nothing_there(self):
+        a = self.app({"NOTIFY_EMAIL": "a@b.example"})
+        w = self.worker()
+        for _ in range(50):
+            a.create("x")
+        wait_for(lambda: len(self.done()) == 50)
+        wait_for(lambda: self.sql("SELECT count(*) FROM jobs WHERE state = 'done' AND attempt = 1")[0][0] == 50)
+        self.assertEqual(int(self.redis.cli("XINFO", "STREAM", "jobs:notification-queue").split("entries-added")[1].split()[0]), 50)
+        wait_for(lambda: self.redis.cli("XLEN", "jobs:notification-queue") == "0")
+        text = request(w.port, "GET", "/metrics")[2].decode()
+        self.assertEqual(metric(text, "queue_relayed_total"), 50)
+        self.assertEqual(metric(text, "queue_broker_up"), 1)
+
+    def test_a_broker_that_lost_everything_loses_no_job(self):
+        a = self.app({"NOTIFY_EMAIL": "a@b.example"})
+        w = self.worker()
+        w.child.send_signal(signal.SIGTERM)
+        w.child.wait(20)
+        relay = self.worker("--concurrency", 1)
+        blocker = self.put(ms=1200, queue="notification-queue", priority=2)
+        self.until_state(blocker, "running")
+        for _ in range(20):
+            a.create("x")
+        wait_for(lambda: "sent" in self.cli("stats"))
+        self.redis.stop()
+        time.sleep(0.3)
+        self.redis.start()
+        wait_for(lambda: len(self.done()) == 21, 30)
+        self.assertEqual({d[2] for d in self.done()}, {1})
+        self.assertEqual(relay.child.poll(), None)
+
+    def test_a_broker_that_is_away_stops_nothing_but_jobs(self):
+        self.redis.stop()
+        a = self.app({"NOTIFY_EMAIL": "a@b.example"})
+        self.worker()
+        a.create("x")
+        time.sleep(1)
+        self.assertEqual(self.sql("SELECT state FROM jobs"), [("available",)])
+        self.redis.start()
+        wait_for(lambda: len(self.done()) == 1, 20)
+
+    def test_a_broker_that_is_not_known_is_said(self):
+        done = subprocess.run([BUILD / "feedback-app", "worker"], cwd=self.dir, capture_output=True, text=True, timeout=20,
+                              env={**self.env, "QUEUE_URL": "kafka://x", "PATH": os.environ["PATH"]})
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("QUEUE_URL names no broker that is known", done.stderr)
+
+
+# What is the same for both, and slow, is shown once.
+for name in [n for n in dir(Queue) if n.startswith("test_")] + [n for n in vars(OnFile) if n.startswith("test_")]:
+    if name not in vars(OnRedis) and name not in (
+            "test_poison_goes_to_the_dead_letter_queue_and_back", "test_what_fails_is_tried_again_under_the_same_key",
+            "test_later_and_only_once_at_a_time", "test_serving_and_working_in_one_process",
+            "test_a_stop_gives_back_what_does_not_end_in_time"):
+        setattr(OnRedis, name, None)
 del Queue
 
 if __name__ == "__main__":
