@@ -144,9 +144,10 @@ static void on_ring(struct loop *l, struct loop_io *io, uint32_t events)
 		pthread_mutex_lock(&d->lock);
 		struct hg_list *node = hg_list_pop(&d->events);
 		pthread_mutex_unlock(&d->lock);
-		if (!node) return;
+		if (!node) break;
 		on_event(d, HG_CONTAINER(node, struct amqp_event, node));
 	}
+	deliver_waiting(d); /* there may be room since */
 }
 
 /* ---- the driver ---- */

@@ -13,7 +13,7 @@
 #include "jobs/jobs.h"
 #include "os/clock.h"
 
-#define HELD 32u
+#define HELD 4u /* at a time, as a worker with so many slots */
 
 enum { NEW, UNDER_WAY, CONFIRMED };
 
@@ -28,6 +28,8 @@ struct run {
 	uint64_t born_ms, until_ms;
 	uint64_t confirmed, unsure, delivered, connects, losses;
 	bool mute;
+	struct relay_delivery held[HELD];
+	uint32_t held_n;
 };
 
 static void on_confirmed(void *arg, int64_t id, int64_t lease, enum hg_rc rc)
@@ -49,7 +51,17 @@ static void on_delivered(void *arg, const struct relay_delivery *d, const struct
 	r->times[m->id]++;
 	r->delivered++;
 	if (r->mute) return;
-	relay_rabbitmq.ack(r->driver, d);
+	HG_ASSERT(r->held_n < HELD); /* no more than was wanted */
+	r->held[r->held_n++] = *d;
+	relay_rabbitmq.want(r->driver, HELD - r->held_n);
+}
+
+/* The runs are over. */
+static void end_held(struct run *r)
+{
+	if (!r->held_n) return;
+	while (r->held_n)
+		relay_rabbitmq.ack(r->driver, &r->held[--r->held_n]);
 	relay_rabbitmq.want(r->driver, HELD);
 }
 
@@ -95,6 +107,7 @@ static void on_tick(struct loop *l, struct loop_timer *t)
 {
 	struct run *r = HG_CONTAINER(t, struct run, tick);
 	publish_some(r);
+	end_held(r);
 	if (complete(r) || clock_mono_ms() > r->until_ms || loop_timer_start(l, t, 1, on_tick) < 0)
 		loop_stop(l);
 }
@@ -154,7 +167,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err.message);
 		return 2;
 	}
-	relay_rabbitmq.want(r.driver, HELD);
+	relay_rabbitmq.want(r.driver, r.mute ? 32 : HELD);
 	if (loop_signal(r.loop, SIGTERM, on_signal, &r) < 0) return 1;
 	if (loop_timer_start(r.loop, &r.tick, 1, on_tick) < 0 || loop_run(r.loop) < 0) return 1;
 	report(&r);
