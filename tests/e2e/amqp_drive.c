@@ -162,18 +162,23 @@ int main(int argc, char **argv)
 	r.times = calloc(n + 1, sizeof *r.times);
 	r.born_ms = clock_mono_ms();
 	r.until_ms = r.born_ms + seconds * 1000;
+	int status = 1;
 	if (!r.state || !r.times || loop_new(&r.loop) < 0) return 1;
 	if (relay_rabbitmq.open(r.loop, &o, &r.driver, &err) < 0) {
 		fprintf(stderr, "%s\n", err.message);
-		return 2;
+		status = 2;
+		goto out;
 	}
 	relay_rabbitmq.want(r.driver, r.mute ? 32 : HELD);
-	if (loop_signal(r.loop, SIGTERM, on_signal, &r) < 0) return 1;
-	if (loop_timer_start(r.loop, &r.tick, 1, on_tick) < 0 || loop_run(r.loop) < 0) return 1;
+	if (loop_signal(r.loop, SIGTERM, on_signal, &r) < 0 ||
+	        loop_timer_start(r.loop, &r.tick, 1, on_tick) < 0 || loop_run(r.loop) < 0)
+		goto out;
 	report(&r);
 	relay_rabbitmq.close(r.driver);
+	status = 0;
+out:
 	loop_free(r.loop);
 	free(r.state);
 	free(r.times);
-	return 0;
+	return status;
 }

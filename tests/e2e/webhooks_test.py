@@ -266,6 +266,7 @@ class Api(Webhooks):
             t.start()
             wait_for(lambda: receiver.got, 10)
             app.child.send_signal(signal.SIGTERM)
+            wait_for(lambda: '"draining"' in app.log.read_text(), 10)
             app.child.send_signal(signal.SIGTERM)  # at once
             began = time.monotonic()
             self.assertEqual(app.child.wait(10), 0)
