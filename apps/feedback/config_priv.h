@@ -55,8 +55,8 @@ struct config {
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
 	uint32_t queue_count, concurrency, lease_ms;
 	char export_dir[256];
-	char admin_key[128]; /* opens /admin and /exports; "" nobody */
-	char queue_url[256]; /* a broker; "" none */
+	char admin_key[128];    /* opens /admin and /exports; "" nobody */
+	char queue_url[256];    /* a broker; "" none */
 	uint32_t sent_lease_ms; /* what a broker has for longer is lost */
 };
 

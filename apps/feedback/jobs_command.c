@@ -72,7 +72,8 @@ static void print_depth(void *arg, const struct jobs_depth *d)
 		        HG_STR_ARG(d->queue), state, d->jobs, -age_s);
 	else
 		fprintf(p->out, "%-24.*s %-10s %10" PRId64 "  %s %" PRId64 " s\n",
-		        HG_STR_ARG(d->queue), state, d->jobs, waits ? "due for" : "made ago", age_s);
+		        HG_STR_ARG(d->queue), state, d->jobs, waits ? "due for" : "made ago",
+		        age_s);
 }
 
 static struct hg_str or_empty(const char *text)
@@ -80,8 +81,8 @@ static struct hg_str or_empty(const char *text)
 	return text ? hg_str(text) : HG_STR("");
 }
 
-static enum hg_rc put(struct jobs_store *s, const struct jobs_command *o, struct printing *p,
-        struct hg_err *err)
+static enum hg_rc put(
+        struct jobs_store *s, const struct jobs_command *o, struct printing *p, struct hg_err *err)
 {
 	struct job_new n = {.queue = o->queue ? hg_str(o->queue) : HG_STR(QUEUE_TASKS),
 	        .kind = or_empty(o->kind),
@@ -93,13 +94,12 @@ static enum hg_rc put(struct jobs_store *s, const struct jobs_command *o, struct
 	int64_t id = 0;
 	bool made = false;
 	enum hg_rc rc = jobs_store_put(s, &n, p->now_ms, &id, &made, err);
-	if (rc == HG_OK)
-		fprintf(p->out, "%" PRId64 "%s\n", id, made ? "" : " is there already");
+	if (rc == HG_OK) fprintf(p->out, "%" PRId64 "%s\n", id, made ? "" : " is there already");
 	return rc;
 }
 
-static enum hg_rc show(struct jobs_store *s, const struct jobs_command *o, struct printing *p,
-        struct hg_err *err)
+static enum hg_rc show(
+        struct jobs_store *s, const struct jobs_command *o, struct printing *p, struct hg_err *err)
 {
 	struct jobs_filter f = {.by_state = o->by_state,
 	        .state = o->state,
@@ -113,19 +113,19 @@ static enum hg_rc show(struct jobs_store *s, const struct jobs_command *o, struc
 	return rc;
 }
 
-static enum hg_rc retry(struct jobs_store *s, const struct jobs_command *o, struct printing *p,
-        struct hg_err *err)
+static enum hg_rc retry(
+        struct jobs_store *s, const struct jobs_command *o, struct printing *p, struct hg_err *err)
 {
 	int64_t n = 1;
-	enum hg_rc rc = o->id ? jobs_store_retry(s, o->id, p->now_ms, err)
-	                      : jobs_store_retry_all(s, o->state, or_empty(o->queue), p->now_ms,
-	                                &n, err);
+	enum hg_rc rc =
+	        o->id ? jobs_store_retry(s, o->id, p->now_ms, err)
+	              : jobs_store_retry_all(s, o->state, or_empty(o->queue), p->now_ms, &n, err);
 	if (rc == HG_OK) fprintf(p->out, "%" PRId64 " to be tried again\n", n);
 	return rc;
 }
 
-static enum hg_rc purge(struct jobs_store *s, const struct jobs_command *o, struct printing *p,
-        struct hg_err *err)
+static enum hg_rc purge(
+        struct jobs_store *s, const struct jobs_command *o, struct printing *p, struct hg_err *err)
 {
 	int64_t n = 1;
 	enum hg_rc rc = o->id ? jobs_store_delete(s, o->id, err)
@@ -134,8 +134,8 @@ static enum hg_rc purge(struct jobs_store *s, const struct jobs_command *o, stru
 	return rc;
 }
 
-static enum hg_rc act(struct jobs_store *s, const struct jobs_command *o, struct printing *p,
-        struct hg_err *err)
+static enum hg_rc act(
+        struct jobs_store *s, const struct jobs_command *o, struct printing *p, struct hg_err *err)
 {
 	struct hg_str action = hg_str(o->action);
 	bool whom = o->id || o->by_state;
@@ -143,7 +143,8 @@ static enum hg_rc act(struct jobs_store *s, const struct jobs_command *o, struct
 	if (hg_str_eq(action, HG_STR("show")) && o->id) return show(s, o, p, err);
 	if (hg_str_eq(action, HG_STR("retry")) && whom) return retry(s, o, p, err);
 	if (hg_str_eq(action, HG_STR("purge")) && whom) return purge(s, o, p, err);
-	if (hg_str_eq(action, HG_STR("stats"))) return jobs_store_depths(s, true, print_depth, p, err);
+	if (hg_str_eq(action, HG_STR("stats")))
+		return jobs_store_depths(s, true, print_depth, p, err);
 	if (hg_str_eq(action, HG_STR("put")) && o->kind) return put(s, o, p, err);
 	hg_err_set(err, HG_E_INVALID,
 	        "jobs list [--state S] [--queue Q] [--kind K] [--limit N] [--json], show ID, "

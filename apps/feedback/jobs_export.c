@@ -28,7 +28,8 @@ struct export_kind {
 	char database[512], dir[256];
 };
 
-struct export {
+struct export
+{
 	const struct export_kind *kind;
 	struct db *db;
 	bool csv;
@@ -45,8 +46,8 @@ static bool is_csv(struct hg_str format)
 bool jobs_export_path(const char *dir, int64_t id, struct hg_str format, char to[EXPORT_PATH_MAX])
 {
 	if (!is_csv(format) && !hg_str_eq(format, HG_STR("json"))) return false;
-	int n = snprintf(to, EXPORT_PATH_MAX, "%s/feedback-%" PRId64 ".%.*s", dir, id,
-	        HG_STR_ARG(format));
+	int n = snprintf(
+	        to, EXPORT_PATH_MAX, "%s/feedback-%" PRId64 ".%.*s", dir, id, HG_STR_ARG(format));
 	return n > 0 && n < EXPORT_PATH_MAX;
 }
 
@@ -105,11 +106,10 @@ static enum hg_rc flush(struct export *e, struct hg_err *err)
 }
 
 /* The times as the API has them; those of the first app have no zone. */
-#define SQLITE_TIME(c)                                                                \
+#define SQLITE_TIME(c)                                                                    \
 	"CASE WHEN substr(" c ", -1) = 'Z' OR substr(" c ", -6, 1) IN ('+', '-') THEN " c \
 	" ELSE " c " || 'Z' END"
-#define SERVER_TIME(c) \
-	"to_char(" c " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+#define SERVER_TIME(c) "to_char(" c " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
 static enum hg_rc put_rows(struct export *e, const atomic_bool *stop, struct hg_err *err)
 {
@@ -172,10 +172,10 @@ static enum hg_rc write_export(struct export *e, const char *path, const struct 
 	char temp[EXPORT_PATH_MAX + 32];
 	struct db_options o = {.url = e->kind->database, .read_only = true};
 	int made = file_mkdirs(e->kind->dir, 0755);
-	/* A name of this claim's own: who lost the lease and does not know yet is not in the way. */
+	/* A name of this claim's own: who lost the lease and does not know yet is not in the way.
+	 */
 	snprintf(temp, sizeof temp, "%s.%" PRId64 ".part", path, job->lease);
-	e->fd = made < 0 ? made
-	                 : file_open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	e->fd = made < 0 ? made : file_open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 	if (e->fd < 0)
 		return hg_err_set(err, HG_E_IO, "could not write to \"%s\": %s", e->kind->dir,
 		        strerror(-e->fd));

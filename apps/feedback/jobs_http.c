@@ -91,10 +91,8 @@ static enum hg_rc counted(struct asking *k, enum hg_rc rc, const char *what, int
 	return rc;
 }
 
-static enum hg_rc export(struct asking *k, struct jobs_store *s, struct hg_err *err)
-{
-	char args[40];
-	int n = snprintf(args, sizeof args, "{\"format\":\"%s\"}", k->format);
+static enum hg_rc export(struct asking *k, struct jobs_store *s, struct hg_err *err) {
+	char args[40]; int n = snprintf(args, sizeof args, "{\"format\":\"%s\"}", k->format);
 	struct job_new new = {.queue = HG_STR(QUEUE_TASKS),
 	        .kind = HG_STR(KIND_EXPORT),
 	        .args = {args, (size_t)n},
@@ -143,7 +141,8 @@ static enum hg_rc run(struct desk_task *t, struct db *db, struct hg_err *err)
 	if (rc == HG_OK) rc = ask_jobs(k, s, err);
 	jobs_store_free(s);
 	if (rc == HG_OK && k->body.failed)
-		rc = hg_err_set(err, HG_E_TOO_LARGE, "the answer is over 16 MiB; ask for fewer jobs");
+		rc = hg_err_set(
+		        err, HG_E_TOO_LARGE, "the answer is over 16 MiB; ask for fewer jobs");
 	return rc;
 }
 
@@ -196,8 +195,8 @@ static void send_file(struct app *a, struct serve_call *call, const struct serve
 		return;
 	}
 	*d = (struct download){.fd = fd, .call = call};
-	int n = snprintf(name, sizeof name, "attachment; filename=\"feedback-%" PRId64 ".%s\"", id,
-	        format);
+	int n = snprintf(
+	        name, sizeof name, "attachment; filename=\"feedback-%" PRId64 ".%s\"", id, format);
 	app_cors(call, req);
 	serve_field(call, "Cache-Control", HG_STR("no-store"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
@@ -209,7 +208,8 @@ static void send_file(struct app *a, struct serve_call *call, const struct serve
 
 /* ---- answers ---- */
 
-static void answer_export(struct asking *k, struct serve_call *call, const struct serve_request *req)
+static void answer_export(
+        struct asking *k, struct serve_call *call, const struct serve_request *req)
 {
 	char where[48];
 	int n = snprintf(where, sizeof where, "/exports/%" PRId64, k->id);
@@ -220,8 +220,8 @@ static void answer_export(struct asking *k, struct serve_call *call, const struc
 	} else {
 		serve_field(call, "Location", (struct hg_str){where, (size_t)n});
 		if (k->state != JOB_DEAD) serve_field(call, "Retry-After", HG_STR("1"));
-		app_answer(k->app, call, req, k->state == JOB_DEAD ? 200 : 202,
-		        hg_buf_view(&k->body));
+		app_answer(
+		        k->app, call, req, k->state == JOB_DEAD ? 200 : 202, hg_buf_view(&k->body));
 	}
 }
 

@@ -30,8 +30,8 @@ static bool write_down(const struct test_kind *t, const struct job *job)
 	int fd = file_open(t->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 	if (fd < 0) return false;
 	int n = snprintf(line, sizeof line, "%.*s %.*s %u %d %.*s\n", HG_STR_ARG(job->kind),
-	        HG_STR_ARG(job->key), job->attempt, (int)getpid(),
-	        (int)HG_MIN(job->args.n, 1500), job->args.p);
+	        HG_STR_ARG(job->key), job->attempt, (int)getpid(), (int)HG_MIN(job->args.n, 1500),
+	        job->args.p);
 	bool ok = file_write_all(fd, line, (size_t)n) == 0;
 	close(fd);
 	return ok;

@@ -12,7 +12,8 @@
 
 /* 499: the client left before the answer, or it was refused one. The last, 0: everything else. */
 static const uint16_t statuses[METRICS_STATUSES] = {200, 201, 202, 204, 206, 301, 302, 304, 400,
-        401, 403, 404, 405, 408, 409, 410, 411, 413, 414, 415, 417, 431, 499, 500, 501, 503, 505, 507, 0};
+        401, 403, 404, 405, 408, 409, 410, 411, 413, 414, 415, 417, 431, 499, 500, 501, 503, 505,
+        507, 0};
 
 static const struct {
 	const char *le;

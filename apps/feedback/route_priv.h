@@ -27,7 +27,7 @@ enum endpoint {
 
 struct route {
 	enum endpoint endpoint;
-	int64_t id;           /* ENDPOINT_ITEM, _JOB …, _EXPORT; 0: not a number that a row could have */
+	int64_t id; /* ENDPOINT_ITEM, _JOB …, _EXPORT; 0: not a number that a row could have */
 	struct hg_str prefix; /* "", "/v1", "/api", "/api/v2", … before "/feedback" */
 };
 

@@ -21,38 +21,44 @@
 #define KEPT "now() - interval '1 day'"
 
 /* By enum store_kind; then what has no kind of its own. */
-enum { CREATE_ONCE = STORE_TOTAL + 1, WITHOUT_JOBS, CREATE_JOBS = WITHOUT_JOBS, CREATE_ONCE_JOBS, STATEMENTS };
+enum {
+	CREATE_ONCE = STORE_TOTAL + 1,
+	WITHOUT_JOBS,
+	CREATE_JOBS = WITHOUT_JOBS,
+	CREATE_ONCE_JOBS,
+	STATEMENTS
+};
 
 /* $1: the key, $2: the message. */
-#define ONCE                                                                                       \
-	"WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"       \
-	" WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"                   \
-	" FOR UPDATE SKIP LOCKED)),"                                                               \
-	" had AS (SELECT feedback_id, message, created_at FROM feedback_keys"                      \
-	" WHERE key = $1 AND created_at >= " KEPT "),"                                             \
-	" made AS (INSERT INTO feedback (message, created_at, updated_at)"                         \
-	" SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"                        \
-	" RETURNING id, message, created_at, updated_at),"                                         \
-	" kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"         \
-	" SELECT $1, id, message, created_at FROM made"                                            \
-	" ON CONFLICT (key) DO UPDATE SET feedback_id ="                                           \
-	" CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"                        \
+#define ONCE                                                                                 \
+	"WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys" \
+	" WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"             \
+	" FOR UPDATE SKIP LOCKED)),"                                                         \
+	" had AS (SELECT feedback_id, message, created_at FROM feedback_keys"                \
+	" WHERE key = $1 AND created_at >= " KEPT "),"                                       \
+	" made AS (INSERT INTO feedback (message, created_at, updated_at)"                   \
+	" SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"                  \
+	" RETURNING id, message, created_at, updated_at),"                                   \
+	" kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"   \
+	" SELECT $1, id, message, created_at FROM made"                                      \
+	" ON CONFLICT (key) DO UPDATE SET feedback_id ="                                     \
+	" CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"                  \
 	" message = excluded.message, created_at = excluded.created_at)"
-#define ONCE_ANSWER                                                                \
-	" SELECT id, message, created_at, updated_at, true FROM made UNION ALL"    \
+#define ONCE_ANSWER                                                             \
+	" SELECT id, message, created_at, updated_at, true FROM made UNION ALL" \
 	" SELECT feedback_id, message, created_at, created_at, false FROM had"
 
 /* What a create leaves to be done, of what it has made. `to`: the parameter with the address, or
  * null; `hooks`: 1 with webhooks. */
 #define NOW_MS "(extract(epoch FROM now()) * 1000)::bigint"
-#define QUEUED(to, hooks)                                                                          \
-	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                    \
-	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                                 \
-	"', json_build_object('feedback_id', id, 'to', " to "::text)::text, " NOW_MS ", " NOW_MS   \
-	" FROM made WHERE " to "::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY                \
-	"', '" KIND_WEBHOOK "', json_build_object('feedback_id', made.id, 'webhook_id',"           \
-	" webhooks.id)::text, " NOW_MS ", " NOW_MS " FROM made, webhooks WHERE enabled = 1 AND "   \
-	hooks "::integer = 1)"
+#define QUEUED(to, hooks)                                                                        \
+	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                  \
+	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                               \
+	"', json_build_object('feedback_id', id, 'to', " to "::text)::text, " NOW_MS ", " NOW_MS \
+	" FROM made WHERE " to "::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY              \
+	"', '" KIND_WEBHOOK "', json_build_object('feedback_id', made.id, 'webhook_id',"         \
+	" webhooks.id)::text, " NOW_MS ", " NOW_MS                                               \
+	" FROM made, webhooks WHERE enabled = 1 AND " hooks "::integer = 1)"
 
 static const struct db_pool_statement statements[STATEMENTS] = {
         [STORE_CREATE] = {"create",

@@ -152,7 +152,8 @@ static void finished_text(const struct jobs_stats *s, struct hg_buf *to)
 static void duration_text(const struct jobs_stats *s, struct hg_buf *to)
 {
 	static const char *const name = "job_duration_seconds";
-	hg_buf_fmt(to, "# HELP %s How long attempts of jobs ran\n# TYPE %s histogram\n", name, name);
+	hg_buf_fmt(
+	        to, "# HELP %s How long attempts of jobs ran\n# TYPE %s histogram\n", name, name);
 	for (uint32_t i = 0; i < s->kind_count; i++) {
 		const struct jobs_kind_stats *k = &s->kind[i];
 		uint64_t n = 0;
@@ -164,9 +165,8 @@ static void duration_text(const struct jobs_stats *s, struct hg_buf *to)
 			hg_buf_fmt(to, "%s_bucket{kind=\"%s\",le=\"%s\"} %" PRIu64 "\n", name,
 			        k->kind, le, n);
 		}
-		hg_buf_fmt(to,
-		        "%s_sum{kind=\"%s\"} %.3f\n%s_count{kind=\"%s\"} %" PRIu64 "\n", name,
-		        k->kind, (double)k->sum_ms / 1e3, name, k->kind, n);
+		hg_buf_fmt(to, "%s_sum{kind=\"%s\"} %.3f\n%s_count{kind=\"%s\"} %" PRIu64 "\n",
+		        name, k->kind, (double)k->sum_ms / 1e3, name, k->kind, n);
 	}
 }
 

@@ -51,13 +51,13 @@ struct job_outcome {
 
 struct job_kind {
 	const char *name;
-	uint32_t timeout_ms;       /* of a run; 0: 60 s */
-	struct job_policy policy;  /* attempts_max: when the job does not say */
+	uint32_t timeout_ms;      /* of a run; 0: 60 s */
+	struct job_policy policy; /* attempts_max: when the job does not say */
 
 	/*
-	 * Optional, on the worker's thread before the run: what the handler must know of the database,
-	 * in `to` (job_loaded). It only reads. HG_E_NOT_FOUND: what the job is about is no more, and
-	 * the job is done; another failure of the database is tried again later.
+	 * Optional, on the worker's thread before the run: what the handler must know of the
+	 * database, in `to` (job_loaded). It only reads. HG_E_NOT_FOUND: what the job is about is
+	 * no more, and the job is done; another failure of the database is tried again later.
 	 */
 	enum hg_rc (*load)(void *arg, struct db *db, const struct job *job, struct hg_buf *to,
 	        struct hg_err *err);
@@ -67,8 +67,8 @@ struct job_kind {
 	void (*start)(void *arg, struct job_run *run);
 	/*
 	 * On the loop: the run must end (its time is over, its lease was lost, the process stops).
-	 * job_end comes from here or soon. Until then the job is not run elsewhere, unless the lease
-	 * was lost. NULL with `work`.
+	 * job_end comes from here or soon. Until then the job is not run elsewhere, unless the
+	 * lease was lost. NULL with `work`.
 	 */
 	void (*cancel)(void *arg, struct job_run *run);
 	/*
@@ -78,9 +78,9 @@ struct job_kind {
 	enum job_verdict (*work)(
 	        void *arg, struct job_run *run, const atomic_bool *stop, struct hg_buf *text);
 	/*
-	 * Optional, on the worker's thread, in the transaction that writes the end of the attempt (and
-	 * only if it still is ours): what else must be written, such as a receiver that is gone for
-	 * good. When it fails, what it did is taken back and the attempt has failed.
+	 * Optional, on the worker's thread, in the transaction that writes the end of the attempt
+	 * (and only if it still is ours): what else must be written, such as a receiver that is
+	 * gone for good. When it fails, what it did is taken back and the attempt has failed.
 	 */
 	enum hg_rc (*settle)(void *arg, struct db *db, const struct job *job,
 	        const struct job_outcome *o, struct hg_err *err);
@@ -111,7 +111,7 @@ struct relay_driver;
 struct jobs_worker_options {
 	const char *database; /* address for db_open */
 	enum db_durability durability;
-	const char *name;     /* of this worker, to be seen in lists: "host:pid" */
+	const char *name; /* of this worker, to be seen in lists: "host:pid" */
 	const char *const *queue;
 	uint32_t queue_count; /* 1 … JOBS_QUEUES_MAX */
 	const struct job_kind *kind;

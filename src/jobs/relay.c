@@ -61,8 +61,7 @@ static void on_broker_note(void *arg, enum hg_level level, const char *what, con
 	note(HG_OBJ(arg, struct jobs_relay, RELAY_MAGIC), level, what, why);
 }
 
-static void on_delivered(
-        void *arg, const struct relay_delivery *d, const struct relay_message *m)
+static void on_delivered(void *arg, const struct relay_delivery *d, const struct relay_message *m)
 {
 	(void)arg; /* nothing is wanted, and nothing comes */
 	(void)d;
@@ -170,8 +169,8 @@ static void begin_turn(struct jobs_relay *r, const struct jobs_plan *plan)
 static bool may_leave(const struct jobs_relay *r)
 {
 	if (!r->pace.stopping || !r->stopped) return false;
-	return r->forced || (!r->under_way && hg_list_empty(&r->unconfirmed) &&
-	                            hg_list_empty(&r->returned));
+	return r->forced ||
+	       (!r->under_way && hg_list_empty(&r->unconfirmed) && hg_list_empty(&r->returned));
 }
 
 static void on_wake(struct loop *l, struct loop_timer *t);

@@ -44,10 +44,9 @@ struct relay_driver_options {
 	const char *const *queue; /* to consume from, or to publish to; declared when missing */
 	uint32_t queue_count;
 	/* Called on the loop, never from within a call of the driver. */
-	void (*delivered)(
-	        void *arg, const struct relay_delivery *d, const struct relay_message *m);
-	/* With HG_OK only after the broker has said that it keeps the message; else it may or may not
-	 * have it. Once for every publish that returned HG_OK. */
+	void (*delivered)(void *arg, const struct relay_delivery *d, const struct relay_message *m);
+	/* With HG_OK only after the broker has said that it keeps the message; else it may or may
+	 * not have it. Once for every publish that returned HG_OK. */
 	void (*confirmed)(void *arg, int64_t id, int64_t lease, enum hg_rc rc);
 	void (*note)(void *arg, enum hg_level level, const char *what, const char *why);
 	void *arg;
@@ -60,8 +59,8 @@ struct relay_driver {
 	        struct hg_err *err);
 	/* HG_E_AGAIN: not connected, or RELAY_UNCONFIRMED_MAX are under way. */
 	enum hg_rc (*publish)(void *driver, const struct relay_message *m);
-	/* The consumer has room for so many more than it holds; 0: none at all. Takes also what died
-	 * consumers were given and did not acknowledge for a minute. */
+	/* The consumer has room for so many more than it holds; 0: none at all. Takes also what
+	 * died consumers were given and did not acknowledge for a minute. */
 	void (*want)(void *driver, uint32_t n);
 	void (*ack)(void *driver, const struct relay_delivery *d);
 	bool (*connected)(const void *driver);
@@ -96,7 +95,7 @@ struct jobs_relay_options {
 };
 
 struct jobs_relay_stats {
-	bool connected;      /* to the broker */
+	bool connected; /* to the broker */
 	uint32_t unconfirmed;
 	uint64_t published, returned; /* returned: given back to the database, to be sent again */
 };

@@ -12,16 +12,16 @@
 
 #include "redis/redis.h"
 
-#define DRIVER_MAGIC  0x2ed15001u
-#define COMMAND_MS    3000u
-#define BLOCK_MS      "1000"
-#define READ_MS       4000u
-#define IDLE_MS       "60000" /* a consumer that is silent for so long has lost what it holds */
-#define CLAIM_EVERY   15000u
-#define AGAIN_MS      200u
-#define ENTRIES_MAX   "~"
-#define LENGTH_MAX    "20000"
-#define GROUP         "workers"
+#define DRIVER_MAGIC 0x2ed15001u
+#define COMMAND_MS   3000u
+#define BLOCK_MS     "1000"
+#define READ_MS      4000u
+#define IDLE_MS      "60000" /* a consumer that is silent for so long has lost what it holds */
+#define CLAIM_EVERY  15000u
+#define AGAIN_MS     200u
+#define ENTRIES_MAX  "~"
+#define LENGTH_MAX   "20000"
+#define GROUP        "workers"
 
 struct driver {
 	uint32_t magic;
@@ -30,7 +30,8 @@ struct driver {
 	char key[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 8];
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
 	char consumer[128];
-	struct redis *writer, *reader; /* a read waits in the server: it has a connection of its own */
+	struct redis *writer,
+	        *reader; /* a read waits in the server: it has a connection of its own */
 	struct redis_command read, group, claim;
 	bool reading, grouping, claiming;
 	uint32_t grouped; /* streams whose group is there */
@@ -299,8 +300,8 @@ static void on_sweep(struct loop *l, struct loop_timer *t)
 		        hg_str(d->key[d->claim_at % d->o.queue_count]), HG_STR(GROUP),
 		        hg_str(d->consumer), HG_STR(IDLE_MS), HG_STR("0-0"), HG_STR("COUNT"),
 		        hg_str(count)};
-		d->claim = (struct redis_command){
-		        .done = on_claim, .arg = d, .within_ms = COMMAND_MS};
+		d->claim =
+		        (struct redis_command){.done = on_claim, .arg = d, .within_ms = COMMAND_MS};
 		d->claiming = redis_send(d->writer, &d->claim, arg, HG_COUNT(arg)) == HG_OK;
 	}
 	(void)!loop_timer_start(l, t, every, on_sweep);
@@ -344,15 +345,12 @@ static void driver_close(void *driver)
 	free(d);
 }
 
-static enum hg_rc driver_open(struct loop *l, const struct relay_driver_options *o,
-        void **ret_driver, struct hg_err *err)
+static enum hg_rc driver_open(
+        struct loop *l, const struct relay_driver_options *o, void **ret_driver, struct hg_err *err)
 {
 	struct driver *d = calloc(1, sizeof *d);
-	struct redis_options writer = {.url = o->url,
-	        .name = "jobs",
-	        .timeout_ms = COMMAND_MS,
-	        .note = note,
-	        .arg = d};
+	struct redis_options writer = {
+	        .url = o->url, .name = "jobs", .timeout_ms = COMMAND_MS, .note = note, .arg = d};
 	struct redis_options reader = {.url = o->url, .name = "jobs-reader", .timeout_ms = READ_MS};
 	if (!d) return hg_err_set(err, HG_E_NOMEM, "not enough memory for a broker");
 	HG_ASSERT(o->queue_count >= 1 && o->queue_count <= JOBS_QUEUES_MAX);

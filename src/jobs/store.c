@@ -14,17 +14,17 @@
 	" RETURNING jobs.id, jobs.lease, jobs.queue, jobs.kind, jobs.args, jobs.attempt," \
 	" jobs.attempts_max, jobs.run_at, jobs.created_at"
 
-#define DUE(lock)                                                                            \
-	"WITH due AS MATERIALIZED (SELECT id AS due_id FROM jobs WHERE queue = $1"           \
-	" AND priority = $2 AND state IN ('available', 'retryable') AND run_at <= $6"        \
-	" ORDER BY run_at, id LIMIT $3" lock ")"                                             \
+#define DUE(lock)                                                                     \
+	"WITH due AS MATERIALIZED (SELECT id AS due_id FROM jobs WHERE queue = $1"    \
+	" AND priority = $2 AND state IN ('available', 'retryable') AND run_at <= $6" \
+	" ORDER BY run_at, id LIMIT $3" lock ")"                                      \
 	" UPDATE jobs SET state = 'running', lease = lease + 1, lease_until = $4, worker = $5,"
 
 /* Parameters: queue, priority, most, until, worker, now. */
-#define CLAIM(lock)                                                                        \
-	DUE(lock)                                                                          \
-	" started_at = $6, sent_at = NULL, attempt = attempt + 1 FROM due WHERE id = due_id" \
-	CLAIMED
+#define CLAIM(lock)                                                                    \
+	DUE(lock)                                                                      \
+	" started_at = $6, sent_at = NULL, attempt = attempt + 1 FROM due WHERE id = " \
+	"due_id" CLAIMED
 #define SEND(lock) DUE(lock) " sent_at = $6 FROM due WHERE id = due_id" CLAIMED
 
 #define LOCK " FOR UPDATE SKIP LOCKED"
@@ -49,7 +49,8 @@ static const struct {
                   " WHERE id = $1 AND lease = $2 AND state = 'running'"
                   " AND sent_at IS NOT NULL" CLAIMED,
                 NULL},
-        [SENT] = {"SELECT count(*) FROM jobs WHERE state = 'running' AND sent_at IS NOT NULL", NULL},
+        [SENT] = {"SELECT count(*) FROM jobs WHERE state = 'running' AND sent_at IS NOT NULL",
+                NULL},
         [BEAT] = {"UPDATE jobs SET lease_until = $3 WHERE id = $1 AND lease = $2"
                   " AND state = 'running'",
                 NULL},
@@ -134,8 +135,7 @@ static void bind_i64_or_null(struct db_stmt *q, unsigned n, int64_t v)
 }
 
 /* The first column of the first row; *ret_found false without one, or when it is null. */
-static enum hg_rc number_of(
-        struct db_stmt *q, int64_t *ret_v, bool *ret_found, struct hg_err *err)
+static enum hg_rc number_of(struct db_stmt *q, int64_t *ret_v, bool *ret_found, struct hg_err *err)
 {
 	bool row = false;
 	enum hg_rc rc = db_step(q, &row, err);
@@ -238,8 +238,7 @@ static struct jobs_claimed *claimed_of(struct db_stmt *q)
 }
 
 /* All rows that the statement gives. */
-static enum hg_rc collect(
-        struct db_stmt *q, struct hg_list *to, uint32_t *n, struct hg_err *err)
+static enum hg_rc collect(struct db_stmt *q, struct hg_list *to, uint32_t *n, struct hg_err *err)
 {
 	bool row = false;
 	enum hg_rc rc;
@@ -381,8 +380,8 @@ static void lapsed_of(struct db_stmt *q, const struct job_kind *kind, uint32_t k
 		        attempt, (int)HG_MIN(worker.n, 64), worker.p);
 }
 
-enum hg_rc jobs_store_rescue(struct jobs_store *s, const struct job_kind *kind,
-        uint32_t kind_count, int64_t now_ms, uint32_t *ret_n, struct hg_err *err)
+enum hg_rc jobs_store_rescue(struct jobs_store *s, const struct job_kind *kind, uint32_t kind_count,
+        int64_t now_ms, uint32_t *ret_n, struct hg_err *err)
 {
 	struct lapsed *l = calloc(RESCUE_MAX, sizeof *l);
 	struct db_stmt *q = s->stmt[LAPSED];

@@ -24,11 +24,12 @@ void jobs_store_pretend(struct jobs_store *s, int64_t now_ms);
 
 struct job_new {
 	struct hg_str queue, kind;
-	struct hg_str args;       /* JSON, JOBS_ARGS_MAX at most */
-	struct hg_str unique_key; /* n > 0: not while a job of this kind with this key is unfinished */
-	uint32_t priority;        /* 0 … JOBS_PRIORITIES - 1; 1 is normal */
-	uint32_t attempts_max;    /* 0: its kind's */
-	int64_t run_at_ms;        /* 0: now */
+	struct hg_str args; /* JSON, JOBS_ARGS_MAX at most */
+	struct hg_str
+	        unique_key;    /* n > 0: not while a job of this kind with this key is unfinished */
+	uint32_t priority;     /* 0 … JOBS_PRIORITIES - 1; 1 is normal */
+	uint32_t attempts_max; /* 0: its kind's */
+	int64_t run_at_ms;     /* 0: now */
 };
 
 /* *ret_made false: there is one with its unique key, and *ret_id is that one. */
@@ -94,7 +95,7 @@ struct job_row {
 	int64_t id, lease;
 	struct hg_str queue, kind, args, unique_key, worker, error, result;
 	enum job_state state;
-	bool sent; /* RUNNING, but a broker has it */
+	bool sent;                                /* RUNNING, but a broker has it */
 	uint32_t priority, attempt, attempts_max; /* attempts_max 0: its kind's */
 	int64_t run_at_ms, created_ms;
 	int64_t started_ms, finished_ms, lease_until_ms; /* 0: not set */

@@ -5,9 +5,10 @@
 
 #define LIMIT_MAX 1000u
 
-#define COLUMNS                                                                              \
+#define COLUMNS                                                                                   \
 	"SELECT id, lease, queue, kind, args, unique_key, worker, error, result, state, sent_at," \
-	" priority, attempt, attempts_max, run_at, created_at, started_at, finished_at, lease_until" \
+	" priority, attempt, attempts_max, run_at, created_at, started_at, finished_at, "         \
+	"lease_until"                                                                             \
 	" FROM jobs"
 
 static enum job_state state_of(struct hg_str name)
@@ -143,8 +144,7 @@ static void keep_state(void *arg, const struct job_row *row)
 }
 
 /* Why a statement on one job changed nothing. */
-static enum hg_rc explain(
-        struct jobs_store *s, int64_t id, const char *verb, struct hg_err *err)
+static enum hg_rc explain(struct jobs_store *s, int64_t id, const char *verb, struct hg_err *err)
 {
 	struct job_row r = {0};
 	enum hg_rc rc = jobs_store_get(s, id, keep_state, &r, err);
@@ -153,20 +153,21 @@ static enum hg_rc explain(
 	        job_state_name(r.state), verb);
 }
 
-#define AGAIN "UPDATE jobs SET state = 'available', attempt = 0, run_at = $1, finished_at = NULL," \
+#define AGAIN                                                                                \
+	"UPDATE jobs SET state = 'available', attempt = 0, run_at = $1, finished_at = NULL," \
 	" lease = lease + 1"
 
 /* Another that is unfinished may have its key. */
-#define KEY_FREE                                                                                \
-	" AND (unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM jobs other WHERE"                \
+#define KEY_FREE                                                                                 \
+	" AND (unique_key IS NULL OR NOT EXISTS (SELECT 1 FROM jobs other WHERE"                 \
 	" other.kind = jobs.kind AND other.unique_key = jobs.unique_key AND other.id <> jobs.id" \
 	" AND other.state IN ('available', 'running', 'retryable')))"
 
 enum hg_rc jobs_store_retry(struct jobs_store *s, int64_t id, int64_t now_ms, struct hg_err *err)
 {
 	struct db_stmt *q = NULL;
-	enum hg_rc rc = db_prepare(s->db,
-	        AGAIN " WHERE id = $2 AND state IN ('dead', 'retryable', 'done')", &q, err);
+	enum hg_rc rc = db_prepare(
+	        s->db, AGAIN " WHERE id = $2 AND state IN ('dead', 'retryable', 'done')", &q, err);
 	if (rc < 0) return rc;
 	db_bind_i64(q, 1, now_ms);
 	db_bind_i64(q, 2, id);
@@ -183,8 +184,8 @@ enum hg_rc jobs_store_retry(struct jobs_store *s, int64_t id, int64_t now_ms, st
 enum hg_rc jobs_store_delete(struct jobs_store *s, int64_t id, struct hg_err *err)
 {
 	struct db_stmt *q = NULL;
-	enum hg_rc rc = db_prepare(
-	        s->db, "DELETE FROM jobs WHERE id = $1 AND state <> 'running'", &q, err);
+	enum hg_rc rc =
+	        db_prepare(s->db, "DELETE FROM jobs WHERE id = $1 AND state <> 'running'", &q, err);
 	if (rc < 0) return rc;
 	db_bind_i64(q, 1, id);
 	rc = db_run(q, err);
@@ -243,12 +244,12 @@ enum hg_rc jobs_store_purge(struct jobs_store *s, enum job_state state, struct h
 }
 
 /* Each from an index of its own, so that jobs that are done cost nothing. */
-#define DEPTHS                                                                              \
-	"SELECT queue, state, 0, count(*), min(run_at) FROM jobs WHERE state IN"            \
-	" ('available', 'retryable') GROUP BY queue, state"                                 \
-	" UNION ALL SELECT queue, state, CASE WHEN sent_at IS NULL THEN 0 ELSE 1 END,"      \
-	" count(*), min(created_at) FROM jobs WHERE state = 'running' GROUP BY 1, 2, 3"     \
-	" UNION ALL SELECT queue, state, 0, count(*), min(created_at) FROM jobs"            \
+#define DEPTHS                                                                          \
+	"SELECT queue, state, 0, count(*), min(run_at) FROM jobs WHERE state IN"        \
+	" ('available', 'retryable') GROUP BY queue, state"                             \
+	" UNION ALL SELECT queue, state, CASE WHEN sent_at IS NULL THEN 0 ELSE 1 END,"  \
+	" count(*), min(created_at) FROM jobs WHERE state = 'running' GROUP BY 1, 2, 3" \
+	" UNION ALL SELECT queue, state, 0, count(*), min(created_at) FROM jobs"        \
 	" WHERE state = 'dead' GROUP BY queue, state"
 #define DEPTHS_DONE                                                              \
 	" UNION ALL SELECT queue, state, 0, count(*), min(created_at) FROM jobs" \

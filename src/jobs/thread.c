@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BUSY_MS  5000u
-#define LEAVE_S  1 /* how long an end waits for a call of the database */
+#define BUSY_MS 5000u
+#define LEAVE_S 1 /* how long an end waits for a call of the database */
 
 struct jobs_thread {
 	const struct jobs_setting *set;

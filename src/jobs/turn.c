@@ -77,8 +77,8 @@ static enum hg_rc write_ends(
 	return rc;
 }
 
-static enum hg_rc add_run(const struct jobs_setting *set, struct turn *t, struct jobs_claimed *c,
-        struct hg_err *err)
+static enum hg_rc add_run(
+        const struct jobs_setting *set, struct turn *t, struct jobs_claimed *c, struct hg_err *err)
 {
 	struct job_run *run = calloc(1, sizeof *run);
 	if (!run) {
@@ -166,8 +166,8 @@ static enum hg_rc beat(
 	enum hg_rc rc = HG_OK;
 	for (uint32_t i = 0; rc == HG_OK && i < t->beats; i++) {
 		struct jobs_beat *b = &t->beat[i];
-		rc = jobs_store_beat(s, b->id, b->lease, t->now_ms + (int64_t)set->lease_ms,
-		        &b->ours, err);
+		rc = jobs_store_beat(
+		        s, b->id, b->lease, t->now_ms + (int64_t)set->lease_ms, &b->ours, err);
 	}
 	return rc;
 }
@@ -193,8 +193,8 @@ static void load(struct db *db, struct turn *t)
 		struct job_run *run = HG_CONTAINER(node, struct job_run, turn_node);
 		struct hg_err why = {0};
 		if (!run->kind || !run->kind->load) continue;
-		run->load_rc = run->kind->load(
-		        run->kind->arg, db, &run->claimed->job, &run->loaded, &why);
+		run->load_rc =
+		        run->kind->load(run->kind->arg, db, &run->claimed->job, &run->loaded, &why);
 		if (run->load_rc == HG_OK && run->loaded.failed) run->load_rc = HG_E_NOMEM;
 		snprintf(run->load_why, sizeof run->load_why, "%.250s",
 		        why.message[0] ? why.message : hg_rc_info(run->load_rc)->summary);
@@ -220,8 +220,8 @@ enum hg_rc jobs_turn(const struct jobs_setting *set, struct jobs_store *s, struc
 		if (rc < 0) return rc;
 		if (t->next_due_ms > t->now_ms) t->plan.claim = 0;
 	}
-	if (!t->plan.claim && !t->plan.beat && !t->plan.rescue && !t->plan.sweep &&
-	        !t->messages && hg_list_empty(&t->ending))
+	if (!t->plan.claim && !t->plan.beat && !t->plan.rescue && !t->plan.sweep && !t->messages &&
+	        hg_list_empty(&t->ending))
 		return HG_OK;
 	rc = db_begin(db, err);
 	if (rc < 0) return rc;

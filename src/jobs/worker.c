@@ -11,8 +11,7 @@
 #define STATE_WAIT_MS   1000u /* looked at again at least so often */
 #define TURN_MS         8000u /* longer, and the server hangs: the connection is left */
 
-const uint32_t jobs_bucket_ms[JOBS_BUCKETS] = {
-        10, 50, 100, 500, 1000, 5000, 15000, 60000, 300000};
+const uint32_t jobs_bucket_ms[JOBS_BUCKETS] = {10, 50, 100, 500, 1000, 5000, 15000, 60000, 300000};
 
 #define WORKER_MAGIC 0x10b5a001u
 
@@ -31,7 +30,7 @@ struct jobs_worker {
 	void *driver;
 	struct jobs_message message[JOBS_SLOTS_MAX]; /* delivered, and not yet taken */
 	uint32_t messages;
-	struct turn *turn;    /* one, used again and again */
+	struct turn *turn; /* one, used again and again */
 	bool under_way;
 	struct jobs_pace pace;
 	struct hg_rand rand;
@@ -194,8 +193,7 @@ static void start(struct jobs_worker *w, struct job_run *run)
 
 /* ---- messages ---- */
 
-static void on_delivered(
-        void *arg, const struct relay_delivery *d, const struct relay_message *m)
+static void on_delivered(void *arg, const struct relay_delivery *d, const struct relay_message *m)
 {
 	struct jobs_worker *w = HG_OBJ(arg, struct jobs_worker, WORKER_MAGIC);
 	/* More than was wanted: it comes again, to somebody who has room. */
@@ -405,8 +403,8 @@ static uint64_t guard_leases(struct jobs_worker *w, uint64_t now)
 		if (job_lease_lapsed(run->leased_mono_ms, w->set.lease_ms, now))
 			cancel(run, CANCEL_LOST);
 		else
-			next = HG_MIN(next, run->leased_mono_ms + w->set.lease_ms -
-			                            w->set.lease_ms / 10);
+			next = HG_MIN(
+			        next, run->leased_mono_ms + w->set.lease_ms - w->set.lease_ms / 10);
 	}
 	return next;
 }
@@ -414,8 +412,7 @@ static uint64_t guard_leases(struct jobs_worker *w, uint64_t now)
 static bool may_leave(const struct jobs_worker *w)
 {
 	if (!w->pace.stopping || !w->stopped) return false;
-	return w->forced ||
-	       (!w->under_way && hg_list_empty(&w->runs) && hg_list_empty(&w->ended));
+	return w->forced || (!w->under_way && hg_list_empty(&w->runs) && hg_list_empty(&w->ended));
 }
 
 static void on_wake(struct loop *l, struct loop_timer *t);
@@ -436,8 +433,8 @@ static void look(struct jobs_worker *w)
 		w->pace.running = count(&w->runs);
 		want(w);
 		w->pace.ended = !hg_list_empty(&w->ended) || takeable(w);
-		struct jobs_plan plan = jobs_decide_plan(&w->pace,
-		        w->wall_offset_ms + (int64_t)now, now, hg_rand_unit(&w->rand));
+		struct jobs_plan plan = jobs_decide_plan(
+		        &w->pace, w->wall_offset_ms + (int64_t)now, now, hg_rand_unit(&w->rand));
 		if (plan.any)
 			begin_turn(w, &plan);
 		else
@@ -484,7 +481,8 @@ static enum hg_rc take_options(
 	for (uint32_t i = 0; i < o->queue_count; i++) {
 		if (!name_ok(o->queue[i]))
 			return hg_err_set(err, HG_E_INVALID,
-			        "\"%.64s\" is no name of a queue: 1 to 64 letters, digits, -, _ and .",
+			        "\"%.64s\" is no name of a queue: 1 to 64 letters, digits, -, _ "
+			        "and .",
 			        o->queue[i]);
 		snprintf(set->queue_text[i], sizeof set->queue_text[i], "%s", o->queue[i]);
 		set->queue[i] = set->queue_text[i];

@@ -38,8 +38,8 @@ struct worker {
 	uint32_t runs;
 	struct hg_list ended;
 	struct turn turn;
-	bool under_way;      /* the turn is carried out, and its end not heard yet */
-	bool unheard;        /* it was, but it looks as if it had failed */
+	bool under_way; /* the turn is carried out, and its end not heard yet */
+	bool unheard;   /* it was, but it looks as if it had failed */
 	uint64_t heard_at, look_at;
 };
 
@@ -55,13 +55,14 @@ struct world {
 	uint64_t deaths, effects, turns;
 };
 
-#define MUST(x, cond)                                                                          \
-	do {                                                                                   \
-		if (!(cond)) {                                                                 \
-			fprintf(stderr, "jobs_sim: seed %llu at %llu ms: not: %s\n",           \
-			        (unsigned long long)(x)->seed, (unsigned long long)(x)->now, #cond); \
-			exit(1);                                                               \
-		}                                                                              \
+#define MUST(x, cond)                                                                        \
+	do {                                                                                 \
+		if (!(cond)) {                                                               \
+			fprintf(stderr, "jobs_sim: seed %llu at %llu ms: not: %s\n",         \
+			        (unsigned long long)(x)->seed, (unsigned long long)(x)->now, \
+			        #cond);                                                      \
+			exit(1);                                                             \
+		}                                                                            \
 	} while (0)
 
 static uint32_t below(struct world *x, uint32_t n)
@@ -91,9 +92,8 @@ static void be_born(struct world *x, struct worker *w)
 {
 	*w = (struct worker){.alive = true, .look_at = x->now, .frozen_until = 0};
 	w->die_at = trouble(x) && chance(x, 0.8) ? x->now + 500 + below(x, 15000) : UINT64_MAX;
-	w->pace = (struct jobs_pace){.slots = x->set.slots,
-	        .lease_ms = x->set.lease_ms,
-	        .next_due_ms = INT64_MAX};
+	w->pace = (struct jobs_pace){
+	        .slots = x->set.slots, .lease_ms = x->set.lease_ms, .next_due_ms = INT64_MAX};
 	hg_list_init(&w->ended);
 	hg_list_init(&w->turn.ending);
 	hg_list_init(&w->turn.claimed);
@@ -147,8 +147,9 @@ static void start_run(struct world *x, struct worker *w, struct job_run *run)
 	MUST(x, !j->running); /* nobody else who is awake runs it */
 	j->running++;
 	w->run[w->runs++] = (struct fake_run){.run = run,
-	        .until = x->now + 1 + (chance(x, 0.1) ? below(x, (uint32_t)long_ms) : below(x, 300)),
-	        .verdict = chance(x, 0.75)                    ? JOB_OK
+	        .until =
+	                x->now + 1 + (chance(x, 0.1) ? below(x, (uint32_t)long_ms) : below(x, 300)),
+	        .verdict = chance(x, 0.75)                 ? JOB_OK
 	                   : chance(x, 0.9) || !trouble(x) ? JOB_RETRY
 	                                                   : JOB_GIVE_UP};
 }
@@ -212,8 +213,7 @@ static uint64_t guard(struct world *x, struct worker *w)
 			end_run(x, w, i, JOB_RETRY);
 			continue;
 		}
-		next = HG_MIN(next,
-		        run->leased_mono_ms + x->set.lease_ms - x->set.lease_ms / 10);
+		next = HG_MIN(next, run->leased_mono_ms + x->set.lease_ms - x->set.lease_ms / 10);
 		i++;
 	}
 	return next;
@@ -223,9 +223,7 @@ static void begin_turn(struct world *x, struct worker *w, const struct jobs_plan
 {
 	struct turn *t = &w->turn;
 	struct hg_err err = {0};
-	*t = (struct turn){.plan = *plan,
-	        .claim_asked = plan->claim > 0,
-	        .begun_mono_ms = x->now};
+	*t = (struct turn){.plan = *plan, .claim_asked = plan->claim > 0, .begun_mono_ms = x->now};
 	hg_list_init(&t->ending);
 	hg_list_init(&t->claimed);
 	for (struct hg_list *node; (node = hg_list_pop(&w->ended));)
@@ -244,7 +242,8 @@ static void begin_turn(struct world *x, struct worker *w, const struct jobs_plan
 	else
 		t->rc = jobs_turn(&x->set, x->s, x->db, t, &err);
 	if (t->rc < 0 && t->rc != HG_E_DB_OPEN) {
-		fprintf(stderr, "jobs_sim: seed %llu: %s\n", (unsigned long long)x->seed, err.message);
+		fprintf(stderr, "jobs_sim: seed %llu: %s\n", (unsigned long long)x->seed,
+		        err.message);
 		exit(1);
 	}
 }
@@ -308,8 +307,7 @@ static void put_jobs(struct world *x)
 		        .priority = below(x, JOBS_PRIORITIES)};
 		bool made = false;
 		if (j->put || x->now < j->put_at) continue;
-		if (chance(x, 0.2))
-			n.run_at_ms = START_MS + (int64_t)x->now + below(x, 20000);
+		if (chance(x, 0.2)) n.run_at_ms = START_MS + (int64_t)x->now + below(x, 20000);
 		if (jobs_store_put(x->s, &n, START_MS + (int64_t)x->now, &j->id, &made, NULL) < 0)
 			exit(1);
 		j->put = made;
@@ -449,7 +447,8 @@ int main(int argc, char **argv)
 	uint64_t deaths = 0, effects = 0, turns = 0, jobs = 0;
 	hg_buf_init(&sql, 1 << 20);
 	if (file_read(JOBS_TABLE, 1 << 20, &sql, &err) < 0 || db_open(&o, &x.db, &err) < 0 ||
-	        db_exec(x.db, hg_buf_text(&sql), &err) < 0 || jobs_store_new(x.db, &x.s, &err) < 0) {
+	        db_exec(x.db, hg_buf_text(&sql), &err) < 0 ||
+	        jobs_store_new(x.db, &x.s, &err) < 0) {
 		fprintf(stderr, "jobs_sim: %s\n", err.message);
 		return 1;
 	}
@@ -461,7 +460,8 @@ int main(int argc, char **argv)
 		turns += x.turns;
 		jobs += JOBS;
 	}
-	printf("%llu worlds: %llu jobs, %llu effects, %llu deaths of workers, %llu turns: none lost, "
+	printf("%llu worlds: %llu jobs, %llu effects, %llu deaths of workers, %llu turns: none "
+	       "lost, "
 	       "none at once\n",
 	        (unsigned long long)count, (unsigned long long)jobs, (unsigned long long)effects,
 	        (unsigned long long)deaths, (unsigned long long)turns);

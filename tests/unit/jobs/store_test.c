@@ -39,8 +39,8 @@ struct got {
 	struct jobs_claimed *job[64];
 };
 
-static void claim(struct table *t, uint32_t queue_count, uint32_t most, int64_t now, bool send,
-        struct got *g)
+static void claim(
+        struct table *t, uint32_t queue_count, uint32_t most, int64_t now, bool send, struct got *g)
 {
 	struct jobs_claim c = {queues, queue_count, most, now, now + 30000, "w1", send};
 	struct hg_list to;
@@ -81,8 +81,8 @@ static struct job_row row_of_job(struct table *t, int64_t id)
 	return r;
 }
 
-static void end(struct table *t, const struct job *j, enum job_verdict v, int64_t now,
-        enum jobs_ended want)
+static void end(
+        struct table *t, const struct job *j, enum job_verdict v, int64_t now, enum jobs_ended want)
 {
 	struct job_policy p = {0};
 	struct job_next next = job_decide_end(&p, v, j->attempt, 0, now, 0.5);
@@ -124,7 +124,9 @@ static void a_claim_says_what_is_to_be_done_and_is_one_attempt(void **state)
 {
 	struct table *t = *state;
 	struct got g;
-	struct job_new n = {.kind = HG_STR("mail"), .args = HG_STR("{\"id\":7}"), .attempts_max = 3,
+	struct job_new n = {.kind = HG_STR("mail"),
+	        .args = HG_STR("{\"id\":7}"),
+	        .attempts_max = 3,
 	        .priority = 1};
 	int64_t id = put(t, n);
 	claim(t, 1, 64, NOW, false, &g);
@@ -215,7 +217,8 @@ static void a_unique_key_is_taken_while_its_job_is_unfinished(void **state)
 {
 	struct table *t = *state;
 	struct job_new n = {.unique_key = HG_STR("daily"), .priority = 1};
-	struct job_new other_kind = {.unique_key = HG_STR("daily"), .kind = HG_STR("x"), .priority = 1};
+	struct job_new other_kind = {
+	        .unique_key = HG_STR("daily"), .kind = HG_STR("x"), .priority = 1};
 	struct got g;
 	int64_t id = put(t, n);
 	assert_int_equal(put(t, n), -id);
@@ -266,8 +269,8 @@ static void people_try_again_and_purge(void **state)
 	assert_int_equal(n, 0);
 	assert_int_equal(jobs_store_retry_all(t->s, JOB_DEAD, HG_STR("b"), NOW, &n, NULL), HG_OK);
 	assert_int_equal(n, 2);
-	assert_int_equal(jobs_store_retry_all(t->s, JOB_RUNNING, HG_STR(""), NOW, &n, NULL),
-	        HG_E_INVALID);
+	assert_int_equal(
+	        jobs_store_retry_all(t->s, JOB_RUNNING, HG_STR(""), NOW, &n, NULL), HG_E_INVALID);
 	assert_int_equal(jobs_store_purge(t->s, JOB_RUNNING, HG_STR(""), &n, NULL), HG_E_INVALID);
 	assert_int_equal(jobs_store_purge(t->s, JOB_AVAILABLE, HG_STR("b"), &n, NULL), HG_OK);
 	assert_int_equal(n, 2);
@@ -360,7 +363,8 @@ static void lists_and_depths_say_what_there_is(void **state)
 	assert_int_equal(seen[0], 5);
 	assert_int_equal(seen[1], ids[0]); /* newest first */
 	seen[0] = 0;
-	struct jobs_filter dead = {.by_state = true, .state = JOB_DEAD, .queue = HG_STR("a"), .limit = 9};
+	struct jobs_filter dead = {
+	        .by_state = true, .state = JOB_DEAD, .queue = HG_STR("a"), .limit = 9};
 	assert_int_equal(jobs_store_list(t->s, &dead, count_row, seen, NULL), HG_OK);
 	assert_int_equal(seen[0], 1);
 	seen[0] = 0;

@@ -29,9 +29,10 @@ static HG_UNUSED struct db *table_make(const struct dir *d)
 	struct db *db = table_connect(d);
 	struct hg_err err = {0};
 	struct hg_buf sql;
-	const char *file = db_is_postgres(db)
-	                           ? TEST_DATA "/../../../apps/feedback/migrations/postgres/0005_jobs.sql"
-	                           : TEST_DATA "/../../../apps/feedback/migrations/0005_jobs.sql";
+	const char *file = db_is_postgres(db) ? TEST_DATA
+	                           "/../../../apps/feedback/migrations/postgres/0005_jobs.sql"
+	                                      : TEST_DATA
+	                           "/../../../apps/feedback/migrations/0005_jobs.sql";
 	hg_buf_init(&sql, 1 << 20);
 	if (file_read(file, 1 << 20, &sql, &err) < 0) fail_msg("%s", err.message);
 	if (db_exec(db, "DROP TABLE IF EXISTS jobs; DROP TABLE IF EXISTS webhooks", &err) < 0 ||

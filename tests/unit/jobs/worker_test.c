@@ -100,8 +100,8 @@ static enum job_verdict work_one(
 	return JOB_RETRY;
 }
 
-static void on_note(void *arg, enum hg_level level, const char *what, const struct job *job,
-        const char *why)
+static void on_note(
+        void *arg, enum hg_level level, const char *what, const struct job *job, const char *why)
 {
 	struct world *x = arg;
 	(void)level;
@@ -113,9 +113,20 @@ static void work_with(struct world *x, uint32_t slots, uint32_t timeout_ms)
 {
 	static const char *const queues[] = {"a", "b"};
 	struct job_kind kinds[] = {
-	        {.name = "k", .start = start_one, .cancel = cancel_one, .arg = x, .timeout_ms = timeout_ms},
-	        {.name = "loads", .load = load_one, .start = start_one, .cancel = cancel_one, .arg = x},
-	        {.name = "settles", .start = start_one, .cancel = cancel_one, .settle = settle_one,
+	        {.name = "k",
+	                .start = start_one,
+	                .cancel = cancel_one,
+	                .arg = x,
+	                .timeout_ms = timeout_ms},
+	        {.name = "loads",
+	                .load = load_one,
+	                .start = start_one,
+	                .cancel = cancel_one,
+	                .arg = x},
+	        {.name = "settles",
+	                .start = start_one,
+	                .cancel = cancel_one,
+	                .settle = settle_one,
 	                .arg = x},
 	        {.name = "works", .work = work_one, .arg = x, .timeout_ms = timeout_ms},
 	};
@@ -153,13 +164,13 @@ static int64_t count_of(struct world *x, const char *where)
 	return n;
 }
 
-#define UNTIL(x, cond)                                                             \
-	do {                                                                       \
-		uint64_t until_ = clock_mono_ms() + 10000;                         \
-		while (!(cond)) {                                                  \
-			assert_int_equal(loop_turn((x)->l, 50), HG_OK);            \
+#define UNTIL(x, cond)                                                            \
+	do {                                                                      \
+		uint64_t until_ = clock_mono_ms() + 10000;                        \
+		while (!(cond)) {                                                 \
+			assert_int_equal(loop_turn((x)->l, 50), HG_OK);           \
 			if (clock_mono_ms() > until_) fail_msg("not: %s", #cond); \
-		}                                                                  \
+		}                                                                 \
 	} while (0)
 
 static void jobs_are_run_and_their_ends_are_written(void **state)
@@ -228,8 +239,8 @@ static void a_job_that_was_taken_away_is_broken_off(void **state)
 	put(x, "k", "{}");
 	work_with(x, 4, 0);
 	UNTIL(x, x->held_n == 1);
-	assert_int_equal(db_exec(x->db, "UPDATE jobs SET lease = lease + 1, worker = 'other'", NULL),
-	        HG_OK);
+	assert_int_equal(
+	        db_exec(x->db, "UPDATE jobs SET lease = lease + 1, worker = 'other'", NULL), HG_OK);
 	UNTIL(x, x->ended == 1);
 	assert_int_equal(x->cancelled, 1);
 	assert_int_equal(count_of(x, "state = 'running' AND worker = 'other'"), 1);
@@ -246,12 +257,12 @@ static void a_run_over_its_time_is_broken_off_and_tried_again(void **state)
 	put(x, "works", "{}");
 	work_with(x, 4, 150);
 	UNTIL(x, x->ended == 2);
-	assert_int_equal(count_of(x, "state = 'retryable' AND error = 'over its time of 150 ms: broken "
-	                             "off'"),
-	        1);
 	assert_int_equal(
-	        count_of(x,
-	                "state = 'retryable' AND error = 'over its time of 150 ms: stopped half way'"),
+	        count_of(x, "state = 'retryable' AND error = 'over its time of 150 ms: broken "
+	                    "off'"),
+	        1);
+	assert_int_equal(count_of(x, "state = 'retryable' AND error = 'over its time of 150 ms: "
+	                             "stopped half way'"),
 	        1);
 }
 
@@ -337,12 +348,12 @@ static void a_database_that_goes_away_costs_nothing_but_time(void **state)
 	work_with(x, 4, 0);
 	UNTIL(x, x->held_n == 1);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(
-		        db_exec(x->db,
-		                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname ="
-		                " current_database() AND pid <> pg_backend_pid() AND"
-		                " application_name = 'headgate'",
-		                NULL),
+		assert_int_equal(db_exec(x->db,
+		                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+		                         "WHERE datname ="
+		                         " current_database() AND pid <> pg_backend_pid() AND"
+		                         " application_name = 'headgate'",
+		                         NULL),
 		        HG_OK);
 	job_end(x->held[0], &(struct job_outcome){.verdict = JOB_OK});
 	UNTIL(x, x->ended >= 1 && count_of(x, "state = 'done'") == 1);
@@ -388,7 +399,8 @@ static void options_are_checked(void **state)
 	static const char *const bad[] = {"a b"}, *const good[] = {"a"};
 	struct jobs_worker *w = NULL;
 	struct hg_err err = {0};
-	struct jobs_worker_options o = {.database = "x", .name = "n", .queue = bad, .queue_count = 1};
+	struct jobs_worker_options o = {
+	        .database = "x", .name = "n", .queue = bad, .queue_count = 1};
 	assert_int_equal(jobs_worker_new(x->l, &o, &w, &err), HG_E_INVALID);
 	o.queue = good;
 	o.queue_count = 0;

@@ -223,11 +223,70 @@ static void what_cannot_send_is_refused_at_the_start(void **state)
 	}
 }
 
+static void the_queue_is_off_and_two_queues_wait_for_workers(void **state)
+{
+	struct config c = good(NULL, NULL, NULL);
+	(void)state;
+	assert_false(c.worker || c.workers_inline || c.webhooks);
+	assert_string_equal(c.notify_email, "");
+	assert_string_equal(c.admin_key, "");
+	assert_int_equal(c.queue_count, 2);
+	assert_string_equal(c.queue[0], "notification-queue");
+	assert_string_equal(c.queue[1], "feedback-tasks");
+	assert_int_equal(c.concurrency, 8);
+	assert_int_equal(c.lease_ms, 30000);
+}
+
+static void a_worker_has_its_queues_and_listens_only_where_it_is_told(void **state)
+{
+	const char *argv[] = {"worker", "--queues", "a, b.c", "--concurrency=3", NULL};
+	const char *ported[] = {"worker", "--port", "9", NULL};
+	struct config_sources from = {.argv = argv, .argc = 4, .env = find_env, .worker = true};
+	struct config c = {0};
+	(void)state;
+	assert_int_equal(config_read(&from, &c, NULL), HG_OK);
+	assert_true(c.worker);
+	assert_false(c.tcp);
+	assert_int_equal(c.queue_count, 2);
+	assert_string_equal(c.queue[1], "b.c");
+	assert_int_equal(c.concurrency, 3);
+	from.argv = ported;
+	from.argc = 3;
+	assert_int_equal(config_read(&from, &c, NULL), HG_OK);
+	assert_true(c.tcp);
+}
+
+static void what_the_queue_cannot_use_is_named(void **state)
+{
+	const char *webhooks[] = {"WEBHOOKS=yes", NULL};
+	const char *workers[] = {"WORKERS=on", NULL};
+	const char *email[] = {"NOTIFY_EMAIL=nobody", NULL};
+	const char *lines[] = {"NOTIFY_EMAIL=a@b\r\nBcc: c@d", NULL};
+	const char *key[] = {"ADMIN_KEY=short", NULL};
+	const char *slots[] = {"CONCURRENCY=0", NULL};
+	const char *lease[] = {"JOB_LEASE=0", NULL};
+	const char *queues[] = {"QUEUES=a,,b", NULL};
+	(void)state;
+	check_bad(NULL, webhooks, "WEBHOOKS is \"yes\", which is not on or off");
+	check_bad(NULL, workers, "WORKERS is \"on\", which is not inline or off");
+	check_bad(NULL, email, "NOTIFY_EMAIL is \"nobody\", which is not one e-mail address");
+	check_bad(NULL, lines,
+	        "NOTIFY_EMAIL is \"a@b\r\nBcc: c@d\", which is not one e-mail address");
+	check_bad(NULL, key, "ADMIN_KEY is shorter than 16 characters");
+	check_bad(NULL, slots, "CONCURRENCY is \"0\", which is not a number from 1 on");
+	check_bad(NULL, lease, "JOB_LEASE is \"0\", which is not a number of seconds from 1 on");
+	check_bad(NULL, queues,
+	        "QUEUES is \"a,,b\", which is not up to 8 names with commas between them");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(how_mail_and_webhooks_leave),
 	        cmocka_unit_test(what_cannot_send_is_refused_at_the_start),
+	        cmocka_unit_test(the_queue_is_off_and_two_queues_wait_for_workers),
+	        cmocka_unit_test(a_worker_has_its_queues_and_listens_only_where_it_is_told),
+	        cmocka_unit_test(what_the_queue_cannot_use_is_named),
 	        cmocka_unit_test(replicas_are_addresses_in_a_list_though_addresses_have_commas_too),
 	        cmocka_unit_test(settings_of_a_server_are_checked),
 	        cmocka_unit_test(defaults_are_those_of_the_contract),

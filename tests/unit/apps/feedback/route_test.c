@@ -56,6 +56,25 @@ static void everything_else_is_nothing(void **state)
 	check("", ENDPOINT_NONE, 0, "");
 }
 
+static void the_queue_has_its_paths(void **state)
+{
+	(void)state;
+	check("/admin/jobs", ENDPOINT_JOBS, 0, "");
+	check("/admin/jobs/7", ENDPOINT_JOB, 7, "");
+	check("/admin/jobs/x", ENDPOINT_JOB, 0, "");
+	check("/admin/jobs/7/retry", ENDPOINT_JOB_RETRY, 7, "");
+	check("/admin/jobs/retry", ENDPOINT_JOBS_RETRY, 0, "");
+	check("/admin/jobs/stats", ENDPOINT_JOBS_STATS, 0, "");
+	check("/exports", ENDPOINT_EXPORTS, 0, "");
+	check("/exports/9", ENDPOINT_EXPORT, 9, "");
+	check("/admin/jobs/", ENDPOINT_NONE, 0, "");
+	check("/admin/jobs//retry", ENDPOINT_NONE, 0, "");
+	check("/admin/jobs/7/again", ENDPOINT_NONE, 0, "");
+	check("/admin", ENDPOINT_NONE, 0, "");
+	check("/exports/", ENDPOINT_NONE, 0, "");
+	check("/api/exports", ENDPOINT_NONE, 0, "");
+}
+
 static void methods_are_allowed_as_the_allow_field_says(void **state)
 {
 	(void)state;
@@ -75,6 +94,7 @@ int main(void)
 	        cmocka_unit_test(every_path_of_the_contract_is_known),
 	        cmocka_unit_test(ids_that_no_row_can_have_are_items_without_an_id),
 	        cmocka_unit_test(everything_else_is_nothing),
+	        cmocka_unit_test(the_queue_has_its_paths),
 	        cmocka_unit_test(methods_are_allowed_as_the_allow_field_says),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
