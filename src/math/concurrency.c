@@ -105,6 +105,23 @@ void concurrency_answer(struct concurrency *c, uint64_t latency_ns, uint64_t now
 	look(c, now_ms);
 }
 
+uint64_t concurrency_dips(const struct concurrency *c)
+{
+	return c->phase == CONCURRENCY_RUN ? 0 : c->settle_ms;
+}
+
+void concurrency_join(struct concurrency *c, uint64_t began_ms, uint64_t now_ms)
+{
+	begin(c, now_ms);
+	/* A dip that is over, or that this one has just had as well, is none to join. */
+	if (!began_ms || c->phase != CONCURRENCY_RUN) return;
+	if ((int64_t)(began_ms - c->dip_ms) <= 0) return;
+	if (now_ms - HG_MIN(began_ms, now_ms) > CONCURRENCY_WINDOW) return;
+	dip(c, now_ms);
+	c->settle_ms = began_ms; /* one dip, whoever tells of it */
+	window_begin(c, now_ms);
+}
+
 void concurrency_timeout(struct concurrency *c, uint64_t now_ms)
 {
 	begin(c, now_ms);

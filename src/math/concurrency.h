@@ -8,6 +8,10 @@
  * then (a dip), and the mean latency then is the base; otherwise the base only falls. A moving
  * average would follow an overload that lasts until nobody is turned away any more.
  *
+ * Several that limit the same app each for themselves dip together: who dips alone sees what the
+ * others leave of the app, takes that for fast, and their limits rise with each other. So each
+ * tells the others when it dips, and they join.
+ *
  * Pure: time comes from the caller, it owns nothing.
  */
 #ifndef MATH_CONCURRENCY_H
@@ -47,6 +51,10 @@ bool concurrency_admits(struct concurrency *c, uint32_t in_flight,
 
 /* An answer came after `latency_ns`, counted from when it was asked of a replica. */
 void concurrency_answer(struct concurrency *c, uint64_t latency_ns, uint64_t now_ms);
+/* When the present dip began, for the others; 0: there is none. */
+uint64_t concurrency_dips(const struct concurrency *c);
+/* Another one's dip began at `began_ms` (0: it has none) of the same clock. */
+void concurrency_join(struct concurrency *c, uint64_t began_ms, uint64_t now_ms);
 /* None came in time. */
 void concurrency_timeout(struct concurrency *c, uint64_t now_ms);
 

@@ -112,6 +112,7 @@ void meter_worker_reset(struct meter *m, uint32_t worker)
 			atomic_store_explicit(&w->app[i].breaker, 0, memory_order_relaxed);
 			atomic_store_explicit(&w->app[i].waiting, 0, memory_order_relaxed);
 			atomic_store_explicit(&w->app[i].limit, 0, memory_order_relaxed);
+			atomic_store_explicit(&w->app[i].dip_ms, 0, memory_order_relaxed);
 		}
 	}
 }

@@ -127,12 +127,13 @@ struct meter_trial {
 
 /* What guards an app, in one worker; a place is taken when the app first needs one. */
 struct meter_app {
-	_Atomic uint32_t id;        /* of the app; 0: free */
-	_Atomic uint32_t breaker;   /* gauge: enum breaker_state */
-	meter_u64 breaker_opened;   /* how often */
-	meter_u64 breaker_refused;  /* requests answered 503 by it */
-	_Atomic uint32_t limit;     /* gauge: requests at a time by protect.adaptive, 0: unknown */
-	meter_u64 shed;             /* requests turned away by it */
+	_Atomic uint32_t id;       /* of the app; 0: free */
+	_Atomic uint32_t breaker;  /* gauge: enum breaker_state */
+	meter_u64 breaker_opened;  /* how often */
+	meter_u64 breaker_refused; /* requests answered 503 by it */
+	_Atomic uint32_t limit;    /* gauge: requests at a time by protect.adaptive, 0: unknown */
+	meter_u64 shed;            /* requests turned away by it */
+	_Atomic uint64_t dip_ms; /* when the limit's present dip began (CLOCK_MONOTONIC), 0: none */
 	_Atomic uint32_t waiting;   /* gauge: requests in its queues */
 	meter_u64 queued, queue_ns; /* requests that waited, and how long together */
 	meter_u64 queue_full, queue_late, queue_left; /* turned away, timed out, client gone */

@@ -292,6 +292,8 @@ struct edge_app {
 	struct edge_set arm[EDGE_ARMS]; /* with a trial: parts of `all` */
 	uint32_t rescues;               /* in progress */
 	struct concurrency concurrency;
+	uint64_t dip_shown_ms,
+	        dip_looked_ms; /* of it: what the other workers know; when they were asked */
 	uint32_t awaited; /* requests that a replica has and not answered, while it is adaptive */
 	struct breaker breaker;
 	uint64_t breaker_rollout;                /* the trial that it knows of; 0: none */

@@ -63,6 +63,31 @@ static enum edge_step refuse(struct edge_conn *c)
 
 /* ---- adaptive concurrency ---- */
 
+static void limit_show(struct edge *e, struct edge_app *a)
+{
+	struct meter_app *m = meter_app_take(e->count, a->id);
+	if (!m) return;
+	a->dip_shown_ms = concurrency_dips(&a->concurrency);
+	atomic_store_explicit(&m->limit, (uint32_t)a->concurrency.limit, memory_order_relaxed);
+	atomic_store_explicit(&m->dip_ms, a->dip_shown_ms, memory_order_relaxed);
+}
+
+/* Workers take their limits down together (math/concurrency.h). One that dies in its dip takes what
+ * it has said with it: meter_worker_reset. */
+static void dip_with_others(struct edge *e, struct edge_app *a)
+{
+	uint64_t now_ms = edge_now_ms(e);
+	if (a->dip_looked_ms == now_ms) return;
+	a->dip_looked_ms = now_ms;
+	for (uint32_t w = 0; w < e->meter->worker_count; w++) {
+		const struct meter_worker *other = &e->meter->worker[w];
+		const struct meter_app *m = other == e->count ? NULL : meter_app_find(other, a->id);
+		if (!m) continue;
+		concurrency_join(&a->concurrency,
+		        atomic_load_explicit(&m->dip_ms, memory_order_relaxed), now_ms);
+	}
+}
+
 /*
  * How many requests wait for their head counts, not how many are under way: a socket that stays
  * open for hours is no work. Beside a trial the old release's answers alone say what is fast, for
@@ -72,20 +97,16 @@ static bool sheds(struct edge *e, const struct edge_req *r)
 {
 	struct edge_app *a = r->app;
 	enum concurrency_priority p = (enum concurrency_priority)r->route->priority;
-	if (concurrency_admits(&a->concurrency, a->awaited, p, edge_now_ms(e))) return false;
+	dip_with_others(e, a);
+	bool in = concurrency_admits(&a->concurrency, a->awaited, p, edge_now_ms(e));
+	if (a->dip_shown_ms != concurrency_dips(&a->concurrency)) limit_show(e, a);
+	if (in) return false;
 	return !edge_of_probe(r, (struct hg_str){r->path, r->path_n});
 }
 
 static bool old_release(const struct edge_req *r)
 {
 	return !r->app->trial || r->release == r->app->trial->is.old_release;
-}
-
-static void limit_show(struct edge *e, const struct edge_app *a)
-{
-	struct meter_app *m = meter_app_take(e->count, a->id);
-	uint32_t limit = (uint32_t)a->concurrency.limit;
-	if (m) atomic_store_explicit(&m->limit, limit, memory_order_relaxed);
 }
 
 static enum edge_step shed(struct edge_conn *c)
@@ -156,7 +177,8 @@ void edge_guard_answered(struct edge_conn *c, unsigned status)
 	uint64_t now_ns = loop_now_ns(e->loop);
 	uint64_t window = r->app->concurrency.window_ms;
 	concurrency_answer(&r->app->concurrency, now_ns - r->attempt_ns, edge_now_ms(e));
-	if (r->app->concurrency.window_ms != window) limit_show(e, r->app);
+	bool dips = r->app->dip_shown_ms != concurrency_dips(&r->app->concurrency);
+	if (dips || r->app->concurrency.window_ms != window) limit_show(e, r->app);
 }
 
 void edge_guard_failed(struct edge_conn *c, bool timeout, bool final)

