@@ -49,7 +49,7 @@ static void on_begin(struct loop *l, int signo, void *arg)
 	CALLGRIND_START_INSTRUMENTATION;
 }
 
-static void image(struct edge *e, bool log, uint32_t apps)
+static void image(struct edge *e, bool log, bool top, uint32_t apps)
 {
 	struct hg_err err = {0};
 	struct snap_in_app *app = calloc(apps, sizeof *app);
@@ -73,7 +73,9 @@ static void image(struct edge *e, bool log, uint32_t apps)
 		                .retry_budget_ppm = 200000,
 		                .eject_errors = 5,
 		                .eject_ms = 10000,
-		                .eject_max_ppm = 500000}};
+		                .eject_max_ppm = 500000,
+		                .analytics =
+		                        top ? SNAP_ANALYTICS_CONSUMERS | SNAP_ANALYTICS_PATHS : 0}};
 		route[i] = (struct snap_in_route){
 		        .host = apps == 1 ? HG_STR("*") : (struct hg_str){text[i], n},
 		        .path = HG_STR("/"),
@@ -104,6 +106,7 @@ static void image(struct edge *e, bool log, uint32_t apps)
 int main(int argc, char **argv)
 {
 	bool log = argc > 3 && strcmp(argv[3], "log") == 0;
+	bool top = argc > 3 && strcmp(argv[3], "top") == 0;
 	uint32_t apps = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 1;
 	uint32_t replicas = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 1;
 	must(argc > 2 && apps && replicas && apps * replicas <= SNAP_ENDPOINTS, "see the source");
@@ -129,7 +132,7 @@ int main(int argc, char **argv)
 	        .log_fd = log ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1,
 	        .seed = 1};
 	must(edge_new(&conf, &e) == HG_OK, "edge");
-	image(e, log, apps);
+	image(e, log, top, apps);
 	for (uint32_t i = 0; i < apps * replicas; i++) {
 		struct snap_endpoint ep = {.state = SNAP_EP_UP,
 		        .app = i % apps + 1,

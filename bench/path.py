@@ -2,7 +2,7 @@
 """User instructions of the edge per request, by function, and its system calls: the same on a busy
 machine as on a quiet one. An edge alone (bench/path.c) under callgrind, 64 connections, 128 B.
 
-usage: bench/path.py [BUILD] [--log] [--apps N] [--replicas N] [--seconds N] [--cache]
+usage: bench/path.py [BUILD] [--log | --analytics] [--apps N] [--replicas N] [--seconds N] [--cache]
 """
 import argparse
 import pathlib
@@ -33,7 +33,7 @@ def run(build, args, tool, dir_):
     origin = Process([build / "bench/upstream", "--port", upstream, "--body", 128])
     wait_port(upstream)
     edge = subprocess.Popen([*tool, str(build / "bench/path"), str(port), str(upstream),
-                             "log" if args.log else "-", str(args.apps), str(args.replicas)],
+                             "log" if args.log else "top" if args.analytics else "-", str(args.apps), str(args.replicas)],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         wait_port(port)
@@ -54,6 +54,7 @@ def main():
     args = argparse.ArgumentParser(description=__doc__)
     args.add_argument("build", nargs="?", default="build")
     args.add_argument("--log", action="store_true")
+    args.add_argument("--analytics", action="store_true", help="of an app that has them")
     args.add_argument("--apps", type=int, default=1)
     args.add_argument("--replicas", type=int, default=1)
     args.add_argument("--seconds", type=int, default=5)

@@ -171,9 +171,18 @@ const char *access_forged(const struct access_origin *o)
 
 bool access_is_loopback(struct hg_str authority)
 {
-	struct hg_str rest = authority;
-	if (hg_str_starts(rest, HG_STR("[::1]")) && (rest.n == 5 || rest.p[5] == ':')) return true;
-	struct hg_str host = hg_str_cut(&rest, ':');
-	return hg_str_eq_nocase(host, HG_STR("localhost")) ||
-	       hg_str_eq(host, HG_STR("127.0.0.1"));
+	static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
+	for (size_t i = 0; i < HG_COUNT(hosts); i++) {
+		struct hg_str host = hg_str(hosts[i]);
+		uint64_t port = 0;
+		if (authority.n < host.n ||
+		        !hg_str_eq_nocase((struct hg_str){authority.p, host.n}, host))
+			continue;
+		struct hg_str rest = {authority.p + host.n, authority.n - host.n};
+		if (!rest.n) return true;
+		/* "localhost:x@evil" is another's. */
+		return rest.p[0] == ':' &&
+		       hg_str_u64((struct hg_str){rest.p + 1, rest.n - 1}, &port);
+	}
+	return false;
 }

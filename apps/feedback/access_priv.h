@@ -15,20 +15,20 @@
 #include "wire/http1.h"
 
 /* X(ID, name). The names are scopes of API keys and claims of tokens: never renamed. */
-#define ACCESS_PERMISSIONS(X)                      \
-	X(FEEDBACK_READ, "feedback:read")          \
-	X(FEEDBACK_CREATE, "feedback:create")      \
-	X(FEEDBACK_UPDATE, "feedback:update")      \
+#define ACCESS_PERMISSIONS(X)                         \
+	X(FEEDBACK_READ, "feedback:read")             \
+	X(FEEDBACK_CREATE, "feedback:create")         \
+	X(FEEDBACK_UPDATE, "feedback:update")         \
 	X(FEEDBACK_UPDATE_OWN, "feedback:update:own") \
-	X(FEEDBACK_DELETE, "feedback:delete")      \
+	X(FEEDBACK_DELETE, "feedback:delete")         \
 	X(FEEDBACK_DELETE_OWN, "feedback:delete:own") \
-	X(FEEDBACK_VOTE, "feedback:vote")          \
-	X(FEEDBACK_STATUS, "feedback:status")      \
-	X(EXPORTS_CREATE, "exports:create")        \
-	X(JOBS_ADMIN, "jobs:admin")                \
-	X(MAIL_ADMIN, "mail:admin")                \
-	X(WEBHOOKS_ADMIN, "webhooks:admin")        \
-	X(USERS_ADMIN, "users:admin")              \
+	X(FEEDBACK_VOTE, "feedback:vote")             \
+	X(FEEDBACK_STATUS, "feedback:status")         \
+	X(EXPORTS_CREATE, "exports:create")           \
+	X(JOBS_ADMIN, "jobs:admin")                   \
+	X(MAIL_ADMIN, "mail:admin")                   \
+	X(WEBHOOKS_ADMIN, "webhooks:admin")           \
+	X(USERS_ADMIN, "users:admin")                 \
 	X(AUDIT_READ, "audit:read")
 
 enum access_permission {
@@ -47,10 +47,10 @@ enum access_mode { ACCESS_OFF, ACCESS_OPTIONAL, ACCESS_REQUIRED };
 
 /* How somebody showed who they are. */
 enum access_by {
-	ACCESS_BY_NOTHING, /* nobody in particular */
-	ACCESS_BY_SESSION, /* a cookie: requests that change something need more (access_forged) */
-	ACCESS_BY_KEY,     /* an API key of a user */
-	ACCESS_BY_TOKEN,   /* a JWT of a service */
+	ACCESS_BY_NOTHING,  /* nobody in particular */
+	ACCESS_BY_SESSION,  /* a cookie: requests that change something need more (access_forged) */
+	ACCESS_BY_KEY,      /* an API key of a user */
+	ACCESS_BY_TOKEN,    /* a JWT of a service */
 	ACCESS_BY_OPERATOR, /* the environment's ADMIN_KEY */
 };
 

@@ -7,7 +7,9 @@
 #include "os/clock.h"
 #include "wire/json.h"
 
+#include "apps/feedback/desk_priv.h"
 #include "apps/feedback/outgoing_priv.h"
+#include "apps/feedback/people_priv.h"
 
 #define BODY_MAX (16u << 20) /* 1000 messages of 500 characters, all escaped */
 
@@ -55,9 +57,15 @@ void app_cors(struct serve_call *call, const struct serve_request *req)
 void app_answer(struct app *a, struct serve_call *call, const struct serve_request *req,
         unsigned status, struct hg_str json)
 {
-	(void)a;
-	app_cors(call, req);
-	serve_field(call, "Cache-Control", HG_STR("no-cache"));
+	/* What is refused of our own pages' is no other page's business. */
+	bool people = status >= 400 && req->head && route_is_people(route_of(req->path).endpoint);
+	if (!people) app_cors(call, req);
+	/* What not everybody may see is in no cache that is everybody's. */
+	bool private = a->people->config->auth == ACCESS_REQUIRED;
+	serve_field(call, "Cache-Control",
+	        people    ? HG_STR("no-store")
+	        : private ? HG_STR("private, no-cache")
+	                  : HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
 	serve_answer(call, status, "application/json", json);
 }
@@ -93,6 +101,47 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
 	app_refuse(a, call, req, later ? 503 : 500, what);
 }
 
+static struct hg_str challenge(bool bad)
+{
+	return bad ? HG_STR("Bearer realm=\"feedback\", error=\"invalid_token\"")
+	           : HG_STR("Bearer realm=\"feedback\"");
+}
+
+void app_unauthorized(
+        struct app *a, struct serve_call *call, const struct serve_request *req, bool bad)
+{
+	serve_field(call, "WWW-Authenticate", challenge(bad));
+	app_refuse(a, call, req, 401, "Unauthorized");
+}
+
+void app_forbidden(
+        struct app *a, struct serve_call *call, const struct serve_request *req, const char *why)
+{
+	hg_buf_reset(&a->body);
+	hg_buf_cstr(&a->body, "{\"error\":\"Forbidden\"");
+	if (why) {
+		hg_buf_cstr(&a->body, ",\"reason\":");
+		json_quote(&a->body, hg_str(why));
+	}
+	hg_buf_cstr(&a->body, "}\n");
+	app_answer(a, call, req, 403, hg_buf_view(&a->body));
+}
+
+bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct deferred *d, enum access_permission p)
+{
+	const struct access_who *who = a->who;
+	if (access_may(who, p)) return true;
+	/* Without ADMIN_KEY there is nothing that could be shown. */
+	bool hopeless = a->people->config->auth == ACCESS_OFF && !a->people->config->admin_key[0];
+	app_deferred_free(d);
+	if (who->by == ACCESS_BY_NOTHING && !hopeless)
+		app_unauthorized(a, call, req, false);
+	else
+		app_forbidden(a, call, req, NULL);
+	return false;
+}
+
 static void health(struct app *a, struct serve_call *call, const struct serve_request *req,
         bool ill, enum hg_rc rc, int64_t total, const char *why)
 {
@@ -126,6 +175,7 @@ static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64
 	store_metrics(a->store, &a->body);
 	hg_buf_str(&a->body, hg_buf_view(&a->depths));
 	if (a->workers) worker_metrics(a->workers, &a->body);
+	people_metrics(a->people, &a->body);
 	metrics_process_text(&a->body);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
 }
@@ -168,29 +218,6 @@ static void ask_depths(
 	if (!d || !app_measure(a, d)) ask_total(a, call, req, d);
 }
 
-static bool key_is(const char *want, struct hg_str have)
-{
-	struct hg_str w = hg_str(want);
-	unsigned differs = w.n != have.n;
-	/* However much of it is right, it takes as long. */
-	for (size_t i = 0; i < have.n && w.n; i++)
-		differs |= (unsigned char)(w.p[i % w.n] ^ have.p[i]);
-	return w.n && !differs;
-}
-
-bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
-        enum access_permission p)
-{
-	struct hg_str token = HG_STR("");
-	struct access_who who = {0};
-	if (access_bearer(field(req, HTTP1_F_AUTHORIZATION), &token) &&
-	        key_is(a->config->admin_key, token))
-		who = access_operator();
-	if (access_may(&who, p)) return true;
-	app_refuse(a, call, req, 403, "Forbidden");
-	return false;
-}
-
 /* Also answers a CORS preflight: any origin may use the API, without credentials. */
 static void options(
         struct app *a, struct serve_call *call, const struct serve_request *req, enum endpoint e)
@@ -198,8 +225,12 @@ static void options(
 	const struct http1_field *asked =
 	        http1_find_name(req->head, HG_STR("Access-Control-Request-Headers"));
 	(void)a;
-	app_cors(call, req);
 	serve_field(call, "Allow", hg_str(route_allow(e)));
+	if (route_is_people(e)) { /* for our own pages alone */
+		serve_answer(call, 204, NULL, HG_STR(""));
+		return;
+	}
+	app_cors(call, req);
 	serve_field(call, "Access-Control-Allow-Methods", hg_str(route_allow(e)));
 	serve_field(call, "Access-Control-Allow-Headers",
 	        asked && asked->value.n ? asked->value : HG_STR("Content-Type, Idempotency-Key"));
@@ -207,11 +238,41 @@ static void options(
 	serve_answer(call, 204, NULL, HG_STR(""));
 }
 
+/* True: who asks may not touch feedback like that, and was told so. */
+static bool keep_out(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	const struct access_who *who = a->who;
+	enum access_permission want = ACCESS_FEEDBACK_READ;
+	switch (req->method) {
+	case HTTP1_POST: want = ACCESS_FEEDBACK_CREATE; break;
+	case HTTP1_PUT:
+		want = access_may(who, ACCESS_FEEDBACK_UPDATE_OWN) ? ACCESS_FEEDBACK_UPDATE_OWN
+		                                                   : ACCESS_FEEDBACK_UPDATE;
+		break;
+	case HTTP1_DELETE:
+		want = access_may(who, ACCESS_FEEDBACK_DELETE_OWN) ? ACCESS_FEEDBACK_DELETE_OWN
+		                                                   : ACCESS_FEEDBACK_DELETE;
+		break;
+	default: break;
+	}
+	return !app_admit(a, call, req, d, want);
+}
+
 static void dispatch(
         struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
 {
 	struct route r = route_of(req->path);
-	bool found = true;
+	bool found = true, item = r.endpoint == ENDPOINT_LIST || r.endpoint == ENDPOINT_ITEM;
+	if (a->who->by == ACCESS_BY_SESSION) {
+		const char *why = people_forged(a->people, req);
+		if (why) {
+			app_deferred_free(d);
+			app_forbidden(a, call, req, why);
+			return;
+		}
+	}
+	if (item && keep_out(a, call, req, d)) return;
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
@@ -226,6 +287,9 @@ static void dispatch(
 	case ENDPOINT_EXPORT: app_jobs(a, call, req, &r, d); return;
 	case ENDPOINT_MAIL_TEST:
 	case ENDPOINT_WEBHOOKS: outgoing_handle(a->outgoing, call, req, d); return;
+	case ENDPOINT_AUTH:
+	case ENDPOINT_USERS:
+	case ENDPOINT_AUDIT: people_handle(a->people, call, req, d); return;
 	case ENDPOINT_PAGE:
 	case ENDPOINT_STATIC: app_static(call, req, &found); break;
 	default: found = false;
@@ -234,11 +298,45 @@ static void dispatch(
 	app_deferred_free(d);
 }
 
+void app_enter(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct deferred *d, const struct access_who *who)
+{
+	a->who = who;
+	dispatch(a, call, req, d);
+	a->who = NULL;
+}
+
+/* Finds out who asks first, if it matters here. */
+static void admit(
+        struct app *a, struct serve_call *call, const struct serve_request *req, struct deferred *d)
+{
+	struct people_shown shown;
+	struct access_who who;
+	switch (route_of(req->path).endpoint) {
+	case ENDPOINT_HEALTH:
+	case ENDPOINT_METRICS:
+	case ENDPOINT_PAGE:
+	case ENDPOINT_STATIC:
+		who = access_nobody(ACCESS_REQUIRED);
+		app_enter(a, call, req, d, &who);
+		return;
+	default: break;
+	}
+	switch (people_identify(a->people, req, &shown, &who)) {
+	case PEOPLE_KNOWN: app_enter(a, call, req, d, &who); break;
+	case PEOPLE_LOOK_UP: people_look_up(a->people, call, req, &shown, d); break;
+	case PEOPLE_REFUSED:
+		app_deferred_free(d);
+		app_unauthorized(a, call, req, true);
+		break;
+	}
+}
+
 static void on_slow_over(struct loop *l, struct loop_timer *t)
 {
 	struct deferred *d = HG_CONTAINER(t, struct deferred, timer);
 	(void)l;
-	dispatch(d->app, d->call, d->req, d);
+	admit(d->app, d->call, d->req, d);
 }
 
 #define LEAK_BYTES (1u << 20)
@@ -276,7 +374,7 @@ static bool misbehave(
 		d = app_defer(a, call, req);
 		if (!d) return false;
 		if (loop_timer_start(a->loop, &d->timer, a->fault.slow_ms, on_slow_over) < 0)
-			dispatch(a, call, req, d);
+			admit(a, call, req, d);
 		return true;
 	}
 	return false;
@@ -295,7 +393,7 @@ void app_handle(void *arg, struct serve_call *call, const struct serve_request *
 	} else if (req->method == HTTP1_OPTIONS) {
 		options(a, call, req, e);
 	} else if (!misbehave(a, call, req, probe)) {
-		dispatch(a, call, req, NULL);
+		admit(a, call, req, NULL);
 	}
 }
 
@@ -320,6 +418,7 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	if (!jsonlog_wants(a->log, level)) return;
 	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");
 	struct hg_str target = parsed ? req->head->target : HG_STR("-");
+	if (parsed && route_is_people(e)) target = req->head->path; /* queries have codes there */
 	hg_out_fmt(&o, "%.*s %s %u", (int)HG_MIN(method_text.n, 16), method_text.p,
 	        parsed ? route_label(e) : "-", status);
 	line[o.n] = 0;
@@ -364,23 +463,28 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	hg_buf_init(&a->body, BODY_MAX);
 	hg_buf_init(&a->depths, BODY_MAX);
 	hg_list_init(&a->deferred);
-	enum hg_rc rc = store_open(l, &o, &a->store, err);
 	struct desk_options desk = {.url = c->database, .durability = c->durability};
-	if (rc == HG_OK) {
-		rc = desk_new(l, &desk, &a->desk);
-		if (rc < 0) hg_err_set(err, rc, "could not start the desk's thread");
-	}
+	a->people = calloc(1, sizeof *a->people);
+	if (!a->people) return hg_err_set(err, HG_E_NOMEM, "not enough memory");
+	a->people->config = c;
+	enum hg_rc rc = store_open(l, &o, &a->store, err);
+	if (rc < 0) return rc;
+	rc = desk_new(l, &desk, &a->desk);
+	if (rc < 0) return hg_err_set(err, rc, "could not start the desk");
+	rc = people_init(a->people, a, err);
 	if (rc == HG_OK) rc = outgoing_new(a, &c->outgoing, &a->outgoing, err);
 	if (rc == HG_OK && (c->worker || c->workers_inline))
 		rc = worker_new(l, c, log, &a->workers, err);
 	return rc;
 }
 
+/* The desk first: what it hands back may go on to the store. */
 void app_stop(struct app *a)
 {
 	outgoing_stop(a->outgoing);
 	worker_free(a->workers);
 	a->workers = NULL;
+	if (a->people) people_stop(a->people);
 	desk_free(a->desk);
 	a->desk = NULL;
 	outgoing_free(a->outgoing);
@@ -396,5 +500,8 @@ void app_fini(struct app *a)
 	}
 	hg_buf_free(&a->body);
 	hg_buf_free(&a->depths);
+	if (a->people) people_fini(a->people);
+	free(a->people);
+	a->people = NULL;
 	a->magic = 0;
 }

@@ -15,13 +15,18 @@
 #include "apps/feedback/store_priv.h"
 #include "apps/feedback/worker_priv.h"
 
+struct desk;
+struct people;
+
 struct app {
 	uint32_t magic;
 	struct loop *loop;
 	struct jsonlog *log;
 	const struct config *config;
 	struct store *store;
-	struct desk *desk;
+	struct desk *desk; /* for what is rare */
+	struct people *people;
+	const struct access_who *who; /* asks for what is being dispatched; only while it is */
 	struct worker *workers; /* NULL: jobs are others' */
 	struct outgoing_api *outgoing;
 	struct hg_buf depths;   /* of the queue, for the answer of /metrics that is made */
@@ -73,6 +78,21 @@ void app_refuse(struct app *a, struct serve_call *call, const struct serve_reque
 /* The same for a 5xx, counted and logged with the reason. */
 void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum error_type type, enum hg_rc rc, const char *why);
+/* 401, and how to show who one is. `bad`: what was shown counts for nothing. */
+void app_unauthorized(
+        struct app *a, struct serve_call *call, const struct serve_request *req, bool bad);
+/* 403 {"error": "Forbidden", "reason": …}; `why` NULL: that it is not permitted. */
+void app_forbidden(
+        struct app *a, struct serve_call *call, const struct serve_request *req, const char *why);
+/*
+ * True: who asks may. False: 401 or 403 was answered, and `d` (NULL: the request was not deferred)
+ * is freed. For handlers, while they are being dispatched.
+ */
+HG_MUST bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct deferred *d, enum access_permission p);
+/* Goes on with a request whose sender is known now. */
+void app_enter(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct deferred *d, const struct access_who *who);
 /* The API of one resource. `d`: the request was deferred already. */
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d);
@@ -91,9 +111,6 @@ void app_jobs(struct app *a, struct serve_call *call, const struct serve_request
  * `d` is as it was. */
 HG_MUST bool app_measure(struct app *a, struct deferred *d);
 void app_measured(struct app *a, struct deferred *d);
-/* Whether the request may; if not, it is answered. */
-HG_MUST bool app_admit(struct app *a, struct serve_call *call, const struct serve_request *req,
-        enum access_permission p);
 /* The page and its files. */
 void app_static(struct serve_call *call, const struct serve_request *req, bool *ret_found);
 void app_cors(struct serve_call *call, const struct serve_request *req);

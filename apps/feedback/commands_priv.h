@@ -1,5 +1,5 @@
-/* What the program does besides serving: migrate, move, mail, webhooks. They print, and return an
- * exit status.
+/* What the program does besides serving: migrate, move, user, mail, webhooks. They print, and
+ * return an exit status.
  */
 #ifndef FEEDBACK_COMMANDS_PRIV_H
 #define FEEDBACK_COMMANDS_PRIV_H
@@ -24,6 +24,16 @@ HG_MUST enum hg_rc command_mail_test(
  */
 HG_MUST enum hg_rc command_webhooks(const struct config *c, struct hg_str action, const char *what,
         FILE *out, struct hg_err *err);
+
+struct command_user {
+	const char *url;
+	bool migrate;             /* bring the schema up to date first */
+	struct hg_str action;     /* add, list, role, disable, enable, password, totp-off */
+	const char *email, *role; /* NULL: not given */
+};
+
+/* People, from the command line; a password comes from standard input. */
+HG_MUST enum hg_rc command_user(const struct command_user *u, FILE *out, struct hg_err *err);
 
 /* How many rows a transaction takes. */
 #define MOVE_BATCH 500u

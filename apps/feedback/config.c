@@ -46,9 +46,26 @@ static const struct setting {
         {"CONCURRENCY", "--concurrency", "8"},
         {"JOB_LEASE", NULL, "30"},
         {"EXPORT_DIR", NULL, "data/exports"},
-        {"ADMIN_KEY", NULL, ""},
         {"QUEUE_URL", NULL, ""},
         {"QUEUE_LEASE", NULL, "600"},
+        {"AUTH", NULL, "off"},
+        {"ADMIN_KEY", NULL, ""},
+        {"REGISTER", NULL, "closed"},
+        {"SESSION_IDLE", NULL, "28800"},
+        {"SESSION_MAX", NULL, "604800"},
+        {"AUDIT_DAYS", NULL, "365"},
+        {"JWT_SECRET", NULL, ""},
+        {"JWT_KEYS", NULL, ""},
+        {"JWT_ISSUER", NULL, ""},
+        {"JWT_AUDIENCE", NULL, ""},
+        {"JWT_ROLES", NULL, "roles"},
+        {"OIDC_ISSUER", NULL, ""},
+        {"OIDC_CLIENT_ID", NULL, ""},
+        {"OIDC_CLIENT_SECRET", NULL, ""},
+        {"OIDC_REDIRECT", NULL, ""},
+        {"OIDC_SCOPE", NULL, "openid email profile"},
+        {"OIDC_ROLES", NULL, "roles"},
+        {"OIDC_NAME", NULL, "Single sign-on"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -65,6 +82,7 @@ const char *config_help(void)
 	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
 	       "       feedback-app mail test ADDRESS\n"
 	       "       feedback-app webhooks list|add URL|remove ID|rotate ID|enable ID|test ID\n"
+	       "       feedback-app user add|list|role|disable|enable|password|totp-off …\n"
 	       "\n"
 	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file or one\n"
 	       "PostgreSQL database, which any number of its processes may share. Flags win over\n"
@@ -105,9 +123,6 @@ const char *config_help(void)
 	       "                        not set: workers ask the database\n"
 	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
-	       "  ADMIN_KEY             16 characters or more; who sends it (Authorization: "
-	       "Bearer)\n"
-	       "                        may use /admin and /exports\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
 	       "                        /health and /metrics are DEBUG unless they fail\n"
@@ -127,6 +142,24 @@ const char *config_help(void)
 	       "                        and without https: 10.0.0.0/8,fd00::/8\n"
 	       "  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"
 	       "                        as for SMTP; 15000 ms\n"
+	       "  AUTH                  off (default): everybody may write; optional: guests\n"
+	       "                        read; required: guests see the page alone\n"
+	       "  ADMIN_KEY             a secret of 16 characters and more: who shows it\n"
+	       "                        (Authorization: Bearer) may do everything\n"
+	       "  REGISTER              closed (default); open: anybody may make himself a user\n"
+	       "  SESSION_IDLE          28800 s; a session that was not used for so long is over\n"
+	       "  SESSION_MAX           604800 s; a session is over after so long in any case\n"
+	       "  AUDIT_DAYS            365; older entries of the audit log go; 0: none go\n"
+	       "  JWT_SECRET            of services' tokens with HS256: 32 bytes and more\n"
+	       "  JWT_KEYS              instead: a file, or an address, of a set of keys (JWKS)\n"
+	       "  JWT_ISSUER, JWT_AUDIENCE\n"
+	       "                        what a token has to say; both are needed with JWT_KEYS\n"
+	       "  JWT_ROLES             roles; the claim that names admin, user or guest\n"
+	       "  OIDC_ISSUER           a provider to sign in at (OpenID Connect); with it\n"
+	       "  OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_REDIRECT "
+	       "(https://…/auth/oidc/callback)\n"
+	       "  OIDC_SCOPE, OIDC_ROLES, OIDC_NAME\n"
+	       "                        openid email profile; roles; Single sign-on\n"
 	       "  FEEDBACK_FAULT, --fault\n"
 	       "                        fail on purpose: KIND[:SHARE%][:TIME][:+TIME][:#N], for\n"
 	       "                        example errors, errors:10%, slow:25%:800ms. Kinds: errors\n"
@@ -455,8 +488,6 @@ static enum hg_rc take_queues(
 	return c->queue_count ? HG_OK : wrong(err, "QUEUES", v, "a name");
 }
 
-#define ADMIN_KEY_MIN 16u
-
 static enum hg_rc take_jobs(const struct config_sources *from, struct config *c, struct hg_err *err)
 {
 	uint64_t slots = 0, lease_s = 0, sent_s = 0;
@@ -465,7 +496,6 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	if (rc == HG_OK)
 		rc = take(from, "NOTIFY_EMAIL", c->notify_email, sizeof c->notify_email, err);
 	if (rc == HG_OK) rc = take(from, "EXPORT_DIR", c->export_dir, sizeof c->export_dir, err);
-	if (rc == HG_OK) rc = take(from, "ADMIN_KEY", c->admin_key, sizeof c->admin_key, err);
 	if (rc == HG_OK) rc = take(from, "QUEUE_URL", c->queue_url, sizeof c->queue_url, err);
 	if (rc == HG_OK) rc = take_number(from, "CONCURRENCY", JOBS_SLOTS_MAX, &slots, err);
 	if (rc == HG_OK) rc = take_number(from, "JOB_LEASE", 86400, &lease_s, err);
@@ -477,12 +507,84 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	if (!lease_s) return wrong(err, "JOB_LEASE", HG_STR("0"), "a number of seconds from 1 on");
 	c->concurrency = (uint32_t)slots;
 	c->lease_ms = (uint32_t)lease_s * 1000;
-	if (c->admin_key[0] && strlen(c->admin_key) < ADMIN_KEY_MIN)
-		return hg_err_set(err, HG_E_INVALID, "ADMIN_KEY is shorter than %u characters",
-		        ADMIN_KEY_MIN);
 	struct mail_address to;
 	if (c->notify_email[0] && !mail_address_parse(hg_str(c->notify_email), &to))
 		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "one e-mail address");
+	return HG_OK;
+}
+
+static enum hg_rc take_tokens(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	enum hg_rc rc = take(from, "JWT_SECRET", c->jwt_secret, sizeof c->jwt_secret, err);
+	if (rc == HG_OK) rc = take(from, "JWT_KEYS", c->jwt_keys, sizeof c->jwt_keys, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ISSUER", c->jwt_issuer, sizeof c->jwt_issuer, err);
+	if (rc == HG_OK)
+		rc = take(from, "JWT_AUDIENCE", c->jwt_audience, sizeof c->jwt_audience, err);
+	if (rc == HG_OK) rc = take(from, "JWT_ROLES", c->jwt_roles, sizeof c->jwt_roles, err);
+	if (rc < 0) return rc;
+	if (c->jwt_secret[0] && c->jwt_keys[0])
+		return hg_err_set(err, HG_E_INVALID, "JWT_SECRET and JWT_KEYS exclude each other");
+	/* An authority signs for many: a token for another service is none for this one. */
+	if (c->jwt_keys[0] && (!c->jwt_issuer[0] || !c->jwt_audience[0]))
+		return hg_err_set(err, HG_E_INVALID, "JWT_KEYS needs JWT_ISSUER and JWT_AUDIENCE");
+	return HG_OK;
+}
+
+static enum hg_rc take_provider(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	const struct {
+		const char *name;
+		char *to;
+		size_t cap;
+	} rows[] = {{"OIDC_ISSUER", c->oidc_issuer, sizeof c->oidc_issuer},
+	        {"OIDC_CLIENT_ID", c->oidc_client, sizeof c->oidc_client},
+	        {"OIDC_CLIENT_SECRET", c->oidc_secret, sizeof c->oidc_secret},
+	        {"OIDC_REDIRECT", c->oidc_redirect, sizeof c->oidc_redirect},
+	        {"OIDC_SCOPE", c->oidc_scope, sizeof c->oidc_scope},
+	        {"OIDC_ROLES", c->oidc_roles, sizeof c->oidc_roles},
+	        {"OIDC_NAME", c->oidc_name, sizeof c->oidc_name}};
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		enum hg_rc rc = take(from, rows[i].name, rows[i].to, rows[i].cap, err);
+		if (rc < 0) return rc;
+	}
+	if (c->oidc_issuer[0] && (!c->oidc_client[0] || !c->oidc_redirect[0]))
+		return hg_err_set(
+		        err, HG_E_INVALID, "OIDC_ISSUER needs OIDC_CLIENT_ID and OIDC_REDIRECT");
+	return HG_OK;
+}
+
+static enum hg_rc take_people(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t idle = 0, max = 0, days = 0;
+	enum hg_rc rc = take(from, "ADMIN_KEY", c->admin_key, sizeof c->admin_key, err);
+	if (rc == HG_OK) rc = take_number(from, "SESSION_IDLE", 31536000, &idle, err);
+	if (rc == HG_OK) rc = take_number(from, "SESSION_MAX", 31536000, &max, err);
+	if (rc == HG_OK) rc = take_number(from, "AUDIT_DAYS", 36500, &days, err);
+	if (rc < 0) return rc;
+	c->session_idle_s = (uint32_t)idle;
+	c->session_max_s = (uint32_t)max;
+	c->audit_days = (uint32_t)days;
+	/* The value is a secret: no message has it. */
+	if (c->admin_key[0] && (strlen(c->admin_key) < 16 ||
+	                               !text_is_token(hg_str(c->admin_key), sizeof c->admin_key)))
+		return hg_err_set(err, HG_E_INVALID,
+		        "ADMIN_KEY must have 16 to 128 letters, digits or marks");
+	if (days && days < 30)
+		return hg_err_set(err, HG_E_INVALID, "AUDIT_DAYS must be 0, or 30 and more");
+	rc = take_tokens(from, c, err);
+	if (rc == HG_OK) rc = take_provider(from, c, err);
+	if (rc < 0) return rc;
+	setting_of(from, "AUTH", false, &v);
+	if (!access_mode_parse(v, &c->auth))
+		return wrong(err, "AUTH", v, "off, optional or required");
+	setting_of(from, "REGISTER", false, &v);
+	c->register_open = hg_str_eq_nocase(v, HG_STR("open"));
+	if (!c->register_open && !hg_str_eq_nocase(v, HG_STR("closed")))
+		return wrong(err, "REGISTER", v, "open or closed");
 	return HG_OK;
 }
 
@@ -500,6 +602,7 @@ enum hg_rc config_read(
 	if (rc == HG_OK) rc = take_jobs(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
+	if (rc == HG_OK) rc = take_people(from, &c, err);
 	if (rc == HG_OK) rc = take_number(from, "DRAIN_SECONDS", 3600, &drain_s, err);
 	if (rc < 0) return rc;
 	c.drain_ms = (uint32_t)drain_s * 1000;

@@ -13,6 +13,7 @@
 #include "fetch/smtp.h"
 #include "jobs/jobs.h"
 
+#include "apps/feedback/access_priv.h"
 #include "apps/feedback/fault_priv.h"
 
 /* What goes out: mail and webhooks. */
@@ -55,9 +56,18 @@ struct config {
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
 	uint32_t queue_count, concurrency, lease_ms;
 	char export_dir[256];
-	char admin_key[128];    /* opens /admin and /exports; "" nobody */
 	char queue_url[256];    /* a broker; "" none */
 	uint32_t sent_lease_ms; /* what a broker has for longer is lost */
+	enum access_mode auth;
+	char admin_key[129]; /* "" none */
+	bool register_open;
+	uint32_t session_idle_s, session_max_s;
+	uint32_t audit_days; /* 0: for ever */
+	/* tokens of services: a secret, or a file or address of keys; "" none */
+	char jwt_secret[1025], jwt_keys[512], jwt_issuer[256], jwt_audience[256], jwt_roles[128];
+	/* the provider to sign in at; "" none */
+	char oidc_issuer[256], oidc_client[256], oidc_secret[256], oidc_redirect[512];
+	char oidc_scope[256], oidc_roles[128], oidc_name[64];
 };
 
 struct config_sources {

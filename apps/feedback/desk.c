@@ -20,10 +20,10 @@ struct seat {
 	struct desk *desk;
 	pthread_t thread;
 	bool started;
-	struct db *db;           /* changed by the thread, under the lock */
-	struct desk_task *task;  /* that runs; under the lock */
-	bool interrupted;        /* once is enough; under the lock */
-	uint64_t used_ms;        /* the rest is the thread's alone */
+	struct db *db;          /* changed by the thread, under the lock */
+	struct desk_task *task; /* that runs; under the lock */
+	bool interrupted;       /* once is enough; under the lock */
+	uint64_t used_ms;       /* the rest is the thread's alone */
 	uint32_t pause_ms;
 };
 
@@ -40,8 +40,9 @@ struct desk {
 	pthread_cond_t work; /* something to do for the threads */
 	pthread_cond_t rest; /* a thread has finished something */
 	struct hg_list queued, finished;
-	char away[320]; /* why there is no connection; "" unless so */
-	bool stop;
+	uint64_t away_ms; /* since when there is none */
+	char away[320];   /* why there is no connection; "" unless so */
+	bool stop;        /* set on the loop's thread, which needs no lock to look */
 };
 
 static void wake(struct desk *d)
@@ -81,6 +82,7 @@ static void close_db(struct seat *s)
 static void say_away(struct desk *d, const char *why)
 {
 	pthread_mutex_lock(&d->lock);
+	if (!d->away[0]) d->away_ms = clock_mono_ms();
 	snprintf(d->away, sizeof d->away, "%s", why);
 	pthread_mutex_unlock(&d->lock);
 }
@@ -98,9 +100,9 @@ static bool connected(struct seat *s)
 	if (!s->db && db_open(&o, &db, &err) == HG_OK) set_db(s, db);
 	say_away(d, s->db ? "" : err.message);
 	s->used_ms = clock_mono_ms();
-	s->pause_ms = s->db           ? 0
-	              : s->pause_ms   ? HG_MIN(s->pause_ms * 2, PAUSE_MAX_MS)
-	                              : PAUSE_MIN_MS;
+	s->pause_ms = s->db         ? 0
+	              : s->pause_ms ? HG_MIN(s->pause_ms * 2, PAUSE_MAX_MS)
+	                            : PAUSE_MIN_MS;
 	return s->db != NULL;
 }
 
@@ -137,7 +139,8 @@ static void *work(void *arg)
 	struct desk *d = s->desk;
 	pthread_mutex_lock(&d->lock);
 	while (!d->stop) {
-		if (hg_list_empty(&d->queued)) {
+		/* A server that is away is looked for whether somebody waits for it or not. */
+		if (hg_list_empty(&d->queued) && !d->away[0]) {
 			pthread_cond_wait(&d->work, &d->lock);
 			continue;
 		}
@@ -213,7 +216,7 @@ static void on_look(struct loop *l, struct loop_timer *t)
 
 bool desk_queue(struct desk *d, struct desk_task *t, uint32_t within_ms)
 {
-	if (d->pending >= d->with.queue_max) return false;
+	if (d->stop || d->pending >= d->with.queue_max) return false;
 	if (!d->pending && loop_timer_start(d->loop, &d->look, LOOK_MS, on_look) < 0) return false;
 	d->pending++;
 	t->until_ms = clock_mono_ms() + (within_ms ? within_ms : DESK_WITHIN_MS);
@@ -221,6 +224,8 @@ bool desk_queue(struct desk *d, struct desk_task *t, uint32_t within_ms)
 	t->state = DESK_QUEUED;
 	pthread_mutex_lock(&d->lock);
 	hg_list_append(&d->queued, &t->node);
+	if (d->away[0] && clock_mono_ms() - d->away_ms >= DESK_WITHIN_MS)
+		finish(d, t, HG_E_AGAIN, d->away); /* it would be in vain */
 	pthread_cond_broadcast(&d->work);
 	pthread_mutex_unlock(&d->lock);
 	return true;

@@ -29,7 +29,8 @@ struct desk_task {
 	/*
 	 * On the loop's thread, and may free the task. `rc` is what `run` returned, or: HG_E_AGAIN
 	 * (not begun in its time, or the server is away), HG_E_CLOSED (cancelled, or the desk was
-	 * closed, before it began). `why` is "" unless there is something to say.
+	 * closed, before it began). `why` is "" unless there is something to say, and ends with
+	 * the task.
 	 */
 	void (*done)(struct desk_task *t, enum hg_rc rc, const char *why);
 	/* the desk's */
@@ -49,8 +50,7 @@ struct desk_options {
 };
 
 /* Connects when the first task comes. HG_E_NOMEM, HG_E_IO (no descriptor, no thread). */
-HG_MUST enum hg_rc desk_new(
-        struct loop *l, const struct desk_options *o, struct desk **ret_desk);
+HG_MUST enum hg_rc desk_new(struct loop *l, const struct desk_options *o, struct desk **ret_desk);
 /* Waits for what runs (until its time is over), hands everything back. Takes NULL. */
 void desk_free(struct desk *d);
 /*

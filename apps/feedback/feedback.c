@@ -1,9 +1,10 @@
 /* GET and POST /feedback; GET, PUT and DELETE /feedback/{id}. */
-#include "apps/feedback/app_priv.h"
+#include "apps/feedback/people_priv.h"
 
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT 100u
+#define KEY_MAX       128u
 
 static const char not_found[] = "Feedback not found";
 
@@ -142,6 +143,8 @@ static void answer_written(struct app *a, struct serve_call *call, const struct 
 	remember_position(a, call, op->position);
 	if (op->rc == HG_E_NOT_FOUND)
 		app_refuse(a, call, req, 404, not_found);
+	else if (op->rc == HG_E_DENIED)
+		app_forbidden(a, call, req, "it is not yours");
 	else if (op->rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
 	else if (op->kind == STORE_DELETE)
@@ -230,16 +233,32 @@ static const char *message_of(
 /* NULL, and the key in *op if there is one; else what is wrong with it. */
 static const char *key_of(const struct serve_request *req, struct store_op *op)
 {
+	struct hg_out o = hg_out_over(op->key, sizeof op->key);
 	const struct http1_field *f = http1_find(req->head, HTTP1_F_IDEMPOTENCY_KEY);
 	if (!f) return NULL;
 	struct hg_str key = f->value; /* a string of RFC 8941, so perhaps in quotation marks */
 	if (key.n >= 2 && key.p[0] == '"' && key.p[key.n - 1] == '"')
 		key = (struct hg_str){key.p + 1, key.n - 2};
-	if (!text_is_token(key, sizeof op->key))
+	if (!text_is_token(key, KEY_MAX))
 		return "Idempotency-Key must be 1 to 128 letters, digits or punctuation";
-	memcpy(op->key, key.p, key.n);
-	op->key_n = key.n;
+	/* Nobody gets what another has made under the same key; no token has a space. */
+	if (op->owner) hg_out_fmt(&o, "%lld ", (long long)op->owner);
+	hg_out_str(&o, key);
+	op->key_n = o.n;
 	return NULL;
+}
+
+/* Whose it becomes, whose it must be, and who is written down. None of it comes from the body. */
+static void sign(struct app *a, const struct serve_request *req, struct store_op *op)
+{
+	const struct access_who *who = a->who;
+	enum access_permission any =
+	        op->kind == STORE_UPDATE ? ACCESS_FEEDBACK_UPDATE : ACCESS_FEEDBACK_DELETE;
+	op->owner = who->user;
+	/* -1 owns nothing: who has no account and may change his own alone. */
+	if (op->kind != STORE_CREATE && !access_may(who, any))
+		op->only_owner = who->user ? who->user : -1;
+	people_from(a->people, req, who, &op->from);
 }
 
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -255,6 +274,7 @@ void app_feedback(struct app *a, struct serve_call *call, const struct serve_req
 	case HTTP1_DELETE: op.kind = STORE_DELETE; break;
 	default: write = false;
 	}
+	if (write) sign(a, req, &op);
 	if (write && op.kind != STORE_DELETE) wrong = message_of(req, &op.row.message, &status);
 	if (write && !wrong && op.kind == STORE_CREATE) wrong = key_of(req, &op);
 	if (write && !wrong && r->endpoint == ENDPOINT_ITEM && !r->id) {

@@ -329,7 +329,7 @@ void app_jobs(struct app *a, struct serve_call *call, const struct serve_request
 	const char *wrong = NULL;
 	struct asking *k = NULL;
 	app_deferred_free(d); /* from here on the task looks after the client */
-	if (!app_admit(a, call, req,
+	if (!app_admit(a, call, req, NULL,
 	            r->endpoint == ENDPOINT_EXPORT || r->endpoint == ENDPOINT_EXPORTS
 	                    ? ACCESS_EXPORTS_CREATE
 	                    : ACCESS_JOBS_ADMIN))

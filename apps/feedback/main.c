@@ -228,6 +228,22 @@ static enum hg_rc run_migrate(int argc, char **argv, struct hg_err *err)
 	return rc < 0 ? rc : command_migrate(p.config.database, action, steps, stdout, err);
 }
 
+/* user ACTION [EMAIL] [--role ROLE], and settings. */
+static enum hg_rc run_user(int argc, char **argv, struct hg_err *err)
+{
+	struct program p = {0};
+	struct command_user u = {.role = take_flag(&argc, argv, "--role")};
+	int used = 1;
+	u.action = hg_str(argc > used ? argv[used++] : "");
+	if (argc > used && argv[used][0] != '-') u.email = argv[used++];
+	if (argc > used && argv[used][0] != '-' && !u.role) u.role = argv[used++];
+	enum hg_rc rc = configure(&p, argc - used + 1, argv + used - 1, err);
+	if (rc < 0) return rc;
+	u.url = p.config.database;
+	u.migrate = p.config.migrate;
+	return command_user(&u, stdout, err);
+}
+
 static enum hg_rc run_move(int argc, char **argv, struct hg_err *err)
 {
 	struct move_options o = {
@@ -337,6 +353,8 @@ static bool run_command(int argc, char **argv, int *ret_status)
 	enum hg_rc rc;
 	if (hg_str_eq(name, HG_STR("migrate")))
 		rc = run_migrate(argc - 1, argv + 1, &err);
+	else if (hg_str_eq(name, HG_STR("user")))
+		rc = run_user(argc - 1, argv + 1, &err);
 	else if (hg_str_eq(name, HG_STR("move")))
 		rc = run_move(argc - 1, argv + 1, &err);
 	else if (hg_str_eq(name, HG_STR("mail")))

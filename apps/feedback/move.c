@@ -8,6 +8,7 @@
 #include "wire/json.h"
 
 #include "apps/feedback/migrations_priv.h"
+#include "apps/feedback/move_priv.h"
 
 #define READ_ROWS 2000
 #define JSON_MAX  (64u << 20)
@@ -20,6 +21,7 @@ struct move {
 	struct hg_buf json;
 	int64_t last_id, rows;
 	bool finished;
+	bool people; /* the file knows of them */
 };
 
 struct sum {
@@ -90,6 +92,11 @@ static void add_row(
 	sum->rows++;
 }
 
+static void add_owner(struct sum *sum, int64_t owner)
+{
+	if (owner) sum->hash = (sum->hash ^ (uint64_t)owner) * 0x9e3779b97f4a7c15u;
+}
+
 static enum hg_rc bad_row(struct hg_err *err, int64_t id, const char *what)
 {
 	return hg_err_set(err, HG_E_DB_QUERY, "row %" PRId64 " of the file: %s", id, what);
@@ -97,7 +104,7 @@ static enum hg_rc bad_row(struct hg_err *err, int64_t id, const char *what)
 
 /* The row of the file that the statement stands on. */
 struct file_row {
-	int64_t id, created, updated;
+	int64_t id, created, updated, owner; /* owner 0: nobody */
 	struct hg_str message;
 };
 
@@ -105,6 +112,7 @@ static enum hg_rc read_row(struct db_stmt *s, struct file_row *r, struct hg_err 
 {
 	r->id = db_column_i64(s, 0);
 	r->message = db_column_str(s, 1);
+	r->owner = db_column_i64(s, 4);
 	if (!hg_utf8_valid(r->message) || memchr(r->message.p, 0, r->message.n))
 		return bad_row(err, r->id, "its message is not UTF-8 without U+0000");
 	if (!move_time(db_column_str(s, 2), &r->created) ||
@@ -117,7 +125,9 @@ static void json_row(const struct file_row *r, struct hg_buf *to)
 {
 	hg_buf_fmt(to, "%s{\"id\":%" PRId64 ",\"message\":", to->n > 1 ? "," : "", r->id);
 	json_quote(to, r->message);
-	hg_buf_fmt(to, ",\"created\":%" PRId64 ",\"updated\":%" PRId64 "}", r->created, r->updated);
+	hg_buf_fmt(to, ",\"created\":%" PRId64 ",\"updated\":%" PRId64, r->created, r->updated);
+	if (r->owner) hg_buf_fmt(to, ",\"owner\":%" PRId64, r->owner);
+	hg_buf_byte(to, '}');
 }
 
 /* The next rows as a JSON array; *ret_n 0: there are no more. */
@@ -174,16 +184,18 @@ static enum hg_rc copy_rows(struct move *m, struct hg_err *err)
 	uint32_t n = 0, batches = 0;
 	int64_t last = 0;
 	enum hg_rc rc = db_prepare(m->from,
-	        "SELECT id, message, created_at, updated_at FROM feedback WHERE id > $1"
-	        " ORDER BY id LIMIT $2",
+	        m->people ? "SELECT id, message, created_at, updated_at, owner FROM feedback"
+	                    " WHERE id > $1 ORDER BY id LIMIT $2"
+	                  : "SELECT id, message, created_at, updated_at, NULL FROM feedback"
+	                    " WHERE id > $1 ORDER BY id LIMIT $2",
 	        &read, err);
 	if (rc == HG_OK)
 		rc = db_prepare(m->to,
-		        "INSERT INTO feedback (id, message, created_at, updated_at)"
-		        " SELECT id, message, " TIME_OF("created") ", " TIME_OF(
+		        "INSERT INTO feedback (owner, id, message, created_at, updated_at)"
+		        " SELECT owner, id, message, " TIME_OF("created") ", " TIME_OF(
 		                "updated") " FROM json_to_recordset($1::json)"
 		                           " AS x(id bigint, message text, created bigint, updated "
-		                           "bigint)",
+		                           "bigint, owner bigint)",
 		        &rows, err);
 	if (rc == HG_OK)
 		rc = db_prepare(m->to, "UPDATE feedback_move SET last_id = $1, moved = moved + $2",
@@ -237,10 +249,15 @@ static enum hg_rc sum_file(struct move *m, struct sum *sum, struct hg_err *err)
 	struct file_row r = {0};
 	bool row = false;
 	enum hg_rc rc = db_prepare(m->from,
-	        "SELECT id, message, created_at, updated_at FROM feedback ORDER BY id", &s, err);
+	        m->people ? "SELECT id, message, created_at, updated_at, owner FROM feedback"
+	                    " ORDER BY id"
+	                  : "SELECT id, message, created_at, updated_at, NULL FROM feedback"
+	                    " ORDER BY id",
+	        &s, err);
 	while (rc == HG_OK && (rc = db_step(s, &row, err)) == HG_OK && row) {
 		rc = read_row(s, &r, err);
 		if (rc == HG_OK) add_row(sum, r.id, r.message, r.created, r.updated);
+		if (rc == HG_OK) add_owner(sum, r.owner);
 	}
 	db_stmt_free(s);
 	return rc;
@@ -253,7 +270,7 @@ static enum hg_rc sum_server(struct move *m, struct sum *sum, struct hg_err *err
 	bool row = false;
 	enum hg_rc rc = db_prepare(m->to,
 	        "SELECT id, message, (extract(epoch FROM created_at) * 1000000)::bigint,"
-	        " (extract(epoch FROM updated_at) * 1000000)::bigint FROM feedback"
+	        " (extract(epoch FROM updated_at) * 1000000)::bigint, owner FROM feedback"
 	        " WHERE id > $1 ORDER BY id LIMIT $2",
 	        &s, err);
 	do {
@@ -266,6 +283,7 @@ static enum hg_rc sum_server(struct move *m, struct sum *sum, struct hg_err *err
 			last = db_column_i64(s, 0);
 			add_row(sum, last, db_column_str(s, 1), db_column_i64(s, 2),
 			        db_column_i64(s, 3));
+			add_owner(sum, db_column_i64(s, 4));
 		}
 	} while (rc == HG_OK && sum->rows > before);
 	db_stmt_free(s);
@@ -287,6 +305,8 @@ static enum hg_rc verify(struct move *m, struct hg_err *err)
 		                 "target and move again.");
 		return rc;
 	}
+	if (m->people) rc = move_people_same(m->from, m->to, err);
+	if (rc < 0) return rc;
 	fprintf(m->out, "moved %" PRId64 " rows; both read again and equal (%016" PRIx64 ")\n",
 	        file.rows, file.hash);
 	return HG_OK;
@@ -338,8 +358,10 @@ static enum hg_rc begin_move(struct move *m, struct hg_err *err)
 {
 	struct db_stmt *s = NULL;
 	int64_t rows = 0;
-	enum hg_rc rc = db_query_i64(
-	        m->to, "SELECT count(*) FROM (SELECT FROM feedback LIMIT 1) f", &rows, err);
+	enum hg_rc rc = db_query_i64(m->to,
+	        "SELECT (SELECT count(*) FROM (SELECT FROM feedback LIMIT 1) f)"
+	        " + (SELECT count(*) FROM (SELECT FROM users LIMIT 1) u)",
+	        &rows, err);
 	if (rc == HG_OK && rows) {
 		rc = hg_err_set(
 		        err, HG_E_INVALID, "the target has rows that are not from this file");
@@ -404,11 +426,13 @@ enum hg_rc command_move(const struct move_options *o, FILE *out, struct hg_err *
 	enum hg_rc rc = db_open(&from, &m.from, err);
 	/* One moment of the file, whoever writes to it. */
 	if (rc == HG_OK) rc = db_exec(m.from, "BEGIN", err);
+	if (rc == HG_OK) rc = move_people_there(m.from, &m.people, err);
 	if (rc == HG_OK) rc = db_open(&to, &m.to, err);
 	if (rc == HG_OK) rc = prepare_target(&m, err);
 	if (rc == HG_OK && !m.finished) {
 		rc = copy_rows(&m, err);
 		if (rc == HG_OK) rc = copy_keys(&m, err);
+		if (rc == HG_OK && m.people) rc = move_people(m.from, m.to, err);
 	}
 	/* Compared with the file as it is at the end: a write that was missed shows. */
 	if (rc == HG_OK) rc = db_exec(m.from, "COMMIT", err);

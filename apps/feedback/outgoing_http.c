@@ -291,10 +291,8 @@ void outgoing_handle(struct outgoing_api *g, struct serve_call *call,
 	int64_t id = 0;
 	unsigned status = meaning(req, &what, &id);
 	if (!app_admit(
-	            g->app, call, req, what == MAIL ? ACCESS_MAIL_ADMIN : ACCESS_WEBHOOKS_ADMIN)) {
-		app_deferred_free(d);
+	            g->app, call, req, d, what == MAIL ? ACCESS_MAIL_ADMIN : ACCESS_WEBHOOKS_ADMIN))
 		return;
-	}
 	const char *wrong = status == 404   ? "Not found"
 	                    : status == 405 ? "Method not allowed"
 	                                    : NULL;

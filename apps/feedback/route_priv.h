@@ -21,6 +21,9 @@ enum endpoint {
 	ENDPOINT_EXPORT,
 	ENDPOINT_MAIL_TEST,
 	ENDPOINT_WEBHOOKS, /* /admin/webhooks and below */
+	ENDPOINT_AUTH,  /* whatever is below /auth/ */
+	ENDPOINT_USERS, /* /admin/users and below */
+	ENDPOINT_AUDIT, /* /admin/audit */
 	ENDPOINT_NONE,
 	ENDPOINTS
 };
@@ -36,5 +39,7 @@ const char *route_label(enum endpoint e);
 /* For the Allow field; "" for ENDPOINT_NONE. */
 const char *route_allow(enum endpoint e);
 bool route_allows(enum endpoint e, enum http1_method m);
+/* Is it people_handle's? */
+bool route_is_people(enum endpoint e);
 
 #endif

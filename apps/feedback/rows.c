@@ -23,6 +23,7 @@ enum statement {
 	KEY_EXPIRE,
 	MAIL_PUT,
 	WEBHOOKS_PUT,
+	AUDIT,
 	STATEMENTS
 };
 
@@ -31,15 +32,18 @@ static const char *const sql_of[STATEMENTS] = {
         [TOTAL] = "SELECT total FROM feedback_total",
         [LIST] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
                  " ORDER BY id DESC LIMIT $2",
-        [CREATE] = "INSERT INTO feedback (message, created_at, updated_at) VALUES ($1, $2, $2)"
-                   " RETURNING id, message, created_at, updated_at",
+        [CREATE] = "INSERT INTO feedback (message, created_at, updated_at, owner)"
+                   " VALUES ($1, $2, $2, $3) RETURNING id, message, created_at, updated_at",
         [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
+                   " AND ($4 = 0 OR owner = $4)"
                    " RETURNING id, message, created_at, updated_at",
-        [DELETE] = "DELETE FROM feedback WHERE id = $1",
+        [DELETE] = "DELETE FROM feedback WHERE id = $1 AND ($2 = 0 OR owner = $2)",
         [KEY_GET] = "SELECT feedback_id, message, created_at, created_at FROM feedback_keys"
                     " WHERE key = $1",
         [KEY_PUT] = "INSERT INTO feedback_keys (key, feedback_id, message, created_at)"
                     " VALUES ($1, $2, $3, $4)",
+        [AUDIT] = "INSERT INTO audit (at, action, user_id, name, via, object, detail, address,"
+                  " request_id) VALUES ($1, $2, $3, $4, $5, $6, '', $7, $8)",
         [KEY_EXPIRE] = "DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys"
                        " WHERE created_at < $1 ORDER BY created_at LIMIT $2)",
         [MAIL_PUT] = "INSERT INTO jobs (queue, kind, args, run_at, created_at)"
@@ -240,11 +244,20 @@ static enum hg_rc put_jobs(struct rows *r, int64_t id, uint64_t wall_ns, struct 
 	return rc;
 }
 
-enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
+static void bind_id(struct db_stmt *s, unsigned n, int64_t id)
+{
+	if (id)
+		db_bind_i64(s, n, id);
+	else
+		db_bind_null(s, n);
+}
+
+enum hg_rc rows_create(struct rows *r, const struct message *m, int64_t owner, uint64_t wall_ns,
         struct row *ret_row, struct hg_err *err)
 {
 	char now[TEXT_TIME_MAX];
 	size_t n = text_time_iso(wall_ns, now);
+	bind_id(r->stmt[CREATE], 3, owner);
 	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
 	enum hg_rc rc = run_for_row(r->stmt[CREATE], ret_row, err);
@@ -273,7 +286,8 @@ static enum hg_rc key_put(
 }
 
 enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct message *m,
-        uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once, struct hg_err *err)
+        int64_t owner, uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once,
+        struct hg_err *err)
 {
 	enum hg_rc rc = key_expire(r, wall_ns, err);
 	if (rc < 0) return rc;
@@ -287,7 +301,7 @@ enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct mess
 	}
 	if (rc != HG_E_NOT_FOUND) return rc;
 	*ret_once = ROWS_FIRST;
-	rc = rows_create(r, m, wall_ns, ret_row, err);
+	rc = rows_create(r, m, owner, wall_ns, ret_row, err);
 	if (rc < 0) return rc;
 	rc = key_put(r, key, ret_row, err);
 	/* The row must not stay without its key. */
@@ -295,24 +309,55 @@ enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct mess
 	return rc;
 }
 
-enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m, uint64_t wall_ns,
-        struct row *ret_row, struct hg_err *err)
+/* Nothing was changed: is there no such row, or is it another's? */
+static enum hg_rc why_not(struct rows *r, int64_t id, int64_t only, struct hg_err *err)
+{
+	struct row row;
+	enum hg_rc rc = only ? rows_get(r, id, &row, err) : HG_E_NOT_FOUND;
+	return rc == HG_OK ? HG_E_DENIED : rc;
+}
+
+enum hg_rc rows_update(struct rows *r, int64_t id, int64_t only, const struct message *m,
+        uint64_t wall_ns, struct row *ret_row, struct hg_err *err)
 {
 	char now[TEXT_TIME_MAX];
 	size_t n = text_time_iso(wall_ns, now);
 	db_bind_i64(r->stmt[UPDATE], 1, id);
 	db_bind_str(r->stmt[UPDATE], 2, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[UPDATE], 3, (struct hg_str){now, n});
-	return run_for_row(r->stmt[UPDATE], ret_row, err);
+	db_bind_i64(r->stmt[UPDATE], 4, only);
+	enum hg_rc rc = run_for_row(r->stmt[UPDATE], ret_row, err);
+	return rc == HG_E_NOT_FOUND ? why_not(r, id, only, err) : rc;
 }
 
-enum hg_rc rows_delete(struct rows *r, int64_t id, struct hg_err *err)
+enum hg_rc rows_delete(struct rows *r, int64_t id, int64_t only, struct hg_err *err)
 {
 	enum hg_rc rc;
 	db_bind_i64(r->stmt[DELETE], 1, id);
+	db_bind_i64(r->stmt[DELETE], 2, only);
 	rc = db_run(r->stmt[DELETE], err);
 	if (rc < 0) return rc;
-	return db_changes(r->db) ? HG_OK : HG_E_NOT_FOUND;
+	return db_changes(r->db) ? HG_OK : why_not(r, id, only, err);
+}
+
+enum hg_rc rows_audit(struct rows *r, const struct audit_from *from, const char *action, int64_t id,
+        uint64_t wall_ns, struct hg_err *err)
+{
+	struct db_stmt *s = r->stmt[AUDIT];
+	char object[40];
+	struct hg_out o = hg_out_over(object, sizeof object);
+	hg_out_fmt(&o, "feedback:%lld", (long long)id);
+	db_bind_i64(s, 1, (int64_t)(wall_ns / 1000000));
+	db_bind_str(s, 2, hg_str(action));
+	bind_id(s, 3, from->user);
+	db_bind_str(s, 4, hg_str(from->name));
+	db_bind_str(s, 5, hg_str(audit_via(from->by)));
+	db_bind_str(s, 6, (struct hg_str){object, o.n});
+	db_bind_str(s, 7, hg_str(from->address));
+	db_bind_str(s, 8, hg_str(from->request_id));
+	enum hg_rc rc = db_run(s, err);
+	if (rc < 0 && db_in_transaction(r->db)) db_rollback(r->db);
+	return rc;
 }
 
 void row_json(const struct row *row, struct hg_buf *to)

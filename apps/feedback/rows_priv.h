@@ -7,6 +7,7 @@
 
 #include "db/db.h"
 
+#include "apps/feedback/audit_priv.h"
 #include "apps/feedback/message_priv.h"
 #include "apps/feedback/text_priv.h"
 
@@ -54,8 +55,9 @@ HG_MUST enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, str
 HG_MUST enum hg_rc rows_begin(struct rows *r, struct hg_err *err);
 HG_MUST enum hg_rc rows_commit(struct rows *r, struct hg_err *err);
 bool rows_in_transaction(const struct rows *r);
-HG_MUST enum hg_rc rows_create(struct rows *r, const struct message *m, uint64_t wall_ns,
-        struct row *ret_row, struct hg_err *err);
+/* `owner`: whose it is; 0: nobody's. */
+HG_MUST enum hg_rc rows_create(struct rows *r, const struct message *m, int64_t owner,
+        uint64_t wall_ns, struct row *ret_row, struct hg_err *err);
 /* What has become of a creation under a key. */
 enum rows_once {
 	ROWS_FIRST, /* a row was made */
@@ -67,10 +69,18 @@ enum rows_once {
  * a day at least. Within a transaction, which is over when a row was made and its key could not be
  * kept. */
 HG_MUST enum hg_rc rows_create_once(struct rows *r, struct hg_str key, const struct message *m,
-        uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once, struct hg_err *err);
-HG_MUST enum hg_rc rows_update(struct rows *r, int64_t id, const struct message *m,
+        int64_t owner, uint64_t wall_ns, struct row *ret_row, enum rows_once *ret_once,
+        struct hg_err *err);
+/* HG_E_DENIED: it is not `only`'s (0: anybody's will do); here and below. */
+HG_MUST enum hg_rc rows_update(struct rows *r, int64_t id, int64_t only, const struct message *m,
         uint64_t wall_ns, struct row *ret_row, struct hg_err *err);
-HG_MUST enum hg_rc rows_delete(struct rows *r, int64_t id, struct hg_err *err);
+HG_MUST enum hg_rc rows_delete(struct rows *r, int64_t id, int64_t only, struct hg_err *err);
+/*
+ * Writes down who has done what to a row, in the transaction of the change, which is over when that
+ * cannot be: there is no change without its entry.
+ */
+HG_MUST enum hg_rc rows_audit(struct rows *r, const struct audit_from *from, const char *action,
+        int64_t id, uint64_t wall_ns, struct hg_err *err);
 
 /* {"id": 1, "message": "…", "created_at": "…", "updated_at": "…"} */
 void row_json(const struct row *row, struct hg_buf *to);

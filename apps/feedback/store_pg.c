@@ -29,21 +29,38 @@ enum {
 	STATEMENTS
 };
 
-/* $1: the key, $2: the message. */
+/*
+ * Who has done what, written down in the statement that does it, if $1 says so. Every write has
+ * the same first six parameters.
+ */
+enum { NOTED_PARAMETERS = 6 };
+#define NOTED(action)                                                                       \
+	", noted AS (INSERT INTO audit (at, action, user_id, name, via, object, detail,"    \
+	" address, request_id) SELECT (extract(epoch FROM now()) * 1000)::bigint, '" action \
+	"', $2::bigint, $3::text, $4::text, 'feedback:' || id, '', $5::text, $6::text"      \
+	" FROM made WHERE $1::boolean)"
+
+/* $7: the message. */
+#define CREATE                                                                        \
+	"WITH made AS (INSERT INTO feedback (message, created_at, updated_at, owner)" \
+	" VALUES ($7::text, now(), now(), $2::bigint)"                                \
+	" RETURNING id, message, created_at, updated_at)" NOTED("feedback.create")
+
+/* $7: the key, $8: the message. */
 #define ONCE                                                                                 \
 	"WITH old AS (DELETE FROM feedback_keys WHERE key IN (SELECT key FROM feedback_keys" \
-	" WHERE created_at < " KEPT " AND key <> $1 ORDER BY created_at LIMIT 8"             \
+	" WHERE created_at < " KEPT " AND key <> $7 ORDER BY created_at LIMIT 8"             \
 	" FOR UPDATE SKIP LOCKED)),"                                                         \
 	" had AS (SELECT feedback_id, message, created_at FROM feedback_keys"                \
-	" WHERE key = $1 AND created_at >= " KEPT "),"                                       \
-	" made AS (INSERT INTO feedback (message, created_at, updated_at)"                   \
-	" SELECT $2::text, now(), now() WHERE NOT EXISTS (SELECT FROM had)"                  \
+	" WHERE key = $7 AND created_at >= " KEPT "),"                                       \
+	" made AS (INSERT INTO feedback (message, created_at, updated_at, owner)"            \
+	" SELECT $8::text, now(), now(), $2::bigint WHERE NOT EXISTS (SELECT FROM had)"      \
 	" RETURNING id, message, created_at, updated_at),"                                   \
 	" kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"   \
-	" SELECT $1, id, message, created_at FROM made"                                      \
+	" SELECT $7, id, message, created_at FROM made"                                      \
 	" ON CONFLICT (key) DO UPDATE SET feedback_id ="                                     \
 	" CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"                  \
-	" message = excluded.message, created_at = excluded.created_at)"
+	" message = excluded.message, created_at = excluded.created_at)" NOTED("feedback.create")
 #define ONCE_ANSWER                                                             \
 	" SELECT id, message, created_at, updated_at, true FROM made UNION ALL" \
 	" SELECT feedback_id, message, created_at, created_at, false FROM had"
@@ -61,13 +78,25 @@ enum {
 	" FROM made, webhooks WHERE enabled = 1 AND " hooks "::integer = 1)"
 
 static const struct db_pool_statement statements[STATEMENTS] = {
-        [STORE_CREATE] = {"create",
-                "INSERT INTO feedback (message, created_at, updated_at) VALUES ($1, now(), now())"
-                " RETURNING id, message, created_at, updated_at"},
+        [STORE_CREATE] = {"create", CREATE " SELECT id, message, created_at, updated_at FROM made"},
+        /* A second row of another kind: there is one, but it is another's. */
         [STORE_UPDATE] = {"update",
-                "UPDATE feedback SET message = $2, updated_at = now() WHERE id = $1"
-                " RETURNING id, message, created_at, updated_at"},
-        [STORE_DELETE] = {"delete", "DELETE FROM feedback WHERE id = $1 RETURNING id"},
+                "WITH made AS (UPDATE feedback SET message = $8::text, updated_at = now()"
+                " WHERE id = $7::bigint AND ($9::bigint = 0 OR owner = $9::bigint)"
+                " RETURNING id, message, created_at, updated_at)" NOTED(
+                        "feedback.update") " SELECT id, message, created_at, updated_at, true FROM "
+                                           "made UNION ALL"
+                                           " SELECT id, message, created_at, updated_at, false "
+                                           "FROM feedback"
+                                           " WHERE id = $7::bigint AND $9::bigint <> 0 AND NOT "
+                                           "EXISTS (SELECT FROM made)"},
+        [STORE_DELETE] = {"delete",
+                "WITH made AS (DELETE FROM feedback WHERE id = $7::bigint"
+                " AND ($8::bigint = 0 OR owner = $8::bigint) RETURNING id)" NOTED(
+                        "feedback.delete") " SELECT id, true FROM made UNION ALL"
+                                           " SELECT id, false FROM feedback"
+                                           " WHERE id = $7::bigint AND $8::bigint <> 0 AND NOT "
+                                           "EXISTS (SELECT FROM made)"},
         /* The total belongs to the same moment, and comes even when the list is empty. */
         [STORE_LIST] = {"list",
                 "SELECT f.id, f.message, f.created_at, f.updated_at, t.total FROM"
@@ -86,10 +115,8 @@ static const struct db_pool_statement statements[STATEMENTS] = {
         [CREATE_ONCE] = {"create_once", ONCE ONCE_ANSWER},
         /* The same with jobs, in one statement, so that it stays one way there and back. */
         [CREATE_JOBS] = {"create_jobs",
-                "WITH made AS (INSERT INTO feedback (message, created_at, updated_at)"
-                " VALUES ($1, now(), now()) RETURNING id, message, created_at, updated_at)" QUEUED(
-                        "$2", "$3") " SELECT id, message, created_at, updated_at FROM made"},
-        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$3", "$4") ONCE_ANSWER},
+                CREATE QUEUED("$8", "$9") " SELECT id, message, created_at, updated_at FROM made"},
+        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$9", "$10") ONCE_ANSWER},
 };
 
 struct store_pg {
@@ -109,7 +136,7 @@ struct flight {
 	struct store_pg *store;
 	struct store_op *op;
 	int tries;
-	char number[2][24];
+	char number[3][24];
 	char key[STORE_KEY_MAX + 1];
 	char message[MESSAGE_BYTES_MAX + 1];
 };
@@ -189,6 +216,12 @@ static void take(struct store_pg *s, const struct db_query *q, struct store_op *
 	op->rc = any ? HG_OK : HG_E_NOT_FOUND;
 	op->position = q->lsn;
 	if (!any) return;
+	unsigned mark = op->kind == STORE_UPDATE ? 4 : 1;
+	if ((op->kind == STORE_UPDATE || op->kind == STORE_DELETE) &&
+	        !hg_str_eq(db_result_str(q, 0, mark), HG_STR("t"))) {
+		op->rc = HG_E_DENIED;
+		return;
+	}
 	switch (op->kind) {
 	case STORE_CREATE:
 		if (op->key_n)
@@ -234,10 +267,25 @@ static void on_done(struct db_query *q)
 	free(f);
 }
 
-static void set_number(struct flight *f, unsigned n, int64_t v)
+/* The next parameter, a number; `n`: whose room it gets. */
+static void add_number(struct flight *f, unsigned n, int64_t v)
 {
 	snprintf(f->number[n], sizeof f->number[n], "%" PRId64, v);
-	f->q.param[n] = f->number[n];
+	f->q.param[f->q.param_count++] = f->number[n];
+}
+
+static void add_noted(struct flight *f)
+{
+	const struct audit_from *from = &f->op->from;
+	struct db_query *q = &f->q;
+	q->param[q->param_count++] = from->on ? "t" : "f";
+	add_number(f, 0, f->op->from.user);
+	if (!from->user) q->param[q->param_count - 1] = NULL;
+	q->param[q->param_count++] = from->name;
+	q->param[q->param_count++] = audit_via(from->by);
+	q->param[q->param_count++] = from->address;
+	q->param[q->param_count++] = from->request_id;
+	HG_ASSERT(q->param_count == NOTED_PARAMETERS);
 }
 
 static void set_create(struct flight *f)
@@ -271,22 +319,22 @@ static void set_parameters(struct flight *f)
 		memcpy(f->message, m->bytes, m->n);
 		f->message[m->n] = 0;
 	}
+	if (q->write) add_noted(f);
 	switch (op->kind) {
 	case STORE_CREATE: set_create(f); break;
 	case STORE_UPDATE:
-		set_number(f, 0, op->row.id);
-		q->param[1] = f->message;
-		q->param_count = 2;
+		add_number(f, 1, op->row.id);
+		q->param[q->param_count++] = f->message;
+		add_number(f, 2, op->only_owner);
 		break;
-	case STORE_GET:
 	case STORE_DELETE:
-		set_number(f, 0, op->row.id);
-		q->param_count = 1;
+		add_number(f, 1, op->row.id);
+		add_number(f, 2, op->only_owner);
 		break;
+	case STORE_GET: add_number(f, 0, op->row.id); break;
 	case STORE_LIST:
-		set_number(f, 0, op->before ? op->before : INT64_MAX);
-		set_number(f, 1, (int64_t)op->limit + 1); /* one more tells of a next page */
-		q->param_count = 2;
+		add_number(f, 0, op->before ? op->before : INT64_MAX);
+		add_number(f, 1, (int64_t)op->limit + 1); /* one more tells of a next page */
 		break;
 	case STORE_TOTAL: q->within_ms = STORE_HEALTH_MS; break;
 	}

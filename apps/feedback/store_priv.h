@@ -9,10 +9,11 @@
 #include "base/log.h"
 #include "os/loop.h"
 
+#include "apps/feedback/audit_priv.h"
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/rows_priv.h"
 
-#define STORE_KEY_MAX   128u
+#define STORE_KEY_MAX   160u  /* 128 of the client's, and whose it is */
 #define STORE_HEALTH_MS 2000u /* /health and /metrics wait no longer for a server */
 
 struct store;
@@ -39,10 +40,13 @@ struct store_op {
 	uint32_t limit;
 	struct hg_str json; /* out: the list, valid in `done` */
 	struct rows_page page;
-	uint64_t seen;     /* a position of the database that the client has seen; 0: none */
-	uint64_t position; /* out, of a write: its own; 0: it does not matter */
-	enum hg_rc rc;     /* out: HG_OK, HG_E_NOT_FOUND, or what the database said … */
-	char why[320];     /* … and its words */
+	int64_t owner;      /* STORE_CREATE: of the new row; 0: nobody's */
+	int64_t only_owner; /* STORE_UPDATE, STORE_DELETE: another's row is HG_E_DENIED; 0: any */
+	struct audit_from from; /* of a write: who is to be written down with it */
+	uint64_t seen;          /* a position of the database that the client has seen; 0: none */
+	uint64_t position;      /* out, of a write: its own; 0: it does not matter */
+	enum hg_rc rc; /* out: HG_OK, HG_E_NOT_FOUND, HG_E_DENIED, or what the database said … */
+	char why[320]; /* … and its words */
 };
 
 struct store_options {

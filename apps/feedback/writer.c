@@ -31,20 +31,26 @@ struct writer {
 
 static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
 {
+	static const char *const action[] = {[STORE_CREATE] = "feedback.create",
+	        [STORE_UPDATE] = "feedback.update",
+	        [STORE_DELETE] = "feedback.delete"};
 	uint64_t now_ns = clock_wall_ns();
 	struct message m = op->row.message;
 	switch (op->kind) {
 	case STORE_CREATE:
 		op->rc = op->key_n ? rows_create_once(w->rows, (struct hg_str){op->key, op->key_n},
-		                             &m, now_ns, &op->row, &op->once, err)
-		                   : rows_create(w->rows, &m, now_ns, &op->row, err);
+		                             &m, op->owner, now_ns, &op->row, &op->once, err)
+		                   : rows_create(w->rows, &m, op->owner, now_ns, &op->row, err);
 		break;
 	case STORE_UPDATE:
-		op->rc = rows_update(w->rows, op->row.id, &m, now_ns, &op->row, err);
+		op->rc =
+		        rows_update(w->rows, op->row.id, op->only_owner, &m, now_ns, &op->row, err);
 		break;
-	case STORE_DELETE: op->rc = rows_delete(w->rows, op->row.id, err); break;
+	case STORE_DELETE: op->rc = rows_delete(w->rows, op->row.id, op->only_owner, err); break;
 	default: op->rc = hg_err_set(err, HG_E_INTERNAL, "not a write"); /* cannot be */
 	}
+	if (op->rc == HG_OK && op->from.on && op->once == ROWS_FIRST)
+		op->rc = rows_audit(w->rows, &op->from, action[op->kind], op->row.id, now_ns, err);
 }
 
 static void fail_one(struct store_op *op, enum hg_rc rc, const struct hg_err *err)
@@ -72,7 +78,8 @@ static void run_batch(struct writer *w, struct hg_list *batch)
 	HG_LIST_EACH (node, batch) {
 		struct store_op *op = HG_CONTAINER(node, struct store_op, node);
 		run_one(w, op, &err);
-		if (op->rc < 0 && op->rc != HG_E_NOT_FOUND) fail_one(op, op->rc, &err);
+		if (op->rc < 0 && op->rc != HG_E_NOT_FOUND && op->rc != HG_E_DENIED)
+			fail_one(op, op->rc, &err);
 		/* A full disk or a broken one takes the whole transaction with it. */
 		if (!rows_in_transaction(w->rows)) {
 			fail_all(batch, op->rc < 0 ? op->rc : HG_E_DB_QUERY, &err);

@@ -67,6 +67,8 @@ uint32_t meter_layout(void)
 	h = mix(h, sizeof(struct meter_trial_count));
 	h = mix(h, offsetof(struct meter_trial, differs));
 	h = mix(h, sizeof(struct meter_difference));
+	h = mix(h, sizeof(struct meter_top));
+	h = mix(h, offsetof(struct meter_worker, top));
 	h = mix(h, offsetof(struct meter_lane, bucket));
 	h = mix(h, offsetof(struct meter_lane, aborted));
 	for (int i = 0; i < METER_BUCKETS; i++)

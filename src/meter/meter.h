@@ -9,7 +9,8 @@
 #ifndef METER_METER_H
 #define METER_METER_H
 
-#include "base/hg.h"
+#include "base/err.h"
+#include "base/str.h"
 
 #include <stdatomic.h>
 
@@ -25,6 +26,8 @@
 #define METER_METRICS     8    /* = JUDGE_METRICS */
 #define METER_FAILURES    8    /* first failures kept of each rollout */
 #define METER_DIFFERENCES 4    /* first differences of mirrored answers, of each rollout */
+#define METER_TOP         1024 /* places in each list of those who ask most, of a worker */
+#define METER_TOP_NAME    103  /* bytes of a name in one */
 
 /* Upper bounds of the duration buckets in seconds; meter_bounds[METER_BUCKETS - 1] is +Inf. */
 extern const double meter_bounds[METER_BUCKETS];
@@ -141,6 +144,19 @@ struct meter_app {
 	meter_u64 hedged, hedges_won; /* second attempts beside the first; that were quicker */
 };
 
+enum meter_top_kind { METER_TOP_CONSUMERS, METER_TOP_PATHS, METER_TOP_KINDS };
+
+/* Who asks most of a route, or for what (math/topk.h chooses who has a place). */
+struct meter_top {
+	_Atomic uint32_t seq;  /* odd while the place becomes another one's */
+	_Atomic uint32_t lane; /* of the route, release 0 */
+	meter_u64 count, over; /* requests, with at most so many that were another one's */
+	/* Since it has the place; [0]: the client left before the answer. */
+	meter_u64 code[6];
+	meter_u64 duration_ns, bytes_out, last_ms /* Unix time */;
+	meter_u64 name[(METER_TOP_NAME + 1) / 8]; /* its length in the first byte */
+};
+
 struct meter_worker {
 	_Atomic uint32_t pid;
 	_Atomic uint32_t connections;  /* gauge: open client connections */
@@ -160,7 +176,8 @@ struct meter_worker {
 	meter_u64 tls_failed[8];                 /* by enum tls_failure of os/tls.h */
 	meter_u64 ejected_failing, ejected_slow; /* of `ejected`: compared with the others */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
-	meter_u64 reserved[4];
+	meter_u64 top_n[METER_TOP_KINDS]; /* places of `top` that were ever used */
+	meter_u64 reserved[2];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
@@ -169,6 +186,7 @@ struct meter_worker {
 	struct meter_trial_count trial[METER_CELLS];
 	struct meter_app app[METER_APPS];
 	struct meter_lane lane[METER_LANES_MAX];
+	struct meter_top top[METER_TOP_KINDS][METER_TOP];
 };
 
 struct meter {
@@ -231,7 +249,21 @@ void meter_observe_overtaken(struct meter_replica *r, uint64_t age_ns);
 /* Counts one finished response. */
 void meter_observe(struct meter_lane *l, unsigned status, uint64_t duration_ns);
 
+/* The place becomes another one's: its counts begin anew. Worker only. */
+void meter_top_take(struct meter_top *t, uint32_t lane, struct hg_str name);
+
 /* Reading side: sums over all workers. */
+
+struct meter_top_row {
+	uint32_t lane;
+	uint64_t count, over, code[6], duration_ns, bytes_out, last_ms;
+	uint8_t name_n;
+	char name[METER_TOP_NAME + 1]; /* with a closing zero */
+};
+/* All workers' rows of these routes, the same in two of them added up, by falling count; the lanes
+ * are sorted. *ret_rows: the caller's to free. */
+HG_MUST enum hg_rc meter_top_rows(const struct meter *m, enum meter_top_kind kind,
+        const uint32_t *lanes, size_t lane_n, struct meter_top_row **ret_rows, size_t *ret_n);
 
 /* The status that place `at` of a lane counts: 100…599, or its class 1…5 for all others of the
  * class, whose numbers are in no registry. at < METER_CODES. */

@@ -161,16 +161,16 @@ static const struct spec_node *route_node(
 
 #define ROUTES_MAX (SNAP_ROUTES_MAX / 16 * 10)
 
-/* Host and path in the form in which two routes are the same; false: it does not fit. */
+/* Host and path in the form in which two routes are the same; false: it has none. */
 static bool route_key(const struct spec_route *r, struct hg_out *o)
 {
-	struct hg_str path = path_norm(r->path);
+	if (r->version.header.n) return false; /* one of several: check_gateway.c */
 	for (size_t i = 0; i < r->host.n; i++) {
 		char ch = r->host.p[i];
 		hg_out_byte(o, ch >= 'A' && ch <= 'Z' ? (char)(ch | 0x20) : ch);
 	}
 	hg_out_byte(o, '\n');
-	hg_out_str(o, path);
+	hg_out_str(o, path_norm(r->path));
 	return !hg_out_failed(o);
 }
 

@@ -96,4 +96,5 @@ void spec_check_edge(const struct spec *s, struct spec_report *report)
 	check_proxies(&c);
 	for (uint32_t i = 0; i < s->app_count; i++)
 		check_clients(&c, &s->apps[i]);
+	spec_check_gateway(s, report);
 }

@@ -31,10 +31,13 @@ static uint32_t image_layout(void)
 	h = mix(h, sizeof(struct snap_ca));
 	h = mix(h, sizeof(struct snap_limit));
 	h = mix(h, sizeof(struct snap_page));
+	h = mix(h, sizeof(struct snap_gateway));
+	h = mix(h, offsetof(struct snap_image, gateway_count));
 	h = mix(h, sizeof(struct ip_step));
 	h = mix(h, offsetof(struct snap_image, access_other));
 	h = mix(h, offsetof(struct snap_app, body_max));
 	h = mix(h, offsetof(struct snap_app, reserved));
+	h = mix(h, offsetof(struct snap_app, analytics));
 	h = mix(h, offsetof(struct snap_app, balance));
 	h = mix(h, offsetof(struct snap_route, preview));
 	h = mix(h, offsetof(struct snap_route, affinity));
@@ -83,6 +86,12 @@ static struct hg_str host_of(struct hg_str host)
 	return hg_str_eq(host, HG_STR("*")) ? HG_STR("") : host;
 }
 
+static struct hg_str version_of(const struct snap_in_route *r, enum snap_gateway_text which)
+{
+	return r->gateway && r->gateway->text[SNAP_GW_VERSION_FIELD].n ? r->gateway->text[which]
+	                                                               : HG_STR("");
+}
+
 /* Best match first. */
 static int route_cmp(const void *va, const void *vb)
 {
@@ -95,7 +104,18 @@ static int route_cmp(const void *va, const void *vb)
 	int c = str_cmp(ha, hb);
 	if (c) return c;
 	if (pa.n != pb.n) return pa.n > pb.n ? -1 : 1;
-	return str_cmp(pa, pb);
+	c = str_cmp(pa, pb);
+	if (c == 0)
+		c = str_cmp(
+		        version_of(a, SNAP_GW_VERSION_FIELD), version_of(b, SNAP_GW_VERSION_FIELD));
+	return c ? c : str_cmp(version_of(a, SNAP_GW_VERSION), version_of(b, SNAP_GW_VERSION));
+}
+
+/* Do they differ in the version alone? */
+static bool same_place(const struct snap_in_route *a, const struct snap_in_route *b)
+{
+	return hg_str_eq(host_of(a->host), host_of(b->host)) &&
+	       hg_str_eq(path_of(a->path), path_of(b->path));
 }
 
 static bool host_valid(struct hg_str h)
@@ -121,6 +141,13 @@ static bool path_valid(struct hg_str p)
 	for (size_t i = 0; i < p.n; i++) {
 		if (p.p[i] <= ' ' || p.p[i] == 0x7f || p.p[i] == '?' || p.p[i] == '#') return false;
 	}
+	return true;
+}
+
+static bool gateway_valid(const struct snap_in_gateway *g)
+{
+	for (uint32_t k = 0; g && k < SNAP_GW_TEXTS; k++)
+		if (g->text[k].n > SNAP_GATEWAY_TEXT) return false;
 	return true;
 }
 
@@ -152,7 +179,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 		}
 		if (r->app >= in->app_count || r->name.n > TEXT_MAX ||
 		        r->affinity_cookie.n > TEXT_MAX || r->lane_count > SNAP_ROUTES_MAX ||
-		        r->limit_count > SNAP_LIMITS) {
+		        r->limit_count > SNAP_LIMITS || !gateway_valid(r->gateway)) {
 			return hg_err_set(err, HG_E_INVALID,
 			        "route \"%.*s%.*s\" names app %u of %u", HG_STR_ARG(r->host),
 			        HG_STR_ARG(r->path), r->app, in->app_count);
@@ -162,7 +189,7 @@ static enum hg_rc in_check(const struct snap_in *in, struct hg_err *err)
 }
 
 struct sizes {
-	size_t apps, routes, lanes, limits, pages, steps, cas, text, total;
+	size_t apps, routes, lanes, limits, pages, steps, cas, gateways, text, total;
 	uint32_t lane_count;
 };
 
@@ -174,7 +201,7 @@ static size_t align8(size_t n)
 static struct sizes in_sizes(const struct snap_in *in)
 {
 	struct sizes z = {.apps = align8(sizeof(struct snap_image))};
-	size_t text = in->via.n, lanes = 0, limits = 0, pages = 0;
+	size_t text = in->via.n, lanes = 0, limits = 0, pages = 0, gateways = 0;
 	size_t steps = (size_t)in->trusted.count + in->exempt.count + in->access.count;
 	for (uint32_t i = 0; i < in->app_count; i++) {
 		const struct snap_in_app *a = &in->apps[i];
@@ -195,6 +222,9 @@ static struct sizes in_sizes(const struct snap_in *in)
 		steps += r->access.count;
 		for (uint32_t k = 0; k < r->limit_count; k++)
 			text += r->limits[k].name.n + r->limits[k].field.n;
+		gateways += r->gateway != NULL;
+		for (uint32_t k = 0; r->gateway && k < SNAP_GW_TEXTS; k++)
+			text += r->gateway->text[k].n;
 	}
 	for (uint32_t i = 0; i < in->ca_count; i++)
 		text += in->cas[i].certs.n + in->cas[i].crl.n;
@@ -204,7 +234,8 @@ static struct sizes in_sizes(const struct snap_in *in)
 	z.pages = align8(z.limits + limits * sizeof(struct snap_limit));
 	z.steps = align8(z.pages + pages * sizeof(struct snap_page));
 	z.cas = align8(z.steps + steps * sizeof(struct ip_step));
-	z.text = align8(z.cas + in->ca_count * sizeof(struct snap_ca));
+	z.gateways = align8(z.cas + in->ca_count * sizeof(struct snap_ca));
+	z.text = align8(z.gateways + gateways * sizeof(struct snap_gateway));
 	z.total = z.text + text;
 	z.lane_count = (uint32_t)lanes;
 	return z;
@@ -257,6 +288,19 @@ static void put_limits(struct snap_image *im, const struct snap_in_route *r, str
 	to->access_other = r->access.other;
 }
 
+static void put_gateway(
+        struct snap_image *im, const struct snap_in_gateway *in, struct snap_route *to)
+{
+	struct snap_gateway *g = (void *)((char *)im + im->gateway_at);
+	if (!in) return;
+	g += im->gateway_count;
+	*g = (struct snap_gateway){
+	        .flags = in->flags, .redirect = in->redirect, .gone_s = in->gone_s};
+	for (uint32_t k = 0; k < SNAP_GW_TEXTS; k++)
+		g->text[k] = put_text(im, in->text[k]);
+	to->gateway = ++im->gateway_count;
+}
+
 static void put_routes(struct snap_image *im, const struct snap_in_route **sorted, uint32_t n)
 {
 	struct snap_route *to = (void *)((char *)im + im->route_at);
@@ -276,6 +320,10 @@ static void put_routes(struct snap_image *im, const struct snap_in_route **sorte
 		to->client = r->client;
 		to->cas = r->cas;
 		put_limits(im, r, to);
+		put_gateway(im, r->gateway, to);
+		while (i + to->variants + 1 < n && !version_of(r, SNAP_GW_VERSION).n &&
+		        same_place(r, sorted[i + to->variants + 1]))
+			to->variants++;
 		to->lane_first = im->lane_count;
 		to->lane_count = r->lane_count;
 		for (uint32_t k = 0; k < r->lane_count; k++) {
@@ -305,6 +353,8 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 	im->page_at = (uint32_t)z->pages;
 	im->limit_at = (uint32_t)z->limits;
 	im->step_at = (uint32_t)z->steps;
+	im->gateway_count = 0;
+	im->gateway_at = (uint32_t)z->gateways;
 	im->via = put_text(im, in->via);
 	im->ca_at = (uint32_t)z->cas;
 	im->ca_count = in->ca_count;
@@ -333,8 +383,13 @@ static void image_fill(struct snap_image *im, const struct snap_in *in, const st
 static enum hg_rc duplicates_check(
         const struct snap_in_route **sorted, uint32_t n, struct hg_err *err)
 {
-	for (uint32_t i = 1; i < n; i++) {
-		if (route_cmp(&sorted[i - 1], &sorted[i]) != 0) continue;
+	for (uint32_t i = 0; i < n; i++) {
+		bool follows = i && same_place(sorted[i - 1], sorted[i]);
+		if (!follows && version_of(sorted[i], SNAP_GW_VERSION_FIELD).n)
+			return hg_err_set(err, HG_E_INVALID,
+			        "route \"%.*s%.*s\" is there by version alone",
+			        HG_STR_ARG(sorted[i]->host), HG_STR_ARG(sorted[i]->path));
+		if (!i || route_cmp(&sorted[i - 1], &sorted[i]) != 0) continue;
 		return hg_err_set(err, HG_E_INVALID, "route \"%.*s%.*s\" is given twice",
 		        HG_STR_ARG(sorted[i]->host), HG_STR_ARG(sorted[i]->path));
 	}
@@ -439,9 +494,20 @@ static bool app_ok(const struct snap_image *i, const struct snap_app *a)
 	       set_ok(i, a->maintenance_through);
 }
 
+static bool gateway_ok(const struct snap_image *i, const struct snap_gateway *g)
+{
+	for (uint32_t k = 0; k < SNAP_GW_TEXTS; k++)
+		if (!text_ok(i, g->text[k], SNAP_GATEWAY_TEXT)) return false;
+	return g->flags <= SNAP_GW_FLAGS && (!g->redirect || g->redirect / 10 == 30);
+}
+
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)
 {
-	if (!limits_ok(i, r)) return false;
+	uint32_t number = (uint32_t)(r - snap_routes(i));
+	if (!limits_ok(i, r) || r->gateway > i->gateway_count) return false;
+	if (r->variants > i->route_count - number - 1) return false;
+	for (uint32_t k = 1; k <= r->variants; k++)
+		if (r[k].gateway == 0) return false;
 	if (!text_ok(i, r->host, 255) || !text_ok(i, r->path, TEXT_MAX) ||
 	        !text_ok(i, r->name, TEXT_MAX) || !text_ok(i, r->affinity_cookie, TEXT_MAX)) {
 		return false;
@@ -476,6 +542,10 @@ static bool image_ok(const struct snap_image *i, size_t size)
 		if (!text_ok(i, snap_cas(i)[k].certs, SNAP_CA_TEXT) ||
 		        !text_ok(i, snap_cas(i)[k].crl, SNAP_CA_TEXT))
 			return false;
+	}
+	if (!span_ok(i, i->gateway_at, i->gateway_count, sizeof(struct snap_gateway))) return false;
+	for (uint32_t k = 0; k < i->gateway_count; k++) {
+		if (!gateway_ok(i, &snap_gateways(i)[k])) return false;
 	}
 	for (uint32_t k = 0; k < i->app_count; k++) {
 		if (!app_ok(i, &snap_apps(i)[k])) return false;

@@ -19,15 +19,18 @@
 
 #include <stdatomic.h>
 
-#define SNAP_MAGIC      0x534e4150u
-#define SNAP_ENDPOINTS  4096
-#define SNAP_APPS_MAX   1024
-#define SNAP_ROUTES_MAX 16384
-#define SNAP_CAS_MAX    32 /* authorities of clients' certificates: a bit each */
-#define SNAP_CA_TEXT    (1u << 20)
-#define SNAP_LIMITS     4 /* of a route */
-#define SNAP_PROBES     3
-#define SNAP_PAGE_MAX   65536u /* bytes of one page */
+#define SNAP_MAGIC         0x534e4150u
+#define SNAP_ENDPOINTS     4096
+#define SNAP_APPS_MAX      1024
+#define SNAP_ROUTES_MAX    16384
+#define SNAP_CAS_MAX       32 /* authorities of clients' certificates: a bit each */
+#define SNAP_CA_TEXT       (1u << 20)
+#define SNAP_LIMITS        4 /* of a route */
+#define SNAP_PROBES        3
+#define SNAP_PAGE_MAX      65536u /* bytes of one page */
+#define SNAP_GATEWAY_TEXT  6144u  /* bytes of one of a gateway's texts */
+#define SNAP_GATEWAY_RULES 24u    /* about fields, of requests or of responses */
+#define SNAP_GATEWAY_OWN   16u    /* fields of responses that come without a rule, at most */
 
 /* A string inside the image: offset from its start. */
 struct snap_text {
@@ -78,6 +81,12 @@ struct snap_tries {
 	char deadline_field[60]; /* name of the header, ends with 0 */
 };
 
+enum snap_analytics {
+	SNAP_ANALYTICS_CONSUMERS = 1,
+	SNAP_ANALYTICS_ADDRESS = 2, /* … whole, not shortened to their network */
+	SNAP_ANALYTICS_PATHS = 4,
+};
+
 struct snap_app {
 	struct snap_text name;
 	uint32_t id; /* stable number of the app, as in the endpoint table */
@@ -90,7 +99,8 @@ struct snap_app {
 	uint32_t eject_max_ppm; /* share of the endpoints that may be ejected at once */
 	struct snap_balance balance;
 	struct snap_tries tries;
-	uint32_t reserved[8];
+	uint32_t analytics; /* SNAP_ANALYTICS_…; 0: nobody is counted by name */
+	uint32_t reserved[7];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];
@@ -120,6 +130,52 @@ struct snap_limit {
 	uint32_t pad;
 };
 
+/*
+ * What a route has of the functions of a gateway (data/edge/gateway_priv.h). Texts are ready to be
+ * written or walked over: field lines end with CR LF, items of lists with LF. In lines there are
+ * variables (wire/fieldvars.h).
+ */
+enum snap_gateway_flag {
+	SNAP_GW_CORS = 1,
+	SNAP_GW_CORS_ANY = 2,     /* "*": the answer is the same for everybody */
+	SNAP_GW_CORS_ASKED = 4,   /* what fields a preflight asks for is allowed */
+	SNAP_GW_CORS_PRIVATE = 8, /* so are private networks */
+	SNAP_GW_PATH = 16,        /* FROM becomes TO */
+	SNAP_GW_STRIPPED = 32,    /* … and the replica is told what was taken away */
+	SNAP_GW_LOCATIONS = 64,
+	SNAP_GW_COOKIES = 128,
+	SNAP_GW_KEEP_PATH = 256, /* of a redirect */
+	SNAP_GW_RESPONSE = 512,  /* there are rules about fields of responses */
+	SNAP_GW_REQUEST = 1024,  /* … of requests */
+	SNAP_GW_FLAGS = 2047
+};
+
+enum snap_gateway_text {
+	SNAP_GW_REDIRECT_TO,
+	SNAP_GW_ORIGINS,        /* wire/origin.h */
+	SNAP_GW_CORS_PREFLIGHT, /* lines of the answer to one */
+	SNAP_GW_CORS_LINES,     /* … of every other answer to an allowed origin */
+	SNAP_GW_REQUEST_DROP,   /* names of fields that are left out, lower case */
+	SNAP_GW_REQUEST_RENAME, /* names in lower case, each followed by its new name */
+	SNAP_GW_REQUEST_LINES,
+	SNAP_GW_RESPONSE_DROP,
+	SNAP_GW_RESPONSE_RENAME,
+	SNAP_GW_RESPONSE_LINES,
+	SNAP_GW_OWN_LINES, /* those of them that the edge's own answers have too */
+	SNAP_GW_FROM,      /* prefixes without "/" at the end */
+	SNAP_GW_TO,
+	SNAP_GW_VERSION_FIELD, /* "": every request of the route's host and path */
+	SNAP_GW_VERSION,
+	SNAP_GW_TEXTS
+};
+
+struct snap_gateway {
+	uint32_t flags;    /* SNAP_GW_… */
+	uint32_t redirect; /* status; 0: the app answers */
+	uint64_t gone_s;   /* Unix time from which on it is 410; 0: never */
+	struct snap_text text[SNAP_GW_TEXTS];
+};
+
 struct snap_route {
 	struct snap_text host; /* lower case; "" and "*": any; "*.x": one or more labels before x */
 	struct snap_text path; /* prefix on segment borders: "/a" matches "/a" and "/a/b" */
@@ -140,6 +196,8 @@ struct snap_route {
 	/* Who may: enum snap_access by the longest prefix; access_other of who is in none. */
 	struct snap_set access;
 	uint32_t access_other;
+	uint32_t gateway;  /* number + 1, 0: none */
+	uint32_t variants; /* so many routes of the same host and path follow, by version */
 	uint32_t pad;
 };
 
@@ -182,7 +240,8 @@ struct snap_image {
 	uint32_t access_other;
 	uint32_t proxy_in; /* 1: what trusted proxies send begins with a PROXY protocol header */
 	uint32_t ca_count, ca_at;
-	uint32_t reserved[9];
+	uint32_t gateway_count, gateway_at;
+	uint32_t reserved[7];
 };
 
 /* What the builder is given; plain pointers. */
@@ -194,6 +253,11 @@ struct snap_in_limit {
 	uint64_t id;
 	struct gcra_rule rule;
 	uint32_t who;
+};
+struct snap_in_gateway {
+	uint32_t flags, redirect;
+	uint64_t gone_s;
+	struct hg_str text[SNAP_GW_TEXTS];
 };
 struct snap_in_set {
 	const struct ip_step *steps;
@@ -211,6 +275,7 @@ struct snap_in_route {
 	uint32_t limit_count;
 	struct hg_str policy, session;
 	struct snap_in_set access;
+	const struct snap_in_gateway *gateway; /* NULL: none */
 };
 struct snap_in_page {
 	uint32_t from, to;
@@ -242,7 +307,8 @@ struct snap_in {
 };
 
 /* A sealed memfd, the caller's. Routes are sorted so that the first match is the best one:
- * exact host, then longest wildcard, then any; within a host the longest path first. */
+ * exact host, then longest wildcard, then any; within a host the longest path first; of the same
+ * path the one without SNAP_GW_VERSION_FIELD, which must be there if there are others. */
 HG_MUST enum hg_rc snap_build(const struct snap_in *in, int *ret_fd, struct hg_err *err);
 /* Maps read-only and checks; HG_E_INVALID for anything that is not a whole image. */
 HG_MUST enum hg_rc snap_map(int fd, const struct snap_image **ret_image);
@@ -271,6 +337,10 @@ static inline const struct snap_ca *snap_cas(const struct snap_image *i)
 static inline const struct snap_limit *snap_limits(const struct snap_image *i)
 {
 	return (const struct snap_limit *)(const void *)((const char *)i + i->limit_at);
+}
+static inline const struct snap_gateway *snap_gateways(const struct snap_image *i)
+{
+	return (const struct snap_gateway *)(const void *)((const char *)i + i->gateway_at);
 }
 static inline const struct snap_page *snap_pages(const struct snap_image *i)
 {

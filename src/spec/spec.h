@@ -147,6 +147,8 @@ void spec_app_digest(const struct spec_app *app, char ret_hex[33]);
 /* What `retries.hedge.after` says: milliseconds or a quantile in ppm, the other one 0; false:
  * neither of them. */
 bool spec_hedge_after(struct hg_str text, uint32_t *ret_ms, uint32_t *ret_ppm);
+/* Unix seconds of a day (UTC) or of an RFC 3339 time; false: neither. */
+bool spec_date(struct hg_str text, uint64_t *ret_s);
 /* Canonical YAML of the effective configuration; every line says where its value came from. */
 void spec_show(const struct spec *s, struct hg_buf *to);
 /* The same file in canonical form: comments stay, meaning never changes (checked before it is

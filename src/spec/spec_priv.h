@@ -47,6 +47,10 @@ enum spec_check_kind {
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
+	SPEC_C_ORIGIN,
+	SPEC_C_REDIRECT,
+	SPEC_C_DATE,
+	SPEC_C_LINK,
 };
 
 struct spec_group;
@@ -195,6 +199,8 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
         const char *what, void *out);
 /* check_edge.c: a part of spec_check. */
 void spec_check_edge(const struct spec *s, struct spec_report *report);
+/* What the functions of a gateway at routes need: check_gateway.c. */
+void spec_check_gateway(const struct spec *s, struct spec_report *report);
 /* `[sh, -c, "…"]` as one line that spec_command_split takes apart again. */
 HG_MUST struct hg_str spec_command_join(struct hg_arena *a, const struct spec_node *list);
 

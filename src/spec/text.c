@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 
+#include "wire/date.h"
 #include "wire/http1_field.h"
 #include "wire/ip.h"
+#include "wire/origin.h"
 #include "wire/rate.h"
 
 static bool no(struct spec_problem *p, const char *why, const char *hint)
@@ -318,6 +320,64 @@ static bool cron(struct hg_str s, struct spec_problem *p)
 	        "for example \"0 */6 * * *\": every six hours");
 }
 
+static bool origin(struct hg_str s, struct spec_problem *p)
+{
+	const char *why = hg_str_eq(s, HG_STR("*")) ? NULL : origin_rule_check(s);
+	return !why || no(p, "must be the origin of pages", why);
+}
+
+/* Printable ASCII, so that it can stand in a field as it is. */
+static bool one_word(struct hg_str s, size_t max)
+{
+	bool good = s.n > 0 && s.n <= max;
+	for (size_t i = 0; good && i < s.n; i++)
+		good = s.p[i] > 0x20 && s.p[i] < 0x7f && s.p[i] != '"' && s.p[i] != '<' &&
+		       s.p[i] != '>' && s.p[i] != '\\';
+	return good;
+}
+
+static bool absolute(struct hg_str s)
+{
+	size_t skip = hg_str_starts(s, HG_STR("https://")) ? 8 : 7;
+	if (skip == 7 && !hg_str_starts(s, HG_STR("http://"))) return false;
+	return s.n > skip && s.p[skip] != '/' && s.p[skip] != '?' && s.p[skip] != '#';
+}
+
+static bool redirect(struct hg_str s, struct spec_problem *p)
+{
+	bool path = s.n && s.p[0] == '/' && !hg_str_starts(s, HG_STR("//"));
+	if (one_word(s, 1000) && (path || absolute(s))) return true;
+	return no(p, "must be an absolute URL, or a path that starts with one \"/\"",
+	        "for example https://www.example.com or /new");
+}
+
+static bool link_url(struct hg_str s, struct spec_problem *p)
+{
+	if (one_word(s, 500) && absolute(s)) return true;
+	return no(p, "must be an absolute URL of at most 500 bytes",
+	        "for example https://example.com/api/changes");
+}
+
+bool spec_date(struct hg_str text, uint64_t *ret_s)
+{
+	char full[64];
+	uint64_t ms;
+	struct hg_out o = hg_out_over(full, sizeof full);
+	hg_out_str(&o, text);
+	if (text.n == 10) hg_out_str(&o, HG_STR("T00:00:00Z"));
+	if (hg_out_failed(&o) || !date_rfc3339_parse((struct hg_str){full, o.n}, &ms)) return false;
+	*ret_s = ms / 1000;
+	return true;
+}
+
+static bool date(struct hg_str s, struct spec_problem *p)
+{
+	uint64_t ignored;
+	return spec_date(s, &ignored) ||
+	       no(p, "must be a day, or a time with its zone",
+	               "for example 2027-03-01 (0:00 UTC) or 2027-03-01T12:00:00+01:00");
+}
+
 bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_problem *p)
 {
 	*p = (struct spec_problem){0};
@@ -341,6 +401,10 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);
+	case SPEC_C_ORIGIN: return origin(s, p);
+	case SPEC_C_REDIRECT: return redirect(s, p);
+	case SPEC_C_DATE: return date(s, p);
+	case SPEC_C_LINK: return link_url(s, p);
 	}
 	return true;
 }

@@ -65,6 +65,7 @@ struct fleet_route {
 	uint32_t limit_count;
 	struct hg_str policy, session;
 	struct snap_in_set access;
+	struct snap_in_gateway *gateway; /* NULL: none */
 };
 
 /* Lists of networks of the whole edge. */
@@ -332,6 +333,11 @@ void fleet_maintenance_watch(struct fleet *f);
 /* HG_E_CONFIG_PAGE: one cannot be read, or is too large. */
 HG_MUST enum hg_rc fleet_pages_read(struct fleet *f, struct fleet_conf *c, const struct spec_app *s,
         const char *base_dir, struct hg_err *err);
+
+/* ---- gateway.c ---- */
+/* What an app's routes have of a gateway's functions, once they are there; false: no memory. */
+HG_MUST bool fleet_gateway_take(
+        struct fleet_conf *c, const struct spec *spec, const struct spec_app *s);
 
 /* ---- guard.c ---- */
 /* Limits and lists of one route; false: no memory. */

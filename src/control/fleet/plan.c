@@ -97,8 +97,10 @@ static bool take_routes(struct fleet_conf *c, const struct spec_app *s)
 	for (uint32_t i = 0; i < s->route_count; i++) {
 		const struct spec_route *r = &s->routes[i];
 		struct fleet_route *to = &c->routes[c->route_count++];
-		(void)snprintf(
-		        name, sizeof name, "%.*s%.*s", HG_STR_ARG(r->host), HG_STR_ARG(r->path));
+		/* A version that a header asks for counts apart. */
+		struct hg_str version = r->version.header.n ? r->version.name : HG_STR("");
+		(void)snprintf(name, sizeof name, "%.*s%.*s%s%.*s", HG_STR_ARG(r->host),
+		        HG_STR_ARG(r->path), version.n ? "@" : "", HG_STR_ARG(version));
 		to->host = keep(&c->mem, r->host);
 		to->path = keep(&c->mem, r->path);
 		to->name = keep(&c->mem, hg_str(name));
@@ -244,6 +246,15 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .balance = balance_of(s),
 	        .tries = tries_of(s),
 	};
+	if (!s->analytics.set) return;
+	static const uint32_t consumers[] = {
+	        [SPEC_ANALYTICS_CONSUMERS_OFF] = 0,
+	        [SPEC_ANALYTICS_CONSUMERS_NETWORK] = SNAP_ANALYTICS_CONSUMERS,
+	        [SPEC_ANALYTICS_CONSUMERS_ADDRESS] =
+	                SNAP_ANALYTICS_CONSUMERS | SNAP_ANALYTICS_ADDRESS,
+	};
+	c->edge.analytics =
+	        consumers[s->analytics.consumers] | (s->analytics.paths ? SNAP_ANALYTICS_PATHS : 0);
 }
 
 static enum hg_rc dir_of(
@@ -285,7 +296,8 @@ static enum hg_rc conf_fill(struct fleet *f, struct fleet_conf *c, const struct 
 	c->rules.surge = share_of(&s->rollout.max_surge);
 	c->rules.unavailable = share_of(&s->rollout.max_unavailable);
 	c->rules.recreate = s->rollout.strategy == SPEC_ROLLOUT_STRATEGY_RECREATE;
-	bool ok = c->name && take_routes(c, s) && take_needs(c, s, spec) && take_versions(c, s) &&
+	bool ok = c->name && take_routes(c, s) && fleet_gateway_take(c, spec, s) &&
+	          take_needs(c, s, spec) && take_versions(c, s) &&
 	          take_probe(c, PROBE_STARTUP, &s->probes.startup) &&
 	          take_probe(c, PROBE_READINESS, &s->probes.readiness) &&
 	          take_probe(c, PROBE_LIVENESS, &s->probes.liveness);

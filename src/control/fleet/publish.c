@@ -89,6 +89,7 @@ static void draft_app(struct fleet *f, struct fleet_app *a, struct draft *d)
 		        .policy = route->policy,
 		        .session = route->session,
 		        .access = route->access,
+		        .gateway = route->gateway,
 		};
 	}
 	d->app_count++;

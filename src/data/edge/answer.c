@@ -1,6 +1,6 @@
 #include <unistd.h>
 
-#include "data/edge/edge_priv.h"
+#include "data/edge/gateway_priv.h"
 #include "os/clock.h"
 
 static void head_write(struct edge_conn *c, unsigned status, const char *type, size_t body_n,
@@ -15,11 +15,17 @@ static void head_write(struct edge_conn *c, unsigned status, const char *type, s
 	hg_out_cstr(o, http1_reason(status));
 	hg_out_cstr(o, "\r\nDate: ");
 	hg_out_cstr(o, date);
-	hg_out_cstr(o, "\r\nServer: headgate\r\nContent-Type: ");
-	hg_out_cstr(o, type);
-	hg_out_cstr(o, "\r\nContent-Length: ");
-	hg_out_u64(o, body_n);
-	hg_out_cstr(o, "\r\nCache-Control: no-store\r\n");
+	hg_out_cstr(o, "\r\n");
+	if (!r->gateway || !edge_gateway_drops(r, HG_STR("server")))
+		hg_out_cstr(o, "Server: headgate\r\n");
+	if (status != 204) { /* RFC 9110 section 8.6: no length, and nothing to describe */
+		hg_out_cstr(o, "Content-Type: ");
+		hg_out_cstr(o, type);
+		hg_out_cstr(o, "\r\nContent-Length: ");
+		hg_out_u64(o, body_n);
+		hg_out_cstr(o, "\r\n");
+	}
+	hg_out_cstr(o, "Cache-Control: no-store\r\n");
 	if (status == 503 && extra.n == 0) {
 		hg_out_cstr(o, "Retry-After: ");
 		hg_out_u64(o, HG_MAX(r->retry_after_s, 1u));
@@ -28,6 +34,7 @@ static void head_write(struct edge_conn *c, unsigned status, const char *type, s
 	hg_out_str(o, extra);
 	if (r->limited) edge_limit_fields(r, o);
 	if (c->secure) edge_head_hsts(r, NULL, o);
+	if (r->gateway) edge_gateway_own(c, o);
 	if (status == 405) {
 		hg_out_cstr(o, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
 	}
@@ -85,7 +92,7 @@ enum edge_step edge_answer_with(
 	size_t body_n = r->page.p ? r->page.n : body.n;
 	struct hg_out o = hg_out_over(r->co + r->co_n, EDGE_BUF_SIZE - r->co_n);
 	head_write(c, status, type, body_n, extra, &o);
-	if (r->method == HTTP1_HEAD) {
+	if (r->method == HTTP1_HEAD || status == 204) {
 		r->page = (struct hg_str){NULL, 0};
 	} else {
 		hg_out_str(&o, (struct hg_str){text, body.n});

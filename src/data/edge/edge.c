@@ -1,3 +1,4 @@
+#include "data/edge/gateway_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/edge.h"
 
@@ -445,6 +446,7 @@ void edge_free(struct edge *e)
 	edge_queue_fini(e);
 	edge_hedges_fini(e);
 	edge_outliers_fini(e);
+	edge_analytics_fini(e);
 	free(e->ring);
 	free(e->ring_spare);
 	free(e->log.buf);

@@ -22,10 +22,12 @@
 #include "os/tls_remote.h"
 #include "data/edge/balance_priv.h"
 #include "data/edge/limit_priv.h"
+#include "data/edge/pool_priv.h"
 #include "data/edge/trial_priv.h"
 #include "data/edge/tries_priv.h"
 #include "wire/http1.h"
 #include "wire/jsondiff.h"
+#include "wire/origin.h"
 
 #define EDGE_BUF_SIZE       32768u
 #define EDGE_HEAD_SPARE     1536u /* what a head may grow by: forwarding and trace fields */
@@ -68,40 +70,6 @@ struct edge_u2;
 struct edge_u2_stream;
 struct nghttp2_option;
 struct nghttp2_session_callbacks;
-
-/* ---- fixed pools (pool.c) ---- */
-
-#define EDGE_POOL_RECENT 16u
-
-/* 64 items; a bit each. */
-struct edge_pool_word {
-	uint64_t free;
-	uint64_t needed; /* was not free all the time since the last trim */
-	uint64_t cold;   /* its pages are the kernel's */
-};
-
-struct edge_pool {
-	char *base;
-	size_t size;
-	uint32_t max, used, most; /* now, and ever at a time */
-	uint32_t recent_n;
-	char *recent[EDGE_POOL_RECENT]; /* free, given last: still in the cache */
-	struct edge_pool_word *word;
-	uint64_t *some, *top; /* a bit a word with a free item; a bit a word of `some` with one */
-	uint32_t top_n;
-	uint32_t reach;   /* words from here on have nothing but cold items */
-	uint32_t group;   /* items that fill whole pages: 1 to 64 */
-	uint64_t inverse; /* of size, to find an item's number without a division */
-};
-
-HG_MUST enum hg_rc edge_pool_init(struct edge_pool *p, size_t size, uint32_t max);
-void edge_pool_fini(struct edge_pool *p);
-/* Not cleared; NULL: the pool is used up. */
-void *edge_pool_take(struct edge_pool *p);
-void edge_pool_give(struct edge_pool *p, void *item);
-/* Gives the pages of items back to the kernel that were not needed since the last call; false: no
- * free item has pages any more, another call would do nothing. */
-bool edge_pool_trim(struct edge_pool *p);
 
 /* ---- timers (timer.c): one deadline an object, moved lazily ---- */
 
@@ -395,7 +363,8 @@ struct edge_req {
 	const struct snap_route *route; /* NULL: answered before routing */
 	const struct snap_app *limits;
 	struct edge_app *app;
-	struct edge_draw *draw; /* NULL: no trial */
+	struct edge_draw *draw;             /* NULL: no trial */
+	const struct snap_gateway *gateway; /* NULL: its route has none (gateway_priv.h) */
 	uint64_t start_ns, sent_ms, first_attempt_ms, attempt_ns;
 	/* the client's request */
 	enum http1_method method;
@@ -460,9 +429,10 @@ struct edge_req {
 	bool html; /* the client accepts it; only known where there are pages */
 	/* for the access log */
 	uint16_t path_n;
-	uint8_t rid_n, method_n, upstream_n;
+	uint8_t rid_n, method_n, upstream_n, origin_n, host_n;
 	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
 	struct edge_quota quota[SNAP_LIMITS];
+	char origin[ORIGIN_MAX], host[255]; /* an allowed origin; the authority as it was asked */
 };
 
 enum edge_state {
@@ -588,6 +558,7 @@ struct edge {
 	struct hg_list queues;
 	struct loop_timer queue_timer;
 	struct loop_task queue_task;
+	struct edge_top *top; /* who asks most; made when first needed (analytics.c) */
 	struct edge_outlier_base *outliers; /* by slot; made when first needed */
 	uint64_t outlier_turn_ms;
 	struct loop_timer outlier_timer;

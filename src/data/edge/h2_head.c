@@ -305,7 +305,7 @@ static bool one_head(struct edge_h2_stream *s, const nghttp2_data_provider *body
 {
 	struct edge_conn *c = &s->conn;
 	struct edge_req *r = c->req;
-	nghttp2_nv nv[HTTP1_FIELDS_MAX + 16];
+	nghttp2_nv nv[HTTP1_FIELDS_MAX + 16 + SNAP_GATEWAY_RULES + SNAP_GATEWAY_OWN];
 	struct hg_str p = {r->co + r->co_sent, r->co_n - r->co_sent};
 	struct hg_str status = {p.p + 9, 3}, name, value;
 	bool end;

@@ -1,4 +1,4 @@
-#include "data/edge/edge_priv.h"
+#include "data/edge/gateway_priv.h"
 #include "os/clock.h"
 
 /*
@@ -10,13 +10,13 @@
 /* What this edge writes itself, so that what was received is left out. What a client says about
  * itself counts for nothing; what a trusted proxy says of it was read (client.c) and is said anew.
  */
-static bool ours_in_request(const struct http1_field *f)
+bool edge_head_ours_request(const struct http1_field *f)
 {
 	if (f->hop || (http1_marks[f->id] & HTTP1_M_REQUEST)) return true;
 	return f->id == HTTP1_F_OTHER && http1_field_claims(f->name);
 }
 
-static bool ours_in_response(const struct http1_field *f)
+bool edge_head_ours_response(const struct http1_field *f)
 {
 	return f->hop || (http1_marks[f->id] & HTTP1_M_RESPONSE);
 }
@@ -211,11 +211,17 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	char host_text[SOCK_TEXT_MAX];
 	struct hg_str host = host_of(c, h, host_text);
 	const char *end = c->in.buf + c->in.raw - 2;
-	request_line(h, o);
+	if (HG_UNLIKELY(r->gateway && r->gateway->flags & SNAP_GW_PATH))
+		edge_rewrite_line(c, h, o);
+	else
+		request_line(h, o);
 	line(o, HG_STR("Host: "), host);
 	/* A tracestate without its traceparent means nothing; ours comes first to know that. */
 	bool goes_on = trace(c, h, o);
-	copy_fields(o, h, end, ours_in_request, !goes_on);
+	if (HG_UNLIKELY(r->gateway && r->gateway->flags & SNAP_GW_REQUEST))
+		edge_rewrite_request(c, h, end, !goes_on, o);
+	else
+		copy_fields(o, h, end, edge_head_ours_request, !goes_on);
 	framing(o, h, h->body);
 	if (r->expect) hg_out_str(o, HG_STR("Expect: 100-continue\r\n"));
 	/* What gRPC asks for; of a stream, it says nothing but "trailers". */
@@ -225,6 +231,7 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	if (HG_UNLIKELY(r->timed)) edge_deadline_line(r, o);
 	request_id(c, h, o);
 	forwarded(c, h->authority, o);
+	if (HG_UNLIKELY(r->gateway)) edge_rewrite_request_end(c, h, o);
 	if (HG_UNLIKELY(r->identity)) hg_out_str(o, tls_peer_fields(edge_conn_carrier(c)->tls));
 	hg_out_str(o, HG_STR("Via: "));
 	hg_out_str(o, c->stream ? HG_STR("2.0 ") : h->minor ? HG_STR("1.1 ") : HG_STR("1.0 "));
@@ -248,6 +255,7 @@ void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct
 {
 	uint32_t s = r->image ? r->image->snap->hsts_s : 0;
 	if (s == 0) return;
+	if (r->gateway && edge_gateway_drops(r, HG_STR("strict-transport-security"))) return;
 	for (uint16_t i = 0; h && i < h->field_count; i++) {
 		if (hg_str_eq_nocase(h->field[i].name, HG_STR("Strict-Transport-Security"))) return;
 	}
@@ -265,7 +273,10 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 	hg_out_u64(o, h->status);
 	hg_out_byte(o, ' ');
 	line(o, h->reason, HG_STR(""));
-	copy_fields(o, h, end, ours_in_response, false);
+	if (HG_UNLIKELY(r->gateway && final))
+		edge_rewrite_response(c, h, end, o);
+	else
+		copy_fields(o, h, end, edge_head_ours_response, false);
 	if (h->body == HTTP1_BODY_TUNNEL) {
 		upgrade(o, h);
 	} else if (final) {

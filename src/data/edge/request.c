@@ -1,7 +1,7 @@
 #include <unistd.h>
 
+#include "data/edge/gateway_priv.h"
 #include "data/edge/mtls_priv.h"
-#include "data/edge/edge_priv.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
 {
@@ -108,12 +108,17 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 		meter_add(&e->count->no_route, 1);
 		return edge_answer(c, 404, "no route fits this host and path");
 	}
+	if (HG_UNLIKELY(r->route->gateway | r->route->variants)) edge_gateway_enter(c, h);
 	r->limits = &snap_apps(im)[r->route->app];
 	r->app = &e->apps[r->image->apps[r->route->app]];
 	if (HG_UNLIKELY(im->page_count)) r->html = edge_page_wanted(h);
 	if (HG_UNLIKELY(r->route->access.count) && !edge_access_route(im, r->route, c->addr)) {
 		meter_add(&e->count->forbidden, 1);
 		return edge_answer(c, 403, "this client may not use this route");
+	}
+	if (HG_UNLIKELY(r->gateway)) {
+		enum edge_step s = edge_gateway_answer(c, h, path);
+		if (s != EDGE_STEP_ON || r->local) return s;
 	}
 	if (HG_UNLIKELY(r->route->client)) {
 		enum edge_step s = edge_mtls_check(c, host);
@@ -217,6 +222,7 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 			meter_observe_replica(
 			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
 	}
+	if (HG_UNLIKELY(r->limits->analytics)) edge_analytics(c, now_ns);
 	if (r->body.total) meter_add(&lane->bytes_in, r->body.total);
 	if (r->bytes_out) meter_add(&lane->bytes_out, r->bytes_out);
 }

@@ -14,7 +14,7 @@
 /* ---- requests ---- */
 
 struct list {
-	nghttp2_nv nv[HTTP1_FIELDS_MAX + 32];
+	nghttp2_nv nv[HTTP1_FIELDS_MAX + 32 + SNAP_GATEWAY_RULES];
 	size_t n;
 };
 

@@ -196,7 +196,8 @@ int cli_do_rollouts_why(struct cli *c);
 int cli_do_steer(struct cli *c); /* promote pause resume abort retry */
 /* status.c, logs.c, change.c, config.c, init.c */
 int cli_do_status(struct cli *c);
-int cli_do_top(struct cli *c); /* top.c */
+int cli_do_top(struct cli *c);
+int cli_do_consumers(struct cli *c); /* of top --consumers */
 int cli_do_logs(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);

@@ -285,6 +285,7 @@ int cli_do_top(struct cli *c)
 	bool screen = c->out_tty && isatty(STDIN_FILENO) && !cli_has(&c->args, CLI_F_JSON) &&
 	              tcgetattr(STDIN_FILENO, &was) == 0;
 	int rc;
+	if (cli_has(&c->args, CLI_F_CONSUMERS)) return cli_do_consumers(c);
 	if (screen) {
 		raw = was;
 		raw.c_lflag &= (tcflag_t) ~(ICANON | ECHO | ISIG);

@@ -28,6 +28,7 @@ class App:
 
     def __init__(self, folder, env=None, args=(), port=None):
         self.port = port or free_port()
+        self.headers = {}  # with every call
         self.dir = pathlib.Path(folder)
         self.log = self.dir / f"log-{self.port}"
         clean = {k: v for k, v in os.environ.items() if k in ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS")}
@@ -52,8 +53,8 @@ class App:
         except OSError:
             return False
 
-    def call(self, method, path, body=None, **more):
-        status, headers, data = request(self.port, method, path, body, **more)
+    def call(self, method, path, body=None, headers=None, **more):
+        status, headers, data = request(self.port, method, path, body, {**self.headers, **(headers or {})}, **more)
         return status, headers, json.loads(data) if data else None
 
     def create(self, message):

@@ -262,7 +262,6 @@ static void what_the_queue_cannot_use_is_named(void **state)
 	const char *workers[] = {"WORKERS=on", NULL};
 	const char *email[] = {"NOTIFY_EMAIL=nobody", NULL};
 	const char *lines[] = {"NOTIFY_EMAIL=a@b\r\nBcc: c@d", NULL};
-	const char *key[] = {"ADMIN_KEY=short", NULL};
 	const char *slots[] = {"CONCURRENCY=0", NULL};
 	const char *lease[] = {"JOB_LEASE=0", NULL};
 	const char *queues[] = {"QUEUES=a,,b", NULL};
@@ -272,7 +271,6 @@ static void what_the_queue_cannot_use_is_named(void **state)
 	check_bad(NULL, email, "NOTIFY_EMAIL is \"nobody\", which is not one e-mail address");
 	check_bad(NULL, lines,
 	        "NOTIFY_EMAIL is \"a@b\r\nBcc: c@d\", which is not one e-mail address");
-	check_bad(NULL, key, "ADMIN_KEY is shorter than 16 characters");
 	check_bad(NULL, slots, "CONCURRENCY is \"0\", which is not a number from 1 on");
 	check_bad(NULL, lease, "JOB_LEASE is \"0\", which is not a number of seconds from 1 on");
 	check_bad(NULL, queues,

@@ -14,10 +14,14 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[3] / "e2e"))
 import api_test  # noqa: E402
-from harness import BUILD, main, wait_for  # noqa: E402
+from harness import BUILD, ROOT, main, wait_for  # noqa: E402
 from postgres import Postgres  # noqa: E402
 
 SERVER = []
+# The steps that there are: every number but those that are kept for later.
+STEPS = sorted(int(p.name[:4]) for p in (ROOT / "apps/feedback/migrations").glob("0*.sql")
+               if not p.name.endswith(".down.sql"))
+ALL, LAST = len(STEPS), STEPS[-1]
 
 
 def setUpModule():
@@ -58,14 +62,14 @@ class Migrate(Case):
         for url in self.both():
             env = {"DATABASE_URL": url}
             done = self.run_app("migrate", "up", env=env)
-            self.assertEqual((done.returncode, done.stdout), (0, "applied 3 migrations; the schema is at 3\n"), done)
+            self.assertEqual((done.returncode, done.stdout), (0, f"applied {ALL} migrations; the schema is at {LAST}\n"), done)
             self.assertEqual(self.run_app("migrate", "up", "--database", url).stdout,
-                             "applied 0 migrations; the schema is at 3\n")
+                             f"applied 0 migrations; the schema is at {LAST}\n")
             self.assertNotIn("pending", self.run_app("migrate", "status", env=env).stdout)
-            self.assertEqual(self.run_app("migrate", "down", "--steps", "2", env=env).stdout,
-                             "took back 2 migrations; the schema is at 1\n")
+            self.assertEqual(self.run_app("migrate", "down", "--steps", str(ALL - 1), env=env).stdout,
+                             f"took back {ALL - 1} migrations; the schema is at 1\n")
             lines = self.run_app("migrate", "status", env=env).stdout.splitlines()
-            self.assertEqual([("pending" in line) for line in lines], [False, True, True], lines)
+            self.assertEqual([("pending" in line) for line in lines], [False] + [True] * (ALL - 1), lines)
             self.assertEqual(self.run_app("migrate", "down", env=env).returncode, 0)
             self.assertNotEqual(self.run_app("migrate", "down", env=env).returncode, 0)  # nothing is left
             self.assertEqual(self.run_app("migrate", "up", env=env).returncode, 0)
@@ -83,15 +87,15 @@ class Migrate(Case):
                                  stderr=subprocess.PIPE, text=True, env={"DATABASE_URL": self.url}) for _ in range(10)]
         out = [r.communicate(timeout=60) for r in runs]
         self.assertEqual({r.returncode for r in runs}, {0}, out)
-        self.assertEqual(sorted(o[0] for o in out)[-1], "applied 3 migrations; the schema is at 3\n")
-        self.assertEqual(sum("applied 3" in o[0] for o in out), 1)
+        self.assertEqual(sorted(o[0] for o in out)[-1], f"applied {ALL} migrations; the schema is at {LAST}\n")
+        self.assertEqual(sum(f"applied {ALL}" in o[0] for o in out), 1)
 
     def test_off_waits_for_somebody_else_to_do_it(self):
         for url in self.both():
             env = {"DATABASE_URL": url, "DATABASE_MIGRATE": "off", "PORT": "0"}
             done = self.run_app(env=env)
             self.assertNotEqual(done.returncode, 0)
-            self.assertIn("lacks 3 migrations", done.stderr)
+            self.assertIn(f"lacks {ALL} migrations", done.stderr)
 
 
 class Move(Case):
@@ -142,6 +146,30 @@ class Move(Case):
         done = self.move()
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("not the same", done.stderr)
+
+    def test_people_keys_and_the_audit_log_come_along(self):
+        env = {"DATABASE_URL": f"sqlite:{self.file}", "AUTH": "optional", "PATH": os.environ["PATH"]}
+        subprocess.run([BUILD / "feedback-app", "user", "add", "ann@example.org"], input="correct horse battery\n",
+                       text=True, check=True, capture_output=True, env=env, cwd=self.dir)
+        with sqlite3.connect(self.file) as db:
+            db.execute("INSERT INTO feedback (message, created_at, updated_at, owner) VALUES ('hers',"
+                       " '2026-11-21T07:12:23Z', '2026-11-21T07:12:23Z', 1)")
+            db.executemany("INSERT INTO audit (at, action, user_id, name, via, object, detail, address, request_id)"
+                           " VALUES (?, 'x', NULL, '\u00e4\"\\', '', '', '', '', '')", [(i,) for i in range(2500)])
+            db.execute("INSERT INTO recovery_codes VALUES (1, 'h')")
+            db.execute("INSERT INTO api_keys VALUES (7, 1, 'k', 'h', 'hash', 'feedback:read', 1, NULL, 5)")
+        done = self.move()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.sql("SELECT owner, message FROM feedback"), [["1", "hers"]])
+        self.assertEqual(self.sql("SELECT email, role, issuer IS NULL FROM users"), [["ann@example.org", "user", "t"]])
+        self.assertEqual(self.sql("SELECT count(*), max(id), count(user_id) FROM audit"), [["2501", "2501", "0"]])
+        self.assertEqual(self.sql("SELECT name FROM audit ORDER BY id DESC LIMIT 1"), [["\u00e4\"\\"]])
+        self.assertEqual(self.sql("SELECT id, expires_at IS NULL, used_at FROM api_keys"), [["7", "t", "5"]])
+        self.assertEqual(self.move().returncode, 0)
+        # ids go on behind those of the file
+        self.assertEqual(self.sql("INSERT INTO users (email, role, created_at, updated_at) VALUES ('b', 'user', 1, 1)"
+                                  " RETURNING id"), [["2"]])
+        self.assertIn("users has 1 rows in the file, 2 on the server", self.move().stderr)
 
     def test_kill_9_on_the_way_and_the_next_run_goes_on(self):
         self.fill(6000)

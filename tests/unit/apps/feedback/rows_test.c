@@ -18,7 +18,7 @@ static int64_t add(struct rows *r, const char *text)
 	struct message m = {.n = strlen(text)};
 	struct row row;
 	memcpy(m.bytes, text, m.n);
-	assert_int_equal(rows_create(r, &m, 1792393943109149123u, &row, NULL), HG_OK);
+	assert_int_equal(rows_create(r, &m, 0, 1792393943109149123u, &row, NULL), HG_OK);
 	assert_str(((struct hg_str){row.message.bytes, row.message.n}), text);
 	assert_string_equal(row.created_at, "2026-10-19T07:12:23.109149Z");
 	assert_string_equal(row.updated_at, row.created_at);
@@ -40,15 +40,15 @@ static void a_row_is_created_read_changed_and_deleted(void **state)
 	struct row row;
 	int64_t id = add(r, "old");
 	assert_int_equal(total_of(r), 1);
-	assert_int_equal(rows_update(r, id, &m, 1792393944000000000u, &row, NULL), HG_OK);
+	assert_int_equal(rows_update(r, id, 0, &m, 1792393944000000000u, &row, NULL), HG_OK);
 	assert_int_equal(rows_get(r, id, &row, NULL), HG_OK);
 	assert_str(((struct hg_str){row.message.bytes, row.message.n}), "new");
 	assert_string_equal(row.created_at, "2026-10-19T07:12:23.109149Z");
 	assert_string_equal(row.updated_at, "2026-10-19T07:12:24.000000Z");
-	assert_int_equal(rows_delete(r, id, NULL), HG_OK);
-	assert_int_equal(rows_delete(r, id, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(rows_delete(r, id, 0, NULL), HG_OK);
+	assert_int_equal(rows_delete(r, id, 0, NULL), HG_E_NOT_FOUND);
 	assert_int_equal(rows_get(r, id, &row, NULL), HG_E_NOT_FOUND);
-	assert_int_equal(rows_update(r, id, &m, 1, &row, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(rows_update(r, id, 0, &m, 1, &row, NULL), HG_E_NOT_FOUND);
 	assert_int_equal(total_of(r), 0);
 	/* an id is never given twice */
 	assert_true(add(r, "next") > id);
@@ -122,7 +122,7 @@ static enum rows_once once(
 	memcpy(m.bytes, text, m.n);
 	assert_int_equal(rows_begin(r, NULL), HG_OK);
 	assert_int_equal(
-	        rows_create_once(r, hg_str(key), &m, wall_s * 1000000000u, ret_row, &once, NULL),
+	        rows_create_once(r, hg_str(key), &m, 0, wall_s * 1000000000u, ret_row, &once, NULL),
 	        HG_OK);
 	assert_int_equal(rows_commit(r, NULL), HG_OK);
 	return once;
@@ -138,14 +138,14 @@ static void a_key_makes_one_row_and_gives_it_again_as_it_was_made(void **state)
 	assert_int_equal(once(r, "k1", "one", NOW, &first), ROWS_FIRST);
 	assert_int_equal(once(r, "k2", "one", NOW, &row), ROWS_FIRST);
 	assert_int_equal(total_of(r), 2);
-	assert_int_equal(rows_update(r, first.id, &changed, 1, &row, NULL), HG_OK);
+	assert_int_equal(rows_update(r, first.id, 0, &changed, 1, &row, NULL), HG_OK);
 	assert_int_equal(once(r, "k1", "one", NOW + DAY - 1, &row), ROWS_AGAIN);
 	assert_int_equal(row.id, first.id);
 	assert_str(((struct hg_str){row.message.bytes, row.message.n}), "one");
 	assert_string_equal(row.created_at, first.created_at);
 	assert_string_equal(row.updated_at, first.updated_at);
 	assert_int_equal(once(r, "k1", "two", NOW, &row), ROWS_OTHER);
-	assert_int_equal(rows_delete(r, first.id, NULL), HG_OK);
+	assert_int_equal(rows_delete(r, first.id, 0, NULL), HG_OK);
 	assert_int_equal(once(r, "k1", "one", NOW, &row), ROWS_AGAIN);
 	assert_int_equal(total_of(r), 1);
 	/* a day later it is a new wish */

@@ -374,6 +374,7 @@ static inline int rig_image(struct rig *g)
 	                                         .policy = g->guard.policy,
 	                                         .session = g->guard.session,
 	                                         .access = g->guard.access,
+	                                         .gateway = g->guard.gateway,
 	                                         .affinity = g->affinity,
 	                                         .affinity_s = 3600,
 	                                         .affinity_cookie = HG_STR("hg")},

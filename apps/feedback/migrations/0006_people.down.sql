@@ -1,0 +1,11 @@
+DROP TRIGGER audit_stays;
+DROP TRIGGER audit_kept;
+DROP TABLE audit;
+DROP TABLE login_attempts;
+DROP TABLE recovery_codes;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE users;
+DROP TABLE secrets;
+DROP INDEX feedback_owner;
+ALTER TABLE feedback DROP COLUMN owner;

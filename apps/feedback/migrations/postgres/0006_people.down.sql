@@ -1,0 +1,10 @@
+DROP TABLE audit;
+DROP FUNCTION audit_stays();
+DROP TABLE login_attempts;
+DROP TABLE recovery_codes;
+DROP TABLE api_keys;
+DROP TABLE sessions;
+DROP TABLE users;
+DROP TABLE secrets;
+DROP INDEX feedback_owner;
+ALTER TABLE feedback DROP COLUMN owner;
