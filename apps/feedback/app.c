@@ -50,7 +50,7 @@ void app_cors(struct serve_call *call, const struct serve_request *req)
 {
 	struct hg_str origin = field(req, HTTP1_F_ORIGIN);
 	serve_field(call, "Access-Control-Allow-Origin", origin.n ? origin : HG_STR("*"));
-	serve_field(call, "Access-Control-Expose-Headers", HG_STR("Link, X-Total-Count"));
+	serve_field(call, "Access-Control-Expose-Headers", HG_STR("ETag, Link, X-Total-Count"));
 	serve_field(call, "Vary", HG_STR("Origin"));
 }
 
@@ -67,7 +67,7 @@ void app_answer(struct app *a, struct serve_call *call, const struct serve_reque
 	        : private ? HG_STR("private, no-cache")
 	                  : HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
-	serve_answer(call, status, "application/json", json);
+	serve_answer(call, status, json.n ? "application/json" : NULL, json);
 }
 
 static void error_json(const char *what, struct hg_buf *to)
@@ -175,6 +175,7 @@ static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64
 	store_metrics(a->store, &a->body);
 	hg_buf_str(&a->body, hg_buf_view(&a->depths));
 	if (a->workers) worker_metrics(a->workers, &a->body);
+	lists_metrics(a->lists, &a->body);
 	people_metrics(a->people, &a->body);
 	metrics_process_text(&a->body);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
@@ -463,11 +464,13 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	hg_buf_init(&a->body, BODY_MAX);
 	hg_buf_init(&a->depths, BODY_MAX);
 	hg_list_init(&a->deferred);
+	a->build = lists_build();
 	struct desk_options desk = {.url = c->database, .durability = c->durability};
 	a->people = calloc(1, sizeof *a->people);
 	if (!a->people) return hg_err_set(err, HG_E_NOMEM, "not enough memory");
 	a->people->config = c;
 	enum hg_rc rc = store_open(l, &o, &a->store, err);
+	if (rc == HG_OK) rc = lists_new(a, c, &a->lists, err);
 	if (rc < 0) return rc;
 	rc = desk_new(l, &desk, &a->desk);
 	if (rc < 0) return hg_err_set(err, rc, "could not start the desk");
@@ -489,12 +492,15 @@ void app_stop(struct app *a)
 	a->desk = NULL;
 	outgoing_free(a->outgoing);
 	a->outgoing = NULL;
+	lists_stop(a->lists);
 	store_close(a->store);
 	a->store = NULL;
 }
 
 void app_fini(struct app *a)
 {
+	lists_free(a->lists);
+	a->lists = NULL;
 	HG_LIST_EACH_SAFE (node, after, &a->deferred) {
 		app_deferred_free(HG_CONTAINER(node, struct deferred, node));
 	}

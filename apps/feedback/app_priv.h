@@ -11,6 +11,7 @@
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/desk_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
+#include "apps/feedback/lists_priv.h"
 #include "apps/feedback/metrics_priv.h"
 #include "apps/feedback/store_priv.h"
 #include "apps/feedback/worker_priv.h"
@@ -24,7 +25,9 @@ struct app {
 	struct jsonlog *log;
 	const struct config *config;
 	struct store *store;
-	struct desk *desk; /* for what is rare */
+	struct lists *lists; /* the cache of lists; NULL: none */
+	uint64_t build;      /* the same for programs of the same bytes */
+	struct desk *desk;   /* for what is rare */
 	struct people *people;
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
 	struct worker *workers; /* NULL: jobs are others' */
@@ -78,6 +81,21 @@ void app_refuse(struct app *a, struct serve_call *call, const struct serve_reque
 /* The same for a 5xx, counted and logged with the reason. */
 void app_fail(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum error_type type, enum hg_rc rc, const char *why);
+/* A list; `how` is told to the client when there is a cache. 304 when the client has it already. */
+struct app_list {
+	int64_t before;
+	uint32_t limit;
+	const struct rows_page *page;
+	struct hg_str json;
+	enum lists_how how;
+};
+void app_answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct app_list *list);
+/* 304: what the client has is still right. */
+void app_answer_unchanged(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct hg_str etag, enum lists_how how);
+/* Does the client have this (If-None-Match)? */
+bool app_unchanged(const struct serve_request *req, struct hg_str etag);
 /* 401, and how to show who one is. `bad`: what was shown counts for nothing. */
 void app_unauthorized(
         struct app *a, struct serve_call *call, const struct serve_request *req, bool bad);

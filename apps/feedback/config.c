@@ -24,6 +24,10 @@ static const struct setting {
         {"DATABASE_CONNECT_TIMEOUT", NULL, "3000"},
         {"DATABASE_POOL", NULL, "8"},
         {"DATABASE_MIGRATE", NULL, "on"},
+        {"CACHE_TTL_S", NULL, "60"},
+        {"CACHE_SIZE", NULL, "4M"},
+        {"REDIS_URL", NULL, ""},
+        {"REDIS_TIMEOUT_MS", NULL, "20"},
         {"LOG_LEVEL", "--log-level", "INFO"},
         {"LOG_FILE", "--log-file", ""},
         {"ENVIRONMENT", NULL, "development"},
@@ -123,6 +127,12 @@ const char *config_help(void)
 	       "                        not set: workers ask the database\n"
 	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
+	       "  CACHE_TTL_S           60; lists are kept for so long in memory, and given only\n"
+	       "                        while nothing was written, by anybody; 0: not kept\n"
+	       "  CACHE_SIZE            4M; the most that they take (64K to 4G)\n"
+	       "  REDIS_URL             redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:PATH:\n"
+	       "                        with PostgreSQL, processes share lists there\n"
+	       "  REDIS_TIMEOUT_MS      20; how long a request waits for Redis at most\n"
 	       "  LOG_LEVEL, --log-level\n"
 	       "                        DEBUG, INFO (default), WARNING, ERROR; requests to\n"
 	       "                        /health and /metrics are DEBUG unless they fail\n"
@@ -513,6 +523,49 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	return HG_OK;
 }
 
+/* "4M", "512K", "65536" */
+static bool size_of(struct hg_str text, uint64_t *ret_bytes)
+{
+	static const struct {
+		char unit;
+		unsigned shift;
+	} units[] = {{'K', 10}, {'M', 20}, {'G', 30}};
+	unsigned shift = 0;
+	uint64_t n = 0;
+	for (size_t i = 0; text.n && i < HG_COUNT(units); i++)
+		if ((text.p[text.n - 1] & ~0x20) == units[i].unit) shift = units[i].shift;
+	if (shift) text.n--;
+	if (!hg_str_u64(text, &n) || n > (UINT64_C(4) << 30) >> shift) return false;
+	*ret_bytes = n << shift;
+	return true;
+}
+
+static enum hg_rc take_cache(
+        const struct config_sources *from, struct config *c, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t ttl_s = 0, timeout_ms = 0;
+	enum hg_rc rc = take_number(from, "CACHE_TTL_S", 86400, &ttl_s, err);
+	if (rc == HG_OK) rc = take_number(from, "REDIS_TIMEOUT_MS", 10000, &timeout_ms, err);
+	if (rc == HG_OK) rc = take(from, "REDIS_URL", c->redis, sizeof c->redis, err);
+	if (rc < 0) return rc;
+	c->cache_ttl_ms = (uint32_t)ttl_s * 1000;
+	c->redis_ms = (uint32_t)timeout_ms;
+	if (timeout_ms == 0)
+		return hg_err_set(err, HG_E_INVALID,
+		        "REDIS_TIMEOUT_MS is 0: no command could be "
+		        "answered in time");
+	setting_of(from, "CACHE_SIZE", false, &v);
+	if (!size_of(v, &c->cache_bytes) || c->cache_bytes < CACHE_BYTES_LEAST)
+		return wrong(err, "CACHE_SIZE", v, "a size from 64K to 4G, such as 4M");
+	if (c->redis[0] && redis_url_wrong(c->redis)) {
+		hg_err_set(err, HG_E_INVALID, "REDIS_URL: %s", redis_url_wrong(c->redis));
+		hg_err_hint(err, "redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] or unix:PATH");
+		return HG_E_INVALID;
+	}
+	return HG_OK;
+}
+
 static enum hg_rc take_tokens(
         const struct config_sources *from, struct config *c, struct hg_err *err)
 {
@@ -600,6 +653,7 @@ enum hg_rc config_read(
 	if (rc == HG_OK) rc = take_database(from, &c, err);
 	if (rc == HG_OK) rc = take_outgoing(from, &c.outgoing, err);
 	if (rc == HG_OK) rc = take_jobs(from, &c, err);
+	if (rc == HG_OK) rc = take_cache(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
 	if (rc == HG_OK) rc = take_people(from, &c, err);

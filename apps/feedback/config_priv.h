@@ -7,11 +7,13 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "cache/cache.h"
 #include "db/db.h"
 #include "db/pool.h"
 #include "fetch/guard.h"
 #include "fetch/smtp.h"
 #include "jobs/jobs.h"
+#include "redis/redis.h"
 
 #include "apps/feedback/access_priv.h"
 #include "apps/feedback/fault_priv.h"
@@ -42,6 +44,10 @@ struct config {
 	char replica[DB_POOL_REPLICAS_MAX][256]; /* addresses of read replicas */
 	size_t replica_count;
 	uint32_t lag_max_ms, query_ms, connect_ms, pool_size;
+	uint32_t cache_ttl_ms; /* 0: lists are not kept */
+	uint64_t cache_bytes;
+	char redis[512]; /* address; "" none */
+	uint32_t redis_ms;
 	enum hg_level level;
 	char log_file[256];
 	char environment[32];

@@ -33,13 +33,34 @@ static bool number_of(struct hg_str query, const char *name, uint64_t max, uint6
 	return true;
 }
 
-static void answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
-        struct hg_str json, uint32_t limit, const struct rows_page *page)
+static void list_is(struct app *a, struct serve_call *call, struct hg_str etag, enum lists_how how)
+{
+	a->metrics.operations[OPERATION_READ]++;
+	serve_field(call, "ETag", etag);
+	if (a->lists) serve_field(call, "Cache-Status", hg_str(lists_status(how)));
+}
+
+void app_answer_unchanged(struct app *a, struct serve_call *call, const struct serve_request *req,
+        struct hg_str etag, enum lists_how how)
+{
+	list_is(a, call, etag, how);
+	app_answer(a, call, req, 304, HG_STR(""));
+}
+
+void app_answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct app_list *list)
 {
 	struct route r = route_of(req->path);
-	a->metrics.operations[OPERATION_READ]++;
-	list_fields(call, &r, limit, page);
-	app_answer(a, call, req, 200, json);
+	char text[LISTS_ETAG_MAX];
+	struct hg_str etag =
+	        lists_etag(a->build, list->page->stamp, list->before, list->limit, text);
+	if (app_unchanged(req, etag)) {
+		app_answer_unchanged(a, call, req, etag, list->how);
+		return;
+	}
+	list_is(a, call, etag, list->how);
+	list_fields(call, &r, list->limit, list->page);
+	app_answer(a, call, req, 200, list->json);
 }
 
 static void list(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -60,6 +81,10 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 	struct hg_err err = {0};
 	op->before = (int64_t)before;
 	op->limit = (uint32_t)limit;
+	if (a->lists) {
+		lists_ask(a->lists, call, req, op, d);
+		return;
+	}
 	if (!rows) {
 		app_queue(a, call, req, op, d);
 		return;
@@ -69,7 +94,9 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 	if (rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 	else
-		answer_list(a, call, req, hg_buf_view(&a->body), op->limit, &op->page);
+		app_answer_list(a, call, req,
+		        &(struct app_list){
+		                op->before, op->limit, &op->page, hg_buf_view(&a->body), 0});
 	app_deferred_free(d);
 }
 
@@ -164,7 +191,8 @@ static void answer_stored(struct app *a, struct serve_call *call, const struct s
 		if (op->rc < 0)
 			app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
 		else
-			answer_list(a, call, req, op->json, op->limit, &op->page);
+			app_answer_list(a, call, req,
+			        &(struct app_list){op->before, op->limit, &op->page, op->json, 0});
 		break;
 	case STORE_GET: answer_got(a, call, req, op->rc, &op->row, op->why); break;
 	case STORE_TOTAL: app_total(a, call, req, op->rc, op->page.total, op->why); break;
@@ -178,7 +206,12 @@ void app_stored(void *arg, struct store_op *op)
 	        [STORE_UPDATE] = OPERATION_UPDATE,
 	        [STORE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	if (op->finish) {
+		op->finish(op);
+		return;
+	}
 	struct deferred *d = op->tag;
+	if (op->kind <= STORE_DELETE && op->rc == HG_OK) lists_changed(a->lists);
 	if (op->kind <= STORE_DELETE && op->rc == HG_OK && op->once == ROWS_FIRST)
 		a->metrics.operations[counted[op->kind]]++;
 	if (op->kind == STORE_CREATE && op->rc == HG_OK) worker_nudge(a->workers);

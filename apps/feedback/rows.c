@@ -29,7 +29,7 @@ enum statement {
 
 static const char *const sql_of[STATEMENTS] = {
         [GET] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1",
-        [TOTAL] = "SELECT total FROM feedback_total",
+        [TOTAL] = "SELECT total, stamp FROM feedback_total",
         [LIST] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
                  " ORDER BY id DESC LIMIT $2",
         [CREATE] = "INSERT INTO feedback (message, created_at, updated_at, owner)"
@@ -144,15 +144,22 @@ enum hg_rc rows_get(struct rows *r, int64_t id, struct row *ret_row, struct hg_e
 	return run_for_row(r->stmt[GET], ret_row, err);
 }
 
-enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err)
+enum hg_rc rows_stamp(struct rows *r, int64_t *ret_total, int64_t *ret_stamp, struct hg_err *err)
 {
 	bool more = false;
 	enum hg_rc rc = db_step(r->stmt[TOTAL], &more, err);
 	if (rc < 0) return rc;
 	if (!more) return hg_err_set(err, HG_E_DB_QUERY, "the table feedback_total is empty");
 	*ret_total = db_column_i64(r->stmt[TOTAL], 0);
+	*ret_stamp = db_column_i64(r->stmt[TOTAL], 1);
 	db_reset(r->stmt[TOTAL]);
 	return HG_OK;
+}
+
+enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err)
+{
+	int64_t stamp;
+	return rows_stamp(r, ret_total, &stamp, err);
 }
 
 static void json_columns(struct db_stmt *s, struct hg_buf *to)
@@ -186,7 +193,7 @@ enum hg_rc rows_list(struct rows *r, int64_t before, uint32_t limit, struct hg_b
 	db_bind_i64(s, 2, (int64_t)limit + 1); /* one more tells whether there is a next page */
 	rc = db_step(s, &more, err);
 	/* Inside the same read transaction: one lock for both, and they belong together. */
-	if (rc == HG_OK) rc = rows_total(r, &page.total, err);
+	if (rc == HG_OK) rc = rows_stamp(r, &page.total, &page.stamp, err);
 	hg_buf_byte(to, '[');
 	while (rc == HG_OK && more && n < limit) {
 		if (n++) hg_buf_byte(to, ',');

@@ -40,8 +40,12 @@ void rows_close(struct rows *r);
 /* HG_E_NOT_FOUND when there is none, here and below. */
 HG_MUST enum hg_rc rows_get(struct rows *r, int64_t id, struct row *ret_row, struct hg_err *err);
 HG_MUST enum hg_rc rows_total(struct rows *r, int64_t *ret_total, struct hg_err *err);
+/* Also a number that is another one after each change of the rows, by whatever process. */
+HG_MUST enum hg_rc rows_stamp(
+        struct rows *r, int64_t *ret_total, int64_t *ret_stamp, struct hg_err *err);
 struct rows_page {
 	int64_t total; /* of all rows, at the same moment */
+	int64_t stamp; /* as rows_stamp, at the same moment */
 	int64_t next;  /* `before` of the next page; 0: this is the last one */
 };
 

@@ -16,7 +16,7 @@ static bool wants_gzip(const struct serve_request *req, const struct hg_embed *f
 	return f->gzip.n && accept && http1_list_has(accept->value, HG_STR("gzip"));
 }
 
-static bool unchanged(const struct serve_request *req, struct hg_str etag)
+bool app_unchanged(const struct serve_request *req, struct hg_str etag)
 {
 	const struct http1_field *have = http1_find(req->head, HTTP1_F_IF_NONE_MATCH);
 	struct hg_str rest = have ? have->value : HG_STR("");
@@ -50,7 +50,7 @@ void app_static(struct serve_call *call, const struct serve_request *req, bool *
 	serve_field(call, "Cache-Control",
 	        is_hashed(req, f) ? HG_STR("public, max-age=31536000, immutable")
 	                          : HG_STR("no-cache"));
-	if (unchanged(req, etag)) {
+	if (app_unchanged(req, etag)) {
 		serve_answer(call, 304, NULL, HG_STR(""));
 		return;
 	}

@@ -22,7 +22,7 @@
 
 /* By enum store_kind; then what has no kind of its own. */
 enum {
-	CREATE_ONCE = STORE_TOTAL + 1,
+	CREATE_ONCE = STORE_STAMP + 1,
 	WITHOUT_JOBS,
 	CREATE_JOBS = WITHOUT_JOBS,
 	CREATE_ONCE_JOBS,
@@ -99,13 +99,16 @@ static const struct db_pool_statement statements[STATEMENTS] = {
                                            "EXISTS (SELECT FROM made)"},
         /* The total belongs to the same moment, and comes even when the list is empty. */
         [STORE_LIST] = {"list",
-                "SELECT f.id, f.message, f.created_at, f.updated_at, t.total FROM"
-                " (SELECT sum(total)::bigint AS total FROM feedback_total) t LEFT JOIN"
+                "SELECT f.id, f.message, f.created_at, f.updated_at, t.total, t.stamp FROM"
+                " (SELECT sum(total)::bigint AS total, sum(stamp)::bigint AS stamp"
+                " FROM feedback_total) t LEFT JOIN"
                 " (SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
                 " ORDER BY id DESC LIMIT $2) f ON true ORDER BY f.id DESC"},
         [STORE_GET] = {"get",
                 "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1"},
         [STORE_TOTAL] = {"total", "SELECT sum(total)::bigint FROM feedback_total"},
+        [STORE_STAMP] = {"stamp",
+                "SELECT sum(total)::bigint, sum(stamp)::bigint FROM feedback_total"},
         /*
          * Once for a key: what the key has made, or a new row and its key. Of two at once the
          * second finds the first's key in its way; unless that is old, feedback_id becomes null,
@@ -181,6 +184,7 @@ static void take_list(struct store_pg *s, const struct db_query *q, struct store
 	struct hg_buf *to = &s->list;
 	hg_buf_reset(to);
 	op->page.total = db_result_i64(q, 0, 4);
+	op->page.stamp = db_result_i64(q, 0, 5);
 	if (rows == 1 && db_result_null(q, 0, 0)) rows = n = 0; /* only the total */
 	hg_buf_byte(to, '[');
 	for (unsigned i = 0; i < n; i++) {
@@ -232,6 +236,7 @@ static void take(struct store_pg *s, const struct db_query *q, struct store_op *
 	case STORE_UPDATE:
 	case STORE_GET: take_row(q, &op->row); break;
 	case STORE_LIST: take_list(s, q, op); break;
+	case STORE_STAMP: op->page.stamp = db_result_i64(q, 0, 1); /* fall through */
 	case STORE_TOTAL: op->page.total = db_result_i64(q, 0, 0); break;
 	case STORE_DELETE: break;
 	}
@@ -337,6 +342,7 @@ static void set_parameters(struct flight *f)
 		add_number(f, 1, (int64_t)op->limit + 1); /* one more tells of a next page */
 		break;
 	case STORE_TOTAL: q->within_ms = STORE_HEALTH_MS; break;
+	case STORE_STAMP: q->primary_only = true; break;
 	}
 }
 

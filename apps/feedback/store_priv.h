@@ -26,14 +26,17 @@ enum store_kind {
 	STORE_LIST,
 	STORE_GET,
 	STORE_TOTAL,
+	STORE_STAMP, /* the total and the stamp, as the primary has them */
 };
 
 struct store_op {
 	struct hg_list node;
 	enum store_kind kind;
-	void *tag;      /* the caller's; nobody else looks at it */
-	struct row row; /* in: id, message; out: the row */
-	size_t key_n;   /* STORE_CREATE: only once for this key; 0: always */
+	void *tag; /* the caller's; nobody else looks at it */
+	void (*finish)(
+	        struct store_op *op); /* gets and frees it instead of `done`; NULL: that does */
+	struct row row;               /* in: id, message; out: the row */
+	size_t key_n;                 /* STORE_CREATE: only once for this key; 0: always */
 	char key[STORE_KEY_MAX];
 	enum rows_once once; /* out, with a key */
 	int64_t before;      /* STORE_LIST: as rows_list */

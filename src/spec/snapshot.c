@@ -498,7 +498,8 @@ static bool gateway_ok(const struct snap_image *i, const struct snap_gateway *g)
 {
 	for (uint32_t k = 0; k < SNAP_GW_TEXTS; k++)
 		if (!text_ok(i, g->text[k], SNAP_GATEWAY_TEXT)) return false;
-	return g->flags <= SNAP_GW_FLAGS && (!g->redirect || g->redirect / 10 == 30);
+	return g->flags <= SNAP_GW_FLAGS &&
+	       (!g->redirect || (g->redirect / 10 == 30 && g->text[SNAP_GW_REDIRECT_TO].n));
 }
 
 static bool route_ok(const struct snap_image *i, const struct snap_route *r)

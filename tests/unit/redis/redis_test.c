@@ -203,7 +203,7 @@ static void wait_done(struct rig *g, struct asked *a)
 static void a_late_reply_is_dropped_and_nothing_is_sent_behind_it(void **state)
 {
 	struct rig *g = *state;
-	struct asked a = {0}, b = {0};
+	struct asked a = {0}, b = {.c = {.within_ms = 5000}};
 	start_ready(g, (struct redis_options){.timeout_ms = 30});
 	assert_int_equal(ask(g, &a, "GET", "a"), HG_OK);
 	uint64_t before_ms = loop_now_ms(g->loop);
@@ -235,12 +235,14 @@ static void after_half_were_late_there_is_a_second_of_peace_and_one_attempt(void
 	uint64_t until_ms = loop_now_ms(g->loop) + 1100;
 	while (loop_now_ms(g->loop) < until_ms)
 		turn(g, 50);
-	struct asked b = {0};
+	struct asked b = {.c = {.within_ms = 5000}};
+	a.c.within_ms = 5000;
 	assert_int_equal(ask(g, &a, "GET", "a"), HG_OK);
 	assert_int_equal(ask(g, &b, "GET", "b"), HG_E_AGAIN); /* one shows how it is */
 	say(g, "$-1\r\n");
 	assert_int_equal(a.rc, HG_OK);
 	assert_int_equal(ask(g, &b, "GET", "b"), HG_OK);
+	redis_cancel(&b.c);
 }
 
 static void a_lost_connection_answers_what_was_in_flight_and_is_made_again(void **state)
@@ -259,6 +261,7 @@ static void a_lost_connection_answers_what_was_in_flight_and_is_made_again(void 
 	assert_string_equal(hear(g), "*1\r\n$4\r\nPING\r\n");
 	say(g, "+PONG\r\n");
 	assert_int_equal(ask(g, &b, "GET", "b"), HG_OK);
+	redis_cancel(&b.c);
 }
 
 static void a_server_that_stays_silent_loses_its_connection(void **state)

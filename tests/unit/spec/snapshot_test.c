@@ -5,6 +5,8 @@
 #include "base/rand.h"
 #include "spec/snapshot.c"
 
+static const struct snap_in_gateway moved = {
+        .redirect = 308, .text = {[SNAP_GW_REDIRECT_TO] = {"/new", 4}, [SNAP_GW_TO] = {"/x", 2}}};
 static const struct snap_in_lane lanes[] = {{1, 10}, {2, 11}};
 
 static struct snap_in sample(struct snap_in_app *apps, struct snap_in_route *routes)
@@ -25,8 +27,10 @@ static struct snap_in sample(struct snap_in_app *apps, struct snap_in_route *rou
 	        .app = 0,
 	        .lanes = lanes,
 	        .lane_count = 1};
-	routes[3] = (struct snap_in_route){
-	        .host = HG_STR("a.example"), .path = HG_STR("/static/"), .app = 0};
+	routes[3] = (struct snap_in_route){.host = HG_STR("a.example"),
+	        .path = HG_STR("/static/"),
+	        .app = 0,
+	        .gateway = &moved};
 	return (struct snap_in){.generation = 77,
 	        .apps = apps,
 	        .app_count = 2,
@@ -62,6 +66,10 @@ static void an_image_reads_back_what_was_put_in_best_route_first(void **state)
 	const struct snap_route *r = snap_routes(im);
 	assert_str(snap_str(im, r[0].host), "a.example");
 	assert_str(snap_str(im, r[0].path), "/static");
+	assert_int_equal(r[0].gateway, 1);
+	assert_int_equal(snap_gateways(im)[0].redirect, 308);
+	assert_str(snap_str(im, snap_gateways(im)[0].text[SNAP_GW_TO]), "/x");
+	assert_int_equal(r[1].gateway, 0);
 	assert_str(snap_str(im, r[1].path), "/");
 	assert_str(snap_str(im, r[1].name), "a/");
 	assert_int_equal(r[1].lane_count, 2);
@@ -109,6 +117,44 @@ static void inputs_that_make_no_sense_are_refused_by_name(void **state)
 	assert_int_equal(snap_build(&in, &fd, &err), HG_E_TOO_LARGE);
 }
 
+static void routes_by_version_follow_the_one_without(void **state)
+{
+	struct snap_in_app apps[2];
+	struct snap_in_route routes[4];
+	struct snap_in_gateway v[3];
+	struct hg_err err = {0};
+	struct snap_in in = sample(apps, routes);
+	const struct snap_image *im;
+	int fd;
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		v[i] = (struct snap_in_gateway){0};
+		v[i].text[SNAP_GW_VERSION_FIELD] = HG_STR("V");
+		v[i].text[SNAP_GW_VERSION] = (struct hg_str){&"321"[i], 1};
+		routes[i] = (struct snap_in_route){
+		        .host = HG_STR("a"), .path = HG_STR("/x"), .gateway = &v[i]};
+	}
+	routes[3] = (struct snap_in_route){.host = HG_STR("a"), .path = HG_STR("/x/")};
+	assert_int_equal(snap_build(&in, &fd, &err), HG_OK);
+	assert_int_equal(snap_map(fd, &im), HG_OK);
+	close(fd);
+	assert_int_equal(snap_routes(im)[0].variants, 3);
+	assert_int_equal(snap_routes(im)[0].gateway, 0);
+	for (uint32_t i = 1; i < 4; i++) {
+		const struct snap_route *r = &snap_routes(im)[i];
+		struct snap_text t = snap_gateways(im)[r->gateway - 1].text[SNAP_GW_VERSION];
+		assert_int_equal(r->variants, 0);
+		assert_int_equal(snap_str(im, t).p[0], '0' + (int)i);
+	}
+	snap_unmap(im);
+	v[1].text[SNAP_GW_VERSION] = HG_STR("3");
+	assert_int_equal(snap_build(&in, &fd, &err), HG_E_INVALID);
+	v[1].text[SNAP_GW_VERSION] = HG_STR("2");
+	routes[3].path = HG_STR("/y");
+	assert_int_equal(snap_build(&in, &fd, &err), HG_E_INVALID);
+	assert_string_equal(err.message, "route \"a/x\" is there by version alone");
+}
+
 static int memfd_of(const void *bytes, size_t n, bool seal)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -136,6 +182,12 @@ static enum hg_rc map_bytes(const void *bytes, size_t n)
 					sink = (char)(sink ^ s[k].p[j]);
 			for (uint32_t k = 0; k < r->lane_count; k++)
 				sink = (char)(sink ^ snap_lanes(im)[r->lane_first + k].lane);
+			for (uint32_t k = 0; r->gateway && k < SNAP_GW_TEXTS; k++) {
+				const struct snap_gateway *g = &snap_gateways(im)[r->gateway - 1];
+				struct hg_str t = snap_str(im, g->text[k]);
+				for (size_t j = 0; j < t.n; j++)
+					sink = (char)(sink ^ t.p[j]);
+			}
 		}
 		snap_unmap(im);
 	}
@@ -269,6 +321,7 @@ int main(void)
 	        cmocka_unit_test(an_image_reads_back_what_was_put_in_best_route_first),
 	        cmocka_unit_test(a_sealed_image_cannot_be_changed),
 	        cmocka_unit_test(inputs_that_make_no_sense_are_refused_by_name),
+	        cmocka_unit_test(routes_by_version_follow_the_one_without),
 	        cmocka_unit_test(corrupted_images_are_refused_or_harmless),
 	        cmocka_unit_test(an_image_that_could_change_is_refused),
 	        cmocka_unit_test(a_reader_never_sees_half_a_slot),

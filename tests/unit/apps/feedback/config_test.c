@@ -277,6 +277,47 @@ static void what_the_queue_cannot_use_is_named(void **state)
 	        "QUEUES is \"a,,b\", which is not up to 8 names with commas between them");
 }
 
+static void the_cache_has_a_size_a_time_and_perhaps_a_redis(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t bytes;
+	} sizes[] = {{"65536", 65536}, {"64K", 65536}, {"8m", 8u << 20}, {"4G", UINT64_C(4) << 30},
+	        {"4M", 4u << 20}};
+	char line[64];
+	struct config c = good(NULL, NULL, NULL);
+	(void)state;
+	assert_int_equal(c.cache_ttl_ms, 60000);
+	assert_int_equal(c.cache_bytes, 4u << 20);
+	assert_string_equal(c.redis, "");
+	for (size_t i = 0; i < HG_COUNT(sizes); i++) {
+		const char *env[] = {line, NULL};
+		snprintf(line, sizeof line, "CACHE_SIZE=%s", sizes[i].text);
+		assert_int_equal(good(NULL, env, NULL).cache_bytes, sizes[i].bytes);
+	}
+	for (const char *const *bad = (const char *const[]){"", "K", "1K", "63K", "5G", "4T", "-1M",
+	             "4 M", "18446744073709551615G", NULL};
+	        *bad; bad++) {
+		const char *env[] = {line, NULL};
+		char want[160];
+		struct hg_err err = {0};
+		snprintf(line, sizeof line, "CACHE_SIZE=%s", *bad);
+		if (!**bad) continue; /* not set */
+		snprintf(want, sizeof want,
+		        "CACHE_SIZE is \"%s\", which is not a size from 64K to 4G, such as 4M",
+		        *bad);
+		assert_true(read_it(NULL, env, NULL, &c, &err) < 0);
+		assert_string_equal(err.message, want);
+	}
+	const char *off[] = {"CACHE_TTL_S=0", "REDIS_URL=redis://h/1", "REDIS_TIMEOUT_MS=5", NULL};
+	c = good(NULL, off, NULL);
+	assert_int_equal(c.cache_ttl_ms, 0);
+	assert_string_equal(c.redis, "redis://h/1");
+	assert_int_equal(c.redis_ms, 5);
+	const char *wrong_url[] = {"REDIS_URL=http://h", NULL};
+	check_bad(NULL, wrong_url, "REDIS_URL: it does not begin with redis:// or unix:");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +328,7 @@ int main(void)
 	        cmocka_unit_test(what_the_queue_cannot_use_is_named),
 	        cmocka_unit_test(replicas_are_addresses_in_a_list_though_addresses_have_commas_too),
 	        cmocka_unit_test(settings_of_a_server_are_checked),
+	        cmocka_unit_test(the_cache_has_a_size_a_time_and_perhaps_a_redis),
 	        cmocka_unit_test(defaults_are_those_of_the_contract),
 	        cmocka_unit_test(flags_win_over_environment_over_file),
 	        cmocka_unit_test(a_database_url_wins_over_a_path),
