@@ -31,6 +31,7 @@ struct app {
 	struct people *people;
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
 	struct worker *workers; /* NULL: jobs are others' */
+	struct outgoing_api *outgoing;
 	struct hg_buf depths;   /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;

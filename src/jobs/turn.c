@@ -214,15 +214,15 @@ enum hg_rc jobs_turn(const struct jobs_setting *set, struct jobs_store *s, struc
 	enum hg_rc rc = jobs_store_now(s, &t->now_ms, err);
 	if (rc < 0) return rc;
 	t->next_due_ms = INT64_MAX;
+	bool writes = t->plan.beat || t->plan.rescue || t->plan.sweep || t->messages ||
+	              !hg_list_empty(&t->ending);
 	/* Most claims find nothing: that is a read, which keeps no writer waiting. */
-	if (t->plan.claim) {
+	if (t->plan.claim && !writes) {
 		rc = jobs_store_due(s, set->queue, set->queues, &t->next_due_ms, err);
 		if (rc < 0) return rc;
 		if (t->next_due_ms > t->now_ms) t->plan.claim = 0;
 	}
-	if (!t->plan.claim && !t->plan.beat && !t->plan.rescue && !t->plan.sweep && !t->messages &&
-	        hg_list_empty(&t->ending))
-		return HG_OK;
+	if (!t->plan.claim && !writes) return HG_OK;
 	rc = db_begin(db, err);
 	if (rc < 0) return rc;
 	rc = write_all(set, s, db, t, err);
