@@ -66,8 +66,9 @@ bool together_read(struct resp_value v, struct hg_str rest, const struct togethe
 		if (left < -1 || left > most || wait < 0 || (uint64_t)wait > rule[i].interval)
 			return false;
 		uint64_t ahead = rule[i].tolerance + (uint64_t)wait;
-		if (left >= 0) /* as it was before this request */
-			ahead -= ((uint64_t)left + 1) * rule[i].interval;
+		uint64_t room = ((uint64_t)left + 1) * rule[i].interval;
+		if (room > ahead) return false;
+		ahead -= room; /* as it was before this request */
 		if (left >= 0 && admit) ahead += rule[i].interval;
 		ret_said->limit[i].refused = left < 0;
 		ret_said->limit[i].left = left < 0 ? 0 : (uint64_t)left;

@@ -294,7 +294,8 @@ static void no_request_fails_for_a_redis_that_is_mad(void **state)
 	static const char *const mad[] = {"-WRONGTYPE Operation against a key\r\n", "+OK\r\n",
 	        "$-1\r\n", "*0\r\n", "*3\r\n:1\r\n:5\r\n$1\r\na\r\n", "*3\r\n:7\r\n:1\r\n:1\r\n",
 	        "*3\r\n:1\r\n:-1\r\n:5\r\n", "*3\r\n:1\r\n:1000\r\n:5\r\n",
-	        "*3\r\n:1\r\n:1\r\n:-5\r\n", "HTTP/1.1 200 OK\r\n\r\n", "close"};
+	        "*3\r\n:1\r\n:999\r\n:5\r\n", "*3\r\n:1\r\n:1\r\n:-5\r\n",
+	        "HTTP/1.1 200 OK\r\n\r\n", "close"};
 	struct snap_in_limit l = limit("ip-hour", RATE_PER_IP, 1000, false);
 	struct rig *g = limited(&l, 1, rep_echo);
 	(void)state;
