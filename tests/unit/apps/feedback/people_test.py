@@ -149,6 +149,20 @@ class People(PeopleCase):
         self.assertEqual(guest.call("GET", "/admin/users")[0], 401)
         self.assertEqual(root.call("GET", "/admin/users")[0], 200)
 
+    def test_a_page_is_told_what_is_ones_own_beside_the_lists(self):
+        a = self.start()
+        ann, bob = self.signed_in(a, "ann@example.org"), self.signed_in(a, "bob@example.org")
+        ids = [c.call("POST", "/feedback", {"message": f"{n}"})[1]["id"]
+               for n, c in enumerate((ann, bob, ann, ann, bob, ann))]
+        mine = [ids[n] for n in (5, 3, 2, 0)]
+        self.assertEqual(ann.call("GET", "/auth/own"), (200, {"ids": mine, "next": None}))
+        self.assertEqual(ann.call("GET", "/auth/own?limit=4"), (200, {"ids": mine, "next": None}))
+        self.assertEqual(ann.call("GET", "/auth/own?limit=2"), (200, {"ids": mine[:2], "next": mine[1]}))
+        self.assertEqual(ann.call("GET", f"/auth/own?limit=2&before={mine[1]}"), (200, {"ids": mine[2:], "next": None}))
+        self.assertEqual(ann.answer["Cache-Control"], "no-store")
+        self.assertEqual(Client(a).call("GET", "/auth/own")[0], 401)
+        self.assertEqual(ann.call("GET", "/auth/own?limit=1001")[0], 400)
+
     def test_the_same_key_of_two_people_makes_two_rows(self):
         a = self.start()
         ann, bob = self.signed_in(a, "ann@example.org"), self.signed_in(a, "bob@example.org")
