@@ -116,6 +116,37 @@ describe("people", () => {
       assert.equal(await page.locator(".edit-btn:visible, #add-feedback-btn:visible, #notice:visible").count(), 0);
     }));
 
+  test("what is searched is found, and one's own alone on demand", () =>
+    withTab({}, async (page) => {
+      await page.fill("#search-input", "OF ANN");
+      await card(page, "nobody's").waitFor({ state: "detached" });
+      assert.equal(await page.locator(".feedback-card").count(), 1);
+      assert.equal(await page.textContent(".total"), "1 found");
+      await page.fill("#search-input", "100% <b>");
+      await page.locator("#nothing-state").waitFor();
+      assert.equal(await page.locator("#empty-state").isVisible(), false);
+      if (shots) await page.screenshot({ path: `${shots}/nothing.png` });
+      await page.click("#search-clear-btn");
+      await card(page, "nobody's").waitFor();
+      assert.equal(await page.locator("#mine-part").isVisible(), false);
+      await signIn(page, "ann@example.org");
+      await signedInAs(page, "ann@example.org");
+      await page.getByLabel("only mine").check();
+      await card(page, "nobody's").waitFor({ state: "detached" });
+      await card(page, "still of Ann").waitFor();
+      if (shots) await page.screenshot({ path: `${shots}/mine.png` });
+      await page.click("#refresh-btn");
+      assert.equal(await page.textContent(".total"), "1 found");
+      await page.fill("#search-input", "nowhere");
+      await page.locator("#nothing-state").waitFor();
+      await add(page, "written while searching"); // is shown
+      await card(page, "nobody's").waitFor();
+      assert.equal(await page.inputValue("#search-input"), "");
+      await card(page, "written while searching").getByText("Delete").click();
+      await page.click('button:has-text("Confirm")');
+      await card(page, "written while searching").waitFor({ state: "detached" });
+    }));
+
   test("an administrator may change everybody's", () =>
     withTab({}, async (page) => {
       await signIn(page, "root@example.org");

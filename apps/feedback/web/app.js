@@ -6,6 +6,8 @@ const LIMIT = 500; // characters, counted as code points like the server does
 const PAGE_SIZE = 50;
 const HEALTH_EVERY_MS = 30_000;
 const LIST_EVERY_MS = 15_000;
+const PARTS_AT_ONCE = 10;
+const TYPING_MS = 250; // so long after the last letter it is searched
 
 const view = {
   health: $("health-status"),
@@ -16,7 +18,12 @@ const view = {
   refresh: $("refresh-btn"),
   list: $("feedback-list"),
   empty: $("empty-state"),
+  nothing: $("nothing-state"),
   closed: $("closed-state"),
+  search: $("search-form"),
+  searchInput: $("search-input"),
+  mine: $("mine-input"),
+  minePart: $("mine-part"),
   add: $("add-feedback-btn"),
   loading: $("loading-state"),
   more: $("load-more-btn"),
@@ -40,7 +47,9 @@ const view = {
 const state = {
   items: [], // newest first, as shown
   total: 0,
-  more: false, // older ones exist
+  next: 0, // where older ones begin; 0: there are none
+  query: "", // what is searched
+  mine: false, // only one's own is shown
   loaded: false,
   asked: 0, // number of the newest list request: older answers are thrown away
   deleting: null,
@@ -60,14 +69,28 @@ function draftKey(text) {
 
 const sendMessage = (method, path, message, more) => send(method, path, { message }, more);
 
-async function fetchPage(before, limit) {
-  const { body, headers } = await call(`${API}?limit=${limit}${before ? `&before=${before}` : ""}`);
+const filtered = () => state.query !== "" || state.mine;
+
+async function fetchOne(before, limit) {
+  const asked = new URLSearchParams({ limit });
+  if (before) asked.set("before", before);
+  if (state.query) asked.set("q", state.query);
+  if (state.mine) asked.set("mine", "1");
+  const { body, headers } = await call(`${API}?${asked}`);
   if (!Array.isArray(body)) throw new Away("The answer of the server was not a list.");
-  return {
-    items: body,
-    total: Number(headers.get("X-Total-Count") ?? body.length),
-    more: /rel="next"/.test(headers.get("Link") ?? ""),
-  };
+  const next = /<[^>]*[?&]before=(\d+)[^>]*>; rel="next"/.exec(headers.get("Link") ?? "");
+  return { items: body, total: Number(headers.get("X-Total-Count") ?? body.length), next: next ? Number(next[1]) : 0 };
+}
+
+// A search looks at a part of all at a time, and may find nothing there.
+async function fetchPage(before, limit) {
+  const page = await fetchOne(before, limit);
+  for (let part = 1; filtered() && part < PARTS_AT_ONCE && page.next && page.items.length < limit; part++) {
+    const more = await fetchOne(page.next, limit - page.items.length);
+    page.items.push(...more.items);
+    page.next = more.next;
+  }
+  return page;
 }
 
 // ---- Drawing
@@ -98,6 +121,12 @@ function drawCard(item) {
   return card;
 }
 
+function drawCount() {
+  const shown = state.items.length.toLocaleString() + (state.next ? "+" : "");
+  view.count.textContent = !state.loaded ? "–" : filtered() ? shown : state.total.toLocaleString();
+  view.countLabel.textContent = filtered() ? "found" : state.total === 1 ? "entry" : "entries";
+}
+
 // Cards that did not change stay the same elements, so that focus and selection survive a refresh.
 function drawList(freshId = null) {
   const old = new Map([...view.list.children].map((card) => [card.dataset.id, card]));
@@ -112,14 +141,17 @@ function drawList(freshId = null) {
   if (focused && document.activeElement === document.body)
     view.list.querySelector(`[data-id="${CSS.escape(focused)}"] ${button}`)?.focus();
   if (freshId !== null) view.list.querySelector(`[data-id="${freshId}"]`)?.classList.add("fresh");
-  view.count.textContent = state.loaded ? state.total.toLocaleString() : "–";
-  view.countLabel.textContent = state.total === 1 ? "entry" : "entries";
+  drawCount();
   view.loading.hidden = state.loaded || !view.banner.hidden;
   const closed = session.known && !may("feedback:read");
   view.closed.hidden = !closed;
   view.loading.hidden ||= closed;
-  view.empty.hidden = closed || !state.loaded || state.items.length > 0;
-  view.more.hidden = !state.more;
+  const nothing = !closed && state.loaded && state.items.length === 0;
+  view.empty.hidden = !nothing || filtered();
+  view.nothing.hidden = !nothing || !filtered() || Boolean(state.next);
+  view.search.hidden = closed;
+  view.minePart.hidden = !session.user;
+  view.more.hidden = !state.next;
   view.add.hidden = !may("feedback:create");
 }
 
@@ -148,20 +180,20 @@ async function refresh({ loud = false, attentive = loud, freshId = null } = {}) 
     await keepSession(attentive);
     if (mine !== state.asked) return;
     if (!may("feedback:read")) {
-      Object.assign(state, { items: [], total: 0, more: false, loaded: false });
+      Object.assign(state, { items: [], total: 0, next: 0, loaded: false });
       setAway(null);
       return;
     }
     const shown = Math.min(Math.max(state.items.length, PAGE_SIZE), 1000);
     const page = await fetchPage(0, shown);
     if (mine !== state.asked) return;
-    const oldest = page.items.at(-1)?.id ?? 0;
+    const oldest = page.items.at(-1)?.id ?? Infinity;
     // When so many are new that those shown before do not join on, what is between would be missing.
     const joins = (state.items[0]?.id ?? 0) >= oldest;
-    const older = page.more && joins ? state.items.filter((item) => item.id < oldest) : [];
+    const older = page.next && joins ? state.items.filter((item) => item.id < oldest) : [];
     state.items = [...page.items, ...older];
     state.total = page.total;
-    state.more = page.more && (older.length === 0 || state.more);
+    if (older.length === 0) state.next = page.next;
     state.loaded = true;
     await learnOwn();
     if (mine !== state.asked) return;
@@ -198,16 +230,15 @@ async function learnOwn() {
 }
 
 async function loadMore() {
-  const oldest = state.items.at(-1)?.id;
   const firstNew = state.items.length;
   view.more.disabled = true;
   try {
     const mine = ++state.asked;
-    const page = await fetchPage(oldest, PAGE_SIZE);
+    const page = await fetchPage(state.next, PAGE_SIZE);
     if (mine !== state.asked) return;
     state.items = [...state.items, ...page.items];
     state.total = page.total;
-    state.more = page.more;
+    state.next = page.next;
     await learnOwn();
     setAway(null);
     drawList();
@@ -217,6 +248,23 @@ async function loadMore() {
   } finally {
     view.more.disabled = false;
   }
+}
+
+function searchFor(query, mine) {
+  if (query === state.query && mine === state.mine) return undefined;
+  Object.assign(state, { query, mine, items: [], next: 0 });
+  return refresh();
+}
+
+function clearSearch() {
+  view.search.reset();
+  return searchFor("", false);
+}
+
+let typing;
+function onSearch(wait) {
+  clearTimeout(typing);
+  typing = setTimeout(() => searchFor(view.searchInput.value.trim(), view.mine.checked), wait);
 }
 
 async function checkHealth() {
@@ -272,6 +320,7 @@ async function submit(event) {
   busy(view.submit, true);
   try {
     const { body } = await (id ? sendMessage("PUT", `${API}/${id}`, trimmed()) : sendMessage("POST", API, trimmed(), draftKey(trimmed())));
+    if (!id && filtered()) clearSearch(); // what was written is shown, whatever was searched
     if (id) state.items = state.items.map((item) => (item.id === body.id ? body : item));
     else state.items = [body, ...state.items.filter((item) => item.id !== body.id)];
     if (!id) state.total++;
@@ -334,6 +383,16 @@ $("retry-btn").addEventListener("click", async () => {
   checkHealth();
 });
 view.more.addEventListener("click", loadMore);
+view.search.addEventListener("submit", (event) => {
+  event.preventDefault();
+  onSearch(0);
+});
+view.searchInput.addEventListener("input", () => onSearch(TYPING_MS));
+view.mine.addEventListener("change", () => onSearch(0));
+$("search-clear-btn").addEventListener("click", () => {
+  clearSearch();
+  view.searchInput.focus();
+});
 view.form.addEventListener("submit", submit);
 view.deleteForm.addEventListener("submit", remove);
 view.message.addEventListener("input", count);
@@ -345,7 +404,10 @@ wireDialog(view.modal, anyButton, () => trimmed() && !view.id.value);
 wireDialog(view.deleteModal, anyButton);
 $("closed-sign-in-btn").addEventListener("click", () => openSignIn());
 document.addEventListener("session", ({ detail }) => {
-  if (detail.changed) state.own = { ids: new Set(), top: 0, bottom: Infinity };
+  if (detail.changed) {
+    state.own = { ids: new Set(), top: 0, bottom: Infinity };
+    if (state.mine) clearSearch();
+  }
   drawList();
 });
 document.addEventListener("signed", () => refresh());
