@@ -8,6 +8,7 @@
 #include "wire/json.h"
 
 #include "apps/feedback/desk_priv.h"
+#include "apps/feedback/outgoing_priv.h"
 #include "apps/feedback/people_priv.h"
 
 #define BODY_MAX (16u << 20) /* 1000 messages of 500 characters, all escaped */
@@ -285,6 +286,8 @@ static void dispatch(
 	case ENDPOINT_JOB_RETRY:
 	case ENDPOINT_EXPORTS:
 	case ENDPOINT_EXPORT: app_jobs(a, call, req, &r, d); return;
+	case ENDPOINT_MAIL_TEST:
+	case ENDPOINT_WEBHOOKS: outgoing_handle(a->outgoing, call, req, d); return;
 	case ENDPOINT_AUTH:
 	case ENDPOINT_USERS:
 	case ENDPOINT_AUDIT: people_handle(a->people, call, req, d); return;
@@ -472,6 +475,7 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	rc = desk_new(l, &desk, &a->desk);
 	if (rc < 0) return hg_err_set(err, rc, "could not start the desk");
 	rc = people_init(a->people, a, err);
+	if (rc == HG_OK) rc = outgoing_new(a, &c->outgoing, &a->outgoing, err);
 	if (rc == HG_OK && (c->worker || c->workers_inline))
 		rc = worker_new(l, c, log, &a->workers, err);
 	return rc;
@@ -480,11 +484,14 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 /* The desk first: what it hands back may go on to the store. */
 void app_stop(struct app *a)
 {
+	outgoing_stop(a->outgoing);
 	worker_free(a->workers);
 	a->workers = NULL;
 	if (a->people) people_stop(a->people);
 	desk_free(a->desk);
 	a->desk = NULL;
+	outgoing_free(a->outgoing);
+	a->outgoing = NULL;
 	lists_stop(a->lists);
 	store_close(a->store);
 	a->store = NULL;

@@ -1,5 +1,5 @@
-/* What the program does besides serving: migrate, move and user. They print, and return an exit
- * status.
+/* What the program does besides serving: migrate, move, user, mail, webhooks. They print, and
+ * return an exit status.
  */
 #ifndef FEEDBACK_COMMANDS_PRIV_H
 #define FEEDBACK_COMMANDS_PRIV_H
@@ -8,9 +8,22 @@
 
 #include <stdio.h>
 
+struct config;
+struct outgoing;
+
 /* `action`: "up", "down" or "status"; `steps`: of a way down. HG_E_INVALID: another action. */
 HG_MUST enum hg_rc command_migrate(
         const char *url, struct hg_str action, uint32_t steps, FILE *out, struct hg_err *err);
+
+/* A mail to `to`; prints the whole dialogue with the server. HG_E_IO: it was not sent. */
+HG_MUST enum hg_rc command_mail_test(
+        const struct outgoing *o, const char *to, FILE *out, struct hg_err *err);
+/*
+ * list; add URL, remove, rotate, enable, test ID: `what` is the word behind the action, or NULL.
+ * HG_E_NOT_FOUND, HG_E_INVALID; HG_E_IO: the trial was no success.
+ */
+HG_MUST enum hg_rc command_webhooks(const struct config *c, struct hg_str action, const char *what,
+        FILE *out, struct hg_err *err);
 
 struct command_user {
 	const char *url;

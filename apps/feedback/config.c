@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "wire/mail.h"
+
 #include "apps/feedback/text_priv.h"
 
 /* Every setting is a flag and a variable. */
@@ -31,6 +33,16 @@ static const struct setting {
         {"ENVIRONMENT", NULL, "development"},
         {"FEEDBACK_FAULT", "--fault", ""},
         {"DRAIN_SECONDS", NULL, "25"},
+        {"SMTP_URL", NULL, ""},
+        {"SMTP_USER", NULL, ""},
+        {"SMTP_PASSWORD", NULL, ""},
+        {"SMTP_STARTTLS", NULL, "required"},
+        {"SMTP_CA", NULL, ""},
+        {"SMTP_TIMEOUT", NULL, "30000"},
+        {"MAIL_FROM", NULL, ""},
+        {"WEBHOOK_ALLOW", NULL, ""},
+        {"WEBHOOK_CA", NULL, ""},
+        {"WEBHOOK_TIMEOUT", NULL, "15000"},
         {"NOTIFY_EMAIL", NULL, ""},
         {"WEBHOOKS", NULL, "off"},
         {"WORKERS", NULL, "off"},
@@ -62,6 +74,19 @@ static const struct setting {
         {"LISTEN_PID", NULL, ""},
 };
 
+#define OUTGOING_HELP                                                                              \
+	"  SMTP_URL              smtp://HOST[:PORT][/NAME], smtps://…: how mail leaves; NAME\n" \
+	"                        is what the server is greeted with\n"                          \
+	"  SMTP_USER, SMTP_PASSWORD\n"                                                           \
+	"  SMTP_STARTTLS         required (default), try, off\n"                                \
+	"  SMTP_CA               a file of authorities instead of the machine's\n"              \
+	"  SMTP_TIMEOUT          30000 ms for a mail\n"                                         \
+	"  MAIL_FROM             \"Feedback <feedback@example.com>\"\n"                         \
+	"  WEBHOOK_ALLOW         networks that webhooks may reach besides public addresses,\n"  \
+	"                        and without https: 10.0.0.0/8,fd00::/8\n"                      \
+	"  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"                                                        \
+	"                        as for SMTP; 15000 ms\n"
+
 const char *config_help(void)
 {
 	return "usage: feedback-app [--port N] [--host ADDRESS] [--socket PATH] [--database URL]\n"
@@ -72,6 +97,8 @@ const char *config_help(void)
 	       "       feedback-app jobs list|show|retry|purge|stats|put (feedback-app jobs help)\n"
 	       "       feedback-app migrate up|down|status [--steps N] [--database URL]\n"
 	       "       feedback-app move --from sqlite:PATH --to postgres://…\n"
+	       "       feedback-app mail test ADDRESS\n"
+	       "       feedback-app webhooks list|add URL|remove ID|rotate ID|enable ID|test ID\n"
 	       "       feedback-app user add|list|role|disable|enable|password|totp-off …\n"
 	       "\n"
 	       "The Feedback App: an HTTP API, a page and metrics over one SQLite file or one\n"
@@ -107,11 +134,10 @@ const char *config_help(void)
 	       "  QUEUES, --queues      notification-queue,feedback-tasks; which a worker asks\n"
 	       "  CONCURRENCY, --concurrency\n"
 	       "                        8; jobs at once, 256 at most\n"
-	       "  JOB_LEASE             30 s; a worker that is silent for so long has lost its "
-	       "jobs\n"
-	       "  QUEUE_URL             redis://HOST[:PORT][/DB]: jobs go to workers through "
-	       "Redis\n"
-	       "                        Streams; not set: workers ask the database\n"
+	       "  JOB_LEASE             30 s; a worker silent for so long has lost its jobs\n"
+	       "  QUEUE_URL             redis://HOST[:PORT][/DB], amqp://USER:WORD@HOST[/VHOST]:\n"
+	       "                        jobs go to workers through Redis Streams or RabbitMQ;\n"
+	       "                        not set: workers ask the database\n"
 	       "  QUEUE_LEASE           600 s; what a broker has for longer is taken to be lost\n"
 	       "  EXPORT_DIR            data/exports; where exports are written and fetched\n"
 	       "  CACHE_TTL_S           60; lists are kept for so long in memory, and given only\n"
@@ -126,6 +152,7 @@ const char *config_help(void)
 	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
 	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
+	       OUTGOING_HELP
 	       "  AUTH                  off (default): everybody may write; optional: guests\n"
 	       "                        read; required: guests see the page alone\n"
 	       "  ADMIN_KEY             a secret of 16 characters and more: who shows it\n"
@@ -383,6 +410,68 @@ static enum hg_rc take_database(
 	return rc < 0 ? rc : take_pool(from, c, err);
 }
 
+/* A password is needed to the letter: take() and .env keep what is within quotes. */
+static enum hg_rc take_smtp(
+        const struct config_sources *from, struct outgoing *o, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t ms = 0;
+	enum hg_rc rc = take(from, "SMTP_URL", o->smtp_url, sizeof o->smtp_url, err);
+	if (rc == HG_OK) rc = take(from, "SMTP_USER", o->smtp_user, sizeof o->smtp_user, err);
+	if (rc == HG_OK)
+		rc = take(from, "SMTP_PASSWORD", o->smtp_password, sizeof o->smtp_password, err);
+	if (rc == HG_OK) rc = take(from, "SMTP_CA", o->smtp_ca, sizeof o->smtp_ca, err);
+	if (rc == HG_OK) rc = take_number(from, "SMTP_TIMEOUT", 600000, &ms, err);
+	if (rc < 0) return rc;
+	o->smtp_ms = (uint32_t)HG_MAX(ms, 1u);
+	setting_of(from, "SMTP_STARTTLS", false, &v);
+	if (hg_str_eq_nocase(v, HG_STR("required")))
+		o->smtp_tls = SMTP_TLS_REQUIRED;
+	else if (hg_str_eq_nocase(v, HG_STR("try")))
+		o->smtp_tls = SMTP_TLS_TRY;
+	else if (hg_str_eq_nocase(v, HG_STR("off")))
+		o->smtp_tls = SMTP_TLS_OFF;
+	else
+		return wrong(err, "SMTP_STARTTLS", v, "required, try or off");
+	return HG_OK;
+}
+
+static enum hg_rc take_address(const struct config_sources *from, const char *name, char *to,
+        size_t cap, struct hg_err *err)
+{
+	struct mail_address a;
+	enum hg_rc rc = take(from, name, to, cap, err);
+	if (rc < 0 || !to[0] || mail_address_parse(hg_str(to), &a)) return rc;
+	return wrong(err, name, hg_str(to), "one address, such as \"Ops <ops@example.com>\"");
+}
+
+static enum hg_rc take_outgoing(
+        const struct config_sources *from, struct outgoing *o, struct hg_err *err)
+{
+	struct hg_str v = HG_STR("");
+	uint64_t ms = 0;
+	enum hg_rc rc = take_smtp(from, o, err);
+	if (rc == HG_OK)
+		rc = take_address(from, "MAIL_FROM", o->mail_from, sizeof o->mail_from, err);
+	if (rc == HG_OK && o->smtp_url[0]) {
+		struct smtp_server s = {
+		        .url = o->smtp_url, .user = o->smtp_user, .password = o->smtp_password};
+		rc = smtp_check(&s, err);
+		if (rc == HG_OK && !o->mail_from[0])
+			rc = hg_err_set(err, HG_E_INVALID,
+			        "SMTP_URL is set, but not MAIL_FROM, the sender of mail");
+	}
+	if (rc == HG_OK) rc = take(from, "WEBHOOK_CA", o->webhook_ca, sizeof o->webhook_ca, err);
+	if (rc == HG_OK) rc = take_number(from, "WEBHOOK_TIMEOUT", 60000, &ms, err);
+	if (rc < 0) return rc;
+	o->webhook_ms = (uint32_t)HG_MAX(ms, 1u);
+	setting_of(from, "WEBHOOK_ALLOW", false, &v);
+	if (guard_parse(v, &o->webhook_allow, NULL) < 0)
+		return wrong(err, "WEBHOOK_ALLOW", v,
+		        "a list of at most 16 networks, such as \"10.0.0.0/8, fd00::/8\"");
+	return HG_OK;
+}
+
 /* "off" or the other word. */
 static enum hg_rc take_choice(const struct config_sources *from, const char *name, const char *on,
         bool *ret_on, struct hg_err *err)
@@ -429,9 +518,9 @@ static enum hg_rc take_jobs(const struct config_sources *from, struct config *c,
 	if (!lease_s) return wrong(err, "JOB_LEASE", HG_STR("0"), "a number of seconds from 1 on");
 	c->concurrency = (uint32_t)slots;
 	c->lease_ms = (uint32_t)lease_s * 1000;
-	if (c->notify_email[0] &&
-	        (!strchr(c->notify_email, '@') || !text_is_token(hg_str(c->notify_email), 255)))
-		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "an e-mail address");
+	struct mail_address to;
+	if (c->notify_email[0] && !mail_address_parse(hg_str(c->notify_email), &to))
+		return wrong(err, "NOTIFY_EMAIL", hg_str(c->notify_email), "one e-mail address");
 	return HG_OK;
 }
 
@@ -563,6 +652,7 @@ enum hg_rc config_read(
 	if (rc < 0 || c.help || c.version) goto out;
 	rc = take_listeners(from, &c, err);
 	if (rc == HG_OK) rc = take_database(from, &c, err);
+	if (rc == HG_OK) rc = take_outgoing(from, &c.outgoing, err);
 	if (rc == HG_OK) rc = take_jobs(from, &c, err);
 	if (rc == HG_OK) rc = take_cache(from, &c, err);
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);

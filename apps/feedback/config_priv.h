@@ -10,11 +10,25 @@
 #include "cache/cache.h"
 #include "db/db.h"
 #include "db/pool.h"
+#include "fetch/guard.h"
+#include "fetch/smtp.h"
 #include "jobs/jobs.h"
 #include "redis/redis.h"
 
 #include "apps/feedback/access_priv.h"
 #include "apps/feedback/fault_priv.h"
+
+/* What goes out: mail and webhooks. */
+struct outgoing {
+	char smtp_url[256]; /* "": no mail can be sent */
+	char smtp_user[128], smtp_password[256], smtp_ca[256];
+	enum smtp_tls smtp_tls;
+	uint32_t smtp_ms;
+	char mail_from[400];        /* "Name <address>" */
+	struct guard webhook_allow; /* networks that webhooks may reach besides public ones */
+	char webhook_ca[256];       /* file of authorities instead of the machine's store; "" */
+	uint32_t webhook_ms;
+};
 
 struct config {
 	bool help, version;
@@ -39,6 +53,7 @@ struct config {
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;
+	struct outgoing outgoing;
 	/* The queue. */
 	bool worker;            /* feedback-app worker: no API, only jobs */
 	bool workers_inline;    /* this process serves and works */

@@ -4,6 +4,8 @@
 
 #include "wire/json.h"
 
+#include "apps/feedback/hooks_priv.h"
+#include "apps/feedback/mailer_priv.h"
 #include "apps/feedback/text_priv.h"
 
 /* Everything this app can do later. Of two with one name the first that can be made counts. */
@@ -12,6 +14,8 @@ static const struct jobs_maker makers[] = {
         {jobs_make_test_email, jobs_unmake_test},
         {jobs_make_test_webhook, jobs_unmake_test},
         {jobs_make_export, jobs_unmake_export},
+        {mailer_make, NULL},
+        {hooks_make, hooks_unmake},
 };
 
 void jobs_kinds_make(const struct jobs_context *c, struct jobs_kinds *ret_kinds)

@@ -256,6 +256,25 @@ static enum hg_rc run_move(int argc, char **argv, struct hg_err *err)
 	return HG_E_INVALID;
 }
 
+static enum hg_rc run_mail(int argc, char **argv, struct hg_err *err)
+{
+	struct program p = {0};
+	if (argc < 3 || strcmp(argv[1], "test") != 0)
+		return hg_err_set(err, HG_E_INVALID, "mail test ADDRESS");
+	enum hg_rc rc = configure(&p, argc - 2, argv + 2, err);
+	return rc < 0 ? rc : command_mail_test(&p.config.outgoing, argv[2], stdout, err);
+}
+
+static enum hg_rc run_webhooks(int argc, char **argv, struct hg_err *err)
+{
+	struct program p = {0};
+	struct hg_str action = hg_str(argc > 1 ? argv[1] : "");
+	int words = argc > 2 && argv[2][0] != '-' ? 2 : argc > 1 ? 1 : 0;
+	const char *what = words == 2 ? argv[2] : NULL;
+	enum hg_rc rc = configure(&p, argc - words, argv + words, err);
+	return rc < 0 ? rc : command_webhooks(&p.config, action, what, stdout, err);
+}
+
 static void help_jobs(void)
 {
 	puts("feedback-app jobs list [--state S] [--queue Q] [--kind K] [--limit N] [--json yes]\n"
@@ -338,6 +357,10 @@ static bool run_command(int argc, char **argv, int *ret_status)
 		rc = run_user(argc - 1, argv + 1, &err);
 	else if (hg_str_eq(name, HG_STR("move")))
 		rc = run_move(argc - 1, argv + 1, &err);
+	else if (hg_str_eq(name, HG_STR("mail")))
+		rc = run_mail(argc - 1, argv + 1, &err);
+	else if (hg_str_eq(name, HG_STR("webhooks")))
+		rc = run_webhooks(argc - 1, argv + 1, &err);
 	else if (hg_str_eq(name, HG_STR("jobs")))
 		rc = run_jobs(argc - 1, argv + 1, &err);
 	else

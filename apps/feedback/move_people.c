@@ -53,9 +53,11 @@ static const struct table {
         {"webhooks",
                 "'id', id, 'url', url, 'secret', secret, 'old_secret', old_secret, "
                 "'enabled', enabled, 'created_at', created_at, "
-                "'disabled_at', disabled_at, 'disabled_why', disabled_why",
+                "'disabled_at', disabled_at, 'disabled_why', disabled_why, "
+                "'secret_changed_at', secret_changed_at, 'told_at', told_at, "
+                "'told', told",
                 "id, url, secret, old_secret, enabled, created_at, disabled_at, "
-                "disabled_why",
+                "disabled_why, secret_changed_at, told_at, told",
                 "", true},
 };
 

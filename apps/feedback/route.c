@@ -52,6 +52,8 @@ struct route route_of(struct hg_str path)
 	        {{"/admin/jobs/stats", 17}, ENDPOINT_JOBS_STATS},
 	        {{"/admin/jobs/retry", 17}, ENDPOINT_JOBS_RETRY},
 	        {{"/exports", 8}, ENDPOINT_EXPORTS},
+	        {{"/admin/mail/test", 16}, ENDPOINT_MAIL_TEST},
+	        {{"/admin/webhooks", 15}, ENDPOINT_WEBHOOKS},
 	        {{"/admin/users", 12}, ENDPOINT_USERS},
 	        {{"/admin/audit", 12}, ENDPOINT_AUDIT},
 	};
@@ -60,6 +62,8 @@ struct route route_of(struct hg_str path)
 	for (size_t i = 0; i < HG_COUNT(fixed); i++)
 		if (hg_str_eq(path, fixed[i].path)) return (struct route){fixed[i].endpoint};
 	if (hg_str_starts(path, HG_STR("/static/"))) return (struct route){ENDPOINT_STATIC};
+	if (hg_str_starts(path, HG_STR("/admin/webhooks/")))
+		return (struct route){ENDPOINT_WEBHOOKS};
 	if (hg_str_starts(path, HG_STR("/auth/"))) return (struct route){ENDPOINT_AUTH};
 	if (hg_str_starts(path, HG_STR("/admin/users/"))) return (struct route){ENDPOINT_USERS};
 	if (queue_route(path, &r)) return r;
@@ -93,6 +97,8 @@ const char *route_label(enum endpoint e)
 	        [ENDPOINT_JOB_RETRY] = "/admin/jobs/:id/retry",
 	        [ENDPOINT_EXPORTS] = "/exports",
 	        [ENDPOINT_EXPORT] = "/exports/:id",
+	        [ENDPOINT_MAIL_TEST] = "/admin/mail/test",
+	        [ENDPOINT_WEBHOOKS] = "/admin/webhooks",
 	        [ENDPOINT_AUTH] = "/auth/:path",
 	        [ENDPOINT_USERS] = "/admin/users",
 	        [ENDPOINT_AUDIT] = "/admin/audit",
@@ -110,7 +116,9 @@ const char *route_allow(enum endpoint e)
 	case ENDPOINT_JOB: return "DELETE, GET, HEAD, OPTIONS";
 	case ENDPOINT_JOBS_RETRY:
 	case ENDPOINT_JOB_RETRY:
-	case ENDPOINT_EXPORTS: return "OPTIONS, POST";
+	case ENDPOINT_EXPORTS:
+	case ENDPOINT_MAIL_TEST: return "OPTIONS, POST";
+	case ENDPOINT_WEBHOOKS: return "DELETE, GET, HEAD, OPTIONS, POST";
 	case ENDPOINT_AUTH:
 	case ENDPOINT_USERS:
 	case ENDPOINT_AUDIT: return "DELETE, GET, HEAD, OPTIONS, POST, PUT";
@@ -127,17 +135,19 @@ bool route_is_people(enum endpoint e)
 
 bool route_allows(enum endpoint e, enum http1_method m)
 {
-	bool only_post =
-	        e == ENDPOINT_JOBS_RETRY || e == ENDPOINT_JOB_RETRY || e == ENDPOINT_EXPORTS;
+	bool only_post = e == ENDPOINT_JOBS_RETRY || e == ENDPOINT_JOB_RETRY ||
+	                 e == ENDPOINT_EXPORTS || e == ENDPOINT_MAIL_TEST;
 	bool people = route_is_people(e); /* they know their paths' methods themselves */
 	switch (m) {
 	case HTTP1_GET:
 	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post;
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
-	case HTTP1_POST: return e == ENDPOINT_LIST || only_post || people;
+	case HTTP1_POST:
+		return e == ENDPOINT_LIST || e == ENDPOINT_WEBHOOKS || only_post || people;
 	case HTTP1_PUT: return e == ENDPOINT_ITEM || people;
 	case HTTP1_DELETE:
-		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB || people;
+		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB ||
+		       e == ENDPOINT_WEBHOOKS || people; /* of their paths they know more */
 	default: return false;
 	}
 }

@@ -19,6 +19,8 @@ enum endpoint {
 	ENDPOINT_JOB_RETRY,
 	ENDPOINT_EXPORTS,
 	ENDPOINT_EXPORT,
+	ENDPOINT_MAIL_TEST,
+	ENDPOINT_WEBHOOKS, /* /admin/webhooks and below */
 	ENDPOINT_AUTH,  /* whatever is below /auth/ */
 	ENDPOINT_USERS, /* /admin/users and below */
 	ENDPOINT_AUDIT, /* /admin/audit */

@@ -10,6 +10,7 @@
 	X(global_init)         \
 	X(easy_init)           \
 	X(easy_cleanup)        \
+	X(easy_perform)        \
 	X(easy_setopt)         \
 	X(easy_getinfo)        \
 	X(easy_strerror)       \

@@ -1,17 +1,15 @@
 /* libcurl's multi interface on our loop: it says which descriptors and which time to wait for. */
 #include "fetch/fetch.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
-#include "base/buf.h"
-#include "base/list.h"
-#include "fetch/curl_priv.h"
+#include "fetch/fetch_priv.h"
 
-#define FETCH_MAGIC    0xfe7c4001u
-#define CONNECT_MAX_MS 10000L /* one address that does not answer must not take all the time */
-#define WHY_MAX        320u
+#define FETCH_MAGIC 0xfe7c4001u
 
 struct fetch {
 	uint32_t magic;
@@ -21,19 +19,7 @@ struct fetch {
 	CURLM *multi;
 	struct loop_timer timer;
 	struct hg_list calls, socks;
-	uint32_t call_count;
-};
-
-struct fetch_call {
-	struct hg_list node;
-	struct fetch *f;
-	CURL *easy;
-	struct curl_slist *headers;
-	struct hg_buf body, fields;
-	bool cut;
-	char error[CURL_ERROR_SIZE];
-	fetch_fn fn;
-	void *arg;
+	uint32_t call_count, call_max;
 };
 
 struct sock {
@@ -44,7 +30,7 @@ struct sock {
 
 /* ---- one call ---- */
 
-static void call_free(struct fetch_call *c)
+void fetch_call_free(struct fetch_call *c)
 {
 	struct fetch *f = c->f;
 	if (c->easy) {
@@ -57,7 +43,13 @@ static void call_free(struct fetch_call *c)
 	f->call_count--;
 	hg_buf_free(&c->body);
 	hg_buf_free(&c->fields);
+	free(c->guard);
 	free(c);
+}
+
+const char *fetch_call_why(const struct fetch_call *c, CURLcode code)
+{
+	return c->error[0] ? c->error : c->curl->easy_strerror(code);
 }
 
 static enum fetch_result result_of(CURLcode code, bool cut, int status)
@@ -83,26 +75,32 @@ static void finish(struct fetch_call *c, CURLcode code)
 	struct fetch *f = c->f;
 	long status = 0;
 	curl_off_t retry_s = 0;
-	char why[WHY_MAX] = "";
+	char why[FETCH_WHY_MAX] = "", peer[IP_TEXT_MAX];
 	if (f->curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK) status = 0;
 	if (f->curl.easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_s) != CURLE_OK) retry_s = 0;
 	struct fetch_answer a = {
 	        .result = result_of(code, c->cut, (int)status), .body = hg_buf_view(&c->body)};
+	if (a.result == FETCH_SILENT && c->blocked && !c->peer[0]) a.result = FETCH_BLOCKED;
 	if (a.result == FETCH_ANSWERED) {
 		a.status = (int)status;
 		a.cut = c->cut;
 		a.fields = hg_buf_view(&c->fields);
 		a.retry_after_ms = (uint64_t)HG_MIN(HG_MAX(retry_s, 0), 86400) * 1000;
+	} else if (a.result == FETCH_BLOCKED) {
+		(void)snprintf(why, sizeof why, "it leads to a %s address, which is not allowed%s",
+		        guard_class_name(c->refused),
+		        c->plain && guard_lets(c->refused) ? " without https" : "");
 	} else {
-		(void)snprintf(why, sizeof why, "%s",
-		        c->error[0] ? c->error : f->curl.easy_strerror(code));
+		(void)snprintf(why, sizeof why, "%s", fetch_call_why(c, code));
 	}
 	a.why = why;
+	memcpy(peer, c->peer, sizeof peer);
+	a.peer = peer;
 	fetch_fn fn = c->fn;
 	void *arg = c->arg;
 	struct hg_buf body = c->body, fields = c->fields;
 	c->body = c->fields = (struct hg_buf){0}; /* the answer's now */
-	call_free(c);
+	fetch_call_free(c);
 	fn(arg, &a);
 	hg_buf_free(&body);
 	hg_buf_free(&fields);
@@ -126,7 +124,7 @@ static void collect(struct fetch *f)
 static size_t on_body(char *p, size_t one, size_t n, void *arg)
 {
 	struct fetch_call *c = arg;
-	size_t all = one * n, room = FETCH_BODY_MAX - c->body.n, take = HG_MIN(all, room);
+	size_t all = one * n, room = c->body_max - c->body.n, take = HG_MIN(all, room);
 	hg_buf_str(&c->body, (struct hg_str){p, take});
 	if (take == all) return all;
 	c->cut = true;
@@ -230,10 +228,17 @@ enum hg_rc fetch_new(struct loop *l, struct fetch **ret_fetch, struct hg_err *er
 	if (!f) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	f->magic = FETCH_MAGIC;
 	f->loop = l;
+	f->call_max = FETCH_MAX;
 	hg_list_init(&f->calls);
 	hg_list_init(&f->socks);
 	*ret_fetch = f;
 	return HG_OK;
+}
+
+void fetch_limit(struct fetch *f, uint32_t calls)
+{
+	HG_ASSERT(f->magic == FETCH_MAGIC && calls > 0);
+	f->call_max = calls;
 }
 
 void fetch_free(struct fetch *f)
@@ -241,7 +246,7 @@ void fetch_free(struct fetch *f)
 	if (!f) return;
 	HG_ASSERT(f->magic == FETCH_MAGIC);
 	HG_LIST_EACH_SAFE (node, after, &f->calls)
-		call_free(HG_CONTAINER(node, struct fetch_call, node));
+		fetch_call_free(HG_CONTAINER(node, struct fetch_call, node));
 	if (f->multi) (void)f->curl.multi_cleanup(f->multi);
 	HG_LIST_EACH_SAFE (node, after, &f->socks)
 		sock_free(HG_CONTAINER(node, struct sock, node));
@@ -290,28 +295,60 @@ static bool headers_set(struct fetch_call *c, const struct fetch_request *r)
 	return all != NULL;
 }
 
-#define SET(option, value) (c->f->curl.easy_setopt(c->easy, option, value) == CURLE_OK)
+/* The address a connection is about to be made to: what is judged is what is used. */
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *a)
+{
+	struct fetch_call *c = arg;
+	uint8_t addr[16] = {[10] = 0xff, [11] = 0xff};
+	(void)purpose;
+	if (a->family == AF_INET)
+		memcpy(addr + 12, &((struct sockaddr_in *)(void *)&a->addr)->sin_addr, 4);
+	else if (a->family == AF_INET6)
+		memcpy(addr, &((struct sockaddr_in6 *)(void *)&a->addr)->sin6_addr, 16);
+	else
+		return CURL_SOCKET_BAD;
+	enum guard_class class = guard_judge(c->guard, addr);
+	if (!guard_lets(class) || (c->plain && class != GUARD_ALLOWED)) {
+		c->refused = class;
+		c->blocked = true;
+		return CURL_SOCKET_BAD;
+	}
+	c->peer[ip_text(addr, c->peer)] = 0;
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
+#define SET(option, value) FETCH_SET(c, option, value)
 
 /* The other side, and what nobody may talk us into. */
-static bool limits_set(struct fetch_call *c, const struct fetch_request *r)
+bool fetch_call_limits(struct fetch_call *c, const char *protocols, uint32_t timeout_ms)
 {
-	long connect_ms = HG_MIN((long)r->timeout_ms, CONNECT_MAX_MS);
-	return SET(CURLOPT_PROTOCOLS_STR, "http,https") && SET(CURLOPT_FOLLOWLOCATION, 0L) &&
-	       SET(CURLOPT_PROXY, "") && SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
-	       SET(CURLOPT_SSL_VERIFYPEER, 1L) && SET(CURLOPT_SSL_VERIFYHOST, 2L) &&
-	       SET(CURLOPT_HTTP09_ALLOWED, 0L) && SET(CURLOPT_NOSIGNAL, 1L) &&
+	long connect_ms = HG_MIN((long)timeout_ms, FETCH_CONNECT_MAX_MS);
+	return SET(CURLOPT_PROTOCOLS_STR, protocols) && SET(CURLOPT_PRIVATE, c) &&
+	       SET(CURLOPT_ERRORBUFFER, c->error) && SET(CURLOPT_PROXY, "") &&
+	       SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&
+	       SET(CURLOPT_SSL_VERIFYHOST, 2L) && SET(CURLOPT_NOSIGNAL, 1L) &&
 	       /* A name that is still being looked up must not be waited for at the end. */
-	       SET(CURLOPT_QUICK_EXIT, 1L) && SET(CURLOPT_TIMEOUT_MS, (long)r->timeout_ms) &&
+	       SET(CURLOPT_QUICK_EXIT, 1L) && SET(CURLOPT_TIMEOUT_MS, (long)timeout_ms) &&
 	       SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms) &&
 	       /* A kept connection may be dead by the next call, minutes later. */
-	       SET(CURLOPT_FRESH_CONNECT, 1L) && SET(CURLOPT_FORBID_REUSE, 1L) &&
-	       SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	       SET(CURLOPT_FRESH_CONNECT, 1L) && SET(CURLOPT_FORBID_REUSE, 1L);
+}
+
+static bool guard_set(struct fetch_call *c, const struct fetch_request *r)
+{
+	if (!r->guard) return true;
+	c->plain = !hg_str_starts(hg_str(r->url), HG_STR("https:"));
+	c->guard = malloc(sizeof *c->guard);
+	if (!c->guard) return false;
+	*c->guard = *r->guard;
+	return SET(CURLOPT_OPENSOCKETFUNCTION, on_open) && SET(CURLOPT_OPENSOCKETDATA, c);
 }
 
 static bool request_set(struct fetch_call *c, const struct fetch_request *r)
 {
-	bool ok = SET(CURLOPT_URL, r->url) && SET(CURLOPT_PRIVATE, c) &&
-	          SET(CURLOPT_ERRORBUFFER, c->error) &&
+	bool ok = SET(CURLOPT_URL, r->url) && SET(CURLOPT_FOLLOWLOCATION, 0L) &&
+	          SET(CURLOPT_HTTP09_ALLOWED, 0L) &&
+	          SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) &&
 	          SET(CURLOPT_USERAGENT, "headgate/" HG_VERSION) &&
 	          SET(CURLOPT_WRITEFUNCTION, on_body) && SET(CURLOPT_WRITEDATA, c);
 	if (ok && r->body.n)
@@ -326,40 +363,65 @@ static bool request_set(struct fetch_call *c, const struct fetch_request *r)
 	return ok && SET(CURLOPT_CUSTOMREQUEST, r->method) && SET(CURLOPT_HTTPHEADER, c->headers);
 }
 
-enum hg_rc fetch_start(struct fetch *f, const struct fetch_request *r, fetch_fn fn, void *arg,
-        struct fetch_call **ret_call, struct hg_err *err)
+enum hg_rc fetch_call_new(
+        struct fetch *f, void *arg, struct fetch_call **ret_call, struct hg_err *err)
 {
 	enum hg_rc rc = fetch_ready(f, err);
 	if (rc < 0) return rc;
-	HG_ASSERT(r->header_count <= FETCH_HEADERS_MAX && r->timeout_ms > 0);
-	if (f->call_count >= FETCH_MAX)
+	if (f->call_count >= f->call_max)
 		return hg_err_set(
 		        err, HG_E_AGAIN, "%u requests are under way already", f->call_count);
 	struct fetch_call *c = calloc(1, sizeof *c);
 	if (!c) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	c->f = f;
-	c->fn = fn;
+	c->curl = &f->curl;
 	c->arg = arg;
-	hg_buf_init(&c->body, FETCH_BODY_MAX + 1);
-	hg_buf_init(&c->fields, FETCH_FIELDS_MAX + 1);
 	hg_list_append(&f->calls, &c->node);
 	f->call_count++;
 	c->easy = f->curl.easy_init();
-	if (!c->easy || !headers_set(c, r)) {
-		call_free(c);
+	if (!c->easy) {
+		fetch_call_free(c);
 		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	}
-	if (!limits_set(c, r) || !request_set(c, r) ||
-	        f->curl.multi_add_handle(f->multi, c->easy) != CURLM_OK) {
-		call_free(c);
-		return hg_err_set(err, HG_E_FETCH, "libcurl refuses the request");
 	}
 	*ret_call = c;
 	return HG_OK;
 }
 
+enum hg_rc fetch_call_go(struct fetch_call *c, struct hg_err *err)
+{
+	if (c->curl->multi_add_handle(c->f->multi, c->easy) == CURLM_OK) return HG_OK;
+	fetch_call_free(c);
+	return hg_err_set(err, HG_E_FETCH, "libcurl refuses the request");
+}
+
+enum hg_rc fetch_start(struct fetch *f, const struct fetch_request *r, fetch_fn fn, void *arg,
+        struct fetch_call **ret_call, struct hg_err *err)
+{
+	struct fetch_call *c = NULL;
+	HG_ASSERT(r->header_count <= FETCH_HEADERS_MAX && r->timeout_ms > 0 &&
+	          r->body_max <= FETCH_BODY_MAX);
+	enum hg_rc rc = fetch_call_new(f, arg, &c, err);
+	if (rc < 0 || !c) return rc;
+	c->fn = fn;
+	c->body_max = r->body_max ? r->body_max : FETCH_BODY_MAX;
+	hg_buf_init(&c->body, c->body_max + 1);
+	hg_buf_init(&c->fields, FETCH_FIELDS_MAX + 1);
+	if (!headers_set(c, r)) {
+		fetch_call_free(c);
+		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	}
+	if (!fetch_call_limits(c, "http,https", r->timeout_ms) || !guard_set(c, r) ||
+	        !request_set(c, r)) {
+		fetch_call_free(c);
+		return hg_err_set(err, HG_E_FETCH, "libcurl refuses the request");
+	}
+	rc = fetch_call_go(c, err);
+	if (rc == HG_OK) *ret_call = c;
+	return rc;
+}
+
 void fetch_cancel(struct fetch_call *c)
 {
 	if (!c) return;
-	call_free(c);
+	fetch_call_free(c);
 }

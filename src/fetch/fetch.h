@@ -11,9 +11,10 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "fetch/guard.h"
 #include "os/loop.h"
 
-#define FETCH_MAX         16u
+#define FETCH_MAX         16u    /* under way at a time, unless fetch_limit says otherwise */
 #define FETCH_BODY_MAX    65536u /* bytes of an answer that are kept; what follows is not read */
 #define FETCH_HEADERS_MAX 24u
 #define FETCH_FIELDS_MAX  16384u
@@ -30,12 +31,17 @@ struct fetch_request {
 	uint32_t timeout_ms;        /* from here to the last byte; names included. Not 0 */
 	struct hg_str ca_pem; /* trusted instead of the machine's store; n == 0: the store is */
 	bool keep_fields;     /* the answer's header fields are wanted */
+	uint32_t body_max;    /* bytes of the answer's body that are kept; 0: FETCH_BODY_MAX */
+	/* Which addresses a connection may be made to; NULL: all. With http: only those that it
+	 * names. Copied. */
+	const struct guard *guard;
 };
 
 enum fetch_result {
 	FETCH_ANSWERED, /* a whole head of HTTP: status is set */
 	FETCH_SILENT,   /* no connection, cut off, or too late: may be better next time */
-	FETCH_REFUSED   /* no HTTP, or a certificate that cannot be trusted: will be the same */
+	FETCH_REFUSED,  /* no HTTP, or a certificate that cannot be trusted: will be the same */
+	FETCH_BLOCKED   /* the guard let no address of it pass: no connection was made */
 };
 
 struct fetch_answer {
@@ -46,6 +52,7 @@ struct fetch_answer {
 	uint64_t retry_after_ms; /* of the header Retry-After; 0: none */
 	struct hg_str fields;    /* as they came, FETCH_FIELDS_MAX at most, if they were wanted */
 	const char *why;         /* a sentence unless ANSWERED, else "" */
+	const char *peer;        /* with a guard: the address that was asked; else "" */
 };
 
 /* From the loop, once; the call is over and its handle gone. Everything in `a` ends with the
@@ -54,6 +61,8 @@ typedef void (*fetch_fn)(void *arg, const struct fetch_answer *a);
 
 /* Makes no connection and loads nothing. HG_E_NOMEM. */
 HG_MUST enum hg_rc fetch_new(struct loop *l, struct fetch **ret_fetch, struct hg_err *err);
+/* So many calls at a time instead of FETCH_MAX. */
+void fetch_limit(struct fetch *f, uint32_t calls);
 /* Calls that are under way end without being told. */
 void fetch_free(struct fetch *f);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "jobs/amqp_relay.h"
 #include "os/clock.h"
 
 #define RELAY_MAGIC 0x2e1a7001u
@@ -40,6 +41,7 @@ static const struct {
         {"redis://", &relay_redis},
         {"unix:", &relay_redis},
         {"redis+unix://", &relay_redis},
+        {"amqp://", &relay_rabbitmq},
 };
 
 const struct relay_driver *relay_driver_of(const char *url)

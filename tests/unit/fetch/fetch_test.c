@@ -41,10 +41,12 @@ struct rig {
 	bool cut;
 	uint64_t retry_after_ms;
 	size_t body_n;
-	char body[64], why[400];
+	char body[64], why[400], asked[64];
 	struct fetch_call *cancel; /* by on_answer */
 	uint64_t stall_ms;         /* the longest turn of the loop */
 };
+
+static unsigned rebinds;
 
 /* A name that no server answers for: the thread that looks it up is busy for two seconds. */
 int getaddrinfo(
@@ -56,6 +58,9 @@ int getaddrinfo(
 		sleep(2);
 		return EAI_AGAIN;
 	}
+	/* A name whose answer is another each time it is asked for: first a harmless one. */
+	if (node && strcmp(node, "rebind.invalid") == 0)
+		node = rebinds++ == 0 ? "192.0.2.1" : "127.0.0.1";
 	memcpy(&real, &p, sizeof real);
 	return real(node, service, hints, ret);
 }
@@ -133,6 +138,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 	r->body_n = a->body.n;
 	(void)snprintf(r->body, sizeof r->body, "%.*s", (int)HG_MIN(a->body.n, 60u), a->body.p);
 	(void)snprintf(r->why, sizeof r->why, "%s", a->why);
+	(void)snprintf(r->asked, sizeof r->asked, "%s", a->peer);
 	fetch_cancel(r->cancel);
 	r->cancel = NULL;
 }
@@ -317,6 +323,86 @@ static void an_answer_may_cancel_another_call(void **state)
 	assert_int_equal(r->answers, 1);
 }
 
+static void guarded(struct rig *r, const char *url, const char *allow, uint32_t body_max)
+{
+	struct guard g;
+	struct fetch_call *c = NULL;
+	struct fetch_request q = {.method = "POST",
+	        .url = url,
+	        .timeout_ms = 3000,
+	        .guard = &g,
+	        .body = HG_STR("{}"),
+	        .body_max = body_max};
+	assert_int_equal(guard_parse(hg_str(allow), &g, NULL), HG_OK);
+	assert_int_equal(fetch_start(r->fetch, &q, on_answer, r, &c, NULL), HG_OK);
+	memset(&g, 0xff, sizeof g); /* it was copied */
+	until(r, r->answers + 1, 5000);
+}
+
+/* Each of these leads to this machine, by one spelling or another. */
+static void a_guard_judges_the_address_that_is_connected_to(void **state)
+{
+	static const char *const host[] = {"127.0.0.1", "localhost", "127.1", "0x7f.1",
+	        "2130706433", "017700000001", "0", "[::1]", "[::ffff:127.0.0.1]", "[::]",
+	        "127.0.0.1."};
+	struct rig *r = *state;
+	char url[128];
+	r->say = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	for (size_t i = 0; i < HG_COUNT(host); i++) {
+		(void)snprintf(url, sizeof url, "https://%s:%u/", host[i], r->port);
+		guarded(r, url, "", 0);
+		if (r->result == FETCH_ANSWERED || r->asked[0])
+			fail_msg("%s: %d, %s", host[i], r->result, r->asked);
+		if (r->result == FETCH_BLOCKED) assert_non_null(strstr(r->why, "address"));
+	}
+	assert_int_equal(r->peer_count, 0);
+	guarded(r, here(r, "/"), "127.0.0.0/8", 0);
+	assert_int_equal(r->result, FETCH_ANSWERED);
+	assert_string_equal(r->asked, "127.0.0.1");
+	assert_int_equal(r->peer_count, 1);
+}
+
+static void a_name_that_changes_its_address_gains_nothing(void **state)
+{
+	struct rig *r = *state;
+	char url[128];
+	r->say = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	rebinds = 1; /* whoever looked first has seen 192.0.2.1 */
+	(void)snprintf(url, sizeof url, "https://rebind.invalid:%u/", r->port);
+	guarded(r, url, "192.0.2.0/24", 0);
+	assert_true(rebinds >= 2);
+	assert_int_equal(r->result, FETCH_BLOCKED);
+	assert_non_null(strstr(r->why, "loopback"));
+	assert_int_equal(r->peer_count, 0);
+}
+
+static void without_https_only_what_is_named_is_asked(void **state)
+{
+	struct rig *r = *state;
+	r->say = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+	guarded(r, "http://8.8.8.8:9/", "127.0.0.0/8", 0);
+	assert_int_equal(r->result, FETCH_BLOCKED);
+	assert_non_null(strstr(r->why, "https"));
+	guarded(r, here(r, "/"), "127.0.0.1", 0);
+	assert_int_equal(r->result, FETCH_ANSWERED);
+}
+
+static void redirects_and_long_answers_lead_nowhere(void **state)
+{
+	struct rig *r = *state;
+	char say[256];
+	(void)snprintf(say, sizeof say,
+	        "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:%u/x\r\n\r\n",
+	        r->port);
+	r->say = say;
+	r->more = 100000;
+	guarded(r, here(r, "/"), "127.0.0.1", 4096);
+	assert_int_equal(r->status, 307);
+	assert_true(r->cut);
+	assert_int_equal(r->body_n, 4096);
+	assert_int_equal(r->peer_count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -333,6 +419,13 @@ int main(void)
 	                a_name_that_is_not_found_for_long_stops_nothing_else, up, down),
 	        cmocka_unit_test_setup_teardown(so_many_at_a_time_and_no_more, up, down),
 	        cmocka_unit_test_setup_teardown(an_answer_may_cancel_another_call, up, down),
+	        cmocka_unit_test_setup_teardown(
+	                a_guard_judges_the_address_that_is_connected_to, up, down),
+	        cmocka_unit_test_setup_teardown(
+	                a_name_that_changes_its_address_gains_nothing, up, down),
+	        cmocka_unit_test_setup_teardown(
+	                without_https_only_what_is_named_is_asked, up, down),
+	        cmocka_unit_test_setup_teardown(redirects_and_long_answers_lead_nowhere, up, down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,6 +174,55 @@ static void settings_of_a_server_are_checked(void **state)
 	check_bad(NULL, migrate, "DATABASE_MIGRATE is \"perhaps\", which is not on or off");
 }
 
+static void how_mail_and_webhooks_leave(void **state)
+{
+	const char *env[] = {"SMTP_URL=smtp://mail.example.com:587", "SMTP_USER=app",
+	        "SMTP_PASSWORD= a b#c ", "SMTP_STARTTLS=Try", "MAIL_FROM=Feedback <f@example.com>",
+	        "NOTIFY_EMAIL=Ops <ops@example.com>", "WEBHOOK_ALLOW=10.0.0.0/8,::1", NULL};
+	struct config c = good(NULL, env, NULL);
+	(void)state;
+	assert_string_equal(c.outgoing.smtp_password, " a b#c ");
+	assert_int_equal(c.outgoing.smtp_tls, SMTP_TLS_TRY);
+	assert_int_equal(c.outgoing.smtp_ms, 30000);
+	assert_int_equal(c.outgoing.webhook_ms, 15000);
+	assert_int_equal(c.outgoing.webhook_allow.allow_count, 2);
+	c = good(NULL, NULL, NULL);
+	assert_int_equal(c.outgoing.smtp_tls, SMTP_TLS_REQUIRED);
+	assert_string_equal(c.outgoing.smtp_url, "");
+	assert_int_equal(c.outgoing.webhook_allow.allow_count, 0);
+}
+
+static void what_cannot_send_is_refused_at_the_start(void **state)
+{
+	static const struct {
+		const char *env[4];
+		const char *want;
+	} row[] = {
+	        {{"SMTP_URL=mail.example.com", "MAIL_FROM=a@b"},
+	                "SMTP_URL is not smtp://HOST[:PORT] or smtps://HOST[:PORT]"},
+	        {{"SMTP_URL=smtp://user:word@host", "MAIL_FROM=a@b"},
+	                "SMTP_URL is not smtp://HOST[:PORT] or smtps://HOST[:PORT]"},
+	        {{"SMTP_URL=smtp://host"},
+	                "SMTP_URL is set, but not MAIL_FROM, the sender of mail"},
+	        {{"SMTP_URL=smtp://host", "MAIL_FROM=a@b", "SMTP_USER=x"},
+	                "SMTP_USER and SMTP_PASSWORD belong together"},
+	        {{"MAIL_FROM=nobody"}, "MAIL_FROM is \"nobody\", which is not one address, such as"
+	                               " \"Ops <ops@example.com>\""},
+	        {{"NOTIFY_EMAIL=a@b,c@d"},
+	                "NOTIFY_EMAIL is \"a@b,c@d\", which is not one e-mail address"},
+	        {{"SMTP_STARTTLS=yes"},
+	                "SMTP_STARTTLS is \"yes\", which is not required, try or off"},
+	        {{"WEBHOOK_ALLOW=10.0.0.1/8"},
+	                "WEBHOOK_ALLOW is \"10.0.0.1/8\", which is not a list of at most 16"
+	                " networks, such as \"10.0.0.0/8, fd00::/8\""},
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		const char *env[5] = {row[i].env[0], row[i].env[1], row[i].env[2], row[i].env[3]};
+		check_bad(NULL, env, row[i].want);
+	}
+}
+
 static void the_queue_is_off_and_two_queues_wait_for_workers(void **state)
 {
 	struct config c = good(NULL, NULL, NULL);
@@ -219,9 +268,9 @@ static void what_the_queue_cannot_use_is_named(void **state)
 	(void)state;
 	check_bad(NULL, webhooks, "WEBHOOKS is \"yes\", which is not on or off");
 	check_bad(NULL, workers, "WORKERS is \"on\", which is not inline or off");
-	check_bad(NULL, email, "NOTIFY_EMAIL is \"nobody\", which is not an e-mail address");
-	check_bad(
-	        NULL, lines, "NOTIFY_EMAIL is \"a@b\r\nBcc: c@d\", which is not an e-mail address");
+	check_bad(NULL, email, "NOTIFY_EMAIL is \"nobody\", which is not one e-mail address");
+	check_bad(NULL, lines,
+	        "NOTIFY_EMAIL is \"a@b\r\nBcc: c@d\", which is not one e-mail address");
 	check_bad(NULL, slots, "CONCURRENCY is \"0\", which is not a number from 1 on");
 	check_bad(NULL, lease, "JOB_LEASE is \"0\", which is not a number of seconds from 1 on");
 	check_bad(NULL, queues,
@@ -272,6 +321,8 @@ static void the_cache_has_a_size_a_time_and_perhaps_a_redis(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(how_mail_and_webhooks_leave),
+	        cmocka_unit_test(what_cannot_send_is_refused_at_the_start),
 	        cmocka_unit_test(the_queue_is_off_and_two_queues_wait_for_workers),
 	        cmocka_unit_test(a_worker_has_its_queues_and_listens_only_where_it_is_told),
 	        cmocka_unit_test(what_the_queue_cannot_use_is_named),

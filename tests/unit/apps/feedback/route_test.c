@@ -23,6 +23,9 @@ static void every_path_of_the_contract_is_known(void **state)
 	check("/v2/feedback/3", ENDPOINT_ITEM, 3, "/v2");
 	check("/api/feedback", ENDPOINT_LIST, 0, "/api");
 	check("/api/v2/feedback/9", ENDPOINT_ITEM, 9, "/api/v2");
+	check("/admin/mail/test", ENDPOINT_MAIL_TEST, 0, "");
+	check("/admin/webhooks", ENDPOINT_WEBHOOKS, 0, "");
+	check("/admin/webhooks/3/rotate", ENDPOINT_WEBHOOKS, 0, "");
 }
 
 static void ids_that_no_row_can_have_are_items_without_an_id(void **state)
@@ -48,6 +51,8 @@ static void everything_else_is_nothing(void **state)
 	check("/v1/health", ENDPOINT_NONE, 0, "");
 	check("/apifeedback", ENDPOINT_NONE, 0, "");
 	check("/staticx", ENDPOINT_NONE, 0, "");
+	check("/admin/webhooksx", ENDPOINT_NONE, 0, "");
+	check("/admin/mail", ENDPOINT_NONE, 0, "");
 	check("", ENDPOINT_NONE, 0, "");
 }
 

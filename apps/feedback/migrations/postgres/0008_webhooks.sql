@@ -1,0 +1,4 @@
+-- When the secret was changed last (the old one signs too for a day), and how the last delivery went.
+ALTER TABLE webhooks ADD COLUMN secret_changed_at bigint;
+ALTER TABLE webhooks ADD COLUMN told_at bigint;
+ALTER TABLE webhooks ADD COLUMN told text;
