@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
 import path from "node:path";
 import { App, Browser, add, card } from "./lib.js";
 
@@ -19,7 +20,7 @@ const KNOWN_QR = [
   [200, 2, 53, "b9a8844990bb52d6"],
   [271, 2, 57, "5a017997ac8b59a3"],
 ];
-let app, browser;
+let app, browser, mail;
 
 function addUser(email, role = "user") {
   execFileSync(PROGRAM, ["user", "add", email, "--role", role], {
@@ -38,8 +39,45 @@ function totp(secret, at = Date.now()) {
   return String((mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
+// As another program changes it.
+const database = (sql) =>
+  execFileSync("python3", ["-c", "import sqlite3, sys\nwith sqlite3.connect('feedback.db', timeout=10) as db: db.execute(sys.argv[1])", sql], { cwd: app.dir });
+
+// A mail server that takes everything.
+function mailServer() {
+  return new Promise((done) => {
+    const server = createServer((socket) => {
+      let data = false;
+      let rest = "";
+      socket.on("error", () => {}); // whoever has said QUIT may leave at once
+      socket.write("220 mail.example.org\r\n");
+      socket.on("data", (bytes) => {
+        const lines = (rest + bytes).split("\r\n");
+        rest = lines.pop();
+        for (const line of lines) {
+          if (data && line !== ".") continue;
+          data = line === "DATA";
+          socket.write(data ? "354 go on\r\n" : line === "QUIT" ? "221 bye\r\n" : "250 ok\r\n");
+        }
+      });
+    });
+    server.listen(0, "127.0.0.1", () => done(server));
+  });
+}
+
 before(async () => {
-  app = await App.start({ env: { AUTH: "optional", REGISTER: "open", ADMIN_KEY: "operator-key-0123456789" } });
+  mail = await mailServer();
+  app = await App.start({
+    env: {
+      AUTH: "optional",
+      REGISTER: "open",
+      ADMIN_KEY: "operator-key-0123456789",
+      NOTIFY_EMAIL: "team@example.org", // a create leaves a job, and nobody works here
+      SMTP_URL: `smtp://127.0.0.1:${mail.address().port}`,
+      SMTP_STARTTLS: "off",
+      MAIL_FROM: "feedback@example.org",
+    },
+  });
   browser = await Browser.start();
   if (shots) await mkdir(shots, { recursive: true });
   addUser("ann@example.org");
@@ -48,6 +86,7 @@ before(async () => {
 after(async () => {
   await browser?.stop();
   await app?.remove();
+  mail?.close();
 });
 
 // A tab whose cookies are its own.
@@ -282,6 +321,88 @@ describe("people", () => {
       await page.click("#notice-sign-in-btn");
       const link = page.getByRole("link", { name: "Sign in with <b>Work</b>" });
       assert.equal(await link.getAttribute("href"), "/auth/oidc/start");
+    }));
+
+  test("administration: jobs, people, the audit log and mail", () =>
+    withTab({}, async (page) => {
+      await page.goto(`${app.url}/admin`);
+      await page.locator("#closed").waitFor(); // a guest sees nothing of it
+      assert.equal(await page.locator("#views:visible, #jobs-view:visible").count(), 0);
+      if (shots) await page.screenshot({ path: `${shots}/admin-closed.png` });
+      await page.goto(app.url);
+      await signIn(page, "root@example.org");
+      await signedInAs(page, "root@example.org");
+      await add(page, "leaves a mail");
+      database("UPDATE jobs SET state = 'dead', error = '<b>550 no such user</b>', attempt = 10, finished_at = 1");
+      await page.click("#account-btn");
+      await page.getByRole("link", { name: "Administration" }).click();
+      const job = page.locator("#jobs-rows tr", { hasText: "<b>550 no such user</b>" }).first();
+      await job.waitFor();
+      const before = await page.locator("#jobs-rows tr").count();
+      if (shots) await page.screenshot({ path: `${shots}/admin-jobs.png` });
+      await job.getByRole("button", { name: /^Retry/ }).click();
+      await page.locator("#toast.show", { hasText: "is tried again" }).waitFor();
+      await page.waitForFunction((n) => document.querySelectorAll("#jobs-rows [aria-label^='Retry']").length === n - 1, before);
+      await page.selectOption("#jobs-state", "available");
+      await page.locator("#jobs-rows .state", { hasText: "available" }).first().waitFor();
+      database("UPDATE jobs SET state = 'dead', finished_at = 1");
+      await page.selectOption("#jobs-state", "dead");
+      await page.getByRole("button", { name: "Delete all that are dead" }).click();
+      await page.getByRole("button", { name: "Really delete all that are dead" }).click();
+      await page.locator("#jobs-rows", { hasText: "There is none." }).waitFor();
+
+      await page.getByRole("link", { name: "People" }).click();
+      assert.equal(await page.evaluate(() => document.activeElement.id), "people-title");
+      const bob = page.locator("#people-rows tr", { hasText: "bob@example.org" });
+      await page.fill("#people-email", "bob@example.org");
+      await page.fill("#people-password", PASSWORD);
+      await page.click("#people-form button");
+      await bob.waitFor();
+      await bob.getByLabel("Role of bob@example.org").selectOption("guest");
+      await page.locator("#toast.show", { hasText: "bob@example.org: is guest now" }).waitFor();
+      await bob.getByRole("button", { name: /^Disable/ }).click();
+      await bob.getByRole("button", { name: /^Really disable/ }).click();
+      await bob.getByText("disabled").waitFor();
+      const root = page.locator("#people-rows tr", { hasText: "root@example.org" });
+      assert.equal(await root.getByRole("combobox").isDisabled(), true); // not oneself
+      assert.equal(await root.getByRole("button", { name: /^Disable/ }).count(), 0);
+      if (shots) await page.screenshot({ path: `${shots}/admin-people.png` });
+      await page.fill("#people-email", "not an address");
+      await page.click("#people-form button");
+      await page.locator("#problem:not(:empty)").waitFor();
+
+      await page.getByRole("link", { name: "Audit log" }).click();
+      await page.locator("#audit-rows tr", { hasText: "user.change" }).first().waitFor();
+      assert.match(await page.locator("#audit-rows tr", { hasText: "user.change" }).first().textContent(), /root@example.org by session.*disabled/);
+      if (shots) await page.screenshot({ path: `${shots}/admin-audit.png` });
+
+      await page.getByRole("link", { name: "Mail" }).click();
+      await page.fill("#mail-to", "you@example.org");
+      await page.click("#mail-btn");
+      await page.locator("#mail-result", { hasText: "has taken the mail" }).waitFor();
+      assert.match(await page.textContent("#mail-dialogue"), /RCPT TO:<you@example.org>[^]*250/);
+      if (shots) await page.screenshot({ path: `${shots}/admin-mail.png` });
+      await page.setViewportSize({ width: 320, height: 640 });
+      for (const name of ["jobs", "people", "audit", "mail"]) {
+        await page.click(`a[href="#${name}"]`);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        assert.ok(wide <= 0, `${name}: ${wide} px too wide`);
+      }
+      if (shots) await page.screenshot({ path: `${shots}/admin-320.png` });
+    }));
+
+  test("the operator's key opens it, and stays in the window", () =>
+    withTab({ path: "/admin" }, async (page) => {
+      await page.fill("#operator-key", "not the operator's key");
+      await page.keyboard.press("Enter");
+      await page.locator("#problem", { hasText: "not the operator's key" }).waitFor();
+      await page.fill("#operator-key", "operator-key-0123456789");
+      await page.keyboard.press("Enter");
+      await page.locator("#jobs-view").waitFor();
+      assert.equal(await page.textContent("#who"), "operator");
+      assert.equal(await page.evaluate(() => Object.keys(localStorage).length + Object.keys(sessionStorage).length + document.cookie.length), 0);
+      await page.reload();
+      await page.locator("#closed").waitFor();
     }));
 
   test("the dialogs fit 320 pixels in light and dark", async () => {

@@ -34,6 +34,7 @@ const session = {
   csrf: null,
   register: false,
   providers: [],
+  bearer: null, // the operator's key, for as long as the window is open
   at: 0,
 };
 
@@ -51,6 +52,7 @@ function complaint(answer, body) {
 async function ask(path, options) {
   const changes = (options.method ?? "GET") !== "GET";
   const headers = { ...options.headers };
+  if (session.bearer) headers.Authorization = `Bearer ${session.bearer}`;
   if (changes && session.csrf) headers["X-CSRF-Token"] = session.csrf;
   try {
     return await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN_MS), ...options, headers });
@@ -103,6 +105,7 @@ const send = (method, path, json, more = {}) =>
 // detail.ended when a session is over that nobody here has ended.
 function takeSession(body, { left = false } = {}) {
   const before = session.user?.id ?? null;
+  const role = session.roles.join();
   const first = !session.known;
   Object.assign(session, {
     known: true,
@@ -115,7 +118,7 @@ function takeSession(body, { left = false } = {}) {
     providers: body.providers,
     at: Date.now(),
   });
-  const changed = first || before !== (session.user?.id ?? null);
+  const changed = first || before !== (session.user?.id ?? null) || role !== session.roles.join();
   const ended = before !== null && session.user === null && !left;
   document.dispatchEvent(new CustomEvent("session", { detail: { changed, ended } }));
 }
@@ -159,6 +162,31 @@ function toast(text) {
 function busy(button, isBusy) {
   button.disabled = isBusy;
   button.setAttribute("aria-busy", String(isBusy));
+}
+
+// A button for what cannot be undone: it is pressed twice, and `what` gets it.
+function sureButton(text, name, what) {
+  let sure = false;
+  const say = (words) => {
+    button.textContent = words;
+    if (name) button.setAttribute("aria-label", `${words} ${name}`);
+  };
+  const button = make("button", {
+    type: "button",
+    class: "btn btn-small btn-quiet delete-btn",
+    click: () => {
+      if (sure) return what(button);
+      sure = true;
+      say(`Really ${text[0].toLowerCase()}${text.slice(1)}`);
+      return undefined;
+    },
+    blur: () => {
+      sure = false;
+      say(text);
+    },
+  });
+  say(text);
+  return button;
 }
 
 // ---- Dialogs: the browser traps the focus and closes on Esc

@@ -169,6 +169,7 @@ function drawAccount() {
   if (!user) return;
   $("account-email").textContent = user.email;
   $("account-role").textContent = session.roles.join(", ");
+  $("account-admin").hidden = !["jobs:admin", "users:admin", "audit:read"].some(may);
   $("totp-state").textContent = user.totp ? "On: signing in asks for a code." : "Off: the password alone is enough.";
   $("totp-on-btn").hidden = user.totp || !$("totp-setup").hidden;
   $("totp-change").hidden = !user.totp;
@@ -239,31 +240,15 @@ async function endTotp() {
 
 function drawKey(key) {
   const day = (text) => drawTime(make("time"), text);
-  let sure = false;
-  const revoke = make("button", {
-    type: "button",
-    class: "btn btn-small btn-quiet delete-btn",
-    "aria-label": `Revoke ${key.name}`,
-    click: () => {
-      if (sure)
-        return act(revoke, async () => {
-          await send("DELETE", `/auth/keys/${key.id}`).catch((problem) => {
-            if (problem.status !== 404) throw problem;
-          });
-          toast("The key is revoked");
-          await loadKeys();
-          $("key-name").focus();
-        });
-      sure = true;
-      revoke.textContent = "Really revoke";
-      revoke.setAttribute("aria-label", `Really revoke ${key.name}`);
-      return undefined;
-    },
-    blur: () => {
-      sure = false;
-      revoke.textContent = "Revoke";
-    },
-  }, "Revoke");
+  const revoke = sureButton("Revoke", key.name, (button) =>
+    act(button, async () => {
+      await send("DELETE", `/auth/keys/${key.id}`).catch((problem) => {
+        if (problem.status !== 404) throw problem;
+      });
+      toast("The key is revoked");
+      await loadKeys();
+      $("key-name").focus();
+    }));
   return make("li", { class: "key" },
     make("div", { class: "key-what" },
       make("strong", {}, key.name), " ", make("code", {}, `${key.hint}…`),
