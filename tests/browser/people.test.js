@@ -65,19 +65,19 @@ function mailServer() {
   });
 }
 
+const ENV = () => ({
+  AUTH: "optional",
+  REGISTER: "open",
+  ADMIN_KEY: "operator-key-0123456789",
+  NOTIFY_EMAIL: "team@example.org", // a create leaves a job, and nobody works here
+  SMTP_URL: `smtp://127.0.0.1:${mail.address().port}`,
+  SMTP_STARTTLS: "off",
+  MAIL_FROM: "feedback@example.org",
+});
+
 before(async () => {
   mail = await mailServer();
-  app = await App.start({
-    env: {
-      AUTH: "optional",
-      REGISTER: "open",
-      ADMIN_KEY: "operator-key-0123456789",
-      NOTIFY_EMAIL: "team@example.org", // a create leaves a job, and nobody works here
-      SMTP_URL: `smtp://127.0.0.1:${mail.address().port}`,
-      SMTP_STARTTLS: "off",
-      MAIL_FROM: "feedback@example.org",
-    },
-  });
+  app = await App.start({ env: ENV() });
   browser = await Browser.start();
   if (shots) await mkdir(shots, { recursive: true });
   addUser("ann@example.org");
@@ -312,6 +312,30 @@ describe("people", () => {
       }, PASSWORD);
       await add(page, "with the new token");
     }));
+
+  test("where only people see anything, the page says so and shows it once one has signed in", async () => {
+    await app.stop();
+    app = await App.start({ port: app.port, dir: app.dir, env: { ...ENV(), AUTH: "required" } });
+    try {
+      await withTab({}, async (page) => {
+        await page.locator("#closed-state").waitFor();
+        assert.equal(await page.locator("#empty-state:visible, #loading-state:visible, #away-banner:visible, .feedback-card, #search-form:visible").count(), 0);
+        await page.click("#closed-sign-in-btn");
+        await page.fill("#sign-in-email", "ann@example.org");
+        await page.fill("#sign-in-password", PASSWORD);
+        await page.keyboard.press("Enter");
+        await card(page, "nobody's").waitFor();
+        assert.equal(await page.locator("#closed-state").isVisible(), false);
+        await page.click("#account-btn");
+        await page.click("#sign-out-btn");
+        await page.locator("#closed-state").waitFor();
+        assert.equal(await page.locator(".feedback-card").count(), 0); // nothing of it stays
+      });
+    } finally {
+      await app.stop();
+      app = await App.start({ port: app.port, dir: app.dir, env: ENV() });
+    }
+  });
 
   test("a provider's refusal is told, and its button is a link", () =>
     withTab({ path: "/?sign_in=refused" }, async (page) => {
