@@ -30,9 +30,9 @@ struct app {
 	struct desk *desk;   /* for what is rare */
 	struct people *people;
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
-	struct worker *workers; /* NULL: jobs are others' */
+	struct worker *workers;       /* NULL: jobs are others' */
 	struct outgoing_api *outgoing;
-	struct hg_buf depths;   /* of the queue, for the answer of /metrics that is made */
+	struct hg_buf depths; /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
