@@ -208,7 +208,7 @@ struct meter_worker {
 	meter_u64 ejected_failing, ejected_slow; /* of `ejected`: compared with the others */
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
 	meter_u64 top_n[METER_TOP_KINDS]; /* places of `top` that were ever used */
-	meter_u64 reserved[2];
+	meter_u64 rate_asked, rate_alone; /* decided by Redis; by this machine, for want of it */
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];

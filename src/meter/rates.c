@@ -25,14 +25,20 @@ struct rates *rates_open(void *mapping, size_t size)
 	return t;
 }
 
-uint64_t rates_key(const struct rates *t, uint64_t rule, uint8_t kind, const void *name, size_t n)
+uint64_t rates_key_by(
+        const uint8_t secret[16], uint64_t rule, uint8_t kind, const void *name, size_t n)
 {
 	struct {
 		uint64_t rule, name;
 		uint8_t kind;
-	} __attribute__((packed)) whole = {rule, hg_siphash(t->secret, name, n), kind};
-	uint64_t key = hg_siphash(t->secret, &whole, sizeof whole);
+	} __attribute__((packed)) whole = {rule, hg_siphash(secret, name, n), kind};
+	uint64_t key = hg_siphash(secret, &whole, sizeof whole);
 	return key ? key : 1;
+}
+
+uint64_t rates_key(const struct rates *t, uint64_t rule, uint8_t kind, const void *name, size_t n)
+{
+	return rates_key_by(t->secret, rule, kind, name, n);
 }
 
 static uint64_t key_at(const struct rates_entry *e)
@@ -139,4 +145,17 @@ struct gcra_verdict rates_peek(
 	if (i < RATES_WAYS) return gcra_decide(rule, tat_at(&b->entry[i]), now_ns);
 	const struct rates_entry *e = &b->entry[victim(b)];
 	return gcra_decide(rule, inherited(tat_at(e), rule, now_ns), now_ns);
+}
+
+void rates_settle(struct rates *t, uint64_t key, struct gcra_rule rule, bool back, uint64_t tat_ns)
+{
+	struct rates_bucket *b = &t->bucket[place_of(key)];
+	uint32_t i = find(b, key);
+	if (i == RATES_WAYS) return; /* somebody else's place by now */
+	struct rates_entry *e = &b->entry[i];
+	uint64_t tat = tat_at(e), to;
+	do {
+		to = back && tat > rule.interval_ns ? tat - rule.interval_ns : tat;
+		to = HG_MAX(to, tat_ns);
+	} while (to != tat && !atomic_compare_exchange_weak(&e->tat_ns, &tat, to));
 }

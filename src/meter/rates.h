@@ -50,11 +50,18 @@ struct rates *rates_open(void *mapping, size_t size);
 /* A key, never 0. `rule`: number of the rule; `kind`: what sort of name this is. */
 uint64_t rates_key(const struct rates *t, uint64_t rule, uint8_t kind, const void *name, size_t n);
 
+/* The same by another secret: one that several machines share. */
+uint64_t rates_key_by(
+        const uint8_t secret[16], uint64_t rule, uint8_t kind, const void *name, size_t n);
+
 /* Decides one request and keeps it if it is admitted. */
 struct gcra_verdict rates_take(
         struct rates *t, uint64_t key, struct gcra_rule rule, uint64_t now_ns);
 /* What rates_take would say, without keeping anything. */
 struct gcra_verdict rates_peek(
         const struct rates *t, uint64_t key, struct gcra_rule rule, uint64_t now_ns);
+/* A request that rates_take admitted was counted elsewhere too: `back` gives it back, as it was
+ * refused there; whoever has the key owes at least until `tat_ns`, as is known from there. */
+void rates_settle(struct rates *t, uint64_t key, struct gcra_rule rule, bool back, uint64_t tat_ns);
 
 #endif

@@ -49,6 +49,16 @@ static void check_proxies(struct checking *c)
 	hg_err_hint(err, "name the load balancers: `edge: {trusted_proxies: [10.0.0.0/8]}`");
 }
 
+static void check_rates(struct checking *c)
+{
+	const struct spec_edge_rates *r = &c->s->edge.rate_limits;
+	const struct spec_node *at = below(below(c->s->origin->tree, "edge"), "rate_limits");
+	if (!r->set || !r->user.n || r->password_file.n) return;
+	struct hg_err *err = fail(c, HG_E_CONFIG_MISSING, below(at, "user"));
+	spec_err_say(err, "the user \"%.*s\" of Redis has no password", HG_STR_ARG(r->user));
+	hg_err_hint(err, "name the file that holds it: `password_file: FILE`");
+}
+
 static const struct spec_client_ca *authority_find(const struct spec *s, struct hg_str name)
 {
 	for (uint32_t i = 0; i < s->edge.tls.client_ca_count; i++)
@@ -94,6 +104,7 @@ void spec_check_edge(const struct spec *s, struct spec_report *report)
 {
 	struct checking c = {.s = s, .r = report};
 	check_proxies(&c);
+	check_rates(&c);
 	for (uint32_t i = 0; i < s->app_count; i++)
 		check_clients(&c, &s->apps[i]);
 	spec_check_identity(s, report);

@@ -103,3 +103,10 @@ void spec_check_upstream(const struct spec *s, struct spec_report *report)
 			check_tls(&c, &app->upstream.tls);
 	}
 }
+
+void spec_edge_place(const struct spec *s, const char *path, struct hg_err *err)
+{
+	const struct spec_node *edge = spec_node_get(s->origin->tree, "edge");
+	const struct spec_node *at = edge ? find(edge, path) : NULL;
+	if (at) hg_err_place(err, s->origin->file.p, at->line, at->column);
+}

@@ -283,7 +283,8 @@ static void put_limits(struct snap_image *im, const struct snap_in_route *r, str
 		        .rule = l->rule,
 		        .name = put_text(im, l->name),
 		        .field = put_text(im, l->field),
-		        .who = l->who};
+		        .who = l->who,
+		        .local = l->local};
 	}
 	to->policy = put_text(im, r->policy);
 	to->session = put_text(im, r->session);

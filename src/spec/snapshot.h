@@ -128,7 +128,7 @@ struct snap_limit {
 	struct snap_text name;  /* in the fields RateLimit and RateLimit-Policy, in the log */
 	struct snap_text field; /* header or cookie that names the client */
 	uint32_t who;           /* enum rate_who of wire/rate.h */
-	uint32_t pad;
+	uint32_t local;         /* never counted with other machines */
 };
 
 /*
@@ -254,7 +254,7 @@ struct snap_in_limit {
 	struct hg_str name, field;
 	uint64_t id;
 	struct gcra_rule rule;
-	uint32_t who;
+	uint32_t who, local;
 };
 struct snap_in_gateway {
 	uint32_t flags, redirect;

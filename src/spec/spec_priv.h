@@ -35,6 +35,7 @@ enum spec_check_kind {
 	SPEC_C_ENV_NAME,
 	SPEC_C_INSIDE,
 	SPEC_C_RATE,
+	SPEC_C_REDIS,
 	SPEC_C_NET,
 	SPEC_C_PAGE_CODE,
 	SPEC_C_TOKEN,

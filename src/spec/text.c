@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "redis/redis.h"
 #include "wire/date.h"
 #include "wire/http1_field.h"
 #include "wire/ip.h"
@@ -240,6 +241,17 @@ static bool rate(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be a rate such as \"1000/min per user\"", why);
 }
 
+static bool redis_url(struct hg_str s, struct spec_problem *p)
+{
+	char text[512];
+	const char *why = "it is longer than 511 bytes";
+	if (hg_str_find(s, '@') < s.n && !hg_str_starts(s, HG_STR("unix:")))
+		return no(p, "must not hold a user or a password: it is shown to viewers",
+		        "write `user: NAME` and `password_file: FILE` beside it");
+	if (hg_str_copy(s, text, sizeof text)) why = redis_url_wrong(text);
+	return !why || no(p, "must be an address such as redis://10.0.0.5:6379", why);
+}
+
 static bool net(struct hg_str s, struct spec_problem *p)
 {
 	uint8_t addr[16];
@@ -389,6 +401,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_ENV_NAME: return env_name(s, p);
 	case SPEC_C_INSIDE: return inside(s, p);
 	case SPEC_C_RATE: return rate(s, p);
+	case SPEC_C_REDIS: return redis_url(s, p);
 	case SPEC_C_NET: return net(s, p);
 	case SPEC_C_PAGE_CODE: return page_code(s, p);
 	case SPEC_C_TOKEN: return token(s, p);

@@ -98,6 +98,10 @@ bool rate_parse(struct hg_str text, struct rate *ret_rate, const char **ret_why)
 			return no(ret_why, "after \"burst\" comes a number from 1 to 1000000");
 		w = word(&rest);
 	}
+	if (hg_str_eq(w, HG_STR("local"))) {
+		r.local = true;
+		w = word(&rest);
+	}
 	if (w.n || rest.n) return no(ret_why, "there is something behind it that is not known");
 	/* Whole periods a burst takes to come back. */
 	if (r.burst / r.count * r.period_s > BURST_MAX_S)

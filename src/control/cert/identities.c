@@ -37,6 +37,8 @@ void identities_plan_free(struct identities_plan *p)
 	if (!p) return;
 	for (uint32_t i = 0; i < p->count; i++)
 		identity_one_free(p->one[i]);
+	identity_one_free(p->rates_password);
+	json_decref(p->rates);
 	free(p->one);
 	free(p);
 }
@@ -158,7 +160,8 @@ enum hg_rc identity_text_check(struct identity_one *o, const char *text, struct 
 
 struct hg_str identities_text(struct identities *d)
 {
-	if (!d || !d->now || d->now->count == 0) return (struct hg_str){NULL, 0};
+	if (!d || !d->now || (d->now->count == 0 && !d->now->rates))
+		return (struct hg_str){NULL, 0};
 	if (d->text) return hg_str(d->text);
 	json_t *list = json_array();
 	for (uint32_t i = 0; i < d->now->count; i++)
@@ -166,6 +169,7 @@ struct hg_str identities_text(struct identities *d)
 		        list, identity_document(d->now->one[i], d->now->one[i]->text));
 	bool whole = json_array_size(list) == d->now->count;
 	json_t *doc = json_pack("{s:o}", "providers", list);
+	if (d->now->rates) whole = !json_object_set(doc, "rates", d->now->rates) && whole;
 	d->text = doc && whole ? json_dumps(doc, JSON_COMPACT) : NULL;
 	json_decref(doc);
 	if (!d->text) hg_log(d->o.log, HG_ERROR, "identity.no_memory");
@@ -174,13 +178,7 @@ struct hg_str identities_text(struct identities *d)
 
 /* ---- plans ---- */
 
-struct finding {
-	const char *dir, *data_dir;
-	const struct certs_given *given;
-	uint32_t given_count;
-};
-
-static char *absolute(const char *dir, struct hg_str path)
+char *identity_absolute(const char *dir, struct hg_str path)
 {
 	char *to = NULL;
 	bool whole = path.n && path.p[0] == '/';
@@ -188,7 +186,7 @@ static char *absolute(const char *dir, struct hg_str path)
 	return n < 0 ? NULL : to;
 }
 
-static const struct certs_given *given_find(const struct finding *f, struct hg_str path)
+static const struct certs_given *given_find(const struct identity_finding *f, struct hg_str path)
 {
 	for (uint32_t i = 0; i < f->given_count; i++) {
 		struct hg_str name = f->given[i].cert;
@@ -215,9 +213,8 @@ static enum hg_rc file_text(const char *path, char **ret_text, struct hg_err *er
 	return rc;
 }
 
-/* Given, else read here, else kept; of an address what was kept, or nothing yet. */
-static enum hg_rc text_find(
-        struct identity_one *o, struct hg_str path, const struct finding *f, struct hg_err *err)
+enum hg_rc identity_text_find(struct identity_one *o, struct hg_str path,
+        const struct identity_finding *f, struct hg_err *err)
 {
 	const struct certs_given *g = o->url ? NULL : given_find(f, path);
 	if (g) return (o->text = strndup(g->chain.p, g->chain.n)) ? HG_OK : nomem(err);
@@ -242,7 +239,7 @@ static enum hg_rc text_find(
 }
 
 static enum hg_rc one_make(const struct spec *s, const struct spec_app *app,
-        const struct finding *f, struct identity_one *o, struct hg_err *err)
+        const struct identity_finding *f, struct identity_one *o, struct hg_err *err)
 {
 	const struct spec_identity_jwt *j = &app->identity.jwt;
 	struct hg_str path = j->jwks.n ? j->jwks : j->public_key.n ? j->public_key : j->secret_file;
@@ -255,9 +252,9 @@ static enum hg_rc one_make(const struct spec *s, const struct spec_app *app,
 		o->secret = j->secret_file.n > 0;
 		o->refresh_ms = (uint32_t)j->refresh_ms;
 		o->refetch_ms = (uint32_t)j->refetch_ms;
-		o->source = o->url ? strndup(path.p, path.n) : absolute(f->dir, path);
+		o->source = o->url ? strndup(path.p, path.n) : identity_absolute(f->dir, path);
 		if (!o->source) return nomem(err);
-		rc = text_find(o, path, f, err);
+		rc = identity_text_find(o, path, f, err);
 	}
 	if (rc == HG_OK) rc = identity_text_check(o, o->text, err);
 	if (rc < 0 && rc != HG_E_NOMEM)
@@ -280,7 +277,7 @@ enum hg_rc identities_check(struct identities *d, const struct spec *s, const ch
 		identities_plan_free(p);
 		return nomem(err);
 	}
-	struct finding f = {dir, d->o.data_dir, given, given_count};
+	struct identity_finding f = {dir, d->o.data_dir, given, given_count};
 	enum hg_rc rc = HG_OK;
 	for (uint32_t i = 0; i < s->app_count && rc == HG_OK; i++) {
 		if (!s->apps[i].identity.set) continue;
@@ -293,6 +290,7 @@ enum hg_rc identities_check(struct identities *d, const struct spec *s, const ch
 		p->one[p->count++] = o;
 		rc = one_make(s, &s->apps[i], &f, o, err);
 	}
+	if (rc == HG_OK) rc = identities_rates_check(d, s, &f, p, err);
 	if (rc == HG_OK)
 		*ret_plan = p;
 	else
@@ -354,6 +352,11 @@ void identities_free(struct identities *d)
 	identities_plan_free(d->now);
 	secret_free(d->text);
 	free(d);
+}
+
+bool identities_any(const struct identities *d)
+{
+	return d && d->now && (d->now->count || d->now->rates);
 }
 
 uint32_t identities_count(const struct identities *d)

@@ -3,7 +3,8 @@
  * the keys that go with them. Keys from files are read at `up` and `reload`, like certificates;
  * sets behind an address are fetched here, kept on disk, and read again from time to time and when
  * tokens name keys that are in no set. What was fetched last is served until there is something
- * better, however long the issuer is away.
+ * better, however long the issuer is away. With them goes the Redis of edge.rate_limits, and its
+ * password.
  */
 #ifndef CONTROL_CERT_IDENTITIES_H
 #define CONTROL_CERT_IDENTITIES_H
@@ -35,7 +36,8 @@ void identities_free(struct identities *d);
 
 /*
  * As certs_check: the text of a file is what was given under "jwt:" and its path, else what the
- * file says, else what was kept. HG_E_KEY_FILE, with the place of the key in the configuration.
+ * file says, else what was kept. HG_E_KEY_FILE, HG_E_RATE_PASSWORD,
+ * with the place of the key in the configuration.
  */
 HG_MUST enum hg_rc identities_check(struct identities *d, const struct spec *s, const char *dir,
         const struct certs_given *given, uint32_t given_count, struct identities_plan **ret_plan,
@@ -59,6 +61,8 @@ struct identities_view {
 	uint64_t fetched_ms; /* Unix time; 0: never by this control */
 	uint64_t failures;   /* to fetch it, ever */
 };
+/* Is there something to tell the edge? */
+bool identities_any(const struct identities *d);
 uint32_t identities_count(const struct identities *d);
 struct identities_view identities_at(const struct identities *d, uint32_t i);
 

@@ -23,9 +23,9 @@ enum hg_rc identities_kept_write(
 	path_of(data_dir, "/identities.json", path, sizeof path);
 	path_of(data_dir, "", folder, sizeof folder);
 	json_t *list = json_array();
-	for (uint32_t i = 0; i < p->count; i++) {
-		const struct identity_one *o = p->one[i];
-		if (!o->source || !o->text) continue;
+	for (uint32_t i = 0; i <= p->count; i++) {
+		const struct identity_one *o = i < p->count ? p->one[i] : p->rates_password;
+		if (!o || !o->source || !o->text) continue;
 		n++;
 		json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "app", o->app, "source",
 		                                    o->source, "text", o->text));

@@ -36,7 +36,26 @@ struct identity_one {
 struct identities_plan {
 	uint32_t count;
 	struct identity_one **one;
+	json_t *rates; /* where all machines count their requests, with secrets; NULL: nowhere */
+	struct identity_one *rates_password; /* NULL: none */
 };
+
+/* Where the texts of files are. */
+struct identity_finding {
+	const char *dir, *data_dir;
+	const struct certs_given *given;
+	uint32_t given_count;
+};
+
+/* `path` from the folder; NULL: no memory. The caller's. */
+char *identity_absolute(const char *dir, struct hg_str path);
+/* Given, else read here, else kept; of an address what was kept, or nothing yet. */
+HG_MUST enum hg_rc identity_text_find(struct identity_one *o, struct hg_str path,
+        const struct identity_finding *f, struct hg_err *err);
+
+/* identities_rates.c. HG_E_RATE_PASSWORD, with its place; HG_E_NOMEM. */
+HG_MUST enum hg_rc identities_rates_check(struct identities *d, const struct spec *s,
+        const struct identity_finding *f, struct identities_plan *p, struct hg_err *err);
 
 struct identities {
 	struct identities_options o;

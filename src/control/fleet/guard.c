@@ -96,6 +96,7 @@ static bool limit_take(struct fleet_conf *c, const char *app, struct fleet_route
 	l->field = hg_arena_str(&c->mem, r.name.n ? r.name : HG_STR(""));
 	l->id = limit_id(app, to->name, &r);
 	l->who = r.who;
+	l->local = r.local;
 	hg_out_cstr(policy, to->limit_count++ ? ", " : "RateLimit-Policy: ");
 	hg_out_fmt(policy, "\"%s\";q=%llu;w=%llu", name, (unsigned long long)r.count,
 	        (unsigned long long)r.period_s);

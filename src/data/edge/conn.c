@@ -4,6 +4,7 @@
 
 #include "data/edge/mtls_priv.h"
 #include "data/edge/secure_priv.h"
+#include "data/edge/together_priv.h"
 
 #define BIT(s) (1u << (s))
 
@@ -12,9 +13,11 @@ static const uint16_t allowed[EDGE_STATES] = {
         [EDGE_PROXY] = BIT(EDGE_HELLO) | BIT(EDGE_IDLE) | BIT(EDGE_FREE),
         [EDGE_HELLO] = BIT(EDGE_IDLE) | BIT(EDGE_FREE) | BIT(EDGE_QUIET),
         [EDGE_IDLE] = BIT(EDGE_HEAD) | BIT(EDGE_FREE) | BIT(EDGE_LINGER) | BIT(EDGE_QUIET),
+        [EDGE_ASK] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
+                     BIT(EDGE_FREE),
         [EDGE_QUEUE] = BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) | BIT(EDGE_FREE),
-        [EDGE_HEAD] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
-                      BIT(EDGE_FREE),
+        [EDGE_HEAD] = BIT(EDGE_ASK) | BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) |
+                      BIT(EDGE_RELAY) | BIT(EDGE_FREE),
         [EDGE_CONNECT] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
                          BIT(EDGE_FREE),
         [EDGE_WAIT] = BIT(EDGE_QUEUE) | BIT(EDGE_CONNECT) | BIT(EDGE_WAIT) | BIT(EDGE_RELAY) |
@@ -424,6 +427,7 @@ static uint64_t deadline_of(struct edge_conn *c)
 	case EDGE_HELLO: return now + header;
 	case EDGE_IDLE: return now + (c->served ? keepalive : header);
 	case EDGE_HEAD: return c->head_ms + header;
+	case EDGE_ASK: return now + EDGE_ASK_MS;
 	case EDGE_QUEUE: return timed(c, c->req->queue_until_ms);
 	case EDGE_CONNECT: return timed(c, now + or_default(c->req->limits->connect_ms, 1000));
 	case EDGE_WAIT: return timed(c, wait_deadline(c, now));
@@ -454,6 +458,7 @@ static enum edge_step conn_step(struct edge_conn *c)
 	case EDGE_HELLO: return hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);
+	case EDGE_ASK: return edge_together_step(c);
 	case EDGE_QUEUE: return edge_queue_step(c);
 	case EDGE_CONNECT: return connect_step(c);
 	case EDGE_WAIT:
@@ -532,6 +537,7 @@ void edge_conn_timeout(struct edge_conn *c)
 	}
 	switch ((enum edge_state)c->state) {
 	case EDGE_HEAD: s = edge_answer(c, 408, "the request head did not arrive in time"); break;
+	case EDGE_ASK: s = edge_together_timeout(c); break;
 	case EDGE_QUEUE: s = edge_queue_timeout(c); break;
 	case EDGE_CONNECT: s = edge_attempt_failed(c, EDGE_FAULT_CONNECT_TIMEOUT); break;
 	case EDGE_WAIT: s = wait_timeout(c); break;

@@ -43,8 +43,9 @@ enum edge_step edge_draw(struct edge_conn *c, const struct http1_head *h)
 	}
 	struct edge_draw *d = edge_pool_take(&e->draws);
 	HG_ASSERT(t && d); /* there are as many draws as requests */
-	*d = (struct edge_draw){
-	        .trial = t, .start_ns = r->start_ns, .preview = r->route->preview != 0};
+	*d = (struct edge_draw){.trial = t,
+	        .start_ns = r->start_ns + r->asked_ns,
+	        .preview = r->route->preview != 0};
 	hg_list_init(&d->node);
 	t->refs++;
 	r->draw = d;

@@ -2,6 +2,7 @@
 #include "data/edge/gateway_priv.h"
 #include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
+#include "data/edge/together_priv.h"
 #include "data/edge/edge.h"
 
 #include <errno.h>
@@ -311,6 +312,7 @@ static enum hg_rc pools_init(struct edge *e, const struct edge_conf *conf)
 	if (rc == HG_OK) rc = edge_pool_init(&e->ups, sizeof(struct edge_up), most + EDGE_MIRRORS);
 	if (rc == HG_OK) rc = edge_pool_init(&e->reqs, sizeof(struct edge_req), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->hedges, edge_hedge_size(), most);
+	if (rc == HG_OK) rc = edge_pool_init(&e->asks, edge_together_size(), most);
 	if (rc == HG_OK) rc = edge_pool_init(&e->draws, sizeof(struct edge_draw), most);
 	if (rc == HG_OK) rc = edge_h2_pools_init(e, conns);
 	if (rc == HG_OK) rc = edge_u2_pools_init(e, most + EDGE_MIRRORS);
@@ -326,7 +328,7 @@ bool edge_pools_trim(struct edge *e)
 {
 	struct edge_pool *all[] = {&e->conns, &e->ups, &e->reqs, &e->bufs, &e->keeps, &e->draws,
 	        &e->sessions, &e->desks, &e->streams, &e->u2_sessions, &e->u2_streams,
-	        &e->mirrors_pool, &e->hedges};
+	        &e->mirrors_pool, &e->hedges, &e->asks};
 	bool more = edge_h2_desks_clear(e);
 	for (size_t i = 0; i < HG_COUNT(all); i++)
 		more = edge_pool_trim(all[i]) || more;
@@ -431,6 +433,7 @@ void edge_free(struct edge *e)
 	loop_timer_stop(e->loop, &e->drain_timer);
 	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
+	edge_together_fini(e);
 	edge_mirrors_fini(e);
 	upstreams_close(e);
 	edge_u2_close_all(e);
@@ -450,6 +453,7 @@ void edge_free(struct edge *e)
 	edge_pool_fini(&e->keeps);
 	edge_pool_fini(&e->draws);
 	edge_pool_fini(&e->hedges);
+	edge_pool_fini(&e->asks);
 	edge_pool_fini(&e->trials);
 	edge_pool_fini(&e->mirrors_pool);
 	edge_h2_fini(e);

@@ -68,6 +68,8 @@ struct hg_log;
 struct edge_up;
 struct edge_app;
 struct edge_mirror;
+struct edge_ask;
+struct edge_together;
 struct edge_h2;
 struct edge_u2;
 struct edge_u2_stream;
@@ -426,6 +428,8 @@ struct edge_req {
 	bool co_body;          /* part of co is a body */
 	bool limited;          /* `quota` says what is left of the route's limits */
 	const struct snap_limit *refused_by;
+	struct edge_ask *ask;  /* in EDGE_ASK: about its limits, of all machines */
+	uint64_t asked_ns;     /* how long that took */
 	const char *why;       /* of a local answer; static text */
 	struct hg_str message; /* to be said instead; of the image */
 	struct hg_str page;    /* the body of a local answer, behind `co`; of the image */
@@ -448,6 +452,7 @@ enum edge_state {
 	EDGE_HELLO,   /* the TLS handshake */
 	EDGE_IDLE,    /* between requests: owns no buffer */
 	EDGE_HEAD,    /* part of a request head is here */
+	EDGE_ASK,     /* the count of all machines is awaited */
 	EDGE_QUEUE,   /* all replicas are busy */
 	EDGE_CONNECT, /* a connection to the replica is being made */
 	EDGE_WAIT,    /* the request is being sent, the response head awaited */
@@ -514,7 +519,8 @@ struct edge {
 	struct meter_worker *count;
 	uint32_t worker;
 	const struct snap_table *table;
-	struct rates *rates; /* NULL: nothing is limited */
+	struct rates *rates;            /* NULL: nothing is limited */
+	struct edge_together *together; /* NULL: this machine counts alone */
 	uint64_t table_generation;
 	struct edge_image *image;
 	struct tls_keyring *keyring;      /* NULL: no certificates yet */
@@ -533,7 +539,7 @@ struct edge {
 	/* Newcomers are left to other workers: since when these have taken so many in all. */
 	uint64_t left_since_ms, left_taken;
 	struct edge_pool conns, ups, reqs, bufs, keeps, draws, trials, sessions, desks, streams;
-	struct edge_pool u2_sessions, u2_streams, hedges;
+	struct edge_pool u2_sessions, u2_streams, hedges, asks;
 	struct nghttp2_option *u2_option; /* likewise, of connections to replicas */
 	struct nghttp2_session_callbacks *u2_callbacks;
 	struct hg_list u2_leaving;        /* sessions that take no new requests */

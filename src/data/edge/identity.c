@@ -10,6 +10,7 @@
 
 #include "cert/cert.h"
 #include "data/edge/identity_priv.h"
+#include "data/edge/together_priv.h"
 #include "os/clock.h"
 
 #define RETRY_S "Retry-After: 5\r\n"
@@ -59,9 +60,10 @@ enum hg_rc edge_identity_take(struct edge *e, int fd, char why[TLS_WHY_MAX])
 	uint32_t more = 0;
 	enum hg_rc rc = cert_bundle_identities(fd, &text, &n);
 	if (rc == HG_OK) rc = auth_providers_read((struct hg_str){text, n}, old, &fresh, &reason);
+	if (rc == HG_OK) rc = leftovers_add(old, &fresh, &more);
+	if (rc == HG_OK) edge_together_take(e, (struct hg_str){text, n});
 	if (text) explicit_bzero(text, n);
 	free(text);
-	if (rc == HG_OK) rc = leftovers_add(old, &fresh, &more);
 	if (rc < 0) {
 		struct hg_out o = hg_out_over(why, TLS_WHY_MAX - 1);
 		hg_out_cstr(&o, rc == HG_E_NOMEM ? "memory is exhausted" : reason);
@@ -242,15 +244,16 @@ static enum edge_step refuse(struct edge_conn *c, struct hg_str path, const stru
 	char line[1024];
 	struct hg_out o = hg_out_over(line, sizeof line);
 	if (m) meter_add(&m->denied[f->reason], 1);
+	if (f->status != 400 && f->status != 503) challenge_write(r, f, &o);
+	if (hg_out_failed(&o)) o.n = 0;
 	/* He has proved nothing, so his address has made this request. */
 	if (f->status == 401 && r->route->limit_count) {
-		enum edge_step s = edge_limit(c, &c->edge->head, path);
+		const struct edge_after then = {401, f->why, {line, o.n}};
+		enum edge_step s = edge_limit_then(c, &c->edge->head, path, &then);
 		if (s != EDGE_STEP_ON || r->local) return s;
 	}
 	r->denied = true;
 	if (f->status == 503) return edge_answer_with(c, 503, f->why, HG_STR(RETRY_S));
-	if (f->status != 400) challenge_write(r, f, &o);
-	if (hg_out_failed(&o)) o.n = 0;
 	return edge_answer_with(c, f->status, f->why, (struct hg_str){line, o.n});
 }
 

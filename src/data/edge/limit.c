@@ -1,5 +1,5 @@
 #include "auth/identity.h"
-#include "data/edge/edge_priv.h"
+#include "data/edge/together_priv.h"
 #include "wire/rate.h"
 
 /*
@@ -68,13 +68,18 @@ static uint32_t seconds_up(uint64_t ns)
 	return s > UINT32_MAX ? UINT32_MAX : (uint32_t)s;
 }
 
-static void quota_keep(struct edge_req *r, uint32_t i, const struct gcra_verdict *v)
+static inline void keep(struct edge_req *r, uint32_t i, uint64_t left, uint64_t wait_ns)
 {
-	r->quota[i].left = v->left > UINT32_MAX ? UINT32_MAX : (uint32_t)v->left;
-	r->quota[i].wait_s = seconds_up(v->wait_ns);
+	r->quota[i].left = left > UINT32_MAX ? UINT32_MAX : (uint32_t)left;
+	r->quota[i].wait_s = seconds_up(wait_ns);
 }
 
-static enum edge_step refuse(struct edge_conn *c, uint32_t i, uint64_t wait_ns)
+void edge_limit_keep(struct edge_req *r, uint32_t i, uint64_t left, uint64_t wait_ns)
+{
+	keep(r, i, left, wait_ns);
+}
+
+enum edge_step edge_limit_refuse(struct edge_conn *c, uint32_t i, uint64_t wait_ns)
 {
 	struct edge_req *r = c->req;
 	char line[64];
@@ -100,12 +105,18 @@ bool edge_of_probe(const struct edge_req *r, struct hg_str path)
 
 enum edge_step edge_limit(struct edge_conn *c, const struct http1_head *h, struct hg_str path)
 {
+	return edge_limit_then(c, h, path, NULL);
+}
+
+enum edge_step edge_limit_then(struct edge_conn *c, const struct http1_head *h, struct hg_str path,
+        const struct edge_after *after)
+{
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
 	const struct snap_limit *limit = &snap_limits(im)[r->route->limit_first];
 	uint32_t n = r->route->limit_count, worst = 0;
-	uint64_t now = loop_now_ns(e->loop), key[SNAP_LIMITS], wait = 0;
+	uint64_t now = loop_now_ns(e->loop), key[SNAP_LIMITS], shared[SNAP_LIMITS], wait = 0;
 	if (!e->rates || edge_of_probe(r, path) || snap_set_find(im, im->exempt, c->addr))
 		return EDGE_STEP_ON;
 	struct ip_addr client = ip_addr_client(c->addr);
@@ -115,19 +126,22 @@ enum edge_step edge_limit(struct edge_conn *c, const struct http1_head *h, struc
 		struct name name = name_of(r, &limit[i], h, address);
 		key[i] = rates_key(
 		        e->rates, limit[i].id, (uint8_t)name.kind, name.bytes.p, name.bytes.n);
+		if (HG_UNLIKELY(e->together))
+			shared[i] = edge_together_key(e, &limit[i], (uint8_t)name.kind, name.bytes);
 		if (n == 1) break;
 		struct gcra_verdict v = rates_peek(e->rates, key[i], limit[i].rule, now);
-		quota_keep(r, i, &v);
+		keep(r, i, v.left, v.wait_ns);
 		if (v.admit || v.wait_ns < wait) continue;
 		wait = v.wait_ns;
 		worst = i;
 	}
-	if (wait) return refuse(c, worst, wait);
+	if (wait) return edge_limit_refuse(c, worst, wait);
 	for (uint32_t i = 0; i < n; i++) {
 		struct gcra_verdict v = rates_take(e->rates, key[i], limit[i].rule, now);
-		quota_keep(r, i, &v);
-		if (!v.admit) return refuse(c, i, v.wait_ns);
+		keep(r, i, v.left, v.wait_ns);
+		if (!v.admit) return edge_limit_refuse(c, i, v.wait_ns);
 	}
+	if (HG_UNLIKELY(e->together)) return edge_together_ask(c, h, key, shared, after);
 	return EDGE_STEP_ON;
 }
 

@@ -4,6 +4,7 @@
 #include "data/edge/gateway_priv.h"
 #include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
+#include "data/edge/together_priv.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
 {
@@ -90,7 +91,8 @@ static void req_fill(struct edge_req *r, const struct http1_head *h)
 }
 
 /* Sets route, limits and application, or answers. */
-static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
+static inline __attribute__((always_inline)) enum edge_step route(
+        struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
 	struct edge_req *r = c->req;
@@ -139,6 +141,13 @@ static enum edge_step route(struct edge_conn *c, const struct http1_head *h)
 		enum edge_step s = edge_limit(c, h, path);
 		if (s != EDGE_STEP_ON || r->local) return s;
 	}
+	return EDGE_STEP_ON;
+}
+
+static inline enum edge_step admit(struct edge_conn *c, const struct http1_head *h)
+{
+	struct edge *e = c->edge;
+	const struct edge_req *r = c->req;
 	if (r->limits->body_max && h->has_content_length &&
 	        h->content_length > r->limits->body_max) {
 		return edge_answer(c, 413, "the request body is too large");
@@ -177,23 +186,13 @@ static enum edge_step refuse_early(struct edge_conn *c, const struct http1_head 
 	return EDGE_STEP_ON;
 }
 
-enum edge_step edge_request_begin(struct edge_conn *c)
+/* What comes behind the limits. */
+static inline __attribute__((always_inline)) enum edge_step go_on(
+        struct edge_conn *c, const struct http1_head *h)
 {
 	struct edge *e = c->edge;
-	const struct http1_head *h = &e->head;
-	struct edge_req *r = req_new(c);
-	if (!r) {
-		meter_add(&e->count->refused_full, 1);
-		edge_conn_refuse(c);
-		return EDGE_STEP_GONE;
-	}
-	req_fill(r, h);
-	r->start_ns = c->head_ms == edge_now_ms(e) ? r->start_ns : c->head_ms * 1000000u;
-	c->in.raw += (uint32_t)h->size;
-	c->in.at = c->in.ready = c->in.raw;
-	c->head_seen = 0;
-	enum edge_step s = refuse_early(c, h);
-	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
+	struct edge_req *r = c->req;
+	enum edge_step s = admit(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
 	edge_table_refresh(e, false);
 	if (HG_UNLIKELY(r->limits->balance.guard)) s = edge_guard_enter(c);
@@ -213,6 +212,32 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	if (wants_keep(r, h)) r->keep = edge_pool_take(&e->keeps);
 	edge_budget_earn(r->app, r->limits, edge_now_ms(e));
 	return edge_attempt(c);
+}
+
+enum edge_step edge_request_begin(struct edge_conn *c)
+{
+	struct edge *e = c->edge;
+	const struct http1_head *h = &e->head;
+	struct edge_req *r = req_new(c);
+	if (!r) {
+		meter_add(&e->count->refused_full, 1);
+		edge_conn_refuse(c);
+		return EDGE_STEP_GONE;
+	}
+	req_fill(r, h);
+	r->start_ns = c->head_ms == edge_now_ms(e) ? r->start_ns : c->head_ms * 1000000u;
+	c->in.raw += (uint32_t)h->size;
+	c->in.at = c->in.ready = c->in.raw;
+	c->head_seen = 0;
+	enum edge_step s = refuse_early(c, h);
+	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
+	if (s != EDGE_STEP_ON || r->local) return s;
+	return go_on(c, h);
+}
+
+enum edge_step edge_request_go_on(struct edge_conn *c, const struct http1_head *h)
+{
+	return go_on(c, h);
 }
 
 static void count(struct edge_conn *c, uint64_t now_ns)
@@ -263,6 +288,7 @@ void edge_request_forget(struct edge_conn *c)
 void edge_request_abort(struct edge_conn *c)
 {
 	c->req->aborted = true;
+	if (HG_UNLIKELY(c->req->ask)) edge_together_drop(c);
 	edge_request_close(c);
 }
 

@@ -280,6 +280,8 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(h2_calmed, "HTTP/2 connections ended because the client asked too much."),
 	        ROW(upstream_calmed, "HTTP/2 connections ended because the replica broke limits."),
 	        ROW(rate_limited, "Requests refused by a rate limit."),
+	        ROW(rate_asked, "Requests that the count of all machines has decided."),
+	        ROW(rate_alone, "Requests that this machine's count alone has decided."),
 	        ROW(refused_per_ip, "Connections refused because their client has too many."),
 	        ROW(denied, "Connections closed because their client is denied."),
 	        ROW(forbidden, "Requests refused because their client is denied."),

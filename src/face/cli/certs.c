@@ -212,6 +212,32 @@ static int identities(struct cli_config *k, bool runnable)
 	return 0;
 }
 
+/* The password of the Redis in which machines count together. */
+static int rates_password(struct cli_config *k, bool runnable)
+{
+	struct hg_str path = k->spec->edge.rate_limits.password_file;
+	char full[PATH_ROOM], name[PATH_ROOM], why[320];
+	struct hg_buf text = {0};
+	struct hg_err err = {0};
+	if (!k->spec->edge.rate_limits.set || !path.n) return 0;
+	if (!k->certs) k->certs = json_array();
+	absolute(k, path, full);
+	enum hg_rc rc = file_read(full, 4096, &text, &err);
+	json_t *value = rc == HG_OK ? json_stringn(text.p ? text.p : "", text.n) : NULL;
+	snprintf(name, sizeof name, "jwt:%.*s", HG_STR_ARG(path));
+	if (value)
+		json_array_append_new(k->certs,
+		        json_pack("{s:s,s:o,s:s}", "cert", name, "chain", value, "key", ""));
+	if (text.p) explicit_bzero(text.p, text.n);
+	hg_buf_free(&text);
+	if (value || (rc == HG_E_DENIED && runnable)) return 0;
+	snprintf(why, sizeof why, "%s",
+	        rc == HG_OK ? "the password of Redis is in a file that is no text" : err.message);
+	hg_err_set(&err, HG_E_RATE_PASSWORD, "%s", why);
+	spec_edge_place(k->spec, "rate_limits.password_file", &err);
+	return cli_fail(&err);
+}
+
 int cli_config_certs(struct cli_config *k, bool runnable)
 {
 	const struct spec_edge *e = &k->spec->edge;
@@ -219,6 +245,7 @@ int cli_config_certs(struct cli_config *k, bool runnable)
 	struct hg_err err = {0};
 	int theirs = replicas(k, runnable);
 	if (theirs == 0) theirs = identities(k, runnable);
+	if (theirs == 0) theirs = rates_password(k, runnable);
 	if (theirs || !e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set))
 		return theirs;
 	if (!k->certs) k->certs = json_array();

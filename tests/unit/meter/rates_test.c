@@ -233,6 +233,30 @@ static void processes_that_are_killed_leave_a_table_that_works(void **state)
 	munmap(h, sizeof *h);
 }
 
+/* Two machines that count together: what the other admitted is owed here too, and what was refused
+ * there was not counted here. */
+static void what_is_known_from_elsewhere_is_owed_here(void **state)
+{
+	struct rates *t = table();
+	struct gcra_rule r = rule(1, S, 3);
+	uint64_t now = 1000 * S;
+	(void)state;
+	assert_int_equal(rates_take(t, 7, r, now).left, 2);
+	rates_settle(t, 7, r, true, 0);
+	assert_int_equal(rates_peek(t, 7, r, now).left, 2);
+	assert_int_equal(rates_take(t, 7, r, now).left, 2);
+	rates_settle(t, 7, r, false, now + 2 * S); /* two were taken in all */
+	assert_int_equal(rates_peek(t, 7, r, now).left, 0);
+	rates_settle(t, 7, r, false, now + S); /* older news */
+	assert_int_equal(rates_peek(t, 7, r, now).left, 0);
+	rates_settle(t, 7, r, false, now + 4 * S); /* over the limit there */
+	assert_false(rates_take(t, 7, r, now).admit);
+	assert_true(rates_take(t, 7, r, now + 2 * S).admit);
+	rates_settle(t, 8, r, true, now + 9 * S); /* nobody's */
+	assert_int_equal(rates_take(t, 8, r, now).left, 2);
+	drop(t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +265,7 @@ int main(void)
 	        cmocka_unit_test(being_evicted_gives_nobody_his_limit_back),
 	        cmocka_unit_test(idle_entries_make_room_for_newcomers_with_their_whole_burst),
 	        cmocka_unit_test(debts_of_a_slow_rule_do_not_lock_newcomers_of_another_out),
+	        cmocka_unit_test(what_is_known_from_elsewhere_is_owed_here),
 	        cmocka_unit_test(threads_on_one_key_never_admit_more_than_burst_and_rate),
 	        cmocka_unit_test(processes_that_are_killed_leave_a_table_that_works),
 	};

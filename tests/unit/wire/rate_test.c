@@ -9,6 +9,7 @@ static void limits_are_read_as_people_write_them(void **state)
 		enum rate_who who;
 		uint64_t count, period_s, burst;
 		const char *name;
+		bool local;
 	} row[] = {
 	        {"1000/min per user", RATE_PER_USER, 1000, 60, 1000, ""},
 	        {"100/s per ip", RATE_PER_IP, 100, 1, 100, ""},
@@ -19,6 +20,12 @@ static void limits_are_read_as_people_write_them(void **state)
 	        {"5000/s", RATE_PER_ROUTE, 5000, 1, 5000, ""},
 	        {"5000/s per route", RATE_PER_ROUTE, 5000, 1, 5000, ""},
 	        {"50000/h  per  user   burst 100", RATE_PER_USER, 50000, 3600, 100, ""},
+	        {"2000/5m per ip local", RATE_PER_IP, 2000, 300, 2000, "", true},
+	        {"5/s local", RATE_PER_ROUTE, 5, 1, 5, "", true},
+	        {"5/s per header local", RATE_PER_HEADER, 5, 1, 5, "local"},
+	        {"5/s per ip burst 9  local", RATE_PER_IP, 5, 1, 9, "", true},
+	        {"5/s local per ip", 0, 0, 0, 0, NULL},
+	        {"5/s local local", 0, 0, 0, 0, NULL},
 	        {"1/30d burst 2", RATE_PER_ROUTE, 1, 2592000, 2, ""},
 	        {"90000000/min", RATE_PER_ROUTE, 0, 0, 0, NULL}, /* above 1000000 a second */
 	        {"50000000/min", RATE_PER_ROUTE, 50000000, 60, 1000000, ""},
@@ -52,7 +59,8 @@ static void limits_are_read_as_people_write_them(void **state)
 			continue;
 		}
 		if (r.who != row[i].who || r.count != row[i].count ||
-		        r.period_s != row[i].period_s || r.burst != row[i].burst)
+		        r.period_s != row[i].period_s || r.burst != row[i].burst ||
+		        r.local != row[i].local)
 			fail_msg("\"%s\"", row[i].text);
 		assert_str(r.name, row[i].name);
 	}

@@ -1,6 +1,7 @@
 #include "../../test.h"
 
 #include "control/cert/identities_priv.h"
+#include "redis/redis.h"
 
 static void a_set_is_read_when_it_is_due_or_unknown_keys_come(void **state)
 {
@@ -99,12 +100,53 @@ static void texts_are_checked_before_they_are_used(void **state)
 	}
 }
 
+/* What the edge is told of the Redis of rate limits: an address that the client takes. */
+static void a_password_goes_into_the_address_whatever_is_in_it(void **state)
+{
+	static const struct {
+		const char *redis, *user, *password, *want;
+	} row[] = {
+	        {"redis://h:1/2", "", NULL, "redis://h:1/2"},
+	        {"redis://h:1/2", "", "p w@/:%\n", "redis://:p%20w%40%2F%3A%25@h:1/2"},
+	        {"redis://[::1]", "me", "x\r\n", "redis://me:x@[::1]"},
+	        {"unix:/run/r@d?db=1", "", NULL, "unix:/run/r@d?db=1"},
+	        {"unix:/run/r.sock?db=1", "me", "x", "redis+unix://me:x@/run/r.sock?db=1"},
+	        {"unix:///run/r.sock", "", "x", "redis+unix://:x@/run/r.sock"},
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct identities d = {0};
+		struct identities_plan p = {0};
+		struct hg_err err = {0};
+		const char *text = row[i].password ? row[i].password : "";
+		struct certs_given given = {.cert = HG_STR("jwt:pw"), .chain = hg_str(text)};
+		struct identity_finding f = {"/nowhere", "/nowhere", &given, 1};
+		struct spec s = {.project = HG_STR("shop")};
+		s.edge.rate_limits.set = true;
+		s.edge.rate_limits.redis = hg_str(row[i].redis);
+		s.edge.rate_limits.user = hg_str(row[i].user);
+		s.edge.rate_limits.timeout_ms = 7;
+		if (row[i].password) s.edge.rate_limits.password_file = HG_STR("pw");
+		assert_int_equal(identities_rates_check(&d, &s, &f, &p, &err), HG_OK);
+		const char *url = json_string_value(json_object_get(p.rates, "redis"));
+		assert_string_equal(url, row[i].want);
+		assert_null(redis_url_wrong(url));
+		const char *secret = json_string_value(json_object_get(p.rates, "secret"));
+		assert_int_equal(strncmp(secret, "shop\n", 5), 0);
+		assert_int_equal(strlen(secret) > 5, row[i].password != NULL);
+		assert_int_equal(json_integer_value(json_object_get(p.rates, "timeout_ms")), 7);
+		identity_one_free(p.rates_password);
+		json_decref(p.rates);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_set_is_read_when_it_is_due_or_unknown_keys_come),
 	        cmocka_unit_test(cache_control_says_how_long_within_bounds),
 	        cmocka_unit_test(texts_are_checked_before_they_are_used),
+	        cmocka_unit_test(a_password_goes_into_the_address_whatever_is_in_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
