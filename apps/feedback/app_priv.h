@@ -30,9 +30,9 @@ struct app {
 	struct desk *desk;   /* for what is rare */
 	struct people *people;
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
-	struct worker *workers; /* NULL: jobs are others' */
+	struct worker *workers;       /* NULL: jobs are others' */
 	struct outgoing_api *outgoing;
-	struct hg_buf depths;   /* of the queue, for the answer of /metrics that is made */
+	struct hg_buf depths; /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -129,6 +129,11 @@ void app_jobs(struct app *a, struct serve_call *call, const struct serve_request
  * `d` is as it was. */
 HG_MUST bool app_measure(struct app *a, struct deferred *d);
 void app_measured(struct app *a, struct deferred *d);
+/* Does the query ask for a part of the list? */
+bool app_searches(struct hg_str query);
+/* Answers it; `op` has before and limit. */
+void app_search(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct route *r, const struct store_op *op, struct deferred *d);
 /* The page and its files. */
 void app_static(struct serve_call *call, const struct serve_request *req, bool *ret_found);
 void app_cors(struct serve_call *call, const struct serve_request *req);

@@ -74,17 +74,17 @@ static const struct setting {
         {"LISTEN_PID", NULL, ""},
 };
 
-#define OUTGOING_HELP                                                                              \
+#define OUTGOING_HELP                                                                             \
 	"  SMTP_URL              smtp://HOST[:PORT][/NAME], smtps://…: how mail leaves; NAME\n" \
-	"                        is what the server is greeted with\n"                          \
-	"  SMTP_USER, SMTP_PASSWORD\n"                                                           \
-	"  SMTP_STARTTLS         required (default), try, off\n"                                \
-	"  SMTP_CA               a file of authorities instead of the machine's\n"              \
-	"  SMTP_TIMEOUT          30000 ms for a mail\n"                                         \
-	"  MAIL_FROM             \"Feedback <feedback@example.com>\"\n"                         \
-	"  WEBHOOK_ALLOW         networks that webhooks may reach besides public addresses,\n"  \
-	"                        and without https: 10.0.0.0/8,fd00::/8\n"                      \
-	"  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"                                                        \
+	"                        is what the server is greeted with\n"                            \
+	"  SMTP_USER, SMTP_PASSWORD\n"                                                            \
+	"  SMTP_STARTTLS         required (default), try, off\n"                                  \
+	"  SMTP_CA               a file of authorities instead of the machine's\n"                \
+	"  SMTP_TIMEOUT          30000 ms for a mail\n"                                           \
+	"  MAIL_FROM             \"Feedback <feedback@example.com>\"\n"                           \
+	"  WEBHOOK_ALLOW         networks that webhooks may reach besides public addresses,\n"    \
+	"                        and without https: 10.0.0.0/8,fd00::/8\n"                        \
+	"  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"                                                         \
 	"                        as for SMTP; 15000 ms\n"
 
 const char *config_help(void)
@@ -151,8 +151,8 @@ const char *config_help(void)
 	       "                        /health and /metrics are DEBUG unless they fail\n"
 	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
-	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in flight\n"
-	       OUTGOING_HELP
+	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in "
+	       "flight\n" OUTGOING_HELP
 	       "  AUTH                  off (default): everybody may write; optional: guests\n"
 	       "                        read; required: guests see the page alone\n"
 	       "  ADMIN_KEY             a secret of 16 characters and more: who shows it\n"

@@ -64,7 +64,7 @@ void app_answer_list(struct app *a, struct serve_call *call, const struct serve_
 }
 
 static void list(struct app *a, struct serve_call *call, const struct serve_request *req,
-        struct store_op *op, struct deferred *d)
+        const struct route *r, struct store_op *op, struct deferred *d)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
 	if (!number_of(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
@@ -81,6 +81,10 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 	struct hg_err err = {0};
 	op->before = (int64_t)before;
 	op->limit = (uint32_t)limit;
+	if (app_searches(req->query)) {
+		app_search(a, call, req, r, op, d);
+		return;
+	}
 	if (a->lists) {
 		lists_ask(a->lists, call, req, op, d);
 		return;
@@ -326,7 +330,7 @@ void app_feedback(struct app *a, struct serve_call *call, const struct serve_req
 	op.kind = r->endpoint == ENDPOINT_LIST ? STORE_LIST : STORE_GET;
 	op.seen = position_of(a, req);
 	if (op.kind == STORE_LIST)
-		list(a, call, req, &op, d);
+		list(a, call, req, r, &op, d);
 	else
 		get(a, call, req, &op, d);
 }

@@ -19,6 +19,7 @@
 #include "wire/json.h"
 
 #include "apps/feedback/config_priv.h"
+#include "apps/feedback/sql_priv.h"
 
 #define PAGE_ROWS  1000
 #define TIMEOUT_MS (30u * 60u * 1000u)
@@ -105,21 +106,15 @@ static enum hg_rc flush(struct export *e, struct hg_err *err)
 	        "could not write the export: %s", strerror(-rc));
 }
 
-/* The times as the API has them; those of the first app have no zone. */
-#define SQLITE_TIME(c)                                                                    \
-	"CASE WHEN substr(" c ", -1) = 'Z' OR substr(" c ", -6, 1) IN ('+', '-') THEN " c \
-	" ELSE " c " || 'Z' END"
-#define SERVER_TIME(c) "to_char(" c " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
 static enum hg_rc put_rows(struct export *e, const atomic_bool *stop, struct hg_err *err)
 {
 	struct db_stmt *q = NULL;
 	int64_t last = INT64_MIN, before = -1;
 	enum hg_rc rc = db_prepare(e->db,
 	        db_is_postgres(e->db)
-	                ? "SELECT id, message, " SERVER_TIME("created_at") ", " SERVER_TIME(
+	                ? "SELECT id, message, " SQL_SERVER_TIME("created_at") ", " SQL_SERVER_TIME(
 	                          "updated_at") " FROM feedback WHERE id > $1 ORDER BY id LIMIT $2"
-	                : "SELECT id, message, " SQLITE_TIME("created_at") ", " SQLITE_TIME(
+	                : "SELECT id, message, " SQL_FILE_TIME("created_at") ", " SQL_FILE_TIME(
 	                          "updated_at") " FROM feedback WHERE id > $1 ORDER BY id LIMIT $2",
 	        &q, err);
 	while (rc == HG_OK && e->rows > before && !atomic_load(stop)) {

@@ -216,7 +216,40 @@ static enum hg_rc run_audit(struct people_call *c, struct db *db, struct hg_err 
 	return rc;
 }
 
+/*
+ * What of the feedback is his who asks. Beside the lists and not in them: an object has four fields
+ * for everybody, and one list is kept for all. Whose a feedback is never changes, so that a page
+ * need ask only for what it has not asked for yet.
+ */
+static enum hg_rc run_own(struct people_call *c, struct db *db, struct hg_err *err)
+{
+	struct db_stmt *s = NULL;
+	bool row = false;
+	uint64_t n = 0;
+	int64_t last = 0;
+	enum hg_rc rc = sql_open(db,
+	        "SELECT id FROM feedback WHERE owner = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+	        SQL_VALUES(SQL_I(c->who.user), SQL_I(c->before ? c->before : INT64_MAX),
+	                SQL_I(c->limit + 1)),
+	        &s, err);
+	if (rc < 0) return rc;
+	hg_buf_cstr(&c->json, "{\"ids\":[");
+	/* One more than asked for tells whether there is a next page. */
+	while ((rc = db_step(s, &row, err)) == HG_OK && row && n < c->limit) {
+		last = db_column_i64(s, 0);
+		hg_buf_fmt(&c->json, "%s%lld", n++ ? "," : "", (long long)last);
+	}
+	if (row)
+		hg_buf_fmt(&c->json, "],\"next\":%lld}\n", (long long)last);
+	else
+		hg_buf_cstr(&c->json, "],\"next\":null}\n");
+	db_stmt_free(s);
+	c->status = 200;
+	return rc;
+}
+
 const struct people_op people_user_ops[] = {
+        {HTTP1_GET, "/auth/own", PEOPLE_SIGNED_IN, NULL, run_own},
         {HTTP1_GET, "/admin/users", ACCESS_USERS_ADMIN, NULL, list_users},
         {HTTP1_POST, "/admin/users", ACCESS_USERS_ADMIN, read_add, run_add},
         {HTTP1_PUT, "/admin/users/:id", ACCESS_USERS_ADMIN, read_user, run_change},

@@ -46,6 +46,7 @@ struct route route_of(struct hg_str path)
 		enum endpoint endpoint;
 	} fixed[] = {
 	        {{"/", 1}, ENDPOINT_PAGE},
+	        {{"/admin", 6}, ENDPOINT_PAGE},
 	        {{"/health", 7}, ENDPOINT_HEALTH},
 	        {{"/metrics", 8}, ENDPOINT_METRICS},
 	        {{"/admin/jobs", 11}, ENDPOINT_JOBS},
@@ -142,8 +143,7 @@ bool route_allows(enum endpoint e, enum http1_method m)
 	case HTTP1_GET:
 	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post;
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
-	case HTTP1_POST:
-		return e == ENDPOINT_LIST || e == ENDPOINT_WEBHOOKS || only_post || people;
+	case HTTP1_POST: return e == ENDPOINT_LIST || e == ENDPOINT_WEBHOOKS || only_post || people;
 	case HTTP1_PUT: return e == ENDPOINT_ITEM || people;
 	case HTTP1_DELETE:
 		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB ||

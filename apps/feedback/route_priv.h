@@ -21,9 +21,9 @@ enum endpoint {
 	ENDPOINT_EXPORT,
 	ENDPOINT_MAIL_TEST,
 	ENDPOINT_WEBHOOKS, /* /admin/webhooks and below */
-	ENDPOINT_AUTH,  /* whatever is below /auth/ */
-	ENDPOINT_USERS, /* /admin/users and below */
-	ENDPOINT_AUDIT, /* /admin/audit */
+	ENDPOINT_AUTH,     /* whatever is below /auth/ */
+	ENDPOINT_USERS,    /* /admin/users and below */
+	ENDPOINT_AUDIT,    /* /admin/audit */
 	ENDPOINT_NONE,
 	ENDPOINTS
 };

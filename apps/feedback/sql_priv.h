@@ -21,6 +21,14 @@ struct sql_value {
 	(const struct sql_value[]){__VA_ARGS__}, \
 	        sizeof((const struct sql_value[]){__VA_ARGS__}) / sizeof(struct sql_value)
 
+/* Columns with times of the table feedback, as the API has them; those of the first app have no
+ * zone.
+ */
+#define SQL_FILE_TIME(c)                                                                  \
+	"CASE WHEN substr(" c ", -1) = 'Z' OR substr(" c ", -6, 1) IN ('+', '-') THEN " c \
+	" ELSE " c " || 'Z' END"
+#define SQL_SERVER_TIME(c) "to_char(" c " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
 /* Prepared and bound: db_step, then db_stmt_free. */
 HG_MUST enum hg_rc sql_open(struct db *db, const char *sql, const struct sql_value *values,
         size_t n, struct db_stmt **ret_stmt, struct hg_err *err);

@@ -34,14 +34,14 @@ struct tls {
 	uint64_t sent;               /* bytes that the socket has taken */
 	char *held;                  /* a ticket that leaves with the first bytes; else NULL */
 	size_t held_n;
-	int fd, err;                 /* errno of the socket's last failure */
-	bool readable;               /* the socket may have bytes */
-	bool writable;               /* … may take bytes */
-	bool ended;                  /* 0 was read, or an error */
-	bool hung_up;                /* end of stream announced: no more edges come */
-	bool challenge;              /* "acme-tls/1" is spoken */
-	bool open, failed;           /* the handshake is over; nothing more can be said */
-	bool asked;                  /* for a certificate */
+	int fd, err;       /* errno of the socket's last failure */
+	bool readable;     /* the socket may have bytes */
+	bool writable;     /* … may take bytes */
+	bool ended;        /* 0 was read, or an error */
+	bool hung_up;      /* end of stream announced: no more edges come */
+	bool challenge;    /* "acme-tls/1" is spoken */
+	bool open, failed; /* the handshake is over; nothing more can be said */
+	bool asked;        /* for a certificate */
 	void (*on_hello)(void *arg, struct tls *t);
 	void *on_hello_arg;
 	struct tls_identity *identity; /* of the client, NULL: not looked at */

@@ -252,6 +252,19 @@ describe("the page", () => {
       assert.equal(new Set(ids).size, 120);
     }));
 
+  test("when more came than a page has, nothing between is missing", () =>
+    withTab({}, async (page) => {
+      for (let i = 1; i <= 5; i++) await post(url, `early ${i}.`);
+      await page.click("#refresh-btn");
+      await card(page, "early 5.").waitFor();
+      for (let i = 1; i <= 60; i++) await post(url, `late ${i}.`);
+      await page.click("#refresh-btn");
+      await card(page, "late 60.").waitFor();
+      await page.click("#load-more-btn");
+      await card(page, "early 1.").waitFor();
+      assert.equal(await page.locator(".feedback-card").count(), 65);
+    }));
+
   test("names, roles and live regions are there for a screen reader", () =>
     withTab({}, async (page) => {
       await post(url, "hello");

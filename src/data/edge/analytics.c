@@ -58,7 +58,7 @@ static void resume(struct edge *e, struct edge_top *t, enum meter_top_kind kind)
 		const struct meter_top *from = &e->count->top[kind][i];
 		struct named who = {
 		        .lane = atomic_load_explicit(&from->lane, memory_order_relaxed)};
-		uint64_t word[HG_COUNT(from->name)];
+		uint64_t word[HG_COUNT(from->name)] = {0};
 		char text[sizeof word];
 		bool fresh;
 		for (size_t k = 0; k < HG_COUNT(word); k++)

@@ -371,7 +371,7 @@ static void it_keeps_what_is_asked_for_better_than_lru(void **state)
 static void a_pass_over_many_things_leaves_what_was_asked_for_again(void **state)
 {
 	struct cache *c = make(1 << 20);
-	char key[16];
+	char key[32];
 	uint32_t left = 0;
 	(void)state;
 	for (int turn = 0; turn < 4; turn++)

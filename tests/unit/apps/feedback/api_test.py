@@ -2,6 +2,7 @@
 """The Feedback App as its clients meet it: the real program on free ports, its API by the owner's
 contract, several processes on one database, and what it does when it is killed."""
 import http.client
+import gzip
 import json
 import os
 import pathlib
@@ -234,7 +235,8 @@ class Contract(Case):
         self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
         self.assertNotIn("unsafe-inline", headers["Content-Security-Policy"])
         types = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-        links = re.findall(r'(?:href|src)="(/static/[^"]+\.(\w+)\?v=[0-9a-f]{16})"', body.decode())
+        self.assertEqual(request(a.port, "GET", "/", headers={"If-None-Match": headers["ETag"]})[0], 304)
+        links = re.findall(r'(?:href|src)="(/static/[^"]+\.[0-9a-f]{16}\.(\w+))"', body.decode())
         self.assertEqual({ext for _, ext in links}, set(types))
         for url, ext in links:
             status, headers, data = request(a.port, "GET", url)
@@ -242,8 +244,31 @@ class Contract(Case):
             self.assertTrue(headers["Content-Type"].startswith(types[ext]))
             self.assertIn("immutable", headers["Cache-Control"])
             self.assertEqual(request(a.port, "GET", url, headers={"If-None-Match": headers["ETag"]})[0], 304)
-            plain = request(a.port, "GET", url.split("?")[0])
+            # as earlier pages name it: by a query, or with nothing that says which version
+            name, version, _ = url.rsplit(".", 2)
+            plain = request(a.port, "GET", f"{name}.{ext}")
             self.assertEqual((plain[2], plain[1]["Cache-Control"]), (data, "no-cache"))
+            self.assertIn("immutable", request(a.port, "GET", f"{name}.{ext}?v={version}")[1]["Cache-Control"])
+            # a page of another release: this one's file, but never kept under that name
+            other = request(a.port, "GET", f"{name}.{'0' * 16}.{ext}")
+            self.assertEqual((other[0], other[2], other[1]["Cache-Control"]), (200, data, "no-cache"))
+            for path in (f"{name}.{version[:15]}.{ext}", f"{name}.{version.upper()}.{ext}", f"{name}.{version}"):
+                if path != f"{name}.{version}.{ext}":
+                    self.assertEqual(request(a.port, "GET", path)[0], 404, path)
+
+    def test_files_are_sent_compressed_to_who_takes_that(self):
+        a = self.app()
+        _, plain, data = request(a.port, "GET", "/static/js/app.js")
+        _, packed, small = request(a.port, "GET", "/static/js/app.js", headers={"Accept-Encoding": "br, gzip"})
+        self.assertEqual((plain.get("Content-Encoding"), packed["Content-Encoding"]), (None, "gzip"))
+        self.assertEqual((plain["Vary"], packed["Vary"]), ("Accept-Encoding", "Accept-Encoding"))
+        self.assertEqual(gzip.decompress(small), data)
+        self.assertLess(len(small), len(data) / 2)
+        self.assertNotEqual(plain["ETag"], packed["ETag"])
+        for accept, want in (("br", None), ("gzip;q=0", None), ("gzip; q=0.000, br", None), ("identity", None), ("", None),
+                             ("gzip;q=0.1", "gzip"), ("br;q=1, GZIP ; Q=1.0", "gzip"), ("x-gzip", None)):
+            got = request(a.port, "GET", "/static/js/app.js", headers={"Accept-Encoding": accept})[1]
+            self.assertEqual(got.get("Content-Encoding"), want, accept)
 
     def test_health_and_metrics_count_what_happened(self):
         a = self.app()

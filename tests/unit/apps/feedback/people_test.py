@@ -149,6 +149,62 @@ class People(PeopleCase):
         self.assertEqual(guest.call("GET", "/admin/users")[0], 401)
         self.assertEqual(root.call("GET", "/admin/users")[0], 200)
 
+    def test_a_page_is_told_what_is_ones_own_beside_the_lists(self):
+        a = self.start()
+        ann, bob = self.signed_in(a, "ann@example.org"), self.signed_in(a, "bob@example.org")
+        ids = [c.call("POST", "/feedback", {"message": f"{n}"})[1]["id"]
+               for n, c in enumerate((ann, bob, ann, ann, bob, ann))]
+        mine = [ids[n] for n in (5, 3, 2, 0)]
+        self.assertEqual(ann.call("GET", "/auth/own"), (200, {"ids": mine, "next": None}))
+        self.assertEqual(ann.call("GET", "/auth/own?limit=4"), (200, {"ids": mine, "next": None}))
+        self.assertEqual(ann.call("GET", "/auth/own?limit=2"), (200, {"ids": mine[:2], "next": mine[1]}))
+        self.assertEqual(ann.call("GET", f"/auth/own?limit=2&before={mine[1]}"), (200, {"ids": mine[2:], "next": None}))
+        self.assertEqual(ann.answer["Cache-Control"], "no-store")
+        self.assertEqual(Client(a).call("GET", "/auth/own")[0], 401)
+        self.assertEqual(ann.call("GET", "/auth/own?limit=1001")[0], 400)
+
+    def test_lists_can_be_searched_and_be_of_ones_own(self):
+        a = self.start()
+        ann, guest = self.signed_in(a, "ann@example.org"), Client(a)
+        texts = ["Search is slow", "100% of it", "under_score", "back\\slash", "SEARCH, again", "Straße 日本", "search me"]
+        made = [(ann if n % 2 else self.operator(a)).call("POST", "/feedback", {"message": text})[1]
+                for n, text in enumerate(texts)]
+
+        def find(query, who=guest):
+            status, got = who.call("GET", "/feedback?" + query)
+            self.assertEqual(status, 200, got)
+            for item in got:
+                self.assertIn(item, made)  # the same bytes as ever
+            return [item["message"] for item in got]
+        self.assertEqual(find("q=search"), ["search me", "SEARCH, again", "Search is slow"])
+        self.assertEqual(find("q=%20search%20&limit=2"), ["search me", "SEARCH, again"])
+        follow = guest.answer["Link"]
+        self.assertRegex(follow, r'^</feedback\?limit=2&before=\d+&q=search>; rel="next"$')
+        self.assertEqual(find(follow.split(">")[0].split("?")[1]), ["Search is slow"])
+        self.assertIsNone(guest.answer["Link"])
+        self.assertIsNone(guest.answer["X-Total-Count"])
+        for q, want in (("%25", texts[1]), ("_", texts[2]), ("%5C", texts[3]), ("%E6%97%A5", texts[5]), ("stra%C3%9Fe", texts[5])):
+            self.assertEqual(find("q=" + q), [want], q)
+        for q in ("%25%25", "'", "%27%20OR%201=1--", "zzz"):
+            self.assertEqual(find("q=" + q), [], q)
+        self.assertEqual(find("mine=1", ann), [texts[5], texts[3], texts[1]])
+        self.assertEqual(find("mine=1&q=S", ann), [texts[5], texts[3]])
+        self.assertIn("Cookie", ann.answer["Vary"] + str(ann.answer.get_all("Vary")))
+        self.assertEqual(len(find("q=")), len(texts))
+        for bad in ("q=" + "x" * 101, "q=" + "x" * 5000, "q=%FF", "mine=2", "mine=", "mine=1", "q=x&limit=0"):
+            self.assertEqual(guest.call("GET", "/feedback?" + bad)[0], 400, bad)
+        # a rare word costs a window at a time, whatever there is
+        self.run_sql("INSERT INTO feedback (id, message, created_at, updated_at) VALUES "
+                     "(45000, 'far on', '2026-01-01T00:00:00Z', '2026-01-01T00:00:00Z')")
+        query, seen = "q=slow", []
+        for windows in range(1, 9):
+            status, got = guest.call("GET", "/feedback?" + query)
+            seen += [item["message"] for item in got]
+            if not guest.answer["Link"]:
+                break
+            query = guest.answer["Link"].split(">")[0].split("?")[1]
+        self.assertEqual((seen, windows), (["Search is slow"], 3))
+
     def test_the_same_key_of_two_people_makes_two_rows(self):
         a = self.start()
         ann, bob = self.signed_in(a, "ann@example.org"), self.signed_in(a, "bob@example.org")
