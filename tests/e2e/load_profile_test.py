@@ -90,12 +90,15 @@ class TenThousand(unittest.TestCase):
             p.up()
             p.wait_ready(3)
             got = users(p.port, stages(SHARE, 50))
-            cache = {}
+            cache, errors = {}, {}
             for r in p.replicas():
-                hits(request(int(r["address"].rsplit(":", 1)[1]), "GET", "/metrics")[2].decode(), cache)
+                page = request(int(r["address"].rsplit(":", 1)[1]), "GET", "/metrics")[2].decode()
+                hits(page, cache)
+                for kind, n in re.findall(r'errors_total\{error_type="(\w+)"\} (\d+)', page):
+                    errors[kind] = errors.get(kind, 0) + int(n)
             memory = {role: sum(rss_kib(x) for x in p.pids(role)) // 1024 for role in ("edge", "control", "observe")}
             memory["replicas"] = sum(rss_kib(r["pid"]) for r in p.replicas()) // 1024
-            say(name, got, f"; {ratio(cache)}; MiB {memory}")
+            say(name, got, f"; {ratio(cache)}; MiB {memory}; errors of the app {errors}")
             self.assertEqual(got["most"], 10000)
             self.assertEqual(got["failed"], 0, got)
             self.assertEqual(int(p.get("/feedback?limit=1", timeout=60)[1]["X-Total-Count"]), got["created"])
