@@ -124,15 +124,19 @@ static bool alert_step(
 	return true;
 }
 
+bool slo_freezes(const struct slo_conf *c, enum slo_kind kind, const struct slo_seen *seen)
+{
+	const struct slo_objective *o = &c->of[kind];
+	return o->set && c->freeze_ppm && seen->period.bad >= c->min_failures &&
+	       burn_left_below(seen->period, o->objective_ppm, c->freeze_ppm);
+}
+
 bool slo_frozen(
         const struct slo_conf *c, const struct slo_seen seen[SLO_KINDS], enum slo_kind *ret_by)
 {
 	*ret_by = c->of[SLO_AVAILABILITY].set ? SLO_AVAILABILITY : SLO_LATENCY;
 	for (int k = 0; k < SLO_KINDS; k++) {
-		const struct slo_objective *o = &c->of[k];
-		if (!o->set || !c->freeze_ppm || seen[k].period.bad < c->min_failures ||
-		        !burn_left_below(seen[k].period, o->objective_ppm, c->freeze_ppm))
-			continue;
+		if (!slo_freezes(c, (enum slo_kind)k, &seen[k])) continue;
 		*ret_by = (enum slo_kind)k;
 		return true;
 	}

@@ -75,7 +75,9 @@ void slo_observe(const struct slo_objective *o, const struct slo_history *h, enu
 /* What changed since the last look; how many events. `now_ms`: Unix time. */
 uint32_t slo_decide(const struct slo_conf *c, const struct slo_seen seen[SLO_KINDS],
         uint64_t now_ms, struct slo_state *s, struct slo_event out[SLO_EVENTS]);
-/* Are deployments frozen, and by which objective? */
+/* Does this objective freeze deployments? */
+bool slo_freezes(const struct slo_conf *c, enum slo_kind kind, const struct slo_seen *seen);
+/* Are they frozen, and by which? */
 bool slo_frozen(
         const struct slo_conf *c, const struct slo_seen seen[SLO_KINDS], enum slo_kind *ret_by);
 /* Minutes of history the app needs. */

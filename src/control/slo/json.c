@@ -90,7 +90,6 @@ static json_t *objective_json(const struct slo *s, const struct slo_app *a, enum
 	struct burn_counts c = a->seen[kind].period;
 	char span[SLO_SPAN];
 	uint64_t first = slo_history_first(&a->history);
-	enum slo_kind by;
 	slo_span_text(o->period_min, span);
 	json_t *j = json_pack("{s:s,s:s,s:f,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:s}", "app",
 	        a->conf.app, "slo", slo_kind_name(kind), "objective",
@@ -109,7 +108,7 @@ static json_t *objective_json(const struct slo *s, const struct slo_app *a, enum
 	json_object_set_new(j, "freeze_below",
 	        a->conf.freeze_ppm ? json_real((double)a->conf.freeze_ppm / BURN_PPM)
 	                           : json_null());
-	json_object_set_new(j, "frozen", json_boolean(slo_frozen(&a->conf, a->seen, &by)));
+	json_object_set_new(j, "frozen", json_boolean(slo_freezes(&a->conf, kind, &a->seen[kind])));
 	return j;
 }
 

@@ -4,8 +4,9 @@
 #include "control/fleet/fleet.h"
 #include "store/store.h"
 
-#define FIRING "slo.firing" /* key: a line for each alert: app, objective, severity, rule, since \
-	                     */
+#define FIRING                                                                            \
+	"slo.firing" /* key: a line for each alert: app, objective, severity, rule, since \
+	              */
 
 static void word(uint8_t **at, uint64_t v)
 {

@@ -19,17 +19,6 @@ static const char *objective_text(double ratio, char to[CLI_TEXT_MAX])
 	return to;
 }
 
-static const char *duration_text(double seconds, char to[CLI_TEXT_MAX])
-{
-	if (seconds < 0)
-		(void)snprintf(to, CLI_TEXT_MAX, "-");
-	else if (seconds == 0)
-		(void)snprintf(to, CLI_TEXT_MAX, "used up");
-	else
-		return cli_human_age((uint64_t)seconds, to);
-	return to;
-}
-
 static enum cli_mark mark_of(const json_t *o)
 {
 	double left = json_number_value(json_object_get(json_object_get(o, "budget"), "left"));
@@ -100,16 +89,16 @@ static void details(const struct cli *c, const json_t *o)
 	char lasts[CLI_TEXT_MAX];
 	size_t i;
 	double ends = cli_num(budget, "exhausted_in_s");
-	cli_out("  %lld of %lld answers bad, %.8g may be; the budget is %.4g minutes of outage, "
-	        "%.4g left\n",
+	cli_out("  %lld of %lld answers bad, %.8g may be; the budget is %.1f minutes of outage, "
+	        "%.1f left\n",
 	        (long long)cli_int(o, "bad"), (long long)cli_int(o, "total"),
 	        json_number_value(json_object_get(budget, "allowed")),
 	        json_number_value(json_object_get(budget, "minutes")),
 	        json_number_value(json_object_get(budget, "minutes_left")));
-	if (ends >= 0)
+	if (ends > 0)
 		cli_out("  at the burn of the last %s it lasts: %s\n",
 		        cli_text(json_array_get(cli_list(o, "rules"), 0), "long"),
-		        duration_text(ends, lasts));
+		        cli_human_age((uint64_t)ends, lasts));
 	if (cli_num(o, "freeze_below") > 0)
 		cli_out("  deployments need --override below %.3g %%%s\n",
 		        cli_num(o, "freeze_below") * 100,

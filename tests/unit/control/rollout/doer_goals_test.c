@@ -67,6 +67,17 @@ static void a_freeze_holds_a_deploy_up_unless_somebody_says_why(void **state)
 	assert_int_equal(deploy(r, "", &err), HG_E_SLO_FROZEN);
 	assert_string_equal(err.message, "frozen");
 	assert_int_equal(rig_events(r, "rollout.started"), 0);
+	/* A plan says so, and is shown. */
+	struct hg_buf plan;
+	struct rollouts_deploy what = {.app = HG_STR("web"), .version = HG_STR("2")};
+	hg_buf_init(&plan, 1u << 20);
+	assert_int_equal(rollouts_plan_json(r->rollouts, &what, &plan, &err), HG_OK);
+	assert_non_null(strstr(hg_buf_text(&plan), "\"warnings\":[\"frozen\""));
+	what.override = HG_STR("because");
+	hg_buf_reset(&plan);
+	assert_int_equal(rollouts_plan_json(r->rollouts, &what, &plan, &err), HG_OK);
+	assert_null(strstr(hg_buf_text(&plan), "frozen"));
+	hg_buf_free(&plan);
 	assert_int_equal(deploy(r, "the fix for \"it\"", &err), HG_OK);
 	assert_int_equal(rig_events(r, "rollout.override"), 1);
 	assert_int_equal(

@@ -519,6 +519,7 @@ static void programs_are_shown_numbers_and_prometheus_every_series(void **state)
 	assert_non_null(strstr(text, "\"bad\":100,\"total\":300"));
 	assert_non_null(strstr(text, "\"minutes\":21.6"));
 	assert_non_null(strstr(text, "\"frozen\":true"));
+	assert_non_null(strstr(text, "\"frozen\":false")); /* latency does not */
 	assert_non_null(strstr(text, "\"exhausted_in_s\":0.0"));
 	assert_null(strstr(text, "\"api\""));
 	assert_int_equal(slo_json(r->slo, HG_STR("nobody"), &b, &err), HG_E_NOT_FOUND);
