@@ -122,11 +122,11 @@ static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
 
 /* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
  * own that readers merge. */
-static enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
+enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
 	const struct series *s = &db->head.series[slot];
-	if (db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms)
-		return late_refuse(db);
+	bool bound = db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms;
+	if (bound && !db->replaying) return late_refuse(db);
 	struct window *w = append_window(db, t);
 	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
 	struct late *l = late_of(db, slot, w);
@@ -198,7 +198,7 @@ static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
 	db->stats.samples++;
 }
 
-static enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
+enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
 	struct series *s = &db->head.series[slot];
 	uint8_t token[CODEC_TOKEN_MAX];
@@ -215,9 +215,12 @@ static enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double 
 	}
 	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, token, bytes);
 	count_sample(db, s, t, v);
-	if (s->open.count >= s->limit || s->open.bytes >= CHUNK_STREAM_BYTES)
-		return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
-	return HG_OK;
+	s->window->idle = 0;
+	/* A journal tells where its chunks began; see replay.c. */
+	bool ends = s->open.count >= s->limit || s->open.bytes >= CHUNK_STREAM_BYTES;
+	if (db->replaying ? s->open.count < CODEC_CHUNK_MAX : !ends) return HG_OK;
+	if (journaled && j->pending.n > SEAL_BYTES) (void)!journal_seal(db, s->window);
+	return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
 }
 
 enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
@@ -232,7 +235,7 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 	}
 	if (is_expired(db, db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms, t))
 		return late_refuse(db);
-	if (db->full) {
+	if (db->choked) {
 		db->stats.refused_samples++;
 		return HG_E_TSDB_FULL;
 	}

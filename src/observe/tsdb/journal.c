@@ -24,16 +24,16 @@ void journal_close(struct journal *j)
 bool journal_hold(struct journal *j)
 {
 	uint32_t i = j->segment - j->oldest;
-	if (!tsdb_grow(&j->open, &j->open_cap, i + 1, sizeof *j->open)) return false;
-	j->open[i]++;
+	if (!tsdb_grow(&j->at, &j->cap, i + 1, sizeof *j->at)) return false;
+	j->at[i].open++;
 	return true;
 }
 
 void journal_release(struct journal *j, uint32_t segment)
 {
-	HG_ASSERT(segment >= j->oldest && segment - j->oldest < j->open_cap);
-	HG_ASSERT(j->open[segment - j->oldest]);
-	j->open[segment - j->oldest]--;
+	HG_ASSERT(segment >= j->oldest && segment - j->oldest < j->cap);
+	HG_ASSERT(j->at[segment - j->oldest].open);
+	j->at[segment - j->oldest].open--;
 }
 
 /* The head of the run is put before its values: they move up by its few bytes. */
@@ -104,5 +104,72 @@ bool journal_add_late(struct journal *j, uint32_t id, int64_t t, double v)
 	hg_buf_add(&j->pending, (size_t)(p - to) + sizeof v);
 	j->end_id = id + 1;
 	j->end_t = t;
+	return true;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static bool reader_room(struct journal_reader *r, uint32_t ids)
+{
+	if (ids <= r->ids) return true;
+	if (ids > TSDB_IDS_MAX) return false;
+	if (!tsdb_grow(&r->state, &r->state_cap, ids, sizeof *r->state) ||
+	        !tsdb_grow(&r->synced, &r->synced_cap, ids, sizeof *r->synced))
+		return false;
+	r->ids = ids;
+	return true;
+}
+
+/* One value; of a series whose state is not known it is read over, until a chunk begins. */
+static bool read_value(struct journal_reader *r, struct span *in, uint32_t id, int64_t t)
+{
+	struct codec_state nothing = {.e = 0}, *state = &r->state[id];
+	bool reset = in->p < in->end && *in->p == CODEC_RESET;
+	if (reset) {
+		in->p++;
+		codec_state_init(state);
+		r->synced[id] = true;
+	}
+	bool known = r->synced[id];
+	double v = codec_value_get(known ? state : &nothing, in);
+	if (in->bad) return false;
+	return !known || r->fn(r->arg, id, t, v, reset, false);
+}
+
+static bool read_run(struct journal_reader *r, struct span *in, uint32_t *id, int64_t *time)
+{
+	uint64_t head = span_varint(in), n = head >> 2;
+	uint64_t first = (uint64_t)*id + (uint64_t)unzigzag(span_varint(in));
+	uint64_t at = (uint64_t)*time + (uint64_t)unzigzag(span_varint(in)), dt = 0;
+	unsigned kind = head & 3;
+	if (in->bad || !n || n > FRAME_MAX || kind > RUN_LATE || first >= TSDB_IDS_MAX)
+		return false;
+	if (!reader_room(r, (uint32_t)(first + (kind == RUN_ROW ? n : 1)))) return false;
+	*time = (int64_t)at;
+	*id = (uint32_t)(first + (kind == RUN_ROW ? n : kind == RUN_LATE));
+	if (kind == RUN_LATE) {
+		uint64_t bits = span_le(in, 8);
+		double v;
+		memcpy(&v, &bits, sizeof v);
+		return !in->bad && r->fn(r->arg, (uint32_t)first, (int64_t)at, v, false, true);
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		if (kind == RUN_COLUMN && i) {
+			dt += (uint64_t)unzigzag(span_varint(in));
+			at += dt;
+		}
+		uint32_t of = (uint32_t)(first + (kind == RUN_ROW ? i : 0));
+		if (!read_value(r, in, of, (int64_t)at)) return false;
+	}
+	return true;
+}
+
+bool journal_read(struct journal_reader *r, const uint8_t *p, size_t n)
+{
+	struct span in = {.p = p, .end = p + n};
+	uint32_t id = 0;
+	int64_t t = 0;
+	while (in.p < in.end)
+		if (!read_run(r, &in, &id, &t)) return false;
 	return true;
 }

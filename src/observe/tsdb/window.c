@@ -27,6 +27,7 @@ struct window *window_new(int64_t start, int64_t end, uint32_t seq)
 	w->journal.fd = -1;
 	hg_buf_init(&w->tail, SIZE_MAX / 2);
 	hg_buf_init(&w->journal.pending, SIZE_MAX / 2);
+	hg_buf_init(&w->journal.sealed, SIZE_MAX / 2);
 	return w;
 }
 
@@ -130,8 +131,8 @@ bool window_at(struct window *w, uint64_t place, struct record *ret_record)
 
 uint64_t window_memory(const struct window *w)
 {
-	return sizeof *w + w->tail.cap + w->journal.pending.cap + (uint64_t)w->id_of_cap * 4 +
-	       (uint64_t)w->ids_cap * 12;
+	return sizeof *w + w->tail.cap + w->journal.pending.cap + w->journal.sealed.cap +
+	       (uint64_t)w->id_of_cap * 4 + (uint64_t)w->ids_cap * 12;
 }
 
 void window_free(struct window *w)
@@ -142,7 +143,8 @@ void window_free(struct window *w)
 	disk_close(w->fd);
 	hg_buf_free(&w->tail);
 	hg_buf_free(&w->journal.pending);
-	free(w->journal.open);
+	hg_buf_free(&w->journal.sealed);
+	free(w->journal.at);
 	free(w->id_of);
 	free(w->slot_of);
 	free(w->last);
