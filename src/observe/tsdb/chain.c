@@ -62,7 +62,7 @@ static bool file_walk(struct window *w, uint32_t id, struct places *to)
 }
 
 static bool chain_chunks(struct window *w, uint32_t id, int64_t from, int64_t to_ms,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg)
+        bool (*fn)(void *arg, const struct record *r), void *arg)
 {
 	struct places all = {0};
 	struct record r;
@@ -72,7 +72,7 @@ static bool chain_chunks(struct window *w, uint32_t id, int64_t from, int64_t to
 	while (all.n) {
 		if (!window_at(w, all.at[--all.n], &r)) continue;
 		if (r.max_ms < from || r.min_ms > to_ms) continue;
-		if (fn(arg, &r, w->start)) continue;
+		if (fn(arg, &r)) continue;
 		good = false;
 		break;
 	}
@@ -81,7 +81,7 @@ static bool chain_chunks(struct window *w, uint32_t id, int64_t from, int64_t to
 }
 
 bool window_chunks(struct tsdb *db, struct window *w, uint32_t id, int64_t from, int64_t to,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg)
+        bool (*fn)(void *arg, const struct record *r), void *arg)
 {
 	if (!w->closed) return chain_chunks(w, id, from, to, fn, arg);
 	return index_ready(db, w) && index_chunks(w, id, from, to, fn, arg);

@@ -49,11 +49,13 @@ struct frame_head {
 	                 have checksums of their own */
 };
 
+/* Body: varint bytes of the runs · varint of how many they are compressed, 0: they are not · the
+ * runs · the bits of their values. */
 struct records_head {
 	uint32_t magic;
-	uint32_t bytes; /* that follow */
-	uint32_t raw;   /* of the records; more than `bytes`: they are compressed */
-	uint32_t crc;   /* of what is before it and of what follows */
+	uint32_t bytes;  /* of the body */
+	uint32_t number; /* frames of a window are numbered, over all segments: none is missing */
+	uint32_t crc;    /* of what is before it and of the body */
 };
 
 struct file_foot {
@@ -115,25 +117,42 @@ HG_MUST bool series_walk(struct tsdb *db, const struct frame_at *f,
 void journal_close(struct journal *j);
 /* Room for one more sample, so that journal_add cannot fail. */
 HG_MUST bool journal_room(struct journal *j);
-void journal_add(
-        struct journal *j, uint32_t id, int64_t t, bool reset, const uint8_t *token, size_t bytes);
+void journal_add(struct journal *j, uint32_t id, int64_t t, bool reset,
+        const struct codec_step *step, struct journal_coder *coder);
 /* A late sample stands for itself. */
 HG_MUST bool journal_add_late(struct journal *j, uint32_t id, int64_t t, double v);
 /* One more, or one less, open chunk that begins in `segment`. */
 HG_MUST bool journal_hold(struct journal *j);
 void journal_release(struct journal *j, uint32_t segment);
-/* Ends the run that is being made, so that `pending` is whole. */
+/* Ends the run, and the byte, that is being made. */
 void journal_end_run(struct journal *j);
-/* Reads the records of a frame. */
+void journal_end_bits(struct journal *j);
+struct journal_series {
+	struct codec_state state;
+	struct journal_coder coder;
+	bool synced; /* the state is known */
+};
+/* Reads the records of frames. */
 struct journal_reader {
-	struct codec_state *state; /* by id */
-	bool *synced;              /* by id: the state is known */
-	uint32_t ids, state_cap, synced_cap;
+	struct journal_series *at; /* by id */
+	uint32_t ids, cap;
 	/* `reset`: a chunk begins here. False stops. */
 	bool (*fn)(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late);
 	void *arg;
 };
-HG_MUST bool journal_read(struct journal_reader *r, const uint8_t *p, size_t n);
+/* A segment begins. */
+void journal_reader_segment(struct journal_reader *r);
+HG_MUST bool journal_read(
+        struct journal_reader *r, struct hg_str runs, const uint8_t *bits, size_t bit_bytes);
+
+/* ---- coder.c: values in bits */
+struct bits_in;
+struct bits_out;
+void coder_init(struct journal_coder *c);
+void coder_put(
+        struct bits_out *o, struct journal_coder *c, bool reset, const struct codec_step *step);
+HG_MUST bool coder_get(
+        struct bits_in *in, struct journal_coder *c, bool *ret_reset, struct codec_step *ret_step);
 
 /* ---- segment.c: journals as files */
 /* Makes a frame of what is pending. */
@@ -143,6 +162,10 @@ HG_MUST int journal_write(struct tsdb *db, struct window *w);
 /* Begins a new segment when this one is long, drops those of which every chunk is in the file. */
 HG_MUST int journal_turn(struct tsdb *db, struct window *w);
 void journal_remove(struct tsdb *db, struct window *w);
+
+/* The parts of a frame's body, inflated into db->scratch when need be; false: it is not whole. */
+HG_MUST bool records_open(struct tsdb *db, const uint8_t *body, size_t n, struct hg_str *ret_runs,
+        struct hg_str *ret_bits);
 
 /* ---- replay.c */
 /* Reads the segments [oldest, segment] of a window's journal into the head. */
@@ -159,7 +182,7 @@ HG_MUST bool index_build(struct tsdb *db, struct window *w, struct hg_buf *to);
 /* Looks at an index in memory: everything in it lies within its bounds. */
 HG_MUST bool index_valid(const uint8_t *p, size_t n, struct index_view *ret_view);
 HG_MUST bool index_chunks(struct window *w, uint32_t id, int64_t from, int64_t to,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg);
+        bool (*fn)(void *arg, const struct record *r), void *arg);
 
 /* ---- lifecycle.c */
 /* Drops series that no open window knows. */

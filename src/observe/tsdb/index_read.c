@@ -188,7 +188,7 @@ const struct catalog_ops index_catalog = {
 /* ------------------------------------------------------------------ chunks */
 
 bool index_chunks(struct window *w, uint32_t id, int64_t from, int64_t to,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg)
+        bool (*fn)(void *arg, const struct record *r), void *arg)
 {
 	const struct index_view *v = &w->index;
 	if (id >= v->series) return false;
@@ -208,7 +208,7 @@ bool index_chunks(struct window *w, uint32_t id, int64_t from, int64_t to,
 			good = false;
 			continue;
 		}
-		if (!fn(arg, &r, w->start)) return false;
+		if (!fn(arg, &r)) return false;
 	}
 	return good && !in.bad;
 }

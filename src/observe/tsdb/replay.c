@@ -1,7 +1,6 @@
 #include "observe/tsdb/file_priv.h"
 
 #include <stdlib.h>
-#include <zstd.h>
 
 #include "base/crc32c.h"
 #include "os/shm.h"
@@ -12,13 +11,17 @@
  *   - a chunk of the replayed series begins exactly where the journal says (reset), and nowhere
  *     else; then the state of the open chunk after the replay is the one that the file's next
  *     records build on;
- *   - behind damage no state is known any more: every series is read over until its next reset, and
- *     all open chunks end, so that what is appended from now on begins with one.
+ *   - frames are numbered: behind a gap or damage no state is known any more. The rest of the
+ *     segment cannot be read; in later ones every series is read over until its next reset, and all
+ *     open chunks end, so that what is appended from now on begins with one.
  */
 struct replay {
 	struct tsdb *db;
 	struct window *w;
 	struct journal_reader reader;
+	uint32_t number; /* of the next frame */
+	bool any;        /* a frame was seen */
+	bool lost;       /* the rest of this segment cannot be read */
 	bool damaged, failed;
 };
 
@@ -43,32 +46,35 @@ static bool replay_sample(void *arg, uint32_t id, int64_t t, double v, bool rese
 	return !r->failed;
 }
 
-static void replay_lose_states(struct replay *r)
+static void replay_lose(struct replay *r)
 {
-	r->damaged = true;
-	if (r->reader.ids) memset(r->reader.synced, 0, r->reader.ids * sizeof *r->reader.synced);
+	r->db->stats.damaged += !r->lost;
+	r->damaged = r->lost = true;
+	for (uint32_t i = 0; i < r->reader.ids; i++)
+		r->reader.at[i].synced = false;
 }
 
-/* The records of the frame at `at`, inflated when need be; NULL when it is not whole. */
-static const uint8_t *frame_open(struct tsdb *db, const uint8_t *p, uint64_t size, uint64_t at,
-        struct records_head *ret_head)
+static bool frame_here(const uint8_t *p, uint64_t size, uint64_t at, struct records_head *ret_head)
 {
 	struct records_head h;
-	if (size - at < sizeof h) return NULL;
+	if (size - at < sizeof h) return false;
 	memcpy(&h, p + at, sizeof h);
-	const uint8_t *body = p + at + sizeof h;
-	if (h.magic != MAGIC_RECORDS || h.bytes > size - at - sizeof h || h.raw > FRAME_MAX ||
-	        h.bytes > h.raw)
-		return NULL;
+	if (h.magic != MAGIC_RECORDS || h.bytes > size - at - sizeof h) return false;
 	uint32_t crc = hg_crc32c(0, &h, offsetof(struct records_head, crc));
-	if (h.crc != hg_crc32c(crc, body, h.bytes)) return NULL;
 	*ret_head = h;
-	if (h.bytes == h.raw) return body;
-	hg_buf_reset(&db->scratch);
-	void *to = hg_buf_room(&db->scratch, h.raw);
-	if (!to || (!db->unzstd && !(db->unzstd = ZSTD_createDCtx()))) return NULL;
-	size_t got = ZSTD_decompressDCtx(db->unzstd, to, h.raw, body, h.bytes);
-	return got == h.raw ? to : NULL;
+	return h.crc == hg_crc32c(crc, p + at + sizeof h, h.bytes);
+}
+
+static void replay_frame(struct replay *r, const struct records_head *h, const uint8_t *body)
+{
+	struct hg_str runs, bits;
+	if (r->any && h->number != r->number) replay_lose(r);
+	r->any = true;
+	r->number = h->number + 1;
+	if (r->lost) return;
+	if (!records_open(r->db, body, h->bytes, &runs, &bits) ||
+	        !journal_read(&r->reader, runs, (const uint8_t *)bits.p, bits.n))
+		replay_lose(r);
 }
 
 /* Returns where the last whole frame ended. */
@@ -78,16 +84,9 @@ static uint64_t replay_frames(struct replay *r, const uint8_t *p, uint64_t size)
 	uint64_t at = FILE_HEAD_BYTES, whole = at;
 	struct records_head h;
 	while (at < size && !r->failed) {
-		const uint8_t *records = frame_open(r->db, p, size, at, &h);
-		if (records) {
-			if (at != whole) {
-				r->db->stats.damaged++;
-				replay_lose_states(r);
-			}
-			if (!journal_read(&r->reader, records, h.raw) && !r->failed) {
-				r->db->stats.damaged++;
-				replay_lose_states(r);
-			}
+		if (frame_here(p, size, at, &h)) {
+			if (at != whole) replay_lose(r);
+			replay_frame(r, &h, p + at + sizeof h);
 			at += sizeof h + h.bytes;
 			whole = at;
 			continue;
@@ -99,17 +98,18 @@ static uint64_t replay_frames(struct replay *r, const uint8_t *p, uint64_t size)
 	return whole;
 }
 
-static int segment_read(struct replay *r, uint32_t segment, bool last)
+static int segment_read(struct replay *r, uint32_t segment)
 {
 	struct window *w = r->w;
 	char name[NAME_BYTES];
 	struct file_head head;
+	r->lost = false;
+	journal_reader_segment(&r->reader);
 	segment_name(w, segment, name);
 	int fd = disk_open(r->db->dir, name, O_RDWR);
 	if (fd < 0) {
 		/* A gap: somebody removed it. */
-		r->db->stats.damaged++;
-		replay_lose_states(r);
+		replay_lose(r);
 		return 0;
 	}
 	int64_t size = disk_size(fd);
@@ -121,20 +121,14 @@ static int segment_read(struct replay *r, uint32_t segment, bool last)
 	        head.seq == w->seq && head.segment == segment) {
 		whole = replay_frames(r, p, (uint64_t)size);
 	} else if (size > FILE_HEAD_BYTES) {
-		r->db->stats.damaged++;
-		replay_lose_states(r);
+		replay_lose(r);
 	}
 	if (p) shm_unmap((void *)(uintptr_t)p, (size_t)size);
 	if (whole && whole < (uint64_t)size) {
-		/* What was torn was never promised, unless something was promised after it. */
-		if (!last) {
-			r->db->stats.damaged++;
-			replay_lose_states(r);
-		}
+		/* What was torn was never promised; if it was, numbers tell. */
 		rc = disk_cut(fd, whole);
 	}
 	w->journal.at[segment - w->journal.oldest].bytes = whole;
-	if (rc == 0 && last) rc = disk_sync(fd);
 	disk_close(fd);
 	return rc;
 }
@@ -177,14 +171,14 @@ enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err)
 	db->replaying = true;
 	for (uint32_t i = j->oldest; rc == 0 && i <= last && !r.failed; i++) {
 		j->segment = i;
-		rc = segment_read(&r, i, i == last);
+		rc = segment_read(&r, i);
 	}
 	db->replaying = false;
 	j->segment = last + 1;
 	bool good = !r.failed && ids_reserve(w, r.reader.ids);
 	if (good && r.damaged) good = open_chunks_end(db, w);
-	free(r.reader.state);
-	free(r.reader.synced);
+	j->number = r.number;
+	free(r.reader.at);
 	if (rc < 0)
 		return hg_err_set(err, HG_E_IO, "a journal of metrics cannot be mended: %d", -rc);
 	return good ? HG_OK : hg_err_set(err, HG_E_NOMEM, "out of memory");

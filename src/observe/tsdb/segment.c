@@ -11,37 +11,71 @@
 #define SEGMENT_MS         (30 * 60 * 1000)
 #define COMPRESS_LEAST     128
 
+static void buf_empty(struct hg_buf *b)
+{
+	if (b->cap > 2 * SEAL_BYTES)
+		hg_buf_free(b);
+	else
+		hg_buf_reset(b);
+}
+
+/* Of one scrape the runs are a few bytes; of a back-fill, a column of times each. */
+static uint8_t *runs_put(struct tsdb *db, const struct journal *j, size_t bound, uint8_t *to)
+{
+	size_t raw = j->pending.n, size = raw;
+	uint8_t *p = varint_put(to, raw), *packed = p + 10;
+	if (raw >= COMPRESS_LEAST)
+		size = ZSTD_compressCCtx(db->zstd, packed, bound, j->pending.p, raw, 1);
+	bool plain = ZSTD_isError(size) || size >= raw;
+	if (plain) size = raw;
+	p = varint_put(p, plain ? 0 : size);
+	memmove(p, plain ? (const uint8_t *)j->pending.p : packed, size);
+	return p + size;
+}
+
 bool journal_seal(struct tsdb *db, struct window *w)
 {
 	struct journal *j = &w->journal;
 	journal_end_run(j);
 	if (!j->pending.n) return true;
-	size_t raw = j->pending.n, bound = ZSTD_compressBound(raw);
-	uint8_t *at = (uint8_t *)hg_buf_room(&j->sealed, FRAME_HEAD_BYTES + bound);
+	journal_end_bits(j);
+	size_t bound = ZSTD_compressBound(j->pending.n);
+	uint8_t *at = (uint8_t *)hg_buf_room(&j->sealed, FRAME_HEAD_BYTES + 30 + bound + j->bits.n);
 	if (!at || (!db->zstd && !(db->zstd = ZSTD_createCCtx()))) {
 		j->sealed.failed = false;
 		return false;
 	}
-	size_t size = raw < COMPRESS_LEAST ? raw
-	                                   : ZSTD_compressCCtx(db->zstd, at + FRAME_HEAD_BYTES,
-	                                             bound, j->pending.p, raw, 1);
-	if (ZSTD_isError(size) || size >= raw) {
-		size = raw;
-		memcpy(at + FRAME_HEAD_BYTES, j->pending.p, raw);
-	}
-	struct records_head h = {
-	        .magic = MAGIC_RECORDS, .bytes = (uint32_t)size, .raw = (uint32_t)raw};
-	h.crc = hg_crc32c(
-	        hg_crc32c(0, &h, offsetof(struct records_head, crc)), at + FRAME_HEAD_BYTES, size);
+	uint8_t *end = runs_put(db, j, bound, at + FRAME_HEAD_BYTES);
+	if (j->bits.n) memcpy(end, j->bits.p, j->bits.n);
+	end += j->bits.n;
+	struct records_head h = {.magic = MAGIC_RECORDS,
+	        .bytes = (uint32_t)(end - at) - FRAME_HEAD_BYTES,
+	        .number = j->number++};
+	h.crc = hg_crc32c(hg_crc32c(0, &h, offsetof(struct records_head, crc)),
+	        at + FRAME_HEAD_BYTES, h.bytes);
 	memcpy(at, &h, sizeof h);
-	hg_buf_add(&j->sealed, FRAME_HEAD_BYTES + size);
-	if (j->pending.cap > 2 * SEAL_BYTES)
-		hg_buf_free(&j->pending);
-	else
-		hg_buf_reset(&j->pending);
+	hg_buf_add(&j->sealed, (size_t)(end - at));
+	buf_empty(&j->pending);
+	buf_empty(&j->bits);
 	j->end_id = 0;
 	j->end_t = 0;
 	return true;
+}
+
+bool records_open(struct tsdb *db, const uint8_t *body, size_t n, struct hg_str *ret_runs,
+        struct hg_str *ret_bits)
+{
+	struct span in = {.p = body, .end = body + n};
+	uint64_t raw = span_varint(&in), packed = span_varint(&in), size = packed ? packed : raw;
+	if (in.bad || raw > FRAME_MAX || size > (uint64_t)(in.end - in.p)) return false;
+	*ret_bits = (struct hg_str){(const char *)in.p + size, (size_t)(in.end - in.p) - size};
+	*ret_runs = (struct hg_str){(const char *)in.p, raw};
+	if (!packed) return true;
+	hg_buf_reset(&db->scratch);
+	void *to = hg_buf_room(&db->scratch, raw);
+	if (!to || (!db->unzstd && !(db->unzstd = ZSTD_createDCtx()))) return false;
+	ret_runs->p = to;
+	return ZSTD_decompressDCtx(db->unzstd, to, raw, in.p, packed) == raw;
 }
 
 static int segment_make(struct tsdb *db, struct window *w)
@@ -78,10 +112,7 @@ int journal_write(struct tsdb *db, struct window *w)
 	if (rc < 0) return rc;
 	j->size += j->sealed.n;
 	j->at[j->segment - j->oldest].bytes = j->size;
-	if (j->sealed.cap > 2 * SEAL_BYTES)
-		hg_buf_free(&j->sealed);
-	else
-		hg_buf_reset(&j->sealed);
+	buf_empty(&j->sealed);
 	return 0;
 }
 
@@ -127,7 +158,6 @@ int journal_turn(struct tsdb *db, struct window *w)
 	if (!most) most = HG_MAX(SEGMENT_BYTES, (uint64_t)w->ids * SEGMENT_PER_SERIES);
 	int rc = 0;
 	if (j->fd >= 0 && (j->size >= most || db->max_ms - j->first_t >= SEGMENT_MS)) {
-		/* Whoever reads goes from one segment to the next: none may be lost alone. */
 		rc = disk_sync(j->fd);
 		if (rc < 0) return rc;
 		if (!tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 2, sizeof *j->at))
@@ -151,9 +181,11 @@ void journal_remove(struct tsdb *db, struct window *w)
 		disk_unlink(db->dir, name);
 	}
 	hg_buf_free(&j->pending);
+	hg_buf_free(&j->bits);
 	hg_buf_free(&j->sealed);
 	free(j->at);
 	*j = (struct journal){.fd = -1};
 	hg_buf_init(&j->pending, SIZE_MAX / 2);
+	hg_buf_init(&j->bits, SIZE_MAX / 2);
 	hg_buf_init(&j->sealed, SIZE_MAX / 2);
 }

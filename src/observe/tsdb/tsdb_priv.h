@@ -60,11 +60,20 @@ struct late {
 	double v[TSDB_LATE_MAX];
 };
 
+/* How a journal writes the values of a series: learns how far off expectations are. */
+struct journal_coder {
+	uint32_t mean;       /* of the zigzag differences, in sixteenths */
+	uint8_t lead, width; /* of the last XOR that named them; width 0: none yet */
+	bool noisy;          /* the last value was an XOR */
+	uint32_t segment;    /* 1 + the segment it learned in */
+};
+
 struct series {
 	uint32_t *pairs; /* name, value: symbols, by the order of names */
 	struct late *late;
 	struct window *window; /* of the open chunk; NULL: none */
 	struct stream open;
+	struct journal_coder coder;
 	uint64_t last_bits;
 	int64_t last_t; /* TSDB_NO_MIN: never had one */
 	uint32_t hash, generation, app, rank;
@@ -123,8 +132,12 @@ struct journal {
 	int64_t first_t; /* of the current segment */
 	int64_t end_t;   /* of the frame that is being made */
 	uint32_t end_id;
-	struct hg_buf pending; /* records of the frame that is being made */
-	struct hg_buf sealed;  /* frames that wait for the disk */
+	struct hg_buf pending; /* of the frame that is being made: runs and their times … */
+	struct hg_buf bits;    /* … and values */
+	uint64_t acc;          /* bits that are no whole byte yet */
+	unsigned have;
+	uint32_t number;      /* of the next frame */
+	struct hg_buf sealed; /* frames that wait for the disk */
 	struct journal_run run;
 };
 
@@ -279,7 +292,7 @@ HG_MUST enum hg_rc catalog_select(
 HG_MUST bool index_ready(struct tsdb *db, struct window *w);
 /* Calls `fn` for each chunk of a series that touches the span, oldest first if in order. */
 HG_MUST bool window_chunks(struct tsdb *db, struct window *w, uint32_t id, int64_t from, int64_t to,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg);
+        bool (*fn)(void *arg, const struct record *r), void *arg);
 
 /* ---- grow: arrays that double; `*cap` counts items. */
 HG_MUST bool tsdb_grow(void *array, uint32_t *cap, uint32_t want, size_t item);
