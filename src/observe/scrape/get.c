@@ -11,7 +11,7 @@
 
 #define HEAD_MAX     32768u
 #define REQUEST_MAX  16384u
-#define CHUNK        65536u
+#define CHUNK        SCRAPE_CHUNK
 #define READS_A_TURN 32u
 
 /* Prometheus 3's order: OpenMetrics before the text format. */
@@ -42,9 +42,9 @@ struct get_flight {
 
 static void on_io(struct loop *l, struct loop_io *io, uint32_t events);
 
-void scrape_get_init(struct get *g, struct loop *l)
+void scrape_get_init(struct get *g, struct loop *l, char *chunk)
 {
-	*g = (struct get){.loop = l, .fd = -1, .io.fd = -1};
+	*g = (struct get){.loop = l, .chunk = chunk, .fd = -1, .io.fd = -1};
 }
 
 static void disconnect(struct get *g)
@@ -191,6 +191,18 @@ static void send_request(struct get *g)
 	if (loop_io_change(g->loop, &g->io, EPOLLIN) < 0) fail_errno(g, ENOMEM);
 }
 
+/* Over a kept connection the request goes out at once, as far as the socket takes it. False: the
+ * connection is of no use any more. */
+static bool send_kept(struct get *g)
+{
+	struct get_flight *f = g->flight;
+	ssize_t n = sock_write(g->fd, hg_buf_view(&f->out), HG_STR(""));
+	if (n < 0 && n != -EAGAIN) return false;
+	f->out_at = n > 0 ? (size_t)n : 0;
+	return f->out_at == f->out.n ||
+	       loop_io_change(g->loop, &g->io, EPOLLIN | EPOLLOUT) == HG_OK;
+}
+
 enum hg_rc scrape_get_start(struct get *g, const struct get_request *r, get_fn fn, void *arg)
 {
 	struct get_flight *f = calloc(1, sizeof *f);
@@ -212,7 +224,8 @@ enum hg_rc scrape_get_start(struct get *g, const struct get_request *r, get_fn f
 	}
 	g->flight = f;
 	f->reused = f->connected = g->fd >= 0;
-	if (f->reused && loop_io_change(g->loop, &g->io, EPOLLIN | EPOLLOUT) == HG_OK) return HG_OK;
+	if (f->reused && send_kept(g)) return HG_OK;
+	f->reused = f->connected = false;
 	disconnect(g);
 	f->broken = dial(g);
 	if (!f->broken) return HG_OK;
@@ -247,21 +260,20 @@ static bool unzip(struct get *g, struct hg_str data)
 	f->z.next_in = (Bytef *)(uintptr_t)data.p;
 	f->z.avail_in = (uInt)data.n;
 	while (f->z.avail_in) {
-		char out[CHUNK];
+		char *out = g->chunk + CHUNK;
 		int rc;
 		if (f->unzipped && inflateReset(&f->z) != Z_OK) break; /* one more member */
 		f->unzipped = false;
 		do {
 			f->z.next_out = (Bytef *)out;
-			f->z.avail_out = sizeof out;
+			f->z.avail_out = CHUNK;
 			rc = inflate(&f->z, Z_NO_FLUSH);
 			if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR) {
 				fail(g, "the answer's gzip is damaged: %s",
 				        f->z.msg ? f->z.msg : "no gzip");
 				return false;
 			}
-			if (!keep(g, (struct hg_str){out, sizeof out - f->z.avail_out}))
-				return false;
+			if (!keep(g, (struct hg_str){out, CHUNK - f->z.avail_out})) return false;
 			f->unzipped = rc == Z_STREAM_END;
 		} while (f->z.avail_out == 0 && !f->unzipped);
 		if (rc == Z_BUF_ERROR && f->z.avail_in == 0) break;
@@ -429,12 +441,12 @@ static ssize_t read_straight(struct get *g, size_t *ret_want)
 
 static void readable(struct get *g)
 {
-	char chunk[CHUNK];
 	for (unsigned i = 0; i < READS_A_TURN; i++) {
+		char *chunk = g->chunk;
 		struct get_flight *f = g->flight;
 		bool straight =
 		        f->head_done && f->framing == HTTP1_BODY_LENGTH && !f->gzip && f->left;
-		size_t want = sizeof chunk;
+		size_t want = CHUNK;
 		ssize_t n = straight ? read_straight(g, &want) : sock_read(g->fd, chunk, want);
 		if (n == -EAGAIN) return;
 		if (n <= 0 && again(g)) return;

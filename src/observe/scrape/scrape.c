@@ -194,7 +194,7 @@ static struct target *target_new(struct scrape *s, struct job *j, struct place *
 	        .magic = TARGET_MAGIC, .scrape = s, .job = scrape_job_ref(j), .place = *place};
 	*place = (struct place){0};
 	hg_list_init(&t->node);
-	scrape_get_init(&t->get, s->o.loop);
+	scrape_get_init(&t->get, s->o.loop, s->chunk);
 	scrape_series_init(&t->series, s->key);
 	seed = labels_hash(t->place.labels) ^
 	       (t->place.url ? hg_str_hash(hg_str(t->place.url)) : 0);
@@ -329,8 +329,14 @@ enum hg_rc scrape_new(
         const struct scrape_options *o, struct scrape **ret_scrape, struct hg_err *err)
 {
 	struct scrape *s = calloc(1, sizeof *s);
-	if (!s) return hg_err_set(err, HG_E_NOMEM, "no memory for the scraper");
+	char *chunk = malloc(2 * SCRAPE_CHUNK);
+	if (!s || !chunk) {
+		free(s);
+		free(chunk);
+		return hg_err_set(err, HG_E_NOMEM, "no memory for the scraper");
+	}
 	s->o = *o;
+	s->chunk = chunk;
 	/* Without randomness an application could slow down its own scrapes, no more. */
 	if (getrandom(s->key, sizeof s->key, GRND_NONBLOCK) < 0) s->key[0] = 1;
 	hg_list_init(&s->targets);
@@ -349,6 +355,7 @@ void scrape_free(struct scrape *s)
 	}
 	loop_timer_stop(s->o.loop, &s->commit);
 	scrape_intake_fini(&s->intake);
+	free(s->chunk);
 	free(s);
 }
 

@@ -158,14 +158,18 @@ typedef void (*get_fn)(void *arg, const struct get_answer *a);
 
 struct get_flight;
 
+#define SCRAPE_CHUNK 65536u
+
 struct get {
 	struct loop *loop;
+	char *chunk; /* what is read passes through here; all share it */
 	struct loop_io io;
 	int fd;                    /* -1: no connection */
 	struct get_flight *flight; /* NULL: nothing is under way */
 };
 
-void scrape_get_init(struct get *g, struct loop *l);
+/* `chunk`: 2 * SCRAPE_CHUNK bytes, the caller's. */
+void scrape_get_init(struct get *g, struct loop *l, char *chunk);
 /* Calls back exactly once, from the loop, unless get_close comes first. The callee may close or
  * start again. */
 HG_MUST enum hg_rc scrape_get_start(
@@ -207,11 +211,10 @@ struct scrape {
 	uint8_t key[16];
 	struct hg_list targets;
 	uint32_t target_n;
+	char *chunk;
 	struct intake intake;
 	struct scrape_stats stats;
 	struct loop_timer commit;
-	struct job **jobs;
-	uint32_t job_n;
 };
 
 #endif
