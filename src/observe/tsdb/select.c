@@ -314,15 +314,15 @@ static void reading_trim(struct reading *r, uint32_t n)
 	out->n += n;
 }
 
-static bool reading_chunk(void *arg, const struct record *record, int64_t base)
+static bool reading_chunk(void *arg, const struct record *record)
 {
 	struct reading *r = arg;
 	if (!samples_room(r->out, CODEC_CHUNK_MAX)) {
 		r->failed = true;
 		return false;
 	}
-	uint32_t n =
-	        chunk_decode(record->payload, base, r->out->t + r->out->n, r->out->v + r->out->n);
+	uint32_t n = chunk_decode(
+	        record->payload, record->min_ms, r->out->t + r->out->n, r->out->v + r->out->n);
 	if (!n) r->db->stats.damaged++;
 	reading_trim(r, n);
 	return true;
