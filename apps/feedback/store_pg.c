@@ -236,7 +236,10 @@ static void take(struct store_pg *s, const struct db_query *q, struct store_op *
 	case STORE_UPDATE:
 	case STORE_GET: take_row(q, &op->row); break;
 	case STORE_LIST: take_list(s, q, op); break;
-	case STORE_STAMP: op->page.stamp = db_result_i64(q, 0, 1); /* fall through */
+	case STORE_STAMP:
+		op->page.stamp = db_result_i64(q, 0, 1);
+		op->page.total = db_result_i64(q, 0, 0);
+		break;
 	case STORE_TOTAL: op->page.total = db_result_i64(q, 0, 0); break;
 	case STORE_DELETE: break;
 	}
