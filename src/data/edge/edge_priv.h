@@ -441,7 +441,17 @@ struct edge_req {
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n, origin_n, host_n;
-	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
+	bool traced;         /* `trace` is set, and the flags */
+	bool trace_goes_on;  /* it came with the request, from the span `trace_from` */
+	bool trace_kept;     /* spans were written already, below `trace_own` */
+	uint8_t trace_flags; /* of wire/tracectx.h */
+	uint8_t trace_tries; /* attempts whose spans were written */
+	uint8_t try_fault;   /* of an attempt that failed: enum edge_fault + 1 … */
+	uint16_t try_status; /* … or what it was answered */
+	uint32_t trace_at;   /* in `uo`: the span that the replica is told; 0: nowhere */
+	/* `trace_span`: of the attempt under way */
+	char trace[32], trace_span[16], trace_from[16], trace_own[16];
+	char method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
 	struct edge_quota quota[SNAP_LIMITS];
 	char origin[ORIGIN_MAX], host[255]; /* an allowed origin; the authority as it was asked */
 };
@@ -512,6 +522,14 @@ struct edge_log {
 	char stamp[24];
 };
 
+/* Spans on their way to the lane; made with the first one (trace.c). */
+struct edge_spans {
+	char *buf;
+	uint32_t n;
+	int fd; /* -1: there is no lane */
+	struct loop_timer timer;
+};
+
 struct edge {
 	uint32_t magic;
 	struct loop *loop;
@@ -579,6 +597,7 @@ struct edge {
 	struct loop_timer outlier_timer;
 	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
+	struct edge_spans spans;
 	struct http1_head head; /* of the head being looked at, request or response */
 	char path_scratch[EDGE_BUF_SIZE];
 	char date[40]; /* "Date: …\r\n" of date_s */
@@ -687,7 +706,6 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 /* Strict-Transport-Security, if it is wanted and the response has none; h may be NULL. */
 void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct hg_out *o);
 bool edge_via_loops(const struct http1_head *h, struct hg_str via);
-bool edge_trace_valid(struct hg_str traceparent);
 
 /* h2.c, h2_stream.c: HTTP/2 (h2_priv.h) */
 /* Who has the socket and TLS of this connection: itself, or the one that carries its session. What
@@ -734,6 +752,27 @@ void edge_log_request(struct edge_conn *c, uint64_t now_ns);
 void edge_log_flush(struct edge *e);
 /* "Sun, 06 Nov 1994 08:49:37 GMT" and the like; `to` has at least 30 bytes. */
 size_t edge_http_date(uint64_t unix_s, char *to);
+
+/* trace.c: W3C Trace Context, and the edge's own spans */
+/* The head has been read: the request belongs to a trace, one that came or a new one. */
+void edge_trace_begin(struct edge_conn *c, const struct http1_head *h);
+/* The field that the replica is told; whoever draws has drawn. */
+void edge_trace_line(struct edge_conn *c, struct hg_out *o);
+/* Another attempt begins after one that failed: that one's span, and a new one for the replica. */
+void edge_trace_again(struct edge_conn *c);
+/* The request is over: what of it is worth keeping. */
+void edge_trace_end(struct edge_conn *c, uint64_t now_ns);
+void edge_trace_flush(struct edge *e);
+
+/* What is known when a request is over; pure. */
+struct edge_trace_view {
+	bool sampled, aborted, trial;
+	uint8_t again; /* retries, second attempts, rescues */
+	uint16_t status;
+	uint64_t took_ms, slow_ms; /* slow_ms 0: nothing is too slow */
+};
+/* Is it kept whatever was drawn? Errors, the release under trial, second attempts, and the slow. */
+bool edge_trace_keep(const struct edge_trace_view *v);
 
 /* edge.c */
 void edge_image_drop(struct edge *e, struct edge_image *im);
