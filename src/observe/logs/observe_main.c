@@ -256,7 +256,9 @@ static enum hg_rc observe_start(
 	enum hg_rc rc = logs_open(&lo, &o->logs, err);
 	if (rc == HG_OK) rc = loop_new(&o->loop);
 	if (rc == HG_OK) rc = logs_http_new(o->loop, o->logs, clock_wall_ns, &o->http);
-	if (rc == HG_OK) rc = traces_new(o->loop, child->span_fd, &o->log, &o->traces);
+	if (rc == HG_OK)
+		rc = traces_new(
+		        o->loop, child->span_fd > 0 ? child->span_fd : -1, &o->log, &o->traces);
 	if (rc == HG_OK) logs_http_traces(o->http, o->traces);
 	so.arg = o->http;
 	if (rc == HG_OK) rc = serve_new(o->loop, &so, &o->serve);
