@@ -32,18 +32,13 @@ struct lists {
 	bool stopping;
 };
 
-struct key {
-	int64_t before;
-	uint32_t limit, zero;
-};
-
 /* A request that waits. */
 struct want {
 	struct cache_waiter waiter; /* for another's fetch */
 	struct hg_list node;        /* for a check */
 	struct lists *lists;
 	struct deferred *d;
-	struct key key;
+	struct lists_page key;
 	uint64_t since, seen;
 	struct trace trace;
 	uint64_t begun_ns; /* Unix time; 0: it is not traced */
@@ -55,7 +50,7 @@ struct fetch {
 	struct lists *lists;
 	struct cache_flight *flight;
 	struct want *leader;
-	struct key key;
+	struct lists_page key;
 	struct redis_command get;
 	uint64_t get_begun_ns;
 	struct listed list; /* stamp and moment: what Redis is asked for */
@@ -63,13 +58,13 @@ struct fetch {
 
 static void step(struct want *w, const struct listed *at_hand, struct hg_str json);
 
-static struct hg_str bytes_of(const struct key *k)
+static struct hg_str bytes_of(const struct lists_page *k)
 {
 	return (struct hg_str){(const char *)k, sizeof *k};
 }
 
 static bool lookup(
-        struct lists *l, const struct key *k, struct listed *ret, struct hg_str *ret_json)
+        struct lists *l, const struct lists_page *k, struct listed *ret, struct hg_str *ret_json)
 {
 	struct hg_str value;
 	if (!cache_get(l->cache, bytes_of(k), loop_now_ms(l->loop), &value)) return false;
@@ -79,7 +74,7 @@ static bool lookup(
 	return true;
 }
 
-static void keep(struct lists *l, const struct key *k, const struct cache_ticket *t,
+static void keep(struct lists *l, const struct lists_page *k, const struct cache_ticket *t,
         const struct listed *e, struct hg_str json)
 {
 	uint64_t now_ms = loop_now_ms(l->loop);
@@ -124,23 +119,20 @@ static void trace_cache(
 static void give(struct want *w, const struct listed *e, struct hg_str json, enum lists_how how)
 {
 	struct lists *l = w->lists;
-	struct key k = w->key;
+	struct lists_page k = w->key;
 	struct rows_page page = {.total = e->total, .stamp = e->stamp, .next = e->next};
 	const struct serve_request *req;
 	trace_cache(l, &w->trace, w->begun_ns, how);
 	struct serve_call *call = conclude(w, &req);
 	l->count[how]++;
-	if (call)
-		app_answer_list(
-		        l->app, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	if (call) app_answer_list(l->app, call, req, &(struct app_list){k, &page, json, how});
 }
 
 static void give_unchanged(struct want *w)
 {
 	struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
-	struct hg_str etag =
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text);
+	struct hg_str etag = lists_etag(l->app->build, l->checked_stamp, &w->key, text);
 	const struct serve_request *req;
 	trace_cache(l, &w->trace, w->begun_ns, LISTS_HIT);
 	struct serve_call *call = conclude(w, &req);
@@ -175,6 +167,7 @@ static enum hg_rc ask_list(struct lists *l, const struct want *w, void *tag,
 	op->kind = STORE_LIST;
 	op->before = w->key.before;
 	op->limit = w->key.limit;
+	op->form = w->key.form;
 	op->seen = w->seen;
 	op->trace = w->trace;
 	op->tag = tag;
@@ -246,10 +239,11 @@ static void send_away(struct lists *l, const struct hg_str *arg, size_t n)
 	if (redis_send(l->redis, c, arg, n) < 0) free(c);
 }
 
-static void share(struct lists *l, const struct key *k, const struct listed *e, struct hg_str json)
+static void share(
+        struct lists *l, const struct lists_page *k, const struct listed *e, struct hg_str json)
 {
 	char name[LISTS_NAME_MAX], ttl[16];
-	size_t n = lists_shared_name(l->app->build, e->stamp, k->before, k->limit, name);
+	size_t n = lists_shared_name(l->app->build, e->stamp, k, name);
 	if (!l->redis || !redis_usable(l->redis)) return;
 	hg_buf_reset(&l->value);
 	lists_shared_text(e, json, &l->value);
@@ -318,8 +312,7 @@ static bool ask_redis(struct fetch *f)
 	struct lists *l = f->lists;
 	char name[LISTS_NAME_MAX];
 	if (!l->redis || l->checked_moment <= f->leader->since) return false;
-	size_t n = lists_shared_name(
-	        l->app->build, l->checked_stamp, f->key.before, f->key.limit, name);
+	size_t n = lists_shared_name(l->app->build, l->checked_stamp, &f->key, name);
 	/* The primary had nothing that it lacks: as good as any position. */
 	f->list = (struct listed){.stamp = l->checked_stamp,
 	        .moment = l->checked_moment,
@@ -364,8 +357,7 @@ static bool client_has(const struct want *w)
 	const struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
 	if (!w->d->call || l->checked_moment <= w->since) return false;
-	return app_unchanged(w->d->req,
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text));
+	return app_unchanged(w->d->req, lists_etag(l->app->build, l->checked_stamp, &w->key, text));
 }
 
 static bool is_conditional(const struct want *w)
@@ -481,7 +473,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
         const struct serve_request *req, const struct store_op *op)
 {
 	struct app *a = l->app;
-	struct key k = {.before = op->before, .limit = op->limit};
+	struct lists_page k = {op->before, op->limit, op->form};
 	struct listed e = {0};
 	struct rows_page page = {0};
 	struct hg_err err = {0};
@@ -489,7 +481,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 	char text[LISTS_ETAG_MAX];
 	enum lists_how how = LISTS_HIT;
 	enum hg_rc rc = rows_stamp(rows, &page.total, &page.stamp, &err);
-	struct hg_str etag = lists_etag(a->build, page.stamp, op->before, op->limit, text);
+	struct hg_str etag = lists_etag(a->build, page.stamp, &k, text);
 	struct trace trace = trace_of(a->tracer, req);
 	uint64_t begun_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0;
 	if (rc == HG_OK && app_unchanged(req, etag)) {
@@ -504,7 +496,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 		struct cache_ticket t = cache_begin(l->cache, &l->tag, 1);
 		how = have ? LISTS_STALE : LISTS_MISS;
 		hg_buf_reset(&a->body);
-		rc = rows_list(rows, op->before, op->limit, &a->body, &page, &err);
+		rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &page, &err);
 		app_trace_read(a, &trace, begun_ns, rc);
 		json = hg_buf_view(&a->body);
 		e = (struct listed){.stamp = page.stamp, .total = page.total, .next = page.next};
@@ -516,7 +508,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 		return;
 	}
 	l->count[how]++;
-	app_answer_list(a, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	app_answer_list(a, call, req, &(struct app_list){k, &page, json, how});
 }
 
 void lists_ask(struct lists *l, struct serve_call *call, const struct serve_request *req,
@@ -538,7 +530,7 @@ void lists_ask(struct lists *l, struct serve_call *call, const struct serve_requ
 	}
 	*w = (struct want){.lists = l,
 	        .d = d,
-	        .key = {.before = op->before, .limit = op->limit},
+	        .key = {op->before, op->limit, op->form},
 	        .since = l->moment,
 	        .seen = op->seen,
 	        .trace = trace_of(l->app->tracer, req)};
