@@ -754,27 +754,6 @@ void edge_log_flush(struct edge *e);
 /* "Sun, 06 Nov 1994 08:49:37 GMT" and the like; `to` has at least 30 bytes. */
 size_t edge_http_date(uint64_t unix_s, char *to);
 
-/* trace.c: W3C Trace Context, and the edge's own spans */
-/* The head has been read: the request belongs to a trace, one that came or a new one. */
-void edge_trace_begin(struct edge_conn *c, const struct http1_head *h);
-/* The field that the replica is told; whoever draws has drawn. */
-void edge_trace_line(struct edge_conn *c, struct hg_out *o);
-/* Another attempt begins after one that failed: that one's span, and a new one for the replica. */
-void edge_trace_again(struct edge_conn *c);
-/* The request is over: what of it is worth keeping. */
-void edge_trace_end(struct edge_conn *c, uint64_t now_ns);
-void edge_trace_flush(struct edge *e);
-
-/* What is known when a request is over; pure. */
-struct edge_trace_view {
-	bool sampled, aborted, trial;
-	uint8_t again; /* retries, second attempts, rescues */
-	uint16_t status;
-	uint64_t took_ms, slow_ms; /* slow_ms 0: nothing is too slow */
-};
-/* Is it kept whatever was drawn? Errors, the release under trial, second attempts, and the slow. */
-bool edge_trace_keep(const struct edge_trace_view *v);
-
 /* edge.c */
 void edge_image_drop(struct edge *e, struct edge_image *im);
 void edge_check_drained(struct edge *e);
@@ -812,6 +791,7 @@ static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
 	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
 
+#include "data/edge/trace_priv.h"
 #include "data/edge/up_priv.h"
 
 #endif
