@@ -217,7 +217,7 @@ class Kills(unittest.TestCase):
         def all_written():
             """every create that was acknowledged has its mail"""
             return acked.keys() <= self.written().keys()
-        wait_for(all_written, 180 if LONG else 60, every=0.5)  # they are made faster than they are done
+        wait_for(all_written, 600 if LONG else 60, every=0.5)  # they are made faster than they are done
         time.sleep(1.5 * lease)  # whatever would come twice has come
         double = sum(n - 1 for n in self.written().values())
         refused = sum((c.refused for c in creators), collections.Counter())

@@ -496,13 +496,15 @@ int main(int argc, char **argv)
 	raise_files();
 	signal(SIGPIPE, SIG_IGN);
 	r.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (r.epoll_fd < 0) return 1;
 	r.user = calloc(r.users + r.hold + 1, sizeof *r.user);
-	if (r.epoll_fd < 0 || !r.user) return 1;
+	if (!r.user) return 1;
 	for (uint32_t i = 0; i < r.users + r.hold; i++)
 		r.user[i].fd = -1;
-	if (!hold(&r)) {
+	bool held = hold(&r);
+	if (!held) {
 		fprintf(stderr, "not all connections could be opened\n");
-		return 1;
+		r.over = true;
 	}
 	r.requests = r.failed = r.connects = r.bytes = r.latency_n = 0;
 	memset(r.status, 0, sizeof r.status);
@@ -512,12 +514,12 @@ int main(int argc, char **argv)
 		wake(&r);
 		turn(&r, 1);
 	}
-	report(&r);
+	if (held) report(&r);
 	for (uint32_t i = 0; i < r.users + r.hold; i++)
 		hang_up(&r.user[i]);
 	free(r.user);
 	free(r.latency_us);
 	free(r.full_us);
 	close(r.epoll_fd);
-	return 0;
+	return held ? 0 : 1;
 }
