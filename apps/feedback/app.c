@@ -277,6 +277,9 @@ static void dispatch(
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
+	case ENDPOINT_VOTE:
+	case ENDPOINT_STATUS:
+	case ENDPOINT_VOTES: app_votes(a, call, req, &r, d); return;
 	case ENDPOINT_HEALTH: ask_total(a, call, req, d); return;
 	case ENDPOINT_METRICS: ask_depths(a, call, req, d); return;
 	case ENDPOINT_JOBS:

@@ -83,8 +83,7 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
         enum error_type type, enum hg_rc rc, const char *why);
 /* A list; `how` is told to the client when there is a cache. 304 when the client has it already. */
 struct app_list {
-	int64_t before;
-	uint32_t limit;
+	struct lists_page at;
 	const struct rows_page *page;
 	struct hg_str json;
 	enum lists_how how;
@@ -114,6 +113,20 @@ void app_enter(struct app *a, struct serve_call *call, const struct serve_reques
 /* The API of one resource. `d`: the request was deferred already. */
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d);
+/* Of one resource that is gone, or never was. */
+#define APP_NOT_FOUND "Feedback not found"
+/* A query parameter that is a number from 1 to max; absent: the value stays. False: it is not. */
+HG_MUST bool app_number(struct hg_str query, const char *name, uint64_t max, uint64_t *number);
+/* NULL, or what is wrong with a body that must be JSON, and the status. */
+const char *app_body_type(const struct serve_request *req, unsigned *ret_status);
+/* Reads of this client are answered by who has seen its write, for as long as that may matter. */
+void app_remember(struct app *a, struct serve_call *call, uint64_t position);
+/* votes.c: votes and statuses. */
+void app_votes(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct route *r, struct deferred *d);
+/* The store has finished with one. */
+void app_voted(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op);
 /* The store has finished an operation; it is freed here. */
 void app_stored(void *arg, struct store_op *op);
 /* Gives it to the store, to be answered later; answers at once when the store takes no more. */
@@ -129,8 +142,8 @@ void app_jobs(struct app *a, struct serve_call *call, const struct serve_request
  * `d` is as it was. */
 HG_MUST bool app_measure(struct app *a, struct deferred *d);
 void app_measured(struct app *a, struct deferred *d);
-/* Does the query ask for a part of the list? */
-bool app_searches(struct hg_str query);
+/* Does the query ask for a part of the list, or another order? */
+bool app_searches(struct hg_str query, enum rows_form form);
 /* Answers it; `op` has before and limit. */
 void app_search(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, const struct store_op *op, struct deferred *d);

@@ -6,7 +6,7 @@
 #define LIMIT_DEFAULT 100u
 #define KEY_MAX       128u
 
-static const char not_found[] = "Feedback not found";
+static const char not_found[] = APP_NOT_FOUND;
 
 static void list_fields(struct serve_call *call, const struct route *r, uint32_t limit,
         const struct rows_page *page)
@@ -22,8 +22,7 @@ static void list_fields(struct serve_call *call, const struct route *r, uint32_t
 	if (!hg_out_failed(&o)) serve_field(call, "Link", (struct hg_str){text, o.n});
 }
 
-/* A query parameter that is a number from 1 to max; absent: the value stays. */
-static bool number_of(struct hg_str query, const char *name, uint64_t max, uint64_t *number)
+bool app_number(struct hg_str query, const char *name, uint64_t max, uint64_t *number)
 {
 	char text[64];
 	uint64_t n = 0;
@@ -52,27 +51,33 @@ void app_answer_list(struct app *a, struct serve_call *call, const struct serve_
 {
 	struct route r = route_of(req->path);
 	char text[LISTS_ETAG_MAX];
-	struct hg_str etag =
-	        lists_etag(a->build, list->page->stamp, list->before, list->limit, text);
+	struct hg_str etag = lists_etag(a->build, list->page->stamp, &list->at, text);
 	if (app_unchanged(req, etag)) {
 		app_answer_unchanged(a, call, req, etag, list->how);
 		return;
 	}
 	list_is(a, call, etag, list->how);
-	list_fields(call, &r, list->limit, list->page);
+	list_fields(call, &r, list->at.limit, list->page);
 	app_answer(a, call, req, 200, list->json);
+}
+
+static void answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op)
+{
+	struct app_list list = {{op->before, op->limit, op->form}, &op->page, op->json, LISTS_HIT};
+	app_answer_list(a, call, req, &list);
 }
 
 static void list(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct store_op *op, struct deferred *d)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
-	if (!number_of(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
+	if (!app_number(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
 		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "limit must be a number from 1 to 1000");
 		return;
 	}
-	if (!number_of(req->query, "before", INT64_MAX, &before)) {
+	if (!app_number(req->query, "before", INT64_MAX, &before)) {
 		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "before must be the id of a feedback");
 		return;
@@ -81,7 +86,7 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 	struct hg_err err = {0};
 	op->before = (int64_t)before;
 	op->limit = (uint32_t)limit;
-	if (app_searches(req->query)) {
+	if (app_searches(req->query, op->form)) {
 		app_search(a, call, req, r, op, d);
 		return;
 	}
@@ -94,13 +99,12 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 		return;
 	}
 	hg_buf_reset(&a->body);
-	enum hg_rc rc = rows_list(rows, op->before, op->limit, &a->body, &op->page, &err);
+	enum hg_rc rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &op->page, &err);
+	op->json = hg_buf_view(&a->body);
 	if (rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 	else
-		app_answer_list(a, call, req,
-		        &(struct app_list){
-		                op->before, op->limit, &op->page, hg_buf_view(&a->body), 0});
+		answer_list(a, call, req, op);
 	app_deferred_free(d);
 }
 
@@ -108,7 +112,7 @@ static void answer_row(struct app *a, struct serve_call *call, const struct serv
         unsigned status, const struct row *row)
 {
 	hg_buf_reset(&a->body);
-	row_json(row, &a->body);
+	row_json(row, route_of(req->path).v2 ? ROWS_V2 : ROWS_V1, &a->body);
 	app_answer(a, call, req, status, hg_buf_view(&a->body));
 }
 
@@ -142,8 +146,7 @@ static void get(struct app *a, struct serve_call *call, const struct serve_reque
 
 #define SEEN "feedback_seen"
 
-/* Reads of this client are answered by who has seen its write, for as long as that may matter. */
-static void remember_position(struct app *a, struct serve_call *call, uint64_t position)
+void app_remember(struct app *a, struct serve_call *call, uint64_t position)
 {
 	char text[128];
 	struct hg_out o = hg_out_over(text, sizeof text);
@@ -171,7 +174,7 @@ static uint64_t position_of(struct app *a, const struct serve_request *req)
 static void answer_written(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct store_op *op)
 {
-	remember_position(a, call, op->position);
+	app_remember(a, call, op->position);
 	if (op->rc == HG_E_NOT_FOUND)
 		app_refuse(a, call, req, 404, not_found);
 	else if (op->rc == HG_E_DENIED)
@@ -195,11 +198,12 @@ static void answer_stored(struct app *a, struct serve_call *call, const struct s
 		if (op->rc < 0)
 			app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
 		else
-			app_answer_list(a, call, req,
-			        &(struct app_list){op->before, op->limit, &op->page, op->json, 0});
+			answer_list(a, call, req, op);
 		break;
 	case STORE_GET: answer_got(a, call, req, op->rc, &op->row, op->why); break;
 	case STORE_TOTAL: app_total(a, call, req, op->rc, op->page.total, op->why); break;
+	case STORE_VOTE:
+	case STORE_STATUS: app_voted(a, call, req, op); break;
 	default: answer_written(a, call, req, op);
 	}
 }
@@ -208,6 +212,8 @@ void app_stored(void *arg, struct store_op *op)
 {
 	static const enum operation counted[] = {[STORE_CREATE] = OPERATION_CREATE,
 	        [STORE_UPDATE] = OPERATION_UPDATE,
+	        [STORE_VOTE] = OPERATION_VOTE,
+	        [STORE_STATUS] = OPERATION_STATUS,
 	        [STORE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	if (op->finish) {
@@ -215,10 +221,11 @@ void app_stored(void *arg, struct store_op *op)
 		return;
 	}
 	struct deferred *d = op->tag;
-	if (op->kind <= STORE_DELETE && op->rc == HG_OK) lists_changed(a->lists);
-	if (op->kind <= STORE_DELETE && op->rc == HG_OK && op->once == ROWS_FIRST)
-		a->metrics.operations[counted[op->kind]]++;
-	if (op->kind == STORE_CREATE && op->rc == HG_OK) worker_nudge(a->workers);
+	bool written = op->kind <= STORE_DELETE && op->rc == HG_OK && !op->same;
+	if (written) lists_changed(a->lists);
+	if (written && op->once == ROWS_FIRST) a->metrics.operations[counted[op->kind]]++;
+	if (written && (op->kind == STORE_CREATE || op->kind == STORE_STATUS))
+		worker_nudge(a->workers);
 	d->queued = false;
 	/* Answering may tell us that the client has left, which frees what is still deferred. */
 	struct serve_call *call = d->call;
@@ -252,9 +259,7 @@ void app_queue(struct app *a, struct serve_call *call, const struct serve_reques
 		        err.message);
 }
 
-/* NULL when the body is a good message; else what is wrong, and the status. */
-static const char *message_of(
-        const struct serve_request *req, struct message *m, unsigned *ret_status)
+const char *app_body_type(const struct serve_request *req, unsigned *ret_status)
 {
 	const struct http1_field *type = http1_find(req->head, HTTP1_F_CONTENT_TYPE);
 	const struct http1_field *coding = http1_find(req->head, HTTP1_F_CONTENT_ENCODING);
@@ -264,7 +269,15 @@ static const char *message_of(
 	if ((type || req->body.n) && (!type || !message_type_ok(type->value)))
 		return "Content-Type must be application/json";
 	*ret_status = 400;
-	return message_parse(req->body, m);
+	return NULL;
+}
+
+/* NULL when the body is a good message; else what is wrong, and the status. */
+static const char *message_of(
+        const struct serve_request *req, struct message *m, unsigned *ret_status)
+{
+	const char *wrong = app_body_type(req, ret_status);
+	return wrong ? wrong : message_parse(req->body, m);
 }
 
 /* NULL, and the key in *op if there is one; else what is wrong with it. */
@@ -301,7 +314,7 @@ static void sign(struct app *a, const struct serve_request *req, struct store_op
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d)
 {
-	struct store_op op = {.row.id = r->id};
+	struct store_op op = {.row.id = r->id, .form = r->v2 ? ROWS_V2 : ROWS_V1};
 	const char *wrong = NULL;
 	unsigned status = 400;
 	bool write = true;

@@ -172,8 +172,9 @@ struct run {
 	struct hooks_call *call;
 };
 
-/* The row as the API shows it. Old rows of a file have no zone; their times are UTC. */
-static void row_json_of(struct db_stmt *s, struct hg_buf *to)
+/* The row as the API shows it, and the status it has got, if that is what is told. Old rows of a
+ * file have no zone; their times are UTC. */
+static void row_json_of(struct db_stmt *s, const char *status, struct hg_buf *to)
 {
 	static const char *const name[] = {"created_at", "updated_at"};
 	struct json_out j;
@@ -192,6 +193,12 @@ static void row_json_of(struct db_stmt *s, struct hg_buf *to)
 		json_out_key(&j, name[i]);
 		json_out_str(&j, (struct hg_str){text, o.n});
 	}
+	if (status[0]) {
+		json_out_key(&j, "votes");
+		json_out_int(&j, db_column_i64(s, 4));
+		json_out_key(&j, "status");
+		json_out_cstr(&j, status);
+	}
 	json_out_end(&j);
 	to->failed |= !json_out_ok(&j);
 }
@@ -204,9 +211,13 @@ static enum hg_rc load_body(struct db *db, const struct job *job, int64_t feedba
 {
 	const char *sql = db_is_postgres(db)
 	                          ? "SELECT id, message, " PG_TIME("created_at") ", " PG_TIME(
-	                                    "updated_at") " FROM feedback WHERE id = $1"
-	                          : "SELECT id, message, created_at, updated_at FROM feedback"
-	                            " WHERE id = $1";
+	                                    "updated_at") ", votes FROM feedback WHERE id = $1"
+	                          : "SELECT id, message, created_at, updated_at, votes"
+	                            " FROM feedback WHERE id = $1";
+	char event[40] = EVENT_CREATED, status[16] = "";
+	/* As it was when that happened: every attempt says the same. */
+	if (jobs_arg_str(job->args, "status", status, sizeof status))
+		(void)jobs_arg_str(job->args, "event", event, sizeof event);
 	struct db_stmt *s = NULL;
 	struct hg_buf data;
 	bool row = false;
@@ -218,8 +229,8 @@ static enum hg_rc load_body(struct db *db, const struct job *job, int64_t feedba
 	if (rc == HG_OK && !row)
 		rc = hg_err_set(err, HG_E_NOT_FOUND, "the feedback was deleted meanwhile");
 	if (rc == HG_OK) {
-		row_json_of(s, &data);
-		payload(to, "feedback.created", (uint64_t)job->created_ms, hg_buf_view(&data));
+		row_json_of(s, status, &data);
+		payload(to, event, (uint64_t)job->created_ms, hg_buf_view(&data));
 		if (data.failed || to->failed) rc = hg_err_set(err, HG_E_NOMEM, "too large");
 	}
 	db_stmt_free(s);

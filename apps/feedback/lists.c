@@ -32,18 +32,13 @@ struct lists {
 	bool stopping;
 };
 
-struct key {
-	int64_t before;
-	uint32_t limit, zero;
-};
-
 /* A request that waits. */
 struct want {
 	struct cache_waiter waiter; /* for another's fetch */
 	struct hg_list node;        /* for a check */
 	struct lists *lists;
 	struct deferred *d;
-	struct key key;
+	struct lists_page key;
 	uint64_t since, seen;
 	uint32_t rounds;
 	bool stale, waited; /* a list was there; another's fetch was waited for */
@@ -53,20 +48,20 @@ struct fetch {
 	struct lists *lists;
 	struct cache_flight *flight;
 	struct want *leader;
-	struct key key;
+	struct lists_page key;
 	struct redis_command get;
 	struct listed list; /* stamp and moment: what Redis is asked for */
 };
 
 static void step(struct want *w, const struct listed *at_hand, struct hg_str json);
 
-static struct hg_str bytes_of(const struct key *k)
+static struct hg_str bytes_of(const struct lists_page *k)
 {
 	return (struct hg_str){(const char *)k, sizeof *k};
 }
 
 static bool lookup(
-        struct lists *l, const struct key *k, struct listed *ret, struct hg_str *ret_json)
+        struct lists *l, const struct lists_page *k, struct listed *ret, struct hg_str *ret_json)
 {
 	struct hg_str value;
 	if (!cache_get(l->cache, bytes_of(k), loop_now_ms(l->loop), &value)) return false;
@@ -76,7 +71,7 @@ static bool lookup(
 	return true;
 }
 
-static void keep(struct lists *l, const struct key *k, const struct cache_ticket *t,
+static void keep(struct lists *l, const struct lists_page *k, const struct cache_ticket *t,
         const struct listed *e, struct hg_str json)
 {
 	uint64_t now_ms = loop_now_ms(l->loop);
@@ -103,22 +98,19 @@ static struct serve_call *conclude(struct want *w, const struct serve_request **
 static void give(struct want *w, const struct listed *e, struct hg_str json, enum lists_how how)
 {
 	struct lists *l = w->lists;
-	struct key k = w->key;
+	struct lists_page k = w->key;
 	struct rows_page page = {.total = e->total, .stamp = e->stamp, .next = e->next};
 	const struct serve_request *req;
 	struct serve_call *call = conclude(w, &req);
 	l->count[how]++;
-	if (call)
-		app_answer_list(
-		        l->app, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	if (call) app_answer_list(l->app, call, req, &(struct app_list){k, &page, json, how});
 }
 
 static void give_unchanged(struct want *w)
 {
 	struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
-	struct hg_str etag =
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text);
+	struct hg_str etag = lists_etag(l->app->build, l->checked_stamp, &w->key, text);
 	const struct serve_request *req;
 	struct serve_call *call = conclude(w, &req);
 	l->count[LISTS_HIT]++;
@@ -142,7 +134,7 @@ static void take_page(struct listed *e, const struct store_op *op)
 	e->seen = op->seen;
 }
 
-static enum hg_rc ask_list(struct lists *l, const struct key *k, uint64_t seen, void *tag,
+static enum hg_rc ask_list(struct lists *l, const struct lists_page *k, uint64_t seen, void *tag,
         void (*finish)(struct store_op *op), struct hg_err *err)
 {
 	struct store_op *op = l->stopping ? NULL : calloc(1, sizeof *op);
@@ -152,6 +144,7 @@ static enum hg_rc ask_list(struct lists *l, const struct key *k, uint64_t seen, 
 	op->kind = STORE_LIST;
 	op->before = k->before;
 	op->limit = k->limit;
+	op->form = k->form;
 	op->seen = seen;
 	op->tag = tag;
 	op->finish = finish;
@@ -222,10 +215,11 @@ static void send_away(struct lists *l, const struct hg_str *arg, size_t n)
 	if (redis_send(l->redis, c, arg, n) < 0) free(c);
 }
 
-static void share(struct lists *l, const struct key *k, const struct listed *e, struct hg_str json)
+static void share(
+        struct lists *l, const struct lists_page *k, const struct listed *e, struct hg_str json)
 {
 	char name[LISTS_NAME_MAX], ttl[16];
-	size_t n = lists_shared_name(l->app->build, e->stamp, k->before, k->limit, name);
+	size_t n = lists_shared_name(l->app->build, e->stamp, k, name);
 	if (!l->redis || !redis_usable(l->redis)) return;
 	hg_buf_reset(&l->value);
 	lists_shared_text(e, json, &l->value);
@@ -280,8 +274,7 @@ static bool ask_redis(struct fetch *f)
 	struct lists *l = f->lists;
 	char name[LISTS_NAME_MAX];
 	if (!l->redis || l->checked_moment <= f->leader->since) return false;
-	size_t n = lists_shared_name(
-	        l->app->build, l->checked_stamp, f->key.before, f->key.limit, name);
+	size_t n = lists_shared_name(l->app->build, l->checked_stamp, &f->key, name);
 	/* The primary had nothing that it lacks: as good as any position. */
 	f->list = (struct listed){.stamp = l->checked_stamp,
 	        .moment = l->checked_moment,
@@ -325,8 +318,7 @@ static bool client_has(const struct want *w)
 	const struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
 	if (!w->d->call || l->checked_moment <= w->since) return false;
-	return app_unchanged(w->d->req,
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text));
+	return app_unchanged(w->d->req, lists_etag(l->app->build, l->checked_stamp, &w->key, text));
 }
 
 static bool is_conditional(const struct want *w)
@@ -442,7 +434,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
         const struct serve_request *req, const struct store_op *op)
 {
 	struct app *a = l->app;
-	struct key k = {.before = op->before, .limit = op->limit};
+	struct lists_page k = {op->before, op->limit, op->form};
 	struct listed e = {0};
 	struct rows_page page = {0};
 	struct hg_err err = {0};
@@ -450,7 +442,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 	char text[LISTS_ETAG_MAX];
 	enum lists_how how = LISTS_HIT;
 	enum hg_rc rc = rows_stamp(rows, &page.total, &page.stamp, &err);
-	struct hg_str etag = lists_etag(a->build, page.stamp, op->before, op->limit, text);
+	struct hg_str etag = lists_etag(a->build, page.stamp, &k, text);
 	if (rc == HG_OK && app_unchanged(req, etag)) {
 		l->count[LISTS_HIT]++;
 		app_answer_unchanged(a, call, req, etag, LISTS_HIT);
@@ -463,7 +455,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 		struct cache_ticket t = cache_begin(l->cache, &l->tag, 1);
 		how = have ? LISTS_STALE : LISTS_MISS;
 		hg_buf_reset(&a->body);
-		rc = rows_list(rows, op->before, op->limit, &a->body, &page, &err);
+		rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &page, &err);
 		json = hg_buf_view(&a->body);
 		e = (struct listed){.stamp = page.stamp, .total = page.total, .next = page.next};
 		if (rc == HG_OK) keep(l, &k, &t, &e, json);
@@ -473,7 +465,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 		return;
 	}
 	l->count[how]++;
-	app_answer_list(a, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	app_answer_list(a, call, req, &(struct app_list){k, &page, json, how});
 }
 
 void lists_ask(struct lists *l, struct serve_call *call, const struct serve_request *req,
@@ -495,7 +487,7 @@ void lists_ask(struct lists *l, struct serve_call *call, const struct serve_requ
 	}
 	*w = (struct want){.lists = l,
 	        .d = d,
-	        .key = {.before = op->before, .limit = op->limit},
+	        .key = {op->before, op->limit, op->form},
 	        .since = l->moment,
 	        .seen = op->seen};
 	d->queued = true;

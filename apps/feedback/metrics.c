@@ -90,7 +90,8 @@ static void duration_text(const struct metrics_duration *d, const char *method,
 
 static void own_text(const struct metrics *m, const struct metrics_gauges *g, struct hg_buf *to)
 {
-	static const char *const operations[OPERATIONS] = {"create", "read", "update", "delete"};
+	static const char *const operations[OPERATIONS] = {
+	        "create", "read", "update", "delete", "vote", "status"};
 	static const char *const errors[ERROR_TYPES] = {
 	        "database", "overload", "internal", "fault"};
 	hg_buf_cstr(to, "# HELP feedback_operations_total Operations on feedback that succeeded\n"

@@ -9,7 +9,15 @@
 
 #include "apps/feedback/route_priv.h"
 
-enum operation { OPERATION_CREATE, OPERATION_READ, OPERATION_UPDATE, OPERATION_DELETE, OPERATIONS };
+enum operation {
+	OPERATION_CREATE,
+	OPERATION_READ,
+	OPERATION_UPDATE,
+	OPERATION_DELETE,
+	OPERATION_VOTE, /* given or taken back */
+	OPERATION_STATUS,
+	OPERATIONS
+};
 
 /* Why a 5xx was answered. */
 enum error_type { ERROR_DATABASE, ERROR_OVERLOAD, ERROR_INTERNAL, ERROR_FAULT, ERROR_TYPES };

@@ -187,21 +187,23 @@ enum people_known people_identify(struct people *p, const struct serve_request *
 	return PEOPLE_KNOWN;
 }
 
-const char *people_forged(struct people *p, const struct serve_request *req)
+const char *people_other_site(const struct serve_request *req)
 {
-	static const struct {
-		struct hg_str site, token;
-	} name = {{"Sec-Fetch-Site", 14}, {"X-CSRF-Token", 12}};
-	const struct http1_field *site = http1_find_name(req->head, name.site);
-	const struct http1_field *token = http1_find_name(req->head, name.token);
+	const struct http1_field *site = http1_find_name(req->head, HG_STR("Sec-Fetch-Site"));
 	struct access_origin o = {.method = req->method,
 	        .fetch_site = site ? site->value : HG_STR(""),
 	        .origin = field(req, HTTP1_F_ORIGIN),
 	        .host = req->head->authority};
+	return access_forged(&o);
+}
+
+const char *people_forged(struct people *p, const struct serve_request *req)
+{
+	const struct http1_field *token = http1_find_name(req->head, HG_STR("X-CSRF-Token"));
 	struct people_shown shown = {0};
 	char want[PEOPLE_CSRF_TEXT + 1];
 	unsigned char other = 0;
-	const char *why = access_forged(&o);
+	const char *why = people_other_site(req);
 	if (why || req->method == HTTP1_GET || req->method == HTTP1_HEAD) return why;
 	if (!read_session(p, req, &shown)) return "there is no session";
 	const struct seen_who *seen = seen_find(p->seen, shown.hash, loop_now_ms(p->app->loop));

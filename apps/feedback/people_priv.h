@@ -87,6 +87,8 @@ void people_look_up(struct people *p, struct serve_call *call, const struct serv
         const struct people_shown *shown, struct deferred *d);
 /* NULL when the request is no forgery as far as one can tell; for those by a session's cookie. */
 const char *people_forged(struct people *p, const struct serve_request *req);
+/* NULL, or why a browser says that another site's page has sent it (access_forged). */
+const char *people_other_site(const struct serve_request *req);
 /* Of a request: who, and from where. `on`: it is to be written down. */
 void people_from(struct people *p, const struct serve_request *req, const struct access_who *who,
         struct audit_from *ret_from);

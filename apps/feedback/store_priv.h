@@ -24,7 +24,9 @@ struct store;
 enum store_kind {
 	STORE_CREATE,
 	STORE_UPDATE,
-	STORE_DELETE,
+	STORE_VOTE,
+	STORE_STATUS,
+	STORE_DELETE, /* the last one */
 	/* reads */
 	STORE_LIST,
 	STORE_GET,
@@ -38,13 +40,17 @@ struct store_op {
 	void *tag; /* the caller's; nobody else looks at it */
 	void (*finish)(
 	        struct store_op *op); /* gets and frees it instead of `done`; NULL: that does */
-	struct row row;               /* in: id, message; out: the row */
+	struct row row;               /* in: id, message, status; out: the row */
+	bool same;                    /* out: it was like that, and nothing was changed */
 	size_t key_n;                 /* STORE_CREATE: only once for this key; 0: always */
 	char key[STORE_KEY_MAX];
 	enum rows_once once; /* out, with a key */
+	int64_t voter;       /* STORE_VOTE: whose, and … */
+	bool given;          /* … whether it is given or taken back */
 	int64_t before;      /* STORE_LIST: as rows_list */
 	uint32_t limit;
-	struct hg_str json; /* out: the list, valid in `done` */
+	enum rows_form form; /* also how an answer with the row is written */
+	struct hg_str json;  /* out: the list, valid in `done` */
 	struct rows_page page;
 	int64_t owner;      /* STORE_CREATE: of the new row; 0: nobody's */
 	int64_t only_owner; /* STORE_UPDATE, STORE_DELETE: another's row is HG_E_DENIED; 0: any */

@@ -29,11 +29,22 @@ struct writer {
 	bool stop;
 };
 
-static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
+static struct rows_deed deed_of(const struct store_op *op)
 {
 	static const char *const action[] = {[STORE_CREATE] = "feedback.create",
 	        [STORE_UPDATE] = "feedback.update",
+	        [STORE_VOTE] = "feedback.vote",
+	        [STORE_STATUS] = "feedback.status",
 	        [STORE_DELETE] = "feedback.delete"};
+	struct rows_deed deed = {action[op->kind], "", op->row.id};
+	if (op->kind == STORE_VOTE && !op->given) deed.action = "feedback.unvote";
+	if (op->kind == STORE_STATUS) deed.detail = status_name(op->row.status);
+	return deed;
+}
+
+static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
+{
+	bool changed = true;
 	uint64_t now_ns = clock_wall_ns();
 	struct message m = op->row.message;
 	switch (op->kind) {
@@ -46,11 +57,21 @@ static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
 		op->rc =
 		        rows_update(w->rows, op->row.id, op->only_owner, &m, now_ns, &op->row, err);
 		break;
+	case STORE_VOTE:
+		op->rc = rows_vote(
+		        w->rows, op->row.id, op->voter, op->given, now_ns, &op->row, &changed, err);
+		break;
+	case STORE_STATUS:
+		op->rc = rows_status(
+		        w->rows, op->row.id, op->row.status, now_ns, &op->row, &changed, err);
+		break;
 	case STORE_DELETE: op->rc = rows_delete(w->rows, op->row.id, op->only_owner, err); break;
 	default: op->rc = hg_err_set(err, HG_E_INTERNAL, "not a write"); /* cannot be */
 	}
-	if (op->rc == HG_OK && op->from.on && op->once == ROWS_FIRST)
-		op->rc = rows_audit(w->rows, &op->from, action[op->kind], op->row.id, now_ns, err);
+	op->same = !changed;
+	if (op->rc < 0 || !op->from.on || op->once != ROWS_FIRST || op->same) return;
+	struct rows_deed deed = deed_of(op);
+	op->rc = rows_audit(w->rows, &op->from, &deed, now_ns, err);
 }
 
 static void fail_one(struct store_op *op, enum hg_rc rc, const struct hg_err *err)

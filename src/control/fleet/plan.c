@@ -231,6 +231,13 @@ static struct snap_tries tries_of(const struct spec_app *s)
 	return to;
 }
 
+/* A latency objective that no bucket of the meter ends at is counted by itself. */
+static uint32_t fast_ms(const struct spec_app *s)
+{
+	uint64_t ms = s->slo.latency.set ? s->slo.latency.faster_than_ms : 0;
+	return meter_bound_at(ms * CLOCK_NS_PER_MS) ? 0 : ms32(ms);
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -247,6 +254,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .balance = balance_of(s),
 	        .tries = tries_of(s),
 	        .identity = s->identity.set,
+	        .fast_ms = fast_ms(s),
 	};
 	if (!s->analytics.set) return;
 	static const uint32_t consumers[] = {

@@ -58,6 +58,7 @@ static enum edge_step hopeless(struct edge_conn *c)
 {
 	meter_add(&c->edge->count->refused_full, 1);
 	if (c->req) {
+		c->req->broken = true;
 		edge_request_abort(c);
 	}
 	edge_conn_refuse(c);

@@ -418,6 +418,7 @@ struct edge_req {
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;
+	bool broken; /* … as the answer cannot be completed, by no doing of the client */
 	struct edge_flow rf;
 	struct edge_framing resp;
 	uint32_t resp_seen;

@@ -5,6 +5,7 @@
 #include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/together_priv.h"
+#include "os/clock.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
 {
@@ -246,10 +247,13 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	struct meter_lane *lane = edge_lane(c->edge, r);
 	if (!lane) return;
 	if (r->aborted) {
-		meter_add(&lane->aborted, 1);
+		meter_add(r->broken ? &lane->broken : &lane->aborted, 1);
 	} else {
 		unsigned status = HG_LIKELY(!r->grpc) ? r->status : edge_grpc_status(r, r->status);
 		meter_observe(lane, status, now_ns - r->start_ns);
+		if (HG_UNLIKELY(r->limits->fast_ms) &&
+		        now_ns - r->start_ns <= r->limits->fast_ms * CLOCK_NS_PER_MS)
+			meter_add(&lane->fast, 1);
 		if (!r->local)
 			meter_observe_replica(
 			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);

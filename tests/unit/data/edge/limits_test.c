@@ -253,6 +253,7 @@ static void a_client_that_takes_its_answer_a_few_bytes_at_a_time_is_cut_off(void
 	}
 	rig_sync(g);
 	assert_int_equal(g->meter->worker[1].timeouts, 1);
+	assert_int_equal(g->meter->worker[1].lane[1].broken, 0); /* its own doing */
 	assert_in_range(since(start), 250, 6000);
 	close(fd);
 	/* A reader that keeps up gets all of it. */
@@ -362,6 +363,10 @@ static void a_response_that_stops_coming_is_cut_off(void **state)
 	assert_non_null(r);
 	assert_true(r->closed);
 	resp_free(r);
+	/* Not the client's doing. */
+	rig_sync(g);
+	assert_int_equal(g->meter->worker[1].lane[1].broken, 1);
+	assert_int_equal(g->meter->worker[1].lane[1].aborted, 0);
 	close(fd);
 	rig_free(g);
 }
