@@ -37,6 +37,13 @@ void serve_field(struct serve_call *c, const char *name, struct hg_str value)
 	hg_buf_str(&c->room->fields, HG_STR("\r\n"));
 }
 
+void serve_note(struct serve_call *c, int64_t first, int64_t second)
+{
+	active(c);
+	c->req.note[0] = first;
+	c->req.note[1] = second;
+}
+
 static const char *date_now(struct serve *s)
 {
 	uint64_t now = loop_now_ns(s->l);

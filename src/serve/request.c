@@ -43,6 +43,8 @@ static void begin_call(struct serve_call *c)
 	c->body_n = 0;
 	c->req.method = c->room->head.method;
 	c->req.path = c->req.query = c->req.body = (struct hg_str){0};
+	c->req.id = ++c->s->calls;
+	c->req.note[0] = c->req.note[1] = 0;
 }
 
 /* A refused head is only partly read: nothing of it is shown to `done`. */

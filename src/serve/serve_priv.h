@@ -95,6 +95,7 @@ struct serve {
 	uint32_t spare_count;
 	struct hg_list live, free;
 	uint32_t live_count;
+	uint64_t calls; /* so far */
 	bool draining, drain_told;
 	struct loop_timer drain_timer;
 	struct loop_task drain_task;
