@@ -14,6 +14,7 @@
 #include "apps/feedback/lists_priv.h"
 #include "apps/feedback/metrics_priv.h"
 #include "apps/feedback/store_priv.h"
+#include "apps/feedback/trace_priv.h"
 #include "apps/feedback/worker_priv.h"
 
 struct desk;
@@ -32,7 +33,8 @@ struct app {
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
 	struct worker *workers;       /* NULL: jobs are others' */
 	struct outgoing_api *outgoing;
-	struct hg_buf depths; /* of the queue, for the answer of /metrics that is made */
+	struct tracer *tracer; /* NULL: traces are sent nowhere */
+	struct hg_buf depths;  /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -132,6 +134,10 @@ void app_stored(void *arg, struct store_op *op);
 /* Gives it to the store, to be answered later; answers at once when the store takes no more. */
 void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct store_op *op, struct deferred *d);
+/* Whose it is in a trace, and what its jobs go on with. */
+void app_trace_op(struct app *a, const struct serve_request *req, struct store_op *op);
+/* A read of the file, on the loop, that began then (0: it is not kept). */
+void app_trace_read(struct app *a, const struct trace *t, uint64_t start_ns, enum hg_rc rc);
 /* Of health and metrics, which ask for the total. */
 void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum hg_rc rc, int64_t total, const char *why);

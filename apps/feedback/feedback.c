@@ -1,6 +1,10 @@
 /* GET and POST /feedback; GET, PUT and DELETE /feedback/{id}. */
 #include "apps/feedback/people_priv.h"
 
+#include "os/clock.h"
+
+#include "apps/feedback/jobs_priv.h"
+
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT 100u
@@ -98,14 +102,25 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 		app_queue(a, call, req, op, d);
 		return;
 	}
+	struct trace trace = trace_of(a->tracer, req);
+	struct trace_when when = {.start_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0};
 	hg_buf_reset(&a->body);
 	enum hg_rc rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &op->page, &err);
+	app_trace_read(a, &trace, when.start_ns, rc);
 	op->json = hg_buf_view(&a->body);
 	if (rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 	else
 		answer_list(a, call, req, op);
 	app_deferred_free(d);
+}
+
+void app_trace_read(struct app *a, const struct trace *t, uint64_t start_ns, enum hg_rc rc)
+{
+	if (!start_ns) return;
+	bool failed = rc < 0 && rc != HG_E_NOT_FOUND;
+	trace_database(a->tracer, t, "select", true, (struct trace_when){start_ns, clock_wall_ns()},
+	        failed ? hg_rc_info(rc)->code : NULL);
 }
 
 static void answer_row(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -139,7 +154,10 @@ static void get(struct app *a, struct serve_call *call, const struct serve_reque
 		app_queue(a, call, req, op, d);
 		return;
 	}
+	struct trace trace = trace_of(a->tracer, req);
+	uint64_t start_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0;
 	enum hg_rc rc = id ? rows_get(rows, id, &op->row, &err) : HG_E_NOT_FOUND;
+	app_trace_read(a, &trace, start_ns, rc);
 	answer_got(a, call, req, rc, &op->row, err.message);
 	app_deferred_free(d);
 }
@@ -186,8 +204,11 @@ static void answer_written(struct app *a, struct serve_call *call, const struct 
 		        HG_STR("{\"message\":\"Feedback deleted successfully\"}\n"));
 	else if (op->key_n && op->once == ROWS_OTHER)
 		app_refuse(a, call, req, 422, "This Idempotency-Key was used for another message");
-	else
+	else {
+		struct hg_str m = {op->row.message.bytes, op->row.message.n};
+		serve_note(call, op->row.id, (int64_t)text_characters(m));
 		answer_row(a, call, req, op->kind == STORE_CREATE ? 201 : 200, &op->row);
+	}
 }
 
 static void answer_stored(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -208,6 +229,36 @@ static void answer_stored(struct app *a, struct serve_call *call, const struct s
 	}
 }
 
+/* What the database did, and the jobs that it keeps since. */
+static void trace_stored(struct app *a, const struct store_op *op)
+{
+	static const char *const operation[] = {[STORE_CREATE] = "insert",
+	        [STORE_UPDATE] = "update",
+	        [STORE_VOTE] = "update",
+	        [STORE_STATUS] = "update",
+	        [STORE_DELETE] = "delete",
+	        [STORE_LIST] = "select",
+	        [STORE_GET] = "select",
+	        [STORE_TOTAL] = NULL,
+	        [STORE_STAMP] = NULL};
+	const struct config *c = a->config;
+	struct trace_when when = {op->begun_ns, op->ended_ns};
+	struct trace_span s;
+	if (!op->begun_ns || !operation[op->kind] || !trace_kept(a->tracer, &op->trace)) return;
+	bool failed = op->rc < 0 && op->rc != HG_E_NOT_FOUND && op->rc != HG_E_DENIED;
+	trace_database(a->tracer, &op->trace, operation[op->kind], store_rows(a->store) != NULL,
+	        when, failed ? hg_rc_info(op->rc)->code : NULL);
+	if (op->kind != STORE_CREATE || op->rc < 0 || op->once != ROWS_FIRST) return;
+	if (!c->notify_email[0] && !c->webhooks) return;
+	trace_begin(
+	        &s, a->tracer, &op->trace, TRACE_QUEUE, SPAN_PRODUCER, "send " QUEUE_NOTIFY, when);
+	trace_str(&s, "messaging.system", HG_STR("feedback"));
+	trace_str(&s, "messaging.operation.name", HG_STR("send"));
+	trace_str(&s, "messaging.operation.type", HG_STR("send"));
+	trace_str(&s, "messaging.destination.name", HG_STR(QUEUE_NOTIFY));
+	trace_end(&s);
+}
+
 void app_stored(void *arg, struct store_op *op)
 {
 	static const enum operation counted[] = {[STORE_CREATE] = OPERATION_CREATE,
@@ -216,6 +267,7 @@ void app_stored(void *arg, struct store_op *op)
 	        [STORE_STATUS] = OPERATION_STATUS,
 	        [STORE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	trace_stored(a, op);
 	if (op->finish) {
 		op->finish(op);
 		return;
@@ -235,6 +287,14 @@ void app_stored(void *arg, struct store_op *op)
 	free(op);
 }
 
+void app_trace_op(struct app *a, const struct serve_request *req, struct store_op *op)
+{
+	op->trace = trace_of(a->tracer, req);
+	if (op->kind != STORE_CREATE) return;
+	struct hg_str f = trace_field(a->tracer, &op->trace, TRACE_QUEUE, op->trace_field);
+	op->trace_field[f.n] = 0;
+}
+
 void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct store_op *op, struct deferred *d)
 {
@@ -245,6 +305,7 @@ void app_queue(struct app *a, struct serve_call *call, const struct serve_reques
 	if (queued && d) {
 		*queued = *op;
 		queued->tag = d;
+		app_trace_op(a, req, queued);
 		d->queued = true;
 		rc = store_queue(a->store, queued, &err);
 		if (rc == HG_OK) return;

@@ -11,6 +11,7 @@
 
 struct config;
 struct jsonlog;
+struct tracer;
 
 /* What webhooks are told; the names are theirs. */
 #define EVENT_CREATED "feedback.created"
@@ -27,6 +28,8 @@ struct jsonlog;
 #define KIND_EXPORT  "export_feedback" /* {"format": "csv"} */
 #define KIND_TEST    "test"            /* jobs_test.c, with FEEDBACK_FAULT=jobs */
 
+/* What a request has left goes on with its trace: "traceparent" is among the arguments. */
+
 /* ---- kinds (jobs_kinds.c) ---- */
 
 /* What a kind is made from. It stays as long as the kinds. */
@@ -34,6 +37,7 @@ struct jobs_context {
 	const struct config *config;
 	struct jsonlog *log;
 	struct loop *loop;
+	struct tracer *tracer; /* NULL: traces are sent nowhere */
 };
 
 /* One row of the table of kinds. */

@@ -41,7 +41,7 @@ static const char *const sql_of[STATEMENTS] = {
                  " ORDER BY id DESC LIMIT $2",
         [LIST_V2] = "SELECT " COLUMNS " FROM feedback WHERE id < $1 ORDER BY id DESC LIMIT $2",
         [CREATE] = "INSERT INTO feedback (message, created_at, updated_at, owner)"
-                   " VALUES ($1, $2, $2, $3) RETURNING " COLUMNS,
+                   " VALUES ($1, $2, $2, $3)",
         [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
                    " AND ($4 = 0 OR owner = $4)"
                    " RETURNING " COLUMNS,
@@ -58,7 +58,7 @@ static const char *const sql_of[STATEMENTS] = {
                      " VALUES ('" QUEUE_NOTIFY "', '" KIND_EMAIL "', $1, $2, $2)",
         [WEBHOOKS_PUT] = "INSERT INTO jobs (queue, kind, args, run_at, created_at)"
                          " SELECT '" QUEUE_NOTIFY "', '" KIND_WEBHOOK "', printf("
-                         "'{\"feedback_id\":%d,\"webhook_id\":%d}', $1, id), $2, $2"
+                         "'{\"feedback_id\":%d,\"webhook_id\":%d%s}', $1, id, $3), $2, $2"
                          " FROM webhooks WHERE enabled = 1",
         [VOTE_GIVE] = "INSERT INTO feedback_votes (voter, feedback_id, created_at)"
                       " SELECT $2, id, $3 FROM feedback WHERE id = $1 ON CONFLICT DO NOTHING",
@@ -77,6 +77,7 @@ struct rows {
 	struct db_stmt *stmt[STATEMENTS];
 	struct hg_buf mail_to; /* ,"to":"…"} of the mail's arguments; empty: no mail */
 	bool webhooks;
+	struct hg_str trace; /* of the next creates */
 };
 
 enum hg_rc rows_open(const struct rows_options *o, struct rows **ret_rows, struct hg_err *err)
@@ -263,15 +264,25 @@ bool rows_in_transaction(const struct rows *r)
 	return db_in_transaction(r->db);
 }
 
+void rows_trace(struct rows *r, struct hg_str traceparent)
+{
+	r->trace = traceparent;
+}
+
 static enum hg_rc put_jobs(struct rows *r, int64_t id, uint64_t wall_ns, struct hg_err *err)
 {
 	int64_t now_ms = (int64_t)(wall_ns / 1000000);
 	enum hg_rc rc = HG_OK;
+	char trace[80];
+	struct hg_out t = hg_out_over(trace, sizeof trace);
+	if (r->trace.n) hg_out_fmt(&t, ",\"traceparent\":\"%.*s\"", HG_STR_ARG(r->trace));
+	if (hg_out_failed(&t)) t.n = 0;
 	if (r->mail_to.n) {
-		char args[1100];
+		char args[1200];
 		struct hg_out o = hg_out_over(args, sizeof args);
 		hg_out_str(&o, HG_STR("{\"feedback_id\":"));
 		hg_out_u64(&o, (uint64_t)id);
+		hg_out_str(&o, (struct hg_str){trace, t.n});
 		hg_out_str(&o, hg_buf_view(&r->mail_to));
 		db_bind_str(r->stmt[MAIL_PUT], 1, (struct hg_str){args, o.n});
 		db_bind_i64(r->stmt[MAIL_PUT], 2, now_ms);
@@ -280,6 +291,7 @@ static enum hg_rc put_jobs(struct rows *r, int64_t id, uint64_t wall_ns, struct 
 	if (rc == HG_OK && r->webhooks) {
 		db_bind_i64(r->stmt[WEBHOOKS_PUT], 1, id);
 		db_bind_i64(r->stmt[WEBHOOKS_PUT], 2, now_ms);
+		db_bind_str(r->stmt[WEBHOOKS_PUT], 3, (struct hg_str){trace, t.n});
 		rc = db_run(r->stmt[WEBHOOKS_PUT], err);
 	}
 	/* The row must not stay without its jobs. */
@@ -303,8 +315,17 @@ enum hg_rc rows_create(struct rows *r, const struct message *m, int64_t owner, u
 	bind_id(r->stmt[CREATE], 3, owner);
 	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
-	enum hg_rc rc = run_for_row(r->stmt[CREATE], ret_row, err);
-	if (rc < 0 || (!r->mail_to.n && !r->webhooks)) return rc;
+	enum hg_rc rc = db_run(r->stmt[CREATE], err);
+	if (rc < 0) return rc;
+	/* RETURNING would give the same, by way of a table of its own. */
+	ret_row->id = db_last_id(r->db);
+	ret_row->message.n = m->n;
+	memmove(ret_row->message.bytes, m->bytes, m->n);
+	take_time((struct hg_str){now, n}, ret_row->created_at, sizeof ret_row->created_at);
+	take_time((struct hg_str){now, n}, ret_row->updated_at, sizeof ret_row->updated_at);
+	ret_row->votes = 0;
+	ret_row->status = STATUS_OPEN;
+	if (!r->mail_to.n && !r->webhooks) return HG_OK;
 	return put_jobs(r, ret_row->id, wall_ns, err);
 }
 

@@ -66,6 +66,8 @@ HG_MUST enum hg_rc rows_list(struct rows *r, enum rows_form form, int64_t before
 HG_MUST enum hg_rc rows_begin(struct rows *r, struct hg_err *err);
 HG_MUST enum hg_rc rows_commit(struct rows *r, struct hg_err *err);
 bool rows_in_transaction(const struct rows *r);
+/* What the jobs of the next creates go on with (traceparent); "" nothing. Stays the caller's. */
+void rows_trace(struct rows *r, struct hg_str traceparent);
 /* `owner`: whose it is; 0: nobody's. */
 HG_MUST enum hg_rc rows_create(struct rows *r, const struct message *m, int64_t owner,
         uint64_t wall_ns, struct row *ret_row, struct hg_err *err);

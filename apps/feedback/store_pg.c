@@ -74,15 +74,17 @@ enum { MARK = 6 };
 	" SELECT feedback_id, message, created_at, created_at, 0, 'open', false FROM had"
 
 /* What a create leaves to be done, of what it has made. `to`: the parameter with the address, or
- * null; `hooks`: 1 with webhooks. */
+ * null; `hooks`: 1 with webhooks; `trace`: what they go on with, or null. Statements are prepared:
+ * a trace in a comment would make each of them another one, so the server is not told of it. */
 #define NOW_MS "(extract(epoch FROM now()) * 1000)::bigint"
-#define QUEUED(to, hooks)                                                                        \
-	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                  \
-	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                               \
-	"', json_build_object('feedback_id', id, 'to', " to "::text)::text, " NOW_MS ", " NOW_MS \
-	" FROM made WHERE " to "::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY              \
-	"', '" KIND_WEBHOOK "', json_build_object('feedback_id', made.id, 'webhook_id',"         \
-	" webhooks.id)::text, " NOW_MS ", " NOW_MS                                               \
+#define QUEUED(to, hooks, trace)                                                                  \
+	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                   \
+	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                                \
+	"', json_strip_nulls(json_build_object('feedback_id', id, 'to', " to "::text,"            \
+	" 'traceparent', " trace "::text))::text, " NOW_MS ", " NOW_MS " FROM made WHERE " to     \
+	"::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY "', '" KIND_WEBHOOK                  \
+	"', json_strip_nulls(json_build_object('feedback_id', made.id,"                           \
+	" 'webhook_id', webhooks.id, 'traceparent', " trace "::text))::text, " NOW_MS ", " NOW_MS \
 	" FROM made, webhooks WHERE enabled = 1 AND " hooks "::integer = 1)"
 
 /*
@@ -167,8 +169,9 @@ static const struct db_pool_statement statements[STATEMENTS] = {
          */
         [CREATE_ONCE] = {"create_once", ONCE ONCE_ANSWER},
         /* The same with jobs, in one statement, so that it stays one way there and back. */
-        [CREATE_JOBS] = {"create_jobs", CREATE QUEUED("$8", "$9") " SELECT " COLUMNS " FROM made"},
-        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$9", "$10") ONCE_ANSWER},
+        [CREATE_JOBS] = {"create_jobs",
+                CREATE QUEUED("$8", "$9", "$10") " SELECT " COLUMNS " FROM made"},
+        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$9", "$10", "$11") ONCE_ANSWER},
 };
 
 struct store_pg {
@@ -327,6 +330,7 @@ static void on_done(struct db_query *q)
 	struct store_pg *s = f->store;
 	struct store_op *op = f->op;
 	if (ask_again(f)) return;
+	op->ended_ns = clock_wall_ns();
 	if (q->rc == HG_OK) {
 		take(s, q, op);
 	} else {
@@ -375,6 +379,7 @@ static void set_create(struct flight *f)
 	if (!s->jobs) return;
 	q->param[q->param_count++] = s->notify_email;
 	q->param[q->param_count++] = s->webhooks ? "1" : "0";
+	q->param[q->param_count++] = op->trace_field[0] ? op->trace_field : NULL;
 }
 
 static void set_parameters(struct flight *f)
@@ -431,6 +436,7 @@ enum hg_rc store_pg_queue(struct store_pg *s, struct store_op *op, struct hg_err
 	f->store = s;
 	f->op = op;
 	f->q.done = on_done;
+	op->begun_ns = clock_wall_ns();
 	set_parameters(f);
 	enum hg_rc rc = db_pool_query(s->pool, &f->q, err);
 	if (rc < 0) free(f);
@@ -480,6 +486,7 @@ enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct s
 	        .replica = replica,
 	        .replica_count = c->replica_count,
 	        .connections_max = c->pool_size,
+	        .queue_max = STORE_QUEUE_MAX,
 	        .query_ms = c->query_ms,
 	        .connect_ms = c->connect_ms,
 	        .lag_max_ms = c->lag_max_ms,

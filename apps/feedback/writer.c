@@ -49,6 +49,7 @@ static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
 	struct message m = op->row.message;
 	switch (op->kind) {
 	case STORE_CREATE:
+		rows_trace(w->rows, hg_str(op->trace_field));
 		op->rc = op->key_n ? rows_create_once(w->rows, (struct hg_str){op->key, op->key_n},
 		                             &m, op->owner, now_ns, &op->row, &op->once, err)
 		                   : rows_create(w->rows, &m, op->owner, now_ns, &op->row, err);
@@ -120,6 +121,17 @@ static void move_some(struct hg_list *from, struct hg_list *to, uint32_t most)
 	}
 }
 
+/* One commit for all: each of them took as long as it. */
+static void stamp(struct hg_list *batch, uint64_t begun_ns)
+{
+	uint64_t now_ns = clock_wall_ns();
+	HG_LIST_EACH (node, batch) {
+		struct store_op *op = HG_CONTAINER(node, struct store_op, node);
+		op->begun_ns = begun_ns;
+		op->ended_ns = now_ns;
+	}
+}
+
 static void *work(void *arg)
 {
 	struct writer *w = HG_OBJ(arg, struct writer, WRITER_MAGIC);
@@ -133,7 +145,9 @@ static void *work(void *arg)
 		if (hg_list_empty(&w->queued)) break;
 		move_some(&w->queued, &batch, WRITER_BATCH_MAX);
 		pthread_mutex_unlock(&w->lock);
+		uint64_t begun_ns = clock_wall_ns();
 		run_batch(w, &batch);
+		stamp(&batch, begun_ns);
 		pthread_mutex_lock(&w->lock);
 		move_some(&batch, &w->finished, UINT32_MAX);
 		/* Cannot fail but when the counter is full, and then the loop is awake anyway. */

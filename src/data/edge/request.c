@@ -230,6 +230,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	c->in.raw += (uint32_t)h->size;
 	c->in.at = c->in.ready = c->in.raw;
 	c->head_seen = 0;
+	if (HG_LIKELY(r->image)) edge_trace_begin(c, h);
 	enum edge_step s = refuse_early(c, h);
 	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
@@ -272,6 +273,7 @@ void edge_request_close(struct edge_conn *c)
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);
+	if (HG_UNLIKELY(c->req->traced && c->req->image->snap->trace_to)) edge_trace_end(c, now_ns);
 	if (HG_UNLIKELY(c->req->draw)) edge_draw_close(c);
 	req_free(c);
 }

@@ -307,6 +307,8 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(forbidden, "Requests refused because their client is denied."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
+	        ROW(spans_written, "Spans of traces handed over to be exported."),
+	        ROW(spans_dropped, "Spans of traces dropped for want of room."),
 	        ROW(loop_turns, "Turns of the event loop."),
 #undef ROW
 	};

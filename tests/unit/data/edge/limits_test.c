@@ -106,9 +106,13 @@ static void errors_speak_json_to_those_who_prefer_it(void **state)
 	put(fd, "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
 	struct resp *r = hear(fd);
 	assert_int_equal(r->status, 503);
-	assert_string_equal(r->body,
+	static const char want[] =
 	        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
-	        "\"detail\":\"no replica is ready\",\"error\":\"no replica is ready\"}\n");
+	        "\"detail\":\"no replica is ready\",\"error\":\"no replica is ready\","
+	        "\"trace_id\":\"";
+	assert_memory_equal(r->body, want, sizeof want - 1);
+	assert_int_equal(strspn(r->body + sizeof want - 1, "0123456789abcdef"), 32);
+	assert_string_equal(r->body + sizeof want - 1 + 32, "\"}\n");
 	assert_string_equal(
 	        field(r->head, "Content-Type", v, sizeof v), "application/problem+json");
 	assert_string_equal(field(r->head, "Retry-After", v, sizeof v), "1");
