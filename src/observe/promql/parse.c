@@ -20,7 +20,7 @@ bool pq_is_word(const struct pq_parser *p, const char *word)
 	return p->tok.kind == PQ_T_NAME && hg_str_eq_nocase(p->tok.text, hg_str(word));
 }
 
-bool pq_take(struct pq_parser *p, const char *symbol)
+bool pq_accept(struct pq_parser *p, const char *symbol)
 {
 	if (!pq_is(p, symbol)) return false;
 	pq_advance(p);
@@ -48,7 +48,7 @@ bool pq_unexpected(struct pq_parser *p, const char *where, const char *expected)
 bool pq_expect(struct pq_parser *p, const char *symbol, const char *where)
 {
 	char expected[16];
-	if (pq_take(p, symbol)) return true;
+	if (pq_accept(p, symbol)) return true;
 	struct hg_out o = hg_out_over(expected, sizeof expected - 1);
 	hg_out_fmt(&o, "\"%s\"", symbol);
 	expected[o.n] = 0;
@@ -79,7 +79,7 @@ bool pq_parse_names(struct pq_parser *p, struct pq_names *ret_names, const char 
 	uint32_t cap = 0;
 	*ret_names = (struct pq_names){0};
 	if (!pq_expect(p, "(", where)) return false;
-	while (!pq_take(p, ")")) {
+	while (!pq_accept(p, ")")) {
 		bool ok = p->tok.kind == PQ_T_NAME ? pq_is_plain_name(p->tok.text, false)
 		                                   : p->tok.kind == PQ_T_STRING && p->tok.text.n &&
 		                                             hg_utf8_valid(p->tok.text);
@@ -93,7 +93,7 @@ bool pq_parse_names(struct pq_parser *p, struct pq_names *ret_names, const char 
 		}
 		ret_names->at[ret_names->n++] = p->tok.text;
 		pq_advance(p);
-		if (pq_take(p, ",")) continue;
+		if (pq_accept(p, ",")) continue;
 		if (!pq_is(p, ")")) return pq_unexpected(p, where, "\",\" or \")\"");
 	}
 	return true;
@@ -267,14 +267,14 @@ static struct pq_node *literal(struct pq_parser *p, double v, bool is_duration)
 static bool arguments(struct pq_parser *p, struct pq_node **arg, uint32_t *ret_n, const char *where)
 {
 	*ret_n = 0;
-	if (pq_take(p, ")")) return true;
+	if (pq_accept(p, ")")) return true;
 	for (;;) {
 		if (*ret_n == PQ_ARGS_MAX)
 			return pq_refuse(p->q, p->tok.from, p->err, "more than %u arguments in %s",
 			        PQ_ARGS_MAX, where);
 		if (!(arg[*ret_n] = pq_parse_expr(p, 0))) return false;
 		++*ret_n;
-		if (pq_take(p, ")")) return true;
+		if (pq_accept(p, ")")) return true;
 		if (!pq_expect(p, ",", where)) return false;
 		if (pq_is(p, ")"))
 			return pq_refuse(p->q, p->last - 1, p->err,

@@ -17,7 +17,7 @@ void pq_advance(struct pq_parser *p);
 bool pq_is(const struct pq_parser *p, const char *symbol);
 /* A keyword, whatever its case. */
 bool pq_is_word(const struct pq_parser *p, const char *word);
-bool pq_take(struct pq_parser *p, const char *symbol);
+bool pq_accept(struct pq_parser *p, const char *symbol);
 /* Takes it or refuses: `where` is "in aggregation". */
 bool pq_expect(struct pq_parser *p, const char *symbol, const char *where);
 /* "unexpected X in <where>"; returns false. */

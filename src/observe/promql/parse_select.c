@@ -39,7 +39,7 @@ static bool matcher_op(struct pq_parser *p, enum label_match *ret_op)
 		enum label_match op;
 	} row[] = {{"=", LABEL_EQ}, {"!=", LABEL_NE}, {"=~", LABEL_RE}, {"!~", LABEL_NRE}};
 	for (size_t i = 0; i < HG_COUNT(row); i++)
-		if (pq_take(p, row[i].text)) {
+		if (pq_accept(p, row[i].text)) {
 			*ret_op = row[i].op;
 			return true;
 		}
@@ -111,10 +111,10 @@ struct pq_node *pq_parse_selector(struct pq_parser *p, struct hg_str name, uint3
 		n->u.sel.name = name;
 		if (!add_matcher(p, n, &cap, &m, from)) return NULL;
 	}
-	if (pq_take(p, "{")) {
-		while (!pq_take(p, "}")) {
+	if (pq_accept(p, "{")) {
+		while (!pq_accept(p, "}")) {
 			if (!matcher(p, n, &cap)) return NULL;
-			if (pq_take(p, ",")) continue;
+			if (pq_accept(p, ",")) continue;
 			if (!pq_is(p, "}")) {
 				pq_unexpected(p, "label matching", "\",\" or \"}\"");
 				return NULL;
