@@ -262,7 +262,9 @@ static bool range_out(struct pq_ev *ev, const struct pq_grid *g, struct promql_r
 		memcpy(v, s.v + lo, (hi - lo) * sizeof *v);
 		if (s.drop && !pq_without_name(ev, s.ls, &s.ls)) return false;
 		if (!copy_labels(ev, s.ls, &out[r->n].labels)) return false;
-		out[r->n++] = (struct promql_series){out[r->n].labels, t, v, hi - lo};
+		out[r->n].t = t;
+		out[r->n].v = v;
+		out[r->n++].n = hi - lo;
 	}
 	if (more) return false;
 	qsort(out, r->n, sizeof *out, by_labels);
@@ -370,7 +372,7 @@ enum hg_rc promql_run(struct tsdb *db, struct promql_query *q, const struct prom
 void promql_result_free(const struct promql_result *r)
 {
 	if (!r) return;
-	struct run *run = (struct run *)(uintptr_t)HG_CONTAINER((uintptr_t)r, struct run, result);
+	struct run *run = (struct run *)(uintptr_t)r; /* its first member */
 	hg_arena_fini(&run->arena);
 	free(run);
 }
