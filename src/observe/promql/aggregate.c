@@ -18,7 +18,8 @@ struct groups {
 	uint32_t *order;
 };
 
-static bool make_groups(struct pq_ev *ev, const struct pq_node *n, const struct pq_value *in, struct groups *gr)
+static bool make_groups(
+        struct pq_ev *ev, const struct pq_node *n, const struct pq_value *in, struct groups *gr)
 {
 	struct labels ls;
 	if (!pq_table_make(ev, &gr->table, 16)) return false;
@@ -96,22 +97,13 @@ static void add_extreme(struct acc *a, double v, bool max)
 static void add(enum pq_agg op, struct acc *a, double v)
 {
 	switch (op) {
-	case PQ_SUM:
-		add_sum(a, v);
-		return;
-	case PQ_AVG:
-		add_avg(a, v);
-		return;
+	case PQ_SUM: add_sum(a, v); return;
+	case PQ_AVG: add_avg(a, v); return;
 	case PQ_MIN:
-	case PQ_MAX:
-		add_extreme(a, v, op == PQ_MAX);
-		return;
+	case PQ_MAX: add_extreme(a, v, op == PQ_MAX); return;
 	case PQ_STDDEV:
-	case PQ_STDVAR:
-		add_deviation(a, v);
-		return;
-	default:
-		a->n++;
+	case PQ_STDVAR: add_deviation(a, v); return;
+	default: a->n++;
 	}
 }
 
@@ -174,7 +166,8 @@ static bool by_quantile(struct pq_ev *ev, const struct pq_node *n, const struct 
 	return true;
 }
 
-bool pq_aggregate(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_aggregate(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	enum pq_agg op = n->u.agg.op;
 	struct pq_value in;
@@ -207,7 +200,8 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 		hg_buf_free(&b);
 		return false;
 	}
-	if (!pq_table_make(ev, &t, 16) || !(ret->at = pq_take(ev, cap, sizeof *ret->at))) return false;
+	if (!pq_table_make(ev, &t, 16) || !(ret->at = pq_take(ev, cap, sizeof *ret->at)))
+		return false;
 	for (uint32_t k = 0; k < in->n; k++) {
 		double last = 0;
 		uint32_t at = UINT32_MAX;
@@ -222,7 +216,8 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 				struct hg_str text = hg_arena_str(ev->arena, hg_buf_view(&b));
 				hg_buf_free(&b);
 				if (!text.p) return pq_take(ev, ev->o.memory_max, 2) != NULL;
-				if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by, n->u.agg.without, &ls) ||
+				if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by, n->u.agg.without,
+				            &ls) ||
 				        !pq_with(ev, ls, name, text, &ls) ||
 				        !pq_table_at(ev, &t, ls, &at, &fresh))
 					return false;
@@ -230,7 +225,8 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 			}
 			if (fresh) {
 				if (at == cap) {
-					struct pq_column *more = pq_take(ev, cap * 2ul, sizeof *more);
+					struct pq_column *more =
+					        pq_take(ev, cap * 2ul, sizeof *more);
 					if (!more) return false;
 					memcpy(more, ret->at, cap * sizeof *more);
 					ret->at = more;
@@ -238,7 +234,8 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 				}
 				double *v2 = pq_blank(ev, g->n);
 				if (!v2) return false;
-				ret->at[ret->n++] = (struct pq_column){t.ls[at], v2, in->at[k].drop};
+				ret->at[ret->n++] =
+				        (struct pq_column){t.ls[at], v2, in->at[k].drop};
 			}
 			i = at;
 			if (hg_str_eq(name, LABEL_METRIC)) ret->at[i].drop = false;

@@ -62,7 +62,16 @@ enum pq_kind {
 enum pq_at { PQ_AT_NONE, PQ_AT_TIME, PQ_AT_START, PQ_AT_END };
 
 /* A length of time that is computed when the query's bounds are known. */
-enum pq_span_kind { PQ_S_NUMBER, PQ_S_STEP, PQ_S_RANGE, PQ_S_MIN, PQ_S_MAX, PQ_S_OP, PQ_S_NEG, PQ_S_PAREN };
+enum pq_span_kind {
+	PQ_S_NUMBER,
+	PQ_S_STEP,
+	PQ_S_RANGE,
+	PQ_S_MIN,
+	PQ_S_MAX,
+	PQ_S_OP,
+	PQ_S_NEG,
+	PQ_S_PAREN
+};
 
 struct pq_span {
 	enum pq_span_kind kind;
@@ -74,7 +83,7 @@ struct pq_span {
 };
 
 struct pq_names {
-	struct hg_str *at;
+	const struct hg_str *at;
 	uint32_t n;
 };
 
@@ -97,10 +106,10 @@ struct pq_node {
 	enum promql_type type;
 	uint32_t from, to; /* place in the text: [from, to) */
 	uint16_t depth;
-	bool invariant;    /* the same at every step: evaluated once */
+	bool invariant; /* the same at every step: evaluated once */
 	/* Selector, subquery. */
 	enum pq_at at;
-	bool plus;         /* unary: nothing changes */
+	bool plus; /* unary: nothing changes */
 	int64_t at_ms;
 	const struct pq_span *offset, *range, *step; /* NULL: none */
 	int64_t offset_ms, range_ms, step_ms;        /* resolved for a run */
@@ -188,29 +197,102 @@ void pq_place(struct hg_str text, uint32_t at, unsigned *ret_line, unsigned *ret
 enum pq_arg { PQ_A_SCALAR = 1, PQ_A_VECTOR, PQ_A_MATRIX, PQ_A_STRING };
 
 enum pq_class {
-	PQ_C_MATH,    /* each value for itself */
-	PQ_C_RANGE,   /* a window to a value */
-	PQ_C_SPECIAL  /* a function of its own in the evaluator */
+	PQ_C_MATH,   /* each value for itself */
+	PQ_C_RANGE,  /* a window to a value */
+	PQ_C_SPECIAL /* a function of its own in the evaluator */
 };
 
 enum pq_fn_id {
-	PQ_F_ABS, PQ_F_ABSENT, PQ_F_ABSENT_OVER_TIME, PQ_F_ACOS, PQ_F_ACOSH, PQ_F_ASIN, PQ_F_ASINH,
-	PQ_F_ATAN, PQ_F_ATANH, PQ_F_AVG_OVER_TIME, PQ_F_CEIL, PQ_F_CHANGES, PQ_F_CLAMP,
-	PQ_F_CLAMP_MAX, PQ_F_CLAMP_MIN, PQ_F_COS, PQ_F_COSH, PQ_F_COUNT_OVER_TIME,
-	PQ_F_DAY_OF_MONTH, PQ_F_DAY_OF_WEEK, PQ_F_DAY_OF_YEAR, PQ_F_DAYS_IN_MONTH, PQ_F_DEG,
-	PQ_F_DELTA, PQ_F_DERIV, PQ_F_DOUBLE_EXP, PQ_F_END, PQ_F_EXP, PQ_F_FIRST_OVER_TIME,
-	PQ_F_FLOOR, PQ_F_HISTOGRAM_AVG, PQ_F_HISTOGRAM_COUNT, PQ_F_HISTOGRAM_FRACTION,
-	PQ_F_HISTOGRAM_QUANTILE, PQ_F_HISTOGRAM_QUANTILES, PQ_F_HISTOGRAM_STDDEV,
-	PQ_F_HISTOGRAM_STDVAR, PQ_F_HISTOGRAM_SUM, PQ_F_HOUR, PQ_F_IDELTA, PQ_F_INCREASE,
-	PQ_F_INFO, PQ_F_IRATE, PQ_F_LABEL_JOIN, PQ_F_LABEL_REPLACE, PQ_F_LAST_OVER_TIME, PQ_F_LN,
-	PQ_F_LOG10, PQ_F_LOG2, PQ_F_MAD_OVER_TIME, PQ_F_MAX_OF, PQ_F_MAX_OVER_TIME, PQ_F_MIN_OF,
-	PQ_F_MIN_OVER_TIME, PQ_F_MINUTE, PQ_F_MONTH, PQ_F_PI, PQ_F_PREDICT_LINEAR,
-	PQ_F_PRESENT_OVER_TIME, PQ_F_QUANTILE_OVER_TIME, PQ_F_RAD, PQ_F_RANGE, PQ_F_RATE,
-	PQ_F_RESETS, PQ_F_ROUND, PQ_F_SCALAR, PQ_F_SGN, PQ_F_SIN, PQ_F_SINH, PQ_F_SORT,
-	PQ_F_SORT_BY_LABEL, PQ_F_SORT_BY_LABEL_DESC, PQ_F_SORT_DESC, PQ_F_SQRT, PQ_F_START,
-	PQ_F_START_TIMESTAMP, PQ_F_STDDEV_OVER_TIME, PQ_F_STDVAR_OVER_TIME, PQ_F_STEP,
-	PQ_F_SUM_OVER_TIME, PQ_F_TAN, PQ_F_TANH, PQ_F_TIME, PQ_F_TIMESTAMP, PQ_F_TS_OF_FIRST,
-	PQ_F_TS_OF_LAST, PQ_F_TS_OF_MAX, PQ_F_TS_OF_MIN, PQ_F_VECTOR, PQ_F_YEAR
+	PQ_F_ABS,
+	PQ_F_ABSENT,
+	PQ_F_ABSENT_OVER_TIME,
+	PQ_F_ACOS,
+	PQ_F_ACOSH,
+	PQ_F_ASIN,
+	PQ_F_ASINH,
+	PQ_F_ATAN,
+	PQ_F_ATANH,
+	PQ_F_AVG_OVER_TIME,
+	PQ_F_CEIL,
+	PQ_F_CHANGES,
+	PQ_F_CLAMP,
+	PQ_F_CLAMP_MAX,
+	PQ_F_CLAMP_MIN,
+	PQ_F_COS,
+	PQ_F_COSH,
+	PQ_F_COUNT_OVER_TIME,
+	PQ_F_DAY_OF_MONTH,
+	PQ_F_DAY_OF_WEEK,
+	PQ_F_DAY_OF_YEAR,
+	PQ_F_DAYS_IN_MONTH,
+	PQ_F_DEG,
+	PQ_F_DELTA,
+	PQ_F_DERIV,
+	PQ_F_DOUBLE_EXP,
+	PQ_F_END,
+	PQ_F_EXP,
+	PQ_F_FIRST_OVER_TIME,
+	PQ_F_FLOOR,
+	PQ_F_HISTOGRAM_AVG,
+	PQ_F_HISTOGRAM_COUNT,
+	PQ_F_HISTOGRAM_FRACTION,
+	PQ_F_HISTOGRAM_QUANTILE,
+	PQ_F_HISTOGRAM_QUANTILES,
+	PQ_F_HISTOGRAM_STDDEV,
+	PQ_F_HISTOGRAM_STDVAR,
+	PQ_F_HISTOGRAM_SUM,
+	PQ_F_HOUR,
+	PQ_F_IDELTA,
+	PQ_F_INCREASE,
+	PQ_F_INFO,
+	PQ_F_IRATE,
+	PQ_F_LABEL_JOIN,
+	PQ_F_LABEL_REPLACE,
+	PQ_F_LAST_OVER_TIME,
+	PQ_F_LN,
+	PQ_F_LOG10,
+	PQ_F_LOG2,
+	PQ_F_MAD_OVER_TIME,
+	PQ_F_MAX_OF,
+	PQ_F_MAX_OVER_TIME,
+	PQ_F_MIN_OF,
+	PQ_F_MIN_OVER_TIME,
+	PQ_F_MINUTE,
+	PQ_F_MONTH,
+	PQ_F_PI,
+	PQ_F_PREDICT_LINEAR,
+	PQ_F_PRESENT_OVER_TIME,
+	PQ_F_QUANTILE_OVER_TIME,
+	PQ_F_RAD,
+	PQ_F_RANGE,
+	PQ_F_RATE,
+	PQ_F_RESETS,
+	PQ_F_ROUND,
+	PQ_F_SCALAR,
+	PQ_F_SGN,
+	PQ_F_SIN,
+	PQ_F_SINH,
+	PQ_F_SORT,
+	PQ_F_SORT_BY_LABEL,
+	PQ_F_SORT_BY_LABEL_DESC,
+	PQ_F_SORT_DESC,
+	PQ_F_SQRT,
+	PQ_F_START,
+	PQ_F_START_TIMESTAMP,
+	PQ_F_STDDEV_OVER_TIME,
+	PQ_F_STDVAR_OVER_TIME,
+	PQ_F_STEP,
+	PQ_F_SUM_OVER_TIME,
+	PQ_F_TAN,
+	PQ_F_TANH,
+	PQ_F_TIME,
+	PQ_F_TIMESTAMP,
+	PQ_F_TS_OF_FIRST,
+	PQ_F_TS_OF_LAST,
+	PQ_F_TS_OF_MAX,
+	PQ_F_TS_OF_MIN,
+	PQ_F_VECTOR,
+	PQ_F_YEAR
 };
 
 struct pq_fn {
@@ -218,7 +300,7 @@ struct pq_fn {
 	enum pq_fn_id id;
 	enum pq_class class;
 	enum promql_type type;
-	uint8_t arg[5]; /* enum pq_arg; the last given one repeats when there are more */
+	uint8_t arg[5];   /* enum pq_arg; the last given one repeats when there are more */
 	uint8_t min, max; /* number of arguments; max 255: any */
 	bool experimental;
 	bool time_bound; /* depends on the time of evaluation even when its arguments do not */

@@ -31,7 +31,8 @@ static bool loses_name(const struct pq_node *n)
 
 /* ---- with scalars ---- */
 
-static void scalars(const struct pq_node *n, const struct pq_grid *g, struct pq_value *l, const double *r)
+static void scalars(
+        const struct pq_node *n, const struct pq_grid *g, struct pq_value *l, const double *r)
 {
 	for (uint32_t i = 0; i < g->n; i++) {
 		double v;
@@ -51,7 +52,8 @@ static bool with_scalar(struct pq_ev *ev, const struct pq_node *n, const struct 
 		for (uint32_t i = 0; i < g->n; i++) {
 			double x = v[i], out;
 			if (pq_is_none(x)) continue;
-			bool holds = swapped ? pq_op_apply(op, s[i], x, &out) : pq_op_apply(op, x, s[i], &out);
+			bool holds = swapped ? pq_op_apply(op, s[i], x, &out)
+			                     : pq_op_apply(op, x, s[i], &out);
 			if (n->u.bin.to_bool)
 				v[i] = holds;
 			else
@@ -77,7 +79,7 @@ struct match {
 	const struct pq_grid *g;
 	struct pq_table sigs;
 	struct side many, one;
-	bool swapped;       /* the many side stands on the right */
+	bool swapped;             /* the many side stands on the right */
 	bool *many_any, *one_any; /* by step: is there anything on that side */
 	/* The result. */
 	struct pq_table out;
@@ -117,8 +119,8 @@ static bool order(struct match *x, struct side *s)
 
 static bool prepare(struct match *x, const struct pq_value *l, const struct pq_value *r)
 {
-	return pq_table_make(x->ev, &x->sigs, l->n) && sign(x, &x->many, l) && sign(x, &x->one, r) &&
-	       order(x, &x->many) && order(x, &x->one);
+	return pq_table_make(x->ev, &x->sigs, l->n) && sign(x, &x->many, l) &&
+	       sign(x, &x->one, r) && order(x, &x->many) && order(x, &x->one);
 }
 
 /* ---- sets ---- */
@@ -150,7 +152,8 @@ static bool filter(struct match *x, const struct side *of, const struct side *ot
 	return true;
 }
 
-static bool sets(struct match *x, const struct pq_value *l, const struct pq_value *r, struct pq_value *ret)
+static bool sets(
+        struct match *x, const struct pq_value *l, const struct pq_value *r, struct pq_value *ret)
 {
 	*ret = *l;
 	if (x->n->u.bin.op == PQ_AND) return filter(x, &x->many, &x->one, true);
@@ -166,7 +169,8 @@ static bool sets(struct match *x, const struct pq_value *l, const struct pq_valu
 
 /* ---- one-to-one and many-to-one ---- */
 
-static bool result_labels(struct match *x, struct labels many, struct labels one, struct labels *ret)
+static bool result_labels(
+        struct match *x, struct labels many, struct labels one, struct labels *ret)
 {
 	const struct pq_matching *m = x->m;
 	*ret = many;
@@ -174,22 +178,26 @@ static bool result_labels(struct match *x, struct labels many, struct labels one
 	if (m->card == PQ_ONE_TO_ONE) {
 		struct labels less;
 		if (m->on || !m->labels.n) {
-			if (m->on && (!pq_reduce(x->ev, *ret, &m->labels, false, &less) || !pq_keep(x->ev, less, ret)))
+			if (m->on && (!pq_reduce(x->ev, *ret, &m->labels, false, &less) ||
+			                     !pq_keep(x->ev, less, ret)))
 				return false;
 		} else {
 			for (uint32_t i = 0; i < m->labels.n; i++)
 				if (labels_get(*ret, m->labels.at[i]).n &&
-				        !pq_with(x->ev, *ret, m->labels.at[i], (struct hg_str){0}, ret))
+				        !pq_with(x->ev, *ret, m->labels.at[i], (struct hg_str){0},
+				                ret))
 					return false;
 		}
 	}
 	for (uint32_t i = 0; i < m->include.n; i++)
-		if (!pq_with(x->ev, *ret, m->include.at[i], labels_get(one, m->include.at[i]), ret)) return false;
-	if (x->n->u.bin.to_bool && !x->ev->o.delayed_names) return pq_without_name(x->ev, *ret, ret);
+		if (!pq_with(x->ev, *ret, m->include.at[i], labels_get(one, m->include.at[i]), ret))
+			return false;
+	if (x->n->u.bin.to_bool && !x->ev->o.delayed_names)
+		return pq_without_name(x->ev, *ret, ret);
 	return true;
 }
 
-static bool out_column(struct match *x, struct labels ls, struct pq_column **ret)
+static bool out_column(struct match *x, struct labels ls, bool drop, struct pq_column **ret)
 {
 	uint32_t i;
 	bool fresh;
@@ -204,14 +212,22 @@ static bool out_column(struct match *x, struct labels ls, struct pq_column **ret
 		}
 		double *v = pq_blank(x->ev, x->g->n);
 		if (!v) return false;
-		x->ret->at[i] = (struct pq_column){x->out.ls[i], v, x->n->u.bin.to_bool};
+		x->ret->at[i] = (struct pq_column){x->out.ls[i], v, false};
 		x->ret->n = i + 1;
 	}
 	*ret = &x->ret->at[i];
+	(*ret)->drop = (*ret)->drop || drop || x->n->u.bin.to_bool;
 	return true;
 }
 
-static bool put(struct match *x, struct pq_column **c, struct labels ls, uint32_t step, double many, double one)
+/* Where a result goes: found when the first value comes. */
+struct place {
+	struct labels ls;
+	bool drop;
+	struct pq_column *c;
+};
+
+static bool put(struct match *x, struct place *p, uint32_t step, double many, double one)
 {
 	double l = x->swapped ? one : many, r = x->swapped ? many : one, v;
 	bool holds = pq_op_apply(x->n->u.bin.op, l, r, &v);
@@ -224,27 +240,41 @@ static bool put(struct match *x, struct pq_column **c, struct labels ls, uint32_
 	if (x->m->card == PQ_ONE_TO_ONE) {
 		if (x->taken[step])
 			return pq_fail(x->ev, HG_E_QUERY_FAILED,
-			        "multiple matches for labels: many-to-one matching must be explicit "
+			        "multiple matches for labels: many-to-one matching must be "
+			        "explicit "
 			        "(group_left/group_right)");
 		x->taken[step] = true;
 	}
-	if (!*c && !out_column(x, ls, c)) return false;
-	if (!pq_is_none((*c)->v[step]))
+	if (!p->c && !out_column(x, p->ls, p->drop, &p->c)) return false;
+	if (!pq_is_none(p->c->v[step]))
 		return pq_fail(x->ev, HG_E_QUERY_FAILED,
 		        x->m->card == PQ_ONE_TO_ONE
 		                ? "vector cannot contain metrics with the same labelset"
-		                : "multiple matches for labels: grouping labels must ensure unique matches");
-	(*c)->v[step] = v;
+		                : "multiple matches for labels: grouping labels must ensure unique "
+		                  "matches");
+	p->c->v[step] = v;
 	return true;
 }
 
-static bool not_one(struct match *x, uint32_t sig, const struct pq_column *a, const struct pq_column *b)
+/* A name that is to be dropped stays so; it is the one side's when it is taken from there. */
+static bool pending(
+        const struct match *x, const struct pq_column *many, const struct pq_column *one)
+{
+	for (uint32_t i = 0; i < x->m->include.n; i++)
+		if (hg_str_eq(x->m->include.at[i], LABEL_METRIC)) return one->drop;
+	return many->drop;
+}
+
+static bool not_one(
+        struct match *x, uint32_t sig, const struct pq_column *a, const struct pq_column *b)
 {
 	const char *group = pq_labels_text(x->ev, x->sigs.ls[sig]);
 	const char *second = pq_labels_text(x->ev, b->ls), *first = pq_labels_text(x->ev, a->ls);
 	return pq_fail(x->ev, HG_E_QUERY_FAILED,
-	        "found duplicate series for the match group %s on the %s hand-side of the operation: "
-	        "[%s, %s];many-to-many matching not allowed: matching labels must be unique on one side",
+	        "found duplicate series for the match group %s on the %s hand-side of the "
+	        "operation: "
+	        "[%s, %s];many-to-many matching not allowed: matching labels must be unique on one "
+	        "side",
 	        group, x->swapped ? "left" : "right", second, first);
 }
 
@@ -272,13 +302,12 @@ static bool pair(struct match *x, uint32_t sig, const struct pq_column *many, bo
 	memset(found, 0, x->g->n * sizeof *found);
 	for (uint32_t m = x->one.first[sig]; m < x->one.first[sig + 1]; m++) {
 		const struct pq_column *one = &x->one.v->at[x->one.order[m]];
-		struct pq_column *c = NULL;
-		struct labels ls;
-		if (!result_labels(x, many->ls, one->ls, &ls)) return false;
+		struct place p = {.drop = pending(x, many, one)};
+		if (!result_labels(x, many->ls, one->ls, &p.ls)) return false;
 		for (uint32_t i = 0; i < x->g->n; i++) {
 			if (pq_is_none(many->v[i]) || pq_is_none(one->v[i])) continue;
 			found[i] = true;
-			if (!put(x, &c, ls, i, many->v[i], one->v[i])) return false;
+			if (!put(x, &p, i, many->v[i], one->v[i])) return false;
 		}
 	}
 	return true;
@@ -289,12 +318,12 @@ static bool fill_one(struct match *x, uint32_t sig, const struct pq_column *many
 {
 	bool fills = x->swapped ? x->m->fill_left : x->m->fill_right;
 	double value = x->swapped ? x->m->left : x->m->right;
-	struct pq_column *c = NULL;
-	struct labels ls;
+	struct place p = {.drop = many->drop};
 	if (!fills) return true;
-	if (!result_labels(x, many->ls, x->sigs.ls[sig], &ls)) return false;
+	if (!result_labels(x, many->ls, x->sigs.ls[sig], &p.ls)) return false;
 	for (uint32_t i = 0; i < x->g->n; i++)
-		if (!found[i] && !pq_is_none(many->v[i]) && !put(x, &c, ls, i, many->v[i], value)) return false;
+		if (!found[i] && !pq_is_none(many->v[i]) && !put(x, &p, i, many->v[i], value))
+			return false;
 	return true;
 }
 
@@ -309,11 +338,11 @@ static bool fill_many(struct match *x, uint32_t sig)
 	presence(&x->many, sig, x->g->n, there);
 	for (uint32_t m = x->one.first[sig]; m < x->one.first[sig + 1]; m++) {
 		const struct pq_column *one = &x->one.v->at[x->one.order[m]];
-		struct pq_column *c = NULL;
-		struct labels ls;
-		if (!result_labels(x, x->sigs.ls[sig], one->ls, &ls)) return false;
+		struct place p = {.drop = pending(x, one, one)};
+		if (!result_labels(x, x->sigs.ls[sig], one->ls, &p.ls)) return false;
 		for (uint32_t i = 0; i < x->g->n; i++)
-			if (!there[i] && !pq_is_none(one->v[i]) && !put(x, &c, ls, i, value, one->v[i])) return false;
+			if (!there[i] && !pq_is_none(one->v[i]) && !put(x, &p, i, value, one->v[i]))
+				return false;
 	}
 	return true;
 }
@@ -331,7 +360,8 @@ static bool arithmetic(struct match *x)
 	bool *found = pq_take(x->ev, steps, sizeof *found);
 	x->taken = pq_take(x->ev, steps, sizeof *x->taken);
 	x->many_any = pq_take(x->ev, steps, sizeof *x->many_any);
-	if (!found || !x->taken || !x->many_any || !pq_table_make(x->ev, &x->out, x->many.v->n)) return false;
+	if (!found || !x->taken || !x->many_any || !pq_table_make(x->ev, &x->out, x->many.v->n))
+		return false;
 	anything(x->many.v, steps, x->many_any);
 	for (uint32_t sig = 0; sig < x->sigs.n; sig++)
 		if (!check_one(x, sig)) return false;
@@ -340,7 +370,8 @@ static bool arithmetic(struct match *x)
 		if (sig % 64 == 0 && !pq_may_go_on(x->ev)) return false;
 		for (uint32_t m = x->many.first[sig]; m < x->many.first[sig + 1]; m++) {
 			const struct pq_column *many = &x->many.v->at[x->many.order[m]];
-			if (!pair(x, sig, many, found) || !fill_one(x, sig, many, found)) return false;
+			if (!pair(x, sig, many, found) || !fill_one(x, sig, many, found))
+				return false;
 		}
 		if (!fill_many(x, sig)) return false;
 	}
@@ -366,7 +397,8 @@ bool pq_binary(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, str
 		*ret = l;
 		return true;
 	}
-	if (l.type == PROMQL_VECTOR && r.type == PROMQL_VECTOR) return vectors(ev, n, g, &l, &r, ret);
+	if (l.type == PROMQL_VECTOR && r.type == PROMQL_VECTOR)
+		return vectors(ev, n, g, &l, &r, ret);
 	*ret = l.type == PROMQL_VECTOR ? l : r;
 	return with_scalar(ev, n, g, ret, l.type == PROMQL_SCALAR ? l.scalar : r.scalar,
 	        l.type == PROMQL_SCALAR);

@@ -112,7 +112,8 @@ static math_fn *math_of(enum pq_fn_id id)
 	}
 }
 
-static bool of_time(struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *g, struct pq_value *ret)
+static bool of_time(
+        struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *g, struct pq_value *ret)
 {
 	ret->at = pq_take(ev, 1, sizeof *ret->at);
 	if (!ret->at || !(ret->at->v = pq_take(ev, g->n, sizeof(double)))) return false;
@@ -122,7 +123,8 @@ static bool of_time(struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *g,
 	return true;
 }
 
-bool pq_math_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_math_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	enum pq_fn_id id = n->u.call.fn->id;
 	math_fn *fn = math_of(id);
@@ -157,13 +159,12 @@ static double clamped(enum pq_fn_id id, double x, double a, double b)
 	case PQ_F_CLAMP: return a > b ? pq_none() : greater(a, lesser(b, x));
 	case PQ_F_CLAMP_MAX: return lesser(a, x);
 	case PQ_F_CLAMP_MIN: return greater(a, x);
-	default: /* round */
-		a = 1 / a;
-		return floor(x * a + 0.5) / a;
+	default: /* round */ a = 1 / a; return floor(x * a + 0.5) / a;
 	}
 }
 
-static bool clamp(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool clamp(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_node *const *arg = n->u.call.arg;
 	double *a = NULL, *b = NULL;
@@ -190,17 +191,20 @@ static bool asked_labels(struct pq_ev *ev, const struct pq_node *n, struct label
 	if (n->kind != PQ_K_SELECTOR) return true;
 	for (uint32_t i = 0; i < n->u.sel.n; i++) {
 		const struct label_matcher *m = &n->u.sel.m[i];
-		bool twice = false;
+		bool before = false;
 		if (hg_str_eq(m->name, LABEL_METRIC)) continue;
-		for (uint32_t j = 0; j < n->u.sel.n; j++)
-			twice = twice || (j != i && hg_str_eq(n->u.sel.m[j].name, m->name));
-		if (m->op != LABEL_EQ || twice) continue;
-		if (!pq_with(ev, *ret, m->name, m->value, ret)) return false;
+		for (uint32_t j = 0; j < i; j++)
+			before = before || (n->u.sel.m[j].op == LABEL_EQ &&
+			                           hg_str_eq(n->u.sel.m[j].name, m->name));
+		/* A second matcher of the same label makes it uncertain. */
+		struct hg_str value = m->op == LABEL_EQ && !before ? m->value : (struct hg_str){0};
+		if (!pq_with(ev, *ret, m->name, value, ret)) return false;
 	}
 	return true;
 }
 
-static bool absent(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool absent(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_value in;
 	double *v;
@@ -218,7 +222,8 @@ static bool absent(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g,
 	return asked_labels(ev, n->u.call.arg[0], &ret->at->ls);
 }
 
-static bool absent_over_time(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool absent_over_time(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_ranges r;
 	struct pq_samples s;
@@ -245,7 +250,8 @@ static bool absent_over_time(struct pq_ev *ev, struct pq_node *n, const struct p
 
 /* ---- scalars and time ---- */
 
-static bool scalar_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool scalar_of(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_value in;
 	if (!pq_eval(ev, n->u.call.arg[0], g, &in)) return false;
@@ -263,7 +269,8 @@ static bool scalar_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid 
 	return true;
 }
 
-static bool vector_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool vector_of(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	ret->at = pq_take(ev, 1, sizeof *ret->at);
 	if (!ret->at) return false;
@@ -272,7 +279,8 @@ static bool vector_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid 
 }
 
 /* Of a selector: when its samples were taken. Of anything else: now. */
-static bool timestamp(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool timestamp(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_node *of = pq_bare(n->u.call.arg[0]);
 	bool raw = of->kind == PQ_K_SELECTOR && of->u.sel.extend == PQ_X_NONE;
@@ -286,7 +294,8 @@ static bool timestamp(struct pq_ev *ev, struct pq_node *n, const struct pq_grid 
 	return pq_after_drop(ev, ret, g->n);
 }
 
-static bool number_of(struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *g, struct pq_value *ret)
+static bool number_of(
+        struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *g, struct pq_value *ret)
 {
 	ret->scalar = pq_take(ev, g->n, sizeof(double));
 	if (!ret->scalar) return false;
@@ -302,11 +311,13 @@ static bool number_of(struct pq_ev *ev, enum pq_fn_id id, const struct pq_grid *
 	return true;
 }
 
-static bool extreme_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool extreme_of(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	double *a, *b;
 	bool max = n->u.call.fn->id == PQ_F_MAX_OF;
-	if (!pq_scalar(ev, n->u.call.arg[0], g, &a) || !pq_scalar(ev, n->u.call.arg[1], g, &b)) return false;
+	if (!pq_scalar(ev, n->u.call.arg[0], g, &a) || !pq_scalar(ev, n->u.call.arg[1], g, &b))
+		return false;
 	for (uint32_t i = 0; i < g->n; i++)
 		a[i] = max ? greater(a[i], b[i]) : lesser(a[i], b[i]);
 	ret->scalar = a;
@@ -314,14 +325,16 @@ static bool extreme_of(struct pq_ev *ev, struct pq_node *n, const struct pq_grid
 }
 
 /* They look at native histograms only: floats are silently left out. */
-static bool of_histograms(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool of_histograms(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	if (!pq_eval(ev, n->u.call.arg[0], g, ret)) return false;
 	ret->n = 0;
 	return true;
 }
 
-bool pq_special_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_special_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	*ret = (struct pq_value){.type = n->type};
 	switch (n->u.call.fn->id) {
@@ -359,5 +372,6 @@ bool pq_special_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 	case PQ_F_HISTOGRAM_STDVAR: return of_histograms(ev, n, g, ret);
 	default: break;
 	}
-	return pq_fail(ev, HG_E_QUERY_UNSUPPORTED, "the function %s() is not built", n->u.call.fn->name);
+	return pq_fail(
+	        ev, HG_E_QUERY_UNSUPPORTED, "the function %s() is not built", n->u.call.fn->name);
 }

@@ -6,7 +6,8 @@
 
 const char *promql_type_name(enum promql_type t)
 {
-	static const char *const name[] = {"none", "scalar", "instant vector", "range vector", "string"};
+	static const char *const name[] = {
+	        "none", "scalar", "instant vector", "range vector", "string"};
 	return name[t];
 }
 
@@ -30,14 +31,11 @@ uint32_t pq_children(const struct pq_node *n, struct pq_node *to[PQ_ARGS_MAX])
 	switch (n->kind) {
 	case PQ_K_NUMBER:
 	case PQ_K_TEXT:
-	case PQ_K_SELECTOR:
-		return 0;
+	case PQ_K_SELECTOR: return 0;
 	case PQ_K_RANGE:
 	case PQ_K_SUBQUERY:
 	case PQ_K_UNARY:
-	case PQ_K_PAREN:
-		to[0] = n->u.of;
-		return 1;
+	case PQ_K_PAREN: to[0] = n->u.of; return 1;
 	case PQ_K_BINARY:
 		to[0] = n->u.bin.l;
 		to[1] = n->u.bin.r;
@@ -67,7 +65,8 @@ static bool want(const struct promql_query *q, const struct pq_node *n, enum pro
 	if (n->type == t) return true;
 	pq_refuse(q, n->from, err, "expected type %s in %s, got %s", promql_type_name(t), where,
 	        promql_type_name(n->type));
-	if (t == PROMQL_MATRIX && n->type == PROMQL_VECTOR && pq_bare((struct pq_node *)(uintptr_t)n)->kind == PQ_K_SELECTOR)
+	if (t == PROMQL_MATRIX && n->type == PROMQL_VECTOR &&
+	        pq_bare((struct pq_node *)(uintptr_t)n)->kind == PQ_K_SELECTOR)
 		hg_err_hint(err, "give a range behind it: [5m]");
 	if (t == PROMQL_VECTOR && n->type == PROMQL_MATRIX)
 		hg_err_hint(err, "a range is for functions such as rate(x[5m])");
@@ -95,11 +94,14 @@ static bool binary(struct promql_query *q, struct pq_node *n, struct hg_err *err
 	struct hg_str name;
 	bool fills = m->fill_left || m->fill_right;
 	if (n->u.bin.to_bool && !pq_op_compares(op))
-		return pq_refuse(q, n->from, err, "bool modifier can only be used on comparison operators");
+		return pq_refuse(
+		        q, n->from, err, "bool modifier can only be used on comparison operators");
 	if (scalars && pq_op_compares(op) && !n->u.bin.to_bool)
-		return pq_refuse(q, n->from, err, "comparisons between scalars must use BOOL modifier");
+		return pq_refuse(
+		        q, n->from, err, "comparisons between scalars must use BOOL modifier");
 	if (pq_op_is_set(op) && (m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY))
-		return pq_refuse(q, n->from, err, "no grouping allowed for \"%s\" operation", pq_op_name(op));
+		return pq_refuse(q, n->from, err, "no grouping allowed for \"%s\" operation",
+		        pq_op_name(op));
 	if (m->on && common(m, &name))
 		return pq_refuse(q, n->from, err,
 		        "label \"%.*s\" must not occur in ON and GROUP clause at once",
@@ -108,25 +110,29 @@ static bool binary(struct promql_query *q, struct pq_node *n, struct hg_err *err
 		const struct pq_node *side = i ? r : l;
 		if (side->type != PROMQL_SCALAR && side->type != PROMQL_VECTOR)
 			return pq_refuse(q, side->from, err,
-			        "binary expression must contain only scalar and instant vector types");
+			        "binary expression must contain only scalar and instant vector "
+			        "types");
 	}
 	if (!vectors && (m->given || fills))
 		return pq_refuse(q, n->from, err,
-		        fills && !m->given ? "filling in missing series only allowed between instant vectors"
-		                           : "vector matching only allowed between instant vectors");
+		        fills && !m->given
+		                ? "filling in missing series only allowed between instant vectors"
+		                : "vector matching only allowed between instant vectors");
 	if (!vectors && pq_op_is_set(op))
 		return pq_refuse(q, n->from, err,
-		        "set operator \"%s\" not allowed in binary scalar expression", pq_op_name(op));
+		        "set operator \"%s\" not allowed in binary scalar expression",
+		        pq_op_name(op));
 	if (fills && pq_op_is_set(op))
-		return pq_refuse(q, n->from, err, "filling in missing series not allowed for set operators");
+		return pq_refuse(
+		        q, n->from, err, "filling in missing series not allowed for set operators");
 	n->type = scalars ? PROMQL_SCALAR : PROMQL_VECTOR;
 	return true;
 }
 
 static enum promql_type arg_type(const struct pq_fn *fn, uint32_t i)
 {
-	static const enum promql_type of[] = {PROMQL_NONE, PROMQL_SCALAR, PROMQL_VECTOR,
-	        PROMQL_MATRIX, PROMQL_STRING};
+	static const enum promql_type of[] = {
+	        PROMQL_NONE, PROMQL_SCALAR, PROMQL_VECTOR, PROMQL_MATRIX, PROMQL_STRING};
 	uint8_t a = 0;
 	for (uint32_t k = 0; k <= i && k < HG_COUNT(fn->arg); k++)
 		if (fn->arg[k]) a = fn->arg[k];
@@ -139,8 +145,11 @@ static bool call(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 	uint32_t got = n->u.call.n;
 	char where[64];
 	if (got < fn->min || got > fn->max)
-		return pq_refuse(q, n->from, err, "expected %s%u argument(s) in call to \"%s\", got %u",
-		        fn->min == fn->max ? "" : got < fn->min ? "at least " : "at most ",
+		return pq_refuse(q, n->from, err,
+		        "expected %s%u argument(s) in call to \"%s\", got %u",
+		        fn->min == fn->max ? ""
+		        : got < fn->min    ? "at least "
+		                           : "at most ",
 		        got < fn->min ? fn->min : fn->max, fn->name, got);
 	snprintf(where, sizeof where, "call to function \"%s\"", fn->name);
 	for (uint32_t i = 0; i < got; i++) {
@@ -177,28 +186,24 @@ bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 		return !n->u.sel.empty ||
 		       pq_refuse(q, n->from, err,
 		               "vector selector must contain at least one non-empty matcher");
-	case PQ_K_BINARY:
-		return binary(q, n, err);
-	case PQ_K_CALL:
-		return call(q, n, err);
-	case PQ_K_AGG:
-		return aggregate(q, n, err);
-	case PQ_K_PAREN:
-		n->type = n->u.of->type;
-		return true;
+	case PQ_K_BINARY: return binary(q, n, err);
+	case PQ_K_CALL: return call(q, n, err);
+	case PQ_K_AGG: return aggregate(q, n, err);
+	case PQ_K_PAREN: n->type = n->u.of->type; return true;
 	case PQ_K_UNARY:
 		n->type = n->u.of->type;
 		if (n->type == PROMQL_SCALAR || n->type == PROMQL_VECTOR) return true;
 		return pq_refuse(q, n->from, err,
-		        "unary expression only allowed on expressions of type scalar or instant vector, "
+		        "unary expression only allowed on expressions of type scalar or instant "
+		        "vector, "
 		        "got \"%s\"",
 		        promql_type_name(n->type));
 	case PQ_K_SUBQUERY:
 		if (n->u.of->type == PROMQL_VECTOR) return true;
-		return pq_refuse(q, n->from, err, "subquery is only allowed on instant vector, got %s instead",
+		return pq_refuse(q, n->from, err,
+		        "subquery is only allowed on instant vector, got %s instead",
 		        promql_type_name(n->u.of->type));
-	default:
-		return true;
+	default: return true;
 	}
 }
 

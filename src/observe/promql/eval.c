@@ -50,7 +50,8 @@ bool pq_may_go_on(struct pq_ev *ev)
 		return pq_fail(ev, HG_E_QUERY_TIME, "the query was cancelled");
 	if (!ev->o.deadline_ms) return true;
 	clock_gettime(CLOCK_MONOTONIC, &t);
-	if ((uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 < ev->o.deadline_ms) return true;
+	if ((uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000 < ev->o.deadline_ms)
+		return true;
 	return pq_fail(ev, HG_E_QUERY_TIME, "the query took too long");
 }
 
@@ -91,7 +92,8 @@ static bool fill_scalar(struct pq_ev *ev, const struct pq_grid *g, double x, str
 	return true;
 }
 
-static bool negate(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+static bool negate(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	if (!pq_eval(ev, n->u.of, g, ret)) return false;
 	if (n->plus) return true;
@@ -113,40 +115,33 @@ static bool walk(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, s
 {
 	*ret = (struct pq_value){.type = n->type};
 	switch (n->kind) {
-	case PQ_K_NUMBER:
-		return fill_scalar(ev, g, n->u.number.v, ret);
-	case PQ_K_TEXT:
-		ret->text = n->u.text;
-		return true;
-	case PQ_K_PAREN:
-		return pq_eval(ev, n->u.of, g, ret);
-	case PQ_K_UNARY:
-		return negate(ev, n, g, ret);
-	case PQ_K_SELECTOR:
-		return pq_select(ev, n, g, false, ret);
-	case PQ_K_BINARY:
-		return pq_binary(ev, n, g, ret);
-	case PQ_K_AGG:
-		return pq_aggregate(ev, n, g, ret);
+	case PQ_K_NUMBER: return fill_scalar(ev, g, n->u.number.v, ret);
+	case PQ_K_TEXT: ret->text = n->u.text; return true;
+	case PQ_K_PAREN: return pq_eval(ev, n->u.of, g, ret);
+	case PQ_K_UNARY: return negate(ev, n, g, ret);
+	case PQ_K_SELECTOR: return pq_select(ev, n, g, false, ret);
+	case PQ_K_BINARY: return pq_binary(ev, n, g, ret);
+	case PQ_K_AGG: return pq_aggregate(ev, n, g, ret);
 	case PQ_K_CALL:
 		if (n->u.call.fn->missing)
-			return pq_fail(ev, HG_E_QUERY_UNSUPPORTED, "the experimental function %s() is not built",
-			        n->u.call.fn->name);
+			return pq_fail(ev, HG_E_QUERY_UNSUPPORTED,
+			        "the experimental function %s() is not built", n->u.call.fn->name);
 		if (n->u.call.fn->class == PQ_C_MATH) return pq_math_call(ev, n, g, ret);
 		if (n->u.call.fn->class == PQ_C_RANGE) return pq_range_call(ev, n, g, ret);
 		return pq_special_call(ev, n, g, ret);
 	case PQ_K_RANGE:
-	case PQ_K_SUBQUERY:
-		break;
+	case PQ_K_SUBQUERY: break;
 	}
-	return pq_fail(ev, HG_E_QUERY_FAILED, "a range vector can only be shown by an instant query");
+	return pq_fail(
+	        ev, HG_E_QUERY_FAILED, "a range vector can only be shown by an instant query");
 }
 
 /* What one step gave, at all of them. */
 static bool repeat(struct pq_ev *ev, struct pq_value *v, uint32_t steps)
 {
 	double *many;
-	if (v->type == PROMQL_SCALAR) return fill_scalar(ev, &(struct pq_grid){0, 0, steps}, v->scalar[0], v);
+	if (v->type == PROMQL_SCALAR)
+		return fill_scalar(ev, &(struct pq_grid){0, 0, steps}, v->scalar[0], v);
 	for (uint32_t k = 0; k < v->n; k++) {
 		double x = v->at[k].v[0];
 		if (!(many = pq_take(ev, steps, sizeof *many))) return false;
@@ -314,7 +309,8 @@ static bool evaluate(struct pq_ev *ev, struct promql_result *r)
 	return drop_names(ev, &v, g.n) && columns_out(ev, &v, &g, r) && notes_out(ev, r);
 }
 
-static enum hg_rc check_options(struct promql_options *o, const struct promql_query *q, struct hg_err *err)
+static enum hg_rc check_options(
+        struct promql_options *o, const struct promql_query *q, struct hg_err *err)
 {
 	if (!o->lookback_ms) o->lookback_ms = PQ_LOOKBACK_MS;
 	if (!o->subquery_step_ms) o->subquery_step_ms = 60000;
@@ -322,16 +318,18 @@ static enum hg_rc check_options(struct promql_options *o, const struct promql_qu
 	if (!o->samples_max) o->samples_max = SAMPLES_MAX;
 	if (!o->points_max) o->points_max = POINTS_MAX;
 	if (o->step_ms < 0 || o->end_ms < o->start_ms || (!o->step_ms && o->end_ms != o->start_ms))
-		return hg_err_set(err, HG_E_QUERY_FAILED, "the end is before the start, or there is no step");
+		return hg_err_set(
+		        err, HG_E_QUERY_FAILED, "the end is before the start, or there is no step");
 	if (o->step_ms && (o->end_ms - o->start_ms) / o->step_ms >= o->points_max) {
-		hg_err_set(err, HG_E_QUERY_LIMIT, "exceeded maximum resolution of %u points per timeseries",
-		        o->points_max);
+		hg_err_set(err, HG_E_QUERY_LIMIT,
+		        "exceeded maximum resolution of %u points per timeseries", o->points_max);
 		hg_err_hint(err, "ask for a longer step or a shorter range");
 		return HG_E_QUERY_LIMIT;
 	}
 	if (o->step_ms && q->root->type != PROMQL_SCALAR && q->root->type != PROMQL_VECTOR)
 		return hg_err_set(err, HG_E_QUERY_FAILED,
-		        "invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
+		        "invalid expression type \"%s\" for range query, must be Scalar or instant "
+		        "Vector",
 		        promql_type_name(q->root->type));
 	return HG_OK;
 }

@@ -1,7 +1,7 @@
 /*
- * Inside of the evaluator. A value is columns: one array of doubles per series with a place for each
- * step. A step without a sample holds the staleness marker's bits, which no arithmetic can make (it
- * would come out as a quiet NaN) and which selectors never let through.
+ * Inside of the evaluator. A value is columns: one array of doubles per series with a place for
+ * each step. A step without a sample holds the staleness marker's bits, which no arithmetic can
+ * make (it would come out as a quiet NaN) and which selectors never let through.
  */
 #ifndef OBSERVE_PROMQL_EVAL_PRIV_H
 #define OBSERVE_PROMQL_EVAL_PRIV_H
@@ -97,7 +97,8 @@ bool pq_prepare(struct pq_ev *ev, struct pq_node *n);
 bool pq_without_name(struct pq_ev *ev, struct labels ls, struct labels *ret);
 /* Marks the column's name as to be dropped, or drops it at once, as the options say. */
 bool pq_drop_name(struct pq_ev *ev, struct pq_column *c);
-/* Only `names`, or all but `names` and the name. In the scratch buffer: valid until the next call. */
+/* Only `names`, or all but `names` and the name. In the scratch buffer: valid until the next call.
+ */
 bool pq_reduce(struct pq_ev *ev, struct labels ls, const struct pq_names *names, bool without,
         struct labels *ret);
 /* A copy of the array (the texts are shared) in the arena. */
@@ -119,7 +120,8 @@ struct pq_table {
 
 bool pq_table_make(struct pq_ev *ev, struct pq_table *t, uint32_t expected);
 /* Finds or adds (then `ls` is copied by pq_keep). `ret_new` may be NULL. */
-bool pq_table_at(struct pq_ev *ev, struct pq_table *t, struct labels ls, uint32_t *ret_i, bool *ret_new);
+bool pq_table_at(
+        struct pq_ev *ev, struct pq_table *t, struct labels ls, uint32_t *ret_i, bool *ret_new);
 /* UINT32_MAX: not there. */
 uint32_t pq_table_find(const struct pq_table *t, struct labels ls);
 
@@ -138,8 +140,8 @@ bool pq_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *
 
 /* Series of a range selector or a subquery, one after the other. */
 struct pq_ranges {
-	const struct pq_node *n;   /* the range or the subquery */
-	const struct pq_node *h;   /* where @ and offset stand */
+	const struct pq_node *n; /* the range or the subquery */
+	const struct pq_node *h; /* where @ and offset stand */
 	int64_t range_ms;
 	struct tsdb_selection *sel;
 	struct pq_value sub;
@@ -158,7 +160,8 @@ struct pq_samples {
 	uint32_t n;
 };
 
-bool pq_ranges_open(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_ranges *r);
+bool pq_ranges_open(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_ranges *r);
 /* The next series; valid until the next call. *ret_more false: there was none. */
 bool pq_ranges_next(struct pq_ev *ev, struct pq_ranges *r, struct pq_samples *ret, bool *ret_more);
 /* The window of a step: samples with start < t ≤ end. */
@@ -176,7 +179,7 @@ struct pq_win {
 	int64_t start, end; /* of the window */
 	int64_t at;         /* the step */
 	double arg[2];
-	double *sort;       /* room for n values */
+	double *sort; /* room for n values */
 	/* Resets within the window, for rate and increase: places i with v[i] < v[i-1]. */
 	const uint32_t *reset;
 	uint32_t reset_n, base; /* a place minus base counts from t[0] */
@@ -186,10 +189,13 @@ typedef double pq_win_fn(const struct pq_win *w);
 
 pq_win_fn *pq_win_fn_of(enum pq_fn_id id);
 pq_win_fn pq_rate, pq_increase, pq_delta, pq_irate, pq_idelta;
-bool pq_range_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_range_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 /* rate, increase, delta with anchored or smoothed; the window has what is around it as well. */
-bool pq_extended_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_extended_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_extended_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_extended_select(
+        struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 /* Counters that are not named like one: an information. */
 void pq_note_counter(struct pq_ev *ev, const struct pq_node *call, struct labels ls);
 
@@ -202,14 +208,20 @@ void pq_check_quantile(struct pq_ev *ev, const struct pq_node *at, double q);
 
 /* ---- calls.c and others ---- */
 
-bool pq_math_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_special_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_label_replace(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_label_join(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_math_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_special_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_label_replace(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_label_join(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 bool pq_sort(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 bool pq_info(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_histogram(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
-bool pq_aggregate(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_histogram(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+bool pq_aggregate(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 bool pq_top(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, const struct pq_value *in,
         const uint32_t *group, uint32_t groups, struct pq_value *ret);
 bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g,

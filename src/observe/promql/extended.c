@@ -1,6 +1,7 @@
 /*
- * anchored and smoothed ranges: instead of extrapolating, the value at the window's start is that of the
- * sample before it (anchored), or both ends are interpolated between their neighbours (smoothed).
+ * anchored and smoothed ranges: instead of extrapolating, the value at the window's start is that
+ * of the sample before it (anchored), or both ends are interpolated between their neighbours
+ * (smoothed).
  */
 #include "eval_priv.h"
 
@@ -16,15 +17,10 @@ struct ext {
 	uint32_t n;
 };
 
-static double interpolate(const struct ext *x, uint32_t i, int64_t at, bool left)
+static double interpolate(const struct ext *x, uint32_t i, int64_t at)
 {
 	double a = x->v[i], b = x->v[i + 1];
-	if (x->counter && b < a) { /* a reset between the two */
-		if (left)
-			a = 0;
-		else
-			b += a;
-	}
+	if (x->counter && b < a) a = 0; /* a reset between the two: on the ramp behind it */
 	return a + (b - a) * (double)(at - x->t[i]) / (double)(x->t[i + 1] - x->t[i]);
 }
 
@@ -41,50 +37,55 @@ static double changes_of(const struct ext *x, uint32_t first, uint32_t last)
 	return n;
 }
 
+/* What was lost in resets between the ends; those at the ends are in `left` and `right` already. */
+static double lost(const struct ext *x, uint32_t first, uint32_t last, double left, double right)
+{
+	double before = left, sum = 0;
+	uint32_t end = last + 1;
+	if (x->t[first] <= x->start) first++;
+	if (x->t[last] >= x->end) end--;
+	for (uint32_t i = first; i < end; i++) {
+		if (x->v[i] < before) sum += before;
+		before = x->v[i];
+	}
+	return right < before ? sum + before : sum;
+}
+
 static double extended(const struct ext *x)
 {
 	uint32_t last = x->n - 1, first = 0;
 	bool smoothed = x->how == PQ_X_SMOOTHED;
-	while (first < last && x->t[first + 1] <= x->start)
+	while (first < x->n - 1 && x->t[first + 1] <= x->start)
 		first++;
 	if (smoothed) /* the first at or behind the end, else the last there is */
-		for (last = first; last + 1 < x->n && x->t[last] < x->end;)
+		for (last = 0; last + 1 < x->n && x->t[last] < x->end;)
 			last++;
 	if (x->t[last] <= x->start) return pq_none();
-	if (smoothed && x->t[first] >= x->end && x->t[first] > x->start && first == last && x->t[first] > x->end)
-		return pq_none(); /* everything lies behind the window */
+	if (smoothed && x->t[first] > x->end) return pq_none();
 	if (x->id == PQ_F_CHANGES || x->id == PQ_F_RESETS) return changes_of(x, first, last);
-	double left = x->v[first], right = x->v[last], before, result;
-	uint32_t inner = last; /* samples between the ends: first < i ≤ inner */
-	if (smoothed && x->t[first] < x->start) left = interpolate(x, first, x->start, true);
-	if (smoothed && last > 0 && x->t[last] > x->end) {
-		right = interpolate(x, last - 1, x->end, false);
-		inner = last - 1;
-	}
-	result = right - left;
-	before = left;
-	for (uint32_t i = first + 1; x->counter && i <= inner; i++) {
-		if (x->v[i] < before) result += before;
-		before = x->v[i];
-	}
-	if (x->counter && inner < last && right < before) result += before;
-	if (x->id == PQ_F_RATE) result /= (double)(x->end - x->start) / 1000;
-	return result;
+	double left = x->v[first], right = x->v[last];
+	if (smoothed && x->t[first] < x->start) left = interpolate(x, first, x->start);
+	if (smoothed && last > 0 && x->t[last] > x->end) right = interpolate(x, last - 1, x->end);
+	double result = right - left;
+	if (x->counter) result += lost(x, first, last, left, right);
+	return x->id == PQ_F_RATE ? result / ((double)(x->end - x->start) / 1000) : result;
 }
 
 static bool allowed(struct pq_ev *ev, const struct pq_node *n, enum pq_extend how)
 {
 	enum pq_fn_id id = n->u.call.fn->id;
 	bool rates = id == PQ_F_RATE || id == PQ_F_INCREASE || id == PQ_F_DELTA;
-	if (rates || (how == PQ_X_ANCHORED && (id == PQ_F_CHANGES || id == PQ_F_RESETS))) return true;
+	if (rates || (how == PQ_X_ANCHORED && (id == PQ_F_CHANGES || id == PQ_F_RESETS)))
+		return true;
 	return pq_fail(ev, HG_E_QUERY_FAILED, "%s modifier can only be used with: %s - not with %s",
 	        how == PQ_X_ANCHORED ? "anchored" : "smoothed",
-	        how == PQ_X_ANCHORED ? "changes, delta, increase, rate, resets" : "delta, increase, rate",
+	        how == PQ_X_ANCHORED ? "changes, delta, increase, rate, resets"
+	                             : "delta, increase, rate",
 	        n->u.call.fn->name);
 }
 
-static bool slide(struct pq_ev *ev, struct ext *x, const struct pq_grid *g, const struct pq_ranges *r,
-        const struct pq_samples *s, double *to)
+static bool slide(struct pq_ev *ev, struct ext *x, const struct pq_grid *g,
+        const struct pq_ranges *r, const struct pq_samples *s, double *to)
 {
 	uint32_t lo = 0, hi = 0;
 	bool some = false;
@@ -107,7 +108,8 @@ static bool slide(struct pq_ev *ev, struct ext *x, const struct pq_grid *g, cons
 	return some;
 }
 
-bool pq_extended_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_extended_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_node *range = pq_bare(n->u.call.arg[0]);
 	struct ext x = {.id = n->u.call.fn->id};

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define SMALL_DELTA 1e-12
 
@@ -44,7 +45,8 @@ static bool almost(double a, double b, double epsilon)
 {
 	if (a == b) return true;
 	double sum = fabs(a) + fabs(b), diff = fabs(a - b);
-	if (a == 0 || b == 0 || sum < 2.2250738585072014e-308) return diff < epsilon * 2.2250738585072014e-308;
+	if (a == 0 || b == 0 || sum < 2.2250738585072014e-308)
+		return diff < epsilon * 2.2250738585072014e-308;
 	return diff / fmin(sum, 1.7976931348623157e308) < epsilon;
 }
 
@@ -67,7 +69,8 @@ static bool gather(struct pass *p)
 				hg_buf_cstr(&b, " for metric name ");
 				pq_quote(&b, name);
 			}
-			pq_note(p->ev, true, p->at, "bucket label \"le\" is missing or has a malformed value of %s",
+			pq_note(p->ev, true, p->at,
+			        "bucket label \"le\" is missing or has a malformed value of %s",
 			        hg_buf_text(&b));
 			hg_buf_free(&b);
 			continue;
@@ -88,11 +91,27 @@ static bool gather(struct pass *p)
 	return true;
 }
 
+/* What had to be forced to be monotonic, over all steps of a histogram. */
+struct forced {
+	double low, high, diff; /* bounds of the buckets, the largest correction */
+	uint32_t n;             /* steps */
+	int64_t from, to;
+};
+
+static void force(struct forced *f, const struct bucket *b, double before)
+{
+	bool first = f->high < f->low;
+	f->low = first ? b->bound : fmin(f->low, b->bound);
+	f->high = first ? b->bound : fmax(f->high, b->bound);
+	f->diff = fmax(f->diff, before - b->count);
+}
+
 /* The buckets that are there at a step: sorted, equal bounds added up, monotonic. */
-static uint32_t buckets_at(struct pass *p, const struct histogram *h, uint32_t step, bool *ret_forced)
+static uint32_t buckets_at(
+        struct pass *p, const struct histogram *h, uint32_t step, struct forced *f)
 {
 	uint32_t n = 0;
-	*ret_forced = false;
+	bool any = false;
 	for (uint32_t m = h->first; m < h->first + h->n; m++) {
 		double count = p->in.at[p->member[m].column].v[step];
 		if (pq_is_none(count)) continue;
@@ -109,11 +128,16 @@ static uint32_t buckets_at(struct pass *p, const struct histogram *h, uint32_t s
 		if (almost(before, now, SMALL_DELTA)) {
 			p->bucket[i].count = before; /* only rounding */
 		} else if (now < before) {
+			force(f, &p->bucket[i], before);
 			p->bucket[i].count = before;
-			*ret_forced = true;
+			any = true;
 		} else {
 			before = now;
 		}
+	}
+	if (any) {
+		f->to = pq_grid_at(p->g, step);
+		if (!f->n++) f->from = f->to;
 	}
 	return n;
 }
@@ -169,35 +193,56 @@ static double fraction(const struct bucket *b, uint32_t n, double lower, double 
 	return (fmin(rank_of(b, n, upper), all) - fmin(rank_of(b, n, lower), all)) / all;
 }
 
-static void note_forced(struct pass *p, struct labels ls)
+static void put_time(struct hg_buf *b, int64_t ms)
+{
+	struct tm tm;
+	char text[40];
+	time_t t = (time_t)(ms / 1000);
+	if (gmtime_r(&t, &tm) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm))
+		hg_buf_cstr(b, text);
+}
+
+static void note_forced(struct pass *p, struct labels ls, const struct forced *f)
 {
 	struct hg_str name = pq_metric_name(ls);
 	struct hg_buf b;
-	hg_buf_init(&b, 600);
+	hg_buf_init(&b, 700);
 	if (name.n) {
 		hg_buf_cstr(&b, " for metric name ");
 		pq_quote(&b, name);
 	}
+	hg_buf_cstr(&b, ", from buckets ");
+	pq_number_print(&b, f->low);
+	hg_buf_cstr(&b, " to ");
+	pq_number_print(&b, f->high);
+	hg_buf_fmt(&b, ", with a max diff of %.2g, over %u samples from ", f->diff, f->n);
+	put_time(&b, f->from);
+	hg_buf_cstr(&b, " to ");
+	put_time(&b, f->to);
 	pq_note(p->ev, false, p->at,
 	        "input to histogram_quantile needed to be fixed for monotonicity (see "
-	        "https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)%s",
+	        "https://prometheus.io/docs/prometheus/latest/querying/functions/"
+	        "#histogram_quantile)%s",
 	        hg_buf_text(&b));
 	hg_buf_free(&b);
 }
 
 /* One column for each histogram; `label` names the quantile, if it is to be named. */
-static bool column(struct pass *p, uint32_t h, const double *a, const double *b, struct hg_str label,
-        struct pq_value *ret)
+static bool column(struct pass *p, uint32_t h, const double *a, const double *b,
+        struct hg_str label, struct pq_value *ret)
 {
-	bool share = p->n->u.call.fn->id == PQ_F_HISTOGRAM_FRACTION, forced, some = false;
+	bool share = p->n->u.call.fn->id == PQ_F_HISTOGRAM_FRACTION, some = false;
+	struct forced forced = {.low = 1, .high = 0};
 	double *v = pq_take(p->ev, p->g->n, sizeof *v);
 	if (!v) return false;
 	for (uint32_t i = 0; i < p->g->n; i++) {
 		uint32_t n = buckets_at(p, &p->h[h], i, &forced);
-		v[i] = !n ? pq_none() : share ? fraction(p->bucket, n, a[i], b[i]) : quantile(p->bucket, n, a[i]);
+		v[i] = !n      ? pq_none()
+		       : share ? fraction(p->bucket, n, a[i], b[i])
+		               : quantile(p->bucket, n, a[i]);
 		some = some || n;
-		if (n && forced && !share) note_forced(p, p->table.ls[h]);
 	}
+	if (forced.n && !share) note_forced(p, p->table.ls[h], &forced);
 	if (!some) return true;
 	struct pq_column *c = &ret->at[ret->n++];
 	*c = (struct pq_column){p->table.ls[h], v, false};
@@ -218,7 +263,8 @@ static bool quantiles(struct pass *p, struct pq_value *ret)
 	struct hg_str label = pq_bare(arg[1])->u.text;
 	double *q;
 	if (!label.n || !hg_utf8_valid(label))
-		return pq_fail(p->ev, HG_E_QUERY_FAILED, "invalid label name in histogram_quantiles(): %.*s",
+		return pq_fail(p->ev, HG_E_QUERY_FAILED,
+		        "invalid label name in histogram_quantiles(): %.*s",
 		        (int)HG_MIN(label.n, (size_t)100), label.p ? label.p : "");
 	for (uint32_t k = 2; k < p->n->u.call.n; k++) {
 		if (!pq_scalar(p->ev, arg[k], p->g, &q)) return false;
@@ -230,7 +276,8 @@ static bool quantiles(struct pass *p, struct pq_value *ret)
 	return true;
 }
 
-bool pq_histogram(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_histogram(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pass p = {.ev = ev, .n = n, .g = g};
 	enum pq_fn_id id = n->u.call.fn->id;

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static struct hg_str identity_name[] = {{"instance", 8}, {"job", 3}};
+static const struct hg_str identity_name[] = {{"instance", 8}, {"job", 3}};
 static const struct pq_names identity = {identity_name, 2};
 
 struct pass {
@@ -39,7 +39,8 @@ static bool names_of(struct pass *p, struct re **ret_re)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct label_matcher *m = &p->sel->u.sel.m[i];
 		if (!is_name(m)) {
-			p->required = p->required || !label_matcher_matches(m, (struct hg_str){"", 0});
+			p->required =
+			        p->required || !label_matcher_matches(m, (struct hg_str){"", 0});
 			continue;
 		}
 		positive = positive || m->op == LABEL_EQ || m->op == LABEL_RE;
@@ -50,19 +51,38 @@ static bool names_of(struct pass *p, struct re **ret_re)
 	*m = (struct label_matcher){LABEL_EQ, LABEL_METRIC, HG_STR("target_info"), NULL};
 	if (p->names++) {
 		*m = (struct label_matcher){LABEL_RE, LABEL_METRIC, HG_STR(".+_info"), NULL};
-		if (re_compile(m->value, RE_ANCHORED | RE_DOTALL, ret_re, p->ev->err) < 0) return false;
+		if (re_compile(m->value, RE_ANCHORED | RE_DOTALL, ret_re, p->ev->err) < 0)
+			return false;
 		m->re = *ret_re;
 	}
 	return true;
 }
 
-static bool select_info(struct pass *p)
+/* Info series are looked at when the first selector of the other argument is. */
+static const struct pq_node *first_selector(const struct pq_node *n)
 {
+	struct pq_node *child[PQ_ARGS_MAX];
+	const struct pq_node *found = NULL;
+	if (n->kind == PQ_K_SELECTOR) return n;
+	uint32_t count = pq_children(n, child);
+	for (uint32_t i = 0; i < count && !found; i++)
+		found = first_selector(child[i]);
+	return found;
+}
+
+static bool select_info(struct pass *p, const struct pq_node *call)
+{
+	const struct pq_node *like = first_selector(call->u.call.arg[0]);
 	struct pq_node n = {.kind = PQ_K_SELECTOR, .type = PROMQL_VECTOR};
 	uint32_t more = p->sel ? p->sel->u.sel.n : 0;
 	if (p->sel) {
 		n = *p->sel;
 		n.kind = PQ_K_SELECTOR;
+	}
+	if (like) {
+		n.at = like->at;
+		n.at_ms = like->at_ms;
+		n.offset_ms = like->offset_ms;
 	}
 	n.u.sel.m = pq_take(p->ev, p->names + (size_t)more, sizeof *n.u.sel.m);
 	if (!n.u.sel.m) return false;
@@ -102,7 +122,8 @@ static bool add_labels(struct pass *p, struct labels base, struct labels info, s
 	for (uint32_t i = 0; i < info.n; i++) {
 		struct hg_str name = info.at[i].name, have;
 		if (hg_str_eq(name, LABEL_METRIC) || hg_str_eq(name, identity_name[0]) ||
-		        hg_str_eq(name, identity_name[1]) || !asked(p, name) || labels_get(base, name).n)
+		        hg_str_eq(name, identity_name[1]) || !asked(p, name) ||
+		        labels_get(base, name).n)
 			continue;
 		have = labels_get(*ls, name);
 		if (have.n && !hg_str_eq(have, info.at[i].value))
@@ -128,8 +149,9 @@ static bool is_newest(struct pass *p, uint32_t k, uint32_t step, bool *ret)
 			const char *a = pq_labels_text(p->ev, p->info.at[HG_MIN(j, k)].ls);
 			const char *b = pq_labels_text(p->ev, p->info.at[HG_MAX(j, k)].ls);
 			return pq_fail(p->ev, HG_E_QUERY_FAILED,
-			        "found duplicate series for info metric: existing %s @ %lld, new %s @ %lld", a,
-			        (long long)(t * 1000), b, (long long)(t * 1000));
+			        "found duplicate series for info metric: existing %s @ %lld, new "
+			        "%s @ %lld",
+			        a, (long long)(t * 1000), b, (long long)(t * 1000));
 		}
 		*ret = other < t;
 	}
@@ -155,7 +177,8 @@ static bool put(struct pass *p, const struct pq_column *from, struct labels ls, 
 		p->ret->n = i + 1;
 	}
 	if (!pq_is_none(p->ret->at[i].v[step]))
-		return pq_fail(p->ev, HG_E_QUERY_FAILED, "vector cannot contain metrics with the same labelset");
+		return pq_fail(p->ev, HG_E_QUERY_FAILED,
+		        "vector cannot contain metrics with the same labelset");
 	p->ret->at[i].v[step] = from->v[step];
 	return true;
 }
@@ -185,10 +208,11 @@ static bool enrich(struct pass *p, const struct pq_column *c)
 
 bool pq_info(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
-	struct pass p = {.ev = ev, .g = g, .sel = n->u.call.n > 1 ? n->u.call.arg[1] : NULL, .ret = ret};
+	struct pass p = {
+	        .ev = ev, .g = g, .sel = n->u.call.n > 1 ? n->u.call.arg[1] : NULL, .ret = ret};
 	struct re *re = NULL;
-	bool ok = pq_eval(ev, n->u.call.arg[0], g, &p.base) && names_of(&p, &re) && select_info(&p) &&
-	          index_info(&p) && pq_table_make(ev, &p.out, p.base.n);
+	bool ok = pq_eval(ev, n->u.call.arg[0], g, &p.base) && names_of(&p, &re) &&
+	          select_info(&p, n) && index_info(&p) && pq_table_make(ev, &p.out, p.base.n);
 	for (uint32_t k = 0; ok && k < p.base.n; k++)
 		ok = enrich(&p, &p.base.at[k]);
 	re_free(re);

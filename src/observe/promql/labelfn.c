@@ -44,20 +44,22 @@ static bool replace_one(struct pq_ev *ev, const struct replace *r, struct pq_col
 	return pq_with(ev, c->ls, r->dst, value, &c->ls);
 }
 
-bool pq_label_replace(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_label_replace(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_node *const *arg = n->u.call.arg;
-	struct replace r = {pq_bare(arg[1])->u.text, pq_bare(arg[2])->u.text, pq_bare(arg[3])->u.text, NULL, NULL, 0};
+	struct replace r = {pq_bare(arg[1])->u.text, pq_bare(arg[2])->u.text,
+	        pq_bare(arg[3])->u.text, NULL, NULL, 0};
 	struct hg_str regex = pq_bare(arg[4])->u.text;
 	struct hg_err why = {0};
 	bool ok = true;
 	if (re_compile(regex, RE_ANCHORED | RE_DOTALL, &r.re, &why) < 0)
-		return pq_fail(ev, HG_E_QUERY_FAILED, "invalid regular expression in label_replace(): %s",
-		        quoted(ev, regex));
+		return pq_fail(ev, HG_E_QUERY_FAILED,
+		        "invalid regular expression in label_replace(): %s", quoted(ev, regex));
 	if (!good_label(r.dst)) {
 		re_free(r.re);
-		return pq_fail(ev, HG_E_QUERY_FAILED, "invalid destination label name in label_replace(): %s",
-		        quoted(ev, r.dst));
+		return pq_fail(ev, HG_E_QUERY_FAILED,
+		        "invalid destination label name in label_replace(): %s", quoted(ev, r.dst));
 	}
 	r.groups = re_groups(r.re);
 	r.group = pq_take(ev, r.groups, sizeof *r.group);
@@ -70,18 +72,20 @@ bool pq_label_replace(struct pq_ev *ev, struct pq_node *n, const struct pq_grid 
 
 /* ---- label_join ---- */
 
-bool pq_label_join(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_label_join(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	struct pq_node *const *arg = n->u.call.arg;
 	struct hg_str dst = pq_bare(arg[1])->u.text, between = pq_bare(arg[2])->u.text, value;
 	struct hg_buf b;
 	for (uint32_t i = 3; i < n->u.call.n; i++)
 		if (!good_label(pq_bare(arg[i])->u.text))
-			return pq_fail(ev, HG_E_QUERY_FAILED, "invalid source label name in label_join(): %s",
+			return pq_fail(ev, HG_E_QUERY_FAILED,
+			        "invalid source label name in label_join(): %s",
 			        quoted(ev, pq_bare(arg[i])->u.text));
 	if (!good_label(dst))
-		return pq_fail(ev, HG_E_QUERY_FAILED, "invalid destination label name in label_join(): %s",
-		        quoted(ev, dst));
+		return pq_fail(ev, HG_E_QUERY_FAILED,
+		        "invalid destination label name in label_join(): %s", quoted(ev, dst));
 	if (!pq_eval(ev, arg[0], g, ret)) return false;
 	for (uint32_t k = 0; k < ret->n; k++) {
 		struct pq_column *c = &ret->at[k];
@@ -173,12 +177,14 @@ static int by_label(const void *a, const void *b)
 
 bool pq_sort(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
-	bool labels = n->u.call.fn->id == PQ_F_SORT_BY_LABEL || n->u.call.fn->id == PQ_F_SORT_BY_LABEL_DESC;
+	bool labels = n->u.call.fn->id == PQ_F_SORT_BY_LABEL ||
+	              n->u.call.fn->id == PQ_F_SORT_BY_LABEL_DESC;
 	struct item *items;
 	uint32_t kept = 0;
 	if (ev->o.step_ms)
 		pq_note(ev, true, n,
-		        "sort is ineffective for range queries since results are always ordered by labels");
+		        "sort is ineffective for range queries since results are always ordered by "
+		        "labels");
 	if (!pq_eval(ev, n->u.call.arg[0], g, ret)) return false;
 	if (g->n > 1 || !ret->n) return true;
 	items = pq_take(ev, ret->n, sizeof *items);

@@ -90,8 +90,18 @@ const char *pq_labels_text(struct pq_ev *ev, struct labels ls)
 {
 	struct hg_buf b;
 	struct hg_str copy;
+	/* As Prometheus' labels print themselves: the name is a label like others. */
 	hg_buf_init(&b, 4096);
-	labels_print(&b, ls);
+	for (uint32_t i = 0; i < ls.n; i++) {
+		hg_buf_cstr(&b, i ? ", " : "{");
+		if (pq_is_plain_name(ls.at[i].name, false))
+			hg_buf_str(&b, ls.at[i].name);
+		else
+			pq_quote(&b, ls.at[i].name);
+		hg_buf_byte(&b, '=');
+		pq_quote(&b, ls.at[i].value);
+	}
+	hg_buf_cstr(&b, ls.n ? "}" : "{}");
 	copy = hg_arena_str(ev->arena, hg_str(hg_buf_text(&b)));
 	hg_buf_free(&b);
 	return copy.p ? copy.p : "";
@@ -141,7 +151,8 @@ static bool grow(struct pq_ev *ev, struct pq_table *t)
 	return true;
 }
 
-bool pq_table_at(struct pq_ev *ev, struct pq_table *t, struct labels ls, uint32_t *ret_i, bool *ret_new)
+bool pq_table_at(
+        struct pq_ev *ev, struct pq_table *t, struct labels ls, uint32_t *ret_i, bool *ret_new)
 {
 	uint64_t hash = labels_hash(ls);
 	uint32_t i = slot_of(t, hash, ls);

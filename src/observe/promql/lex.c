@@ -81,7 +81,8 @@ static struct pq_tok number(struct pq_lex *l)
 	t.to = l->at;
 	t.text = cut(l, from);
 	if (pq_number_parse(t.text, &t.number)) return t;
-	if (!pq_duration_parse(t.text, &ms)) return failed(l, from, "bad number or duration syntax");
+	if (!pq_duration_parse(t.text, &ms))
+		return failed(l, from, "bad number or duration syntax");
 	t.number = (double)ms / 1000;
 	t.is_duration = true;
 	return t;
@@ -214,7 +215,8 @@ static struct pq_tok string(struct pq_lex *l)
 static struct pq_tok name(struct pq_lex *l)
 {
 	uint32_t from = l->at;
-	while (is_alpha(look(l, 0)) || is_digit(look(l, 0)) || (look(l, 0) == ':' && !l->brackets && !l->braces))
+	while (is_alpha(look(l, 0)) || is_digit(look(l, 0)) ||
+	        (look(l, 0) == ':' && !l->brackets && !l->braces))
 		l->at++;
 	return (struct pq_tok){.kind = PQ_T_NAME, .from = from, .to = l->at, .text = cut(l, from)};
 }

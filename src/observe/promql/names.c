@@ -1,24 +1,47 @@
 /* What is called how: functions, aggregations, operators. */
 #include "ast_priv.h"
 
-#define S PQ_A_SCALAR
-#define V PQ_A_VECTOR
-#define M PQ_A_MATRIX
-#define T PQ_A_STRING
+#define S    PQ_A_SCALAR
+#define V    PQ_A_VECTOR
+#define M    PQ_A_MATRIX
+#define T    PQ_A_STRING
 #define MANY 255
 
-#define MATH(n, i)  {.name = n, .id = i, .class = PQ_C_MATH, .type = PROMQL_VECTOR, .arg = {V}, .min = 1, .max = 1}
-#define DATE(n, i)                                                                             \
-	{.name = n, .id = i, .class = PQ_C_MATH, .type = PROMQL_VECTOR, .arg = {V}, .min = 0, .max = 1, .time_bound = true}
-#define OVER(n, i)  {.name = n, .id = i, .class = PQ_C_RANGE, .type = PROMQL_VECTOR, .arg = {M}, .min = 1, .max = 1}
-#define OVER_X(n, i)                                                                           \
-	{.name = n, .id = i, .class = PQ_C_RANGE, .type = PROMQL_VECTOR, .arg = {M}, .min = 1, .max = 1, .experimental = true}
-#define OTHER(n, i, t, lo, hi, ...)                                                            \
-	{.name = n, .id = i, .class = PQ_C_SPECIAL, .type = t, .arg = {__VA_ARGS__}, .min = lo, .max = hi}
-#define OTHER_X(n, i, t, lo, hi, ...)                                                          \
-	{.name = n, .id = i, .class = PQ_C_SPECIAL, .type = t, .arg = {__VA_ARGS__}, .min = lo, .max = hi, .experimental = true}
-#define BOUND_X(n, i)                                                                          \
-	{.name = n, .id = i, .class = PQ_C_SPECIAL, .type = PROMQL_SCALAR, .experimental = true, .time_bound = true}
+#define MATH(n, i)                                                                         \
+	{                                                                                  \
+		.name = n, .id = i, .class = PQ_C_MATH, .type = PROMQL_VECTOR, .arg = {V}, \
+		.min = 1, .max = 1                                                         \
+	}
+#define DATE(n, i)                                                                         \
+	{                                                                                  \
+		.name = n, .id = i, .class = PQ_C_MATH, .type = PROMQL_VECTOR, .arg = {V}, \
+		.min = 0, .max = 1, .time_bound = true                                     \
+	}
+#define OVER(n, i)                                                                          \
+	{                                                                                   \
+		.name = n, .id = i, .class = PQ_C_RANGE, .type = PROMQL_VECTOR, .arg = {M}, \
+		.min = 1, .max = 1                                                          \
+	}
+#define OVER_X(n, i)                                                                        \
+	{                                                                                   \
+		.name = n, .id = i, .class = PQ_C_RANGE, .type = PROMQL_VECTOR, .arg = {M}, \
+		.min = 1, .max = 1, .experimental = true                                    \
+	}
+#define OTHER(n, i, t, lo, hi, ...)                                                         \
+	{                                                                                   \
+		.name = n, .id = i, .class = PQ_C_SPECIAL, .type = t, .arg = {__VA_ARGS__}, \
+		.min = lo, .max = hi                                                        \
+	}
+#define OTHER_X(n, i, t, lo, hi, ...)                                                       \
+	{                                                                                   \
+		.name = n, .id = i, .class = PQ_C_SPECIAL, .type = t, .arg = {__VA_ARGS__}, \
+		.min = lo, .max = hi, .experimental = true                                  \
+	}
+#define BOUND_X(n, i)                                                             \
+	{                                                                         \
+		.name = n, .id = i, .class = PQ_C_SPECIAL, .type = PROMQL_SCALAR, \
+		.experimental = true, .time_bound = true                          \
+	}
 
 static const struct pq_fn row[] = {
         MATH("abs", PQ_F_ABS),
@@ -46,8 +69,14 @@ static const struct pq_fn row[] = {
         MATH("deg", PQ_F_DEG),
         OVER("delta", PQ_F_DELTA),
         OVER("deriv", PQ_F_DERIV),
-        {.name = "double_exponential_smoothing", .id = PQ_F_DOUBLE_EXP, .class = PQ_C_RANGE,
-                .type = PROMQL_VECTOR, .arg = {M, S, S}, .min = 3, .max = 3, .experimental = true},
+        {.name = "double_exponential_smoothing",
+                .id = PQ_F_DOUBLE_EXP,
+                .class = PQ_C_RANGE,
+                .type = PROMQL_VECTOR,
+                .arg = {M, S, S},
+                .min = 3,
+                .max = 3,
+                .experimental = true},
         BOUND_X("end", PQ_F_END),
         MATH("exp", PQ_F_EXP),
         OVER("first_over_time", PQ_F_FIRST_OVER_TIME),
@@ -79,11 +108,22 @@ static const struct pq_fn row[] = {
         DATE("minute", PQ_F_MINUTE),
         DATE("month", PQ_F_MONTH),
         {.name = "pi", .id = PQ_F_PI, .class = PQ_C_SPECIAL, .type = PROMQL_SCALAR},
-        {.name = "predict_linear", .id = PQ_F_PREDICT_LINEAR, .class = PQ_C_RANGE,
-                .type = PROMQL_VECTOR, .arg = {M, S}, .min = 2, .max = 2, .time_bound = true},
+        {.name = "predict_linear",
+                .id = PQ_F_PREDICT_LINEAR,
+                .class = PQ_C_RANGE,
+                .type = PROMQL_VECTOR,
+                .arg = {M, S},
+                .min = 2,
+                .max = 2,
+                .time_bound = true},
         OVER("present_over_time", PQ_F_PRESENT_OVER_TIME),
-        {.name = "quantile_over_time", .id = PQ_F_QUANTILE_OVER_TIME, .class = PQ_C_RANGE,
-                .type = PROMQL_VECTOR, .arg = {S, M}, .min = 2, .max = 2},
+        {.name = "quantile_over_time",
+                .id = PQ_F_QUANTILE_OVER_TIME,
+                .class = PQ_C_RANGE,
+                .type = PROMQL_VECTOR,
+                .arg = {S, M},
+                .min = 2,
+                .max = 2},
         MATH("rad", PQ_F_RAD),
         BOUND_X("range", PQ_F_RANGE),
         OVER("rate", PQ_F_RATE),
@@ -99,8 +139,14 @@ static const struct pq_fn row[] = {
         OTHER("sort_desc", PQ_F_SORT_DESC, PROMQL_VECTOR, 1, 1, V),
         MATH("sqrt", PQ_F_SQRT),
         BOUND_X("start", PQ_F_START),
-        {.name = "start_timestamp", .id = PQ_F_START_TIMESTAMP, .class = PQ_C_SPECIAL,
-                .type = PROMQL_VECTOR, .arg = {V}, .min = 1, .max = 1, .experimental = true,
+        {.name = "start_timestamp",
+                .id = PQ_F_START_TIMESTAMP,
+                .class = PQ_C_SPECIAL,
+                .type = PROMQL_VECTOR,
+                .arg = {V},
+                .min = 1,
+                .max = 1,
+                .experimental = true,
                 .missing = true},
         OVER("stddev_over_time", PQ_F_STDDEV_OVER_TIME),
         OVER("stdvar_over_time", PQ_F_STDVAR_OVER_TIME),
@@ -108,10 +154,19 @@ static const struct pq_fn row[] = {
         OVER("sum_over_time", PQ_F_SUM_OVER_TIME),
         MATH("tan", PQ_F_TAN),
         MATH("tanh", PQ_F_TANH),
-        {.name = "time", .id = PQ_F_TIME, .class = PQ_C_SPECIAL, .type = PROMQL_SCALAR,
+        {.name = "time",
+                .id = PQ_F_TIME,
+                .class = PQ_C_SPECIAL,
+                .type = PROMQL_SCALAR,
                 .time_bound = true},
-        {.name = "timestamp", .id = PQ_F_TIMESTAMP, .class = PQ_C_SPECIAL, .type = PROMQL_VECTOR,
-                .arg = {V}, .min = 1, .max = 1, .time_bound = true},
+        {.name = "timestamp",
+                .id = PQ_F_TIMESTAMP,
+                .class = PQ_C_SPECIAL,
+                .type = PROMQL_VECTOR,
+                .arg = {V},
+                .min = 1,
+                .max = 1,
+                .time_bound = true},
         OVER_X("ts_of_first_over_time", PQ_F_TS_OF_FIRST),
         OVER_X("ts_of_last_over_time", PQ_F_TS_OF_LAST),
         OVER_X("ts_of_max_over_time", PQ_F_TS_OF_MAX),
@@ -127,24 +182,26 @@ const struct pq_fn *pq_fn_find(struct hg_str name)
 	return NULL;
 }
 
+/* Of two as near, the one of the same length: letters are swapped more often than left out. */
+static void consider(struct hg_str given, const char *name, uint32_t *least, const char **ret_best)
+{
+	struct hg_str n = hg_str(name);
+	uint32_t d = hg_str_distance(given, n);
+	if (d > 2 || d >= given.n) return;
+	d = d * 2 + (n.n != given.n);
+	if (d >= *least) return;
+	*least = d;
+	*ret_best = name;
+}
+
 const char *pq_fn_near(struct hg_str name)
 {
 	const char *best = NULL;
-	uint32_t least = 3;
-	for (size_t i = 0; i < HG_COUNT(row); i++) {
-		uint32_t d = hg_str_distance(name, hg_str(row[i].name));
-		if (d < least && d < name.n) {
-			least = d;
-			best = row[i].name;
-		}
-	}
-	for (int op = PQ_SUM; op <= PQ_LIMIT_RATIO; op++) {
-		uint32_t d = hg_str_distance(name, hg_str(pq_agg_name((enum pq_agg)op)));
-		if (d < least && d < name.n) {
-			least = d;
-			best = pq_agg_name((enum pq_agg)op);
-		}
-	}
+	uint32_t least = UINT32_MAX;
+	for (size_t i = 0; i < HG_COUNT(row); i++)
+		consider(name, row[i].name, &least, &best);
+	for (int op = PQ_SUM; op <= PQ_LIMIT_RATIO; op++)
+		consider(name, pq_agg_name((enum pq_agg)op), &least, &best);
 	return best;
 }
 
@@ -187,8 +244,8 @@ bool pq_agg_has_param(enum pq_agg op)
 
 const char *pq_op_name(enum pq_op op)
 {
-	static const char *const name[] = {"+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<",
-	        ">=", "<=", "and", "or", "unless"};
+	static const char *const name[] = {"+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">",
+	        "<", ">=", "<=", "and", "or", "unless"};
 	return name[op];
 }
 

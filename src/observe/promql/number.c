@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NUMBER_MAX 400u /* bytes of a literal: a double has at most 1,075 digits, nobody writes them */
+#define NUMBER_MAX \
+	400u /* bytes of a literal: a double has at most 1,075 digits, nobody writes them */
 
 /* ---- reading ---- */
 
@@ -24,7 +25,7 @@ static bool plain(struct hg_str s, char to[NUMBER_MAX + 1])
 		if (i == 0 || i + 1 == s.n) return false;
 		char before = s.p[i - 1], after = s.p[i + 1];
 		bool ok = hex ? isxdigit((unsigned char)after) &&
-		                        (isxdigit((unsigned char)before) || (before | 32) == 'x')
+		                          (isxdigit((unsigned char)before) || (before | 32) == 'x')
 		              : isdigit((unsigned char)after) && isdigit((unsigned char)before);
 		if (!ok) return false;
 	}
@@ -83,7 +84,8 @@ bool pq_duration_parse(struct hg_str s, int64_t *ret_ms)
 		while (i < s.n && !(s.p[i] >= '0' && s.p[i] <= '9'))
 			i++;
 		for (; next < HG_COUNT(row); next++)
-			if (hg_str_eq((struct hg_str){s.p + unit, i - unit}, hg_str(row[next].unit)))
+			if (hg_str_eq(
+			            (struct hg_str){s.p + unit, i - unit}, hg_str(row[next].unit)))
 				break;
 		if (next == HG_COUNT(row)) return false;
 		if (__builtin_mul_overflow(v, row[next].ms, &part) ||
@@ -224,7 +226,8 @@ void pq_quote(struct hg_buf *to, struct hg_str s)
 			hg_buf_byte(to, '\\');
 			hg_buf_byte(to, into[e - from]);
 			i++;
-		} else if (len > 1 && i + len <= s.n && hg_utf8_valid((struct hg_str){s.p + i, len})) {
+		} else if (len > 1 && i + len <= s.n &&
+		           hg_utf8_valid((struct hg_str){s.p + i, len})) {
 			hg_buf_str(to, (struct hg_str){s.p + i, len});
 			i += len;
 		} else {

@@ -1,4 +1,5 @@
-/* Tokens → tree: expressions, calls, aggregations. Precedence climbing, so no recursion per level. */
+/* Tokens → tree: expressions, calls, aggregations. Precedence climbing, so no recursion per level.
+ */
 #include "parse_priv.h"
 
 #include <math.h>
@@ -39,9 +40,8 @@ bool pq_unexpected(struct pq_parser *p, const char *where, const char *expected)
 		        expected ? expected : "");
 	else
 		pq_refuse(p->q, t->from, p->err, "unexpected %s\"%.*s\" in %s%s%s",
-		        t->kind == PQ_T_STRING ? "string " : "",
-		        (int)HG_MIN(t->text.n, (size_t)60), t->text.p, where, comma,
-		        expected ? expected : "");
+		        t->kind == PQ_T_STRING ? "string " : "", (int)HG_MIN(t->text.n, (size_t)60),
+		        t->text.p, where, comma, expected ? expected : "");
 	return false;
 }
 
@@ -57,8 +57,8 @@ bool pq_expect(struct pq_parser *p, const char *symbol, const char *where)
 
 bool pq_nomem(struct pq_parser *p)
 {
-	hg_err_set(p->err, HG_E_QUERY_LIMIT, "the query is too large: its tree takes more than %zu MiB",
-	        PQ_ARENA_MAX >> 20);
+	hg_err_set(p->err, HG_E_QUERY_LIMIT,
+	        "the query is too large: its tree takes more than %zu MiB", PQ_ARENA_MAX >> 20);
 	return false;
 }
 
@@ -77,6 +77,7 @@ struct pq_node *pq_node_new(struct pq_parser *p, enum pq_kind kind, uint32_t fro
 bool pq_parse_names(struct pq_parser *p, struct pq_names *ret_names, const char *where)
 {
 	uint32_t cap = 0;
+	struct hg_str *own = NULL;
 	*ret_names = (struct pq_names){0};
 	if (!pq_expect(p, "(", where)) return false;
 	while (!pq_accept(p, ")")) {
@@ -85,13 +86,14 @@ bool pq_parse_names(struct pq_parser *p, struct pq_names *ret_names, const char 
 		                                             hg_utf8_valid(p->tok.text);
 		if (!ok) return pq_unexpected(p, where, "label");
 		if (ret_names->n == cap) {
-			struct hg_str *more = hg_arena_array(&p->q->arena, cap * 2 + 4, sizeof *more);
+			struct hg_str *more =
+			        hg_arena_array(&p->q->arena, cap * 2 + 4, sizeof *more);
 			if (!more) return pq_nomem(p);
-			if (cap) memcpy(more, ret_names->at, cap * sizeof *more);
-			ret_names->at = more;
+			if (cap) memcpy(more, own, cap * sizeof *more);
+			ret_names->at = own = more;
 			cap = cap * 2 + 4;
 		}
-		ret_names->at[ret_names->n++] = p->tok.text;
+		own[ret_names->n++] = p->tok.text;
 		pq_advance(p);
 		if (pq_accept(p, ",")) continue;
 		if (!pq_is(p, ")")) return pq_unexpected(p, where, "\",\" or \")\"");
@@ -308,7 +310,8 @@ static struct pq_node *aggregation(struct pq_parser *p, enum pq_agg op, uint32_t
 	}
 	if (count != want) {
 		pq_refuse(p->q, from, p->err,
-		        "wrong number of arguments for aggregate expression provided, expected %u, got %u",
+		        "wrong number of arguments for aggregate expression provided, expected %u, "
+		        "got %u",
 		        want, count);
 		return NULL;
 	}
@@ -341,7 +344,8 @@ static struct pq_node *call(struct pq_parser *p, struct hg_str name, uint32_t fr
 		n->depth = (uint16_t)HG_MAX(n->depth, n->u.call.arg[i]->depth + 1);
 	if (fn->experimental) p->q->experimental = true;
 	if (fn->time_bound) p->q->time_bound = true;
-	if (fn->id == PQ_F_START || fn->id == PQ_F_END || fn->id == PQ_F_RANGE || fn->id == PQ_F_STEP)
+	if (fn->id == PQ_F_START || fn->id == PQ_F_END || fn->id == PQ_F_RANGE ||
+	        fn->id == PQ_F_STEP)
 		p->q->bounds = true;
 	return n;
 }
@@ -364,8 +368,7 @@ static struct pq_node *operand(struct pq_parser *p)
 {
 	struct pq_node *n;
 	switch (p->tok.kind) {
-	case PQ_T_NUMBER:
-		return literal(p, p->tok.number, p->tok.is_duration);
+	case PQ_T_NUMBER: return literal(p, p->tok.number, p->tok.is_duration);
 	case PQ_T_STRING:
 		n = pq_node_new(p, PQ_K_TEXT, p->tok.from);
 		if (!n) return NULL;
@@ -374,8 +377,7 @@ static struct pq_node *operand(struct pq_parser *p)
 		pq_advance(p);
 		n->to = p->last;
 		return n;
-	case PQ_T_NAME:
-		return named(p);
+	case PQ_T_NAME: return named(p);
 	case PQ_T_SYMBOL:
 		if (pq_is(p, "{")) return pq_parse_selector(p, (struct hg_str){0}, p->tok.from);
 		if (!pq_is(p, "(")) break;
@@ -387,8 +389,7 @@ static struct pq_node *operand(struct pq_parser *p)
 		n->to = p->last;
 		n->depth = (uint16_t)(n->u.of->depth + 1);
 		return n;
-	default:
-		break;
+	default: break;
 	}
 	pq_unexpected(p, "expression", NULL);
 	return NULL;

@@ -9,7 +9,8 @@ static bool add_matcher(struct pq_parser *p, struct pq_node *n, uint32_t *cap,
         const struct label_matcher *m, uint32_t at)
 {
 	if (n->u.sel.n == *cap) {
-		struct label_matcher *more = hg_arena_array(&p->q->arena, *cap * 2 + 4, sizeof *more);
+		struct label_matcher *more =
+		        hg_arena_array(&p->q->arena, *cap * 2 + 4, sizeof *more);
 		if (!more) return pq_nomem(p);
 		if (*cap) memcpy(more, n->u.sel.m, n->u.sel.n * sizeof *more);
 		n->u.sel.m = more;
@@ -22,7 +23,8 @@ static bool add_matcher(struct pq_parser *p, struct pq_node *n, uint32_t *cap,
 		struct pq_regex *r = hg_arena_take(&p->q->arena, sizeof *r);
 		if (!r) return pq_nomem(p);
 		if (re_compile(m->value, RE_ANCHORED | RE_DOTALL, &r->re, &why) < 0)
-			return pq_refuse(p->q, at, p->err, "error parsing regexp: %.200s", why.message);
+			return pq_refuse(
+			        p->q, at, p->err, "error parsing regexp: %.200s", why.message);
 		r->next = p->q->regexes;
 		p->q->regexes = r;
 		to->re = r->re;
@@ -70,10 +72,12 @@ static bool matcher(struct pq_parser *p, struct pq_node *n, uint32_t *cap)
 		return pq_unexpected(p, "label matching", "label name or \"}\"");
 	pq_advance(p);
 	if (name.kind == PQ_T_STRING && (pq_is(p, ",") || pq_is(p, "}"))) {
-		m = (struct label_matcher){.op = LABEL_EQ, .name = HG_STR("__name__"), .value = name.text};
+		m = (struct label_matcher){
+		        .op = LABEL_EQ, .name = HG_STR("__name__"), .value = name.text};
 		if (!name.text.n || !hg_utf8_valid(name.text))
 			return pq_refuse(p->q, name.from, p->err, "invalid metric name");
-		return name_once(p, n, name.text, name.from) && add_matcher(p, n, cap, &m, name.from);
+		return name_once(p, n, name.text, name.from) &&
+		       add_matcher(p, n, cap, &m, name.from);
 	}
 	if (!name.text.n || !hg_utf8_valid(name.text))
 		return pq_refuse(p->q, name.from, p->err, "invalid label name");
@@ -107,7 +111,8 @@ struct pq_node *pq_parse_selector(struct pq_parser *p, struct hg_str name, uint3
 	n->type = PROMQL_VECTOR;
 	n->to = p->last;
 	if (name.n) {
-		struct label_matcher m = {.op = LABEL_EQ, .name = HG_STR("__name__"), .value = name};
+		struct label_matcher m = {
+		        .op = LABEL_EQ, .name = HG_STR("__name__"), .value = name};
 		n->u.sel.name = name;
 		if (!add_matcher(p, n, &cap, &m, from)) return NULL;
 	}
@@ -268,7 +273,8 @@ static struct pq_node *brackets(struct pq_parser *p, struct pq_node *n)
 	bool sub = pq_is(p, ":");
 	if (sub) {
 		pq_advance(p);
-		if (!pq_is(p, "]") && (!(step = span_expr(p, 0)) || !positive(p, step))) return NULL;
+		if (!pq_is(p, "]") && (!(step = span_expr(p, 0)) || !positive(p, step)))
+			return NULL;
 	}
 	if (!pq_expect(p, "]", "subquery or range")) return NULL;
 	if (!sub && n->kind != PQ_K_SELECTOR) {
@@ -322,12 +328,14 @@ static bool at_time(struct pq_parser *p, struct pq_node *n)
 	if (pq_is_word(p, "start") || pq_is_word(p, "end")) {
 		h->at = pq_is_word(p, "start") ? PQ_AT_START : PQ_AT_END;
 		pq_advance(p);
-		if (!pq_expect(p, "(", "@ modifier") || !pq_expect(p, ")", "@ modifier")) return false;
+		if (!pq_expect(p, "(", "@ modifier") || !pq_expect(p, ")", "@ modifier"))
+			return false;
 		p->q->bounds = true;
 	} else {
 		if (!pq_parse_signed(p, &v, "@ modifier")) return false;
 		if (!(fabs(v) < 9.2e15))
-			return pq_refuse(p->q, at, p->err, "timestamp out of bounds for @ modifier: %f", v);
+			return pq_refuse(
+			        p->q, at, p->err, "timestamp out of bounds for @ modifier: %f", v);
 		h->at = PQ_AT_TIME;
 		h->at_ms = (int64_t)round(v * 1000);
 	}
@@ -343,13 +351,16 @@ static bool extend(struct pq_parser *p, struct pq_node *n)
 	pq_advance(p);
 	if (!h)
 		return pq_refuse(p->q, at, p->err,
-		        "%s modifier must be preceded by an instant vector selector or range vector "
+		        "%s modifier must be preceded by an instant vector selector or range "
+		        "vector "
 		        "selector",
 		        how == PQ_X_ANCHORED ? "anchored" : "smoothed");
 	if (h->u.sel.extend != PQ_X_NONE)
-		return pq_refuse(p->q, at, p->err, "anchored and smoothed modifiers cannot be used together");
+		return pq_refuse(p->q, at, p->err,
+		        "anchored and smoothed modifiers cannot be used together");
 	if (how == PQ_X_ANCHORED && n->kind != PQ_K_RANGE)
-		return pq_refuse(p->q, at, p->err, "anchored modifier must be preceded by a range vector selector");
+		return pq_refuse(p->q, at, p->err,
+		        "anchored modifier must be preceded by a range vector selector");
 	h->u.sel.extend = how;
 	p->q->experimental = true;
 	n->to = h->to = p->last;
@@ -361,7 +372,8 @@ struct pq_node *pq_parse_behind(struct pq_parser *p, struct pq_node *n)
 	for (;;) {
 		if (pq_is(p, "[")) {
 			if (n->depth >= PQ_DEPTH_MAX) {
-				pq_refuse(p->q, n->from, p->err, "the expression is nested too deep");
+				pq_refuse(
+				        p->q, n->from, p->err, "the expression is nested too deep");
 				return NULL;
 			}
 			n = brackets(p, n);

@@ -21,50 +21,48 @@ static void names(struct hg_buf *to, const struct pq_names *ls)
 	hg_buf_byte(to, ')');
 }
 
-static void span(struct hg_buf *to, const struct pq_span *s)
+/* Alone 300 is written as 5m; within arithmetic it stays a number. */
+static void span(struct hg_buf *to, const struct pq_span *s, bool alone)
 {
 	switch (s->kind) {
 	case PQ_S_NUMBER:
-		/* 300 and 5m are the same length; both read back. */
-		if (fabs(s->seconds) < 9e15 && s->seconds * 1000 == trunc(s->seconds * 1000))
+		if ((alone || s->is_duration) && fabs(s->seconds) < 9e15 &&
+		        s->seconds * 1000 == trunc(s->seconds * 1000))
 			pq_duration_print(to, (int64_t)(s->seconds * 1000));
 		else
 			pq_number_print(to, s->seconds);
 		return;
-	case PQ_S_STEP:
-		hg_buf_cstr(to, "step()");
-		return;
-	case PQ_S_RANGE:
-		hg_buf_cstr(to, "range()");
-		return;
+	case PQ_S_STEP: hg_buf_cstr(to, "step()"); return;
+	case PQ_S_RANGE: hg_buf_cstr(to, "range()"); return;
 	case PQ_S_NEG:
 		hg_buf_byte(to, '-');
-		span(to, s->a);
+		span(to, s->a, alone);
 		return;
 	case PQ_S_PAREN:
 		hg_buf_byte(to, '(');
-		span(to, s->a);
+		span(to, s->a, false);
 		hg_buf_byte(to, ')');
 		return;
 	case PQ_S_MIN:
 	case PQ_S_MAX:
 		hg_buf_cstr(to, s->kind == PQ_S_MIN ? "min_of(" : "max_of(");
-		span(to, s->a);
+		span(to, s->a, false);
 		hg_buf_cstr(to, ", ");
-		span(to, s->b);
+		span(to, s->b, false);
 		hg_buf_byte(to, ')');
 		return;
 	case PQ_S_OP:
-		span(to, s->a);
+		span(to, s->a, false);
 		hg_buf_fmt(to, " %s ", pq_op_name(s->op));
-		span(to, s->b);
+		span(to, s->b, false);
 		return;
 	}
 }
 
 static void selector_head(struct hg_buf *to, const struct pq_node *n)
 {
-	static const char *const op[] = {[LABEL_EQ] = "=", [LABEL_NE] = "!=", [LABEL_RE] = "=~", [LABEL_NRE] = "!~"};
+	static const char *const op[] = {
+	        [LABEL_EQ] = "=", [LABEL_NE] = "!=", [LABEL_RE] = "=~", [LABEL_NRE] = "!~"};
 	struct hg_str name = n->u.sel.name;
 	bool outside = pq_is_plain_name(name, true), any = false;
 	if (outside) hg_buf_str(to, name);
@@ -94,7 +92,7 @@ static void modifiers(struct hg_buf *to, const struct pq_node *n)
 	if (n->at == PQ_AT_TIME) hg_buf_fmt(to, " @ %.3f", (double)n->at_ms / 1000);
 	if (!n->offset) return;
 	hg_buf_cstr(to, " offset ");
-	span(to, n->offset);
+	span(to, n->offset, true);
 }
 
 static void binary(struct hg_buf *to, const struct pq_node *n)
@@ -103,7 +101,8 @@ static void binary(struct hg_buf *to, const struct pq_node *n)
 	pq_node_print(to, n->u.bin.l);
 	hg_buf_fmt(to, " %s", pq_op_name(n->u.bin.op));
 	if (n->u.bin.to_bool) hg_buf_cstr(to, " bool");
-	if (m->given && (m->on || m->labels.n || m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY)) {
+	if (m->given &&
+	        (m->on || m->labels.n || m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY)) {
 		hg_buf_cstr(to, m->on ? " on " : " ignoring ");
 		names(to, &m->labels);
 	}
@@ -111,7 +110,8 @@ static void binary(struct hg_buf *to, const struct pq_node *n)
 		hg_buf_cstr(to, m->card == PQ_MANY_TO_ONE ? " group_left " : " group_right ");
 		names(to, &m->include);
 	}
-	bool same = m->fill_left && m->fill_right && (m->left == m->right || (isnan(m->left) && isnan(m->right)));
+	bool same = m->fill_left && m->fill_right &&
+	            (m->left == m->right || (isnan(m->left) && isnan(m->right)));
 	if (m->fill_left) {
 		hg_buf_cstr(to, same ? " fill (" : " fill_left (");
 		pq_number_print(to, m->left);
@@ -162,9 +162,9 @@ static void range(struct hg_buf *to, const struct pq_node *n)
 	else
 		selector_head(to, n->u.of);
 	hg_buf_byte(to, '[');
-	span(to, n->range);
+	span(to, n->range, true);
 	if (sub) hg_buf_byte(to, ':');
-	if (n->step) span(to, n->step);
+	if (n->step) span(to, n->step, true);
 	hg_buf_byte(to, ']');
 	modifiers(to, sub ? n : n->u.of);
 }
@@ -181,26 +181,16 @@ static void number(struct hg_buf *to, const struct pq_node *n)
 void pq_node_print(struct hg_buf *to, const struct pq_node *n)
 {
 	switch (n->kind) {
-	case PQ_K_NUMBER:
-		number(to, n);
-		return;
-	case PQ_K_TEXT:
-		pq_quote(to, n->u.text);
-		return;
+	case PQ_K_NUMBER: number(to, n); return;
+	case PQ_K_TEXT: pq_quote(to, n->u.text); return;
 	case PQ_K_SELECTOR:
 		selector_head(to, n);
 		modifiers(to, n);
 		return;
 	case PQ_K_RANGE:
-	case PQ_K_SUBQUERY:
-		range(to, n);
-		return;
-	case PQ_K_CALL:
-		call(to, n);
-		return;
-	case PQ_K_BINARY:
-		binary(to, n);
-		return;
+	case PQ_K_SUBQUERY: range(to, n); return;
+	case PQ_K_CALL: call(to, n); return;
+	case PQ_K_BINARY: binary(to, n); return;
 	case PQ_K_UNARY:
 		hg_buf_byte(to, n->plus ? '+' : '-');
 		pq_node_print(to, n->u.of);
@@ -210,9 +200,7 @@ void pq_node_print(struct hg_buf *to, const struct pq_node *n)
 		pq_node_print(to, n->u.of);
 		hg_buf_byte(to, ')');
 		return;
-	case PQ_K_AGG:
-		aggregate(to, n);
-		return;
+	case PQ_K_AGG: aggregate(to, n); return;
 	}
 }
 

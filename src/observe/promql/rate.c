@@ -74,14 +74,17 @@ void pq_note_counter(struct pq_ev *ev, const struct pq_node *call, struct labels
 	struct hg_str name = pq_metric_name(ls), type = labels_get(ls, HG_STR("__type__"));
 	if (!name.n) return;
 	if (ev->o.types_and_units) {
-		if (hg_str_eq(type, HG_STR("counter")) || hg_str_eq(type, HG_STR("histogram"))) return;
+		if (hg_str_eq(type, HG_STR("counter")) || hg_str_eq(type, HG_STR("histogram")))
+			return;
 		pq_note(ev, false, call->u.call.arg[0],
-		        "metric might not be a counter, __type__ label is not set to \"counter\" or "
+		        "metric might not be a counter, __type__ label is not set to \"counter\" "
+		        "or "
 		        "\"histogram\", got \"%.*s\": \"%.*s\"",
 		        HG_STR_ARG(type), HG_STR_ARG(name));
 		return;
 	}
-	if (ends(name, "_total") || ends(name, "_sum") || ends(name, "_count") || ends(name, "_bucket"))
+	if (ends(name, "_total") || ends(name, "_sum") || ends(name, "_count") ||
+	        ends(name, "_bucket"))
 		return;
 	pq_note(ev, false, call->u.call.arg[0],
 	        "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "

@@ -1,4 +1,5 @@
-/* Samples out of the store: instant selectors as columns, ranges and subqueries series by series. */
+/* Samples out of the store: instant selectors as columns, ranges and subqueries series by series.
+ */
 #include "eval_priv.h"
 
 static void lock(struct pq_ev *ev)
@@ -49,7 +50,8 @@ static bool read_series(struct pq_ev *ev, struct tsdb_selection *sel, uint32_t i
 	ev->samples += s->n;
 	if (ev->samples > ev->o.samples_max) {
 		pq_fail(ev, HG_E_QUERY_LIMIT,
-		        "query processing would load too many samples into memory in query execution "
+		        "query processing would load too many samples into memory in query "
+		        "execution "
 		        "(more than %llu)",
 		        (unsigned long long)ev->o.samples_max);
 		return false;
@@ -67,7 +69,8 @@ static bool read_series(struct pq_ev *ev, struct tsdb_selection *sel, uint32_t i
 }
 
 /* The newest sample of each step within the lookback. */
-static void last_samples(const struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, bool times, double *to)
+static void last_samples(const struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g,
+        bool times, double *to)
 {
 	const struct tsdb_samples *s = &ev->read;
 	size_t hi = 0; /* samples before it are not newer than the step */
@@ -113,7 +116,8 @@ bool pq_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *
 /* ---- ranges ---- */
 
 /* The first multiple of the step after the window's start, as Prometheus aligns subqueries. */
-static bool sub_grid(struct pq_ev *ev, const struct pq_node *n, int64_t from, int64_t to, struct pq_grid *ret)
+static bool sub_grid(
+        struct pq_ev *ev, const struct pq_node *n, int64_t from, int64_t to, struct pq_grid *ret)
 {
 	int64_t step = n->step ? n->step_ms : ev->o.subquery_step_ms;
 	int64_t start = step * (from / step);
@@ -128,7 +132,8 @@ static bool sub_grid(struct pq_ev *ev, const struct pq_node *n, int64_t from, in
 	return true;
 }
 
-bool pq_ranges_open(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_ranges *r)
+bool pq_ranges_open(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_ranges *r)
 {
 	bool sub = n->kind == PQ_K_SUBQUERY;
 	enum pq_extend how = sub ? PQ_X_NONE : n->u.of->u.sel.extend;
@@ -170,8 +175,8 @@ bool pq_ranges_next(struct pq_ev *ev, struct pq_ranges *r, struct pq_samples *re
 	if (!*ret_more) return true;
 	if (!r->sel) return next_of_sub(ev, r, ret);
 	if (!read_series(ev, r->sel, r->i, r->from, r->to, true)) return false;
-	*ret = (struct pq_samples){tsdb_selection_labels(r->sel, r->i), false, ev->read.t, ev->read.v,
-	        (uint32_t)ev->read.n};
+	*ret = (struct pq_samples){tsdb_selection_labels(r->sel, r->i), false, ev->read.t,
+	        ev->read.v, (uint32_t)ev->read.n};
 	r->i++;
 	return true;
 }
@@ -191,7 +196,8 @@ static double between(const struct tsdb_samples *s, size_t hi, int64_t at, int64
 	return pq_none();
 }
 
-bool pq_extended_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_extended_select(
+        struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	int64_t from = pq_window_end(n, g->start) - ev->o.lookback_ms + 1;
 	int64_t to = pq_window_end(n, pq_grid_at(g, g->n - 1)) + ev->o.lookback_ms;

@@ -8,7 +8,8 @@
 
 bool pt_same(double want, double got)
 {
-	if (tsdb_is_stale(want) || tsdb_is_stale(got)) return tsdb_is_stale(want) && tsdb_is_stale(got);
+	if (tsdb_is_stale(want) || tsdb_is_stale(got))
+		return tsdb_is_stale(want) && tsdb_is_stale(got);
 	if (isnan(want) && isnan(got)) return true;
 	if (want == got) return true;
 	double sum = fabs(want) + fabs(got), diff = fabs(want - got);
@@ -50,12 +51,13 @@ struct span {
 	int64_t at;
 };
 
-static bool same_series(const struct pt_series *want, const struct promql_series *got, const struct span *s,
-        struct hg_buf *why)
+static bool same_series(const struct pt_series *want, const struct promql_series *got,
+        const struct span *s, struct hg_buf *why)
 {
 	size_t i, n = points(got, s->middle, s->at, &i), end = i + n;
 	for (uint32_t k = 0; k < want->n; k++) {
 		int64_t t = s->from + k * s->step;
+		if (i < end && got->t[i] < t) break; /* nothing was expected there */
 		if (want->at[k].kind != PT_VALUE) continue;
 		if (i < end && got->t[i] == t && pt_same(want->at[k].v, got->v[i])) {
 			i++;
@@ -93,7 +95,8 @@ static const struct pt_series *wanted(const struct pt_eval *e, struct labels ls)
 	return NULL;
 }
 
-static bool series(const struct pt_eval *e, const struct promql_result *r, const struct span *s, struct hg_buf *why)
+static bool series(const struct pt_eval *e, const struct promql_result *r, const struct span *s,
+        struct hg_buf *why)
 {
 	size_t ignored;
 	for (size_t k = 0; k < r->n; k++) {
@@ -135,7 +138,8 @@ static bool in_order(const struct pt_eval *e, const struct promql_result *r, str
 	return true;
 }
 
-static bool scalar(const struct pt_eval *e, const struct promql_result *r, bool middle, int64_t at, struct hg_buf *why)
+static bool scalar(const struct pt_eval *e, const struct promql_result *r, bool middle, int64_t at,
+        struct hg_buf *why)
 {
 	double got = r->scalar;
 	size_t i = 0;
@@ -156,7 +160,8 @@ static bool scalar(const struct pt_eval *e, const struct promql_result *r, bool 
 	return false;
 }
 
-bool pt_judge(const struct pt_eval *e, const struct promql_result *r, bool middle, int64_t at, struct hg_buf *why)
+bool pt_judge(const struct pt_eval *e, const struct promql_result *r, bool middle, int64_t at,
+        struct hg_buf *why)
 {
 	struct span s = {e->from, e->step, middle, at};
 	if (e->is_string) {
@@ -170,7 +175,8 @@ bool pt_judge(const struct pt_eval *e, const struct promql_result *r, bool middl
 	}
 	if (e->scalar) return scalar(e, r, middle, at, why);
 	if (r->type != PROMQL_VECTOR && r->type != PROMQL_MATRIX) {
-		if (!e->range && !e->series_n && r->type == PROMQL_SCALAR) { /* nothing was written */
+		if (!e->range && !e->series_n &&
+		        r->type == PROMQL_SCALAR) { /* nothing was written */
 			hg_buf_cstr(why, "expected nothing, got a scalar");
 			return false;
 		}
@@ -201,7 +207,8 @@ static bool text_matches(const struct pt_expect *x, const char *text)
 	return ok;
 }
 
-static bool judge_kind(const struct pt_eval *e, const struct promql_result *r, bool warning, struct hg_buf *why)
+static bool judge_kind(
+        const struct pt_eval *e, const struct promql_result *r, bool warning, struct hg_buf *why)
 {
 	enum pt_want want = warning ? PT_WARN : PT_INFO, none = warning ? PT_NO_WARN : PT_NO_INFO;
 	const char *word = warning ? "warning" : "information";
@@ -209,10 +216,11 @@ static bool judge_kind(const struct pt_eval *e, const struct promql_result *r, b
 		bool found = false;
 		if (e->expect[i].want != want) continue;
 		for (size_t k = 0; k < r->note_n && !found; k++)
-			found = r->notes[k].warning == warning && text_matches(&e->expect[i], r->notes[k].text);
+			found = r->notes[k].warning == warning &&
+			        text_matches(&e->expect[i], r->notes[k].text);
 		if (found) continue;
-		hg_buf_fmt(why, "expected %s %s\"%.*s\", got", word, e->expect[i].regex ? "like " : "",
-		        HG_STR_ARG(e->expect[i].text));
+		hg_buf_fmt(why, "expected %s %s\"%.*s\", got", word,
+		        e->expect[i].regex ? "like " : "", HG_STR_ARG(e->expect[i].text));
 		for (size_t k = 0; k < r->note_n; k++)
 			hg_buf_fmt(why, " \"%s\"", r->notes[k].text);
 		if (!r->note_n) hg_buf_cstr(why, " none");
@@ -222,7 +230,8 @@ static bool judge_kind(const struct pt_eval *e, const struct promql_result *r, b
 		bool found = !pt_expects(e, want) && !pt_expects(e, none);
 		if (r->notes[k].warning != warning) continue;
 		for (uint32_t i = 0; i < e->expects && !found; i++)
-			found = e->expect[i].want == want && text_matches(&e->expect[i], r->notes[k].text);
+			found = e->expect[i].want == want &&
+			        text_matches(&e->expect[i], r->notes[k].text);
 		if (found) continue;
 		hg_buf_fmt(why, "unexpected %s \"%s\"", word, r->notes[k].text);
 		return false;
@@ -240,8 +249,8 @@ bool pt_judge_failure(const struct pt_eval *e, const struct hg_err *err, struct 
 	const char *text = err->detail[0] ? err->detail : err->message;
 	for (uint32_t i = 0; i < e->expects; i++) {
 		if (e->expect[i].want != PT_FAIL || text_matches(&e->expect[i], text)) continue;
-		hg_buf_fmt(why, "expected failure %s\"%.*s\", got \"%s\"", e->expect[i].regex ? "like " : "",
-		        HG_STR_ARG(e->expect[i].text), text);
+		hg_buf_fmt(why, "expected failure %s\"%.*s\", got \"%s\"",
+		        e->expect[i].regex ? "like " : "", HG_STR_ARG(e->expect[i].text), text);
 		return false;
 	}
 	return true;

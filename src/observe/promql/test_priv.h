@@ -24,7 +24,8 @@ struct pt_series {
 };
 
 /* A series line: name{labels} items. False: *ret_why. The texts stay where they were. */
-bool pt_series_read(struct hg_arena *a, struct hg_str line, struct pt_series *ret, const char **ret_why);
+bool pt_series_read(
+        struct hg_arena *a, struct hg_str line, struct pt_series *ret, const char **ret_why);
 
 enum pt_want { PT_FAIL, PT_WARN, PT_INFO, PT_NO_WARN, PT_NO_INFO };
 
@@ -37,7 +38,7 @@ struct pt_expect {
 struct pt_eval {
 	unsigned line;
 	bool range, ordered, scalar, is_string, matrix;
-	int64_t from, to, step; /* instant: at `from` */
+	int64_t from, to, step;       /* instant: at `from` */
 	int64_t m_from, m_to, m_step; /* expect range vector */
 	struct hg_str expr, text;
 	double number;
@@ -55,7 +56,8 @@ struct pt_lines {
 
 /* The next line without space around it; a comment is empty. False at the end. */
 bool pt_line(struct pt_lines *l, struct hg_str *ret);
-/* The block of an eval whose first line is `first`. False: *ret_why, and the rest of the block is passed over. */
+/* The block of an eval whose first line is `first`. False: *ret_why, and the rest of the block is
+ * passed over. */
 bool pt_eval_read(struct hg_arena *a, struct pt_lines *l, struct hg_str first, struct pt_eval *ret,
         const char **ret_why);
 /* The word in front, and `*s` without it and the space behind. */

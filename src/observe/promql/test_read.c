@@ -38,7 +38,8 @@ static bool is(struct hg_str s, const char *word)
 
 /* ---- series ---- */
 
-static bool labels_read(struct pq_lex *x, struct labels_builder *b, struct pq_tok *t, const char **why)
+static bool labels_read(
+        struct pq_lex *x, struct labels_builder *b, struct pq_tok *t, const char **why)
 {
 	*why = "labels";
 	*t = pq_lex_next(x);
@@ -66,7 +67,8 @@ static bool labels_read(struct pq_lex *x, struct labels_builder *b, struct pq_to
 }
 
 /* name{…} in front; `*rest` is what follows. */
-static bool metric(struct hg_arena *a, struct hg_str line, struct labels *ret, struct hg_str *rest, const char **why)
+static bool metric(struct hg_arena *a, struct hg_str line, struct labels *ret, struct hg_str *rest,
+        const char **why)
 {
 	struct labels_builder b;
 	struct pq_lex x = {.arena = a, .text = line};
@@ -80,8 +82,11 @@ static bool metric(struct hg_arena *a, struct hg_str line, struct labels *ret, s
 		labels_builder_set(&b, LABEL_METRIC, t.text);
 		mark = x;
 		t = pq_lex_next(&x);
-		if (!(t.kind == PQ_T_SYMBOL && t.text.p[0] == '{' ) || (x.at < line.n && line.p[x.at] == '{')) x = mark;
-		else ok = labels_read(&x, &b, &t, why);
+		if (!(t.kind == PQ_T_SYMBOL && t.text.p[0] == '{') ||
+		        (x.at < line.n && line.p[x.at] == '{'))
+			x = mark;
+		else
+			ok = labels_read(&x, &b, &t, why);
 	} else {
 		ok = t.kind == PQ_T_SYMBOL && t.text.p[0] == '{' && labels_read(&x, &b, &t, why);
 	}
@@ -96,7 +101,8 @@ static size_t number_length(struct hg_str s)
 	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+');
 	static const char *const word[] = {"inf", "nan"};
 	for (int k = 0; k < 2; k++)
-		if (s.n >= i + 3 && hg_str_eq_nocase((struct hg_str){s.p + i, 3}, hg_str(word[k]))) return i + 3;
+		if (s.n >= i + 3 && hg_str_eq_nocase((struct hg_str){s.p + i, 3}, hg_str(word[k])))
+			return i + 3;
 	size_t from = i;
 	while (i < s.n && ((s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '.' || s.p[i] == '_'))
 		i++;
@@ -145,7 +151,8 @@ static bool times(struct hg_str *s, uint64_t *ret_n, bool *ret_given)
 	if (!*ret_given) return true;
 	while (i < s->n && s->p[i] >= '0' && s->p[i] <= '9')
 		i++;
-	if (!hg_str_u64((struct hg_str){s->p + 1, i - 1}, ret_n) || *ret_n > PT_ITEMS_MAX) return false;
+	if (!hg_str_u64((struct hg_str){s->p + 1, i - 1}, ret_n) || *ret_n > PT_ITEMS_MAX)
+		return false;
 	*s = (struct hg_str){s->p + i, s->n - i};
 	return true;
 }
@@ -191,7 +198,8 @@ static bool item(struct reading *r, struct hg_str *s)
 		*s = (struct hg_str){s->p + len, s->n - len};
 		if (s->n && (s->p[0] == '+' || s->p[0] == '-')) {
 			len = number_length(*s);
-			if (!len || !promql_number((struct hg_str){s->p, len}, &delta)) return false;
+			if (!len || !promql_number((struct hg_str){s->p, len}, &delta))
+				return false;
 			*s = (struct hg_str){s->p + len, s->n - len};
 		}
 	}
@@ -205,7 +213,8 @@ static bool item(struct reading *r, struct hg_str *s)
 	return true;
 }
 
-bool pt_series_read(struct hg_arena *a, struct hg_str line, struct pt_series *ret, const char **ret_why)
+bool pt_series_read(
+        struct hg_arena *a, struct hg_str line, struct pt_series *ret, const char **ret_why)
 {
 	struct reading r = {.a = a, .s = ret, .why = ret_why};
 	struct hg_str rest;
@@ -247,9 +256,10 @@ static bool head(struct hg_str s, struct pt_eval *e, const char **why)
 		e->to = e->from;
 	} else if (is(word, "range")) {
 		e->range = true;
-		if (!is(pt_word(&s), "from") || !duration(pt_word(&s), &e->from) || !is(pt_word(&s), "to") ||
-		        !duration(pt_word(&s), &e->to) || !is(pt_word(&s), "step") ||
-		        !duration(pt_word(&s), &e->step) || e->step <= 0 || e->to < e->from)
+		if (!is(pt_word(&s), "from") || !duration(pt_word(&s), &e->from) ||
+		        !is(pt_word(&s), "to") || !duration(pt_word(&s), &e->to) ||
+		        !is(pt_word(&s), "step") || !duration(pt_word(&s), &e->step) ||
+		        e->step <= 0 || e->to < e->from)
 			return false;
 	} else {
 		return false;
@@ -282,16 +292,23 @@ static bool expectation(struct hg_arena *a, struct hg_str s, struct pt_eval *e, 
 	}
 	if (is(what, "range")) {
 		e->matrix = true;
-		return is(pt_word(&s), "vector") && is(pt_word(&s), "from") && duration(pt_word(&s), &e->m_from) &&
-		       is(pt_word(&s), "to") && duration(pt_word(&s), &e->m_to) && is(pt_word(&s), "step") &&
+		return is(pt_word(&s), "vector") && is(pt_word(&s), "from") &&
+		       duration(pt_word(&s), &e->m_from) && is(pt_word(&s), "to") &&
+		       duration(pt_word(&s), &e->m_to) && is(pt_word(&s), "step") &&
 		       duration(pt_word(&s), &e->m_step) && e->m_step > 0;
 	}
-	if (is(what, "fail")) x.want = PT_FAIL;
-	else if (is(what, "warn")) x.want = PT_WARN;
-	else if (is(what, "info")) x.want = PT_INFO;
-	else if (is(what, "no_warn")) x.want = PT_NO_WARN;
-	else if (is(what, "no_info")) x.want = PT_NO_INFO;
-	else return false;
+	if (is(what, "fail"))
+		x.want = PT_FAIL;
+	else if (is(what, "warn"))
+		x.want = PT_WARN;
+	else if (is(what, "info"))
+		x.want = PT_INFO;
+	else if (is(what, "no_warn"))
+		x.want = PT_NO_WARN;
+	else if (is(what, "no_info"))
+		x.want = PT_NO_INFO;
+	else
+		return false;
 	x.regex = starts(s, "regex:");
 	if (x.regex || starts(s, "msg:")) {
 		size_t n = x.regex ? 6 : 4;
@@ -310,7 +327,8 @@ static bool eval_line(struct hg_arena *a, struct hg_str s, struct pt_eval *e, co
 	if (e->expects + 1 >= PT_LINES_MAX || e->series_n == HG_COUNT(e->series)) return false;
 	if (is(word, "expect")) return expectation(a, rest, e, why);
 	if (is(word, "expected_fail_message") || is(word, "expected_fail_regexp")) {
-		e->expect[e->expects++] = (struct pt_expect){PT_FAIL, is(word, "expected_fail_regexp"), rest};
+		e->expect[e->expects++] =
+		        (struct pt_expect){PT_FAIL, is(word, "expected_fail_regexp"), rest};
 		return true;
 	}
 	if (promql_number(s, &e->number)) {
@@ -324,7 +342,8 @@ static bool eval_line(struct hg_arena *a, struct hg_str s, struct pt_eval *e, co
 	return true;
 }
 
-bool pt_eval_read(struct hg_arena *a, struct pt_lines *l, struct hg_str first, struct pt_eval *e, const char **ret_why)
+bool pt_eval_read(struct hg_arena *a, struct pt_lines *l, struct hg_str first, struct pt_eval *e,
+        const char **ret_why)
 {
 	struct hg_str s;
 	bool ok;

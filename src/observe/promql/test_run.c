@@ -1,4 +1,5 @@
-/* Runs a test file: a store in memory, each eval as it is written, pinned with @, and as a range. */
+/* Runs a test file: a store in memory, each eval as it is written, pinned with @, and as a range.
+ */
 #include "test_priv.h"
 
 #include <stdlib.h>
@@ -70,14 +71,17 @@ static bool remember_nhcb(struct run *r, struct labels ls, uint32_t n, int64_t s
 	bool ok = true;
 	for (int i = 0; i < 3 && ok; i++) {
 		size_t len = strlen(end[i]);
-		if (!hg_str_ends(name, hg_str(end[i])) || (!i && !labels_get(ls, HG_STR("le")).n)) continue;
+		if (!hg_str_ends(name, hg_str(end[i])) || (!i && !labels_get(ls, HG_STR("le")).n))
+			continue;
 		labels_builder_init(&b);
 		labels_builder_from(&b, ls);
 		labels_builder_set(&b, LABEL_METRIC, (struct hg_str){name.p, name.n - len});
 		labels_builder_drop(&b, HG_STR("le"));
-		ok = labels_builder_done(&b, &base) == HG_OK && labels_copy(&r->arena, base, &base) == HG_OK;
+		ok = labels_builder_done(&b, &base) == HG_OK &&
+		     labels_copy(&r->arena, base, &base) == HG_OK;
 		labels_builder_fini(&b);
-		return ok && remember(r, base, 0, (int64_t)n * step, "a native histogram is selected");
+		return ok &&
+		       remember(r, base, 0, (int64_t)n * step, "a native histogram is selected");
 	}
 	return ok;
 }
@@ -103,11 +107,13 @@ static bool store(struct run *r, const struct pt_series *s, int64_t step, const 
 		enum hg_rc rc = tsdb_append(r->db, ref, t, s->at[k].v);
 		if (rc < 0 && rc != HG_E_TSDB_DUPLICATE) return false;
 	}
-	return first == INT64_MAX || remember(r, s->ls, first, last, "a native histogram is selected");
+	return first == INT64_MAX ||
+	       remember(r, s->ls, first, last, "a native histogram is selected");
 }
 
 /* A block: of series written twice the last line counts. */
-static bool load(struct run *r, struct pt_lines *l, struct hg_str s, const char **why, unsigned *ret_line)
+static bool load(
+        struct run *r, struct pt_lines *l, struct hg_str s, const char **why, unsigned *ret_line)
 {
 	struct hg_str command = pt_word(&s), line;
 	bool nhcb = hg_str_eq_nocase(command, HG_STR("load_with_nhcb")), ok = true;
@@ -116,12 +122,14 @@ static bool load(struct run *r, struct pt_lines *l, struct hg_str s, const char 
 	int64_t step = 0;
 	*ret_line = l->line;
 	*why = "a step behind load";
-	if (!promql_duration(pt_word(&s), &step) || step <= 0 || step >= (int64_t)1 << 40) ok = false;
+	if (!promql_duration(pt_word(&s), &step) || step <= 0 || step >= (int64_t)1 << 40)
+		ok = false;
 	while (pt_line(l, &line) && line.n) {
 		if (!ok) continue;
 		*ret_line = l->line;
 		if (n == cap) {
-			struct pt_series *more = hg_arena_array(&r->arena, cap * 2ul + 16, sizeof *more);
+			struct pt_series *more =
+			        hg_arena_array(&r->arena, cap * 2ul + 16, sizeof *more);
 			*why = "a smaller file";
 			if (!(ok = more != NULL)) continue;
 			if (cap) memcpy(more, all, cap * sizeof *more);
@@ -131,7 +139,8 @@ static bool load(struct run *r, struct pt_lines *l, struct hg_str s, const char 
 		ok = pt_series_read(&r->arena, line, &all[n], why);
 		if (!ok) continue;
 		if (all[n].start_times) {
-			ok = remember(r, all[n].ls, INT64_MIN, INT64_MAX, "start timestamps are not built");
+			ok = remember(r, all[n].ls, INT64_MIN, INT64_MAX,
+			        "start timestamps are not built");
 			continue;
 		}
 		uint32_t same = 0;
@@ -151,12 +160,16 @@ static bool load(struct run *r, struct pt_lines *l, struct hg_str s, const char 
 
 enum outcome { GOOD, BAD, SKIP };
 
-static enum outcome once(struct run *r, struct promql_query *q, int64_t from, int64_t to, int64_t step,
-        bool middle, int64_t at, bool notes, struct hg_buf *why)
+static enum outcome once(struct run *r, struct promql_query *q, int64_t from, int64_t to,
+        int64_t step, bool middle, int64_t at, bool notes, struct hg_buf *why)
 {
 	const struct pt_eval *e = r->e;
-	struct promql_options o = {.start_ms = from, .end_ms = to, .step_ms = step,
-	        .delayed_names = true, .watch = watch, .arg = r};
+	struct promql_options o = {.start_ms = from,
+	        .end_ms = to,
+	        .step_ms = step,
+	        .delayed_names = true,
+	        .watch = watch,
+	        .arg = r};
 	const struct promql_result *result;
 	struct hg_err err = {0};
 	bool fails = pt_expects(e, PT_FAIL), ok;
@@ -182,7 +195,8 @@ static enum outcome once(struct run *r, struct promql_query *q, int64_t from, in
 }
 
 /* As an instant query at `at`, and as the middle of a range query. */
-static enum outcome instant(struct run *r, struct promql_query *q, int64_t at, bool notes, struct hg_buf *why)
+static enum outcome instant(
+        struct run *r, struct promql_query *q, int64_t at, bool notes, struct hg_buf *why)
 {
 	const struct pt_eval *e = r->e;
 	/* Values are expected at the time of the query, whenever that is. */
@@ -218,7 +232,9 @@ static enum outcome pinned(struct run *r, struct hg_str expr, struct hg_buf *why
 	}
 	for (int i = 0; promql_pin(q, t) && i < n && out == GOOD; i++) {
 		out = instant(r, q, at[i], false, why);
-		if (out == BAD) hg_buf_fmt(why, " (with @ %.3f, at %.3f)", (double)t / 1000, (double)at[i] / 1000);
+		if (out == BAD)
+			hg_buf_fmt(why, " (with @ %.3f, at %.3f)", (double)t / 1000,
+			        (double)at[i] / 1000);
 	}
 	promql_free(q);
 	return out;
@@ -263,7 +279,8 @@ static void eval(struct run *r, struct pt_lines *l, struct hg_str line)
 		hg_buf_fmt(r->to, "skipped: %s\n", hg_buf_text(&why));
 	} else {
 		r->counts->failed++;
-		hg_buf_fmt(r->to, "FAIL: %.*s\n    %s\n", HG_STR_ARG(r->e->expr), hg_buf_text(&why));
+		hg_buf_fmt(
+		        r->to, "FAIL: %.*s\n    %s\n", HG_STR_ARG(r->e->expr), hg_buf_text(&why));
 	}
 	promql_free(q);
 	hg_buf_free(&why);

@@ -54,7 +54,8 @@ static uint64_t xxh64(struct hg_str s)
 	for (; left >= 8; left -= 8, p += 8)
 		h = rotl(h ^ lane(0, word64(p)), 27) * P1 + P4;
 	if (left >= 4) {
-		uint64_t v = (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 | (uint64_t)p[3] << 24;
+		uint64_t v = (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+		             (uint64_t)p[3] << 24;
 		h = rotl(h ^ v * P1, 23) * P2 + P3;
 		p += 4;
 		left -= 4;
@@ -103,7 +104,8 @@ static bool wanted(struct pq_ev *ev, const struct pq_node *n, double k, double *
 		if (k >= 9223372036854775807.0)
 			return pq_fail(ev, HG_E_QUERY_FAILED, "Scalar value %g overflows int64", k);
 		if (k <= -9223372036854775808.0)
-			return pq_fail(ev, HG_E_QUERY_FAILED, "Scalar value %g underflows int64", k);
+			return pq_fail(
+			        ev, HG_E_QUERY_FAILED, "Scalar value %g underflows int64", k);
 		*ret_k = trunc(k);
 		return true;
 	}
@@ -113,8 +115,9 @@ static bool wanted(struct pq_ev *ev, const struct pq_node *n, double k, double *
 	struct hg_buf b;
 	hg_buf_init(&b, 800);
 	pq_number_print(&b, k);
-	pq_note(ev, true, n->u.agg.param, "ratio value should be between -1 and 1, got %s, capping to %d",
-	        hg_buf_text(&b), k < 0 ? -1 : 1);
+	pq_note(ev, true, n->u.agg.param,
+	        "ratio value should be between -1 and 1, got %s, capping to %d", hg_buf_text(&b),
+	        k < 0 ? -1 : 1);
 	hg_buf_free(&b);
 	return true;
 }
@@ -147,7 +150,7 @@ struct choice {
 	uint32_t groups;
 	struct pick *pick;
 	double *share;
-	double **to; /* by series; NULL: never chosen */
+	double **to;           /* by series; NULL: never chosen */
 	uint32_t *rank, ranks; /* order in which they were chosen */
 };
 
@@ -170,7 +173,8 @@ static bool choose_step(struct choice *c, uint32_t group, uint32_t step, double 
 		double v = c->in->at[s].v[step];
 		if (pq_is_none(v)) continue;
 		if (op == PQ_LIMITK && found >= k) break;
-		if (op == PQ_LIMIT_RATIO && !(k >= 0 ? c->share[s] < k : c->share[s] >= 1 + k)) continue;
+		if (op == PQ_LIMIT_RATIO && !(k >= 0 ? c->share[s] < k : c->share[s] >= 1 + k))
+			continue;
 		c->pick[found++] = (struct pick){v, s, op == PQ_TOPK};
 	}
 	if (op == PQ_TOPK || op == PQ_BOTTOMK) {

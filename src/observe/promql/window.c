@@ -111,7 +111,8 @@ static uint32_t place_of_max(const struct pq_win *w, bool last)
 {
 	uint32_t best = 0;
 	for (uint32_t i = 1; i < w->n; i++)
-		if (w->v[i] > w->v[best] || (last && w->v[i] == w->v[best]) || isnan(w->v[best])) best = i;
+		if (w->v[i] > w->v[best] || (last && w->v[i] == w->v[best]) || isnan(w->v[best]))
+			best = i;
 	return best;
 }
 
@@ -119,7 +120,8 @@ static uint32_t place_of_min(const struct pq_win *w, bool last)
 {
 	uint32_t best = 0;
 	for (uint32_t i = 1; i < w->n; i++)
-		if (w->v[i] < w->v[best] || (last && w->v[i] == w->v[best]) || isnan(w->v[best])) best = i;
+		if (w->v[i] < w->v[best] || (last && w->v[i] == w->v[best]) || isnan(w->v[best]))
+			best = i;
 	return best;
 }
 
@@ -208,7 +210,8 @@ static double w_mad(const struct pq_win *w)
 }
 
 /* Least squares; x is counted from `origin`. */
-static void regression(const struct pq_win *w, int64_t origin, double *ret_slope, double *ret_intercept)
+static void regression(
+        const struct pq_win *w, int64_t origin, double *ret_slope, double *ret_intercept)
 {
 	double x_sum = 0, x_c = 0, y_sum = 0, y_c = 0, xy = 0, xy_c = 0, xx = 0, xx_c = 0;
 	double n = w->n;
@@ -373,12 +376,14 @@ static bool slide(struct pass *p, const struct pq_samples *s, double *to)
 	return some;
 }
 
-static bool smoothing_ok(struct pq_ev *ev, const double *v, uint32_t n, const char *what, const char *letter)
+static bool smoothing_ok(
+        struct pq_ev *ev, const double *v, uint32_t n, const char *what, const char *letter)
 {
 	for (uint32_t i = 0; i < n; i++)
 		if (!(v[i] >= 0 && v[i] <= 1))
 			return pq_fail(ev, HG_E_QUERY_FAILED,
-			        "invalid %s factor. Expected: 0 <= %s <= 1, got: %f", what, letter, v[i]);
+			        "invalid %s factor. Expected: 0 <= %s <= 1, got: %f", what, letter,
+			        v[i]);
 	return true;
 }
 
@@ -400,8 +405,7 @@ static bool arguments(struct pass *p)
 		return p->n->u.call.fn->id == PQ_F_PREDICT_LINEAR ||
 		       (smoothing_ok(p->ev, p->arg[0], p->g->n, "smoothing", "sf") &&
 		               smoothing_ok(p->ev, p->arg[1], p->g->n, "trend", "tf"));
-	default:
-		return true;
+	default: return true;
 	}
 }
 
@@ -419,7 +423,8 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 	while (pq_ranges_next(p->ev, &r, &s, &more)) {
 		if (!more) break;
 		if (!s.n) continue;
-		if (!room(p, s.n) || (!v && !(v = pq_take(p->ev, p->g->n, sizeof *v)))) return false;
+		if (!room(p, s.n) || (!v && !(v = pq_take(p->ev, p->g->n, sizeof *v))))
+			return false;
 		if (!slide(p, &s, v)) continue;
 		struct pq_column *c = &ret->at[ret->n++];
 		*c = (struct pq_column){s.ls, v, s.drop};
@@ -432,10 +437,14 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 	return keeps || pq_after_drop(p->ev, ret, p->g->n);
 }
 
-bool pq_range_call(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
+bool pq_range_call(
+        struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret)
 {
 	enum pq_fn_id id = n->u.call.fn->id;
-	struct pass p = {.ev = ev, .n = n, .g = g, .fn = pq_win_fn_of(id),
+	struct pass p = {.ev = ev,
+	        .n = n,
+	        .g = g,
+	        .fn = pq_win_fn_of(id),
 	        .counter = id == PQ_F_RATE || id == PQ_F_INCREASE};
 	struct pq_node *range = pq_bare(n->u.call.arg[id == PQ_F_QUANTILE_OVER_TIME ? 1 : 0]);
 	HG_ASSERT(p.fn);
