@@ -95,7 +95,7 @@ static bool sign(struct match *x, struct side *s, const struct pq_value *v)
 	s->sig = pq_take(x->ev, v->n, sizeof *s->sig);
 	if (!s->sig) return false;
 	for (uint32_t k = 0; k < v->n; k++) {
-		if (!pq_reduce(x->ev, v->at[k].ls, &x->m->labels, !x->m->on, &ls) ||
+		if (!pq_reduce(x->ev, v->at[k].ls, &x->m->labels, x->m->on ? PQ_BY : PQ_IGNORING, &ls) ||
 		        !pq_table_at(x->ev, &x->sigs, ls, &s->sig[k], NULL))
 			return false;
 	}
@@ -178,7 +178,7 @@ static bool result_labels(
 	if (m->card == PQ_ONE_TO_ONE) {
 		struct labels less;
 		if (m->on || !m->labels.n) {
-			if (m->on && (!pq_reduce(x->ev, *ret, &m->labels, false, &less) ||
+			if (m->on && (!pq_reduce(x->ev, *ret, &m->labels, PQ_BY, &less) ||
 			                     !pq_keep(x->ev, less, ret)))
 				return false;
 		} else {

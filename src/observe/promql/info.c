@@ -99,7 +99,7 @@ static bool index_info(struct pass *p)
 	p->id_of = pq_take(p->ev, p->info.n, sizeof *p->id_of);
 	if (!p->id_of || !pq_table_make(p->ev, &p->ids, p->info.n)) return false;
 	for (uint32_t k = 0; k < p->info.n; k++)
-		if (!pq_reduce(p->ev, p->info.at[k].ls, &identity, false, &ls) ||
+		if (!pq_reduce(p->ev, p->info.at[k].ls, &identity, PQ_BY, &ls) ||
 		        !pq_table_at(p->ev, &p->ids, ls, &p->id_of[k], NULL))
 			return false;
 	return true;
@@ -187,7 +187,7 @@ static bool enrich(struct pass *p, const struct pq_column *c)
 {
 	struct labels id, ls;
 	bool itself = label_matchers_match(p->name, p->names, c->ls);
-	if (!pq_reduce(p->ev, c->ls, &identity, false, &id)) return false;
+	if (!pq_reduce(p->ev, c->ls, &identity, PQ_BY, &id)) return false;
 	uint32_t sig = id.n ? pq_table_find(&p->ids, id) : UINT32_MAX;
 	for (uint32_t i = 0; i < p->g->n; i++) {
 		bool found = false, newest;

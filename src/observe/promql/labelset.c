@@ -41,7 +41,7 @@ static bool listed(const struct pq_names *names, struct hg_str name)
 	return false;
 }
 
-bool pq_reduce(struct pq_ev *ev, struct labels ls, const struct pq_names *names, bool without,
+bool pq_reduce(struct pq_ev *ev, struct labels ls, const struct pq_names *names, enum pq_less how,
         struct labels *ret)
 {
 	uint32_t k = 0;
@@ -52,7 +52,9 @@ bool pq_reduce(struct pq_ev *ev, struct labels ls, const struct pq_names *names,
 	}
 	for (uint32_t i = 0; i < ls.n; i++) {
 		bool in = listed(names, ls.at[i].name);
-		if (without ? !in && !is_meta(ls.at[i].name) : in) ev->scratch[k++] = ls.at[i];
+		if (how == PQ_WITHOUT) in = !in && !is_meta(ls.at[i].name);
+		if (how == PQ_IGNORING) in = !in && !hg_str_eq(ls.at[i].name, LABEL_METRIC);
+		if (in) ev->scratch[k++] = ls.at[i];
 	}
 	*ret = (struct labels){ev->scratch, k};
 	return true;

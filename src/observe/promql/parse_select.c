@@ -196,7 +196,7 @@ static const struct pq_span *span_operand(struct pq_parser *p)
 			return NULL;
 		}
 		p->depth++;
-		of = span_operand(p);
+		of = span_expr(p, 3); /* weaker than ^: -2 ^ 2 is -4 */
 		p->depth--;
 		if (!of || !minus) return of;
 		s = span_new(p, PQ_S_NEG, from);
