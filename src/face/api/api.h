@@ -20,6 +20,8 @@
 #include "os/loop.h"
 
 struct acme;
+struct incidents;
+struct slo;
 struct certs;
 struct clients;
 struct identities;
@@ -53,6 +55,8 @@ struct api_deps {
 	const struct clients *clients;       /* likewise */
 	const struct identities *identities; /* likewise */
 	struct acme *acme;                   /* may be NULL */
+	struct slo *slo;                     /* likewise: 503 */
+	struct incidents *incidents;         /* likewise */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;
