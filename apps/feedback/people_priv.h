@@ -24,7 +24,7 @@
 #define PEOPLE_ID           24u /* random bytes of a session's id … */
 #define PEOPLE_TOKEN        32u /* … and with its mark, so that made-up ones cost no look-up */
 #define PEOPLE_TOKEN_TEXT   43u /* characters */
-#define PEOPLE_CSRF_TEXT    32u /* characters */
+#define PEOPLE_CSRF_TEXT    SEEN_CSRF /* characters */
 #define PEOPLE_EMAIL_MAX    254u
 #define PEOPLE_PASSWORD_MIN 10u
 #define PEOPLE_PASSWORD_MAX 256u    /* bytes */

@@ -41,7 +41,7 @@ static const char *const sql_of[STATEMENTS] = {
                  " ORDER BY id DESC LIMIT $2",
         [LIST_V2] = "SELECT " COLUMNS " FROM feedback WHERE id < $1 ORDER BY id DESC LIMIT $2",
         [CREATE] = "INSERT INTO feedback (message, created_at, updated_at, owner)"
-                   " VALUES ($1, $2, $2, $3) RETURNING " COLUMNS,
+                   " VALUES ($1, $2, $2, $3)",
         [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
                    " AND ($4 = 0 OR owner = $4)"
                    " RETURNING " COLUMNS,
@@ -315,8 +315,17 @@ enum hg_rc rows_create(struct rows *r, const struct message *m, int64_t owner, u
 	bind_id(r->stmt[CREATE], 3, owner);
 	db_bind_str(r->stmt[CREATE], 1, (struct hg_str){m->bytes, m->n});
 	db_bind_str(r->stmt[CREATE], 2, (struct hg_str){now, n});
-	enum hg_rc rc = run_for_row(r->stmt[CREATE], ret_row, err);
-	if (rc < 0 || (!r->mail_to.n && !r->webhooks)) return rc;
+	enum hg_rc rc = db_run(r->stmt[CREATE], err);
+	if (rc < 0) return rc;
+	/* RETURNING would give the same, by way of a table of its own. */
+	ret_row->id = db_last_id(r->db);
+	ret_row->message.n = m->n;
+	memmove(ret_row->message.bytes, m->bytes, m->n);
+	take_time((struct hg_str){now, n}, ret_row->created_at, sizeof ret_row->created_at);
+	take_time((struct hg_str){now, n}, ret_row->updated_at, sizeof ret_row->updated_at);
+	ret_row->votes = 0;
+	ret_row->status = STATUS_OPEN;
+	if (!r->mail_to.n && !r->webhooks) return HG_OK;
 	return put_jobs(r, ret_row->id, wall_ns, err);
 }
 

@@ -486,6 +486,7 @@ enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct s
 	        .replica = replica,
 	        .replica_count = c->replica_count,
 	        .connections_max = c->pool_size,
+	        .queue_max = STORE_QUEUE_MAX,
 	        .query_ms = c->query_ms,
 	        .connect_ms = c->connect_ms,
 	        .lag_max_ms = c->lag_max_ms,

@@ -19,6 +19,9 @@
 
 struct store;
 
+/* Operations that may wait: some seconds of writes. Each takes 3 KiB. */
+#define STORE_QUEUE_MAX 8192u
+
 enum store_kind {
 	STORE_CREATE,
 	STORE_UPDATE,

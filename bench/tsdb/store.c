@@ -56,9 +56,7 @@ static double next_value(struct bench *b, uint32_t i, double seconds)
 	if (k < 7200) return *v = round((*v + seconds * 0.3 * hg_rand_unit(r)) * 100) / 100;
 	switch (k % 4) {
 	case 0: return hg_rand_below(r, 200) ? *v : (*v = hg_rand_below(r, 10));
-	case 1:
-		*v += 4096.0 * ((double)hg_rand_below(r, 64) - 32);
-		return *v = *v < 0 ? 0 : *v;
+	case 1: *v += 4096.0 * ((double)hg_rand_below(r, 64) - 32); return *v = *v < 0 ? 0 : *v;
 	case 2: return *v = hg_rand_below(r, 10000) / 100.0;
 	default: return *v = hg_rand_unit(r) * 100;
 	}
@@ -73,7 +71,8 @@ static void make_series(struct bench *b, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		char name[32], instance[32], path[32], le[16], service[32];
 		uint32_t k = i % SERIES;
-		snprintf(name, sizeof name, "%s_%u_total", k < 5000 ? "requests" : "things", k / 1000);
+		snprintf(name, sizeof name, "%s_%u_total", k < 5000 ? "requests" : "things",
+		        k / 1000);
 		snprintf(instance, sizeof instance, "10.0.%u.%u:9100", i / 50 / 250, i / 50 % 250);
 		snprintf(service, sizeof service, "service-%u", i / 100 % 50);
 		snprintf(path, sizeof path, "/api/v1/path/%u", i);
@@ -83,7 +82,8 @@ static void make_series(struct bench *b, uint32_t n)
 		        {HG_STR("instance"), hg_str(instance)}, {HG_STR("job"), HG_STR("bench")},
 		        {HG_STR("le"), hg_str(le)}, {HG_STR("path"), hg_str(path)},
 		        {HG_STR("service"), hg_str(service)}};
-		if (tsdb_series(b->db, (struct labels){at, HG_COUNT(at)}, &b->ref[i], &err) != HG_OK)
+		if (tsdb_series(b->db, (struct labels){at, HG_COUNT(at)}, &b->ref[i], &err) !=
+		        HG_OK)
 			fail_msg("%s", err.message);
 		b->last[i] = k >= 7200 && k % 4 == 1 ? 1e8 : 0;
 		b->last[i] = floor(b->last[i] / 4096) * 4096 + (k < 5000 ? k * 100.0 : 0);
@@ -219,8 +219,8 @@ static void print_bytes(struct bench *b, const struct xor_size *peer)
 	        (double)st.written_bytes / n, (double)st.disk_bytes / n, (double)bits / 8 / n);
 }
 
-static uint64_t read_all(struct bench *b, const struct label_matcher *m, int64_t from, int64_t to,
-        const char *what)
+static uint64_t read_all(
+        struct bench *b, const struct label_matcher *m, int64_t from, int64_t to, const char *what)
 {
 	struct tsdb_selection *sel;
 	struct hg_err err = {0};
@@ -243,8 +243,8 @@ static uint64_t read_all(struct bench *b, const struct label_matcher *m, int64_t
 		best_read = HG_MIN(best_read, after - between);
 		tsdb_selection_free(sel);
 	}
-	printf("read %-12s %u series: select %.2f ms, %llu samples in %.2f ms (%.1f ns each)\n", what,
-	        series, best_select * 1e3, (unsigned long long)n, best_read * 1e3,
+	printf("read %-12s %u series: select %.2f ms, %llu samples in %.2f ms (%.1f ns each)\n",
+	        what, series, best_select * 1e3, (unsigned long long)n, best_read * 1e3,
 	        n ? best_read / (double)n * 1e9 : 0.0);
 	tsdb_samples_free(&got);
 	return n;

@@ -4,12 +4,23 @@
 
 #define REPLICA_LABELS 5u
 
-static struct hg_str text_of(struct hg_arena *a, const char *fmt, struct hg_str name, uint32_t n)
+static struct hg_str number_of(struct hg_arena *a, uint32_t n)
 {
-	char text[SOCK_TEXT_MAX + 64];
+	char text[16];
 	struct hg_out o = hg_out_over(text, sizeof text);
-	hg_out_fmt(&o, fmt, HG_STR_ARG(name), n);
-	return hg_out_failed(&o) ? (struct hg_str){0} : hg_arena_str(a, (struct hg_str){text, o.n});
+	hg_out_u64(&o, n);
+	return hg_arena_str(a, (struct hg_str){text, o.n});
+}
+
+static struct hg_str instance_of(struct hg_arena *a, struct hg_str app, uint32_t replica)
+{
+	char text[160];
+	struct hg_out o = hg_out_over(text, sizeof text);
+	hg_out_str(&o, app);
+	hg_out_byte(&o, '/');
+	hg_out_u64(&o, replica);
+	HG_ASSERT(!hg_out_failed(&o)); /* names of apps are at most 63 bytes */
+	return hg_arena_str(a, (struct hg_str){text, o.n});
 }
 
 static struct hg_str address_of(struct hg_arena *a, const struct snap_endpoint *e)
@@ -41,9 +52,9 @@ static enum hg_rc target_make(struct hg_arena *a, const struct scrape_app *app,
 	/* Sorted by name, as label sets are. */
 	l[0] = (struct label){HG_STR("__address__"), address_of(a, e)};
 	l[1] = (struct label){HG_STR("app"), app->name};
-	l[2] = (struct label){HG_STR("instance"), text_of(a, "%.*s/%u", app->name, e->replica)};
-	l[3] = (struct label){HG_STR("release"), text_of(a, "%.*s%u", HG_STR(""), e->release)};
-	l[4] = (struct label){HG_STR("replica"), text_of(a, "%.*s%u", HG_STR(""), e->replica)};
+	l[2] = (struct label){HG_STR("instance"), instance_of(a, app->name, e->replica)};
+	l[3] = (struct label){HG_STR("release"), number_of(a, e->release)};
+	l[4] = (struct label){HG_STR("replica"), number_of(a, e->replica)};
 	for (uint32_t i = 0; i < REPLICA_LABELS; i++)
 		if (!l[i].value.p) return HG_E_NOMEM;
 	*to = (struct scrape_target_conf){

@@ -48,6 +48,7 @@ bool index_ready(struct tsdb *db, struct window *w)
 		w->broken = false;
 	} else {
 		db->stats.damaged++;
+		w->rebuild = true;
 	}
 	return !w->broken;
 }

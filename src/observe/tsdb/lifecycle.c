@@ -136,8 +136,25 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 	return open > OPEN_MOST ? most_idle : NULL;
 }
 
+/* A closed window whose index is damaged is read as an open one, and closed again later. */
+static void window_reopen(struct tsdb *db, struct window *w)
+{
+	struct hg_err err;
+	window_unmap(w);
+	w->closed = w->checked = w->broken = w->rebuild = false;
+	w->index = (struct index_view){0};
+	w->min_ms = TSDB_NO_MAX;
+	w->max_ms = TSDB_NO_MIN;
+	w->samples = 0;
+	w->idle = 0;
+	if (recover_window(db, w, &err) != HG_OK) w->closed = w->checked = w->broken = true;
+}
+
 int lifecycle_close(struct tsdb *db)
 {
+	for (uint32_t i = 0; i < db->window_n; i++)
+		if (db->windows[i]->rebuild && !db->windows[i]->pins)
+			window_reopen(db, db->windows[i]);
 	int64_t grace = HG_MAX(db->o.out_of_order_ms, (int64_t)60000);
 	struct window *w = db->o.dir ? close_next(db, grace) : NULL;
 	/* One at a time: the index of many series takes a while. */

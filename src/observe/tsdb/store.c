@@ -30,6 +30,8 @@ static void options_default(struct tsdb_options *o)
 {
 	/* In memory nothing is gained by spans, unless something is to go. */
 	if (!o->window_ms) o->window_ms = o->dir || o->keep_ms ? WINDOW_MS : TSDB_TIME_LIMIT;
+	/* A file's head counts its span in minutes. */
+	if (o->dir) o->window_ms = HG_MAX(o->window_ms / 60000, (int64_t)1) * 60000;
 	if (!o->memory_bytes) o->memory_bytes = MEMORY_BYTES;
 	if (!o->out_of_order_ms) o->out_of_order_ms = OUT_OF_ORDER_MS;
 	if (!o->chunk_samples) o->chunk_samples = CHUNK_SAMPLES;

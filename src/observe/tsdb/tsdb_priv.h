@@ -160,6 +160,7 @@ struct window {
 	bool broken, checked; /* closed: the index is damaged; it was looked at */
 	uint32_t idle;        /* commits since a sample came */
 	bool has_journal;     /* found at the start */
+	bool rebuild;         /* closed: the next commit makes the index anew */
 	int64_t min_ms, max_ms;
 	uint64_t samples;
 	int fd; /* -1: memory only, or not made yet */
