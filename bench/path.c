@@ -10,7 +10,6 @@
  * to have a token, HS256 with the secret of bench/path.py.
  */
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,11 +71,11 @@ static void providers(struct edge *e)
 	close(fd);
 }
 
-/* Somebody who takes what comes, in a process of its own, so that it is not counted. */
+/* Somebody who takes what comes, in a process of its own, whose instructions are not
+ * counted. */
 static int span_lane(void)
 {
 	int pair[2];
-	static char sink[65536];
 	must(sock_pair(pair) == 0, "a lane");
 	pid_t pid = fork();
 	must(pid >= 0, "a reader");
@@ -84,12 +83,13 @@ static int span_lane(void)
 		close(pair[0]);
 		return pair[1];
 	}
-	close(pair[1]);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;) {
-		struct pollfd p = {.fd = pair[0], .events = POLLIN};
-		if (poll(&p, 1, -1) == 1 && read(pair[0], sink, sizeof sink) == 0) _exit(0);
-	}
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	(void)fcntl(pair[0], F_SETFL, 0); /* it waits */
+	dup2(pair[0], STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	execlp("cat", "cat", (char *)NULL);
+	_exit(1);
 }
 
 static void image(
