@@ -155,15 +155,17 @@ static void look(struct slo *s)
 		news = news || a->said_n;
 	}
 	bool written = news || awake ? slo_save(s) : true;
-	if (!news) return;
 	/* People hear of it also when the disk is full; the journal, when it is no longer. */
 	for (uint32_t i = 0; i < s->count; i++) {
 		struct slo_app *a = &s->apps[i];
+		if (!a->loaded) continue;
 		for (uint32_t k = 0; k < a->said_n; k++)
 			slo_notice(s, a, &a->said[k]);
-		if (!written) a->state = a->before;
+		slo_notice_again(s, a);
+		if (!written && a->said_n) a->state = a->before;
 		a->said_n = 0;
 	}
+	if (!news) return;
 	if (s->o.on_event) s->o.on_event(s->o.arg);
 }
 

@@ -36,6 +36,7 @@ struct slo_alert {
 	const char *slo;      /* "availability", "latency" */
 	const char *severity; /* "critical": wake somebody; "warning": a ticket will do */
 	bool firing;          /* false: it is over */
+	bool again;           /* nothing is new: it fires still */
 	uint32_t priority;    /* of the incident: 1 for the fastest rule, 2; 3 for tickets */
 	uint64_t since_ms;    /* Unix time */
 	double burn_long, burn_short, limit;
@@ -57,8 +58,9 @@ struct slo_options {
 	 * it is there if it is. A failure undoes both, and both are tried again with the next look.
 	 * May be NULL. */
 	enum hg_rc (*on_news)(void *arg, const struct slo_alert *a, struct hg_err *err);
-	/* After it, also when the disk is full: whoever tells people. Once for each change. May be
-	 * NULL. */
+	/* After it, also when the disk is full: whoever tells people. Once for each change, and
+	 * while it fires once a minute more, as those who are told of alerts take silence for an
+	 * end. May be NULL. */
 	void (*on_alert)(void *arg, const struct slo_alert *a);
 	void (*on_event)(void *arg); /* journal entries were written; may be NULL */
 	void *arg;

@@ -6,6 +6,7 @@
 
 #define SLO_MAGIC   0x510b0d6eu
 #define SLO_LOOK_MS 5000u
+#define SLO_TELL_MS 60000u
 #define SLO_BASE_N  64u /* bytes */
 #define SLO_SPAN    24u /* of a text such as "1h" */
 
@@ -28,9 +29,10 @@ struct slo_app {
 	struct slo_state state;
 	struct slo_counts read; /* of the present look */
 	struct slo_seen seen[SLO_KINDS];
-	struct slo_state before;           /* it: `state` is not in the store yet */
-	struct slo_state noticed;          /* what people were told */
-	struct slo_event said[SLO_EVENTS]; /* … to be said */
+	struct slo_state before;                     /* it: `state` is not in the store yet */
+	struct slo_state noticed;                    /* what people were told */
+	uint64_t told_ms[SLO_KINDS][SLO_SEVERITIES]; /* … and when */
+	struct slo_event said[SLO_EVENTS];           /* … to be said */
 	uint32_t said_n;
 };
 
@@ -77,6 +79,8 @@ void slo_app_observe(const struct slo *s, struct slo_app *a);
 HG_MUST enum hg_rc slo_journal(
         struct slo *s, const struct slo_app *a, const struct slo_event *e, struct hg_err *err);
 void slo_notice(struct slo *s, struct slo_app *a, const struct slo_event *e);
+/* What still fires, for those who would take silence for an end. */
+void slo_notice_again(struct slo *s, struct slo_app *a);
 const char *slo_kind_name(enum slo_kind k);
 const char *slo_severity_name(enum slo_severity v);
 

@@ -120,10 +120,33 @@ void slo_notice(struct slo *s, struct slo_app *a, const struct slo_event *e)
 	struct slo_alert_state *told = &a->noticed.alert[e->of][e->severity];
 	if (told->firing == is->firing && (!is->firing || told->rule == is->rule)) return;
 	*told = *is;
+	a->told_ms[e->of][e->severity] = s->o.wall_ms();
 	struct slo_alert alert = alert_of(a, e, &t);
 	if (s->o.log)
 		hg_log(s->o.log, alert.firing ? HG_WARN : HG_INFO, event_name(e->kind),
 		        HG_S("app", alert.app), HG_S("slo", alert.slo),
 		        HG_S("severity", alert.severity), HG_F("burn", alert.burn_long));
 	if (s->o.on_alert) s->o.on_alert(s->o.arg, &alert);
+}
+
+void slo_notice_again(struct slo *s, struct slo_app *a)
+{
+	uint64_t now = s->o.wall_ms();
+	for (int k = 0; s->o.on_alert && k < SLO_KINDS; k++) {
+		for (int v = 0; v < SLO_SEVERITIES; v++) {
+			const struct slo_alert_state *is = &a->state.alert[k][v];
+			uint64_t *told = &a->told_ms[k][v];
+			/* A clock that was set back says it once too often. */
+			if (!is->firing || (*told <= now && now - *told < SLO_TELL_MS)) continue;
+			*told = now;
+			struct texts t;
+			struct slo_event e = {.kind = SLO_EV_BURN,
+			        .of = (enum slo_kind)k,
+			        .severity = (enum slo_severity)v,
+			        .rule = is->rule};
+			struct slo_alert alert = alert_of(a, &e, &t);
+			alert.again = true;
+			s->o.on_alert(s->o.arg, &alert);
+		}
+	}
 }

@@ -124,7 +124,7 @@ enum hg_rc relabel_new(const struct relabel_conf *conf, uint32_t n, struct relab
 	hg_buf_init(&r->made, VALUE_MAX);
 	r->rule = calloc(n ? n : 1, sizeof *r->rule);
 	if (!r->rule) rc = hg_err_set(err, HG_E_NOMEM, "no memory for relabelling rules");
-	for (uint32_t i = 0; i < n && rc >= 0; i++) {
+	for (uint32_t i = 0; r->rule && i < n && rc >= 0; i++) {
 		r->rule[i].c = conf[i];
 		r->n = i + 1;
 		rc = rule_make(r, i, err);
@@ -139,7 +139,7 @@ enum hg_rc relabel_new(const struct relabel_conf *conf, uint32_t n, struct relab
 void relabel_free(struct relabel *r)
 {
 	if (!r) return;
-	for (uint32_t i = 0; i < r->n; i++)
+	for (uint32_t i = 0; r->rule && i < r->n; i++)
 		re_free(r->rule[i].re);
 	free(r->rule);
 	hg_buf_free(&r->joined);

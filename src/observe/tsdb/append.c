@@ -135,7 +135,7 @@ enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	while (i && l->t[i - 1] > t)
 		i--;
 	if (i && l->t[i - 1] == t) {
-		bool same = memcmp(&l->v[i - 1], &v, sizeof v) == 0;
+		bool same = value_same(l->v[i - 1], v);
 		*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
 		return same ? HG_OK : HG_E_TSDB_DUPLICATE;
 	}
@@ -252,7 +252,9 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 	}
 	if (t > s->last_t) return append_next(db, slot, t, v);
 	if (t < s->last_t) return append_late(db, slot, t, v);
-	bool same = !s->last_known || memcmp(&s->last_bits, &v, sizeof v) == 0;
+	double last;
+	memcpy(&last, &s->last_bits, sizeof last);
+	bool same = !s->last_known || value_same(last, v);
 	*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
 	return same ? HG_OK : HG_E_TSDB_DUPLICATE;
 }

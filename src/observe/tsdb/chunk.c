@@ -377,7 +377,7 @@ static bool xor_get(struct span *in, uint32_t n, double *v)
 static bool all_same(const double *v, uint32_t n)
 {
 	for (uint32_t i = 1; i < n; i++)
-		if (memcmp(&v[i], &v[0], sizeof v[0]) != 0) return false;
+		if (!value_same(v[i], v[0])) return false;
 	return true;
 }
 

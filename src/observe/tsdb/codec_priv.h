@@ -37,6 +37,15 @@ static inline int64_t unzigzag(uint64_t v)
 	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
 }
 
+/* Bit by bit: NaNs of one kind are the same, 0 and -0 are not. */
+static inline bool value_same(double a, double b)
+{
+	uint64_t x, y;
+	memcpy(&x, &a, sizeof x);
+	memcpy(&y, &b, sizeof y);
+	return x == y;
+}
+
 /* Bytes that are read from the front; `bad` stays set once they did not suffice. */
 struct span {
 	const uint8_t *p, *end;

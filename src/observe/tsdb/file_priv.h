@@ -136,6 +136,7 @@ struct journal_series {
 struct journal_reader {
 	struct journal_series *at; /* by id */
 	uint32_t ids, cap;
+	uint32_t most; /* ids are below: more are damage, and memory */
 	/* `reset`: a chunk begins here. False stops. */
 	bool (*fn)(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late);
 	void *arg;

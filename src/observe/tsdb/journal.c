@@ -131,7 +131,7 @@ void journal_end_bits(struct journal *j)
 static bool reader_room(struct journal_reader *r, uint32_t ids)
 {
 	if (ids <= r->ids) return true;
-	if (ids > TSDB_IDS_MAX || !tsdb_grow(&r->at, &r->cap, ids, sizeof *r->at)) return false;
+	if (ids > r->most || !tsdb_grow(&r->at, &r->cap, ids, sizeof *r->at)) return false;
 	for (; r->ids < ids; r->ids++)
 		coder_init(&r->at[r->ids].coder);
 	return true;

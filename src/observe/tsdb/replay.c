@@ -164,6 +164,8 @@ enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err)
 {
 	struct journal *j = &w->journal;
 	struct replay r = {.db = db, .w = w, .reader = {.fn = replay_sample, .arg = &r}};
+	/* Series whose names a loss of power took are known by their ids only. */
+	r.reader.most = HG_MIN(w->ids + (1u << 20), TSDB_IDS_MAX);
 	uint32_t last = j->segment;
 	int rc = 0;
 	if (!tsdb_grow(&j->at, &j->cap, last - j->oldest + 2, sizeof *j->at))

@@ -166,7 +166,7 @@ int journal_turn(struct tsdb *db, struct window *w)
 		j->segment++;
 	}
 	if (j->segment - j->oldest >= 2 && j->at && j->at[0].open) rc = oldest_end(db, w);
-	while (rc == 0 && j->oldest < j->segment && !j->at[0].open)
+	while (rc == 0 && j->oldest < j->segment && j->at && !j->at[0].open)
 		rc = oldest_drop(db, w);
 	return rc;
 }

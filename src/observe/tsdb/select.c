@@ -488,7 +488,7 @@ static bool catalog_texts(struct catalog c, struct hg_str name, struct texts *to
 static enum hg_rc texts_find(struct tsdb *db, struct hg_str name, const struct label_matcher *m,
         uint32_t n, int64_t from, int64_t to, struct texts *all)
 {
-	struct tsdb_selection *s;
+	struct tsdb_selection *s = NULL;
 	bool head = false;
 	for (uint32_t i = 0; !n && i < db->window_n; i++) {
 		struct window *w = db->windows[i];
@@ -504,7 +504,7 @@ static enum hg_rc texts_find(struct tsdb *db, struct hg_str name, const struct l
 		return !head || catalog_texts(c, name, all) ? HG_OK : HG_E_NOMEM;
 	}
 	enum hg_rc rc = tsdb_select(db, m, n, from, to, &s, NULL);
-	if (rc != HG_OK) return rc;
+	if (rc != HG_OK || !s) return rc;
 	for (uint32_t i = 0; rc == HG_OK && i < s->n; i++) {
 		for (uint32_t k = 0; rc == HG_OK && k < s->at[i].ls.n; k++) {
 			const struct label *l = &s->at[i].ls.at[k];

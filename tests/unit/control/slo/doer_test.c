@@ -45,7 +45,7 @@ struct rig {
 	struct slo *slo;
 	uint64_t memory_id;
 	struct {
-		uint32_t news, alerts, firing, over, events;
+		uint32_t news, alerts, again, firing, over, events;
 		char summary[400], severity[16];
 		uint32_t priority;
 		enum hg_rc news_rc;
@@ -64,6 +64,11 @@ static enum hg_rc on_news(void *arg, const struct slo_alert *a, struct hg_err *e
 static void on_alert(void *arg, const struct slo_alert *a)
 {
 	struct rig *r = arg;
+	if (a->again) {
+		assert_true(a->firing);
+		r->told.again++;
+		return;
+	}
 	r->told.alerts++;
 	r->told.firing += a->firing;
 	r->told.over += !a->firing;
@@ -412,15 +417,17 @@ static void a_burning_budget_is_told_once_and_written_down(void **state)
 	assert_int_equal(r->told.firing, 2);
 	assert_int_equal(r->told.news, 2);
 	assert_true(strstr(r->told.summary, "100 of 300 answers in ") != NULL);
-	for (int i = 0; i < 20; i++)
+	for (int i = 0; i < 24; i++)
 		after(r, 5000);
 	assert_int_equal(r->told.alerts, 2);
+	assert_int_equal(r->told.again, 4); /* each once a minute, as it fires still */
 	/* Another control does not say it again. */
 	die(r);
 	begin(r);
 	apply(r, YAML);
 	after(r, 5000);
 	assert_int_equal(r->told.alerts, 2);
+	assert_int_equal(r->told.again, 6); /* … at once, as nobody knows when it was */
 	assert_int_equal(journal(r, "slo.burn"), 2);
 	/* Nobody asks any more: it ends. */
 	for (int i = 0; i < 3 * 24 * 60; i++)
