@@ -7,6 +7,7 @@
 
 struct promread promread_over(struct hg_str text, enum promread_format format)
 {
+	if (!text.p) text = HG_STR("");
 	return (struct promread){.text = text, .format = format};
 }
 

@@ -25,6 +25,7 @@ enum hg_rc re_compile(struct hg_str pattern, unsigned flags, struct re **ret_re,
 	struct re_tree *t = NULL;
 	struct re *re = NULL;
 	enum hg_rc rc;
+	if (!pattern.p) pattern = HG_STR("");
 	if (pattern.n > RE_PATTERN_MAX)
 		return hg_err_set(err, HG_E_TOO_LARGE,
 		        "a regular expression has at most %u bytes; this one has %zu",
@@ -86,6 +87,7 @@ size_t re_bytes(const struct re *re)
 
 bool re_match(struct re *re, struct hg_str s)
 {
+	if (!s.p) s = HG_STR("");
 	if (re->shortcut.kind != RE_SHORT_NONE) return re_shortcut_match(&re->shortcut, s);
 	if (re->flags & RE_ANCHORED && !hg_str_starts(s, re->shortcut.prefix)) return false;
 	return re_dfa_match(&re->dfa, s);

@@ -205,6 +205,7 @@ bool re_search(struct re *re, struct hg_str s, struct re_group *group, size_t n)
 	size_t groups = HG_MIN(n, (size_t)re->groups), slots = HG_MAX(groups, (size_t)1) * 2;
 	bool anchored = (re->flags & RE_ANCHORED) != 0;
 	struct hg_str prefix = re->shortcut.prefix;
+	if (!s.p) s = HG_STR(""); /* an empty group is told from none by its pointer */
 	if (anchored && !hg_str_starts(s, prefix)) return false;
 	if (re->pike && re->pike->slots != slots) {
 		re_pike_free(re->pike);

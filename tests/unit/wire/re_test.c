@@ -471,7 +471,12 @@ static void bytes_that_are_no_text_do_no_harm(void **s)
 		matches(re, HG_STR("\0a\0"));
 		re_free(re);
 	}
-	struct re *re = compiled("a.b", 0);
+	struct re_group whole;
+	struct re *re = compiled("x*", 0);
+	assert_true(re_search(re, (struct hg_str){0}, &whole, 1));
+	assert_non_null(whole.p); /* it took part, though the text has no bytes */
+	re_free(re);
+	re = compiled("a.b", 0);
 	assert_false(matches(re, HG_STR("a\xff"
 	                                "b")));
 	assert_true(matches(re, HG_STR("\xff"
