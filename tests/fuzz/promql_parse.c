@@ -1,4 +1,5 @@
-/* A query that is taken is printed, read again and printed the same; whatever it is, nothing breaks. */
+/* A query that is taken is printed, read again and printed the same; whatever it is, nothing
+ * breaks. */
 #include "fuzz.h"
 
 #include "observe/promql/promql.h"

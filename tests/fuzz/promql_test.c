@@ -1,4 +1,5 @@
-/* A file of the test language, whatever it is: ends, in bounded memory, and each eval is counted once. */
+/* A file of the test language, whatever it is: ends, in bounded memory, and each eval is counted
+ * once. */
 #include "fuzz.h"
 
 #include "observe/promql/promql.h"
@@ -14,7 +15,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hg_buf_init(&out, (size_t)16 << 20);
 	if (promql_test((struct hg_str){copy, size}, "f", &out, &c, &err) == HG_OK && !out.failed) {
 		for (size_t i = 0; i + 1 < out.n; i++)
-			lines += out.p[i] == 'f' && out.p[i + 1] == ':' && (!i || out.p[i - 1] == '\n');
+			lines += out.p[i] == 'f' && out.p[i + 1] == ':' &&
+			         (!i || out.p[i - 1] == '\n');
 		HG_ASSERT(lines >= c.passed + c.failed + c.skipped);
 	}
 	hg_buf_free(&out);

@@ -27,7 +27,9 @@ static bool make_groups(
 	gr->order = pq_take(ev, in->n, sizeof *gr->order);
 	if (!gr->of || !gr->order) return false;
 	for (uint32_t k = 0; k < in->n; k++) {
-		if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by, n->u.agg.without ? PQ_WITHOUT : PQ_BY, &ls)) return false;
+		if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by,
+		            n->u.agg.without ? PQ_WITHOUT : PQ_BY, &ls))
+			return false;
 		if (!pq_table_at(ev, &gr->table, ls, &gr->of[k], NULL)) return false;
 	}
 	uint32_t *at = pq_take(ev, gr->table.n + 2, sizeof *at);
@@ -216,7 +218,8 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 				struct hg_str text = hg_arena_str(ev->arena, hg_buf_view(&b));
 				hg_buf_free(&b);
 				if (!text.p) return pq_take(ev, ev->o.memory_max, 2) != NULL;
-				if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by, n->u.agg.without ? PQ_WITHOUT : PQ_BY, &ls) ||
+				if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by,
+				            n->u.agg.without ? PQ_WITHOUT : PQ_BY, &ls) ||
 				        !pq_with(ev, ls, name, text, &ls) ||
 				        !pq_table_at(ev, &t, ls, &at, &fresh))
 					return false;

@@ -95,7 +95,8 @@ static bool sign(struct match *x, struct side *s, const struct pq_value *v)
 	s->sig = pq_take(x->ev, v->n, sizeof *s->sig);
 	if (!s->sig) return false;
 	for (uint32_t k = 0; k < v->n; k++) {
-		if (!pq_reduce(x->ev, v->at[k].ls, &x->m->labels, x->m->on ? PQ_BY : PQ_IGNORING, &ls) ||
+		if (!pq_reduce(x->ev, v->at[k].ls, &x->m->labels, x->m->on ? PQ_BY : PQ_IGNORING,
+		            &ls) ||
 		        !pq_table_at(x->ev, &x->sigs, ls, &s->sig[k], NULL))
 			return false;
 	}

@@ -97,7 +97,8 @@ bool pq_prepare(struct pq_ev *ev, struct pq_node *n);
 bool pq_without_name(struct pq_ev *ev, struct labels ls, struct labels *ret);
 /* Marks the column's name as to be dropped, or drops it at once, as the options say. */
 bool pq_drop_name(struct pq_ev *ev, struct pq_column *c);
-/* How label sets are made smaller: by (a), without (a), ignoring (a): to match, type and unit count. */
+/* How label sets are made smaller: by (a), without (a), ignoring (a): to match, type and unit
+ * count. */
 enum pq_less { PQ_BY, PQ_WITHOUT, PQ_IGNORING };
 /* Only `names`, or all but `names` and the name. In the scratch buffer: valid until the next call.
  */
