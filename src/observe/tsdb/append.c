@@ -1,0 +1,299 @@
+#include "observe/tsdb/file_priv.h"
+
+#include <stdlib.h>
+
+#define CHUNK_SAMPLES 128
+/* A chunk of noise: longer ones only cost those who read little of it. */
+#define CHUNK_STREAM_BYTES 3000
+
+/* ------------------------------------------------------------------ windows */
+
+bool tsdb_window_insert(struct tsdb *db, struct window *w)
+{
+	if (!tsdb_grow(&db->windows, &db->window_cap, db->window_n + 1, sizeof *db->windows))
+		return false;
+	uint32_t i = db->window_n++;
+	for (; i; i--) {
+		const struct window *before = db->windows[i - 1];
+		if (before->start < w->start || (before->start == w->start && before->seq < w->seq))
+			break;
+		db->windows[i] = db->windows[i - 1];
+	}
+	db->windows[i] = w;
+	return true;
+}
+
+static int64_t window_start(const struct tsdb *db, int64_t t)
+{
+	int64_t span = db->o.window_ms, rest = t % span;
+	return t - (rest < 0 ? rest + span : rest);
+}
+
+struct window *append_window(struct tsdb *db, int64_t t)
+{
+	int64_t start = window_start(db, t);
+	uint32_t seq = 0;
+	for (uint32_t i = db->window_n; i-- > 0;) {
+		struct window *w = db->windows[i];
+		if (w->start > start) continue;
+		if (w->start < start) break;
+		if (!w->closed) return w;
+		seq = HG_MAX(seq, w->seq + 1);
+	}
+	/* Somebody writes to a span again and again after it was closed. */
+	if (seq >= TSDB_FILES_MAX) return NULL;
+	struct window *w = window_new(start, start + db->o.window_ms, seq);
+	if (w && !tsdb_window_insert(db, w)) {
+		window_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+/* ------------------------------------------------------------------ chunks */
+
+bool append_flush(struct tsdb *db, uint32_t slot)
+{
+	struct series *s = &db->head.series[slot];
+	int64_t t[CODEC_CHUNK_MAX];
+	double v[CODEC_CHUNK_MAX];
+	if (!s->open.count) return true;
+	stream_read(&s->open, t, v);
+	uint32_t id = window_id_have(s->window, slot);
+	if (!window_record(s->window, id, false, t, v, s->open.count)) return false;
+	stream_reset(&s->open);
+	if (db->o.dir) journal_release(&s->window->journal, s->segment);
+	return true;
+}
+
+bool append_flush_late(struct tsdb *db, uint32_t slot)
+{
+	struct series *s = &db->head.series[slot];
+	struct late *l = s->late;
+	if (!l) return true;
+	if (l->n &&
+	        !window_record(l->window, window_id_have(l->window, slot), true, l->t, l->v, l->n))
+		return false;
+	if (l->n && db->o.dir) journal_release(&l->window->journal, l->segment);
+	free(l);
+	s->late = NULL;
+	return true;
+}
+
+static struct series *series_of(struct tsdb *db, tsdb_ref ref, uint32_t *ret_slot)
+{
+	uint32_t slot = (uint32_t)ref;
+	if (!ref || slot >= db->head.n) return NULL;
+	struct series *s = &db->head.series[slot];
+	*ret_slot = slot;
+	return s->used && s->generation == (uint32_t)(ref >> 32) ? s : NULL;
+}
+
+int64_t tsdb_last_ms(const struct tsdb *db, tsdb_ref ref)
+{
+	uint32_t slot = (uint32_t)ref;
+	if (!ref || slot >= db->head.n) return TSDB_NO_MIN;
+	const struct series *s = &db->head.series[slot];
+	return s->used && s->generation == (uint32_t)(ref >> 32) ? s->last_t : TSDB_NO_MIN;
+}
+
+/* ------------------------------------------------------------------ late samples */
+
+static enum hg_rc late_refuse(struct tsdb *db)
+{
+	db->stats.too_old++;
+	return HG_E_TSDB_ORDER;
+}
+
+static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
+{
+	struct series *s = &db->head.series[slot];
+	if (s->late && (s->late->window != w || s->late->n == TSDB_LATE_MAX) &&
+	        !append_flush_late(db, slot))
+		return NULL;
+	if (s->late) return s->late;
+	struct late *l = malloc(sizeof *l);
+	if (!l) return NULL;
+	l->window = w;
+	l->n = 0;
+	s->late = l;
+	return l;
+}
+
+/* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
+ * own that readers merge. */
+static enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
+{
+	const struct series *s = &db->head.series[slot];
+	if (db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms)
+		return late_refuse(db);
+	struct window *w = append_window(db, t);
+	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
+	struct late *l = late_of(db, slot, w);
+	if (!l) return HG_E_NOMEM;
+	uint32_t i = l->n;
+	while (i && l->t[i - 1] > t)
+		i--;
+	if (i && l->t[i - 1] == t) {
+		bool same = memcmp(&l->v[i - 1], &v, sizeof v) == 0;
+		*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
+		return same ? HG_OK : HG_E_TSDB_DUPLICATE;
+	}
+	if (db->o.dir && !l->n) {
+		if (!journal_hold(&w->journal)) return HG_E_NOMEM;
+		l->segment = w->journal.segment;
+	}
+	if (db->o.dir && !db->replaying &&
+	        !journal_add_late(&w->journal, window_id_have(w, slot), t, v)) {
+		if (!l->n) journal_release(&w->journal, l->segment);
+		return HG_E_NOMEM;
+	}
+	memmove(&l->t[i + 1], &l->t[i], (l->n - i) * sizeof *l->t);
+	memmove(&l->v[i + 1], &l->v[i], (l->n - i) * sizeof *l->v);
+	l->t[i] = t;
+	l->v[i] = v;
+	l->n++;
+	db->stats.samples++;
+	db->stats.out_of_order++;
+	return HG_OK;
+}
+
+/* ------------------------------------------------------------------ appending */
+
+static bool is_expired(const struct tsdb *db, int64_t now, int64_t t)
+{
+	return db->o.keep_ms && now != TSDB_NO_MIN && t < now - db->o.keep_ms;
+}
+
+/* Makes s->open ready for one more sample at t: a chunk ends with its window. */
+static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
+{
+	struct series *s = &db->head.series[slot];
+	struct window *w = s->window;
+	if (s->open.count && t < w->end) return HG_OK;
+	if (!append_flush(db, slot)) return HG_E_NOMEM;
+	if (!w || w->closed || t < w->start || t >= w->end) {
+		w = append_window(db, t);
+		if (!w) return late_refuse(db);
+	}
+	uint32_t id = window_id(w, slot);
+	if (id == TSDB_NONE) return HG_E_NOMEM;
+	if (db->o.dir && !journal_hold(&w->journal)) return HG_E_NOMEM;
+	s->segment = w->journal.segment;
+	/* Series that began together must not all end their chunks together. */
+	uint32_t limit = db->o.chunk_samples;
+	if (!s->staggered) limit = limit - s->hash % (limit / 2 + 1);
+	s->staggered = true;
+	s->limit = (uint16_t)HG_MAX(limit, 1u);
+	s->window = w;
+	return HG_OK;
+}
+
+static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
+{
+	memcpy(&s->last_bits, &v, sizeof v);
+	s->last_known = true;
+	s->last_t = t;
+	db->max_ms = HG_MAX(db->max_ms, t);
+	db->stats.samples++;
+}
+
+static enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
+{
+	struct series *s = &db->head.series[slot];
+	uint8_t token[CODEC_TOKEN_MAX];
+	enum hg_rc rc = chunk_ready(db, slot, t);
+	if (rc != HG_OK) return rc;
+	struct journal *j = &s->window->journal;
+	bool journaled = db->o.dir && !db->replaying, begins = !s->open.count;
+	struct codec_state before = s->open.value;
+	size_t bytes = codec_value_put(&s->open.value, v, token);
+	if ((journaled && !journal_room(j)) || !stream_add(&s->open, t, token, bytes)) {
+		s->open.value = before;
+		if (begins && db->o.dir) journal_release(j, s->segment);
+		return HG_E_NOMEM;
+	}
+	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, token, bytes);
+	count_sample(db, s, t, v);
+	if (s->open.count >= s->limit || s->open.bytes >= CHUNK_STREAM_BYTES)
+		return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
+	return HG_OK;
+}
+
+enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
+{
+	uint32_t slot;
+	struct series *s = series_of(db, ref, &slot);
+	if (!s) return HG_E_NOT_FOUND;
+	if (t <= -TSDB_TIME_LIMIT || t >= TSDB_TIME_LIMIT) return late_refuse(db);
+	if (db->now_ms != TSDB_NO_MIN && t > db->now_ms + TSDB_AHEAD_MS) {
+		db->stats.ahead++;
+		return HG_E_TSDB_AHEAD;
+	}
+	if (is_expired(db, db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms, t))
+		return late_refuse(db);
+	if (db->full) {
+		db->stats.refused_samples++;
+		return HG_E_TSDB_FULL;
+	}
+	if (t > s->last_t) return append_next(db, slot, t, v);
+	if (t < s->last_t) return append_late(db, slot, t, v);
+	bool same = !s->last_known || memcmp(&s->last_bits, &v, sizeof v) == 0;
+	*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
+	return same ? HG_OK : HG_E_TSDB_DUPLICATE;
+}
+
+/* ------------------------------------------------------------------ series */
+
+static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *err)
+{
+	struct head *h = &db->head;
+	/* Looking is a pass over the postings: not each time somebody knocks. */
+	if (app->refused >= app->looked_at * 2 || app->refused > app->looked_at + 10000) {
+		app->looked_at = app->refused;
+		app->worst = head_worst(h, (uint32_t)(app - h->apps), &app->worst_values);
+	}
+	app->refused++;
+	db->stats.refused_series++;
+	if (!err) return HG_E_TSDB_QUOTA;
+	struct hg_str name = app->symbol == TSDB_NONE ? HG_STR("?") : head_text(h, app->symbol);
+	struct hg_str worst = app->worst == TSDB_NONE ? HG_STR("?") : head_text(h, app->worst);
+	hg_err_set(err, HG_E_TSDB_QUOTA, "app \"%.*s\" has its %u series", (int)HG_MIN(name.n, 64u),
+	        name.p, db->o.series_per_app);
+	hg_err_detail(err, "label \"%.*s\" has the most values of them: %u",
+	        (int)HG_MIN(worst.n, 64u), worst.p, app->worst_values);
+	hg_err_hint(err,
+	        "drop that label where the app exposes it or by metric_relabel_configs, or "
+	        "raise the quota");
+	return HG_E_TSDB_QUOTA;
+}
+
+static enum hg_rc refuse_full(struct tsdb *db, struct hg_err *err)
+{
+	db->stats.refused_series++;
+	hg_err_set(err, HG_E_TSDB_FULL, "the metrics store has its %llu MiB of memory",
+	        (unsigned long long)(db->o.memory_bytes >> 20));
+	hg_err_hint(err, "fewer series, or a larger cap; series that are there go on");
+	return HG_E_TSDB_FULL;
+}
+
+enum hg_rc tsdb_series(struct tsdb *db, struct labels ls, tsdb_ref *ret_ref, struct hg_err *err)
+{
+	struct head *h = &db->head;
+	*ret_ref = 0;
+	if (!ls.n || !labels_valid(ls))
+		return hg_err_set(err, HG_E_INVALID, "labels are not sorted, doubled or empty");
+	uint32_t slot = head_find(h, ls);
+	if (slot == TSDB_NONE) {
+		if (h->live % 64 == 0) tsdb_memory_look(db);
+		if (db->full) return refuse_full(db, err);
+		uint32_t app = head_app(h, ls);
+		if (app == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");
+		if (db->o.series_per_app && h->apps[app].series >= db->o.series_per_app)
+			return refuse_quota(db, &h->apps[app], err);
+		slot = head_make(h, ls);
+		if (slot == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");
+	}
+	*ret_ref = (uint64_t)h->series[slot].generation << 32 | slot;
+	return HG_OK;
+}

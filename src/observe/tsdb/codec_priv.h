@@ -1,0 +1,118 @@
+/*
+ * How samples are written as bytes. Pure, and deterministic: what was read back is the same bits.
+ *
+ * Two forms. A *stream* grows sample by sample and is made of whole bytes: the open chunk of a
+ * series in memory, and, with times left out, the records of a journal. A *chunk* is a stream that
+ * ended, coded again bit by bit with everything known: integers and decimals as differences from
+ * what was to be expected (Rice codes or plain bits), anything else as Gorilla's XOR.
+ */
+#ifndef OBSERVE_TSDB_CODEC_PRIV_H
+#define OBSERVE_TSDB_CODEC_PRIV_H
+
+#include "base/str.h"
+#include "observe/tsdb/tsdb.h"
+
+#define CODEC_CHUNK_MAX   240  /* samples in a chunk */
+#define CODEC_CHUNK_BYTES 8192 /* a chunk of as many samples never needs more */
+#define CODEC_TOKEN_MAX   16   /* bytes of one value in a stream */
+#define CODEC_TIME_MAX    11   /* bytes of one time in a stream */
+#define CODEC_NO_EXP      0xff /* values are not decimals */
+#define CODEC_RESET       0xff /* token of a journal: the state of the series begins anew */
+
+/* Varints: seven bits a byte, the lowest first. */
+static inline uint8_t *varint_put(uint8_t *to, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (uint8_t)(v | 0x80);
+	*to++ = (uint8_t)v;
+	return to;
+}
+
+static inline uint64_t zigzag(int64_t v)
+{
+	return ((uint64_t)v << 1) ^ (uint64_t)(v >> 63);
+}
+
+static inline int64_t unzigzag(uint64_t v)
+{
+	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* Bytes that are read from the front; `bad` stays set once they did not suffice. */
+struct span {
+	const uint8_t *p, *end;
+	bool bad;
+};
+
+static inline uint8_t span_byte(struct span *s)
+{
+	if (s->p < s->end) return *s->p++;
+	s->bad = true;
+	return 0;
+}
+
+static inline uint64_t span_varint(struct span *s)
+{
+	uint64_t v = 0;
+	for (unsigned shift = 0; shift < 64; shift += 7) {
+		uint8_t b = span_byte(s);
+		v |= (uint64_t)(b & 0x7f) << shift;
+		if (!(b & 0x80)) return v;
+	}
+	s->bad = true;
+	return 0;
+}
+
+static inline uint64_t span_le(struct span *s, unsigned bytes)
+{
+	uint64_t v = 0;
+	if ((size_t)(s->end - s->p) < bytes) {
+		s->bad = true;
+		return 0;
+	}
+	memcpy(&v, s->p, bytes);
+	s->p += bytes;
+	return v;
+}
+
+/* What the next value of a stream is told against. */
+struct codec_state {
+	int64_t m;      /* last decimal's integer */
+	int64_t d;      /* how much it is expected to grow */
+	uint64_t bits;  /* last value */
+	uint8_t e;      /* values are m / 10^e; CODEC_NO_EXP at first */
+	uint8_t misses; /* writer only: values in a row that were no decimals */
+};
+
+static inline void codec_state_init(struct codec_state *s)
+{
+	*s = (struct codec_state){.e = CODEC_NO_EXP};
+}
+
+/* At most CODEC_TOKEN_MAX bytes to `to`; returns how many. */
+size_t codec_value_put(struct codec_state *s, double v, uint8_t *to);
+/* The state and the value after one token; sets in->bad on nonsense. */
+double codec_value_get(struct codec_state *s, struct span *in);
+
+/* An open chunk. {0} is an empty one. */
+struct stream {
+	uint8_t *p;
+	uint16_t bytes, cap, count;
+	int64_t first_t, t, dt;
+	struct codec_state value;
+};
+
+/* Appends; `token` of `token_bytes` is what codec_value_put gave for stream->value. False: no
+ * memory (nothing was changed but stream->value). */
+HG_MUST bool stream_add(struct stream *s, int64_t t, const uint8_t *token, size_t token_bytes);
+/* All samples, `count` of them, into t and v. */
+void stream_read(const struct stream *s, int64_t *t, double *v);
+/* Empties it, keeping time and memory. */
+void stream_reset(struct stream *s);
+
+/* Codes n (1 … CODEC_CHUNK_MAX) samples of strictly rising time; `to` has CODEC_CHUNK_BYTES. */
+size_t chunk_encode(const int64_t *t, const double *v, uint32_t n, int64_t base, uint8_t *to);
+/* Decodes into t and v, which have room for CODEC_CHUNK_MAX; returns n, 0 when it is no chunk. */
+uint32_t chunk_decode(struct hg_str bytes, int64_t base, int64_t *t, double *v);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * Doubles that people or counters wrote have few decimal places: 12.34 is 1234 / 10^2, exactly the
+ * double nearest to it, because a division of two integers that doubles hold is rounded correctly.
+ * Integers differ little from one sample to the next; the bits of such doubles differ in all
+ * places.
+ */
+#ifndef OBSERVE_TSDB_DECIMAL_PRIV_H
+#define OBSERVE_TSDB_DECIMAL_PRIV_H
+
+#include "observe/tsdb/codec_priv.h"
+
+#define DECIMAL_EXP_MAX 15
+
+static const double decimal_power[DECIMAL_EXP_MAX + 1] = {
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+
+static inline double decimal_value(int64_t m, uint8_t e)
+{
+	return (double)m / decimal_power[e];
+}
+
+/* Whether v is m / 10^e for an integer below 2^53, bit by bit (so neither -0 nor a NaN is). */
+static inline bool decimal_is(double v, uint8_t e, int64_t *ret_m)
+{
+	double scaled = v * decimal_power[e];
+	if (!(scaled > -9007199254740992.0 && scaled < 9007199254740992.0)) return false;
+	/* Nearest integer, without a call: adding half away from zero and cutting. */
+	int64_t m = (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5));
+	double back = decimal_value(m, e);
+	uint64_t a, b;
+	memcpy(&a, &back, sizeof a);
+	memcpy(&b, &v, sizeof b);
+	*ret_m = m;
+	return a == b;
+}
+
+/* The least exponent from `from` on that fits, or CODEC_NO_EXP. */
+static inline uint8_t decimal_exponent(double v, uint8_t from, int64_t *ret_m)
+{
+	for (uint8_t e = from; e <= DECIMAL_EXP_MAX; e++)
+		if (decimal_is(v, e, ret_m)) return e;
+	return CODEC_NO_EXP;
+}
+
+#endif

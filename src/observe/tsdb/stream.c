@@ -1,0 +1,199 @@
+#include "observe/tsdb/codec_priv.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "observe/tsdb/decimal_priv.h"
+
+/*
+ * Tokens by their first byte:
+ *   0 … 239    the zigzag difference from what was expected
+ *   240 … 247  the same, three bits here and eight in the next byte, from 240 on
+ *   248 … 252  the same in 2, 3, 4, 6, 8 bytes
+ *   253        exponent (a byte), integer (zigzag varint): decimals begin, or their exponent
+ * changes 254        XOR with the last value: a byte with leading zero bytes and length, then the
+ * bytes 255        never at the start of a value: a reset in journals, a time in streams
+ */
+enum {
+	TOKEN_SHORT = 240,
+	TOKEN_WIDE = 248,
+	TOKEN_DECIMAL = 253,
+	TOKEN_XOR = 254,
+	TOKEN_TIME = 255
+};
+
+static const uint8_t wide_bytes[5] = {2, 3, 4, 6, 8};
+
+static size_t put_residual(uint64_t u, uint8_t *to)
+{
+	if (u < TOKEN_SHORT) {
+		to[0] = (uint8_t)u;
+		return 1;
+	}
+	if (u - TOKEN_SHORT < 2048) {
+		u -= TOKEN_SHORT;
+		to[0] = (uint8_t)(TOKEN_SHORT + (u >> 8));
+		to[1] = (uint8_t)u;
+		return 2;
+	}
+	unsigned k = 0;
+	while (k < 4 && u >> (8 * wide_bytes[k]))
+		k++;
+	to[0] = (uint8_t)(TOKEN_WIDE + k);
+	memcpy(to + 1, &u, wide_bytes[k]);
+	return 1u + wide_bytes[k];
+}
+
+static size_t put_xor(uint64_t x, uint8_t *to)
+{
+	unsigned lead = x ? (unsigned)__builtin_clzll(x) / 8 : 0;
+	unsigned trail = x ? (unsigned)__builtin_ctzll(x) / 8 : 8;
+	unsigned len = 8 - lead - trail;
+	to[0] = TOKEN_XOR;
+	to[1] = (uint8_t)(lead << 4 | len);
+	x >>= 8 * (trail & 7);
+	memcpy(to + 2, &x, 8);
+	return 2u + len;
+}
+
+/* The expectation follows the differences slowly: counters grow evenly, gauges stand. */
+static void state_move(struct codec_state *s, int64_t m)
+{
+	int64_t delta = (int64_t)((uint64_t)m - (uint64_t)s->m);
+	s->d = (int64_t)((uint64_t)s->d +
+	                 (uint64_t)(((int64_t)((uint64_t)delta - (uint64_t)s->d)) / 8));
+	s->m = m;
+}
+
+size_t codec_value_put(struct codec_state *s, double v, uint8_t *to)
+{
+	uint64_t bits, before = s->bits;
+	int64_t m;
+	memcpy(&bits, &v, sizeof bits);
+	s->bits = bits;
+	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m)) {
+		uint64_t expected = (uint64_t)s->m + (uint64_t)s->d;
+		size_t n = put_residual(zigzag((int64_t)((uint64_t)m - expected)), to);
+		state_move(s, m);
+		s->misses = 0;
+		return n;
+	}
+	/* A value that is no decimal among noise is not worth looking for again each time. */
+	if (s->misses < 3 || s->misses % 16 == 0) {
+		uint8_t e = decimal_exponent(v, 0, &m);
+		if (e != CODEC_NO_EXP) {
+			to[0] = TOKEN_DECIMAL;
+			to[1] = e;
+			s->m = m;
+			s->d = 0;
+			s->e = e;
+			s->misses = 0;
+			return (size_t)(varint_put(to + 2, zigzag(m)) - to);
+		}
+	}
+	s->misses = s->misses == 255 ? 16 : (uint8_t)(s->misses + 1);
+	return put_xor(bits ^ before, to);
+}
+
+static uint64_t get_residual(struct span *in, uint8_t first)
+{
+	if (first < TOKEN_SHORT) return first;
+	if (first < TOKEN_WIDE)
+		return TOKEN_SHORT + ((uint64_t)(first - TOKEN_SHORT) << 8) + span_byte(in);
+	return span_le(in, wide_bytes[first - TOKEN_WIDE]);
+}
+
+static uint64_t get_xor(struct span *in)
+{
+	uint8_t c = span_byte(in);
+	unsigned lead = c >> 4, len = c & 15;
+	if (lead + len > 8) {
+		in->bad = true;
+		return 0;
+	}
+	uint64_t x = span_le(in, len);
+	unsigned shift = 8 * (8 - lead - len);
+	return shift < 64 ? x << shift : 0;
+}
+
+double codec_value_get(struct codec_state *s, struct span *in)
+{
+	uint8_t first = span_byte(in);
+	double v = 0;
+	if (first < TOKEN_DECIMAL) {
+		uint64_t r = (uint64_t)unzigzag(get_residual(in, first));
+		if (s->e > DECIMAL_EXP_MAX) in->bad = true;
+		if (in->bad) return 0;
+		state_move(s, (int64_t)((uint64_t)s->m + (uint64_t)s->d + r));
+		v = decimal_value(s->m, s->e);
+		memcpy(&s->bits, &v, sizeof v);
+	} else if (first == TOKEN_DECIMAL) {
+		uint8_t e = span_byte(in);
+		int64_t m = unzigzag(span_varint(in));
+		if (e > DECIMAL_EXP_MAX) in->bad = true;
+		if (in->bad) return 0;
+		s->e = e;
+		s->m = m;
+		s->d = 0;
+		v = decimal_value(m, e);
+		memcpy(&s->bits, &v, sizeof v);
+	} else if (first == TOKEN_XOR) {
+		s->bits ^= get_xor(in);
+		memcpy(&v, &s->bits, sizeof v);
+	} else {
+		in->bad = true;
+	}
+	return v;
+}
+
+bool stream_add(struct stream *s, int64_t t, const uint8_t *token, size_t token_bytes)
+{
+	uint8_t time[CODEC_TIME_MAX];
+	size_t time_bytes = 0;
+	int64_t dt = s->count ? t - s->t : 0;
+	if (dt != s->dt) {
+		time[0] = TOKEN_TIME;
+		time_bytes = (size_t)(varint_put(time + 1, zigzag(dt - s->dt)) - time);
+	}
+	size_t need = s->bytes + time_bytes + token_bytes;
+	if (need > s->cap) {
+		size_t cap = HG_MAX(need, s->cap ? s->cap + (s->cap / 2u) : 24u);
+		uint8_t *p = cap <= UINT16_MAX ? realloc(s->p, cap) : NULL;
+		if (!p) return false;
+		s->p = p;
+		s->cap = (uint16_t)cap;
+	}
+	if (time_bytes) memcpy(s->p + s->bytes, time, time_bytes);
+	memcpy(s->p + s->bytes + time_bytes, token, token_bytes);
+	s->bytes = (uint16_t)need;
+	if (!s->count) s->first_t = t;
+	s->count++;
+	s->t = t;
+	s->dt = dt;
+	return true;
+}
+
+void stream_read(const struct stream *s, int64_t *t, double *v)
+{
+	struct span in = {.p = s->p, .end = s->p + s->bytes};
+	struct codec_state state;
+	int64_t at = s->first_t, dt = 0;
+	codec_state_init(&state);
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (in.p < in.end && *in.p == TOKEN_TIME) {
+			in.p++;
+			dt += unzigzag(span_varint(&in));
+		}
+		if (i) at += dt;
+		t[i] = at;
+		v[i] = codec_value_get(&state, &in);
+	}
+	HG_ASSERT(!in.bad && in.p == in.end);
+}
+
+void stream_reset(struct stream *s)
+{
+	s->bytes = s->count = 0;
+	s->dt = 0;
+	codec_state_init(&s->value);
+}
