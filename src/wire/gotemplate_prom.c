@@ -150,7 +150,7 @@ static void timestamp(struct hg_buf *b, double v)
 		gt_float_format(b, v, 'g', 4);
 		return;
 	}
-	struct gt_value t = {.kind = GT_TIME, .i = (int64_t)floor(v * 1000 + 0.5)};
+	struct gt_value t = {.kind = GT_TIME, .i = (int64_t)(v * 1000 + (v < 0 ? -0.5 : 0.5))};
 	gotemplate_print(b, &t);
 }
 FN(fn_timestamp)
@@ -163,7 +163,7 @@ FN(fn_to_time)
 	double v;
 	if (!gt_number(r, a, &v)) return false;
 	if (isnan(v) || fabs(v) > 9e12) return gt_fail(r, "a number is no time");
-	*ret = (struct gt_value){.kind = GT_TIME, .i = (int64_t)floor(v * 1000 + 0.5)};
+	*ret = (struct gt_value){.kind = GT_TIME, .i = (int64_t)(v * 1000 + (v < 0 ? -0.5 : 0.5))};
 	return true;
 }
 
