@@ -9,6 +9,7 @@
 #include "control/cert/identities.h"
 #include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
+#include "control/notify/notify.h"
 #include "control/rollout/rollout.h"
 #include "face/api/api.h"
 #include "fetch/fetch.h"
@@ -34,6 +35,7 @@ struct control {
 	struct fleet *fleet;
 	struct fetch *fetch;
 	struct rollouts *rollouts;
+	struct notify *notify;
 	struct certs *certs;
 	struct clients *clients;
 	struct upstreams *upstreams;
@@ -225,12 +227,14 @@ static enum hg_rc reload(
 	struct running *next = NULL;
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
+	struct notify_plan *alerts = NULL;
 	struct secrets secrets = {0};
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
+	if (rc == HG_OK) rc = notify_check(next->spec, &alerts, err);
 	if (rc == HG_OK) rc = secrets_find(c, config, next->spec, &secrets, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
@@ -248,6 +252,8 @@ static enum hg_rc reload(
 	ways = NULL;
 	fleet_apply(c->fleet, plan);
 	plan = NULL;
+	notify_apply(c->notify, alerts);
+	alerts = NULL;
 	running_free(c->running);
 	c->running = next;
 	next = NULL;
@@ -255,6 +261,7 @@ static enum hg_rc reload(
 out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
+	notify_plan_free(alerts);
 	secrets_free(&secrets);
 	running_free(next);
 	return rc;
@@ -468,6 +475,16 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
 	if (rc < 0) return rc;
+	struct notify_options alerts = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .data_dir = child->data_dir,
+	        .seed = options.seed ^ 0xa1e7,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .arg = c};
+	rc = notify_new(&alerts, &c->notify, err);
+	if (rc < 0) return rc;
 	rc = secrets_new(c, err);
 	if (rc < 0) return rc;
 	struct acme_options acme = {.loop = c->loop,
@@ -495,6 +512,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .clients = c->clients,
 	        .identities = c->identities,
 	        .acme = c->acme,
+	        .notify = c->notify,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -539,6 +557,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	notify_free(c.notify);
 	acme_free(c.acme);
 	certs_free(c.certs);
 	rollouts_free(c.rollouts);

@@ -25,6 +25,7 @@ struct clients;
 struct identities;
 struct fleet;
 struct meter;
+struct notify;
 struct rollouts;
 struct store;
 struct api;
@@ -53,6 +54,7 @@ struct api_deps {
 	const struct clients *clients;       /* likewise */
 	const struct identities *identities; /* likewise */
 	struct acme *acme;                   /* may be NULL */
+	struct notify *notify;               /* may be NULL */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;
