@@ -205,9 +205,12 @@ static bool mail(struct making *m, const struct spec_alert_mail *from)
 	m->p->mail.set = true;
 	if (!mail_address_parse(address, &m->p->mail.from))
 		return failed(m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address", address.p);
+	if (!user.n != !password.n)
+		return failed(m, HG_E_CONFIG_MISSING,
+		        "`alerts.mail` has only one of `user` and `password`");
 	struct smtp_server test = {.url = server.p,
 	        .user = user.p,
-	        .password = "x",
+	        .password = user.n ? "x" : "",
 	        .tls = m->p->mail.tls,
 	        .ca = "",
 	        .timeout_ms = 1000};
@@ -506,7 +509,13 @@ static bool routes(struct making *m)
 	        .interval_ms = from->interval_ms ? from->interval_ms : 300000,
 	        .repeat_ms = from->repeat_ms ? from->repeat_ms : 14400000,
 	        .receiver_count = from->to_count};
+	static const struct hg_str usual[] = {HG_STR("alertname"), HG_STR("app")};
 	snprintf(m->path, sizeof m->path, "route");
+	/* Defaults of lists are only words in the table. */
+	if (!from->group_by_count) {
+		root->group_by = usual;
+		root->group_by_count = HG_COUNT(usual);
+	}
 	return named(m, from->to, from->to_count, false, &root->receivers) &&
 	       group_by(m, from->group_by, from->group_by_count, root) && branches(m, &last) &&
 	       severity(m, "info", from->info, from->info_count, &last) &&

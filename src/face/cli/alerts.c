@@ -1,17 +1,15 @@
 /* alerts, silences, tests of receivers; and secrets, which receivers are reached with. */
 #include "client_priv.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/clock.h"
 #include "os/file.h"
+#include "warden/warden.h"
 #include "wire/date.h"
 
 #define SECRET_MAX 4096u
@@ -229,18 +227,17 @@ static enum hg_rc secret_write(const struct cli *c, const char *name, struct hg_
         struct hg_err *err)
 {
 	char path[4096 + 128];
-	struct stat owner;
 	snprintf(path, sizeof path, "%s/secrets", c->data_dir);
 	int rc = file_mkdirs(path, 0700);
 	if (rc < 0)
 		return hg_err_set(err, HG_E_IO, "could not make \"%s\": %s", path, strerror(-rc));
-	/* Whoever is root keeps it readable for whom Headgate runs as. */
-	bool give = geteuid() == 0 && stat(c->data_dir, &owner) == 0;
-	if (give && chown(path, owner.st_uid, owner.st_gid) < 0)
+	/* Set by root, it is for control, which then runs as a user of its own. */
+	bool give = geteuid() == 0;
+	if (give && chown(path, WARDEN_UID_CONTROL, WARDEN_UID_CONTROL) < 0)
 		return hg_err_set(err, HG_E_IO, "could not give \"%s\" away: %m", path);
 	snprintf(path, sizeof path, "%s/secrets/%s", c->data_dir, name);
 	enum hg_rc done = file_write_atomic(path, 0600, value, err);
-	if (done == HG_OK && give && chown(path, owner.st_uid, owner.st_gid) < 0)
+	if (done == HG_OK && give && chown(path, WARDEN_UID_CONTROL, WARDEN_UID_CONTROL) < 0)
 		return hg_err_set(err, HG_E_IO, "could not give \"%s\" away: %m", path);
 	return done;
 }
