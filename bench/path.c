@@ -10,14 +10,17 @@
  * to have a token, HS256 with the secret of bench/path.py.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "cert/cert.h"
 #include "data/edge/edge.h"
+#include "os/sock.h"
 #include "wire/rate.h"
 
 #if __has_include(<valgrind/callgrind.h>)
@@ -69,7 +72,28 @@ static void providers(struct edge *e)
 	close(fd);
 }
 
-static void image(struct edge *e, bool log, bool identity, bool top, uint32_t apps)
+/* Somebody who takes what comes, in a process of its own, so that it is not counted. */
+static int span_lane(void)
+{
+	int pair[2];
+	static char sink[65536];
+	must(sock_pair(pair) == 0, "a lane");
+	pid_t pid = fork();
+	must(pid >= 0, "a reader");
+	if (pid > 0) {
+		close(pair[0]);
+		return pair[1];
+	}
+	close(pair[1]);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;) {
+		struct pollfd p = {.fd = pair[0], .events = POLLIN};
+		if (poll(&p, 1, -1) == 1 && read(pair[0], sink, sizeof sink) == 0) _exit(0);
+	}
+}
+
+static void image(
+        struct edge *e, bool log, bool identity, bool top, uint32_t trace_ppm, uint32_t apps)
 {
 	struct hg_err err = {0};
 	struct snap_in_app *app = calloc(apps, sizeof *app);
@@ -114,7 +138,10 @@ static void image(struct edge *e, bool log, bool identity, bool top, uint32_t ap
 	        .app_count = apps,
 	        .routes = route,
 	        .route_count = apps,
-	        .edge.access_sample_ppm = 1000000,
+	        .edge = {.access_sample_ppm = 1000000,
+	                .trace_to = trace_ppm > 0,
+	                .trace_out_ppm = trace_ppm ? 1000000 - trace_ppm : 0,
+	                .trace_slow_ms = 1000},
 	        .via = HG_STR("headgate")};
 	int fd = -1;
 	must(snap_build(&in, &fd, &err) == HG_OK && edge_snapshot(e, fd) == HG_OK, err.message);
@@ -130,6 +157,8 @@ int main(int argc, char **argv)
 	bool log = argc > 3 && strcmp(argv[3], "log") == 0;
 	bool identity = argc > 3 && strcmp(argv[3], "identity") == 0;
 	bool top = argc > 3 && strcmp(argv[3], "top") == 0;
+	bool trace = argc > 3 && strncmp(argv[3], "trace", 5) == 0;
+	uint32_t trace_ppm = trace ? (uint32_t)strtoul(argv[3] + 5, NULL, 10) : 0;
 	uint32_t apps = argc > 4 ? (uint32_t)strtoul(argv[4], NULL, 10) : 1;
 	uint32_t replicas = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 1;
 	must(argc > 2 && apps && replicas && apps * replicas <= SNAP_ENDPOINTS, "see the source");
@@ -153,10 +182,11 @@ int main(int argc, char **argv)
 	        .listen_fds = &fd,
 	        .listen_count = 1,
 	        .log_fd = log ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1,
+	        .span_fd = trace ? span_lane() : -1,
 	        .seed = 1};
 	must(edge_new(&conf, &e) == HG_OK, "edge");
 	if (identity) providers(e);
-	image(e, log, identity, top, apps);
+	image(e, log, identity, top, trace_ppm, apps);
 	for (uint32_t i = 0; i < apps * replicas; i++) {
 		struct snap_endpoint ep = {.state = SNAP_EP_UP,
 		        .app = i % apps + 1,

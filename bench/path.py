@@ -2,7 +2,7 @@
 """User instructions of the edge per request, by function, and its system calls: the same on a busy
 machine as on a quiet one. An edge alone (bench/path.c) under callgrind, 64 connections, 128 B.
 
-usage: bench/path.py [BUILD] [--log | --identity | --analytics] [--apps N] [--replicas N] [--seconds N] [--cache]
+usage: bench/path.py [BUILD] [--log | --identity | --analytics | --trace PPM] [--apps N] [--replicas N] [--seconds N] [--cache]
 """
 import argparse
 import base64
@@ -49,7 +49,7 @@ def run(build, args, tool, dir_):
     origin = Process([build / "bench/upstream", "--port", upstream, "--body", 128])
     wait_port(upstream)
     edge = subprocess.Popen([*tool, str(build / "bench/path"), str(port), str(upstream),
-                             "log" if args.log else "identity" if args.identity else "top" if args.analytics else "-",
+                             "log" if args.log else "identity" if args.identity else "top" if args.analytics else f"trace{args.trace}" if args.trace else "-",
                              str(args.apps), str(args.replicas)],
                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -73,6 +73,7 @@ def main():
     args.add_argument("--log", action="store_true")
     args.add_argument("--identity", action="store_true", help="each request has a token that is known already")
     args.add_argument("--analytics", action="store_true", help="of an app that has them")
+    args.add_argument("--trace", type=int, default=0, metavar="PPM", help="spans, of so many in a million requests")
     args.add_argument("--apps", type=int, default=1)
     args.add_argument("--replicas", type=int, default=1)
     args.add_argument("--seconds", type=int, default=5)

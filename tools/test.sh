@@ -35,11 +35,14 @@ for suite in "${suites[@]}"; do
     e2e) jobs=(--num-processes 2) ;;
     long) jobs=(--num-processes 1) ;;
     esac
+    failed=0
     meson test -C "$build" --no-rebuild --suite "$suite" --print-errorlogs --quiet \
         --timeout-multiplier "$times" \
-        ${jobs[@]+"${jobs[@]}"} ${some[@]+"${some[@]}"} || status=1
+        ${jobs[@]+"${jobs[@]}"} ${some[@]+"${some[@]}"} || failed=1
     mv "$build/meson-logs/testlog.junit.xml" "$reports/$suite.xml" 2>/dev/null || status=1
     python3 tools/junit.py "$build/meson-logs/testlog.json" "$reports/$suite.xml" || status=1
+    [ $failed -eq 0 ] || python3 tools/again.py "$build" "$reports/$suite.xml" \
+        --suite "$suite" --timeout-multiplier "$times" || status=1
 done
 
 case "$skip" in

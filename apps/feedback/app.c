@@ -1,5 +1,6 @@
 #include "apps/feedback/app_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,21 +68,31 @@ void app_answer(struct app *a, struct serve_call *call, const struct serve_reque
 	        : private ? HG_STR("private, no-cache")
 	                  : HG_STR("no-cache"));
 	serve_field(call, "X-Content-Type-Options", HG_STR("nosniff"));
+	if (status >= 400) {
+		struct trace t = trace_of(a->tracer, req);
+		if (t.on) serve_field(call, "X-Trace-Id", trace_id(&t));
+	}
 	serve_answer(call, status, json.n ? "application/json" : NULL, json);
 }
 
-static void error_json(const char *what, struct hg_buf *to)
+/* What is our fault can be asked about by its trace. */
+static void error_json(const char *what, struct hg_str trace, struct hg_buf *to)
 {
 	hg_buf_cstr(to, "{\"error\":");
 	json_quote(to, hg_str(what));
+	if (trace.n) {
+		hg_buf_cstr(to, ",\"trace_id\":");
+		json_quote(to, trace);
+	}
 	hg_buf_cstr(to, "}\n");
 }
 
 void app_refuse(struct app *a, struct serve_call *call, const struct serve_request *req,
         unsigned status, const char *what)
 {
+	struct trace t = status >= 500 ? trace_of(a->tracer, req) : (struct trace){0};
 	hg_buf_reset(&a->body);
-	error_json(what, &a->body);
+	error_json(what, trace_id(&t), &a->body);
 	app_answer(a, call, req, status, hg_buf_view(&a->body));
 }
 
@@ -93,10 +104,11 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
 	                   : rc == HG_E_DB_FULL ? "The database has no room left"
 	                   : rc == HG_E_NOMEM   ? "Too many requests are waiting, please try again"
 	                                        : "Internal server error";
+	struct trace t = trace_of(a->tracer, req);
 	a->metrics.errors[type]++;
 	jsonlog(a->log, HG_ERROR, "feedback", what, HG_S("reason", why),
 	        HG_S("code", hg_rc_info(rc)->code), HG_V("path", req->path),
-	        HG_V("trace_id", text_trace_id(field(req, HTTP1_F_TRACEPARENT))));
+	        HG_V("trace_id", trace_id(&t)));
 	if (later) serve_field(call, "Retry-After", HG_STR("1"));
 	app_refuse(a, call, req, later ? 503 : 500, what);
 }
@@ -166,26 +178,38 @@ static void health(struct app *a, struct serve_call *call, const struct serve_re
 	app_answer(a, call, req, rc == HG_OK ? 200 : 503, hg_buf_view(&a->body));
 }
 
-static void metrics(struct app *a, struct serve_call *call, enum hg_rc rc, int64_t total)
+/* Exemplars are there for those who ask for the format that has them. */
+static bool wants_openmetrics(const struct serve_request *req)
 {
+	struct hg_str accept = field(req, HTTP1_F_ACCEPT);
+	return accept.n && memmem(accept.p, accept.n, "application/openmetrics-text", 28);
+}
+
+static void metrics(struct app *a, struct serve_call *call, const struct serve_request *req,
+        enum hg_rc rc, int64_t total)
+{
+	bool open = wants_openmetrics(req);
 	struct metrics_gauges g = {.log_lines_dropped = jsonlog_dropped(a->log),
 	        .feedback_count = rc == HG_OK ? total : -1};
 	hg_buf_reset(&a->body);
-	metrics_text(&a->metrics, &g, &a->body);
+	metrics_text(&a->metrics, &g, open, &a->body);
 	store_metrics(a->store, &a->body);
 	hg_buf_str(&a->body, hg_buf_view(&a->depths));
 	if (a->workers) worker_metrics(a->workers, &a->body);
 	lists_metrics(a->lists, &a->body);
 	people_metrics(a->people, &a->body);
+	tracer_metrics(a->tracer, &a->body);
 	metrics_process_text(&a->body);
-	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&a->body));
+	if (open) metrics_openmetrics(&a->body);
+	serve_field(call, "Vary", HG_STR("Accept"));
+	serve_answer(call, 200, open ? METRICS_OPENMETRICS : METRICS_TEXT, hg_buf_view(&a->body));
 }
 
 void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum hg_rc rc, int64_t total, const char *why)
 {
 	if (route_of(req->path).endpoint == ENDPOINT_METRICS)
-		metrics(a, call, rc, total);
+		metrics(a, call, req, rc, total);
 	else
 		health(a, call, req, false, rc, total, why);
 }
@@ -277,6 +301,9 @@ static void dispatch(
 	switch (r.endpoint) {
 	case ENDPOINT_LIST:
 	case ENDPOINT_ITEM: app_feedback(a, call, req, &r, d); return;
+	case ENDPOINT_VOTE:
+	case ENDPOINT_STATUS:
+	case ENDPOINT_VOTES: app_votes(a, call, req, &r, d); return;
 	case ENDPOINT_HEALTH: ask_total(a, call, req, d); return;
 	case ENDPOINT_METRICS: ask_depths(a, call, req, d); return;
 	case ENDPOINT_JOBS:
@@ -403,6 +430,36 @@ static struct hg_str safe_id(struct hg_str id)
 	return text_is_token(id, 128) ? id : HG_STR("");
 }
 
+/* The span of a request, and the example of how long such a one takes. */
+static void trace_request(struct app *a, const struct serve_request *req, const struct trace *t,
+        enum endpoint e, unsigned status, uint64_t duration_ns)
+{
+	static const char *const named[HTTP1_METHODS][2] = {
+	        [HTTP1_GET] = {"list_feedback", "get_feedback"},
+	        [HTTP1_POST] = {"create_feedback"},
+	        [HTTP1_PUT] = {NULL, "update_feedback"},
+	        [HTTP1_DELETE] = {NULL, "delete_feedback"}};
+	struct trace_span s;
+	char name[96], code[8];
+	uint64_t now_ns = clock_wall_ns();
+	bool item = e == ENDPOINT_ITEM;
+	const char *ours = e == ENDPOINT_LIST || item ? named[req->method][item] : NULL;
+	metrics_example(&a->metrics, e, req->method, duration_ns, t->ctx.trace, now_ns);
+	(void)snprintf(name, sizeof name, "%s %s", http1_method_name(req->method), route_label(e));
+	trace_begin(&s, a->tracer, t, TRACE_SELF, SPAN_SERVER, ours ? ours : name,
+	        (struct trace_when){now_ns - duration_ns, now_ns});
+	trace_str(&s, "http.request.method", hg_str(http1_method_name(req->method)));
+	trace_str(&s, "http.route", hg_str(route_label(e)));
+	if (!route_is_people(e)) trace_str(&s, "url.path", req->path);
+	trace_str(&s, "url.scheme", HG_STR("http"));
+	trace_int(&s, "http.response.status_code", status);
+	if (req->note[0]) trace_int(&s, "feedback.id", req->note[0]);
+	if (req->note[1]) trace_int(&s, "feedback.message_length", req->note[1]);
+	int n = snprintf(code, sizeof code, "%u", status);
+	if (status >= 500) trace_failed(&s, (struct hg_str){code, (size_t)n});
+	trace_end(&s);
+}
+
 void app_done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
         uint64_t duration_ns)
 {
@@ -415,7 +472,11 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	char line[96], remote[SOCK_TEXT_MAX];
 	struct hg_out o = hg_out_over(line, sizeof line - 1);
 	if (status == 0) status = 499;
+	struct trace trace = trace_of(a->tracer, parsed ? req : NULL);
 	metrics_request(&a->metrics, e, method, status, duration_ns);
+	/* Who looks after us is traced only if he asks for it. */
+	if (trace_kept(a->tracer, &trace) && (!probe || trace.has_parent))
+		trace_request(a, req, &trace, e, status, duration_ns);
 	if (!jsonlog_wants(a->log, level)) return;
 	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");
 	struct hg_str target = parsed ? req->head->target : HG_STR("-");
@@ -427,8 +488,7 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	jsonlog(a->log, level, "feedback.access", line, HG_V("method", method_text),
 	        HG_V("path", target), HG_I("status", status),
 	        HG_F("duration_ms", (double)duration_ns / 1e6), HG_I("bytes", bytes),
-	        HG_V("remote", ((struct hg_str){remote, n})),
-	        HG_V("trace_id", text_trace_id(field(req, HTTP1_F_TRACEPARENT))),
+	        HG_V("remote", ((struct hg_str){remote, n})), HG_V("trace_id", trace_id(&trace)),
 	        HG_V("request_id", safe_id(field(req, HTTP1_F_X_REQUEST_ID))));
 }
 
@@ -438,7 +498,7 @@ void app_error_body(void *arg, unsigned status, const char *what, struct hg_buf 
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
 	(void)what; /* may say more than a client should know; the status phrase is enough */
 	if (status >= 500) a->metrics.errors[ERROR_OVERLOAD]++;
-	error_json(http1_reason(status), body);
+	error_json(http1_reason(status), HG_STR(""), body);
 	*ret_content_type = "application/json";
 }
 
@@ -469,7 +529,8 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	a->people = calloc(1, sizeof *a->people);
 	if (!a->people) return hg_err_set(err, HG_E_NOMEM, "not enough memory");
 	a->people->config = c;
-	enum hg_rc rc = store_open(l, &o, &a->store, err);
+	enum hg_rc rc = tracer_new(c, &a->tracer, err);
+	if (rc == HG_OK) rc = store_open(l, &o, &a->store, err);
 	if (rc == HG_OK) rc = lists_new(a, c, &a->lists, err);
 	if (rc < 0) return rc;
 	rc = desk_new(l, &desk, &a->desk);
@@ -477,7 +538,7 @@ enum hg_rc app_init(struct app *a, struct loop *l, struct jsonlog *log, const st
 	rc = people_init(a->people, a, err);
 	if (rc == HG_OK) rc = outgoing_new(a, &c->outgoing, &a->outgoing, err);
 	if (rc == HG_OK && (c->worker || c->workers_inline))
-		rc = worker_new(l, c, log, &a->workers, err);
+		rc = worker_new(l, c, log, a->tracer, &a->workers, err);
 	return rc;
 }
 
@@ -509,5 +570,8 @@ void app_fini(struct app *a)
 	if (a->people) people_fini(a->people);
 	free(a->people);
 	a->people = NULL;
+	tracer_free(a->tracer);
+	a->tracer = NULL;
+	metrics_free(&a->metrics);
 	a->magic = 0;
 }

@@ -14,6 +14,7 @@
 #include "apps/feedback/lists_priv.h"
 #include "apps/feedback/metrics_priv.h"
 #include "apps/feedback/store_priv.h"
+#include "apps/feedback/trace_priv.h"
 #include "apps/feedback/worker_priv.h"
 
 struct desk;
@@ -32,7 +33,8 @@ struct app {
 	const struct access_who *who; /* asks for what is being dispatched; only while it is */
 	struct worker *workers;       /* NULL: jobs are others' */
 	struct outgoing_api *outgoing;
-	struct hg_buf depths; /* of the queue, for the answer of /metrics that is made */
+	struct tracer *tracer; /* NULL: traces are sent nowhere */
+	struct hg_buf depths;  /* of the queue, for the answer of /metrics that is made */
 	struct metrics metrics;
 	struct fault fault;
 	uint64_t born_ms, requests; /* without probes */
@@ -83,8 +85,7 @@ void app_fail(struct app *a, struct serve_call *call, const struct serve_request
         enum error_type type, enum hg_rc rc, const char *why);
 /* A list; `how` is told to the client when there is a cache. 304 when the client has it already. */
 struct app_list {
-	int64_t before;
-	uint32_t limit;
+	struct lists_page at;
 	const struct rows_page *page;
 	struct hg_str json;
 	enum lists_how how;
@@ -114,11 +115,29 @@ void app_enter(struct app *a, struct serve_call *call, const struct serve_reques
 /* The API of one resource. `d`: the request was deferred already. */
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d);
+/* Of one resource that is gone, or never was. */
+#define APP_NOT_FOUND "Feedback not found"
+/* A query parameter that is a number from 1 to max; absent: the value stays. False: it is not. */
+HG_MUST bool app_number(struct hg_str query, const char *name, uint64_t max, uint64_t *number);
+/* NULL, or what is wrong with a body that must be JSON, and the status. */
+const char *app_body_type(const struct serve_request *req, unsigned *ret_status);
+/* Reads of this client are answered by who has seen its write, for as long as that may matter. */
+void app_remember(struct app *a, struct serve_call *call, uint64_t position);
+/* votes.c: votes and statuses. */
+void app_votes(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct route *r, struct deferred *d);
+/* The store has finished with one. */
+void app_voted(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op);
 /* The store has finished an operation; it is freed here. */
 void app_stored(void *arg, struct store_op *op);
 /* Gives it to the store, to be answered later; answers at once when the store takes no more. */
 void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct store_op *op, struct deferred *d);
+/* Whose it is in a trace, and what its jobs go on with. */
+void app_trace_op(struct app *a, const struct serve_request *req, struct store_op *op);
+/* A read of the file, on the loop, that began then (0: it is not kept). */
+void app_trace_read(struct app *a, const struct trace *t, uint64_t start_ns, enum hg_rc rc);
 /* Of health and metrics, which ask for the total. */
 void app_total(struct app *a, struct serve_call *call, const struct serve_request *req,
         enum hg_rc rc, int64_t total, const char *why);
@@ -129,8 +148,8 @@ void app_jobs(struct app *a, struct serve_call *call, const struct serve_request
  * `d` is as it was. */
 HG_MUST bool app_measure(struct app *a, struct deferred *d);
 void app_measured(struct app *a, struct deferred *d);
-/* Does the query ask for a part of the list? */
-bool app_searches(struct hg_str query);
+/* Does the query ask for a part of the list, or another order? */
+bool app_searches(struct hg_str query, enum rows_form form);
 /* Answers it; `op` has before and limit. */
 void app_search(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, const struct store_op *op, struct deferred *d);

@@ -70,6 +70,18 @@ static const struct setting {
         {"OIDC_SCOPE", NULL, "openid email profile"},
         {"OIDC_ROLES", NULL, "roles"},
         {"OIDC_NAME", NULL, "Single sign-on"},
+        {"OTEL_SDK_DISABLED", NULL, "false"},
+        {"OTEL_TRACES_EXPORTER", NULL, "otlp"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT", NULL, ""},
+        {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", NULL, ""},
+        {"OTEL_EXPORTER_OTLP_HEADERS", NULL, ""},
+        {"OTEL_EXPORTER_OTLP_PROTOCOL", NULL, "http/json"},
+        {"OTEL_EXPORTER_OTLP_TIMEOUT", NULL, "10000"},
+        {"OTEL_BSP_SCHEDULE_DELAY", NULL, "1000"},
+        {"OTEL_SERVICE_NAME", NULL, ""},
+        {"OTEL_RESOURCE_ATTRIBUTES", NULL, ""},
+        {"OTEL_TRACES_SAMPLER", NULL, "parentbased_always_on"},
+        {"OTEL_TRACES_SAMPLER_ARG", NULL, "1"},
         {"LISTEN_FDS", NULL, ""},
         {"LISTEN_PID", NULL, ""},
 };
@@ -86,6 +98,17 @@ static const struct setting {
 	"                        and without https: 10.0.0.0/8,fd00::/8\n"                        \
 	"  WEBHOOK_CA, WEBHOOK_TIMEOUT\n"                                                         \
 	"                        as for SMTP; 15000 ms\n"
+
+#define TRACES_HELP                                                                              \
+	"  OTEL_EXPORTER_OTLP_ENDPOINT\n"                                                        \
+	"                        http://HOST:4318: traces are sent there (OTLP/HTTP, JSON);\n"   \
+	"                        not set: none are. Also ..._TRACES_ENDPOINT, _HEADERS, "        \
+	"_TIMEOUT\n"                                                                             \
+	"  OTEL_TRACES_SAMPLER   parentbased_always_on (default), parentbased_traceidratio,\n"   \
+	"                        traceidratio, always_on, always_off, parentbased_always_off;\n" \
+	"                        OTEL_TRACES_SAMPLER_ARG is the share, 0 to 1\n"                 \
+	"  OTEL_SERVICE_NAME     feedback-app, of a worker feedback-worker\n"                    \
+	"  OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_SCHEDULE_DELAY, OTEL_SDK_DISABLED\n"
 
 const char *config_help(void)
 {
@@ -152,7 +175,7 @@ const char *config_help(void)
 	       "  LOG_FILE, --log-file  log lines go there too, besides standard output\n"
 	       "  ENVIRONMENT           a name for the log: development (default), production\n"
 	       "  DRAIN_SECONDS         25; how long SIGTERM waits for requests in "
-	       "flight\n" OUTGOING_HELP
+	       "flight\n" OUTGOING_HELP TRACES_HELP
 	       "  AUTH                  off (default): everybody may write; optional: guests\n"
 	       "                        read; required: guests see the page alone\n"
 	       "  ADMIN_KEY             a secret of 16 characters and more: who shows it\n"
@@ -642,6 +665,95 @@ static enum hg_rc take_people(
 	return HG_OK;
 }
 
+/* "0.25" and "1": a share, in millionths. */
+static bool share_of(struct hg_str v, uint32_t *ret_ppm)
+{
+	uint64_t whole = 0, ppm = 0, unit = 100000;
+	struct hg_str rest = v, head = hg_str_cut(&rest, '.');
+	if (!v.n || (head.n && !hg_str_u64(head, &whole)) || whole > 1) return false;
+	for (size_t i = 0; i < rest.n; i++, unit /= 10) {
+		if (rest.p[i] < '0' || rest.p[i] > '9') return false;
+		ppm += (uint64_t)(rest.p[i] - '0') * unit;
+	}
+	ppm += whole * 1000000;
+	*ret_ppm = (uint32_t)ppm;
+	return ppm <= 1000000;
+}
+
+static enum hg_rc take_sampler(
+        const struct config_sources *from, struct config_traces *t, struct hg_err *err)
+{
+	static const struct {
+		const char *name;
+		bool parent, ratio, on;
+	} row[] = {{"always_on", false, false, true}, {"always_off", false, false, false},
+	        {"traceidratio", false, true, false}, {"parentbased_always_on", true, false, true},
+	        {"parentbased_always_off", true, false, false},
+	        {"parentbased_traceidratio", true, true, false}};
+	struct hg_str v = HG_STR(""), arg = HG_STR("");
+	uint32_t ppm = 0;
+	setting_of(from, "OTEL_TRACES_SAMPLER", false, &v);
+	setting_of(from, "OTEL_TRACES_SAMPLER_ARG", false, &arg);
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		if (!hg_str_eq(v, hg_str(row[i].name))) continue;
+		if (row[i].ratio && !share_of(arg, &ppm))
+			return wrong(err, "OTEL_TRACES_SAMPLER_ARG", arg, "a share from 0 to 1");
+		t->parent_based = row[i].parent;
+		t->sample_ppm = row[i].ratio ? ppm : row[i].on ? 1000000 : 0;
+		return HG_OK;
+	}
+	return wrong(
+	        err, "OTEL_TRACES_SAMPLER", v, "a sampler that is known (feedback-app --help)");
+}
+
+/* The standard's variables. Of its protocols there is OTLP/HTTP with JSON; whoever asks for the
+ * binary form of HTTP gets JSON too, which the same address must take. */
+static enum hg_rc take_traces(
+        const struct config_sources *from, struct config_traces *t, struct hg_err *err)
+{
+	struct hg_str v = HG_STR(""), base = HG_STR("");
+	uint64_t timeout = 0, delay = 0;
+	enum hg_rc rc =
+	        take(from, "OTEL_EXPORTER_OTLP_HEADERS", t->headers, sizeof t->headers, err);
+	if (rc == HG_OK) rc = take(from, "OTEL_SERVICE_NAME", t->service, sizeof t->service, err);
+	if (rc == HG_OK)
+		rc = take(from, "OTEL_RESOURCE_ATTRIBUTES", t->resource, sizeof t->resource, err);
+	if (rc == HG_OK)
+		rc = take_number(from, "OTEL_EXPORTER_OTLP_TIMEOUT", 600000, &timeout, err);
+	if (rc == HG_OK) rc = take_number(from, "OTEL_BSP_SCHEDULE_DELAY", 600000, &delay, err);
+	if (rc == HG_OK) rc = take_sampler(from, t, err);
+	if (rc < 0) return rc;
+	t->timeout_ms = (uint32_t)HG_MAX(timeout, 1u);
+	t->delay_ms = (uint32_t)HG_MAX(delay, 1u);
+	setting_of(from, "OTEL_SDK_DISABLED", false, &v);
+	if (hg_str_eq_nocase(v, HG_STR("true"))) return HG_OK;
+	setting_of(from, "OTEL_TRACES_EXPORTER", false, &v);
+	if (hg_str_eq(v, HG_STR("none"))) return HG_OK;
+	if (!hg_str_eq(v, HG_STR("otlp")))
+		return wrong(err, "OTEL_TRACES_EXPORTER", v, "otlp or none");
+	struct hg_out o = hg_out_over(t->url, sizeof t->url - 1);
+	if (setting_of(from, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", false, &v)) {
+		hg_out_str(&o, v);
+	} else if (setting_of(from, "OTEL_EXPORTER_OTLP_ENDPOINT", false, &base)) {
+		while (hg_str_ends(base, HG_STR("/")))
+			base.n--;
+		hg_out_fmt(&o, "%.*s/v1/traces", HG_STR_ARG(base));
+	}
+	t->url[hg_out_failed(&o) ? 0 : o.n] = 0;
+	if (!o.n) return HG_OK;
+	bool http = hg_str_starts(hg_str(t->url), HG_STR("http://")) ||
+	            hg_str_starts(hg_str(t->url), HG_STR("https://"));
+	if (hg_out_failed(&o) || !http)
+		return wrong(err, "OTEL_EXPORTER_OTLP_ENDPOINT", base.n ? base : v,
+		        "http://HOST:PORT or https://…");
+	setting_of(from, "OTEL_EXPORTER_OTLP_PROTOCOL", false, &v);
+	if (hg_str_eq(v, HG_STR("http/json")) || hg_str_eq(v, HG_STR("http/protobuf")))
+		return HG_OK;
+	wrong(err, "OTEL_EXPORTER_OTLP_PROTOCOL", v, "http/json");
+	hg_err_hint(err, "Name the receiver's address for HTTP, which is port 4318 by custom.");
+	return HG_E_INVALID;
+}
+
 enum hg_rc config_read(
         const struct config_sources *from, struct config *ret_config, struct hg_err *err)
 {
@@ -658,6 +770,7 @@ enum hg_rc config_read(
 	if (rc == HG_OK) rc = take(from, "LOG_FILE", c.log_file, sizeof c.log_file, err);
 	if (rc == HG_OK) rc = take(from, "ENVIRONMENT", c.environment, sizeof c.environment, err);
 	if (rc == HG_OK) rc = take_people(from, &c, err);
+	if (rc == HG_OK) rc = take_traces(from, &c.traces, err);
 	if (rc == HG_OK) rc = take_number(from, "DRAIN_SECONDS", 3600, &drain_s, err);
 	if (rc < 0) return rc;
 	c.drain_ms = (uint32_t)drain_s * 1000;

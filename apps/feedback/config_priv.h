@@ -30,6 +30,15 @@ struct outgoing {
 	uint32_t webhook_ms;
 };
 
+/* Traces, as the standard's OTEL_* variables have them. */
+struct config_traces {
+	char url[512]; /* of the receiver, whole; "": none are sent */
+	char headers[1024], service[128], resource[1024];
+	uint32_t sample_ppm; /* of traces that begin here */
+	bool parent_based;   /* those that come are kept as they say */
+	uint32_t timeout_ms, delay_ms;
+};
+
 struct config {
 	bool help, version;
 	bool tcp;            /* listen on host and port */
@@ -50,6 +59,7 @@ struct config {
 	uint32_t redis_ms;
 	enum hg_level level;
 	char log_file[256];
+	struct config_traces traces;
 	char environment[32];
 	struct fault fault;
 	uint32_t drain_ms;

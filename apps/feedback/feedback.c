@@ -1,12 +1,16 @@
 /* GET and POST /feedback; GET, PUT and DELETE /feedback/{id}. */
 #include "apps/feedback/people_priv.h"
 
+#include "os/clock.h"
+
+#include "apps/feedback/jobs_priv.h"
+
 #include <stdlib.h>
 
 #define LIMIT_DEFAULT 100u
 #define KEY_MAX       128u
 
-static const char not_found[] = "Feedback not found";
+static const char not_found[] = APP_NOT_FOUND;
 
 static void list_fields(struct serve_call *call, const struct route *r, uint32_t limit,
         const struct rows_page *page)
@@ -22,8 +26,7 @@ static void list_fields(struct serve_call *call, const struct route *r, uint32_t
 	if (!hg_out_failed(&o)) serve_field(call, "Link", (struct hg_str){text, o.n});
 }
 
-/* A query parameter that is a number from 1 to max; absent: the value stays. */
-static bool number_of(struct hg_str query, const char *name, uint64_t max, uint64_t *number)
+bool app_number(struct hg_str query, const char *name, uint64_t max, uint64_t *number)
 {
 	char text[64];
 	uint64_t n = 0;
@@ -52,27 +55,33 @@ void app_answer_list(struct app *a, struct serve_call *call, const struct serve_
 {
 	struct route r = route_of(req->path);
 	char text[LISTS_ETAG_MAX];
-	struct hg_str etag =
-	        lists_etag(a->build, list->page->stamp, list->before, list->limit, text);
+	struct hg_str etag = lists_etag(a->build, list->page->stamp, &list->at, text);
 	if (app_unchanged(req, etag)) {
 		app_answer_unchanged(a, call, req, etag, list->how);
 		return;
 	}
 	list_is(a, call, etag, list->how);
-	list_fields(call, &r, list->limit, list->page);
+	list_fields(call, &r, list->at.limit, list->page);
 	app_answer(a, call, req, 200, list->json);
+}
+
+static void answer_list(struct app *a, struct serve_call *call, const struct serve_request *req,
+        const struct store_op *op)
+{
+	struct app_list list = {{op->before, op->limit, op->form}, &op->page, op->json, LISTS_HIT};
+	app_answer_list(a, call, req, &list);
 }
 
 static void list(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct store_op *op, struct deferred *d)
 {
 	uint64_t limit = LIMIT_DEFAULT, before = 0;
-	if (!number_of(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
+	if (!app_number(req->query, "limit", ROWS_LIMIT_MAX, &limit)) {
 		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "limit must be a number from 1 to 1000");
 		return;
 	}
-	if (!number_of(req->query, "before", INT64_MAX, &before)) {
+	if (!app_number(req->query, "before", INT64_MAX, &before)) {
 		app_deferred_free(d);
 		app_refuse(a, call, req, 400, "before must be the id of a feedback");
 		return;
@@ -81,7 +90,7 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 	struct hg_err err = {0};
 	op->before = (int64_t)before;
 	op->limit = (uint32_t)limit;
-	if (app_searches(req->query)) {
+	if (app_searches(req->query, op->form)) {
 		app_search(a, call, req, r, op, d);
 		return;
 	}
@@ -93,22 +102,32 @@ static void list(struct app *a, struct serve_call *call, const struct serve_requ
 		app_queue(a, call, req, op, d);
 		return;
 	}
+	struct trace trace = trace_of(a->tracer, req);
+	struct trace_when when = {.start_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0};
 	hg_buf_reset(&a->body);
-	enum hg_rc rc = rows_list(rows, op->before, op->limit, &a->body, &op->page, &err);
+	enum hg_rc rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &op->page, &err);
+	app_trace_read(a, &trace, when.start_ns, rc);
+	op->json = hg_buf_view(&a->body);
 	if (rc < 0)
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 	else
-		app_answer_list(a, call, req,
-		        &(struct app_list){
-		                op->before, op->limit, &op->page, hg_buf_view(&a->body), 0});
+		answer_list(a, call, req, op);
 	app_deferred_free(d);
+}
+
+void app_trace_read(struct app *a, const struct trace *t, uint64_t start_ns, enum hg_rc rc)
+{
+	if (!start_ns) return;
+	bool failed = rc < 0 && rc != HG_E_NOT_FOUND;
+	trace_database(a->tracer, t, "select", true, (struct trace_when){start_ns, clock_wall_ns()},
+	        failed ? hg_rc_info(rc)->code : NULL);
 }
 
 static void answer_row(struct app *a, struct serve_call *call, const struct serve_request *req,
         unsigned status, const struct row *row)
 {
 	hg_buf_reset(&a->body);
-	row_json(row, &a->body);
+	row_json(row, route_of(req->path).v2 ? ROWS_V2 : ROWS_V1, &a->body);
 	app_answer(a, call, req, status, hg_buf_view(&a->body));
 }
 
@@ -135,15 +154,17 @@ static void get(struct app *a, struct serve_call *call, const struct serve_reque
 		app_queue(a, call, req, op, d);
 		return;
 	}
+	struct trace trace = trace_of(a->tracer, req);
+	uint64_t start_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0;
 	enum hg_rc rc = id ? rows_get(rows, id, &op->row, &err) : HG_E_NOT_FOUND;
+	app_trace_read(a, &trace, start_ns, rc);
 	answer_got(a, call, req, rc, &op->row, err.message);
 	app_deferred_free(d);
 }
 
 #define SEEN "feedback_seen"
 
-/* Reads of this client are answered by who has seen its write, for as long as that may matter. */
-static void remember_position(struct app *a, struct serve_call *call, uint64_t position)
+void app_remember(struct app *a, struct serve_call *call, uint64_t position)
 {
 	char text[128];
 	struct hg_out o = hg_out_over(text, sizeof text);
@@ -171,7 +192,7 @@ static uint64_t position_of(struct app *a, const struct serve_request *req)
 static void answer_written(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct store_op *op)
 {
-	remember_position(a, call, op->position);
+	app_remember(a, call, op->position);
 	if (op->rc == HG_E_NOT_FOUND)
 		app_refuse(a, call, req, 404, not_found);
 	else if (op->rc == HG_E_DENIED)
@@ -183,8 +204,11 @@ static void answer_written(struct app *a, struct serve_call *call, const struct 
 		        HG_STR("{\"message\":\"Feedback deleted successfully\"}\n"));
 	else if (op->key_n && op->once == ROWS_OTHER)
 		app_refuse(a, call, req, 422, "This Idempotency-Key was used for another message");
-	else
+	else {
+		struct hg_str m = {op->row.message.bytes, op->row.message.n};
+		serve_note(call, op->row.id, (int64_t)text_characters(m));
 		answer_row(a, call, req, op->kind == STORE_CREATE ? 201 : 200, &op->row);
+	}
 }
 
 static void answer_stored(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -195,30 +219,65 @@ static void answer_stored(struct app *a, struct serve_call *call, const struct s
 		if (op->rc < 0)
 			app_fail(a, call, req, ERROR_DATABASE, op->rc, op->why);
 		else
-			app_answer_list(a, call, req,
-			        &(struct app_list){op->before, op->limit, &op->page, op->json, 0});
+			answer_list(a, call, req, op);
 		break;
 	case STORE_GET: answer_got(a, call, req, op->rc, &op->row, op->why); break;
 	case STORE_TOTAL: app_total(a, call, req, op->rc, op->page.total, op->why); break;
+	case STORE_VOTE:
+	case STORE_STATUS: app_voted(a, call, req, op); break;
 	default: answer_written(a, call, req, op);
 	}
+}
+
+/* What the database did, and the jobs that it keeps since. */
+static void trace_stored(struct app *a, const struct store_op *op)
+{
+	static const char *const operation[] = {[STORE_CREATE] = "insert",
+	        [STORE_UPDATE] = "update",
+	        [STORE_VOTE] = "update",
+	        [STORE_STATUS] = "update",
+	        [STORE_DELETE] = "delete",
+	        [STORE_LIST] = "select",
+	        [STORE_GET] = "select",
+	        [STORE_TOTAL] = NULL,
+	        [STORE_STAMP] = NULL};
+	const struct config *c = a->config;
+	struct trace_when when = {op->begun_ns, op->ended_ns};
+	struct trace_span s;
+	if (!op->begun_ns || !operation[op->kind] || !trace_kept(a->tracer, &op->trace)) return;
+	bool failed = op->rc < 0 && op->rc != HG_E_NOT_FOUND && op->rc != HG_E_DENIED;
+	trace_database(a->tracer, &op->trace, operation[op->kind], store_rows(a->store) != NULL,
+	        when, failed ? hg_rc_info(op->rc)->code : NULL);
+	if (op->kind != STORE_CREATE || op->rc < 0 || op->once != ROWS_FIRST) return;
+	if (!c->notify_email[0] && !c->webhooks) return;
+	trace_begin(
+	        &s, a->tracer, &op->trace, TRACE_QUEUE, SPAN_PRODUCER, "send " QUEUE_NOTIFY, when);
+	trace_str(&s, "messaging.system", HG_STR("feedback"));
+	trace_str(&s, "messaging.operation.name", HG_STR("send"));
+	trace_str(&s, "messaging.operation.type", HG_STR("send"));
+	trace_str(&s, "messaging.destination.name", HG_STR(QUEUE_NOTIFY));
+	trace_end(&s);
 }
 
 void app_stored(void *arg, struct store_op *op)
 {
 	static const enum operation counted[] = {[STORE_CREATE] = OPERATION_CREATE,
 	        [STORE_UPDATE] = OPERATION_UPDATE,
+	        [STORE_VOTE] = OPERATION_VOTE,
+	        [STORE_STATUS] = OPERATION_STATUS,
 	        [STORE_DELETE] = OPERATION_DELETE};
 	struct app *a = HG_OBJ(arg, struct app, APP_MAGIC);
+	trace_stored(a, op);
 	if (op->finish) {
 		op->finish(op);
 		return;
 	}
 	struct deferred *d = op->tag;
-	if (op->kind <= STORE_DELETE && op->rc == HG_OK) lists_changed(a->lists);
-	if (op->kind <= STORE_DELETE && op->rc == HG_OK && op->once == ROWS_FIRST)
-		a->metrics.operations[counted[op->kind]]++;
-	if (op->kind == STORE_CREATE && op->rc == HG_OK) worker_nudge(a->workers);
+	bool written = op->kind <= STORE_DELETE && op->rc == HG_OK && !op->same;
+	if (written) lists_changed(a->lists);
+	if (written && op->once == ROWS_FIRST) a->metrics.operations[counted[op->kind]]++;
+	if (written && (op->kind == STORE_CREATE || op->kind == STORE_STATUS))
+		worker_nudge(a->workers);
 	d->queued = false;
 	/* Answering may tell us that the client has left, which frees what is still deferred. */
 	struct serve_call *call = d->call;
@@ -226,6 +285,14 @@ void app_stored(void *arg, struct store_op *op)
 	app_deferred_free(d);
 	if (call) answer_stored(a, call, req, op);
 	free(op);
+}
+
+void app_trace_op(struct app *a, const struct serve_request *req, struct store_op *op)
+{
+	op->trace = trace_of(a->tracer, req);
+	if (op->kind != STORE_CREATE) return;
+	struct hg_str f = trace_field(a->tracer, &op->trace, TRACE_QUEUE, op->trace_field);
+	op->trace_field[f.n] = 0;
 }
 
 void app_queue(struct app *a, struct serve_call *call, const struct serve_request *req,
@@ -238,6 +305,7 @@ void app_queue(struct app *a, struct serve_call *call, const struct serve_reques
 	if (queued && d) {
 		*queued = *op;
 		queued->tag = d;
+		app_trace_op(a, req, queued);
 		d->queued = true;
 		rc = store_queue(a->store, queued, &err);
 		if (rc == HG_OK) return;
@@ -252,9 +320,7 @@ void app_queue(struct app *a, struct serve_call *call, const struct serve_reques
 		        err.message);
 }
 
-/* NULL when the body is a good message; else what is wrong, and the status. */
-static const char *message_of(
-        const struct serve_request *req, struct message *m, unsigned *ret_status)
+const char *app_body_type(const struct serve_request *req, unsigned *ret_status)
 {
 	const struct http1_field *type = http1_find(req->head, HTTP1_F_CONTENT_TYPE);
 	const struct http1_field *coding = http1_find(req->head, HTTP1_F_CONTENT_ENCODING);
@@ -264,7 +330,15 @@ static const char *message_of(
 	if ((type || req->body.n) && (!type || !message_type_ok(type->value)))
 		return "Content-Type must be application/json";
 	*ret_status = 400;
-	return message_parse(req->body, m);
+	return NULL;
+}
+
+/* NULL when the body is a good message; else what is wrong, and the status. */
+static const char *message_of(
+        const struct serve_request *req, struct message *m, unsigned *ret_status)
+{
+	const char *wrong = app_body_type(req, ret_status);
+	return wrong ? wrong : message_parse(req->body, m);
 }
 
 /* NULL, and the key in *op if there is one; else what is wrong with it. */
@@ -301,7 +375,7 @@ static void sign(struct app *a, const struct serve_request *req, struct store_op
 void app_feedback(struct app *a, struct serve_call *call, const struct serve_request *req,
         const struct route *r, struct deferred *d)
 {
-	struct store_op op = {.row.id = r->id};
+	struct store_op op = {.row.id = r->id, .form = r->v2 ? ROWS_V2 : ROWS_V1};
 	const char *wrong = NULL;
 	unsigned status = 400;
 	bool write = true;

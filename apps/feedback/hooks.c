@@ -8,6 +8,7 @@
 #include "wire/date.h"
 
 #include "apps/feedback/jsonlog_priv.h"
+#include "apps/feedback/trace_priv.h"
 
 #define CA_MAX        (1u << 20)
 #define PAYLOAD_MAX   (64u << 10)
@@ -18,6 +19,7 @@ struct hooks {
 	struct fetch *fetch;
 	const struct outgoing *with;
 	struct hg_buf ca;
+	struct tracer *tracer; /* NULL: of jobs' traces no spans are made */
 };
 
 /* One POST under way. */
@@ -95,10 +97,10 @@ static enum hg_rc sign(const struct hook *h, struct hg_str id, struct hg_str bod
 }
 
 static enum hg_rc post(struct hooks *h, const struct hook *hook, struct hg_str id,
-        struct hg_str body, struct hooks_call *c, struct hg_err *err)
+        struct hg_str body, struct hg_str trace, struct hooks_call *c, struct hg_err *err)
 {
 	uint64_t now_ms = clock_wall_ms();
-	char id_field[160], time_field[64];
+	char id_field[160], time_field[64], trace_line[80];
 	struct hg_buf signature;
 	hg_buf_init(&signature, 512);
 	(void)snprintf(id_field, sizeof id_field, "webhook-id: %.*s", HG_STR_ARG(id));
@@ -109,12 +111,13 @@ static enum hg_rc post(struct hooks *h, const struct hook *hook, struct hg_str i
 		hg_buf_free(&signature);
 		return hg_err_set(err, rc, "the delivery could not be signed");
 	}
-	const char *headers[] = {
-	        "Content-Type: application/json", id_field, time_field, hg_buf_text(&signature)};
+	(void)snprintf(trace_line, sizeof trace_line, "traceparent: %.*s", HG_STR_ARG(trace));
+	const char *headers[] = {"Content-Type: application/json", id_field, time_field,
+	        hg_buf_text(&signature), trace_line};
 	struct fetch_request r = {.method = "POST",
 	        .url = hook->url,
 	        .headers = headers,
-	        .header_count = HG_COUNT(headers),
+	        .header_count = HG_COUNT(headers) - (trace.n == 0),
 	        .body = body,
 	        .timeout_ms = h->with->webhook_ms,
 	        .ca_pem = hg_buf_view(&h->ca),
@@ -149,8 +152,9 @@ enum hg_rc hooks_try(struct hooks *h, const struct hook *hook, hooks_fn fn, void
 	        (unsigned long long)clock_wall_ns());
 	hg_buf_init(&body, PAYLOAD_MAX);
 	payload(&body, "webhook.test", now_ms, HG_STR("{\"message\":\"It works.\"}"));
-	enum hg_rc rc =
-	        body.failed ? HG_E_NOMEM : post(h, hook, hg_str(id), hg_buf_view(&body), c, err);
+	enum hg_rc rc = body.failed
+	                        ? HG_E_NOMEM
+	                        : post(h, hook, hg_str(id), hg_buf_view(&body), HG_STR(""), c, err);
 	hg_buf_free(&body);
 	if (rc == HG_OK)
 		*ret_call = c;
@@ -172,8 +176,9 @@ struct run {
 	struct hooks_call *call;
 };
 
-/* The row as the API shows it. Old rows of a file have no zone; their times are UTC. */
-static void row_json_of(struct db_stmt *s, struct hg_buf *to)
+/* The row as the API shows it, and the status it has got, if that is what is told. Old rows of a
+ * file have no zone; their times are UTC. */
+static void row_json_of(struct db_stmt *s, const char *status, struct hg_buf *to)
 {
 	static const char *const name[] = {"created_at", "updated_at"};
 	struct json_out j;
@@ -192,6 +197,12 @@ static void row_json_of(struct db_stmt *s, struct hg_buf *to)
 		json_out_key(&j, name[i]);
 		json_out_str(&j, (struct hg_str){text, o.n});
 	}
+	if (status[0]) {
+		json_out_key(&j, "votes");
+		json_out_int(&j, db_column_i64(s, 4));
+		json_out_key(&j, "status");
+		json_out_cstr(&j, status);
+	}
 	json_out_end(&j);
 	to->failed |= !json_out_ok(&j);
 }
@@ -204,9 +215,13 @@ static enum hg_rc load_body(struct db *db, const struct job *job, int64_t feedba
 {
 	const char *sql = db_is_postgres(db)
 	                          ? "SELECT id, message, " PG_TIME("created_at") ", " PG_TIME(
-	                                    "updated_at") " FROM feedback WHERE id = $1"
-	                          : "SELECT id, message, created_at, updated_at FROM feedback"
-	                            " WHERE id = $1";
+	                                    "updated_at") ", votes FROM feedback WHERE id = $1"
+	                          : "SELECT id, message, created_at, updated_at, votes"
+	                            " FROM feedback WHERE id = $1";
+	char event[40] = EVENT_CREATED, status[16] = "";
+	/* As it was when that happened: every attempt says the same. */
+	if (jobs_arg_str(job->args, "status", status, sizeof status))
+		(void)jobs_arg_str(job->args, "event", event, sizeof event);
 	struct db_stmt *s = NULL;
 	struct hg_buf data;
 	bool row = false;
@@ -218,8 +233,8 @@ static enum hg_rc load_body(struct db *db, const struct job *job, int64_t feedba
 	if (rc == HG_OK && !row)
 		rc = hg_err_set(err, HG_E_NOT_FOUND, "the feedback was deleted meanwhile");
 	if (rc == HG_OK) {
-		row_json_of(s, &data);
-		payload(to, "feedback.created", (uint64_t)job->created_ms, hg_buf_view(&data));
+		row_json_of(s, status, &data);
+		payload(to, event, (uint64_t)job->created_ms, hg_buf_view(&data));
 		if (data.failed || to->failed) rc = hg_err_set(err, HG_E_NOMEM, "too large");
 	}
 	db_stmt_free(s);
@@ -278,7 +293,10 @@ static void start(void *arg, struct job_run *job)
 	*c = (struct hooks_call){.fn = on_told, .arg = r};
 	*r = (struct run){job, c};
 	job_set_data(job, r);
-	enum hg_rc rc = post(h, &hook, job_of(job)->key, body, c, &err);
+	char field[TRACECTX_SIZE];
+	struct trace trace = trace_of_job(h->tracer, job_of(job));
+	enum hg_rc rc = post(h, &hook, job_of(job)->key, body,
+	        trace_field(h->tracer, &trace, TRACE_SELF, field), c, &err);
 	explicit_bzero(&hook, sizeof hook);
 	if (rc == HG_OK) return;
 	free(c);
@@ -323,6 +341,7 @@ bool hooks_make(const struct jobs_context *c, struct job_kind *ret_kind)
 		        HG_S("reason", err.message));
 		return false;
 	}
+	h->tracer = c->tracer;
 	*ret_kind = (struct job_kind){.name = KIND_WEBHOOK,
 	        .timeout_ms = o->webhook_ms + TIME_EXTRA_MS,
 	        .policy = {.attempts_max = WEBHOOK_ATTEMPTS,

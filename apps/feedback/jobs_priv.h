@@ -11,15 +11,24 @@
 
 struct config;
 struct jsonlog;
+struct tracer;
+
+/* What webhooks are told; the names are theirs. */
+#define EVENT_CREATED "feedback.created"
+#define EVENT_STATUS  "feedback.status_changed"
 
 /* The owner's two queues. */
 #define QUEUE_TASKS  "feedback-tasks"     /* exports */
 #define QUEUE_NOTIFY "notification-queue" /* mail and webhooks */
 
-#define KIND_EMAIL   "send_email_notification" /* {"feedback_id": 1, "to": "admin@example.com"} */
-#define KIND_WEBHOOK "send_webhook"            /* {"feedback_id": 1, "webhook_id": 2} */
-#define KIND_EXPORT  "export_feedback"         /* {"format": "csv"} */
-#define KIND_TEST    "test"                    /* jobs_test.c, with FEEDBACK_FAULT=jobs */
+#define KIND_EMAIL "send_email_notification" /* {"feedback_id": 1, "to": "admin@example.com"} */
+/* {"feedback_id": 1, "webhook_id": 2}, and what has happened: nothing, and it was made; or
+ * "event": EVENT_STATUS, "status": "planned" */
+#define KIND_WEBHOOK "send_webhook"
+#define KIND_EXPORT  "export_feedback" /* {"format": "csv"} */
+#define KIND_TEST    "test"            /* jobs_test.c, with FEEDBACK_FAULT=jobs */
+
+/* What a request has left goes on with its trace: "traceparent" is among the arguments. */
 
 /* ---- kinds (jobs_kinds.c) ---- */
 
@@ -28,6 +37,7 @@ struct jobs_context {
 	const struct config *config;
 	struct jsonlog *log;
 	struct loop *loop;
+	struct tracer *tracer; /* NULL: traces are sent nowhere */
 };
 
 /* One row of the table of kinds. */

@@ -32,19 +32,16 @@ struct lists {
 	bool stopping;
 };
 
-struct key {
-	int64_t before;
-	uint32_t limit, zero;
-};
-
 /* A request that waits. */
 struct want {
 	struct cache_waiter waiter; /* for another's fetch */
 	struct hg_list node;        /* for a check */
 	struct lists *lists;
 	struct deferred *d;
-	struct key key;
+	struct lists_page key;
 	uint64_t since, seen;
+	struct trace trace;
+	uint64_t begun_ns; /* Unix time; 0: it is not traced */
 	uint32_t rounds;
 	bool stale, waited; /* a list was there; another's fetch was waited for */
 };
@@ -53,20 +50,21 @@ struct fetch {
 	struct lists *lists;
 	struct cache_flight *flight;
 	struct want *leader;
-	struct key key;
+	struct lists_page key;
 	struct redis_command get;
+	uint64_t get_begun_ns;
 	struct listed list; /* stamp and moment: what Redis is asked for */
 };
 
 static void step(struct want *w, const struct listed *at_hand, struct hg_str json);
 
-static struct hg_str bytes_of(const struct key *k)
+static struct hg_str bytes_of(const struct lists_page *k)
 {
 	return (struct hg_str){(const char *)k, sizeof *k};
 }
 
 static bool lookup(
-        struct lists *l, const struct key *k, struct listed *ret, struct hg_str *ret_json)
+        struct lists *l, const struct lists_page *k, struct listed *ret, struct hg_str *ret_json)
 {
 	struct hg_str value;
 	if (!cache_get(l->cache, bytes_of(k), loop_now_ms(l->loop), &value)) return false;
@@ -76,7 +74,7 @@ static bool lookup(
 	return true;
 }
 
-static void keep(struct lists *l, const struct key *k, const struct cache_ticket *t,
+static void keep(struct lists *l, const struct lists_page *k, const struct cache_ticket *t,
         const struct listed *e, struct hg_str json)
 {
 	uint64_t now_ms = loop_now_ms(l->loop);
@@ -100,26 +98,43 @@ static struct serve_call *conclude(struct want *w, const struct serve_request **
 	return call;
 }
 
+static const char *lists_result(enum lists_how how)
+{
+	static const char *const name[LISTS_HOWS] = {
+	        "hit", "redis", "coalesced", "miss", "stale", "bypass"};
+	return name[how];
+}
+
+static void trace_cache(
+        struct lists *l, const struct trace *t, uint64_t begun_ns, enum lists_how how)
+{
+	struct trace_span s;
+	if (!begun_ns) return;
+	trace_begin(&s, l->app->tracer, t, TRACE_CACHE, SPAN_INTERNAL, "cache.lookup",
+	        (struct trace_when){begun_ns, clock_wall_ns()});
+	trace_str(&s, "cache.result", hg_str(lists_result(how)));
+	trace_end(&s);
+}
+
 static void give(struct want *w, const struct listed *e, struct hg_str json, enum lists_how how)
 {
 	struct lists *l = w->lists;
-	struct key k = w->key;
+	struct lists_page k = w->key;
 	struct rows_page page = {.total = e->total, .stamp = e->stamp, .next = e->next};
 	const struct serve_request *req;
+	trace_cache(l, &w->trace, w->begun_ns, how);
 	struct serve_call *call = conclude(w, &req);
 	l->count[how]++;
-	if (call)
-		app_answer_list(
-		        l->app, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	if (call) app_answer_list(l->app, call, req, &(struct app_list){k, &page, json, how});
 }
 
 static void give_unchanged(struct want *w)
 {
 	struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
-	struct hg_str etag =
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text);
+	struct hg_str etag = lists_etag(l->app->build, l->checked_stamp, &w->key, text);
 	const struct serve_request *req;
+	trace_cache(l, &w->trace, w->begun_ns, LISTS_HIT);
 	struct serve_call *call = conclude(w, &req);
 	l->count[LISTS_HIT]++;
 	if (call) app_answer_unchanged(l->app, call, req, etag, LISTS_HIT);
@@ -142,7 +157,7 @@ static void take_page(struct listed *e, const struct store_op *op)
 	e->seen = op->seen;
 }
 
-static enum hg_rc ask_list(struct lists *l, const struct key *k, uint64_t seen, void *tag,
+static enum hg_rc ask_list(struct lists *l, const struct want *w, void *tag,
         void (*finish)(struct store_op *op), struct hg_err *err)
 {
 	struct store_op *op = l->stopping ? NULL : calloc(1, sizeof *op);
@@ -150,9 +165,11 @@ static enum hg_rc ask_list(struct lists *l, const struct key *k, uint64_t seen, 
 		return hg_err_set(err, l->stopping ? HG_E_AGAIN : HG_E_NOMEM, "%s",
 		        l->stopping ? "the program is stopping" : "not enough memory");
 	op->kind = STORE_LIST;
-	op->before = k->before;
-	op->limit = k->limit;
-	op->seen = seen;
+	op->before = w->key.before;
+	op->limit = w->key.limit;
+	op->form = w->key.form;
+	op->seen = w->seen;
+	op->trace = w->trace;
 	op->tag = tag;
 	op->finish = finish;
 	l->moment++;
@@ -176,7 +193,7 @@ static void on_alone(struct store_op *op)
 static void fetch_alone(struct want *w)
 {
 	struct hg_err err = {0};
-	enum hg_rc rc = ask_list(w->lists, &w->key, w->seen, w, on_alone, &err);
+	enum hg_rc rc = ask_list(w->lists, w, w, on_alone, &err);
 	if (rc < 0) fail(w, rc, err.message);
 }
 
@@ -222,10 +239,11 @@ static void send_away(struct lists *l, const struct hg_str *arg, size_t n)
 	if (redis_send(l->redis, c, arg, n) < 0) free(c);
 }
 
-static void share(struct lists *l, const struct key *k, const struct listed *e, struct hg_str json)
+static void share(
+        struct lists *l, const struct lists_page *k, const struct listed *e, struct hg_str json)
 {
 	char name[LISTS_NAME_MAX], ttl[16];
-	size_t n = lists_shared_name(l->app->build, e->stamp, k->before, k->limit, name);
+	size_t n = lists_shared_name(l->app->build, e->stamp, k, name);
 	if (!l->redis || !redis_usable(l->redis)) return;
 	hg_buf_reset(&l->value);
 	lists_shared_text(e, json, &l->value);
@@ -257,16 +275,30 @@ static void ask_database(struct fetch *f)
 	struct lists *l = f->lists;
 	struct hg_err err = {0};
 	f->list = (struct listed){.moment = l->moment + 1, .made_ms = loop_now_ms(l->loop)};
-	enum hg_rc rc = ask_list(l, &f->key, f->leader->seen, f, on_fetched, &err);
+	enum hg_rc rc = ask_list(l, f->leader, f, on_fetched, &err);
 	if (rc == HG_OK) return;
 	fail(f->leader, rc, err.message);
 	land(f, NULL, HG_STR(""), rc, err.message);
+}
+
+static void trace_redis(const struct fetch *f, const struct redis_command *c)
+{
+	const struct want *w = f->leader;
+	struct trace_span s;
+	if (!w->begun_ns) return;
+	trace_begin(&s, f->lists->app->tracer, &w->trace, TRACE_REDIS, SPAN_CLIENT, "redis.get",
+	        (struct trace_when){f->get_begun_ns, clock_wall_ns()});
+	trace_str(&s, "db.system.name", HG_STR("redis"));
+	trace_str(&s, "db.operation.name", HG_STR("GET"));
+	if (c->rc < 0) trace_failed(&s, hg_str(hg_rc_info(c->rc)->code));
+	trace_end(&s);
 }
 
 static void on_got(struct redis_command *c)
 {
 	struct fetch *f = c->arg;
 	struct hg_str json;
+	trace_redis(f, c);
 	if (c->rc == HG_OK && c->reply.type == RESP_STR &&
 	        lists_shared_read(c->reply.str, &f->list, &json))
 		arrive(f, f->list, json, LISTS_SHARED);
@@ -280,13 +312,13 @@ static bool ask_redis(struct fetch *f)
 	struct lists *l = f->lists;
 	char name[LISTS_NAME_MAX];
 	if (!l->redis || l->checked_moment <= f->leader->since) return false;
-	size_t n = lists_shared_name(
-	        l->app->build, l->checked_stamp, f->key.before, f->key.limit, name);
+	size_t n = lists_shared_name(l->app->build, l->checked_stamp, &f->key, name);
 	/* The primary had nothing that it lacks: as good as any position. */
 	f->list = (struct listed){.stamp = l->checked_stamp,
 	        .moment = l->checked_moment,
 	        .seen = UINT64_MAX,
 	        .made_ms = loop_now_ms(l->loop)};
+	f->get_begun_ns = f->leader->begun_ns ? clock_wall_ns() : 0;
 	f->get = (struct redis_command){.done = on_got, .arg = f};
 	return redis_send(l->redis, &f->get, (struct hg_str[]){HG_STR("GET"), {name, n}}, 2) ==
 	       HG_OK;
@@ -325,8 +357,7 @@ static bool client_has(const struct want *w)
 	const struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
 	if (!w->d->call || l->checked_moment <= w->since) return false;
-	return app_unchanged(w->d->req,
-	        lists_etag(l->app->build, l->checked_stamp, w->key.before, w->key.limit, text));
+	return app_unchanged(w->d->req, lists_etag(l->app->build, l->checked_stamp, &w->key, text));
 }
 
 static bool is_conditional(const struct want *w)
@@ -442,7 +473,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
         const struct serve_request *req, const struct store_op *op)
 {
 	struct app *a = l->app;
-	struct key k = {.before = op->before, .limit = op->limit};
+	struct lists_page k = {op->before, op->limit, op->form};
 	struct listed e = {0};
 	struct rows_page page = {0};
 	struct hg_err err = {0};
@@ -450,7 +481,9 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 	char text[LISTS_ETAG_MAX];
 	enum lists_how how = LISTS_HIT;
 	enum hg_rc rc = rows_stamp(rows, &page.total, &page.stamp, &err);
-	struct hg_str etag = lists_etag(a->build, page.stamp, op->before, op->limit, text);
+	struct hg_str etag = lists_etag(a->build, page.stamp, &k, text);
+	struct trace trace = trace_of(a->tracer, req);
+	uint64_t begun_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0;
 	if (rc == HG_OK && app_unchanged(req, etag)) {
 		l->count[LISTS_HIT]++;
 		app_answer_unchanged(a, call, req, etag, LISTS_HIT);
@@ -463,17 +496,19 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 		struct cache_ticket t = cache_begin(l->cache, &l->tag, 1);
 		how = have ? LISTS_STALE : LISTS_MISS;
 		hg_buf_reset(&a->body);
-		rc = rows_list(rows, op->before, op->limit, &a->body, &page, &err);
+		rc = rows_list(rows, op->form, op->before, op->limit, &a->body, &page, &err);
+		app_trace_read(a, &trace, begun_ns, rc);
 		json = hg_buf_view(&a->body);
 		e = (struct listed){.stamp = page.stamp, .total = page.total, .next = page.next};
 		if (rc == HG_OK) keep(l, &k, &t, &e, json);
 	}
+	trace_cache(l, &trace, begun_ns, how);
 	if (rc < 0) {
 		app_fail(a, call, req, ERROR_DATABASE, rc, err.message);
 		return;
 	}
 	l->count[how]++;
-	app_answer_list(a, call, req, &(struct app_list){k.before, k.limit, &page, json, how});
+	app_answer_list(a, call, req, &(struct app_list){k, &page, json, how});
 }
 
 void lists_ask(struct lists *l, struct serve_call *call, const struct serve_request *req,
@@ -495,9 +530,11 @@ void lists_ask(struct lists *l, struct serve_call *call, const struct serve_requ
 	}
 	*w = (struct want){.lists = l,
 	        .d = d,
-	        .key = {.before = op->before, .limit = op->limit},
+	        .key = {op->before, op->limit, op->form},
 	        .since = l->moment,
-	        .seen = op->seen};
+	        .seen = op->seen,
+	        .trace = trace_of(l->app->tracer, req)};
+	w->begun_ns = trace_kept(l->app->tracer, &w->trace) ? clock_wall_ns() : 0;
 	d->queued = true;
 	step(w, NULL, HG_STR(""));
 }
@@ -588,8 +625,6 @@ void lists_free(struct lists *l)
 
 void lists_metrics(struct lists *l, struct hg_buf *to)
 {
-	static const char *const how[LISTS_HOWS] = {
-	        "hit", "redis", "coalesced", "miss", "stale", "bypass"};
 	struct cache_stats s;
 	if (!l) return;
 	cache_stats(l->cache, &s);
@@ -597,8 +632,8 @@ void lists_metrics(struct lists *l, struct hg_buf *to)
 	        "# HELP cache_requests_total Requests for lists, by how they were answered\n"
 	        "# TYPE cache_requests_total counter\n");
 	for (size_t i = 0; i < LISTS_HOWS; i++)
-		hg_buf_fmt(to, "cache_requests_total{result=\"%s\"} %" PRIu64 "\n", how[i],
-		        l->count[i]);
+		hg_buf_fmt(to, "cache_requests_total{result=\"%s\"} %" PRIu64 "\n",
+		        lists_result((enum lists_how)i), l->count[i]);
 	hg_buf_fmt(to,
 	        "# TYPE cache_entries gauge\ncache_entries %u\n"
 	        "# TYPE cache_bytes gauge\ncache_bytes %zu\n"

@@ -19,10 +19,11 @@ enum lists_step lists_decide(const struct lists_view *v)
 }
 
 struct hg_str lists_etag(
-        uint64_t build, int64_t stamp, int64_t before, uint32_t limit, char to[LISTS_ETAG_MAX])
+        uint64_t build, int64_t stamp, const struct lists_page *page, char to[LISTS_ETAG_MAX])
 {
 	static const uint8_t key[16] = "feedback's lists";
-	uint64_t parts[] = {build, (uint64_t)stamp, (uint64_t)before, limit};
+	uint64_t parts[] = {
+	        build, (uint64_t)stamp, (uint64_t)page->before, page->limit, page->form};
 	struct hg_out o = hg_out_over(to, LISTS_ETAG_MAX);
 	hg_out_fmt(&o, "\"%016llx\"", (unsigned long long)hg_siphash(key, parts, sizeof parts));
 	return (struct hg_str){to, o.n};

@@ -87,6 +87,13 @@ enum lists_step {
 
 enum lists_step lists_decide(const struct lists_view *v);
 
+/* Which list it is: the key in the cache, so without holes. */
+struct lists_page {
+	int64_t before;
+	uint32_t limit;
+	uint32_t form; /* enum rows_form: the bytes are others */
+};
+
 /* The list as it is kept: this, then the JSON. */
 struct listed {
 	int64_t stamp, total, next;
@@ -96,14 +103,14 @@ struct listed {
 /* A strong validator: the same for the same bytes of the same build. */
 #define LISTS_ETAG_MAX 24
 struct hg_str lists_etag(
-        uint64_t build, int64_t stamp, int64_t before, uint32_t limit, char to[LISTS_ETAG_MAX]);
+        uint64_t build, int64_t stamp, const struct lists_page *page, char to[LISTS_ETAG_MAX]);
 
 /* lists_redis.c */
 
 /* Names the list of this build with this stamp. Returns its length. */
 #define LISTS_NAME_MAX 128
 size_t lists_shared_name(
-        uint64_t build, int64_t stamp, int64_t before, uint32_t limit, char to[LISTS_NAME_MAX]);
+        uint64_t build, int64_t stamp, const struct lists_page *page, char to[LISTS_NAME_MAX]);
 /* "total next\n" before the JSON, and back. */
 void lists_shared_text(const struct listed *e, struct hg_str json, struct hg_buf *to);
 HG_MUST bool lists_shared_read(struct hg_str text, struct listed *ret, struct hg_str *ret_json);

@@ -9,11 +9,11 @@
 #include "base/siphash.h"
 
 size_t lists_shared_name(
-        uint64_t build, int64_t stamp, int64_t before, uint32_t limit, char to[LISTS_NAME_MAX])
+        uint64_t build, int64_t stamp, const struct lists_page *page, char to[LISTS_NAME_MAX])
 {
 	struct hg_out o = hg_out_over(to, LISTS_NAME_MAX);
-	hg_out_fmt(&o, "feedback:list:%016" PRIx64 ":%016" PRIx64 ":%" PRId64 ":%u", build,
-	        (uint64_t)stamp, before, limit);
+	hg_out_fmt(&o, "feedback:list:%016" PRIx64 ":%016" PRIx64 ":%" PRId64 ":%u:v%u", build,
+	        (uint64_t)stamp, page->before, page->limit, page->form + 1);
 	return o.n;
 }
 

@@ -6,6 +6,8 @@
 #include "os/file.h"
 #include "wire/mail.h"
 
+#include "apps/feedback/trace_priv.h"
+
 #define MESSAGE_MAX   (256u << 10)
 #define ID_BYTES      12
 #define TIME_EXTRA_MS 5000u /* beyond the mail's own: its time-out should be heard of */
@@ -19,7 +21,11 @@ enum smtp_result mailer_send(const struct outgoing *o, const struct mailer_lette
 	        .tls = o->smtp_tls,
 	        .ca = o->smtp_ca,
 	        .timeout_ms = o->smtp_ms};
-	struct mail m = {.subject = l->subject, .body = l->body, .id = l->id, .unix_s = l->unix_s};
+	struct mail m = {.subject = l->subject,
+	        .body = l->body,
+	        .id = l->id,
+	        .unix_s = l->unix_s,
+	        .trace = l->trace};
 	struct hg_buf text;
 	*ret_report = (struct smtp_report){.result = SMTP_LATER};
 	hg_buf_init(&text, MESSAGE_MAX);
@@ -104,8 +110,10 @@ static enum job_verdict work(
 {
 	static const enum job_verdict verdict[] = {
 	        [SMTP_SENT] = JOB_OK, [SMTP_LATER] = JOB_RETRY, [SMTP_REFUSED] = JOB_GIVE_UP};
-	const struct outgoing *o = arg;
+	const struct jobs_context *c = arg;
 	const struct job *job = job_of(run);
+	struct trace trace = trace_of_job(c->tracer, job);
+	char field[TRACECTX_SIZE];
 	struct smtp_report r;
 	char to[MAIL_NAME_MAX + MAIL_ADDRESS_MAX + 8];
 	if (!jobs_arg_str(job->args, "to", to, sizeof to)) {
@@ -116,8 +124,9 @@ static enum job_verdict work(
 	        .subject = HG_STR("New Feedback"),
 	        .body = job_loaded(run),
 	        .id = job->key,
-	        .unix_s = (uint64_t)job->created_ms / 1000};
-	enum smtp_result result = mailer_send(o, &l, stop, &r);
+	        .unix_s = (uint64_t)job->created_ms / 1000,
+	        .trace = trace_field(c->tracer, &trace, TRACE_SELF, field)};
+	enum smtp_result result = mailer_send(&c->config->outgoing, &l, stop, &r);
 	tell(&r, text);
 	smtp_report_free(&r);
 	return verdict[result];
@@ -130,6 +139,6 @@ bool mailer_make(const struct jobs_context *c, struct job_kind *ret_kind)
 	        .timeout_ms = o->smtp_ms + TIME_EXTRA_MS,
 	        .load = load,
 	        .work = work,
-	        .arg = (void *)(uintptr_t)o};
+	        .arg = (void *)(uintptr_t)c};
 	return true;
 }

@@ -16,6 +16,7 @@ struct mailer_letter {
 	struct hg_str subject, body;
 	struct hg_str id; /* the same for the same mail: becomes its Message-ID */
 	uint64_t unix_s;
+	struct hg_str trace; /* traceparent of who sends it; "": none */
 };
 
 /*

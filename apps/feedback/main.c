@@ -8,12 +8,15 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define DOTENV_MAX    (64u << 10)
 #define MESSAGE_MAX   (64u << 10) /* bytes of a request body */
 #define LISTENERS_MAX 18
-#define BACKLOG       1024
+#define BACKLOG       4096
+#define CLIENTS_MAX   32768u /* connections; fewer when the machine gives fewer descriptors */
+#define FILES_OF_OURS 512u   /* descriptors for databases, brokers, mail, the log */
 
 struct program {
 	struct config config;
@@ -139,9 +142,21 @@ static void on_signal(struct loop *l, int signo, void *arg)
 	if (p->app.workers) worker_stop(p->app.workers, p->config.drain_ms, on_drained, p);
 }
 
+/* How many clients there may be: all descriptors that may be had but for our own. */
+static uint32_t clients_max(void)
+{
+	struct rlimit rl;
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0) return 0;
+	rl.rlim_cur = rl.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) < 0 && getrlimit(RLIMIT_NOFILE, &rl) < 0) return 0;
+	if (rl.rlim_cur < 2 * FILES_OF_OURS) return (uint32_t)HG_MAX(rl.rlim_cur / 2, 16u);
+	return (uint32_t)HG_MIN(rl.rlim_cur - FILES_OF_OURS, CLIENTS_MAX);
+}
+
 static enum hg_rc start(struct program *p, struct hg_err *err)
 {
 	struct serve_options so = {.name = "feedback",
+	        .connections_max = clients_max(),
 	        .body_max = MESSAGE_MAX,
 	        .handle = app_handle,
 	        .done = app_done,

@@ -48,6 +48,29 @@ void metrics_request(struct metrics *m, enum endpoint e, enum http1_method metho
 	m->duration[e][method].sum_ns += duration_ns;
 }
 
+void metrics_example(struct metrics *m, enum endpoint e, enum http1_method method,
+        uint64_t duration_ns, const char trace[static 32], uint64_t wall_ns)
+{
+	struct metrics_duration *d = &m->duration[e][method];
+	size_t b = 0;
+	while (b < METRICS_BUCKETS && duration_ns > buckets[b].ns)
+		b++;
+	if (!d->example) d->example = calloc(METRICS_BUCKETS + 1, sizeof *d->example);
+	if (!d->example) return;
+	d->example[b].value_ns = duration_ns;
+	d->example[b].at_ns = wall_ns;
+	memcpy(d->example[b].trace, trace, sizeof d->example[b].trace);
+}
+
+void metrics_free(struct metrics *m)
+{
+	for (size_t e = 0; e < ENDPOINTS; e++)
+		for (size_t i = 0; i < HTTP1_METHODS; i++) {
+			free(m->duration[e][i].example);
+			m->duration[e][i].example = NULL;
+		}
+}
+
 static const char *method_label(enum http1_method method)
 {
 	return method == HTTP1_OTHER ? "OTHER" : http1_method_name(method);
@@ -68,8 +91,15 @@ static void requests_text(const struct metrics *m, struct hg_buf *to)
 					        m->requests[e][i][s]);
 }
 
+static void example_text(const struct metrics_exemplar *x, struct hg_buf *to)
+{
+	if (x->at_ns)
+		hg_buf_fmt(to, " # {trace_id=\"%.32s\"} %.9f %.3f", x->trace,
+		        (double)x->value_ns / 1e9, (double)(x->at_ns / 1000000) / 1e3);
+}
+
 static void duration_text(const struct metrics_duration *d, const char *method,
-        const char *endpoint, struct hg_buf *to)
+        const char *endpoint, bool examples, struct hg_buf *to)
 {
 	static const char *const name = "http_request_duration_seconds";
 	uint64_t n = 0;
@@ -79,8 +109,10 @@ static void duration_text(const struct metrics_duration *d, const char *method,
 	n = 0;
 	for (size_t b = 0; b <= METRICS_BUCKETS; b++) {
 		n += d->bucket[b];
-		hg_buf_fmt(to, "%s_bucket{method=\"%s\",endpoint=\"%s\",le=\"%s\"} %" PRIu64 "\n",
-		        name, method, endpoint, b < METRICS_BUCKETS ? buckets[b].le : "+Inf", n);
+		hg_buf_fmt(to, "%s_bucket{method=\"%s\",endpoint=\"%s\",le=\"%s\"} %" PRIu64, name,
+		        method, endpoint, b < METRICS_BUCKETS ? buckets[b].le : "+Inf", n);
+		if (examples && d->example) example_text(&d->example[b], to);
+		hg_buf_byte(to, '\n');
 	}
 	hg_buf_fmt(to, "%s_sum{method=\"%s\",endpoint=\"%s\"} %.9f\n", name, method, endpoint,
 	        (double)d->sum_ns / 1e9);
@@ -90,7 +122,8 @@ static void duration_text(const struct metrics_duration *d, const char *method,
 
 static void own_text(const struct metrics *m, const struct metrics_gauges *g, struct hg_buf *to)
 {
-	static const char *const operations[OPERATIONS] = {"create", "read", "update", "delete"};
+	static const char *const operations[OPERATIONS] = {
+	        "create", "read", "update", "delete", "vote", "status"};
 	static const char *const errors[ERROR_TYPES] = {
 	        "database", "overload", "internal", "fault"};
 	hg_buf_cstr(to, "# HELP feedback_operations_total Operations on feedback that succeeded\n"
@@ -114,7 +147,8 @@ static void own_text(const struct metrics *m, const struct metrics_gauges *g, st
 	        g->log_lines_dropped);
 }
 
-void metrics_text(const struct metrics *m, const struct metrics_gauges *g, struct hg_buf *to)
+void metrics_text(
+        const struct metrics *m, const struct metrics_gauges *g, bool examples, struct hg_buf *to)
 {
 	requests_text(m, to);
 	hg_buf_cstr(to, "# HELP http_request_duration_seconds Time from the first byte of a request"
@@ -122,8 +156,41 @@ void metrics_text(const struct metrics *m, const struct metrics_gauges *g, struc
 	                "# TYPE http_request_duration_seconds histogram\n");
 	for (size_t e = 0; e < ENDPOINTS; e++)
 		for (size_t i = 0; i < HTTP1_METHODS; i++)
-			duration_text(&m->duration[e][i], method_label(i), route_label(e), to);
+			duration_text(
+			        &m->duration[e][i], method_label(i), route_label(e), examples, to);
 	own_text(m, g, to);
+}
+
+/* "# TYPE name_total counter": the family's name is without the end; a counter that lacks it is no
+ * counter there. */
+static void meta_line(struct hg_str line, struct hg_buf *to)
+{
+	struct hg_str rest = line, total = HG_STR("_total");
+	(void)hg_str_cut(&rest, ' ');
+	struct hg_str word = hg_str_cut(&rest, ' '), name = hg_str_cut(&rest, ' ');
+	bool counter = hg_str_eq(word, HG_STR("TYPE")) && hg_str_eq(rest, HG_STR("counter"));
+	bool ends = hg_str_ends(name, total);
+	if (ends) name.n -= total.n;
+	if (counter && !ends) rest = HG_STR("unknown");
+	hg_buf_fmt(to, "# %.*s %.*s %.*s\n", HG_STR_ARG(word), HG_STR_ARG(name), HG_STR_ARG(rest));
+}
+
+void metrics_openmetrics(struct hg_buf *text)
+{
+	struct hg_buf to;
+	struct hg_str rest = hg_buf_view(text);
+	hg_buf_init(&to, text->max);
+	while (rest.n) {
+		struct hg_str line = hg_str_cut(&rest, '\n');
+		if (hg_str_starts(line, HG_STR("# ")))
+			meta_line(line, &to);
+		else
+			hg_buf_fmt(&to, "%.*s\n", HG_STR_ARG(line));
+	}
+	hg_buf_cstr(&to, "# EOF\n");
+	to.failed |= text->failed;
+	hg_buf_free(text);
+	*text = to;
 }
 
 static bool read_text(const char *path, char *to, size_t cap)

@@ -21,7 +21,7 @@ struct move {
 	struct hg_buf json;
 	int64_t last_id, rows;
 	bool finished;
-	bool people; /* the file knows of them */
+	bool people, votes; /* the file knows of them */
 };
 
 struct sum {
@@ -92,9 +92,16 @@ static void add_row(
 	sum->rows++;
 }
 
-static void add_owner(struct sum *sum, int64_t owner)
+/* What is 0 adds nothing. */
+static void add_more(struct sum *sum, int64_t more)
 {
-	if (owner) sum->hash = (sum->hash ^ (uint64_t)owner) * 0x9e3779b97f4a7c15u;
+	if (more) sum->hash = (sum->hash ^ (uint64_t)more) * 0x9e3779b97f4a7c15u;
+}
+
+static void add_votes(struct sum *sum, int64_t votes, struct hg_str status)
+{
+	add_more(sum, votes ? ~votes : 0); /* no owner is negative */
+	if (!hg_str_eq(status, HG_STR("open"))) add_more(sum, (int64_t)hg_str_hash(status));
 }
 
 static enum hg_rc bad_row(struct hg_err *err, int64_t id, const char *what)
@@ -105,7 +112,8 @@ static enum hg_rc bad_row(struct hg_err *err, int64_t id, const char *what)
 /* The row of the file that the statement stands on. */
 struct file_row {
 	int64_t id, created, updated, owner; /* owner 0: nobody */
-	struct hg_str message;
+	int64_t votes;                       /* 0 of a file that knows of none */
+	struct hg_str message, status;
 };
 
 static enum hg_rc read_row(struct db_stmt *s, struct file_row *r, struct hg_err *err)
@@ -113,6 +121,8 @@ static enum hg_rc read_row(struct db_stmt *s, struct file_row *r, struct hg_err 
 	r->id = db_column_i64(s, 0);
 	r->message = db_column_str(s, 1);
 	r->owner = db_column_i64(s, 4);
+	r->votes = db_column_i64(s, 5);
+	r->status = db_column_str(s, 6);
 	if (!hg_utf8_valid(r->message) || memchr(r->message.p, 0, r->message.n))
 		return bad_row(err, r->id, "its message is not UTF-8 without U+0000");
 	if (!move_time(db_column_str(s, 2), &r->created) ||
@@ -127,6 +137,8 @@ static void json_row(const struct file_row *r, struct hg_buf *to)
 	json_quote(to, r->message);
 	hg_buf_fmt(to, ",\"created\":%" PRId64 ",\"updated\":%" PRId64, r->created, r->updated);
 	if (r->owner) hg_buf_fmt(to, ",\"owner\":%" PRId64, r->owner);
+	hg_buf_cstr(to, ",\"status\":");
+	json_quote(to, r->status);
 	hg_buf_byte(to, '}');
 }
 
@@ -176,6 +188,20 @@ static enum hg_rc write_batch(struct move *m, struct db_stmt *rows, struct db_st
 	return rc;
 }
 
+/* The file's rows, each version of it having what it knows of. */
+static enum hg_rc prepare_read(
+        struct move *m, const char *tail, struct db_stmt **ret_stmt, struct hg_err *err)
+{
+	char sql[240];
+	struct hg_out o = hg_out_over(sql, sizeof sql - 1);
+	hg_out_cstr(&o, "SELECT id, message, created_at, updated_at, ");
+	hg_out_cstr(&o, m->people ? "owner, " : "NULL, ");
+	hg_out_cstr(&o, m->votes ? "votes, status" : "0, 'open'");
+	hg_out_cstr(&o, tail);
+	sql[o.n] = 0;
+	return db_prepare(m->from, sql, ret_stmt, err);
+}
+
 #define TIME_OF(name) "to_timestamp(0) + " name " * interval '1 microsecond'"
 
 static enum hg_rc copy_rows(struct move *m, struct hg_err *err)
@@ -183,19 +209,16 @@ static enum hg_rc copy_rows(struct move *m, struct hg_err *err)
 	struct db_stmt *read = NULL, *rows = NULL, *progress = NULL;
 	uint32_t n = 0, batches = 0;
 	int64_t last = 0;
-	enum hg_rc rc = db_prepare(m->from,
-	        m->people ? "SELECT id, message, created_at, updated_at, owner FROM feedback"
-	                    " WHERE id > $1 ORDER BY id LIMIT $2"
-	                  : "SELECT id, message, created_at, updated_at, NULL FROM feedback"
-	                    " WHERE id > $1 ORDER BY id LIMIT $2",
-	        &read, err);
+	enum hg_rc rc =
+	        prepare_read(m, " FROM feedback WHERE id > $1 ORDER BY id LIMIT $2", &read, err);
 	if (rc == HG_OK)
 		rc = db_prepare(m->to,
-		        "INSERT INTO feedback (owner, id, message, created_at, updated_at)"
-		        " SELECT owner, id, message, " TIME_OF("created") ", " TIME_OF(
+		        /* Votes are counted as they come, behind the rows. */
+		        "INSERT INTO feedback (owner, status, id, message, created_at, updated_at)"
+		        " SELECT owner, status, id, message, " TIME_OF("created") ", " TIME_OF(
 		                "updated") " FROM json_to_recordset($1::json)"
 		                           " AS x(id bigint, message text, created bigint, updated "
-		                           "bigint, owner bigint)",
+		                           "bigint, owner bigint, status text)",
 		        &rows, err);
 	if (rc == HG_OK)
 		rc = db_prepare(m->to, "UPDATE feedback_move SET last_id = $1, moved = moved + $2",
@@ -248,16 +271,12 @@ static enum hg_rc sum_file(struct move *m, struct sum *sum, struct hg_err *err)
 	struct db_stmt *s = NULL;
 	struct file_row r = {0};
 	bool row = false;
-	enum hg_rc rc = db_prepare(m->from,
-	        m->people ? "SELECT id, message, created_at, updated_at, owner FROM feedback"
-	                    " ORDER BY id"
-	                  : "SELECT id, message, created_at, updated_at, NULL FROM feedback"
-	                    " ORDER BY id",
-	        &s, err);
+	enum hg_rc rc = prepare_read(m, " FROM feedback ORDER BY id", &s, err);
 	while (rc == HG_OK && (rc = db_step(s, &row, err)) == HG_OK && row) {
 		rc = read_row(s, &r, err);
 		if (rc == HG_OK) add_row(sum, r.id, r.message, r.created, r.updated);
-		if (rc == HG_OK) add_owner(sum, r.owner);
+		if (rc == HG_OK) add_more(sum, r.owner);
+		if (rc == HG_OK) add_votes(sum, r.votes, r.status);
 	}
 	db_stmt_free(s);
 	return rc;
@@ -270,7 +289,8 @@ static enum hg_rc sum_server(struct move *m, struct sum *sum, struct hg_err *err
 	bool row = false;
 	enum hg_rc rc = db_prepare(m->to,
 	        "SELECT id, message, (extract(epoch FROM created_at) * 1000000)::bigint,"
-	        " (extract(epoch FROM updated_at) * 1000000)::bigint, owner FROM feedback"
+	        " (extract(epoch FROM updated_at) * 1000000)::bigint, owner, votes, status"
+	        " FROM feedback"
 	        " WHERE id > $1 ORDER BY id LIMIT $2",
 	        &s, err);
 	do {
@@ -283,7 +303,8 @@ static enum hg_rc sum_server(struct move *m, struct sum *sum, struct hg_err *err
 			last = db_column_i64(s, 0);
 			add_row(sum, last, db_column_str(s, 1), db_column_i64(s, 2),
 			        db_column_i64(s, 3));
-			add_owner(sum, db_column_i64(s, 4));
+			add_more(sum, db_column_i64(s, 4));
+			add_votes(sum, db_column_i64(s, 5), db_column_str(s, 6));
 		}
 	} while (rc == HG_OK && sum->rows > before);
 	db_stmt_free(s);
@@ -426,7 +447,8 @@ enum hg_rc command_move(const struct move_options *o, FILE *out, struct hg_err *
 	enum hg_rc rc = db_open(&from, &m.from, err);
 	/* One moment of the file, whoever writes to it. */
 	if (rc == HG_OK) rc = db_exec(m.from, "BEGIN", err);
-	if (rc == HG_OK) rc = move_people_there(m.from, &m.people, err);
+	if (rc == HG_OK) rc = move_there(m.from, "users", &m.people, err);
+	if (rc == HG_OK) rc = move_there(m.from, "feedback_votes", &m.votes, err);
 	if (rc == HG_OK) rc = db_open(&to, &m.to, err);
 	if (rc == HG_OK) rc = prepare_target(&m, err);
 	if (rc == HG_OK && !m.finished) {

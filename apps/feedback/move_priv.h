@@ -1,11 +1,12 @@
-/* The part of command_move that moves people, their keys and the audit log. */
+/* The part of command_move that moves people, their keys and votes, and the audit log. */
 #ifndef FEEDBACK_MOVE_PRIV_H
 #define FEEDBACK_MOVE_PRIV_H
 
 #include "db/db.h"
 
-/* Is the file of a version that knows of people? */
-HG_MUST enum hg_rc move_people_there(struct db *from, bool *ret_there, struct hg_err *err);
+/* Is the file of a version that has this table? */
+HG_MUST enum hg_rc move_there(
+        struct db *from, const char *table, bool *ret_there, struct hg_err *err);
 /*
  * Copies them with their ids, a thousand rows a transaction; rows that are there already stay, so
  * that a run that was killed is taken up by the next. Sessions end: people sign in again.

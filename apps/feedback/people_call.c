@@ -324,16 +324,10 @@ static bool refuse(struct people *p, struct serve_call *call, const struct serve
 	struct app *a = p->app;
 	const struct access_who *who = a->who;
 	const struct seen_who *seen;
-	const struct http1_field *site = http1_find_name(req->head, HG_STR("Sec-Fetch-Site"));
-	const struct http1_field *origin = http1_find(req->head, HTTP1_F_ORIGIN);
-	struct access_origin o = {.method = req->method,
-	        .fetch_site = site ? site->value : HG_STR(""),
-	        .origin = origin ? origin->value : HG_STR(""),
-	        .host = req->head->authority};
 	if (op->who >= 0) return !app_admit(a, call, req, NULL, (enum access_permission)op->who);
 	if (op->who == PEOPLE_ANYBODY) {
 		/* Signing somebody in as somebody else is a forgery too. */
-		const char *why = access_forged(&o);
+		const char *why = people_other_site(req);
 		if (why) app_forbidden(a, call, req, why);
 		return why != NULL;
 	}

@@ -24,7 +24,7 @@
 #define PEOPLE_ID           24u /* random bytes of a session's id … */
 #define PEOPLE_TOKEN        32u /* … and with its mark, so that made-up ones cost no look-up */
 #define PEOPLE_TOKEN_TEXT   43u /* characters */
-#define PEOPLE_CSRF_TEXT    32u /* characters */
+#define PEOPLE_CSRF_TEXT    SEEN_CSRF /* characters */
 #define PEOPLE_EMAIL_MAX    254u
 #define PEOPLE_PASSWORD_MIN 10u
 #define PEOPLE_PASSWORD_MAX 256u    /* bytes */
@@ -87,6 +87,8 @@ void people_look_up(struct people *p, struct serve_call *call, const struct serv
         const struct people_shown *shown, struct deferred *d);
 /* NULL when the request is no forgery as far as one can tell; for those by a session's cookie. */
 const char *people_forged(struct people *p, const struct serve_request *req);
+/* NULL, or why a browser says that another site's page has sent it (access_forged). */
+const char *people_other_site(const struct serve_request *req);
 /* Of a request: who, and from where. `on`: it is to be written down. */
 void people_from(struct people *p, const struct serve_request *req, const struct access_who *who,
         struct audit_from *ret_from);

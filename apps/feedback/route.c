@@ -39,6 +39,26 @@ static bool queue_route(struct hg_str path, struct route *r)
 	return r->endpoint != ENDPOINT_NONE;
 }
 
+/* What is below "/feedback/". Of the first version it is the id of a feedback, as it ever was. */
+static enum endpoint item_route(struct hg_str item, bool v1, int64_t *ret_id)
+{
+	static const struct {
+		struct hg_str tail;
+		enum endpoint endpoint;
+	} below[] = {{{"/vote", 5}, ENDPOINT_VOTE}, {{"/status", 7}, ENDPOINT_STATUS}};
+	if (!v1 && hg_str_eq(item, HG_STR("votes"))) return ENDPOINT_VOTES;
+	enum endpoint e = ENDPOINT_ITEM;
+	for (size_t i = 0; !v1 && i < HG_COUNT(below); i++) {
+		if (!hg_str_ends(item, below[i].tail)) continue;
+		item.n -= below[i].tail.n;
+		e = below[i].endpoint;
+		break;
+	}
+	if (!item.n || memchr(item.p, '/', item.n)) return ENDPOINT_NONE;
+	*ret_id = id_of(item);
+	return e;
+}
+
 struct route route_of(struct hg_str path)
 {
 	static const struct {
@@ -69,14 +89,13 @@ struct route route_of(struct hg_str path)
 	if (hg_str_starts(path, HG_STR("/admin/users/"))) return (struct route){ENDPOINT_USERS};
 	if (queue_route(path, &r)) return r;
 	cut_prefix(&rest, HG_STR("/api"));
-	if (!cut_prefix(&rest, HG_STR("/v1"))) cut_prefix(&rest, HG_STR("/v2"));
-	if (hg_str_eq(rest, HG_STR("/feedback"))) {
+	bool v1 = cut_prefix(&rest, HG_STR("/v1"));
+	r.v2 = !v1 && cut_prefix(&rest, HG_STR("/v2"));
+	if (hg_str_eq(rest, HG_STR("/feedback")))
 		r.endpoint = ENDPOINT_LIST;
-	} else if (hg_str_starts(rest, item) && rest.n > item.n &&
-	           !memchr(rest.p + item.n, '/', rest.n - item.n)) {
-		r.endpoint = ENDPOINT_ITEM;
-		r.id = id_of((struct hg_str){rest.p + item.n, rest.n - item.n});
-	}
+	else if (hg_str_starts(rest, item))
+		r.endpoint =
+		        item_route((struct hg_str){rest.p + item.n, rest.n - item.n}, v1, &r.id);
 	if (r.endpoint != ENDPOINT_NONE)
 		r.prefix = (struct hg_str){path.p, (size_t)(rest.p - path.p)};
 	return r;
@@ -87,6 +106,9 @@ const char *route_label(enum endpoint e)
 	static const char *const labels[ENDPOINTS] = {
 	        [ENDPOINT_LIST] = "/feedback",
 	        [ENDPOINT_ITEM] = "/feedback/:id",
+	        [ENDPOINT_VOTE] = "/feedback/:id/vote",
+	        [ENDPOINT_STATUS] = "/feedback/:id/status",
+	        [ENDPOINT_VOTES] = "/feedback/votes",
 	        [ENDPOINT_HEALTH] = "/health",
 	        [ENDPOINT_METRICS] = "/metrics",
 	        [ENDPOINT_PAGE] = "/",
@@ -113,6 +135,8 @@ const char *route_allow(enum endpoint e)
 	switch (e) {
 	case ENDPOINT_LIST: return "GET, HEAD, OPTIONS, POST";
 	case ENDPOINT_ITEM: return "DELETE, GET, HEAD, OPTIONS, PUT";
+	case ENDPOINT_VOTE: return "DELETE, OPTIONS, PUT";
+	case ENDPOINT_STATUS: return "OPTIONS, PUT";
 	case ENDPOINT_JOBS:
 	case ENDPOINT_JOB: return "DELETE, GET, HEAD, OPTIONS";
 	case ENDPOINT_JOBS_RETRY:
@@ -138,16 +162,18 @@ bool route_allows(enum endpoint e, enum http1_method m)
 {
 	bool only_post = e == ENDPOINT_JOBS_RETRY || e == ENDPOINT_JOB_RETRY ||
 	                 e == ENDPOINT_EXPORTS || e == ENDPOINT_MAIL_TEST;
+	bool only_put = e == ENDPOINT_VOTE || e == ENDPOINT_STATUS;
 	bool people = route_is_people(e); /* they know their paths' methods themselves */
 	switch (m) {
 	case HTTP1_GET:
-	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post;
+	case HTTP1_HEAD: return e != ENDPOINT_NONE && !only_post && !only_put;
 	case HTTP1_OPTIONS: return e != ENDPOINT_NONE;
 	case HTTP1_POST: return e == ENDPOINT_LIST || e == ENDPOINT_WEBHOOKS || only_post || people;
-	case HTTP1_PUT: return e == ENDPOINT_ITEM || people;
+	case HTTP1_PUT: return e == ENDPOINT_ITEM || only_put || people;
 	case HTTP1_DELETE:
-		return e == ENDPOINT_ITEM || e == ENDPOINT_JOBS || e == ENDPOINT_JOB ||
-		       e == ENDPOINT_WEBHOOKS || people; /* of their paths they know more */
+		return e == ENDPOINT_ITEM || e == ENDPOINT_VOTE || e == ENDPOINT_JOBS ||
+		       e == ENDPOINT_JOB || e == ENDPOINT_WEBHOOKS ||
+		       people; /* of their paths they know more */
 	default: return false;
 	}
 }

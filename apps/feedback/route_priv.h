@@ -8,6 +8,9 @@
 enum endpoint {
 	ENDPOINT_LIST,
 	ENDPOINT_ITEM,
+	ENDPOINT_VOTE,   /* /feedback/:id/vote */
+	ENDPOINT_STATUS, /* /feedback/:id/status */
+	ENDPOINT_VOTES,  /* /feedback/votes: what one has voted for */
 	ENDPOINT_HEALTH,
 	ENDPOINT_METRICS,
 	ENDPOINT_PAGE,
@@ -30,8 +33,10 @@ enum endpoint {
 
 struct route {
 	enum endpoint endpoint;
-	int64_t id; /* ENDPOINT_ITEM, _JOB …, _EXPORT; 0: not a number that a row could have */
+	int64_t id; /* ENDPOINT_ITEM, _VOTE, _STATUS, _JOB …, _EXPORT; 0: not a number that a row
+	               could have */
 	struct hg_str prefix; /* "", "/v1", "/api", "/api/v2", … before "/feedback" */
+	bool v2;              /* of the second version: objects have votes and status */
 };
 
 struct route route_of(struct hg_str path);

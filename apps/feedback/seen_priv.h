@@ -11,12 +11,14 @@
 
 #define SEEN_HASH   32u
 #define SEEN_PLACES 4096u
+#define SEEN_CSRF   32u
 
 struct seen;
 
 struct seen_who {
 	struct access_who who;
-	int64_t created_ms; /* of the session: Unix time */
+	int64_t created_ms;       /* of the session: Unix time */
+	char csrf[SEEN_CSRF + 1]; /* what goes with the session; "" of a key */
 };
 
 HG_MUST enum hg_rc seen_new(struct seen **ret_seen);

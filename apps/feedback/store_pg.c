@@ -23,9 +23,12 @@
 /* By enum store_kind; then what has no kind of its own. */
 enum {
 	CREATE_ONCE = STORE_STAMP + 1,
+	LIST_V2,
+	VOTE_TAKE, /* STORE_VOTE gives it */
 	WITHOUT_JOBS,
 	CREATE_JOBS = WITHOUT_JOBS,
 	CREATE_ONCE_JOBS,
+	STATUS_JOBS,
 	STATEMENTS
 };
 
@@ -34,17 +37,22 @@ enum {
  * the same first six parameters.
  */
 enum { NOTED_PARAMETERS = 6 };
-#define NOTED(action)                                                                       \
+#define NOTED_AS(action, detail)                                                            \
 	", noted AS (INSERT INTO audit (at, action, user_id, name, via, object, detail,"    \
 	" address, request_id) SELECT (extract(epoch FROM now()) * 1000)::bigint, '" action \
-	"', $2::bigint, $3::text, $4::text, 'feedback:' || id, '', $5::text, $6::text"      \
-	" FROM made WHERE $1::boolean)"
+	"', $2::bigint, $3::text, $4::text, 'feedback:' || id, " detail                     \
+	", $5::text, $6::text FROM made WHERE $1::boolean)"
+#define NOTED(action) NOTED_AS(action, "''")
+
+/* Columns of an answer with a row; its mark, if it has one, is behind them. */
+#define COLUMNS "id, message, created_at, updated_at, votes, status"
+enum { MARK = 6 };
 
 /* $7: the message. */
 #define CREATE                                                                        \
 	"WITH made AS (INSERT INTO feedback (message, created_at, updated_at, owner)" \
 	" VALUES ($7::text, now(), now(), $2::bigint)"                                \
-	" RETURNING id, message, created_at, updated_at)" NOTED("feedback.create")
+	" RETURNING " COLUMNS ")" NOTED("feedback.create")
 
 /* $7: the key, $8: the message. */
 #define ONCE                                                                                 \
@@ -55,41 +63,63 @@ enum { NOTED_PARAMETERS = 6 };
 	" WHERE key = $7 AND created_at >= " KEPT "),"                                       \
 	" made AS (INSERT INTO feedback (message, created_at, updated_at, owner)"            \
 	" SELECT $8::text, now(), now(), $2::bigint WHERE NOT EXISTS (SELECT FROM had)"      \
-	" RETURNING id, message, created_at, updated_at),"                                   \
+	" RETURNING " COLUMNS "),"                                                           \
 	" kept AS (INSERT INTO feedback_keys AS k (key, feedback_id, message, created_at)"   \
 	" SELECT $7, id, message, created_at FROM made"                                      \
 	" ON CONFLICT (key) DO UPDATE SET feedback_id ="                                     \
 	" CASE WHEN k.created_at < " KEPT " THEN excluded.feedback_id END,"                  \
 	" message = excluded.message, created_at = excluded.created_at)" NOTED("feedback.create")
-#define ONCE_ANSWER                                                             \
-	" SELECT id, message, created_at, updated_at, true FROM made UNION ALL" \
-	" SELECT feedback_id, message, created_at, created_at, false FROM had"
+#define ONCE_ANSWER                                     \
+	" SELECT " COLUMNS ", true FROM made UNION ALL" \
+	" SELECT feedback_id, message, created_at, created_at, 0, 'open', false FROM had"
 
 /* What a create leaves to be done, of what it has made. `to`: the parameter with the address, or
- * null; `hooks`: 1 with webhooks. */
+ * null; `hooks`: 1 with webhooks; `trace`: what they go on with, or null. Statements are prepared:
+ * a trace in a comment would make each of them another one, so the server is not told of it. */
 #define NOW_MS "(extract(epoch FROM now()) * 1000)::bigint"
-#define QUEUED(to, hooks)                                                                        \
-	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                  \
-	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                               \
-	"', json_build_object('feedback_id', id, 'to', " to "::text)::text, " NOW_MS ", " NOW_MS \
-	" FROM made WHERE " to "::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY              \
-	"', '" KIND_WEBHOOK "', json_build_object('feedback_id', made.id, 'webhook_id',"         \
-	" webhooks.id)::text, " NOW_MS ", " NOW_MS                                               \
+#define QUEUED(to, hooks, trace)                                                                  \
+	", queued AS (INSERT INTO jobs (queue, kind, args, run_at, created_at)"                   \
+	" SELECT '" QUEUE_NOTIFY "', '" KIND_EMAIL                                                \
+	"', json_strip_nulls(json_build_object('feedback_id', id, 'to', " to "::text,"            \
+	" 'traceparent', " trace "::text))::text, " NOW_MS ", " NOW_MS " FROM made WHERE " to     \
+	"::text IS NOT NULL UNION ALL SELECT '" QUEUE_NOTIFY "', '" KIND_WEBHOOK                  \
+	"', json_strip_nulls(json_build_object('feedback_id', made.id,"                           \
+	" 'webhook_id', webhooks.id, 'traceparent', " trace "::text))::text, " NOW_MS ", " NOW_MS \
 	" FROM made, webhooks WHERE enabled = 1 AND " hooks "::integer = 1)"
 
+/*
+ * A vote: $7 of the feedback, $8 of the voter. The row is locked first, so that it is still there
+ * when the vote is, and read as it is then, whatever others have committed meanwhile; its count is
+ * kept by a trigger, behind this statement's own view.
+ */
+#define LOCKED \
+	"WITH one AS (SELECT " COLUMNS " FROM feedback WHERE id = $7::bigint FOR NO KEY UPDATE),"
+#define VOTED(sign)                                                \
+	" SELECT id, message, created_at, updated_at, votes " sign \
+	" (SELECT count(*) FROM made), status, EXISTS (SELECT FROM made) FROM one"
+
+/* $7 of the feedback, $8: the status. */
+#define STATUS_SET                                                                         \
+	LOCKED " made AS (UPDATE feedback AS f SET status = $8::text FROM one"             \
+	       " WHERE f.id = one.id AND one.status <> $8::text RETURNING f.id)" NOTED_AS( \
+	               "feedback.status", "$8::text")
+#define STATUS_ANSWER                                                                  \
+	" SELECT id, message, created_at, updated_at, votes, $8::text, EXISTS (SELECT" \
+	" FROM made) FROM one"
+
 static const struct db_pool_statement statements[STATEMENTS] = {
-        [STORE_CREATE] = {"create", CREATE " SELECT id, message, created_at, updated_at FROM made"},
+        [STORE_CREATE] = {"create", CREATE " SELECT " COLUMNS " FROM made"},
         /* A second row of another kind: there is one, but it is another's. */
         [STORE_UPDATE] = {"update",
                 "WITH made AS (UPDATE feedback SET message = $8::text, updated_at = now()"
                 " WHERE id = $7::bigint AND ($9::bigint = 0 OR owner = $9::bigint)"
-                " RETURNING id, message, created_at, updated_at)" NOTED(
-                        "feedback.update") " SELECT id, message, created_at, updated_at, true FROM "
-                                           "made UNION ALL"
-                                           " SELECT id, message, created_at, updated_at, false "
-                                           "FROM feedback"
-                                           " WHERE id = $7::bigint AND $9::bigint <> 0 AND NOT "
-                                           "EXISTS (SELECT FROM made)"},
+                " RETURNING " COLUMNS
+                ")" NOTED("feedback.update") " SELECT " COLUMNS ", true FROM "
+                                             "made UNION ALL"
+                                             " SELECT " COLUMNS ", false "
+                                             "FROM feedback"
+                                             " WHERE id = $7::bigint AND $9::bigint <> 0 AND NOT "
+                                             "EXISTS (SELECT FROM made)"},
         [STORE_DELETE] = {"delete",
                 "WITH made AS (DELETE FROM feedback WHERE id = $7::bigint"
                 " AND ($8::bigint = 0 OR owner = $8::bigint) RETURNING id)" NOTED(
@@ -104,8 +134,30 @@ static const struct db_pool_statement statements[STATEMENTS] = {
                 " FROM feedback_total) t LEFT JOIN"
                 " (SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
                 " ORDER BY id DESC LIMIT $2) f ON true ORDER BY f.id DESC"},
-        [STORE_GET] = {"get",
-                "SELECT id, message, created_at, updated_at FROM feedback WHERE id = $1"},
+        [LIST_V2] = {"list_v2",
+                "SELECT f.id, f.message, f.created_at, f.updated_at, t.total, t.stamp, f.votes,"
+                " f.status FROM"
+                " (SELECT sum(total)::bigint AS total, sum(stamp)::bigint AS stamp"
+                " FROM feedback_total) t LEFT JOIN"
+                " (SELECT " COLUMNS " FROM feedback WHERE id < $1"
+                " ORDER BY id DESC LIMIT $2) f ON true ORDER BY f.id DESC"},
+        [STORE_GET] = {"get", "SELECT " COLUMNS " FROM feedback WHERE id = $1"},
+        [STORE_VOTE] = {"vote",
+                LOCKED " made AS (INSERT INTO feedback_votes (voter, feedback_id, created_at)"
+                       " SELECT $8::bigint, id, " NOW_MS " FROM one ON CONFLICT DO NOTHING"
+                       " RETURNING feedback_id AS id)" NOTED("feedback.vote") VOTED("+")},
+        [VOTE_TAKE] = {"unvote", LOCKED
+                " made AS (DELETE FROM feedback_votes AS v USING one WHERE v.voter = $8::bigint"
+                " AND v.feedback_id = one.id RETURNING v.feedback_id AS id)" NOTED(
+                        "feedback.unvote") VOTED("-")},
+        [STORE_STATUS] = {"status", STATUS_SET STATUS_ANSWER},
+        [STATUS_JOBS] = {"status_jobs", STATUS_SET
+                ", queued AS (INSERT INTO jobs"
+                " (queue, kind, args, run_at, created_at) SELECT '" QUEUE_NOTIFY "', '" KIND_WEBHOOK
+                "', json_build_object('feedback_id', made.id, 'webhook_id',"
+                " webhooks.id, 'event', '" EVENT_STATUS "', 'status', $8::text)::text, " NOW_MS
+                ", " NOW_MS
+                " FROM made, webhooks WHERE enabled = 1 AND $9::integer = 1)" STATUS_ANSWER},
         [STORE_TOTAL] = {"total", "SELECT sum(total)::bigint FROM feedback_total"},
         [STORE_STAMP] = {"stamp",
                 "SELECT sum(total)::bigint, sum(stamp)::bigint FROM feedback_total"},
@@ -118,8 +170,8 @@ static const struct db_pool_statement statements[STATEMENTS] = {
         [CREATE_ONCE] = {"create_once", ONCE ONCE_ANSWER},
         /* The same with jobs, in one statement, so that it stays one way there and back. */
         [CREATE_JOBS] = {"create_jobs",
-                CREATE QUEUED("$8", "$9") " SELECT id, message, created_at, updated_at FROM made"},
-        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$9", "$10") ONCE_ANSWER},
+                CREATE QUEUED("$8", "$9", "$10") " SELECT " COLUMNS " FROM made"},
+        [CREATE_ONCE_JOBS] = {"create_once_jobs", ONCE QUEUED("$9", "$10", "$11") ONCE_ANSWER},
 };
 
 struct store_pg {
@@ -169,6 +221,8 @@ static void take_row(const struct db_query *q, struct row *row)
 	memcpy(row->message.bytes, m.p, row->message.n);
 	take_time(q, 2, row->created_at);
 	take_time(q, 3, row->updated_at);
+	row->votes = db_result_i64(q, 0, 4);
+	row->status = status_of(db_result_str(q, 0, 5));
 }
 
 static void json_time(const struct db_query *q, unsigned row, unsigned column, struct hg_buf *to)
@@ -196,7 +250,12 @@ static void take_list(struct store_pg *s, const struct db_query *q, struct store
 		json_time(q, i, 2, to);
 		hg_buf_str(to, HG_STR("\",\"updated_at\":\""));
 		json_time(q, i, 3, to);
-		hg_buf_str(to, HG_STR("\"}"));
+		hg_buf_byte(to, '"');
+		if (op->form == ROWS_V2)
+			rows_end_json(op->form, db_result_i64(q, i, 6),
+			        status_of(db_result_str(q, i, 7)), to);
+		else
+			rows_end_json(op->form, 0, STATUS_OPEN, to);
 	}
 	hg_buf_str(to, HG_STR("]\n"));
 	op->page.next = rows > n ? db_result_i64(q, n - 1, 0) : 0;
@@ -204,10 +263,15 @@ static void take_list(struct store_pg *s, const struct db_query *q, struct store
 	if (to->failed) op->rc = HG_E_NOMEM;
 }
 
+static bool is_true(const struct db_query *q, unsigned column)
+{
+	return hg_str_eq(db_result_str(q, 0, column), HG_STR("t"));
+}
+
 static void take_once(const struct db_query *q, struct store_op *op)
 {
 	struct message asked = op->row.message;
-	bool made = hg_str_eq(db_result_str(q, 0, 4), HG_STR("t"));
+	bool made = is_true(q, MARK);
 	take_row(q, &op->row);
 	bool same = asked.n == op->row.message.n &&
 	            memcmp(asked.bytes, op->row.message.bytes, asked.n) == 0;
@@ -220,9 +284,8 @@ static void take(struct store_pg *s, const struct db_query *q, struct store_op *
 	op->rc = any ? HG_OK : HG_E_NOT_FOUND;
 	op->position = q->lsn;
 	if (!any) return;
-	unsigned mark = op->kind == STORE_UPDATE ? 4 : 1;
-	if ((op->kind == STORE_UPDATE || op->kind == STORE_DELETE) &&
-	        !hg_str_eq(db_result_str(q, 0, mark), HG_STR("t"))) {
+	unsigned mark = op->kind == STORE_UPDATE ? MARK : 1;
+	if ((op->kind == STORE_UPDATE || op->kind == STORE_DELETE) && !is_true(q, mark)) {
 		op->rc = HG_E_DENIED;
 		return;
 	}
@@ -233,10 +296,15 @@ static void take(struct store_pg *s, const struct db_query *q, struct store_op *
 		else
 			take_row(q, &op->row);
 		break;
+	case STORE_VOTE:
+	case STORE_STATUS: op->same = !is_true(q, MARK); /* fall through */
 	case STORE_UPDATE:
 	case STORE_GET: take_row(q, &op->row); break;
 	case STORE_LIST: take_list(s, q, op); break;
-	case STORE_STAMP: op->page.stamp = db_result_i64(q, 0, 1); /* fall through */
+	case STORE_STAMP:
+		op->page.stamp = db_result_i64(q, 0, 1);
+		op->page.total = db_result_i64(q, 0, 0);
+		break;
 	case STORE_TOTAL: op->page.total = db_result_i64(q, 0, 0); break;
 	case STORE_DELETE: break;
 	}
@@ -262,6 +330,7 @@ static void on_done(struct db_query *q)
 	struct store_pg *s = f->store;
 	struct store_op *op = f->op;
 	if (ask_again(f)) return;
+	op->ended_ns = clock_wall_ns();
 	if (q->rc == HG_OK) {
 		take(s, q, op);
 	} else {
@@ -310,6 +379,7 @@ static void set_create(struct flight *f)
 	if (!s->jobs) return;
 	q->param[q->param_count++] = s->notify_email;
 	q->param[q->param_count++] = s->webhooks ? "1" : "0";
+	q->param[q->param_count++] = op->trace_field[0] ? op->trace_field : NULL;
 }
 
 static void set_parameters(struct flight *f)
@@ -336,8 +406,21 @@ static void set_parameters(struct flight *f)
 		add_number(f, 1, op->row.id);
 		add_number(f, 2, op->only_owner);
 		break;
+	case STORE_VOTE:
+		if (!op->given) q->statement = VOTE_TAKE;
+		q->repeatable = true; /* once or twice is the same */
+		add_number(f, 1, op->row.id);
+		add_number(f, 2, op->voter);
+		break;
+	case STORE_STATUS:
+		if (f->store->jobs) q->statement = STATUS_JOBS;
+		add_number(f, 1, op->row.id);
+		q->param[q->param_count++] = status_name(op->row.status);
+		if (f->store->jobs) q->param[q->param_count++] = f->store->webhooks ? "1" : "0";
+		break;
 	case STORE_GET: add_number(f, 0, op->row.id); break;
 	case STORE_LIST:
+		if (op->form == ROWS_V2) q->statement = LIST_V2;
 		add_number(f, 0, op->before ? op->before : INT64_MAX);
 		add_number(f, 1, (int64_t)op->limit + 1); /* one more tells of a next page */
 		break;
@@ -353,6 +436,7 @@ enum hg_rc store_pg_queue(struct store_pg *s, struct store_op *op, struct hg_err
 	f->store = s;
 	f->op = op;
 	f->q.done = on_done;
+	op->begun_ns = clock_wall_ns();
 	set_parameters(f);
 	enum hg_rc rc = db_pool_query(s->pool, &f->q, err);
 	if (rc < 0) free(f);
@@ -402,6 +486,7 @@ enum hg_rc store_pg_open(struct loop *l, const struct store_options *o, struct s
 	        .replica = replica,
 	        .replica_count = c->replica_count,
 	        .connections_max = c->pool_size,
+	        .queue_max = STORE_QUEUE_MAX,
 	        .query_ms = c->query_ms,
 	        .connect_ms = c->connect_ms,
 	        .lag_max_ms = c->lag_max_ms,

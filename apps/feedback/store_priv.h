@@ -12,16 +12,22 @@
 #include "apps/feedback/audit_priv.h"
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/rows_priv.h"
+#include "apps/feedback/trace_priv.h"
 
 #define STORE_KEY_MAX   160u  /* 128 of the client's, and whose it is */
 #define STORE_HEALTH_MS 2000u /* /health and /metrics wait no longer for a server */
 
 struct store;
 
+/* Operations that may wait: some seconds of writes. Each takes 3 KiB. */
+#define STORE_QUEUE_MAX 8192u
+
 enum store_kind {
 	STORE_CREATE,
 	STORE_UPDATE,
-	STORE_DELETE,
+	STORE_VOTE,
+	STORE_STATUS,
+	STORE_DELETE, /* the last one */
 	/* reads */
 	STORE_LIST,
 	STORE_GET,
@@ -35,19 +41,27 @@ struct store_op {
 	void *tag; /* the caller's; nobody else looks at it */
 	void (*finish)(
 	        struct store_op *op); /* gets and frees it instead of `done`; NULL: that does */
-	struct row row;               /* in: id, message; out: the row */
+	struct row row;               /* in: id, message, status; out: the row */
+	bool same;                    /* out: it was like that, and nothing was changed */
 	size_t key_n;                 /* STORE_CREATE: only once for this key; 0: always */
 	char key[STORE_KEY_MAX];
 	enum rows_once once; /* out, with a key */
+	int64_t voter;       /* STORE_VOTE: whose, and … */
+	bool given;          /* … whether it is given or taken back */
 	int64_t before;      /* STORE_LIST: as rows_list */
 	uint32_t limit;
-	struct hg_str json; /* out: the list, valid in `done` */
+	enum rows_form form; /* also how an answer with the row is written */
+	struct hg_str json;  /* out: the list, valid in `done` */
 	struct rows_page page;
 	int64_t owner;      /* STORE_CREATE: of the new row; 0: nobody's */
 	int64_t only_owner; /* STORE_UPDATE, STORE_DELETE: another's row is HG_E_DENIED; 0: any */
 	struct audit_from from; /* of a write: who is to be written down with it */
-	uint64_t seen;          /* a position of the database that the client has seen; 0: none */
-	uint64_t position;      /* out, of a write: its own; 0: it does not matter */
+	struct trace trace;     /* of who asks */
+	char trace_field[TRACECTX_SIZE +
+	                 1];         /* STORE_CREATE: what its jobs go on with; "": nothing */
+	uint64_t begun_ns, ended_ns; /* out, Unix time: of what the database did */
+	uint64_t seen;     /* a position of the database that the client has seen; 0: none */
+	uint64_t position; /* out, of a write: its own; 0: it does not matter */
 	enum hg_rc rc; /* out: HG_OK, HG_E_NOT_FOUND, HG_E_DENIED, or what the database said … */
 	char why[320]; /* … and its words */
 };

@@ -68,26 +68,12 @@ struct hg_str text_trim(struct hg_str s)
 	return s;
 }
 
-static bool is_lower_hex(struct hg_str s)
+size_t text_characters(struct hg_str s)
 {
-	bool other_than_zero = false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'))) return false;
-		other_than_zero |= c != '0';
-	}
-	return other_than_zero;
-}
-
-struct hg_str text_trace_id(struct hg_str t)
-{
-	const struct hg_str none = HG_STR("");
-	if (t.n < 55 || t.p[2] != '-' || t.p[35] != '-' || t.p[52] != '-') return none;
-	if (t.p[0] == 'f' && t.p[1] == 'f') return none;
-	if (t.n > 55 && ((t.p[0] == '0' && t.p[1] == '0') || t.p[55] != '-')) return none;
-	if (!is_lower_hex((struct hg_str){t.p + 3, 32})) return none;
-	if (!is_lower_hex((struct hg_str){t.p + 36, 16})) return none;
-	return (struct hg_str){t.p + 3, 32};
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i++)
+		n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+	return n;
 }
 
 bool text_is_token(struct hg_str s, size_t max)

@@ -12,9 +12,8 @@ size_t text_time_iso(uint64_t wall_ns, char to[TEXT_TIME_MAX]);
 size_t text_time_log(uint64_t wall_ns, char to[TEXT_TIME_MAX]);
 /* Without leading and trailing white space as Python's str.strip() sees it. `s` is valid UTF-8. */
 struct hg_str text_trim(struct hg_str s);
-/* The trace id of a traceparent field (W3C Trace Context, version 00 and later); empty if not one.
- */
-struct hg_str text_trace_id(struct hg_str traceparent);
+/* Characters of UTF-8 that is well-formed. */
+size_t text_characters(struct hg_str s);
 /* Only bytes that are harmless in a header and a log: for request ids from outside. */
 bool text_is_token(struct hg_str s, size_t max);
 

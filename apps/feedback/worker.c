@@ -8,6 +8,7 @@
 #include "apps/feedback/config_priv.h"
 #include "apps/feedback/jsonlog_priv.h"
 #include "jobs/relay.h"
+#include "os/clock.h"
 
 struct worker {
 	struct jsonlog *log;
@@ -29,8 +30,36 @@ static void on_note(
 		jsonlog(w->log, level, "feedback.jobs", what, HG_S("reason", why));
 		return;
 	}
+	struct trace t = trace_of_job(w->context.tracer, job);
 	jsonlog(w->log, level, "feedback.jobs", what, HG_I("job", job->id), HG_V("kind", job->kind),
-	        HG_V("queue", job->queue), HG_I("attempt", job->attempt), HG_S("reason", why));
+	        HG_V("queue", job->queue), HG_I("attempt", job->attempt), HG_S("reason", why),
+	        HG_V("trace_id", trace_id(&t)));
+}
+
+/* The span of an attempt; its parent is the one that has put the job there. */
+static void on_ended(void *arg, const struct job *job, uint64_t ran_ms, enum jobs_end how)
+{
+	static const char *const outcome[] = {"done", "retried", "dead", "released", "lost"};
+	struct worker *w = arg;
+	struct tracer *tracer = w->context.tracer;
+	struct trace t = trace_of_job(tracer, job);
+	struct trace_span s;
+	char name[JOBS_NAME_MAX + 1], id[24];
+	uint64_t now_ns = clock_wall_ns();
+	if (!trace_kept(tracer, &t) || !hg_str_copy(job->kind, name, sizeof name)) return;
+	int n = snprintf(id, sizeof id, "%" PRId64, job->id);
+	trace_begin(&s, tracer, &t, TRACE_SELF, SPAN_CONSUMER, name,
+	        (struct trace_when){now_ns - ran_ms * 1000000u, now_ns});
+	trace_str(&s, "messaging.system", HG_STR("feedback"));
+	trace_str(&s, "messaging.operation.name", HG_STR("process"));
+	trace_str(&s, "messaging.operation.type", HG_STR("process"));
+	trace_str(&s, "messaging.destination.name", job->queue);
+	trace_str(&s, "messaging.message.id", (struct hg_str){id, (size_t)n});
+	trace_int(&s, "job.attempt", job->attempt);
+	trace_str(&s, "job.outcome", hg_str(outcome[how]));
+	if (how == JOBS_END_RETRIED || how == JOBS_END_DEAD || how == JOBS_END_LOST)
+		trace_failed(&s, hg_str(outcome[how]));
+	trace_end(&s);
 }
 
 static enum hg_rc start_relay(struct worker *w, struct loop *l, const struct config *c,
@@ -53,14 +82,14 @@ static enum hg_rc start_relay(struct worker *w, struct loop *l, const struct con
 }
 
 enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *log,
-        struct worker **ret_worker, struct hg_err *err)
+        struct tracer *tracer, struct worker **ret_worker, struct hg_err *err)
 {
 	const char *queue[JOBS_QUEUES_MAX];
 	char host[64] = "localhost";
 	struct worker *w = calloc(1, sizeof *w);
 	if (!w) return hg_err_set(err, HG_E_NOMEM, "not enough memory for a worker");
 	w->log = log;
-	w->context = (struct jobs_context){c, log, l};
+	w->context = (struct jobs_context){c, log, l, tracer};
 	jobs_kinds_make(&w->context, &w->kinds);
 	(void)gethostname(host, sizeof host - 1);
 	snprintf(w->name, sizeof w->name, "%s:%d", host, (int)getpid());
@@ -76,6 +105,7 @@ enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *lo
 	        .slots = c->concurrency,
 	        .lease_ms = c->lease_ms,
 	        .note = on_note,
+	        .ended = on_ended,
 	        .arg = w};
 	enum hg_rc rc = HG_OK;
 	if (c->queue_url[0]) {

@@ -8,11 +8,12 @@
 #include "os/loop.h"
 
 #include "apps/feedback/jobs_priv.h"
+#include "apps/feedback/trace_priv.h"
 
 struct worker;
 
 HG_MUST enum hg_rc worker_new(struct loop *l, const struct config *c, struct jsonlog *log,
-        struct worker **ret_worker, struct hg_err *err);
+        struct tracer *tracer, struct worker **ret_worker, struct hg_err *err);
 /* There may be a job. Takes NULL. */
 void worker_nudge(struct worker *w);
 /* As jobs_worker_stop. */

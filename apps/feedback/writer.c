@@ -29,15 +29,27 @@ struct writer {
 	bool stop;
 };
 
-static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
+static struct rows_deed deed_of(const struct store_op *op)
 {
 	static const char *const action[] = {[STORE_CREATE] = "feedback.create",
 	        [STORE_UPDATE] = "feedback.update",
+	        [STORE_VOTE] = "feedback.vote",
+	        [STORE_STATUS] = "feedback.status",
 	        [STORE_DELETE] = "feedback.delete"};
+	struct rows_deed deed = {action[op->kind], "", op->row.id};
+	if (op->kind == STORE_VOTE && !op->given) deed.action = "feedback.unvote";
+	if (op->kind == STORE_STATUS) deed.detail = status_name(op->row.status);
+	return deed;
+}
+
+static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
+{
+	bool changed = true;
 	uint64_t now_ns = clock_wall_ns();
 	struct message m = op->row.message;
 	switch (op->kind) {
 	case STORE_CREATE:
+		rows_trace(w->rows, hg_str(op->trace_field));
 		op->rc = op->key_n ? rows_create_once(w->rows, (struct hg_str){op->key, op->key_n},
 		                             &m, op->owner, now_ns, &op->row, &op->once, err)
 		                   : rows_create(w->rows, &m, op->owner, now_ns, &op->row, err);
@@ -46,11 +58,21 @@ static void run_one(struct writer *w, struct store_op *op, struct hg_err *err)
 		op->rc =
 		        rows_update(w->rows, op->row.id, op->only_owner, &m, now_ns, &op->row, err);
 		break;
+	case STORE_VOTE:
+		op->rc = rows_vote(
+		        w->rows, op->row.id, op->voter, op->given, now_ns, &op->row, &changed, err);
+		break;
+	case STORE_STATUS:
+		op->rc = rows_status(
+		        w->rows, op->row.id, op->row.status, now_ns, &op->row, &changed, err);
+		break;
 	case STORE_DELETE: op->rc = rows_delete(w->rows, op->row.id, op->only_owner, err); break;
 	default: op->rc = hg_err_set(err, HG_E_INTERNAL, "not a write"); /* cannot be */
 	}
-	if (op->rc == HG_OK && op->from.on && op->once == ROWS_FIRST)
-		op->rc = rows_audit(w->rows, &op->from, action[op->kind], op->row.id, now_ns, err);
+	op->same = !changed;
+	if (op->rc < 0 || !op->from.on || op->once != ROWS_FIRST || op->same) return;
+	struct rows_deed deed = deed_of(op);
+	op->rc = rows_audit(w->rows, &op->from, &deed, now_ns, err);
 }
 
 static void fail_one(struct store_op *op, enum hg_rc rc, const struct hg_err *err)
@@ -99,6 +121,17 @@ static void move_some(struct hg_list *from, struct hg_list *to, uint32_t most)
 	}
 }
 
+/* One commit for all: each of them took as long as it. */
+static void stamp(struct hg_list *batch, uint64_t begun_ns)
+{
+	uint64_t now_ns = clock_wall_ns();
+	HG_LIST_EACH (node, batch) {
+		struct store_op *op = HG_CONTAINER(node, struct store_op, node);
+		op->begun_ns = begun_ns;
+		op->ended_ns = now_ns;
+	}
+}
+
 static void *work(void *arg)
 {
 	struct writer *w = HG_OBJ(arg, struct writer, WRITER_MAGIC);
@@ -112,7 +145,9 @@ static void *work(void *arg)
 		if (hg_list_empty(&w->queued)) break;
 		move_some(&w->queued, &batch, WRITER_BATCH_MAX);
 		pthread_mutex_unlock(&w->lock);
+		uint64_t begun_ns = clock_wall_ns();
 		run_batch(w, &batch);
+		stamp(&batch, begun_ns);
 		pthread_mutex_lock(&w->lock);
 		move_some(&batch, &w->finished, UINT32_MAX);
 		/* Cannot fail but when the counter is full, and then the loop is awake anyway. */

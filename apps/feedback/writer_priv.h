@@ -13,7 +13,7 @@
 
 #include "apps/feedback/store_priv.h"
 
-#define WRITER_QUEUE_MAX 2048u
+#define WRITER_QUEUE_MAX STORE_QUEUE_MAX
 #define WRITER_BATCH_MAX 256u
 struct writer;
 

@@ -1,7 +1,11 @@
--- POST with a body of a usual size; reports like ../report.lua.
+-- POST with a body of a usual size, with a session if SESSION and CSRF are set; reports like ../report.lua.
 wrk.method = "POST"
 wrk.body = '{"message": "The new search is quick and finds what I mean. Please keep the filters as they are."}'
 wrk.headers["Content-Type"] = "application/json"
+if os.getenv("SESSION") then
+  wrk.headers["Cookie"] = "session=" .. os.getenv("SESSION")
+  wrk.headers["X-CSRF-Token"] = os.getenv("CSRF")
+end
 done = function(summary, latency, requests)
   local e = summary.errors
   io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration,

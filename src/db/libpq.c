@@ -1,19 +1,9 @@
 #include "db/libpq_priv.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The name that Debian's libpq5 has; the number is its ABI. */
-#define LIBRARY "libpq.so.5"
-
-static enum hg_rc no_library(const char *why, struct hg_err *err)
-{
-	enum hg_rc rc = hg_err_set(err, HG_E_DB_OPEN, "could not load %s", LIBRARY);
-	hg_err_detail(err, "%s", why ? why : "");
-	hg_err_hint(err, "Install the package libpq5, of version 14 or later.");
-	return rc;
-}
+#include "os/library.h"
 
 enum hg_rc libpq_load(struct libpq *ret_calls, struct hg_err *err)
 {
@@ -22,18 +12,12 @@ enum hg_rc libpq_load(struct libpq *ret_calls, struct hg_err *err)
 	        LIBPQ_CALLS(X)
 #undef X
 	};
-	void *call[HG_COUNT(name)];
-	_Static_assert(sizeof call == sizeof *ret_calls, "one pointer a call");
-	void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!lib) return no_library(dlerror(), err);
-	for (size_t i = 0; i < HG_COUNT(name); i++) {
-		call[i] = dlsym(lib, name[i]);
-		if (!call[i]) return no_library(dlerror(), err);
-	}
-	/* ISO C has no conversion from an object's pointer to a function's; POSIX says that the
-	 * bytes are the same. */
-	memcpy(ret_calls, call, sizeof call);
-	return HG_OK;
+	static const struct library lib = {.file = "libpq.so.5", /* of Debian's libpq5 */
+	        .hint = "Install the package libpq5, of version 14 or later.",
+	        .rc = HG_E_DB_OPEN,
+	        .call = name,
+	        .call_n = HG_COUNT(name)};
+	return library_load(&lib, ret_calls, sizeof *ret_calls, err);
 }
 
 bool libpq_is_url(const char *url)

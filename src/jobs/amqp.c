@@ -1,7 +1,6 @@
 /* The loop's side: orders to the thread, its events as callbacks. */
 #include "jobs/amqp_relay.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -13,18 +12,9 @@
 #include <unistd.h>
 
 #include "jobs/amqp_priv.h"
+#include "os/library.h"
 
-/* The name that Debian's librabbitmq4 has; the number is its ABI. */
-#define LIBRARY    "librabbitmq.so.4"
 #define FAREWELL_S 1
-
-static enum hg_rc no_library(const char *why, struct hg_err *err)
-{
-	enum hg_rc rc = hg_err_set(err, HG_E_IO, "could not load %s", LIBRARY);
-	hg_err_detail(err, "%s", why ? why : "");
-	hg_err_hint(err, "Install the package librabbitmq4.");
-	return rc;
-}
 
 enum hg_rc amqp_calls_load(struct amqp_calls *ret_calls, struct hg_err *err)
 {
@@ -33,18 +23,13 @@ enum hg_rc amqp_calls_load(struct amqp_calls *ret_calls, struct hg_err *err)
 	        AMQP_CALLS(X)
 #undef X
 	};
-	void *call[HG_COUNT(name)];
-	_Static_assert(sizeof call == sizeof *ret_calls, "one pointer a call");
-	void *lib = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!lib) return no_library(dlerror(), err);
-	for (size_t i = 0; i < HG_COUNT(name); i++) {
-		call[i] = dlsym(lib, name[i]);
-		if (!call[i]) return no_library(dlerror(), err);
-	}
-	/* ISO C has no conversion from an object's pointer to a function's; POSIX says that the
-	 * bytes are the same. */
-	memcpy(ret_calls, call, sizeof call);
-	return HG_OK;
+	static const struct library lib = {
+	        .file = "librabbitmq.so.4", /* of Debian's librabbitmq4 */
+	        .hint = "Install the package librabbitmq4.",
+	        .rc = HG_E_IO,
+	        .call = name,
+	        .call_n = HG_COUNT(name)};
+	return library_load(&lib, ret_calls, sizeof *ret_calls, err);
 }
 
 /* ---- between the two ---- */

@@ -108,6 +108,8 @@ void job_end(struct job_run *run, const struct job_outcome *o);
 struct jobs_worker;
 struct relay_driver;
 
+enum jobs_end { JOBS_END_DONE, JOBS_END_RETRIED, JOBS_END_DEAD, JOBS_END_RELEASED, JOBS_END_LOST };
+
 struct jobs_worker_options {
 	const char *database; /* address for db_open */
 	enum db_durability durability;
@@ -124,6 +126,8 @@ struct jobs_worker_options {
 	/* Optional. What goes on: `job` may be NULL. */
 	void (*note)(void *arg, enum hg_level level, const char *what, const struct job *job,
 	        const char *why);
+	/* Optional. An attempt ended and its end was written: how long it ran, and how it ended. */
+	void (*ended)(void *arg, const struct job *job, uint64_t ran_ms, enum jobs_end how);
 	void *arg;
 };
 

@@ -21,6 +21,7 @@ struct jobs_worker {
 	struct jobs_setting set;
 	void (*note)(void *arg, enum hg_level level, const char *what, const struct job *job,
 	        const char *why);
+	void (*on_ended)(void *arg, const struct job *job, uint64_t ran_ms, enum jobs_end how);
 	void *arg;
 	struct jobs_thread *thread;
 	struct hg_list runs;  /* claimed, until their end was written */
@@ -248,25 +249,31 @@ static struct jobs_kind_stats *stats_of(struct jobs_worker *w, const struct job_
 	return &w->stats.kind[w->set.kinds]; /* unknown kinds share one */
 }
 
+static enum jobs_end end_of(const struct job_run *run)
+{
+	if (run->ended == JOBS_NOT_OURS) return JOBS_END_LOST;
+	if (run->next.state == JOB_DONE) return JOBS_END_DONE;
+	if (run->next.state == JOB_DEAD) return JOBS_END_DEAD;
+	return run->next.state == JOB_RETRYABLE ? JOBS_END_RETRIED : JOBS_END_RELEASED;
+}
+
 static void count_end(struct jobs_worker *w, const struct job_run *run)
 {
 	struct jobs_kind_stats *k = stats_of(w, run);
 	uint64_t took_ms = loop_now_ms(w->loop) - run->started_mono_ms;
 	size_t b = 0;
+	if (w->on_ended) w->on_ended(w->arg, &run->claimed->job, took_ms, end_of(run));
 	while (b < JOBS_BUCKETS && took_ms > jobs_bucket_ms[b])
 		b++;
 	k->bucket[b]++;
 	k->sum_ms += took_ms;
-	if (run->ended == JOBS_NOT_OURS)
-		k->lost++;
-	else if (run->next.state == JOB_DONE)
-		k->ok++;
-	else if (run->next.state == JOB_DEAD)
-		k->dead++;
-	else if (run->next.state == JOB_RETRYABLE)
-		k->retried++;
-	else
-		w->stats.released++;
+	switch (end_of(run)) {
+	case JOBS_END_LOST: k->lost++; break;
+	case JOBS_END_DONE: k->ok++; break;
+	case JOBS_END_DEAD: k->dead++; break;
+	case JOBS_END_RETRIED: k->retried++; break;
+	case JOBS_END_RELEASED: w->stats.released++; break;
+	}
 }
 
 static void say_end(struct jobs_worker *w, struct job_run *run)
@@ -533,7 +540,11 @@ enum hg_rc jobs_worker_new(struct loop *l, const struct jobs_worker_options *o,
 	struct jobs_worker *w = calloc(1, sizeof *w);
 	enum hg_rc rc = HG_E_NOMEM;
 	if (!w) return hg_err_set(err, rc, "not enough memory for a worker");
-	*w = (struct jobs_worker){.magic = WORKER_MAGIC, .loop = l, .note = o->note, .arg = o->arg};
+	*w = (struct jobs_worker){.magic = WORKER_MAGIC,
+	        .loop = l,
+	        .note = o->note,
+	        .on_ended = o->ended,
+	        .arg = o->arg};
 	hg_list_init(&w->runs);
 	hg_list_init(&w->ended);
 	loop_task_init(&w->look, on_look);

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -9,8 +10,10 @@
 #include "control/cert/identities.h"
 #include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
+#include "control/incident/incident.h"
 #include "control/notify/notify.h"
 #include "control/rollout/rollout.h"
+#include "control/slo/slo.h"
 #include "face/api/api.h"
 #include "fetch/fetch.h"
 #include "main/main_priv.h"
@@ -41,6 +44,8 @@ struct control {
 	struct upstreams *upstreams;
 	struct identities *identities;
 	struct acme *acme;
+	struct slo *slo;
+	struct incidents *incidents;
 	struct api *api;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
@@ -228,6 +233,7 @@ static enum hg_rc reload(
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
 	struct notify_plan *alerts = NULL;
+	struct slo_plan *goals = NULL;
 	struct secrets secrets = {0};
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
@@ -235,6 +241,7 @@ static enum hg_rc reload(
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
 	if (rc == HG_OK) rc = notify_check(next->spec, &alerts, err);
+	if (rc == HG_OK) rc = slo_check(c->slo, next->spec, &goals, err);
 	if (rc == HG_OK) rc = secrets_find(c, config, next->spec, &secrets, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
@@ -254,6 +261,8 @@ static enum hg_rc reload(
 	plan = NULL;
 	notify_apply(c->notify, alerts);
 	alerts = NULL;
+	slo_apply(c->slo, goals);
+	goals = NULL;
 	running_free(c->running);
 	c->running = next;
 	next = NULL;
@@ -262,6 +271,7 @@ out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
 	notify_plan_free(alerts);
+	slo_plan_free(goals);
 	secrets_free(&secrets);
 	running_free(next);
 	return rc;
@@ -315,6 +325,50 @@ static void on_rollout_event(void *arg)
 {
 	struct control *c = arg;
 	if (c->api) api_events_changed(c->api);
+}
+
+/* ---- what burns a budget or was taken back opens an incident ---- */
+
+static enum hg_rc may_deploy(void *arg, struct hg_str app, struct hg_err *err)
+{
+	struct control *c = arg;
+	return c->slo ? slo_may_deploy(c->slo, app, err) : HG_OK;
+}
+
+/* Burning budgets and bad releases of an app are taken for one cause: the second of them within
+ * the same night should not wake a second person. */
+static enum hg_rc incident_of(struct control *c, const char *app, const char *title,
+        const char *runbook, uint32_t priority, struct hg_err *err)
+{
+	char cause[128];
+	uint64_t id = 0;
+	(void)snprintf(cause, sizeof cause, "app:%s", app);
+	enum hg_rc rc = incidents_trigger(c->incidents,
+	        &(struct incident_trigger){.app = app,
+	                .cause = cause,
+	                .title = title,
+	                .runbook = runbook,
+	                .priority = priority},
+	        &id, err);
+	if (rc == HG_OK)
+		hg_log(&c->log, HG_WARN, "incident.triggered", HG_I("incident", id),
+		        HG_S("app", app), HG_S("title", title), HG_I("priority", priority));
+	return rc;
+}
+
+static enum hg_rc on_rolled_back(void *arg, const struct rollouts_incident *i, struct hg_err *err)
+{
+	struct control *c = arg;
+	/* The former release serves; when it does not come back, users may be without. */
+	return incident_of(c, i->app, i->why, "", i->stuck ? INCIDENT_P1 : INCIDENT_P3, err);
+}
+
+static enum hg_rc on_burn(void *arg, const struct slo_alert *a, struct hg_err *err)
+{
+	struct control *c = arg;
+	/* A ticket is no incident, and what is over is in the journal. */
+	if (!a->firing || a->priority > INCIDENT_P2) return HG_OK;
+	return incident_of(c, a->app, a->summary, a->runbook, a->priority, err);
 }
 
 static void on_release(void *arg, const char *app, uint32_t release)
@@ -441,6 +495,32 @@ static enum hg_rc secrets_new(struct control *c, struct hg_err *err)
 	return clients_new(&clients, &c->clients, err);
 }
 
+/* Those who look after objectives and what comes of missing them. */
+static enum hg_rc goals_new(struct control *c, struct hg_err *err)
+{
+	const struct warden_child *child = c->child;
+	struct snap_table *table = snap_table_open(child->table, child->table_size);
+	HG_ASSERT(table); /* rollouts_new has seen it */
+	struct slo_options slo = {.loop = c->loop,
+	        .store = c->store,
+	        .log = &c->log,
+	        .fleet = c->fleet,
+	        .meter = meter_open(child->meter, child->meter_size),
+	        .memory_id = atomic_load_explicit(&table->id, memory_order_relaxed),
+	        .wall_ms = clock_wall_ms,
+	        .on_news = on_burn,
+	        .on_event = on_rollout_event,
+	        .arg = c};
+	struct incidents_options incidents = {.loop = c->loop,
+	        .store = c->store,
+	        .log = &c->log,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .arg = c};
+	enum hg_rc rc = incidents_new(&incidents, &c->incidents, err);
+	return rc < 0 ? rc : slo_new(&slo, &c->slo, err);
+}
+
 static enum hg_rc start(struct control *c, struct hg_err *err)
 {
 	const struct warden_child *child = c->child;
@@ -456,8 +536,12 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .remote = remote_of,
 	        .arg = c,
 	};
-	struct rollouts_options ways = {
-	        .log = &c->log, .child = child, .on_event = on_rollout_event, .arg = c};
+	struct rollouts_options ways = {.log = &c->log,
+	        .child = child,
+	        .on_event = on_rollout_event,
+	        .may_deploy = may_deploy,
+	        .on_incident = on_rolled_back,
+	        .arg = c};
 	enum hg_rc rc = loop_new(&c->loop);
 	if (rc < 0) return hg_err_set(err, rc, "could not make an event loop");
 	rc = store_open(child->data_dir, &c->store, err);
@@ -474,6 +558,8 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	if (rc < 0) return rc;
 	ways.fetch = c->fetch;
 	rc = rollouts_new(&ways, &c->rollouts, err);
+	if (rc < 0) return rc;
+	rc = goals_new(c, err);
 	if (rc < 0) return rc;
 	struct notify_options alerts = {.loop = c->loop,
 	        .log = &c->log,
@@ -513,6 +599,8 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .identities = c->identities,
 	        .acme = c->acme,
 	        .notify = c->notify,
+	        .slo = c->slo,
+	        .incidents = c->incidents,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
 	        .data_dir = child->data_dir,
@@ -560,6 +648,8 @@ int control_main(const struct warden_child *child)
 	notify_free(c.notify);
 	acme_free(c.acme);
 	certs_free(c.certs);
+	slo_free(c.slo);
+	incidents_free(c.incidents);
 	rollouts_free(c.rollouts);
 	identities_free(c.identities);
 	fetch_free(c.fetch);

@@ -71,6 +71,8 @@ uint32_t meter_layout(void)
 	h = mix(h, offsetof(struct meter_worker, top));
 	h = mix(h, offsetof(struct meter_lane, bucket));
 	h = mix(h, offsetof(struct meter_lane, aborted));
+	h = mix(h, offsetof(struct meter_lane, fast));
+	h = mix(h, offsetof(struct meter_lane, broken));
 	for (int i = 0; i < METER_BUCKETS; i++)
 		h = mix(h, (size_t)(bounds_ns[i] / 1000));
 	return h;
@@ -152,6 +154,11 @@ static uint32_t bucket_of(uint64_t ns)
 			at += half;
 	}
 	return at;
+}
+
+bool meter_bound_at(uint64_t ns)
+{
+	return ns < UINT64_MAX && bounds_ns[bucket_of(ns)] == ns;
 }
 
 /* Where each hundred begins in the codes. */
@@ -240,6 +247,8 @@ static void sum_add(const struct meter_lane *l, struct meter_lane_sum *s)
 	s->failures += get(&l->failures);
 	s->retries += get(&l->retries);
 	s->aborted += get(&l->aborted);
+	s->fast += get(&l->fast);
+	s->broken += get(&l->broken);
 }
 
 void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum)

@@ -42,7 +42,10 @@ struct meter_lane {
 	meter_u64 failures;            /* attempts without a complete response head */
 	meter_u64 retries;             /* second attempts */
 	meter_u64 aborted;             /* client went away before the response was complete */
-	meter_u64 reserved;
+	meter_u64 fast;                /* answers within snap_app.fast_ms, where that is set */
+	/* What a finished request does not write. */
+	meter_u64 broken; /* the answer stopped in the middle, and not by the client's doing */
+	meter_u64 reserved[7];
 	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
 	meter_u64 code[METER_CODES];     /* responses sent to clients */
 };
@@ -209,6 +212,8 @@ struct meter_worker {
 	meter_u64 client_asked, client_shown, client_invalid, client_refused;
 	meter_u64 top_n[METER_TOP_KINDS]; /* places of `top` that were ever used */
 	meter_u64 rate_asked, rate_alone; /* decided by Redis; by this machine, for want of it */
+	meter_u64 spans_written, spans_dropped; /* of traces; dropped: the lane was full */
+	meter_u64 reserved[6];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */
 	_Atomic uint8_t lane_used[METER_LANES_MAX];
@@ -296,6 +301,9 @@ struct meter_top_row {
 HG_MUST enum hg_rc meter_top_rows(const struct meter *m, enum meter_top_kind kind,
         const uint32_t *lanes, size_t lane_n, struct meter_top_row **ret_rows, size_t *ret_n);
 
+/* Whether a bucket ends at exactly so many nanoseconds: then it counts what a threshold asks for.
+ */
+bool meter_bound_at(uint64_t ns);
 /* The status that place `at` of a lane counts: 100…599, or its class 1…5 for all others of the
  * class, whose numbers are in no registry. at < METER_CODES. */
 unsigned meter_code_at(uint32_t at);
@@ -308,6 +316,7 @@ uint64_t meter_lane_code(const struct meter *m, uint32_t lane, unsigned status);
 struct meter_lane_sum {
 	uint64_t total, by_class[6] /* [1]…[5]: 1xx…5xx */, bucket[METER_BUCKETS], count;
 	uint64_t duration_ns, bytes_in, bytes_out, attempts, failures, retries, aborted;
+	uint64_t fast, broken;
 };
 void meter_lane_sum(const struct meter *m, uint32_t lane, struct meter_lane_sum *ret_sum);
 uint32_t meter_in_flight(const struct meter *m, uint32_t endpoint);

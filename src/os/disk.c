@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -18,6 +19,16 @@ int disk_open(int at, const char *name, int flags)
 {
 	int fd = openat(at, name, flags | O_CLOEXEC, 0600);
 	return fd < 0 ? -errno : fd;
+}
+
+int disk_lock(int at, const char *name)
+{
+	int fd = disk_open(at, name, O_RDWR | O_CREAT);
+	if (fd < 0) return fd;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+	int rc = -errno;
+	close(fd);
+	return rc;
 }
 
 void disk_close(int fd)

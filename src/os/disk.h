@@ -16,6 +16,9 @@
 HG_MUST int disk_dir(int at, const char *name);
 /* openat with O_CLOEXEC; new files get mode 0600. */
 HG_MUST int disk_open(int at, const char *name, int flags);
+/* Opens or makes the file and locks it until it is closed: a descriptor, or -EWOULDBLOCK when
+ * another process has the lock. */
+HG_MUST int disk_lock(int at, const char *name);
 void disk_close(int fd);
 
 /* Reads until `n` bytes are there or the file ends; returns the count. */

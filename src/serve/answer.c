@@ -24,17 +24,24 @@ void serve_field(struct serve_call *c, const char *name, struct hg_str value)
 {
 	active(c);
 	HG_ASSERT(!c->streaming && !of_framing(hg_str(name)));
-	hg_buf_cstr(&c->fields, name);
-	hg_buf_str(&c->fields, HG_STR(": "));
-	char *to = hg_buf_room(&c->fields, value.n);
+	hg_buf_cstr(&c->room->fields, name);
+	hg_buf_str(&c->room->fields, HG_STR(": "));
+	char *to = hg_buf_room(&c->room->fields, value.n);
 	if (!to) return;
 	/* A line end in a value would let its author write fields and bodies of his own. */
 	for (size_t i = 0; i < value.n; i++) {
 		unsigned char b = (unsigned char)value.p[i];
 		to[i] = (b < 0x20 && b != '\t') || b == 0x7f ? ' ' : (char)b;
 	}
-	hg_buf_add(&c->fields, value.n);
-	hg_buf_str(&c->fields, HG_STR("\r\n"));
+	hg_buf_add(&c->room->fields, value.n);
+	hg_buf_str(&c->room->fields, HG_STR("\r\n"));
+}
+
+void serve_note(struct serve_call *c, int64_t first, int64_t second)
+{
+	active(c);
+	c->req.note[0] = first;
+	c->req.note[1] = second;
 }
 
 static const char *date_now(struct serve *s)
@@ -56,7 +63,7 @@ static bool no_content(unsigned status)
 /* Status line and fields. `length` is ignored for streams. */
 static void write_head(struct serve_call *c, unsigned status, const char *type, uint64_t length)
 {
-	struct hg_buf *o = &c->out;
+	struct hg_buf *o = &c->room->out;
 	HG_ASSERT(status >= 200 && status <= 599);
 	if (c->s->draining) c->keep = false;
 	c->status = status;
@@ -80,7 +87,7 @@ static void write_head(struct serve_call *c, unsigned status, const char *type, 
 		hg_buf_cstr(o, type);
 		hg_buf_str(o, HG_STR("\r\n"));
 	}
-	hg_buf_str(o, hg_buf_view(&c->fields));
+	hg_buf_str(o, hg_buf_view(&c->room->fields));
 	if (c->stream_chunked) {
 		hg_buf_str(o, HG_STR("Transfer-Encoding: chunked\r\n"));
 	} else if (!c->streaming && !no_content(status)) {
@@ -90,7 +97,7 @@ static void write_head(struct serve_call *c, unsigned status, const char *type, 
 	}
 	if (!c->keep) {
 		hg_buf_str(o, HG_STR("Connection: close\r\n"));
-	} else if (c->head.minor == 0) {
+	} else if (c->room->head.minor == 0) {
 		hg_buf_str(o, HG_STR("Connection: keep-alive\r\n"));
 	}
 	hg_buf_str(o, HG_STR("\r\n"));
@@ -99,25 +106,25 @@ static void write_head(struct serve_call *c, unsigned status, const char *type, 
 /* A large body is written from where it lies; what the socket does not take is copied. */
 static void write_body(struct serve_call *c, struct hg_str body)
 {
-	if (body.n >= BATCH_BYTES && !c->out.failed && !c->broken) {
+	if (body.n >= BATCH_BYTES && !c->room->out.failed && !c->broken) {
 		size_t pending = conn_pending(c);
-		ssize_t n =
-		        sock_write(c->io.fd, (struct hg_str){c->out.p + c->out_at, pending}, body);
+		ssize_t n = sock_write(
+		        c->io.fd, (struct hg_str){c->room->out.p + c->out_at, pending}, body);
 		if (n > 0 && (size_t)n < pending) {
 			c->out_at += (size_t)n;
 		} else if (n > 0) {
-			hg_buf_reset(&c->out);
+			hg_buf_reset(&c->room->out);
 			c->out_at = 0;
 			body.p += (size_t)n - pending;
 			body.n -= (size_t)n - pending;
 		}
 	}
-	hg_buf_str(&c->out, body);
+	hg_buf_str(&c->room->out, body);
 }
 
 static void over(struct serve_call *c)
 {
-	if (c->out.failed) c->broken = true;
+	if (c->room->out.failed) c->broken = true;
 	c->waiting = false;
 	conn_move(c, CONN_FLUSH);
 	conn_run_later(c);
@@ -127,7 +134,7 @@ static void write_answer(
         struct serve_call *c, unsigned status, const char *type, struct hg_str body)
 {
 	size_t before = conn_pending(c);
-	bool mute = c->head.method == HTTP1_HEAD || no_content(status);
+	bool mute = c->room->head.method == HTTP1_HEAD || no_content(status);
 	write_head(c, status, type, body.n);
 	c->sent_bytes += conn_pending(c) - before + (mute ? 0 : body.n);
 	if (!mute) write_body(c, body);
@@ -138,7 +145,7 @@ void serve_answer(
 {
 	active(c);
 	HG_ASSERT(!c->streaming);
-	if (c->fields.failed) {
+	if (c->room->fields.failed) {
 		answer_error(c, 500, "too many response fields");
 		conn_run_later(c);
 		return;
@@ -153,7 +160,7 @@ void answer_error(struct serve_call *c, unsigned status, const char *what)
 	const char *type = "text/plain; charset=utf-8";
 	const struct serve_options *o = &c->s->o;
 	hg_buf_init(&body, 64u << 10);
-	hg_buf_reset(&c->fields);
+	hg_buf_reset(&c->room->fields);
 	c->keep = false;
 	c->linger = true;
 	if (o->error_body) {
@@ -164,7 +171,7 @@ void answer_error(struct serve_call *c, unsigned status, const char *what)
 	struct hg_str text = body.failed ? (struct hg_str){0} : hg_buf_view(&body);
 	write_answer(c, status, type, text);
 	hg_buf_free(&body);
-	if (c->out.failed) c->broken = true;
+	if (c->room->out.failed) c->broken = true;
 	c->waiting = false;
 	conn_move(c, CONN_FLUSH);
 }
@@ -196,14 +203,14 @@ void serve_stream(struct serve_call *c, unsigned status, const char *content_typ
 	c->writable = writable;
 	c->gone = gone;
 	c->arg = arg;
-	c->mute = c->head.method == HTTP1_HEAD || no_content(status);
-	c->stream_chunked = c->head.minor == 1 && !no_content(status);
+	c->mute = c->room->head.method == HTTP1_HEAD || no_content(status);
+	c->stream_chunked = c->room->head.minor == 1 && !no_content(status);
 	/* Without chunks only the end of the connection ends the body. */
 	if (!c->stream_chunked && !c->mute) c->keep = false;
 	size_t before = conn_pending(c);
 	write_head(c, status, content_type, 0);
 	c->sent_bytes += conn_pending(c) - before;
-	if (c->fields.failed || c->out.failed) c->broken = true;
+	if (c->room->fields.failed || c->room->out.failed) c->broken = true;
 	conn_run_later(c);
 }
 
@@ -214,12 +221,12 @@ bool serve_write(struct serve_call *c, struct hg_str bytes)
 	if (c->broken) return false;
 	if (bytes.n && !c->mute) {
 		size_t before = conn_pending(c);
-		if (c->stream_chunked) hg_buf_fmt(&c->out, "%zx\r\n", bytes.n);
-		hg_buf_str(&c->out, bytes);
-		if (c->stream_chunked) hg_buf_str(&c->out, HG_STR("\r\n"));
+		if (c->stream_chunked) hg_buf_fmt(&c->room->out, "%zx\r\n", bytes.n);
+		hg_buf_str(&c->room->out, bytes);
+		if (c->stream_chunked) hg_buf_str(&c->room->out, HG_STR("\r\n"));
 		c->sent_bytes += conn_pending(c) - before;
 	}
-	if (c->out.failed) c->broken = true;
+	if (c->room->out.failed) c->broken = true;
 	if (conn_pending(c) > STREAM_LOW && !c->broken) conn_flush(c);
 	conn_run_later(c);
 	if (!c->broken && conn_pending(c) <= STREAM_HIGH) return true;
@@ -232,7 +239,7 @@ void serve_end(struct serve_call *c)
 	active(c);
 	HG_ASSERT(c->streaming);
 	if (c->stream_chunked && !c->mute) {
-		hg_buf_str(&c->out, HG_STR("0\r\n\r\n"));
+		hg_buf_str(&c->room->out, HG_STR("0\r\n\r\n"));
 		c->sent_bytes += 5;
 	}
 	c->want_writable = false;

@@ -3,6 +3,7 @@
 #include "os/clock.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 static void on_io(struct loop *l, struct loop_io *io, uint32_t events);
 static void on_timer(struct loop *l, struct loop_timer *t);
@@ -40,6 +41,66 @@ static void set_interest(struct serve_call *c, uint32_t events)
 	if (loop_io_change(c->s->l, &c->io, events) < 0) c->broken = true;
 }
 
+void room_free(struct serve_room *r)
+{
+	hg_buf_free(&r->in);
+	hg_buf_free(&r->out);
+	hg_buf_free(&r->fields);
+	hg_buf_free(&r->path);
+	free(r);
+}
+
+static void trim(struct hg_buf *b, size_t keep)
+{
+	hg_buf_reset(b);
+	if (b->cap > keep) hg_buf_free(b);
+}
+
+/* The one that was used last is the one that is still in the processor's cache. */
+static bool room_take(struct serve_call *c)
+{
+	struct serve *s = c->s;
+	struct serve_room *r = s->spare;
+	if (r) {
+		s->spare = r->next;
+		s->spare_count--;
+	} else {
+		r = malloc(sizeof *r);
+		if (!r) return false;
+		hg_buf_init(&r->in, (size_t)s->lim.head_max + s->o.body_max + 2 * READ_BYTES);
+		hg_buf_init(&r->out, OUT_MAX);
+		hg_buf_init(&r->fields, FIELD_BYTES_MAX);
+		hg_buf_init(&r->path, s->lim.target_max);
+	}
+	memset(&r->head, 0, offsetof(struct http1_head, field));
+	c->room = r;
+	c->req.head = &r->head;
+	c->in_at = c->out_at = c->raw_at = 0;
+	c->head_base = NULL;
+	return true;
+}
+
+static void room_give(struct serve_call *c)
+{
+	struct serve *s = c->s;
+	struct serve_room *r = c->room;
+	if (!r) return;
+	c->room = NULL;
+	c->req.head = NULL;
+	c->in_at = c->out_at = c->raw_at = 0;
+	if (s->spare_count == ROOMS_SPARE_MAX) {
+		room_free(r);
+		return;
+	}
+	trim(&r->in, KEEP_BYTES);
+	trim(&r->out, KEEP_BYTES);
+	trim(&r->fields, READ_BYTES);
+	trim(&r->path, READ_BYTES);
+	r->next = s->spare;
+	s->spare = r;
+	s->spare_count++;
+}
+
 static struct serve_call *take_slot(struct serve *s)
 {
 	struct hg_list *node = hg_list_first(&s->free);
@@ -49,12 +110,7 @@ static struct serve_call *take_slot(struct serve *s)
 	}
 	if (s->pool_used == s->o.connections_max) return NULL;
 	struct serve_call *c = &s->pool[s->pool_used++];
-	size_t in_max = (size_t)s->lim.head_max + s->o.body_max + 2 * READ_BYTES;
 	hg_list_init(&c->node);
-	hg_buf_init(&c->in, in_max);
-	hg_buf_init(&c->out, OUT_MAX);
-	hg_buf_init(&c->fields, FIELD_BYTES_MAX);
-	hg_buf_init(&c->path, s->lim.target_max);
 	loop_task_init(&c->task, on_task);
 	c->s = s;
 	return c;
@@ -85,7 +141,7 @@ void conn_open(struct serve *s, int fd, const struct sock_addr *peer, uint32_t t
 	c->eof = c->broken = c->running = c->linger = c->waiting = c->later = c->streaming = false;
 	c->requests = 0;
 	c->lingered = 0;
-	c->req = (struct serve_request){.head = &c->head, .peer = *peer, .listener = tag};
+	c->req = (struct serve_request){.peer = *peer, .listener = tag};
 	c->req.peer_uid = peer->sa.sa_family == AF_UNIX ? sock_peer_uid(fd) : UINT32_MAX;
 	hg_list_append(&s->live, &c->node);
 	s->live_count++;
@@ -97,12 +153,6 @@ void conn_open(struct serve *s, int fd, const struct sock_addr *peer, uint32_t t
 		return;
 	}
 	set_deadline(c, s->o.header_ms);
-}
-
-static void trim(struct hg_buf *b, size_t keep)
-{
-	hg_buf_reset(b);
-	if (b->cap > keep) hg_buf_free(b);
 }
 
 static void tell_done(struct serve_call *c)
@@ -129,10 +179,7 @@ void conn_close(struct serve_call *c)
 	if (in_call) tell_done(c);
 	conn_move(c, CONN_FREE);
 	c->magic = 0;
-	trim(&c->in, 2 * READ_BYTES);
-	trim(&c->out, 2 * READ_BYTES);
-	trim(&c->fields, READ_BYTES);
-	trim(&c->path, READ_BYTES);
+	room_give(c);
 	hg_list_remove(&c->node);
 	hg_list_append(&s->free, &c->node);
 	s->live_count--;
@@ -144,7 +191,8 @@ void conn_flush(struct serve_call *c)
 	size_t before = c->out_at;
 	while (conn_pending(c) && !c->broken) {
 		ssize_t n = sock_write(c->io.fd,
-		        (struct hg_str){c->out.p + c->out_at, conn_pending(c)}, (struct hg_str){0});
+		        (struct hg_str){c->room->out.p + c->out_at, conn_pending(c)},
+		        (struct hg_str){0});
 		if (n == -EAGAIN) break;
 		if (n < 0) {
 			c->broken = true;
@@ -153,12 +201,12 @@ void conn_flush(struct serve_call *c)
 		c->out_at += (size_t)n;
 	}
 	if (conn_pending(c) == 0) {
-		trim(&c->out, KEEP_BYTES);
+		if (c->room) trim(&c->room->out, KEEP_BYTES);
 		c->out_at = 0;
 	} else {
 		if (c->out_at != before || c->deadline_ms == 0) set_deadline(c, c->s->o.write_ms);
-		if (c->out_at >= STREAM_LOW && c->out_at >= c->out.n / 2) {
-			hg_buf_drop(&c->out, c->out_at);
+		if (c->out_at >= STREAM_LOW && c->out_at >= c->room->out.n / 2) {
+			hg_buf_drop(&c->room->out, c->out_at);
 			c->out_at = 0;
 		}
 	}
@@ -170,10 +218,9 @@ static bool finish(struct serve_call *c)
 	tell_done(c);
 	if (!c->keep) {
 		/* Closing over unread bytes resets the connection, and the answer is lost. */
-		if (!c->linger && c->in.n == c->raw_at) return false;
+		if (!c->linger && c->room->in.n == c->raw_at) return false;
 		sock_finish(c->io.fd);
-		hg_buf_reset(&c->in);
-		c->in_at = 0;
+		room_give(c);
 		conn_move(c, CONN_LINGER);
 		set_deadline(c, LINGER_MS);
 		return true;
@@ -181,9 +228,8 @@ static bool finish(struct serve_call *c)
 	conn_move(c, CONN_HEAD);
 	c->seen = 0;
 	c->in_at = c->raw_at;
-	if (c->in_at == c->in.n) {
-		trim(&c->in, KEEP_BYTES);
-		c->in_at = 0;
+	if (conn_unread(c) == 0) {
+		room_give(c);
 		set_deadline(c, c->s->o.keepalive_ms);
 	}
 	return true;
@@ -207,8 +253,8 @@ static bool step(struct serve_call *c)
 	switch (c->state) {
 	case CONN_HEAD: {
 		bool first = c->seen == 0;
-		if (c->in.n > c->in_at && request_head(c)) return true;
-		if (c->eof || (c->s->draining && c->in.n == c->in_at)) {
+		if (conn_unread(c) && request_head(c)) return true;
+		if (c->eof || (c->s->draining && conn_unread(c) == 0)) {
 			conn_flush(c);
 			c->broken = true;
 		}
@@ -222,7 +268,7 @@ static bool step(struct serve_call *c)
 	case CONN_BUSY: return pump(c);
 	case CONN_FLUSH:
 		/* Answers to pipelined requests go out together, unless each is to be told of. */
-		if (c->keep && !c->s->o.done && c->in.n > c->raw_at &&
+		if (c->keep && !c->s->o.done && c->room->in.n > c->raw_at &&
 		        conn_pending(c) < BATCH_BYTES) {
 			if (!finish(c)) c->broken = true;
 			return true;
@@ -290,25 +336,29 @@ static void discard(struct serve_call *c)
 
 static void receive(struct serve_call *c)
 {
+	if (!c->room && !room_take(c)) {
+		c->broken = true;
+		return;
+	}
 	/* What was answered already makes room for what comes. */
 	if (c->in_at) {
-		hg_buf_drop(&c->in, c->in_at);
+		hg_buf_drop(&c->room->in, c->in_at);
 		c->raw_at -= HG_MIN(c->raw_at, c->in_at);
 		c->in_at = 0;
 		c->head_base = NULL;
 	}
-	char *to = hg_buf_room(&c->in, READ_BYTES);
+	char *to = hg_buf_room(&c->room->in, READ_BYTES);
 	if (!to) {
 		c->broken = true;
 		return;
 	}
-	size_t room = HG_MAX((size_t)READ_BYTES, c->in.cap - c->in.n - 1);
-	room = HG_MIN(room, c->in.max - c->in.n);
+	size_t room = HG_MAX((size_t)READ_BYTES, c->room->in.cap - c->room->in.n - 1);
+	room = HG_MIN(room, c->room->in.max - c->room->in.n);
 	ssize_t n = sock_read(c->io.fd, to, room);
-	if (n == -EAGAIN) return;
-	if (n < 0) c->broken = true;
+	if (n > 0) hg_buf_add(&c->room->in, (size_t)n);
 	if (n == 0) c->eof = true;
-	if (n > 0) hg_buf_add(&c->in, (size_t)n);
+	if (n < 0 && n != -EAGAIN) c->broken = true;
+	if (c->state == CONN_HEAD && conn_unread(c) == 0 && conn_pending(c) == 0) room_give(c);
 }
 
 static void on_task(struct loop *l, struct loop_task *t)
@@ -343,7 +393,7 @@ static void on_timer(struct loop *l, struct loop_timer *t)
 	if (c->deadline_ms == 0) return;
 	if (now < c->deadline_ms) {
 		set_deadline(c, c->deadline_ms - now);
-	} else if (c->state == CONN_BODY || (c->state == CONN_HEAD && c->in.n > c->in_at)) {
+	} else if (c->state == CONN_BODY || (c->state == CONN_HEAD && conn_unread(c))) {
 		request_late(c);
 	} else {
 		c->broken = true;

@@ -70,11 +70,10 @@ void serve_free(struct serve *s)
 	}
 	loop_timer_stop(s->l, &s->drain_timer);
 	loop_task_cancel(&s->drain_task);
-	for (uint32_t i = 0; i < s->pool_used; i++) {
-		hg_buf_free(&s->pool[i].in);
-		hg_buf_free(&s->pool[i].out);
-		hg_buf_free(&s->pool[i].fields);
-		hg_buf_free(&s->pool[i].path);
+	while (s->spare) {
+		struct serve_room *r = s->spare;
+		s->spare = r->next;
+		room_free(r);
 	}
 	free(s->pool);
 	free(s);

@@ -32,6 +32,8 @@ struct serve_request {
 	uint32_t peer_uid;   /* unix sockets: SO_PEERCRED; UINT32_MAX otherwise */
 	uint32_t listener;   /* tag given to serve_listen */
 	uint64_t started_ns; /* first byte read, monotonic */
+	uint64_t id;         /* no other request of this server has it; from 1 */
+	int64_t note[2];     /* the handler's, for `done` (serve_note); 0 at first */
 };
 
 struct serve_options {
@@ -64,6 +66,8 @@ uint32_t serve_connections(const struct serve *s);
 
 /* Adds a response field; name and value are copied. Before serve_answer or serve_stream. */
 void serve_field(struct serve_call *c, const char *name, struct hg_str value);
+/* Two numbers that `done` finds in the request. Before the call is over. */
+void serve_note(struct serve_call *c, int64_t first, int64_t second);
 /* The whole answer. `content_type` may be NULL when there is no body. The call is over. */
 void serve_answer(
         struct serve_call *c, unsigned status, const char *content_type, struct hg_str body);

@@ -17,6 +17,7 @@
 #define FIELD_BYTES_MAX (64u << 10)
 #define LINGER_MS       2000
 #define LINGER_BYTES    (1u << 20)
+#define ROOMS_SPARE_MAX 64 /* rooms that wait for the next request */
 #define ACCEPTS_A_TURN  64
 #define ROUNDS_A_TURN   8
 
@@ -32,6 +33,14 @@ enum conn_state {
 	CONN_STATES
 };
 
+/* What a request needs from its first byte to the last of its answer. An idle connection has none,
+ * so that ten thousand of them cost what their sockets cost. */
+struct serve_room {
+	struct serve_room *next; /* of s->spare */
+	struct hg_buf in, out, fields, path;
+	struct http1_head head;
+};
+
 /* One connection and the one request on it that is being answered. */
 struct serve_call {
 	uint32_t magic;
@@ -44,7 +53,7 @@ struct serve_call {
 	uint64_t timer_at_ms, deadline_ms; /* 0: none */
 	struct loop_task task;
 
-	struct hg_buf in, out, fields, path;
+	struct serve_room *room; /* NULL: nothing was received, and nothing is to be sent */
 	size_t in_at, seen; /* start of the current request in `in`; bytes of it already parsed */
 	size_t out_at;      /* bytes of `out` already written */
 	const char *head_base; /* where `in` was when the head was parsed */
@@ -66,7 +75,6 @@ struct serve_call {
 	void *arg;
 
 	struct serve_request req;
-	struct http1_head head;
 };
 
 struct serve {
@@ -83,8 +91,11 @@ struct serve {
 	struct loop_timer accept_again;
 	struct serve_call *pool;
 	uint32_t pool_used; /* slots that were ever used */
+	struct serve_room *spare;
+	uint32_t spare_count;
 	struct hg_list live, free;
 	uint32_t live_count;
+	uint64_t calls; /* so far */
 	bool draining, drain_told;
 	struct loop_timer drain_timer;
 	struct loop_task drain_task;
@@ -103,12 +114,19 @@ void conn_run(struct serve_call *c);
 /* The same at the end of this turn; nothing when conn_run is at work already. */
 void conn_run_later(struct serve_call *c);
 void conn_move(struct serve_call *c, enum conn_state to);
+void room_free(struct serve_room *r);
 /* Writes what is buffered; sets `broken` when the client is lost. */
 void conn_flush(struct serve_call *c);
 
+/* Bytes that were received and not yet answered. */
+static inline size_t conn_unread(const struct serve_call *c)
+{
+	return c->room ? c->room->in.n - c->in_at : 0;
+}
+
 static inline size_t conn_pending(const struct serve_call *c)
 {
-	return c->out.n - c->out_at;
+	return c->room ? c->room->out.n - c->out_at : 0;
 }
 
 /* request.c: reads heads and bodies. False: more bytes are needed. */

@@ -101,7 +101,8 @@ struct snap_app {
 	struct snap_tries tries;
 	uint32_t identity;  /* 1: clients prove who they are (data/edge/identity.c) */
 	uint32_t analytics; /* SNAP_ANALYTICS_…; 0: nobody is counted by name */
-	uint32_t reserved[6];
+	uint32_t fast_ms;   /* a latency objective between two bounds of the meter; 0: none */
+	uint32_t reserved[5];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];
@@ -218,6 +219,8 @@ struct snap_lane {
 #define SNAP_H2_OFF   1u /* not offered by ALPN */
 #define SNAP_H2_CLEAR 2u /* spoken without TLS with those who begin with it */
 
+enum snap_trace { SNAP_TRACE_ANYBODY, SNAP_TRACE_TRUSTED, SNAP_TRACE_NOBODY };
+
 struct snap_image {
 	uint32_t magic, layout, size, pad;
 	uint64_t generation;
@@ -243,7 +246,12 @@ struct snap_image {
 	uint32_t proxy_in; /* 1: what trusted proxies send begins with a PROXY protocol header */
 	uint32_t ca_count, ca_at;
 	uint32_t gateway_count, gateway_at;
-	uint32_t reserved[7];
+	/* Traces */
+	uint32_t trace_from;    /* enum snap_trace: whose traceparent is gone on with */
+	uint32_t trace_to;      /* 1: spans are made, for whoever exports them */
+	uint32_t trace_out_ppm; /* so many of the traces that begin here are not kept */
+	uint32_t trace_slow_ms; /* spans of requests that took longer are kept; 0: of no others */
+	uint32_t reserved[3];
 };
 
 /* What the builder is given; plain pointers. */

@@ -241,6 +241,21 @@ static bool rate(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be a rate such as \"1000/min per user\"", why);
 }
 
+/* As above, and nothing that "/v1/traces" could not be added to. */
+static bool otlp_url(struct hg_str s, struct spec_problem *p)
+{
+	struct hg_str rest = s, host;
+	if (hg_str_find(s, '?') < s.n)
+		return no(p, "must be an address without a query",
+		        "`/v1/traces` is added to it: http://127.0.0.1:4318");
+	for (int i = 0; i < 3; i++)
+		host = hg_str_cut(&rest, '/');
+	if (hg_str_find(host, '@') < host.n)
+		return no(p, "must not hold a password: it is shown to viewers",
+		        "send to a collector on this machine, which has it");
+	return hook_url(s, p);
+}
+
 static bool redis_url(struct hg_str s, struct spec_problem *p)
 {
 	char text[512];
@@ -416,6 +431,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_HEDGE_AFTER: return hedge_after(s, p);
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
+	case SPEC_C_OTLP_URL: return otlp_url(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);

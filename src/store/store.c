@@ -59,7 +59,18 @@ static const struct db_migration schema[] = {
                 "CREATE INDEX rollout_app ON rollout(app, id);"
                 "CREATE TABLE quarantine(app INTEGER NOT NULL, release INTEGER NOT NULL,"
                 " rollout INTEGER NOT NULL, PRIMARY KEY(app, release)) WITHOUT ROWID;"},
-        {4, "alerts, silences and what was told",
+        {4, "objectives and incidents",
+                "CREATE TABLE slo_hour(app INTEGER NOT NULL, hour INTEGER NOT NULL,"
+                " counts BLOB NOT NULL, base BLOB NOT NULL, PRIMARY KEY(app, hour)) WITHOUT ROWID;"
+                "CREATE TABLE incident(id INTEGER PRIMARY KEY AUTOINCREMENT, app TEXT NOT NULL,"
+                " cause TEXT NOT NULL, title TEXT NOT NULL, priority INTEGER NOT NULL,"
+                " state INTEGER NOT NULL, escalations INTEGER NOT NULL,"
+                " opened_ms INTEGER NOT NULL, acknowledged_ms INTEGER NOT NULL,"
+                " resolved_ms INTEGER NOT NULL, due_ms INTEGER NOT NULL,"
+                " first_event INTEGER NOT NULL, last_event INTEGER NOT NULL,"
+                " assignee TEXT NOT NULL, runbook TEXT NOT NULL);"
+                "CREATE INDEX incident_open ON incident(id) WHERE resolved_ms=0;"},
+        {5, "alerts, silences and what was told",
                 "CREATE TABLE notify(kind INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
                 " PRIMARY KEY(kind, key)) WITHOUT ROWID;"},
 };
@@ -72,6 +83,9 @@ static const struct db_migration schema[] = {
 	"id,name,scale,scale_file,release,revision,present,trial,trial_revision,trial_replicas," \
 	"recreate,file_release,told,serving_replicas"
 #define ROLLOUT_COLUMNS "app,created_ms,ended_ms,old,new,promoted,begun,state,text"
+#define INCIDENT_COLUMNS                                                                    \
+	"app,cause,title,priority,state,escalations,opened_ms,acknowledged_ms,resolved_ms," \
+	"due_ms,first_event,last_event,assignee,runbook"
 #define RELEASE_COLUMNS "app,number,digest,spec,created_ms,version,kept"
 
 static const char *const sql[Q_COUNT] = {
@@ -128,6 +142,21 @@ static const char *const sql[Q_COUNT] = {
                        " WHERE ($1=0 OR app=$1) ORDER BY id DESC LIMIT $2",
         [Q_ROLLOUTS_OPEN] = "SELECT id," ROLLOUT_COLUMNS " FROM rollout"
                             " WHERE ended_ms=0 AND ($1=0 OR app=$1) ORDER BY id DESC LIMIT $2",
+        [Q_SLO_HOUR_SET] = "INSERT INTO slo_hour VALUES($1,$2,$3,$4)"
+                           " ON CONFLICT(app,hour) DO UPDATE SET counts=$3,base=$4",
+        [Q_SLO_HOURS] = "SELECT app,hour,counts,base FROM slo_hour WHERE app=$1 ORDER BY hour",
+        [Q_SLO_HOURS_PRUNE] = "DELETE FROM slo_hour WHERE app=$1 AND hour<$2",
+        [Q_INCIDENT_ADD] = "INSERT INTO incident(" INCIDENT_COLUMNS ")"
+                           " VALUES($2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)"
+                           " RETURNING id",
+        [Q_INCIDENT_SET] = "UPDATE incident SET app=$2,cause=$3,title=$4,priority=$5,state=$6,"
+                           "escalations=$7,opened_ms=$8,acknowledged_ms=$9,resolved_ms=$10,"
+                           "due_ms=$11,first_event=$12,last_event=$13,assignee=$14,runbook=$15"
+                           " WHERE id=$1",
+        [Q_INCIDENT_GET] = "SELECT id," INCIDENT_COLUMNS " FROM incident WHERE id=$1",
+        [Q_INCIDENTS] = "SELECT id," INCIDENT_COLUMNS " FROM incident ORDER BY id DESC LIMIT $1",
+        [Q_INCIDENTS_OPEN] = "SELECT id," INCIDENT_COLUMNS " FROM incident"
+                             " WHERE resolved_ms=0 ORDER BY id DESC LIMIT $1",
         [Q_QUARANTINE_SET] = "INSERT INTO quarantine(app,release,rollout) VALUES($1,$2,$3)"
                              " ON CONFLICT(app,release) DO UPDATE SET rollout=excluded.rollout",
         [Q_QUARANTINE_GET] = "SELECT rollout FROM quarantine WHERE app=$1 AND release=$2",
@@ -211,6 +240,11 @@ enum hg_rc store_commit(struct store *s, struct hg_err *err)
 void store_rollback(struct store *s)
 {
 	db_rollback(s->db);
+}
+
+bool store_in_transaction(const struct store *s)
+{
+	return db_in_transaction(s->db);
 }
 
 enum hg_rc store_kv_get(struct store *s, const char *key, struct hg_buf *to, struct hg_err *err)

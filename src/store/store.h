@@ -24,6 +24,8 @@ void store_close(struct store *s);
 HG_MUST enum hg_rc store_begin(struct store *s, struct hg_err *err);
 HG_MUST enum hg_rc store_commit(struct store *s, struct hg_err *err);
 void store_rollback(struct store *s);
+/* Between begin and the end of it. */
+bool store_in_transaction(const struct store *s);
 
 /* ---- single values ---- */
 
@@ -156,6 +158,50 @@ HG_MUST enum hg_rc store_quarantine_get(
         struct store *s, uint32_t app, uint32_t release, uint64_t *ret_rollout, struct hg_err *err);
 HG_MUST enum hg_rc store_quarantine_remove(
         struct store *s, uint32_t app, uint32_t release, struct hg_err *err);
+
+/* ---- objectives: one row an app and hour, and incidents: one row each, for ever ---- */
+
+struct store_slo_hour {
+	uint32_t app;
+	uint64_t hour;        /* since 1970 */
+	struct hg_str counts; /* bytes of its minutes */
+	struct hg_str base;   /* bytes: what the meter had counted by then */
+};
+/* A second one of the same app and hour takes the place of the first. */
+HG_MUST enum hg_rc store_slo_hour_set(
+        struct store *s, const struct store_slo_hour *h, struct hg_err *err);
+typedef void (*store_slo_hour_fn)(void *arg, const struct store_slo_hour *h);
+/* All of the app, oldest first. */
+HG_MUST enum hg_rc store_slo_hours(
+        struct store *s, uint32_t app, store_slo_hour_fn fn, void *arg, struct hg_err *err);
+/* Forgets the hours before `hour`. */
+HG_MUST enum hg_rc store_slo_hours_prune(
+        struct store *s, uint32_t app, uint64_t hour, struct hg_err *err);
+
+struct store_incident {
+	uint64_t id;       /* ascending, never used again */
+	struct hg_str app; /* "" when it is about none */
+	struct hg_str cause, title;
+	uint32_t priority; /* 1 … 4 */
+	uint32_t state;    /* enum incident_state */
+	uint32_t escalations;
+	uint64_t opened_ms, acknowledged_ms, resolved_ms; /* Unix time, 0: not yet */
+	uint64_t due_ms;                  /* somebody must have taken it by then; 0: not due */
+	uint64_t first_event, last_event; /* of the journal: its timeline; last 0: it goes on */
+	struct hg_str assignee, runbook;
+};
+HG_MUST enum hg_rc store_incident_add(
+        struct store *s, const struct store_incident *i, uint64_t *ret_id, struct hg_err *err);
+/* All fields of the row `i->id`. HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_incident_set(
+        struct store *s, const struct store_incident *i, struct hg_err *err);
+typedef void (*store_incident_fn)(void *arg, const struct store_incident *i);
+/* HG_E_NOT_FOUND. */
+HG_MUST enum hg_rc store_incident_get(
+        struct store *s, uint64_t id, store_incident_fn fn, void *arg, struct hg_err *err);
+/* The newest `limit`, newest first; `open`: only those that are not resolved. */
+HG_MUST enum hg_rc store_incidents(struct store *s, bool open, uint32_t limit, store_incident_fn fn,
+        void *arg, struct hg_err *err);
 
 /* ---- meter lanes ---- */
 

@@ -127,20 +127,24 @@ static void child_fds(struct warden *w, const struct role *r, int fd, struct war
 	int keep[KEEP_MAX];
 	size_t n = 0;
 	c->warden_fd = fd;
-	c->admin_fd = c->control_fd = c->observe_fd = c->plan_fd = -1;
+	c->admin_fd = c->control_fd = c->observe_fd = c->plan_fd = c->span_fd = -1;
 	switch (r->role) {
 	case WD_ROLE_EDGE:
 		c->listen_count = w->plan->listen_count;
 		c->listen_tls = w->plan->listen_tls;
 		for (uint32_t i = 0; i < c->listen_count; i++)
 			keep[n++] = c->listen_fds[i] = w->listen_fds[i];
+		if (w->span_fds[1] >= 0) keep[n++] = c->span_fd = w->span_fds[1];
 		break;
 	case WD_ROLE_CONTROL:
 		keep[n++] = c->admin_fd = w->admin_fd;
 		keep[n++] = c->control_fd = w->control_fd;
 		keep[n++] = c->plan_fd = w->plan->plan_fd;
 		break;
-	default: keep[n++] = c->observe_fd = w->observe_fd; break;
+	default:
+		keep[n++] = c->observe_fd = w->observe_fd;
+		if (w->span_fds[0] >= 0) keep[n++] = c->span_fd = w->span_fds[0];
+		break;
 	}
 	keep[n++] = fd;
 	keep[n++] = w->lock_fd; /* the lock is held while any of us lives */

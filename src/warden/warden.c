@@ -136,6 +136,8 @@ static enum hg_rc warden_open(struct warden *w, struct hg_err *err)
 	enum hg_rc rc = data_open(w, err);
 	if (rc == HG_OK) rc = data_listen(w, err);
 	if (rc == HG_OK) rc = make_memory(w, err);
+	if (rc == HG_OK && sock_pair(w->span_fds) < 0)
+		rc = hg_err_set(err, HG_E_PLATFORM, "could not create the lane of traces");
 	if (rc < 0) return rc;
 	make_filters(w);
 	snprintf(name, sizeof name, "headgate-%d", (int)getpid());
@@ -165,6 +167,7 @@ static struct warden *warden_new(const struct warden_plan *plan)
 	w->admin_fd = w->control_fd = w->observe_fd = w->image_fd = w->certs_fd = -1;
 	w->meter_fd = w->meter_ro_fd = w->table_fd = w->table_ro_fd = -1;
 	w->rates_fd = w->rates_ro_fd = -1;
+	w->span_fds[0] = w->span_fds[1] = -1;
 	w->run_fd = w->spool_fd = w->lock_fd = w->replicas_fd = -1;
 	for (size_t i = 0; i < WARDEN_LISTENERS_MAX; i++)
 		w->listen_fds[i] = -1;
@@ -211,7 +214,7 @@ static void warden_free(struct warden *w)
 {
 	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->certs_fd,
 	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd, &w->rates_fd,
-	        &w->rates_ro_fd};
+	        &w->rates_ro_fd, &w->span_fds[0], &w->span_fds[1]};
 	for (size_t i = 0; i < HG_COUNT(fds); i++) {
 		if (*fds[i] >= 0) close(*fds[i]);
 	}

@@ -42,6 +42,8 @@ struct warden_child {
 	int admin_fd;                         /* control: admin TCP listener, -1 if none */
 	int control_fd;                       /* control: listener of DATA/control.sock */
 	int observe_fd;                       /* observe: listener of DATA/run/observe.sock */
+	int span_fd; /* SEQPACKET: edge: spans go in there, observe: and come out; 0 or less: none
+	              */
 	void *meter; /* mapped; edge: writable own slab, control and observe: read */
 	size_t meter_size;
 	void *table; /* endpoint table; control: writable, edge: read-only */

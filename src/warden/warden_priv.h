@@ -102,6 +102,8 @@ struct warden {
 
 	int listen_fds[WARDEN_LISTENERS_MAX];
 	int admin_fd, control_fd, observe_fd;
+	int span_fds[2]; /* the lane of spans: observe's end, the edges' end; kept, so that neither
+	                  * side's death closes it */
 	int meter_fd, meter_ro_fd, table_fd, table_ro_fd, rates_fd, rates_ro_fd;
 	void *meter;
 	int image_fd; /* the newest snapshot, -1: none yet */

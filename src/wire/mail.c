@@ -2,6 +2,7 @@
 
 #include "wire/base64.h"
 #include "wire/date.h"
+#include "wire/tracectx.h"
 
 #define LINE_MAX_CHARS 76u /* RFC 2045 section 6.7, RFC 2047 section 2 */
 #define LOCAL_MAX      64u
@@ -279,6 +280,8 @@ static void body(struct hg_buf *to, struct hg_str text, bool quoted)
 void mail_write(struct hg_buf *to, const struct mail *m)
 {
 	char date[DATE_HTTP_SIZE];
+	struct tracectx trace;
+	char traceparent[TRACECTX_SIZE];
 	bool quoted = mostly_ascii(m->body);
 	date_http(m->unix_s, date);
 	/* RFC 5322 has a number for the zone; "GMT" is its obsolete form. */
@@ -287,6 +290,11 @@ void mail_write(struct hg_buf *to, const struct mail *m)
 	address(to, "To", &m->to);
 	subject(to, m->subject);
 	identity(to, m);
+	if (tracectx_read(m->trace, &trace)) {
+		/* Anew: what follows in a later version could be anything. */
+		tracectx_write(&trace, traceparent);
+		hg_buf_fmt(to, "Traceparent: %.*s\r\n", (int)sizeof traceparent, traceparent);
+	}
 	hg_buf_fmt(to,
 	        "MIME-Version: 1.0\r\n"
 	        "Content-Type: text/plain; charset=utf-8\r\n"

@@ -31,6 +31,7 @@ struct mail {
 	struct hg_str body;           /* likewise; any line ends; tabs stay */
 	struct hg_str id;             /* left of the @ in the Message-ID: letters, digits, - . _ */
 	uint64_t unix_s;              /* for Date */
+	struct hg_str trace;          /* a traceparent, for a field of this name; "": none */
 };
 
 /* Appends header, empty line and body; the buffer remembers failure. */

@@ -127,7 +127,7 @@ static bool quoted(struct promread *r, struct hg_str *ret_text)
  */
 static bool labels(struct promread *r, bool named)
 {
-	struct hg_str name, value;
+	struct hg_str name = {0}, value = {0};
 	r->at++;
 	for (bool first = true;; first = false) {
 		size_t from;

@@ -51,6 +51,7 @@ static struct re_pike *pike_new(const struct re_prog *prog, size_t slots)
 {
 	struct re_pike *p = calloc(1, sizeof *p);
 	size_t n = prog->n, waits = 0;
+	HG_ASSERT(n > 0); /* a program has its end at least */
 	if (!p) return NULL;
 	for (size_t i = 0; i < n; i++)
 		waits += prog->at[i].op == RE_OP_BYTE || prog->at[i].op == RE_OP_MATCH;

@@ -265,6 +265,72 @@ describe("the page", () => {
       assert.equal(await page.locator(".feedback-card").count(), 65);
     }));
 
+  test("a vote is given and taken back, shown at once, and is this browser's", () =>
+    withTab({}, async (page) => {
+      await page.context().clearCookies();
+      for (let i = 1; i <= 3; i++) await post(url, `wish ${i}.`);
+      await page.reload();
+      const button = card(page, "wish 2.").locator(".vote-btn");
+      await button.waitFor();
+      assert.equal(await button.getAttribute("aria-pressed"), "false");
+      assert.equal(await button.textContent().then((text) => text.trim()), "0");
+      assert.equal((await page.context().cookies()).length, 0); // who only reads gets none
+      await button.focus();
+      await page.keyboard.press("Enter");
+      await page.locator("#toast.show", { hasText: "You have voted: 1 vote" }).waitFor();
+      assert.equal(await button.getAttribute("aria-pressed"), "true");
+      assert.match(await button.getAttribute("aria-label"), /^Vote for feedback \d+, 1 vote$/);
+      assert.ok(await button.evaluate((element) => element === document.activeElement)); // the focus stays
+      assert.equal((await page.context().cookies()).map((each) => `${each.name} ${each.sameSite}`).join(), "feedback_voter Lax");
+      // another one's vote, and this one again after a reload
+      const { id } = (await (await fetch(`${url}/v2/feedback`)).json()).find((item) => item.message === "wish 2.");
+      const other = await fetch(`${url}/v2/feedback/${id}/vote`, { method: "PUT", headers: { Cookie: "feedback_voter=someone-else-0000001" } });
+      assert.deepEqual(await other.json(), { id, votes: 2, voted: true });
+      await page.reload();
+      await card(page, "wish 2.").locator('.vote-btn[aria-pressed="true"]').waitFor();
+      assert.match(await button.textContent(), /2/);
+      await button.click();
+      await page.locator("#toast.show", { hasText: "Your vote is taken back: 1 vote" }).waitFor();
+      assert.equal(await button.getAttribute("aria-pressed"), "false");
+      // one that cannot be given is not shown as if it was
+      await page.route("**/vote", (route) => route.fulfill({ status: 503, json: { error: "The database is busy, please try again" } }));
+      await button.click();
+      await page.locator("#toast.show", { hasText: "The database is busy" }).waitFor();
+      await card(page, "wish 2.").locator('.vote-btn[aria-pressed="false"]').waitFor();
+      assert.match(await button.textContent(), /1/);
+      await page.unroute("**/vote");
+    }));
+
+  test("the list can be sorted by votes, and shows where each stands", () =>
+    withTab({}, async (page) => {
+      const made = [];
+      for (let i = 1; i <= 70; i++) made.push((await post(url, `number ${i}.`)).id);
+      const voteFor = (index, voters) =>
+        Promise.all([...Array(voters).keys()].map((n) => fetch(`${url}/v2/feedback/${made[index - 1]}/vote`, { method: "PUT", headers: { Cookie: `feedback_voter=voter-number-${String(n).padStart(4, "0")}` } })));
+      await voteFor(5, 2);
+      await voteFor(30, 3);
+      await page.click("#refresh-btn");
+      await page.selectOption("#sort-input", "votes");
+      await page.waitForFunction(() => document.querySelector(".feedback-card .vote-count")?.textContent === "3");
+      const shown = () => page.locator(".feedback-message").allTextContents();
+      assert.deepEqual((await shown()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
+      assert.equal(await page.textContent("#feedback-count"), "70");
+      await page.click("#load-more-btn");
+      await card(page, "number 1.").waitFor();
+      assert.equal(new Set(await shown()).size, 70);
+      // a vote does not make the cards jump away; what is written anew is shown whatever was chosen
+      await card(page, "number 70.").locator(".vote-btn").click();
+      await page.locator("#toast.show", { hasText: "You have voted" }).waitFor();
+      assert.deepEqual((await shown()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
+      await add(page, "brand new");
+      assert.equal(await page.inputValue("#sort-input"), "");
+      assert.equal((await shown())[0], "brand new");
+      await page.selectOption("#status-input", "done");
+      await page.locator("#nothing-state").waitFor();
+      await page.click("#search-clear-btn");
+      await card(page, "number 70.").waitFor();
+    }));
+
   test("names, roles and live regions are there for a screen reader", () =>
     withTab({}, async (page) => {
       await post(url, "hello");
@@ -272,6 +338,9 @@ describe("the page", () => {
       await page.getByRole("heading", { level: 1, name: "Feedback App" }).waitFor();
       await page.getByRole("article", { name: /^Feedback \d+$/ }).waitFor();
       await page.getByRole("button", { name: /^Edit feedback \d+$/ }).waitFor();
+      await page.getByRole("button", { name: /^Vote for feedback \d+, 0 votes$/, pressed: false }).waitFor();
+      await page.getByRole("combobox", { name: "Sort by" }).waitFor();
+      await page.getByRole("combobox", { name: "Show those with the status" }).waitFor();
       assert.equal(await page.getAttribute("#toast", "aria-live"), "polite");
       assert.equal(await page.getAttribute("html", "lang"), "en");
       await page.getByRole("button", { name: /Add Feedback/ }).click();
@@ -282,14 +351,14 @@ describe("the page", () => {
       await page.getByText("Feedback added").waitFor();
     }));
 
-  test("it fits 360 and 1440 pixels in light and dark", async () => {
+  test("it fits 320 to 1440 pixels in light and dark", async () => {
     await post(url, "The new search is quick and finds what I mean. Thank you!");
     await post(url, "Please let me sort the list by date, and keep the choice for my next visit.");
     await post(url, "Loading the report takes ages on my phone.\n\nIt was fine before Tuesday.");
     await post(url, `Aveverylongwordwithoutanyspace${"o".repeat(160)}`);
     await post(url, "日本語のフィードバックも大丈夫です。🌊");
     for (const colorScheme of ["light", "dark"])
-      for (const width of [360, 390, 1440])
+      for (const width of [320, 360, 390, 900, 1440])
         await withTab({ colorScheme }, async (page) => {
           await page.setViewportSize({ width, height: width < 500 ? 844 : 900 });
           await page.locator(".feedback-card").nth(4).waitFor();
@@ -341,11 +410,11 @@ describe("without a server", { skip: Boolean(REMOTE) }, () => {
 
   test("a page that could load nothing says so instead of looking empty", async () => {
     const page = await browser.context.newPage();
-    await page.route(`${url}/feedback*`, (route) => route.fulfill({ status: 500, json: { error: "Internal server error" } }));
+    await page.route(`${url}/v2/feedback*`, (route) => route.fulfill({ status: 500, json: { error: "Internal server error" } }));
     await page.goto(url);
     await page.locator("#away-banner", { hasText: "Nothing could be loaded" }).waitFor();
     assert.equal(await page.locator("#empty-state").isVisible(), false);
-    await page.unroute(`${url}/feedback*`);
+    await page.unroute(`${url}/v2/feedback*`);
     await page.click("#retry-btn");
     await page.locator("#empty-state").waitFor();
     await page.locator("#away-banner").waitFor({ state: "hidden" });

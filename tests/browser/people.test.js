@@ -121,7 +121,8 @@ describe("people", () => {
       await page.click("#refresh-btn");
       await card(page, "nobody's").waitFor();
       assert.equal(await page.locator("#add-feedback-btn").isVisible(), false);
-      assert.equal(await page.locator(".edit-btn:visible, .delete-btn:visible").count(), 0);
+      assert.equal(await page.locator(".edit-btn:visible, .delete-btn:visible, .vote-btn:visible, .status-select:visible").count(), 0);
+      await card(page, "nobody's").getByText("0 votes").waitFor();
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByRole("dialog", { name: "Sign in" }).waitFor();
       assert.equal(await page.evaluate(() => document.activeElement.id), "sign-in-email");
@@ -194,6 +195,46 @@ describe("people", () => {
       await page.fill('textarea[name="message"]', "nobody's, by root");
       await page.click('button:has-text("Save")');
       await card(page, "nobody's, by root").waitFor();
+    }));
+
+  test("people vote, and an administrator says what becomes of it", () =>
+    withTab({}, async (page) => {
+      const wish = card(page, "nobody's, by root");
+      await signIn(page, "ann@example.org");
+      await signedInAs(page, "ann@example.org");
+      await wish.locator(".vote-btn").click();
+      await page.locator("#toast.show", { hasText: "You have voted: 1 vote" }).waitFor();
+      assert.equal(await page.locator(".status-select:visible, .status-badge:visible").count(), 0);
+      await page.click("#account-btn");
+      await page.click("#sign-out-btn");
+      await page.getByRole("button", { name: "Sign in" }).waitFor();
+      await wish.getByText("1 vote").waitFor(); // everybody sees how many, and nobody whose
+      await signIn(page, "root@example.org");
+      await signedInAs(page, "root@example.org");
+      await wish.locator('.vote-btn[aria-pressed="false"]').waitFor(); // it is Ann's
+      await wish.getByRole("combobox", { name: /^Status of feedback \d+$/ }).selectOption("in_progress");
+      await page.locator("#toast.show", { hasText: "in progress" }).waitFor();
+      await page.selectOption("#status-input", "in_progress");
+      await page.waitForFunction(() => document.querySelectorAll(".feedback-card").length === 1);
+      assert.equal(await page.textContent(".total"), "1 found");
+      if (shots) await page.screenshot({ path: `${shots}/status-admin.png` });
+      await page.click("#account-btn");
+      await page.click("#sign-out-btn");
+      await page.getByRole("button", { name: "Sign in" }).waitFor();
+      await wish.locator(".status-badge", { hasText: "In progress" }).waitFor();
+      await page.selectOption("#status-input", "");
+      await card(page, "of Ann").waitFor();
+      assert.equal(await card(page, "of Ann").locator(".status-badge:visible").count(), 0); // open needs no word
+      if (shots) await page.screenshot({ path: `${shots}/status.png` });
+      // whose session has ended elsewhere is asked to sign in, and the count is what it was
+      await signIn(page, "ann@example.org");
+      await signedInAs(page, "ann@example.org");
+      await wish.locator('.vote-btn[aria-pressed="true"]').waitFor();
+      database("DELETE FROM sessions");
+      await new Promise((done) => setTimeout(done, 5_200)); // as long as a look-up counts
+      await wish.locator(".vote-btn").click();
+      await page.locator("#sign-in-modal[open], #notice:visible").first().waitFor();
+      assert.match(await wish.locator(".vote-count").textContent(), /1/);
     }));
 
   test("a second factor is set up with a code to scan, asked for, and a recovery code is as good once", () =>

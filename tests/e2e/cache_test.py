@@ -254,7 +254,7 @@ class Shared(Case):
         wait_for(lambda: self.metric(b, "cache_changes_heard_total") > heard, 5)
         # what is kept there ends with its time, and is of this build only
         name = self.redis_keys()[0]
-        self.assertRegex(name, r"^feedback:list:[0-9a-f]{16}:[0-9a-f]{16}:0:100$")
+        self.assertRegex(name, r"^feedback:list:[0-9a-f]{16}:[0-9a-f]{16}:0:100:v1$")
 
     def redis_keys(self):
         import socket

@@ -9,9 +9,13 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import BUILD, ROOT, Platform, alive, kill, main
+from harness import BUILD, FEEDBACK, ROOT, Platform, alive, kill, main
 
 HEADGATE = str(BUILD / "headgate")
+GOALS = FEEDBACK.replace("    routes:", """    slo:
+      availability: {{objective: 99.95%, good: 2xx 3xx 404}}
+      latency: {{objective: 95%, faster_than: 100ms}}
+    routes:""")
 
 # Words in the documents that stand for something of the reader's.
 PLACEHOLDERS = {"APP": "feedback", "FILE": "headgate.yaml", "KEY": "apps.*.replicas", "COMMAND": "status",
@@ -26,6 +30,8 @@ ELSEWHERE = {
     "open": "needs a desktop",
     "logs -f": "does not end",
     "certs renew": "acme_test: test_before_the_first_one_nobody_is_deceived",
+    **{f"incidents {verb}": "goals_test: test_from_the_first_bad_answer_to_the_document_after_it"
+       for verb in ("show", "ack", "assign", "resolve", "report")},
     **{verb: "unit face/cli/deploy_test: what they answer depends on a rollout that runs"
        for verb in ("deploy", "plan", "rollouts", "promote", "abort", "rollback")},
 }
@@ -84,7 +90,7 @@ class Docs(unittest.TestCase):
     def test_the_commands_of_the_documents_do_what_they_say(self):
         listed = {v.split()[0] for v in verbs()}
         ran, elsewhere, wrong, seen = 0, 0, [], set()
-        with Platform() as p:
+        with Platform(GOALS) as p:
             p.up()
             for place, text in commands():
                 try:

@@ -141,10 +141,10 @@ class Malformed(threading.Thread):
 class Disk:
     """A small file system of its own for the data folder, which can be filled and emptied again."""
 
-    def __init__(self, path):
+    def __init__(self, path, size="24m"):
         self.path = pathlib.Path(path)
         self.path.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=755", "hg-faults", self.path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "hg-faults", self.path], check=True)
         self.filler = self.path / "filler"
         self.windows = []
         self.stop = None

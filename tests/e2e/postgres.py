@@ -23,14 +23,14 @@ OPTIONS = {"listen_addresses": "127.0.0.1", "max_connections": 100, "shared_buff
 class Postgres:
     """One server. `Postgres()` makes a new database; `primary.replica()` a streaming standby of one."""
 
-    def __init__(self, durable=False, source=None, name="", **options):
+    def __init__(self, durable=False, source=None, name="", port=None, **options):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hg-pg-"))
         self.user = None
         if os.geteuid() == 0:
             p = pwd.getpwnam("postgres")
             self.user = (p.pw_uid, p.pw_gid)
             os.chown(self.dir, *self.user)
-        self.data, self.port, self.log = self.dir / "data", free_port(), self.dir / "log"
+        self.data, self.port, self.log = self.dir / "data", port or free_port(), self.dir / "log"
         self.options = {**OPTIONS, "port": self.port, "unix_socket_directories": str(self.dir), **options}
         if not durable:  # nothing here is about power cuts
             self.options.update(fsync="off", full_page_writes="off")

@@ -69,6 +69,13 @@ class Telling(Webhooks):
         self.assertEqual(job["args"], {"feedback_id": made["id"], "webhook_id": ident})
         self.assertTrue(job["result"].startswith("200 from 127.0.0.1 after ") or job["result"].startswith("200 from ::1"))
         self.assertEqual(len(receiver.got), 1)
+        # a new status is told too, as it was when it was set; the same once more is nothing new
+        for _ in range(2):
+            changed = app.call("PUT", f"/feedback/{made['id']}/status", {"status": "planned"}, headers=ADMIN)[2]
+        got = self.delivered(receiver, 2)[1]
+        self.assertEqual((got.json["type"], got.json["data"]), ("feedback.status_changed", {**changed, "status": "planned"}))
+        self.assertEqual(verify(secret, got.headers, got.body), 1)
+        self.assertEqual(len([j for j in self.jobs(app, "done") + self.jobs(app, "available")]), 2)
 
     def test_a_created_feedback_is_told_and_signed_from_a_file(self):
         with Receiver() as receiver:

@@ -14,7 +14,8 @@ static const struct http1_limits wide = {EDGE_BUF_SIZE, EDGE_BUF_SIZE, HTTP1_FIE
 static bool written(struct hg_str p, const struct http1_head *h, struct hg_out *o)
 {
 	static struct edge e;
-	static struct edge_image image = {.via = {"me", 2}};
+	static const struct snap_image snap;
+	static struct edge_image image = {.snap = &snap, .via = {"me", 2}};
 	struct edge_req r = {.image = &image,
 	        .expect = h->expect_continue,
 	        .upgrade = h->upgrade && h->body == HTTP1_BODY_NONE};
@@ -26,6 +27,7 @@ static bool written(struct hg_str p, const struct http1_head *h, struct hg_out *
 	        .client_n = 9};
 	memcpy(c.client, "127.0.0.1", 9);
 	hg_rand_seed(&e.rand, 1);
+	edge_trace_begin(&c, h);
 	return edge_head_request(&c, h, o);
 }
 

@@ -1,7 +1,9 @@
 // The page of the Feedback App; base.js and people.js come before it.
 "use strict";
 
-const API = "/feedback";
+const API = "/v2/feedback"; // with votes and statuses
+const VOTES = "/feedback/votes"; // what one has voted for
+const STATUSES = { open: "Open", planned: "Planned", in_progress: "In progress", done: "Done", declined: "Declined" };
 const LIMIT = 500; // characters, counted as code points like the server does
 const PAGE_SIZE = 50;
 const HEALTH_EVERY_MS = 30_000;
@@ -22,6 +24,8 @@ const view = {
   closed: $("closed-state"),
   search: $("search-form"),
   searchInput: $("search-input"),
+  status: $("status-input"),
+  sort: $("sort-input"),
   mine: $("mine-input"),
   minePart: $("mine-part"),
   add: $("add-feedback-btn"),
@@ -47,13 +51,13 @@ const view = {
 const state = {
   items: [], // newest first, as shown
   total: 0,
-  next: 0, // where older ones begin; 0: there are none
-  query: "", // what is searched
-  mine: false, // only one's own is shown
+  next: "", // where those behind them begin, as a query has it; "": there are none
+  want: { query: "", mine: false, status: "", sort: "" }, // what is shown, and in which order
   loaded: false,
   asked: 0, // number of the newest list request: older answers are thrown away
   deleting: null,
   own: { ids: new Set(), top: 0, bottom: Infinity }, // whose ids between these are known
+  votes: { ids: new Set(), seen: "" }, // what one has voted for, as far as is known
   draft: { text: null, key: "" }, // what was sent last from the open dialog, and under which key
 };
 
@@ -69,23 +73,33 @@ function draftKey(text) {
 
 const sendMessage = (method, path, message, more) => send(method, path, { message }, more);
 
-const filtered = () => state.query !== "" || state.mine;
+const filtered = () => state.want.query !== "" || state.want.mine || state.want.status !== "";
+const plain = () => !filtered() && state.want.sort === "";
 
-async function fetchOne(before, limit) {
+// Where the next page begins: `before`, and by votes also `votes`.
+function nextOf(headers) {
+  const link = /<([^>]*)>; rel="next"/.exec(headers.get("Link") ?? "");
+  if (!link) return "";
+  const query = new URL(link[1], location.href).searchParams;
+  return ["before", "votes"].filter((name) => query.has(name)).map((name) => `&${name}=${Number(query.get(name))}`).join("");
+}
+
+async function fetchOne(from, limit) {
+  const { query, mine, status, sort } = state.want;
   const asked = new URLSearchParams({ limit });
-  if (before) asked.set("before", before);
-  if (state.query) asked.set("q", state.query);
-  if (state.mine) asked.set("mine", "1");
-  const { body, headers } = await call(`${API}?${asked}`);
+  if (query) asked.set("q", query);
+  if (mine) asked.set("mine", "1");
+  if (status) asked.set("status", status);
+  if (sort) asked.set("sort", sort);
+  const { body, headers } = await call(`${API}?${asked}${from}`);
   if (!Array.isArray(body)) throw new Away("The answer of the server was not a list.");
-  const next = /<[^>]*[?&]before=(\d+)[^>]*>; rel="next"/.exec(headers.get("Link") ?? "");
-  return { items: body, total: Number(headers.get("X-Total-Count") ?? body.length), next: next ? Number(next[1]) : 0 };
+  return { items: body, total: Number(headers.get("X-Total-Count") ?? body.length), next: nextOf(headers) };
 }
 
 // A search looks at a part of all at a time, and may find nothing there.
-async function fetchPage(before, limit) {
-  const page = await fetchOne(before, limit);
-  for (let part = 1; filtered() && part < PARTS_AT_ONCE && page.next && page.items.length < limit; part++) {
+async function fetchPage(from, limit) {
+  const page = await fetchOne(from, limit);
+  for (let part = 1; !plain() && part < PARTS_AT_ONCE && page.next && page.items.length < limit; part++) {
     const more = await fetchOne(page.next, limit - page.items.length);
     page.items.push(...more.items);
     page.next = more.next;
@@ -114,11 +128,41 @@ function drawCard(item) {
   const remove = card.querySelector(".delete-btn");
   edit.hidden = !mayChange(item, "update");
   remove.hidden = !mayChange(item, "delete");
+  card.querySelector(".vote-btn").addEventListener("click", (event) => vote(item.id, event.currentTarget));
+  const select = card.querySelector(".status-select");
+  select.setAttribute("aria-label", `Status of feedback ${item.id}`);
+  select.append(...Object.entries(STATUSES).map(([value, text]) => make("option", { value }, text)));
+  select.addEventListener("change", () => setStatus(item.id, select));
   edit.setAttribute("aria-label", `Edit feedback ${item.id}`);
   remove.setAttribute("aria-label", `Delete feedback ${item.id}`);
   edit.addEventListener("click", () => openEditor(item, edit));
   remove.addEventListener("click", () => openRemoval(item, remove));
   return card;
+}
+
+const votesOf = (n) => `${n.toLocaleString()} ${n === 1 ? "vote" : "votes"}`;
+// Votes and status change often: the card stays, and with it the focus and an open select.
+function dressCard(card, item) {
+  const voted = state.votes.ids.has(item.id);
+  const version = [item.votes, voted, item.status, may("feedback:vote"), may("feedback:status")].join();
+  if (card.dataset.votes === version || item.votes === undefined) return; // an app of a release without votes
+  card.dataset.votes = version;
+  const button = card.querySelector(".vote-btn");
+  button.hidden = !may("feedback:vote");
+  button.setAttribute("aria-pressed", String(voted));
+  button.setAttribute("aria-label", `Vote for feedback ${item.id}, ${votesOf(item.votes)}`);
+  button.title = voted ? "Take your vote back" : "Vote for this";
+  card.querySelector(".vote-count").textContent = item.votes.toLocaleString();
+  const text = card.querySelector(".vote-text");
+  text.hidden = !button.hidden;
+  text.textContent = votesOf(item.votes);
+  const badge = card.querySelector(".status-badge");
+  badge.hidden = may("feedback:status") || item.status === "open";
+  badge.className = `status-badge status-${item.status}`;
+  badge.textContent = STATUSES[item.status] ?? item.status;
+  const select = card.querySelector(".status-select");
+  select.hidden = !may("feedback:status");
+  select.value = item.status;
 }
 
 function drawCount() {
@@ -134,12 +178,17 @@ function drawList(freshId = null) {
     const card = old.get(String(item.id));
     return card?.dataset.version === versionOf(item) ? card : drawCard(item);
   });
+  cards.forEach((card, i) => dressCard(card, state.items[i]));
   const focused = document.activeElement?.closest?.(".feedback-card")?.dataset.id;
-  const button = document.activeElement?.classList.contains("delete-btn") ? ".delete-btn" : ".edit-btn";
+  const place = [...old.keys()].indexOf(focused);
+  const button = [".delete-btn", ".vote-btn", ".status-select"].find((name) => document.activeElement?.matches(name)) ?? ".edit-btn";
   if (cards.length !== old.size || cards.some((card, i) => view.list.children[i] !== card))
     view.list.replaceChildren(...cards);
-  if (focused && document.activeElement === document.body)
-    view.list.querySelector(`[data-id="${CSS.escape(focused)}"] ${button}`)?.focus();
+  if (focused && document.activeElement === document.body) {
+    // its card, or the one in the place of a card that is gone
+    const card = view.list.querySelector(`[data-id="${CSS.escape(focused)}"]`) ?? cards[Math.min(place, cards.length - 1)];
+    card?.querySelector(button)?.focus();
+  }
   if (freshId !== null) view.list.querySelector(`[data-id="${freshId}"]`)?.classList.add("fresh");
   drawCount();
   view.loading.hidden = state.loaded || !view.banner.hidden;
@@ -180,22 +229,23 @@ async function refresh({ loud = false, attentive = loud, freshId = null } = {}) 
     await keepSession(attentive);
     if (mine !== state.asked) return;
     if (!may("feedback:read")) {
-      Object.assign(state, { items: [], total: 0, next: 0, loaded: false });
+      Object.assign(state, { items: [], total: 0, next: "", loaded: false });
       setAway(null);
       return;
     }
     const shown = Math.min(Math.max(state.items.length, PAGE_SIZE), 1000);
-    const page = await fetchPage(0, shown);
+    const page = await fetchPage("", shown);
     if (mine !== state.asked) return;
     const oldest = page.items.at(-1)?.id ?? Infinity;
     // When so many are new that those shown before do not join on, what is between would be missing.
     const joins = (state.items[0]?.id ?? 0) >= oldest;
-    const older = page.next && joins ? state.items.filter((item) => item.id < oldest) : [];
+    const older = page.next && joins && !state.want.sort ? state.items.filter((item) => item.id < oldest) : [];
     state.items = [...page.items, ...older];
     state.total = page.total;
     if (older.length === 0) state.next = page.next;
     state.loaded = true;
     await learnOwn();
+    await learnVotes(attentive);
     if (mine !== state.asked) return;
     setAway(null);
     if (view.health.classList.contains("unhealthy")) checkHealth();
@@ -216,8 +266,9 @@ async function learnOwn() {
   const own = state.own;
   const needs = may("feedback:update:own") && !may("feedback:update");
   if (!needs || !session.user || state.items.length === 0) return;
-  const newest = state.items[0].id;
-  const oldest = state.items.at(-1).id;
+  const ids = state.items.map((item) => item.id);
+  const newest = Math.max(...ids);
+  const oldest = Math.min(...ids);
   if (newest <= own.top && oldest >= own.bottom) return;
   for (let before = newest + 1; before > oldest; ) {
     const { body } = await call(`/auth/own?limit=1000&before=${before}`);
@@ -226,7 +277,101 @@ async function learnOwn() {
     before = body.next ?? 0;
     own.bottom = Math.min(own.bottom, before);
   }
-  own.top = newest;
+  own.top = Math.max(own.top, newest);
+}
+
+// What one has voted for among those shown: asked when a count is another, or one is new, or somebody looks.
+async function learnVotes(attentive = false) {
+  const votes = state.votes;
+  const known = session.auth === "off" ? VOTER.test(document.cookie) : Boolean(session.user);
+  if (!may("feedback:vote") || !known || state.items.length === 0 || state.items[0].votes === undefined) return;
+  const seen = state.items.map((item) => `${item.id}:${item.votes}`).join();
+  if (seen === votes.seen && !attentive) return;
+  const ids = state.items.map((item) => item.id);
+  const oldest = Math.min(...ids);
+  const found = new Set();
+  try {
+    for (let before = Math.max(...ids) + 1; before > oldest; ) {
+      const { body } = await call(`${VOTES}?limit=1000&before=${before}`);
+      for (const id of body.ids) found.add(id);
+      before = body.next ?? 0;
+    }
+  } catch (problem) {
+    if (problem instanceof Refused) return; // by an app of a release without votes
+    throw problem;
+  }
+  if (votes === state.votes) state.votes = { ids: found, seen }; // else there was a vote meanwhile, or another person
+}
+
+// ---- Votes and statuses
+
+const VOTER = /(?:^|; )feedback_voter=/;
+
+// Without people a vote is a browser's. Drawn at the first one: who only reads gets no cookie.
+function drawVoter() {
+  if (session.auth !== "off" || VOTER.test(document.cookie)) return;
+  const text = [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+  document.cookie = `feedback_voter=${text}; Path=/; Max-Age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
+}
+
+// Shows it at once, and the truth when the server has answered.
+function takeVote(id, votes, voted) {
+  const ids = new Set(state.votes.ids);
+  if (voted) ids.add(id);
+  else ids.delete(id);
+  state.votes = { ids, seen: "" };
+  state.items = state.items.map((item) => (item.id === id ? { ...item, votes } : item));
+  drawList();
+}
+
+async function vote(id, button) {
+  if (button.getAttribute("aria-busy") === "true") return;
+  const item = state.items.find((each) => each.id === id);
+  const voted = !state.votes.ids.has(id);
+  if (!item) return;
+  button.setAttribute("aria-busy", "true"); // not disabled: that would lose the focus
+  drawVoter();
+  takeVote(id, item.votes + (voted ? 1 : -1), voted);
+  try {
+    const { body } = await send(voted ? "PUT" : "DELETE", `${API}/${id}/vote`);
+    takeVote(id, body.votes, body.voted);
+    listChanged();
+    toast(`${voted ? "You have voted" : "Your vote is taken back"}: ${votesOf(body.votes)}`);
+  } catch (problem) {
+    takeVote(id, item.votes, !voted);
+    changeFailed(problem);
+  } finally {
+    button.removeAttribute("aria-busy");
+  }
+}
+
+// A list that is on its way is older than what was just changed. By votes it keeps its order for a while:
+// nobody's cards jump away below the finger.
+function listChanged() {
+  state.asked++;
+  view.refresh.classList.remove("busy");
+  if (plain()) refresh();
+}
+
+function changeFailed(problem) {
+  toast(problem.status === 404 ? "It is gone: somebody has deleted it." : problem.message);
+  if (problem instanceof Away) checkHealth();
+  else refresh();
+  if (problem.status === 401 && session.auth !== "off") openSignIn("Your session has ended.");
+}
+
+async function setStatus(id, select) {
+  const before = state.items.find((item) => item.id === id)?.status;
+  try {
+    const { body } = await send("PUT", `${API}/${id}/status`, { status: select.value });
+    state.items = state.items.map((item) => (item.id === id ? body : item));
+    drawList();
+    listChanged();
+    toast(`Feedback ${id}: ${STATUSES[body.status].toLowerCase()}`);
+  } catch (problem) {
+    select.value = before;
+    changeFailed(problem);
+  }
 }
 
 async function loadMore() {
@@ -240,9 +385,10 @@ async function loadMore() {
     state.total = page.total;
     state.next = page.next;
     await learnOwn();
+    await learnVotes();
     setAway(null);
     drawList();
-    view.list.children[firstNew]?.querySelector(".edit-btn")?.focus({ preventScroll: true });
+    view.list.children[firstNew]?.querySelector("button:not([hidden])")?.focus({ preventScroll: true });
   } catch (problem) {
     setAway(problem.message);
   } finally {
@@ -250,21 +396,23 @@ async function loadMore() {
   }
 }
 
-function searchFor(query, mine) {
-  if (query === state.query && mine === state.mine) return undefined;
-  Object.assign(state, { query, mine, items: [], next: 0 });
+// What the form says is shown from now on.
+function searchAgain() {
+  const want = { query: view.searchInput.value.trim(), mine: view.mine.checked, status: view.status.value, sort: view.sort.value };
+  if (Object.keys(want).every((name) => want[name] === state.want[name])) return undefined;
+  Object.assign(state, { want, items: [], next: "" });
   return refresh();
 }
 
 function clearSearch() {
   view.search.reset();
-  return searchFor("", false);
+  return searchAgain();
 }
 
 let typing;
 function onSearch(wait) {
   clearTimeout(typing);
-  typing = setTimeout(() => searchFor(view.searchInput.value.trim(), view.mine.checked), wait);
+  typing = setTimeout(searchAgain, wait);
 }
 
 async function checkHealth() {
@@ -320,7 +468,7 @@ async function submit(event) {
   busy(view.submit, true);
   try {
     const { body } = await (id ? sendMessage("PUT", `${API}/${id}`, trimmed()) : sendMessage("POST", API, trimmed(), draftKey(trimmed())));
-    if (!id && filtered()) clearSearch(); // what was written is shown, whatever was searched
+    if (!id && !plain()) clearSearch(); // what was written is shown, whatever was searched
     if (id) state.items = state.items.map((item) => (item.id === body.id ? body : item));
     else state.items = [body, ...state.items.filter((item) => item.id !== body.id)];
     if (!id) state.total++;
@@ -388,7 +536,7 @@ view.search.addEventListener("submit", (event) => {
   onSearch(0);
 });
 view.searchInput.addEventListener("input", () => onSearch(TYPING_MS));
-view.mine.addEventListener("change", () => onSearch(0));
+for (const choice of [view.mine, view.status, view.sort]) choice.addEventListener("change", () => onSearch(0));
 $("search-clear-btn").addEventListener("click", () => {
   clearSearch();
   view.searchInput.focus();
@@ -406,7 +554,8 @@ $("closed-sign-in-btn").addEventListener("click", () => openSignIn());
 document.addEventListener("session", ({ detail }) => {
   if (detail.changed) {
     state.own = { ids: new Set(), top: 0, bottom: Infinity };
-    if (state.mine) clearSearch();
+    state.votes = { ids: new Set(), seen: "" };
+    if (state.want.mine) clearSearch();
   }
   drawList();
 });

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/file.h"
@@ -33,28 +32,10 @@ void certs_plan_free(struct certs_plan *p)
 	free(p);
 }
 
-static char *absolute(const char *dir, struct hg_str path)
-{
-	char *to = NULL;
-	bool whole = path.n && path.p[0] == '/';
-	int n = asprintf(&to, "%s%s%.*s", whole ? "" : dir, whole ? "" : "/", HG_STR_ARG(path));
-	return n < 0 ? NULL : to;
-}
-
-/* Changes whenever one of the files is written or replaced; 0: they cannot be seen. */
 static uint64_t stamp_of(const struct certs_one *o)
 {
-	const char *const path[2] = {o->cert, o->key};
-	uint64_t h = 1469598103934665603u;
-	for (int i = 0; i < 2; i++) {
-		struct stat st;
-		if (stat(path[i], &st) < 0 || access(path[i], R_OK) < 0) return 0;
-		uint64_t part[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
-		        (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
-		for (size_t k = 0; k < HG_COUNT(part); k++)
-			h = (h ^ part[k]) * 1099511628211u;
-	}
-	return h ? h : 1;
+	const char *const path[] = {o->cert, o->key};
+	return certs_stamp(path, HG_COUNT(path));
 }
 
 static enum hg_rc text_dup(struct hg_str s, char **ret_text, size_t *ret_n)
@@ -120,8 +101,8 @@ enum hg_rc certs_check(struct certs *c, const struct spec *s, const char *dir,
 	for (uint32_t i = 0; i < n && rc == HG_OK; i++) {
 		const struct spec_certificate *from = &tls->certificates[i];
 		struct certs_one *o = &p->one[p->count++];
-		o->cert = absolute(dir, from->cert);
-		o->key = absolute(dir, from->key);
+		o->cert = certs_absolute(dir, from->cert);
+		o->key = certs_absolute(dir, from->key);
 		rc = o->cert && o->key
 		             ? texts_find(c, o, given_find(given, given_count, from->cert), err)
 		             : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");

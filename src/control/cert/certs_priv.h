@@ -41,6 +41,12 @@ struct certs {
 	uint32_t ticket_count;
 };
 
+/* paths.c: `path` from the folder `dir` unless it is absolute; the caller frees it. NULL: memory.
+ */
+char *certs_absolute(const char *dir, struct hg_str path);
+/* Changes whenever one of the files (NULL: none) is written or replaced; 0: they cannot be seen. */
+uint64_t certs_stamp(const char *const *path, uint32_t n);
+
 /* kept.c: DATA/certs/kept.json. What cannot be read counts as nothing, and is said on the log. */
 HG_MUST enum hg_rc certs_kept_write(
         const char *data_dir, const struct certs_plan *p, struct hg_err *err);

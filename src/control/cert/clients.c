@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cert/cert.h"
@@ -54,27 +53,10 @@ void clients_plan_free(struct clients_plan *p)
 	free(p);
 }
 
-static char *absolute(const char *dir, struct hg_str path)
-{
-	char *to = NULL;
-	bool whole = path.n && path.p[0] == '/';
-	int n = asprintf(&to, "%s%s%.*s", whole ? "" : dir, whole ? "" : "/", HG_STR_ARG(path));
-	return n < 0 ? NULL : to;
-}
-
 static uint64_t stamp_of(const struct one *o)
 {
-	const char *const path[2] = {o->file, o->crl_file};
-	uint64_t h = 1469598103934665603u;
-	for (int i = 0; i < 2 && path[i]; i++) {
-		struct stat st;
-		if (stat(path[i], &st) < 0 || access(path[i], R_OK) < 0) return 0;
-		uint64_t part[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
-		        (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
-		for (size_t k = 0; k < HG_COUNT(part); k++)
-			h = (h ^ part[k]) * 1099511628211u;
-	}
-	return h ? h : 1;
+	const char *const path[] = {o->file, o->crl_file};
+	return certs_stamp(path, HG_COUNT(path));
 }
 
 static enum hg_rc texts_check(struct one *o, struct hg_err *err)
@@ -171,8 +153,8 @@ enum hg_rc clients_check(struct clients *c, const struct spec *s, const char *di
 		const struct spec_client_ca *from = &tls->client_ca[i];
 		struct one *o = &p->one[p->count++];
 		o->name = strndup(from->name.p, from->name.n);
-		o->file = absolute(dir, from->file);
-		if (from->crl.n) o->crl_file = absolute(dir, from->crl);
+		o->file = certs_absolute(dir, from->file);
+		if (from->crl.n) o->crl_file = certs_absolute(dir, from->crl);
 		if (!o->name || !o->file || (from->crl.n && !o->crl_file))
 			rc = hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 		else

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct upstreams {
@@ -41,25 +40,10 @@ void upstreams_plan_free(struct upstreams_plan *p)
 	free(p);
 }
 
-uint64_t upstreams_stamp(const char *const *path, uint32_t n)
-{
-	uint64_t h = 1469598103934665603u;
-	for (uint32_t i = 0; i < n; i++) {
-		struct stat st;
-		if (!path[i]) continue;
-		if (stat(path[i], &st) < 0 || access(path[i], R_OK) < 0) return 0;
-		uint64_t part[] = {(uint64_t)st.st_ino, (uint64_t)st.st_size,
-		        (uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec};
-		for (size_t k = 0; k < HG_COUNT(part); k++)
-			h = (h ^ part[k]) * 1099511628211u;
-	}
-	return h ? h : 1;
-}
-
 static uint64_t stamp_of(const struct upstreams_one *o)
 {
 	const char *const path[] = {o->ca_file, o->cert, o->key};
-	return upstreams_stamp(path, HG_COUNT(path));
+	return certs_stamp(path, HG_COUNT(path));
 }
 
 static bool own_ca(const struct upstreams_one *o)
@@ -102,12 +86,17 @@ static enum hg_rc nomem(struct hg_err *err)
 
 /* ---- texts ---- */
 
-static enum hg_rc system_read(struct upstreams_plan *p, struct hg_err *err)
+static enum hg_rc system_read(
+        const struct upstreams *u, struct upstreams_plan *p, struct hg_err *err)
 {
-	for (size_t i = 0; i < HG_COUNT(system_files); i++) {
-		if (access(system_files[i], R_OK) < 0) continue;
-		p->system_stamp = upstreams_stamp(&system_files[i], 1);
-		return cert_text_read(system_files[i], &p->system, err);
+	const char *const own[] = {u->o.system_file};
+	const char *const *file = own[0] ? own : system_files;
+	size_t n = own[0] ? 1 : HG_COUNT(system_files);
+	for (size_t i = 0; i < n; i++) {
+		if (access(file[i], R_OK) < 0) continue;
+		p->system_file = file[i];
+		p->system_stamp = certs_stamp(&file[i], 1);
+		return cert_text_read(file[i], &p->system, err);
 	}
 	hg_err_set(err, HG_E_CERT_FILE, "this system has no file of authorities it trusts");
 	hg_err_hint(err, "install ca-certificates, or name one: `upstream: {tls: {ca: FILE}}`");
@@ -188,23 +177,15 @@ static enum hg_rc pair_find(
 
 /* ---- plans ---- */
 
-static char *absolute(const char *dir, struct hg_str path)
-{
-	char *to = NULL;
-	bool whole = path.n && path.p[0] == '/';
-	int n = asprintf(&to, "%s%s%.*s", whole ? "" : dir, whole ? "" : "/", HG_STR_ARG(path));
-	return n < 0 ? NULL : to;
-}
-
 static enum hg_rc paths_set(struct upstreams_one *o, const struct spec_app *app, const char *dir)
 {
 	const struct spec_upstream_tls *t = &app->upstream.tls;
 	bool ca = t->verify && t->ca.n, pair = t->certificate.n > 0;
 	*o = (struct upstreams_one){.app = strndup(app->name.p, app->name.n),
 	        .name = strndup(t->name.p, t->name.n),
-	        .ca_file = ca ? absolute(dir, t->ca) : NULL,
-	        .cert = pair ? absolute(dir, t->certificate) : NULL,
-	        .key = pair ? absolute(dir, t->key) : NULL,
+	        .ca_file = ca ? certs_absolute(dir, t->ca) : NULL,
+	        .cert = pair ? certs_absolute(dir, t->certificate) : NULL,
+	        .key = pair ? certs_absolute(dir, t->key) : NULL,
 	        .verify = t->verify,
 	        .allow_1_2 = t->min_version == SPEC_UPSTREAM_TLS_MIN_VERSION_1_2};
 	bool there = o->app && o->name && (!ca || o->ca_file) && (!pair || (o->cert && o->key));
@@ -222,15 +203,17 @@ static struct tls_remote *like_of(const struct upstreams_plan *p, const struct u
 	return NULL;
 }
 
-static enum hg_rc remote_find(struct upstreams_plan *p, struct upstreams_one *o, struct hg_err *err)
+static enum hg_rc remote_find(const struct upstreams *u, struct upstreams_plan *p,
+        struct upstreams_one *o, struct hg_err *err)
 {
 	bool system = o->verify && !own_ca(o);
-	enum hg_rc rc = system && !p->system ? system_read(p, err) : HG_OK;
+	enum hg_rc rc = system && !p->system ? system_read(u, p, err) : HG_OK;
 	return rc < 0 ? rc : upstreams_remote_make(o, p->system, like_of(p, o), err);
 }
 
-static enum hg_rc app_read(struct upstreams_plan *p, const struct spec *s,
-        const struct spec_app *app, const char *dir, const struct finding *f, struct hg_err *err)
+static enum hg_rc app_read(const struct upstreams *u, struct upstreams_plan *p,
+        const struct spec *s, const struct spec_app *app, const char *dir, const struct finding *f,
+        struct hg_err *err)
 {
 	const struct spec_upstream_tls *t = &app->upstream.tls;
 	struct upstreams_one *o = &p->one[p->count++];
@@ -245,7 +228,7 @@ static enum hg_rc app_read(struct upstreams_plan *p, const struct spec *s,
 	}
 	if (rc == HG_OK) {
 		at = "upstream.tls.ca";
-		rc = remote_find(p, o, err);
+		rc = remote_find(u, p, o, err);
 	}
 	o->stamp = stamp;
 	if (rc < 0 && rc != HG_E_NOMEM) spec_app_place(s, app->name, at, err);
@@ -253,8 +236,8 @@ static enum hg_rc app_read(struct upstreams_plan *p, const struct spec *s,
 }
 
 /* A release of before may need it: it stays, whatever has become of its files. */
-static enum hg_rc app_carry(struct upstreams_plan *p, const struct spec_app *app,
-        struct upstreams_plan *kept, struct hg_err *err)
+static enum hg_rc app_carry(const struct upstreams *u, struct upstreams_plan *p,
+        const struct spec_app *app, struct upstreams_plan *kept, struct hg_err *err)
 {
 	struct upstreams_one *k = kept_find(kept, app->name);
 	if (!k) return HG_OK;
@@ -262,7 +245,7 @@ static enum hg_rc app_carry(struct upstreams_plan *p, const struct spec_app *app
 	*o = *k;
 	*k = kept->one[--kept->count];
 	o->old = true;
-	return remote_find(p, o, err);
+	return remote_find(u, p, o, err);
 }
 
 enum hg_rc upstreams_check(struct upstreams *u, const struct spec *s, const char *dir,
@@ -281,8 +264,8 @@ enum hg_rc upstreams_check(struct upstreams *u, const struct spec *s, const char
 	struct finding f = {given, given_count, kept};
 	for (uint32_t i = 0; rc == HG_OK && i < s->app_count; i++) {
 		const struct spec_app *app = &s->apps[i];
-		rc = app->upstream.tls.enabled ? app_read(p, s, app, dir, &f, err)
-		                               : app_carry(p, app, kept, err);
+		rc = app->upstream.tls.enabled ? app_read(u, p, s, app, dir, &f, err)
+		                               : app_carry(u, p, app, kept, err);
 	}
 	upstreams_plan_free(kept);
 	if (rc == HG_OK)
@@ -347,6 +330,59 @@ static bool renew(struct upstreams *u, struct upstreams_one *o)
 	return true;
 }
 
+/* Fresh remotes for those who trust what this system trusts, by `system`; all or none. */
+static enum hg_rc system_take(struct upstreams_plan *p, const char *system, struct hg_err *err)
+{
+	struct upstreams_one *made = calloc(p->count + 1, sizeof *made);
+	struct tls_remote *like = NULL;
+	enum hg_rc rc = made ? HG_OK : nomem(err);
+	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++) {
+		if (!p->one[i].verify || own_ca(&p->one[i])) continue;
+		made[i] = p->one[i];
+		made[i].remote = NULL;
+		rc = upstreams_remote_make(&made[i], system, like, err);
+		like = made[i].remote;
+	}
+	for (uint32_t i = 0; made && i < p->count; i++) {
+		struct upstreams_one *o = &p->one[i];
+		if (rc == HG_OK && made[i].remote) {
+			tls_remote_unref(o->remote);
+			o->remote = made[i].remote;
+		} else {
+			tls_remote_unref(made[i].remote);
+		}
+	}
+	free(made);
+	return rc;
+}
+
+/* True when the system trusts others now: a package was upgraded, an authority put in or out. */
+static bool system_renew(struct upstreams *u)
+{
+	struct upstreams_plan *p = u->now;
+	struct hg_err err = {0};
+	char *fresh = NULL;
+	if (!p || !p->system) return false;
+	uint64_t stamp = certs_stamp(&p->system_file, 1);
+	if (stamp == 0 || stamp == p->system_stamp) return false;
+	enum hg_rc rc = cert_text_read(p->system_file, &fresh, &err);
+	bool changed = rc == HG_OK && strcmp(fresh, p->system) != 0;
+	if (changed) rc = system_take(p, fresh, &err);
+	if (rc < 0 && !p->complained)
+		hg_log(u->o.log, HG_WARN, "upstream_tls.unusable", HG_S("file", p->system_file),
+		        HG_S("error", err.message));
+	p->complained = rc < 0;
+	if (rc == HG_OK) p->system_stamp = stamp;
+	if (!changed || rc < 0) {
+		free(fresh);
+		return false;
+	}
+	free(p->system);
+	p->system = fresh;
+	hg_log(u->o.log, HG_INFO, "upstream_tls.renewed", HG_S("file", p->system_file));
+	return true;
+}
+
 static void expiry_look(struct upstreams *u)
 {
 	int64_t now_s = (int64_t)(u->o.wall_ms() / 1000);
@@ -366,7 +402,7 @@ static void on_watch(struct loop *l, struct loop_timer *t)
 {
 	struct upstreams *u = HG_CONTAINER(t, struct upstreams, watch);
 	struct hg_err err = {0};
-	bool changed = false;
+	bool changed = system_renew(u);
 	for (uint32_t i = 0; u->now && i < u->now->count; i++)
 		changed = renew(u, &u->now->one[i]) || changed;
 	if (changed && upstreams_keep(u, u->now, &err) < 0)

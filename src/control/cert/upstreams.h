@@ -18,6 +18,8 @@ struct upstreams_options {
 	struct hg_log *log;
 	const char *data_dir;
 	uint64_t (*wall_ms)(void);
+	const char *
+	        system_file; /* the authorities this machine trusts; NULL: where they usually are */
 	/* A file says something else: the edge should be told. */
 	void (*on_change)(void *arg);
 	void *arg;

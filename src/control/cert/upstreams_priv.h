@@ -22,14 +22,14 @@ struct upstreams_one {
 
 struct upstreams_plan {
 	char *system; /* text of the system's authorities, NULL: nobody needs them */
-	uint64_t system_stamp;
+	const char *system_file;
+	uint64_t system_stamp; /* of system_file when it was read */
+	bool complained;       /* of system_file */
 	uint32_t count;
 	struct upstreams_one *one;
 };
 
 void upstreams_one_free(struct upstreams_one *o);
-/* Changes whenever one of the files (NULL: none) is written or replaced; 0: they cannot be seen. */
-uint64_t upstreams_stamp(const char *const *path, uint32_t n);
 /* Makes `remote` from the texts; NULL for `system` when it has authorities of its own. `like` as in
  * tls_remote_new. HG_E_CERT_FILE. */
 HG_MUST enum hg_rc upstreams_remote_make(

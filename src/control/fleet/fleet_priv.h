@@ -104,10 +104,13 @@ struct fleet_conf {
 	uint64_t logs_keep_ms, logs_max_bytes;
 };
 
+#define FLEET_URL_MAX 1008u
+
 struct fleet_plan {
 	struct fleet_conf **confs;
 	uint32_t count;
 	struct snap_image edge; /* the edge-wide numbers */
+	char traces_to[FLEET_URL_MAX]; /* "": spans are sent nowhere */
 	struct fleet_guard *guard;
 	/* prepared, so that applying allocates nothing */
 	struct fleet_app **apps;         /* new ones; NULL where the app is known */
@@ -245,6 +248,7 @@ struct fleet {
 	uint32_t gone_count;
 	uint64_t next_id, generation;
 	struct snap_image edge;
+	char traces_to[FLEET_URL_MAX];
 	struct fleet_guard *guard; /* NULL before the first fleet_apply */
 	struct loop_timer maintain;
 	struct fleet_lanes lanes;
@@ -256,7 +260,7 @@ struct fleet {
 	struct {
 		struct loop_timer timer;
 		struct prober *prober;
-		uint32_t at; /* the app that is being told of */
+		uint32_t at; /* the app that is being told of; behind the last: of traces */
 		bool failing;
 	} retention;
 	bool stopping, stopped;

@@ -231,6 +231,13 @@ static struct snap_tries tries_of(const struct spec_app *s)
 	return to;
 }
 
+/* A latency objective that no bucket of the meter ends at is counted by itself. */
+static uint32_t fast_ms(const struct spec_app *s)
+{
+	uint64_t ms = s->slo.latency.set ? s->slo.latency.faster_than_ms : 0;
+	return meter_bound_at(ms * CLOCK_NS_PER_MS) ? 0 : ms32(ms);
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -247,6 +254,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .balance = balance_of(s),
 	        .tries = tries_of(s),
 	        .identity = s->identity.set,
+	        .fast_ms = fast_ms(s),
 	};
 	if (!s->analytics.set) return;
 	static const uint32_t consumers[] = {
@@ -440,7 +448,16 @@ enum hg_rc fleet_check(struct fleet *f, const struct spec *s, const char *base_d
 		rc = prepare(f, p, i, err);
 	if (rc < 0) goto out;
 	bool https = s->edge.listen.https.set;
-	p->edge = (struct snap_image){
+	static const uint32_t trace_from[] = {[SPEC_TRACES_FROM_NOBODY] = SNAP_TRACE_NOBODY,
+	        [SPEC_TRACES_FROM_TRUSTED] = SNAP_TRACE_TRUSTED,
+	        [SPEC_TRACES_FROM_ANYBODY] = SNAP_TRACE_ANYBODY};
+	const struct spec_traces *traces = &s->edge.traces;
+	if (traces->to.n && !hg_str_copy(traces->to, p->traces_to, sizeof p->traces_to)) goto out;
+	p->edge = (struct snap_image){.trace_from = trace_from[traces->from],
+	        .trace_to = traces->to.n > 0,
+	        /* Nobody has said how many: whoever is told may draw himself. */
+	        .trace_out_ppm = traces->set ? 1000000 - traces->sample_ppm : 0,
+	        .trace_slow_ms = ms32(traces->slow_ms),
 	        .https_port = https && s->edge.tls.redirect ? s->edge.listen.https.port : 0,
 	        .hsts_s = https ? (uint32_t)(s->edge.tls.hsts_ms / 1000) : 0,
 	        .proxy_in = s->edge.listen.proxy_protocol,
@@ -588,6 +605,7 @@ void fleet_apply(struct fleet *f, struct fleet_plan *p)
 		if (fresh) fleet_release_event(f, a, a->file_release, a->conf->digest, "");
 	}
 	f->edge = p->edge;
+	memcpy(f->traces_to, p->traces_to, sizeof f->traces_to);
 	fleet_guard_free(f->guard);
 	f->guard = p->guard;
 	p->guard = NULL;

@@ -1,8 +1,10 @@
-/* Tells observe how long and how much of each app's lines to keep. */
+/* Tells observe how long and how much of each app's lines to keep, and where traces are sent. */
 #include "control/fleet/fleet_priv.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+#include "wire/url.h"
 
 #define RETENTION_ANSWER_MS 2000u
 #define RETENTION_RETRY_MS  1000u
@@ -38,18 +40,31 @@ static void on_answer(void *arg, const struct prober_result *res)
 	turn_in(f, good ? 0 : RETENTION_RETRY_MS);
 }
 
+static void traces_path(const struct fleet *f, char *to, size_t cap)
+{
+	struct hg_buf url;
+	hg_buf_init(&url, FLEET_URL_MAX * 3);
+	url_encode(&url, hg_str(f->traces_to), ":/");
+	(void)snprintf(to, cap, "/v1/traces/export?url=%s", hg_buf_text(&url));
+	hg_buf_free(&url);
+}
+
 static void on_turn(struct loop *l, struct loop_timer *t)
 {
 	struct fleet *f = HG_CONTAINER(t, struct fleet, retention.timer);
-	char path[256], place[200];
+	char path[FLEET_URL_MAX * 3 + 32], place[200];
 	struct sock_addr addr;
 	while (f->retention.at < f->app_count && !f->apps[f->retention.at]->conf)
 		f->retention.at++;
-	if (f->retention.at >= f->app_count || f->retention.prober) return;
-	const struct fleet_conf *c = f->apps[f->retention.at]->conf;
-	(void)snprintf(path, sizeof path,
-	        "/v1/logs/retention?app=%s&keep_ms=%" PRIu64 "&max_bytes=%" PRIu64, c->name,
-	        c->logs_keep_ms, c->logs_max_bytes);
+	if (f->retention.at > f->app_count || f->retention.prober) return;
+	if (f->retention.at == f->app_count) {
+		traces_path(f, path, sizeof path);
+	} else {
+		const struct fleet_conf *c = f->apps[f->retention.at]->conf;
+		(void)snprintf(path, sizeof path,
+		        "/v1/logs/retention?app=%s&keep_ms=%" PRIu64 "&max_bytes=%" PRIu64, c->name,
+		        c->logs_keep_ms, c->logs_max_bytes);
+	}
 	(void)snprintf(place, sizeof place, "unix:%s/run/observe.sock", f->o.child->data_dir);
 	struct prober_target target = {
 	        .addr = &addr, .path = path, .put = true, .timeout_ms = RETENTION_ANSWER_MS};

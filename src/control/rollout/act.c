@@ -303,7 +303,29 @@ static void differences_read(struct ro_run *run)
 	run->differs_n = n;
 }
 
-/* Events, quarantine and state as one transaction. `first` … `last`: the actions before RO_SAVE. */
+/* In the transaction that says why. */
+static enum hg_rc incident_open(
+        const struct ro_run *run, const struct ro_state *next, struct hg_err *err)
+{
+	const struct rollouts_options *o = &run->all->o;
+	char why[256];
+	if (!o->on_incident) return HG_OK;
+	(void)snprintf(why, sizeof why,
+	        next->stuck ? "release %u of %s was taken back (%s), and the former one does not "
+	                      "come back"
+	                    : "release %u of %s was taken back (%s)",
+	        next->new_release, run->conf.app, ro_cause_name(next->head.cause));
+	return o->on_incident(o->arg,
+	        &(struct rollouts_incident){.app = run->conf.app,
+	                .rollout = next->id,
+	                .release = next->new_release,
+	                .why = why,
+	                .stuck = next->stuck},
+	        err);
+}
+
+/* Events, quarantine, incident and state as one transaction. `first` … `last`: the actions before
+ * RO_SAVE. */
 static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_actions *out,
         uint32_t first, uint32_t last)
 {
@@ -320,6 +342,8 @@ static bool do_save(struct ro_run *run, struct ro_state *next, const struct ro_a
 		else if (a->kind == RO_QUARANTINE)
 			rc = store_quarantine_set(
 			        store, next->app, next->new_release, next->id, &err);
+		else if (a->kind == RO_INCIDENT)
+			rc = incident_open(run, next, &err);
 	}
 	if (rc == HG_OK) rc = ro_row_set(run, next, &err);
 	if (rc == HG_OK) rc = store_commit(store, &err);

@@ -117,17 +117,50 @@ enum hg_rc ro_conf_of(const struct rollouts *r, const struct rollouts_deploy *d,
 	return HG_OK;
 }
 
+/* HG_OK: it may go out. `*ret_over`: only because somebody said why it has to. */
+static enum hg_rc frozen_check(
+        struct rollouts *r, const struct rollouts_deploy *d, bool *ret_over, struct hg_err *err)
+{
+	struct hg_err why = {0};
+	*ret_over = false;
+	enum hg_rc rc = r->o.may_deploy ? r->o.may_deploy(r->o.arg, d->app, &why) : HG_OK;
+	if (rc == HG_OK) return HG_OK;
+	*ret_over = d->override.n > 0;
+	if (!*ret_over && err) *err = why;
+	return *ret_over ? HG_OK : rc;
+}
+
+/* That a freeze was overridden is told beside the rollout that came of it. */
+static void overridden(struct rollouts *r, const struct rollouts_deploy *d, uint64_t rollout)
+{
+	struct hg_err err = {0};
+	uint64_t id;
+	json_t *o = json_pack("{s:I,s:s%,s:s%}", "rollout", (json_int_t)rollout, "who", d->who.p,
+	        d->who.n, "why", d->override.p, d->override.n);
+	char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	struct store_event row = {.ts_ms = clock_wall_ms(),
+	        .kind = HG_STR("rollout.override"),
+	        .app = d->app,
+	        .text = hg_str(text ? text : "{}")};
+	if (store_event_add(r->o.store, &row, &id, &err) < 0 && r->o.log)
+		hg_log(r->o.log, HG_ERROR, "rollout.save", HG_S("error", err.message));
+	json_decref(o);
+	free(text);
+	if (r->o.on_event) r->o.on_event(r->o.arg);
+}
+
 enum hg_rc rollouts_deploy(
         struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err)
 {
 	struct ro_conf *conf = NULL;
 	struct fleet_want want = {0};
 	uint32_t app_id = 0, release = 0;
-	bool fresh;
+	bool fresh, over = false;
 	enum hg_rc rc = ro_conf_of(r, d, &conf, err);
 	if (rc < 0) return rc;
 	HG_ASSERT(conf);
 	rc = serving_of(r, d->app, &want, &app_id, err);
+	if (rc == HG_OK) rc = frozen_check(r, d, &over, err);
 	if (rc < 0) goto out;
 	struct fleet_change change = {.version = d->version,
 	        .command = d->command,
@@ -145,9 +178,24 @@ enum hg_rc rollouts_deploy(
 		goto out;
 	}
 	rc = run_make(r, conf, app_id, release, d->who, ret_id, err);
+	if (rc == HG_OK && over) overridden(r, d, *ret_id);
 out:
 	free(conf);
 	return rc;
+}
+
+/* The file asked for it, and nobody waits for an answer. */
+static void frozen_tell(struct rollouts *r, const char *app, uint32_t release)
+{
+	struct hg_err err = {0};
+	uint64_t id;
+	struct store_event row = {.ts_ms = clock_wall_ms(),
+	        .kind = HG_STR("rollout.frozen"),
+	        .app = hg_str(app),
+	        .release = release};
+	if (store_event_add(r->o.store, &row, &id, &err) < 0 && r->o.log)
+		hg_log(r->o.log, HG_ERROR, "rollout.save", HG_S("error", err.message));
+	if (r->o.on_event) r->o.on_event(r->o.arg);
 }
 
 void rollouts_on_release(struct rollouts *r, const char *app, uint32_t release)
@@ -160,6 +208,10 @@ void rollouts_on_release(struct rollouts *r, const char *app, uint32_t release)
 	enum hg_rc rc = conf ? serving_of(r, hg_str(app), &want, &app_id, &err) : HG_E_NOT_FOUND;
 	if (rc == HG_OK && headed_for(r, app, want.serving) == release) return;
 	if (rc == HG_OK) rc = quarantine_check(r, app_id, release, &err);
+	if (rc == HG_OK && r->o.may_deploy) {
+		rc = r->o.may_deploy(r->o.arg, hg_str(app), &err);
+		if (rc < 0) frozen_tell(r, app, release);
+	}
 	if (rc == HG_OK) rc = run_make(r, conf, app_id, release, HG_STR("file"), &id, &err);
 	if (rc < 0 && r->o.log)
 		hg_log(r->o.log, HG_WARN, "rollout.refused", HG_S("app", app),

@@ -105,6 +105,7 @@ void ro_rules_read(
 	to->match = r->match.header.n > 0 || r->match.cookie.n > 0 || r->match.query.n > 0;
 	to->control_ppm = r->after_promote.control_ppm;
 	to->keep_canary_ms = r->after_abort.keep_canary_ms;
+	to->open_incident = r->after_abort.open_incident;
 	to->watch_ms = r->after_promote.watch_ms;
 	to->keep_previous_ms = r->after_promote.keep_previous_ms;
 	to->progress_deadline_ms = r->progress_deadline_ms;

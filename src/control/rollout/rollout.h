@@ -26,6 +26,14 @@ struct spec_pair;
 struct store;
 struct warden_child;
 
+struct rollouts_incident {
+	const char *app;
+	uint64_t rollout;
+	uint32_t release; /* the new one */
+	const char *why;  /* one line */
+	bool stuck;       /* the old release does not come back: users may be without */
+};
+
 struct rollouts_options {
 	struct loop *loop;
 	struct store *store;
@@ -34,6 +42,11 @@ struct rollouts_options {
 	struct fetch *fetch;              /* for gates with http */
 	const struct warden_child *child; /* table, meter, data_dir, incarnation */
 	void (*on_event)(void *arg);      /* journal entries were written; may be NULL */
+	/* May a new release of this app go out? Fails with the reason. May be NULL: it may. */
+	enum hg_rc (*may_deploy)(void *arg, struct hg_str app, struct hg_err *err);
+	/* A rollout that asks for an incident was taken back, or cannot be; within the transaction
+	 * of the store that writes this down, so that both are there or neither is. May be NULL. */
+	enum hg_rc (*on_incident)(void *arg, const struct rollouts_incident *i, struct hg_err *err);
 	void *arg;
 };
 
@@ -60,12 +73,13 @@ struct rollouts_deploy {
 	const struct spec_pair *env;
 	uint32_t env_count;
 	struct hg_str strategy; /* empty: as configured */
-	struct hg_str override; /* why a freeze is overridden; empty: it is not */
+	struct hg_str override; /* why a freeze (may_deploy) is overridden; empty: it is not */
 	struct hg_str who;      /* "unix:1000", "token:ci" */
 };
 /*
  * HG_E_ROLLOUT_SAME: that release serves already. HG_E_ROLLOUT_QUARANTINED: it was taken back
- * before; `retry` tries it again. A running rollout of the app is superseded.
+ * before; `retry` tries it again. What may_deploy says, unless it is overridden. A running rollout
+ * of the app is superseded.
  */
 HG_MUST enum hg_rc rollouts_deploy(
         struct rollouts *r, const struct rollouts_deploy *d, uint64_t *ret_id, struct hg_err *err);

@@ -183,9 +183,14 @@ static json_t *plan_release(struct rollouts *r, struct hg_str app, uint32_t rele
 	        info.version[0] ? info.version : number);
 }
 
-static json_t *plan_warnings(const struct rollouts *r, const struct ro_conf *c, double rate)
+static json_t *plan_warnings(const struct rollouts *r, const struct ro_conf *c,
+        const struct rollouts_deploy *d, double rate)
 {
 	json_t *a = json_array();
+	struct hg_err err = {0};
+	bool asked = r->o.may_deploy && !d->override.n;
+	if (asked && r->o.may_deploy(r->o.arg, d->app, &err) < 0)
+		json_array_append_new(a, json_string(err.message));
 	if (ro_run_of(r, c->app))
 		json_array_append_new(
 		        a, json_string("a rollout of this app runs: it would be superseded"));
@@ -218,7 +223,7 @@ enum hg_rc rollouts_plan_json(
 	        "old", plan_release(r, d->app, want.serving), "new", "release", 0, "version",
 	        new_version, "changes", plan_changes(d), "traffic", "requests_per_second", rate,
 	        "steps", steps, "total_ms", total, "detects", plan_detects(&c->rules, rate),
-	        "warnings", plan_warnings(r, c, rate));
+	        "warnings", plan_warnings(r, c, d, rate));
 	rc = dump(o, to, err);
 	free(c);
 	return rc;

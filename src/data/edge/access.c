@@ -177,10 +177,12 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 	key_u64(o, HG_STR(",\"bytes_in\":"), r->body.total);
 	key_u64(o, HG_STR(",\"bytes_out\":"), r->bytes_out);
 	key_str(o, HG_STR(",\"client\":\""), (struct hg_str){c->client, c->client_n});
-	if (r->rid_n) {
-		/* Made here, or looked at (head.c): nothing to escape. */
+	/* Made here, or looked at (trace.c, head.c): nothing to escape. */
+	if (r->traced) {
 		hg_out_str(o, HG_STR("\",\"trace_id\":\""));
-		hg_out_str(o, (struct hg_str){r->trace, 32});
+		hg_out_str(o, (struct hg_str){r->trace, sizeof r->trace});
+	}
+	if (r->rid_n) {
 		hg_out_str(o, HG_STR("\",\"request_id\":\""));
 		hg_out_str(o, (struct hg_str){r->rid, r->rid_n});
 	}

@@ -38,6 +38,11 @@ static void head_write(struct edge_conn *c, unsigned status, const char *type, s
 	if (status == 405) {
 		hg_out_cstr(o, "Allow: GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS\r\n");
 	}
+	if (r->traced && status >= 400) {
+		hg_out_cstr(o, "X-Trace-Id: ");
+		hg_out_str(o, (struct hg_str){r->trace, sizeof r->trace});
+		hg_out_cstr(o, "\r\n");
+	}
 	if (r->rid_n) {
 		hg_out_cstr(o, "X-Request-Id: ");
 		hg_out_str(o, (struct hg_str){r->rid, r->rid_n});
@@ -58,6 +63,7 @@ static enum edge_step hopeless(struct edge_conn *c)
 {
 	meter_add(&c->edge->count->refused_full, 1);
 	if (c->req) {
+		c->req->broken = true;
 		edge_request_abort(c);
 	}
 	edge_conn_refuse(c);

@@ -520,10 +520,11 @@ static enum edge_step wait_timeout(struct edge_conn *c)
 /* Who kept the other waiting in the middle of a response: the replica, or a slow client? */
 static void relay_timeout(struct edge_conn *c)
 {
-	const struct edge_req *r = c->req;
-	if (!r->draw) return;
-	bool taken = r->co_sent == r->co_n && edge_flow_ready(&r->rf) == 0 && !r->draw->held;
-	if (r->up && taken) edge_draw_cut(c, METER_CAUSE_TIMEOUT);
+	struct edge_req *r = c->req;
+	bool held = r->draw && r->draw->held;
+	bool taken = r->co_sent == r->co_n && edge_flow_ready(&r->rf) == 0 && !held;
+	r->broken = r->up && taken;
+	if (r->broken && r->draw) edge_draw_cut(c, METER_CAUSE_TIMEOUT);
 }
 
 void edge_conn_timeout(struct edge_conn *c)

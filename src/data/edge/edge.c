@@ -372,6 +372,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 	e->table = conf->table;
 	e->rates = conf->rates;
 	e->log.fd = conf->log_fd;
+	e->spans.fd = conf->span_fd > 0 ? conf->span_fd : -1;
 	e->say = conf->log;
 	hg_rand_seed(&e->rand, conf->seed);
 	for (int i = 0; i < EDGE_STATES; i++)
@@ -445,6 +446,8 @@ void edge_free(struct edge *e)
 	edge_challenges_set(e, NULL, 0);
 	if (e->log.buf && e->log.fd >= 0) edge_log_flush(e);
 	loop_timer_stop(e->loop, &e->log.timer);
+	if (e->spans.n) edge_trace_flush(e);
+	loop_timer_stop(e->loop, &e->spans.timer);
 	edge_wheel_fini(e);
 	edge_pool_fini(&e->conns);
 	edge_pool_fini(&e->ups);
@@ -465,6 +468,7 @@ void edge_free(struct edge *e)
 	free(e->ring);
 	free(e->ring_spare);
 	free(e->log.buf);
+	free(e->spans.buf);
 	munmap(e, sizeof *e);
 }
 

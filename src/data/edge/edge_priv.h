@@ -418,6 +418,7 @@ struct edge_req {
 	/* the response */
 	uint16_t status;
 	bool local, up_keep_alive, aborted;
+	bool broken; /* … as the answer cannot be completed, by no doing of the client */
 	struct edge_flow rf;
 	struct edge_framing resp;
 	uint32_t resp_seen;
@@ -441,7 +442,17 @@ struct edge_req {
 	/* for the access log */
 	uint16_t path_n;
 	uint8_t rid_n, method_n, upstream_n, origin_n, host_n;
-	char trace[32], method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
+	bool traced;         /* `trace` is set, and the flags */
+	bool trace_goes_on;  /* it came with the request, from the span `trace_from` */
+	bool trace_kept;     /* spans were written already, below `trace_own` */
+	uint8_t trace_flags; /* of wire/tracectx.h */
+	uint8_t trace_tries; /* attempts whose spans were written */
+	uint8_t try_fault;   /* of an attempt that failed: enum edge_fault + 1 … */
+	uint16_t try_status; /* … or what it was answered */
+	uint32_t trace_at;   /* in `uo`: the span that the replica is told; 0: nowhere */
+	/* `trace_span`: of the attempt under way */
+	char trace[32], trace_span[16], trace_from[16], trace_own[16];
+	char method_text[16], upstream[SOCK_TEXT_MAX], rid[128], path[256];
 	struct edge_quota quota[SNAP_LIMITS];
 	char origin[ORIGIN_MAX], host[255]; /* an allowed origin; the authority as it was asked */
 };
@@ -512,6 +523,14 @@ struct edge_log {
 	char stamp[24];
 };
 
+/* Spans on their way to the lane; made with the first one (trace.c). */
+struct edge_spans {
+	char *buf;
+	uint32_t n;
+	int fd; /* -1: there is no lane */
+	struct loop_timer timer;
+};
+
 struct edge {
 	uint32_t magic;
 	struct loop *loop;
@@ -579,6 +598,7 @@ struct edge {
 	struct loop_timer outlier_timer;
 	uint16_t room_slot; /* the last one that a request has left */
 	struct edge_log log;
+	struct edge_spans spans;
 	struct http1_head head; /* of the head being looked at, request or response */
 	char path_scratch[EDGE_BUF_SIZE];
 	char date[40]; /* "Date: …\r\n" of date_s */
@@ -687,7 +707,6 @@ bool edge_head_response(struct edge_conn *c, const struct http1_head *h, struct 
 /* Strict-Transport-Security, if it is wanted and the response has none; h may be NULL. */
 void edge_head_hsts(const struct edge_req *r, const struct http1_head *h, struct hg_out *o);
 bool edge_via_loops(const struct http1_head *h, struct hg_str via);
-bool edge_trace_valid(struct hg_str traceparent);
 
 /* h2.c, h2_stream.c: HTTP/2 (h2_priv.h) */
 /* Who has the socket and TLS of this connection: itself, or the one that carries its session. What
@@ -772,6 +791,7 @@ static inline struct edge_ep *edge_pick_for(struct edge_conn *c)
 	return edge_pick(c->edge, edge_set_of(r), r->tried, r->tried_n);
 }
 
+#include "data/edge/trace_priv.h"
 #include "data/edge/up_priv.h"
 
 #endif

@@ -1,6 +1,7 @@
 #include "data/edge/gateway_priv.h"
 #include "data/edge/identity_priv.h"
 #include "os/clock.h"
+#include "wire/tracectx.h"
 
 /*
  * Heads are rebuilt into one buffer: fields that pass unchanged are copied in runs, as they came;
@@ -64,74 +65,6 @@ static void upgrade(struct hg_out *o, const struct http1_head *h)
 	hg_out_str(o, HG_STR("Connection: upgrade\r\n"));
 }
 
-/* Eight digits at a time: a nibble goes into each byte, the lowest into the first. */
-static void hex32(uint64_t v, char *to)
-{
-	v = (v << 16 | v) & 0x0000ffff0000ffffu;
-	v = (v << 8 | v) & 0x00ff00ff00ff00ffu;
-	v = (v << 4 | v) & 0x0f0f0f0f0f0f0f0fu;
-	uint64_t letter = (v + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
-	v = __builtin_bswap64(v + 0x3030303030303030u + letter * ('a' - '0' - 10));
-	memcpy(to, &v, sizeof v);
-}
-
-static void hex64(uint64_t v, char *to)
-{
-	hex32(v >> 32, to);
-	hex32(v & UINT32_MAX, to + 8);
-}
-
-static bool hex_lower(struct hg_str s, bool *ret_zero)
-{
-	*ret_zero = true;
-	for (size_t i = 0; i < s.n; i++) {
-		bool ok = (s.p[i] >= '0' && s.p[i] <= '9') || (s.p[i] >= 'a' && s.p[i] <= 'f');
-		if (!ok) return false;
-		if (s.p[i] != '0') *ret_zero = false;
-	}
-	return true;
-}
-
-/* W3C Trace Context section 3.2: version 00 is exactly 55 bytes; later ones may go on after "-". */
-bool edge_trace_valid(struct hg_str t)
-{
-	bool zero;
-	if (t.n < 55 || t.p[2] != '-' || t.p[35] != '-' || t.p[52] != '-') return false;
-	struct hg_str version = {t.p, 2};
-	if (!hex_lower(version, &zero) || hg_str_eq(version, HG_STR("ff"))) return false;
-	if (zero ? t.n != 55 : t.n > 55 && t.p[55] != '-') return false;
-	if (!hex_lower((struct hg_str){t.p + 3, 32}, &zero) || zero) return false;
-	if (!hex_lower((struct hg_str){t.p + 36, 16}, &zero) || zero) return false;
-	return hex_lower((struct hg_str){t.p + 53, 2}, &zero);
-}
-
-/* A valid trace goes on under a new parent id; otherwise one begins here, sampled. Returns
- * whether it went on: a tracestate belongs to its trace. */
-static bool trace(struct edge_conn *c, const struct http1_head *h, struct hg_out *o)
-{
-	struct edge *e = c->edge;
-	struct edge_req *r = c->req;
-	const struct http1_field *f = http1_find(h, HTTP1_F_TRACEPARENT);
-	bool goes_on = f && edge_trace_valid(f->value);
-	char parent[16];
-	struct hg_str flags = HG_STR("01");
-	if (goes_on) {
-		memcpy(r->trace, f->value.p + 3, 32);
-		flags = (struct hg_str){f->value.p + 53, 2};
-	} else {
-		hex64(hg_rand_u64(&e->rand) | 1, r->trace);
-		hex64(hg_rand_u64(&e->rand), r->trace + 16);
-	}
-	hex64(hg_rand_u64(&e->rand) | 1, parent);
-	hg_out_str(o, HG_STR("traceparent: 00-"));
-	hg_out_str(o, (struct hg_str){r->trace, 32});
-	hg_out_str(o, HG_STR("-"));
-	hg_out_str(o, (struct hg_str){parent, 16});
-	hg_out_str(o, HG_STR("-"));
-	line(o, flags, HG_STR(""));
-	return goes_on;
-}
-
 static bool id_sane(struct hg_str s)
 {
 	if (s.n == 0 || s.n > 128) return false;
@@ -152,8 +85,8 @@ static void request_id(struct edge_conn *c, const struct http1_head *h, struct h
 		memcpy(r->rid, f->value.p, f->value.n);
 		r->rid_n = (uint8_t)f->value.n;
 	} else {
-		hex64(hg_rand_u64(&c->edge->rand), r->rid);
-		hex64(hg_rand_u64(&c->edge->rand), r->rid + 16);
+		tracectx_hex64(hg_rand_u64(&c->edge->rand), r->rid);
+		tracectx_hex64(hg_rand_u64(&c->edge->rand), r->rid + 16);
 		r->rid_n = 32;
 	}
 	line(o, HG_STR("X-Request-Id: "), (struct hg_str){r->rid, r->rid_n});
@@ -217,8 +150,9 @@ bool edge_head_request(struct edge_conn *c, const struct http1_head *h, struct h
 	else
 		request_line(h, o);
 	line(o, HG_STR("Host: "), host);
-	/* A tracestate without its traceparent means nothing; ours comes first to know that. */
-	bool goes_on = trace(c, h, o);
+	/* A tracestate without its traceparent means nothing. */
+	bool goes_on = r->trace_goes_on;
+	edge_trace_line(c, o);
 	if (HG_UNLIKELY(r->gateway && r->gateway->flags & SNAP_GW_REQUEST))
 		edge_rewrite_request(c, h, end, !goes_on, o);
 	else

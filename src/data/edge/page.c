@@ -65,6 +65,10 @@ static void problem_write(
 	escaped(o, why);
 	hg_out_cstr(o, "\",\"error\":\"");
 	escaped(o, why);
+	if (r->traced && status >= 500) {
+		hg_out_cstr(o, "\",\"trace_id\":\"");
+		hg_out_str(o, (struct hg_str){r->trace, sizeof r->trace});
+	}
 	if (quota) {
 		hg_out_cstr(o, "\",\"violated-policies\":[\"");
 		escaped(o, snap_str(r->image->snap, r->refused_by->name));

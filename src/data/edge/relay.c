@@ -50,7 +50,8 @@ static enum edge_step cut(struct edge_conn *c)
 /* … by the fault of the replica. */
 static enum edge_step response_cut(struct edge_conn *c, enum meter_cause cause)
 {
-	const struct edge_req *r = c->req;
+	struct edge_req *r = c->req;
+	r->broken = true;
 	if (HG_UNLIKELY(r->draw)) edge_draw_cut(c, cause);
 	if (r->resp.kind == HTTP1_BODY_CLOSE || r->resp.dechunk) edge_conn_break(c);
 	if (HG_UNLIKELY(r->up && r->up->stream)) edge_u2_cut(c);

@@ -5,6 +5,7 @@
 #include "data/edge/identity_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/together_priv.h"
+#include "os/clock.h"
 
 static void text_keep(struct hg_str s, char *to, size_t cap, size_t *ret_n)
 {
@@ -229,6 +230,7 @@ enum edge_step edge_request_begin(struct edge_conn *c)
 	c->in.raw += (uint32_t)h->size;
 	c->in.at = c->in.ready = c->in.raw;
 	c->head_seen = 0;
+	if (HG_LIKELY(r->image)) edge_trace_begin(c, h);
 	enum edge_step s = refuse_early(c, h);
 	if (s == EDGE_STEP_ON && !r->local) s = route(c, h);
 	if (s != EDGE_STEP_ON || r->local) return s;
@@ -246,10 +248,13 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 	struct meter_lane *lane = edge_lane(c->edge, r);
 	if (!lane) return;
 	if (r->aborted) {
-		meter_add(&lane->aborted, 1);
+		meter_add(r->broken ? &lane->broken : &lane->aborted, 1);
 	} else {
 		unsigned status = HG_LIKELY(!r->grpc) ? r->status : edge_grpc_status(r, r->status);
 		meter_observe(lane, status, now_ns - r->start_ns);
+		if (HG_UNLIKELY(r->limits->fast_ms) &&
+		        now_ns - r->start_ns <= r->limits->fast_ms * CLOCK_NS_PER_MS)
+			meter_add(&lane->fast, 1);
 		if (!r->local)
 			meter_observe_replica(
 			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);
@@ -268,6 +273,7 @@ void edge_request_close(struct edge_conn *c)
 	if (HG_UNLIKELY(c->req->guarded)) edge_guard_end(c);
 	count(c, now_ns);
 	edge_log_request(c, now_ns);
+	if (HG_UNLIKELY(c->req->traced && c->req->image->snap->trace_to)) edge_trace_end(c, now_ns);
 	if (HG_UNLIKELY(c->req->draw)) edge_draw_close(c);
 	req_free(c);
 }

@@ -58,6 +58,11 @@ uint32_t edge_rescue_retries(struct edge_conn *c)
 enum edge_step edge_rescue(struct edge_conn *c)
 {
 	struct edge_req *r = c->req;
+	bool cut = c->state == EDGE_HOLD && !r->grpc; /* its head was all that is right of it */
+	if (!r->try_fault && (cut || !r->status))
+		r->try_fault = EDGE_FAULT_CLOSED + 1;
+	else if (!r->try_fault)
+		r->try_status = r->status;
 	r->draw->rescue = true;
 	r->draw->side = EDGE_OLD;
 	r->app->rescues++;

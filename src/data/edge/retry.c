@@ -6,6 +6,7 @@ void edge_attempt_note(struct edge_conn *c, const struct edge_ep *ep, uint64_t s
 {
 	struct edge_req *r = c->req;
 	const struct snap_image *im = r->image->snap;
+	if (HG_UNLIKELY(r->try_fault || r->try_status)) edge_trace_again(c);
 	r->slot = ep->slot;
 	r->attempt_ns = since_ns;
 	r->release = ep->release;
@@ -227,6 +228,7 @@ enum edge_step edge_attempt_failed(struct edge_conn *c, enum edge_fault fault)
 	}
 	struct meter_lane *lane = edge_lane(e, r);
 	HG_ASSERT(lane); /* an attempt has a route */
+	r->try_fault = (uint8_t)(fault + 1);
 	meter_add(&lane->failures, 1);
 	if (same) meter_add(&e->count->replica[r->slot].failures, 1);
 	if (HG_UNLIKELY(r->guarded))

@@ -26,7 +26,7 @@ static void var_write(
 	case FIELDVAR_REQUEST_ID: hg_out_str(o, (struct hg_str){r->rid, r->rid_n}); break;
 	case FIELDVAR_TRACE_ID:
 		/* Both ids come with the head for the replica. */
-		if (r->rid_n) hg_out_str(o, (struct hg_str){r->trace, sizeof r->trace});
+		if (r->traced) hg_out_str(o, (struct hg_str){r->trace, sizeof r->trace});
 		break;
 	case FIELDVAR_APP: hg_out_str(o, snap_str(im, r->limits->name)); break;
 	case FIELDVAR_ROUTE: hg_out_str(o, snap_str(im, r->route->name)); break;

@@ -106,6 +106,7 @@ static enum hg_rc role_setup(struct role *r, const struct warden_child *child, s
 	        .listen_count = child->listen_count,
 	        .listen_tls = child->listen_tls,
 	        .log_fd = log_open(),
+	        .span_fd = child->span_fd,
 	        .log = &r->log,
 	        .seed = seed};
 	bool odd = child->rates && !conf.rates;

@@ -20,6 +20,8 @@
 #include "os/loop.h"
 
 struct acme;
+struct incidents;
+struct slo;
 struct certs;
 struct clients;
 struct identities;
@@ -55,6 +57,8 @@ struct api_deps {
 	const struct identities *identities; /* likewise */
 	struct acme *acme;                   /* may be NULL */
 	struct notify *notify;               /* may be NULL */
+	struct slo *slo;                     /* likewise: 503 */
+	struct incidents *incidents;         /* likewise */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
 	const char *data_dir;

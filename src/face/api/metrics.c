@@ -3,6 +3,8 @@
 #include "control/cert/certs.h"
 #include "control/cert/clients.h"
 #include "control/cert/identities.h"
+#include "control/incident/incident.h"
+#include "control/slo/slo.h"
 #include "api_priv.h"
 #include "os/clock.h"
 
@@ -169,6 +171,8 @@ static void release_sum(const struct meter *m, const struct fleet_lane *lanes, s
 		ret_sum->failures += s.failures;
 		ret_sum->retries += s.retries;
 		ret_sum->aborted += s.aborted;
+		ret_sum->fast += s.fast;
+		ret_sum->broken += s.broken;
 	}
 }
 
@@ -179,9 +183,22 @@ static void release_labels(struct hg_buf *to, const char *name, const struct fle
 	hg_buf_fmt(to, "\",release=\"%u\"", l->release);
 }
 
-static void durations(
-        const struct meter *m, const struct fleet_lane *lanes, size_t n, struct hg_buf *to)
+/* The edge of the app's own latency objective, where no bucket ends, between those at `b` − 1 and
+ * `b`. What was counted with another objective before is no reason to fall or to jump. */
+static void own_edge(const struct api *a, const struct fleet_lane *l, size_t b, uint64_t below,
+        const struct meter_lane_sum *s, struct hg_buf *to)
 {
+	double edge = a->d.slo ? slo_edge_s(a->d.slo, l->app) : 0;
+	if (edge <= (b ? meter_bounds[b - 1] : 0) || edge >= meter_bounds[b]) return;
+	uint64_t v = HG_MIN(HG_MAX(s->fast, below), below + s->bucket[b]);
+	release_labels(to, "headgate_request_duration_seconds_bucket", l);
+	hg_buf_fmt(to, ",le=\"%g\"} %llu\n", edge, (unsigned long long)v);
+}
+
+static void durations(
+        const struct api *a, const struct fleet_lane *lanes, size_t n, struct hg_buf *to)
+{
+	const struct meter *m = a->d.meter;
 	static const char *const name = "headgate_request_duration_seconds";
 	head(to, name, "histogram", "First byte of the request to the last of the response.");
 	for (size_t i = 0; i < n; i++) {
@@ -190,6 +207,7 @@ static void durations(
 		if (!first_of_release(lanes, i)) continue;
 		release_sum(m, lanes, n, i, &s);
 		for (size_t b = 0; b < METER_BUCKETS; b++) {
+			own_edge(a, &lanes[i], b, sum, &s, to);
 			sum += s.bucket[b];
 			release_labels(to, "headgate_request_duration_seconds_bucket", &lanes[i]);
 			if (b == METER_BUCKETS - 1)
@@ -218,6 +236,8 @@ static void upstream(
 	                "Attempts without a complete response head."),
 	        ROW("headgate_upstream_retries_total", retries, "Further attempts elsewhere."),
 	        ROW("headgate_requests_aborted_total", aborted, "The client went away first."),
+	        ROW("headgate_responses_broken_total", broken,
+	                "The answer stopped in the middle, not by the client's doing."),
 	        ROW("headgate_request_body_bytes_total", bytes_in, "Bytes of request bodies."),
 	        ROW("headgate_response_body_bytes_total", bytes_out, "Bytes of response bodies."),
 #undef ROW
@@ -287,6 +307,8 @@ static void edge(const struct meter *m, struct hg_buf *to)
 	        ROW(forbidden, "Requests refused because their client is denied."),
 	        ROW(access_lines, "Access log lines written."),
 	        ROW(access_dropped, "Access log lines dropped."),
+	        ROW(spans_written, "Spans of traces handed over to be exported."),
+	        ROW(spans_dropped, "Spans of traces dropped for want of room."),
 	        ROW(loop_turns, "Turns of the event loop."),
 #undef ROW
 	};
@@ -670,7 +692,7 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	if (!a->d.meter || !a->d.fleet) return;
 	const struct fleet_lane *lanes = fleet_lanes(a->d.fleet, &n);
 	requests(a->d.meter, lanes, n, to);
-	durations(a->d.meter, lanes, n, to);
+	durations(a, lanes, n, to);
 	upstream(a->d.meter, lanes, n, to);
 	certificates(a->d.certs, to);
 	authorities(a->d.clients, to);
@@ -679,6 +701,8 @@ void api_metrics_text(struct api *a, struct hg_buf *to)
 	edge(a->d.meter, to);
 	handshakes(a->d.meter, to);
 	if (a->d.rollouts) rollouts_metrics(a->d.rollouts, to);
+	if (a->d.slo) slo_metrics(a->d.slo, to);
+	if (a->d.incidents) incidents_metrics(a->d.incidents, to);
 }
 
 enum hg_rc api_get_metrics(struct api_request *r, struct hg_err *err)

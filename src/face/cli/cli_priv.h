@@ -206,12 +206,20 @@ int cli_do_secret_set(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_maintenance(struct cli *c);
-int cli_do_key_make(struct cli *c); /* key.c */
+int cli_do_key_make(struct cli *c);   /* key.c */
+int cli_do_query_test(struct cli *c); /* query.c */
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
 int cli_do_certs_list(struct cli *c);
 int cli_do_certs_renew(struct cli *c);
 int cli_do_token_revoke(struct cli *c);
+int cli_do_slo(struct cli *c); /* slo.c, incidents.c */
+int cli_do_incidents_list(struct cli *c);
+int cli_do_incidents_show(struct cli *c);
+int cli_do_incidents_report(struct cli *c);
+int cli_do_incident(struct cli *c); /* ack assign resolve */
+/* "2026-11-26 19:00" in UTC, "-" for 0; returns `to`. */
+const char *cli_moment(uint64_t ms, char to[32]);
 int cli_do_reload(struct cli *c);
 int cli_do_config_check(struct cli *c);
 int cli_do_config_show(struct cli *c);

@@ -38,6 +38,7 @@ struct logs_http {
 	struct loop_timer work;
 	struct hg_buf line;
 	uint64_t requests, refused;
+	struct traces *traces; /* NULL: none */
 };
 
 static void work(struct loop *loop, struct loop_timer *t);
@@ -296,6 +297,30 @@ static void put_retention(
 		        "the retention could not be written");
 }
 
+void logs_http_traces(struct logs_http *h, struct traces *t)
+{
+	h->traces = t;
+}
+
+static void put_export(
+        struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+{
+	char url[TRACES_URL_MAX] = "";
+	struct hg_err err = {0};
+	enum hg_rc rc = HG_E_INVALID;
+	if (!h->traces || !serve_query(req->query, "url", url, sizeof url)) {
+		problem(call, 400, "Bad Request", rc, "url is needed; empty: traces are not sent");
+		return;
+	}
+	rc = traces_export(h->traces, hg_str(url), &err);
+	if (rc == HG_OK)
+		serve_answer(call, 204, NULL, (struct hg_str){NULL, 0});
+	else if (rc == HG_E_INVALID)
+		problem(call, 400, "Bad Request", rc, err.message);
+	else
+		problem(call, 500, "Internal Server Error", rc, err.message);
+}
+
 static void metric(struct hg_buf *b, const char *name, const char *type, uint64_t v)
 {
 	hg_buf_fmt(b, "# TYPE headgate_logs_%s %s\nheadgate_logs_%s %llu\n", name, type, name,
@@ -322,6 +347,7 @@ static void get_metrics(struct logs_http *h, struct serve_call *call)
 	metric(&b, "apps", "gauge", st.apps);
 	metric(&b, "sources", "gauge", st.sources);
 	metric(&b, "searches", "gauge", h->stream_count);
+	if (h->traces) traces_metrics(h->traces, &b);
 	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
 	hg_buf_free(&b);
 }
@@ -339,6 +365,11 @@ void logs_http_handle(void *arg, struct serve_call *call, const struct serve_req
 	} else if (hg_str_eq(req->path, HG_STR("/v1/logs/retention"))) {
 		if (req->method == HTTP1_PUT || req->method == HTTP1_POST) {
 			put_retention(h, call, req);
+			return;
+		}
+	} else if (hg_str_eq(req->path, HG_STR("/v1/traces/export"))) {
+		if (req->method == HTTP1_PUT || req->method == HTTP1_POST) {
+			put_export(h, call, req);
 			return;
 		}
 	} else if (hg_str_eq(req->path, HG_STR("/metrics"))) {

@@ -7,6 +7,7 @@
 #define OBSERVE_LOGS_HTTP_PRIV_H
 
 #include "observe/logs/logs.h"
+#include "observe/trace/trace.h"
 #include "os/loop.h"
 #include "serve/serve.h"
 
@@ -15,6 +16,8 @@ struct logs_http;
 HG_MUST enum hg_rc logs_http_new(
         struct loop *loop, struct logs *l, uint64_t (*wall_ns)(void), struct logs_http **ret_http);
 void logs_http_free(struct logs_http *h);
+/* PUT /v1/traces/export?url=… is theirs, and a part of /metrics. NULL: there are none. */
+void logs_http_traces(struct logs_http *h, struct traces *t);
 /* The handler of serve; `arg` is the struct logs_http. */
 void logs_http_handle(void *arg, struct serve_call *call, const struct serve_request *req);
 /* New lines may be there: those who follow look again. */

@@ -21,6 +21,7 @@
 #define BLIND_TICKS   20 /* without a spool file for 5 s: the pipe is emptied all the same */
 #define FEED_STREAMS  2
 #define DISCARD_BYTES 65536
+#define TRACES_MS     500 /* for what is left of traces at the end */
 
 struct observe;
 
@@ -46,6 +47,7 @@ struct observe {
 	struct loop *loop;
 	struct logs *logs;
 	struct logs_http *http;
+	struct traces *traces;
 	struct serve *serve;
 	struct loop_io warden_io;
 	struct loop_timer tick;
@@ -156,6 +158,7 @@ static void stop(struct observe *o)
 		struct feed *f = HG_CONTAINER(at, struct feed, node);
 		if (!f->drained) feed_drain(f);
 	}
+	traces_flush(o->traces, TRACES_MS);
 	if (logs_flush(o->logs) < 0) hg_log(&o->log, HG_WARN, "logs.flush_failed");
 	loop_stop(o->loop);
 }
@@ -253,6 +256,10 @@ static enum hg_rc observe_start(
 	enum hg_rc rc = logs_open(&lo, &o->logs, err);
 	if (rc == HG_OK) rc = loop_new(&o->loop);
 	if (rc == HG_OK) rc = logs_http_new(o->loop, o->logs, clock_wall_ns, &o->http);
+	if (rc == HG_OK)
+		rc = traces_new(
+		        o->loop, child->span_fd > 0 ? child->span_fd : -1, &o->log, &o->traces);
+	if (rc == HG_OK) logs_http_traces(o->http, o->traces);
 	so.arg = o->http;
 	if (rc == HG_OK) rc = serve_new(o->loop, &so, &o->serve);
 	if (rc == HG_OK && child->observe_fd >= 0)
@@ -283,6 +290,7 @@ int observe_main(const struct warden_child *child)
 	}
 	serve_free(o.serve);
 	logs_http_free(o.http);
+	traces_free(o.traces);
 	HG_LIST_EACH_SAFE (at, after, &o.feeds) {
 		feed_free(HG_CONTAINER(at, struct feed, node));
 	}

@@ -122,11 +122,11 @@ static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
 
 /* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
  * own that readers merge. */
-static enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
+enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
 	const struct series *s = &db->head.series[slot];
-	if (db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms)
-		return late_refuse(db);
+	bool bound = db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms;
+	if (bound && !db->replaying) return late_refuse(db);
 	struct window *w = append_window(db, t);
 	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
 	struct late *l = late_of(db, slot, w);
@@ -135,7 +135,7 @@ static enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double 
 	while (i && l->t[i - 1] > t)
 		i--;
 	if (i && l->t[i - 1] == t) {
-		bool same = memcmp(&l->v[i - 1], &v, sizeof v) == 0;
+		bool same = value_same(l->v[i - 1], v);
 		*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
 		return same ? HG_OK : HG_E_TSDB_DUPLICATE;
 	}
@@ -185,8 +185,21 @@ static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 	if (!s->staggered) limit = limit - s->hash % (limit / 2 + 1);
 	s->staggered = true;
 	s->limit = (uint16_t)HG_MAX(limit, 1u);
+	/* Each window has a journal of its own, which knows nothing of the series yet. */
+	if (s->window != w) s->coder.segment = 0;
 	s->window = w;
 	return HG_OK;
+}
+
+/* A window that is nearly over gets no chunk for its last few samples: the one before has them. */
+static bool chunk_stretch(const struct tsdb *db, struct series *s)
+{
+	if (s->open.dt <= 0) return false;
+	int64_t left = (s->window->end - 1 - s->open.t) / s->open.dt;
+	if (!left || left > db->o.chunk_samples / 2 || s->open.count + left > CODEC_CHUNK_MAX)
+		return false;
+	s->limit = (uint16_t)(s->open.count + left);
+	return true;
 }
 
 static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
@@ -198,26 +211,27 @@ static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
 	db->stats.samples++;
 }
 
-static enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
+enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
 	struct series *s = &db->head.series[slot];
-	uint8_t token[CODEC_TOKEN_MAX];
+	struct codec_step step;
 	enum hg_rc rc = chunk_ready(db, slot, t);
 	if (rc != HG_OK) return rc;
 	struct journal *j = &s->window->journal;
 	bool journaled = db->o.dir && !db->replaying, begins = !s->open.count;
-	struct codec_state before = s->open.value;
-	size_t bytes = codec_value_put(&s->open.value, v, token);
-	if ((journaled && !journal_room(j)) || !stream_add(&s->open, t, token, bytes)) {
-		s->open.value = before;
+	if ((journaled && !journal_room(j)) || !stream_add(&s->open, t, v, &step)) {
 		if (begins && db->o.dir) journal_release(j, s->segment);
 		return HG_E_NOMEM;
 	}
-	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, token, bytes);
+	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, &step, &s->coder);
 	count_sample(db, s, t, v);
-	if (s->open.count >= s->limit || s->open.bytes >= CHUNK_STREAM_BYTES)
-		return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
-	return HG_OK;
+	s->window->idle = 0;
+	/* A journal tells where its chunks began; see replay.c. */
+	bool ends = s->open.bytes >= CHUNK_STREAM_BYTES ||
+	            (s->open.count >= s->limit && !chunk_stretch(db, s));
+	if (db->replaying ? s->open.count < CODEC_CHUNK_MAX : !ends) return HG_OK;
+	if (journaled && j->bits.n > SEAL_BYTES) (void)!journal_seal(db, s->window);
+	return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
 }
 
 enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
@@ -232,13 +246,15 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 	}
 	if (is_expired(db, db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms, t))
 		return late_refuse(db);
-	if (db->full) {
+	if (db->choked) {
 		db->stats.refused_samples++;
 		return HG_E_TSDB_FULL;
 	}
 	if (t > s->last_t) return append_next(db, slot, t, v);
 	if (t < s->last_t) return append_late(db, slot, t, v);
-	bool same = !s->last_known || memcmp(&s->last_bits, &v, sizeof v) == 0;
+	double last;
+	memcpy(&last, &s->last_bits, sizeof last);
+	bool same = !s->last_known || value_same(last, v);
 	*(same ? &db->stats.repeated : &db->stats.duplicates) += 1;
 	return same ? HG_OK : HG_E_TSDB_DUPLICATE;
 }

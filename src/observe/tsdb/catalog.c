@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "wire/re.h"
+
 /* ------------------------------------------------------------------ the head's */
 
 static uint32_t h_symbol(void *self, struct hg_str text)
@@ -67,6 +69,9 @@ struct test {
 	bool empty;           /* matches a series without the label */
 	bool certain;         /* met by the postings that were chosen */
 	uint8_t *known;       /* two bits a symbol: looked at, matches */
+	/* Of a regular expression that is a few texts: these, so that nothing is searched. */
+	const struct hg_str *literals;
+	size_t literal_n;
 };
 
 static bool value_matches(struct catalog c, struct test *t, uint32_t symbol)
@@ -96,29 +101,38 @@ static bool tests_pass(
 	return true;
 }
 
-/* How many series the postings of a test have, at most `enough`. */
+/* The i-th value that a test matches; false behind the last. *ret_symbol may be TSDB_NONE. */
+static bool test_value(struct catalog c, struct test *t, uint32_t *i, uint32_t *ret_symbol)
+{
+	if (t->m->op == LABEL_EQ) {
+		*ret_symbol = t->value;
+		return !(*i)++;
+	}
+	if (t->literals) {
+		if (*i >= t->literal_n) return false;
+		*ret_symbol = c.ops->symbol(c.self, t->literals[(*i)++]);
+		return true;
+	}
+	while (c.ops->value(c.self, t->name, (*i)++, ret_symbol))
+		if (value_matches(c, t, *ret_symbol)) return true;
+	return false;
+}
+
+/* How many series the postings of a test have; counting stops at `enough`. */
 static uint64_t test_size(struct catalog c, struct test *t, uint64_t enough)
 {
-	uint32_t symbol;
+	uint32_t symbol, i = 0;
 	uint64_t size = 0;
-	if (t->name == TSDB_NONE) return 0;
-	if (t->m->op == LABEL_EQ)
-		return t->value == TSDB_NONE ? 0 : c.ops->posting(c.self, t->name, t->value, NULL);
-	for (uint32_t i = 0; size < enough && c.ops->value(c.self, t->name, i, &symbol); i++)
-		if (value_matches(c, t, symbol))
-			size += c.ops->posting(c.self, t->name, symbol, NULL);
+	while (t->name != TSDB_NONE && size < enough && test_value(c, t, &i, &symbol))
+		if (symbol != TSDB_NONE) size += c.ops->posting(c.self, t->name, symbol, NULL);
 	return size;
 }
 
 static uint32_t test_read(struct catalog c, struct test *t, uint32_t *to)
 {
-	uint32_t symbol, n = 0;
-	if (t->name == TSDB_NONE) return 0;
-	if (t->m->op == LABEL_EQ)
-		return t->value == TSDB_NONE ? 0 : c.ops->posting(c.self, t->name, t->value, to);
-	for (uint32_t i = 0; c.ops->value(c.self, t->name, i, &symbol); i++)
-		if (value_matches(c, t, symbol))
-			n += c.ops->posting(c.self, t->name, symbol, to + n);
+	uint32_t symbol, n = 0, i = 0;
+	while (t->name != TSDB_NONE && test_value(c, t, &i, &symbol))
+		if (symbol != TSDB_NONE) n += c.ops->posting(c.self, t->name, symbol, to + n);
 	return n;
 }
 
@@ -135,6 +149,8 @@ static enum hg_rc tests_init(
 			if (m[i].value.n) t->value = c.ops->symbol(c.self, m[i].value);
 			continue;
 		}
+		if (m[i].op == LABEL_RE && !re_literals(m[i].re, &t->literals, &t->literal_n))
+			t->literals = NULL;
 		t->known = calloc(c.ops->symbols(c.self) / 4 + 1, 1);
 		if (!t->known) return HG_E_NOMEM;
 	}

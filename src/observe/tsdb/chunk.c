@@ -1,3 +1,4 @@
+#include "observe/tsdb/bits_priv.h"
 #include "observe/tsdb/codec_priv.h"
 #include "observe/tsdb/decimal_priv.h"
 
@@ -17,114 +18,8 @@
  */
 enum { VALUES_CONST, VALUES_DECIMAL, VALUES_XOR };
 enum { FORM_PLAIN = 4, ORDER_MASK = 3 };
-#define RICE_LONG 20
-#define RICE_MAX  56
 
-/* ------------------------------------------------------------------ bits */
-
-struct bits_out {
-	uint8_t *p;
-	uint64_t acc;  /* bits not written yet, at its low end */
-	unsigned have; /* how many, below 8 between two calls */
-};
-
-static void bits_put(struct bits_out *o, uint64_t v, unsigned n)
-{
-	if (n > 32) {
-		bits_put(o, v >> 32, n - 32);
-		n = 32;
-	}
-	if (!n) return;
-	o->acc = o->acc << n | (v & (0xffffffffu >> (32 - n)));
-	for (o->have += n; o->have >= 8; o->have -= 8)
-		*o->p++ = (uint8_t)(o->acc >> (o->have - 8));
-}
-
-static uint8_t *bits_end(struct bits_out *o)
-{
-	if (o->have) *o->p++ = (uint8_t)(o->acc << (8 - o->have));
-	o->have = 0;
-	return o->p;
-}
-
-struct bits_in {
-	const uint8_t *p, *end;
-	uint64_t acc;  /* the next bits, from the highest on; zeros behind them */
-	unsigned have; /* how many of acc are real */
-	bool bad;
-};
-
-static inline void bits_fill(struct bits_in *in)
-{
-	if (HG_LIKELY(in->end - in->p >= 8)) {
-		uint64_t word;
-		memcpy(&word, in->p, 8);
-		in->acc |= __builtin_bswap64(word) >> in->have;
-		in->p += (63 - in->have) >> 3;
-		in->have |= 56;
-		return;
-	}
-	for (; in->have <= 56 && in->p < in->end; in->have += 8)
-		in->acc |= (uint64_t)*in->p++ << (56 - in->have);
-}
-
-static inline void bits_skip(struct bits_in *in, unsigned n)
-{
-	if (HG_UNLIKELY(n > in->have)) {
-		in->bad = true;
-		in->acc = 0;
-		in->have = 0;
-		return;
-	}
-	in->acc = n < 64 ? in->acc << n : 0;
-	in->have -= n;
-}
-
-/* n ≤ 56. */
-static inline uint64_t bits_get(struct bits_in *in, unsigned n)
-{
-	if (!n) return 0;
-	if (in->have < n) bits_fill(in);
-	uint64_t v = in->acc >> (64 - n);
-	bits_skip(in, n);
-	return v;
-}
-
-static uint64_t bits_get64(struct bits_in *in)
-{
-	uint64_t high = bits_get(in, 32);
-	return high << 32 | bits_get(in, 32);
-}
-
-/* The byte after the last one that was begun; what was read ahead and not used goes back. */
-static const uint8_t *bits_rest(const struct bits_in *in)
-{
-	return in->p - in->have / 8;
-}
-
-static void rice_put(struct bits_out *o, uint64_t u, unsigned k)
-{
-	uint64_t q = u >> k;
-	if (q < RICE_LONG) {
-		bits_put(o, (1ull << (q + 1)) - 2, (unsigned)q + 1);
-		bits_put(o, u, k);
-	} else {
-		bits_put(o, (1ull << RICE_LONG) - 1, RICE_LONG);
-		bits_put(o, u, 64);
-	}
-}
-
-static inline uint64_t rice_get(struct bits_in *in, unsigned k)
-{
-	if (in->have < RICE_LONG + 1) bits_fill(in);
-	unsigned q = ~in->acc ? (unsigned)__builtin_clzll(~in->acc) : 64;
-	if (HG_UNLIKELY(q >= RICE_LONG)) {
-		bits_skip(in, RICE_LONG);
-		return bits_get64(in);
-	}
-	bits_skip(in, q + 1);
-	return (uint64_t)q << k | bits_get(in, k);
-}
+/* ------------------------------------------------------------------ Rice codes */
 
 static uint64_t rice_bits(const uint64_t *u, uint32_t n, unsigned k)
 {
@@ -288,6 +183,22 @@ static bool integers_of(
 	return true;
 }
 
+/* The largest number that divides all differences; 1 also when there is none. */
+static uint64_t unit_of(const int64_t *m, uint32_t n)
+{
+	uint64_t unit = 0;
+	for (uint32_t i = 1; i < n && unit != 1; i++) {
+		int64_t d = m[i] - m[i - 1]; /* 54 bits each */
+		uint64_t a = (uint64_t)(d < 0 ? -d : d);
+		while (a) {
+			uint64_t rest = unit % a;
+			unit = a;
+			a = rest;
+		}
+	}
+	return unit ? unit : 1;
+}
+
 /* NULL when the values are no decimals. */
 static uint8_t *decimals_put(const double *v, uint32_t n, uint8_t *to)
 {
@@ -296,6 +207,9 @@ static uint8_t *decimals_put(const double *v, uint32_t n, uint8_t *to)
 	uint32_t odd_count;
 	struct plan best = {.bits = UINT64_MAX};
 	if (!integers_of(v, n, m, &e, odd, &odd_count)) return NULL;
+	int64_t first = m[0], unit = (int64_t)unit_of(m, n);
+	for (uint32_t i = 0; unit > 1 && i < n; i++)
+		m[i] = (m[i] - first) / unit;
 	for (uint8_t order = 0; order <= 2 && order < n; order++) {
 		differences(m, n, order, x);
 		plan_try(x, n - order, order, &best);
@@ -310,14 +224,28 @@ static uint8_t *decimals_put(const double *v, uint32_t n, uint8_t *to)
 		memcpy(to, &v[odd[i]], 8);
 		to += 8;
 	}
+	to = varint_put(to, (uint64_t)unit);
+	if (unit > 1) to = varint_put(to, zigzag(first));
 	return decimal_put(m, n, &best, to);
 }
 
-/* An order is a constant of each loop, so that the compiler makes three of it. */
-static inline void integrate(struct bits_in *b, double *v, uint32_t n, int64_t m0, int64_t m1,
-        uint64_t base, unsigned order, bool plain, unsigned k, double power)
+/* What integers mean: (first + unit * m) / power. */
+struct meaning {
+	uint64_t first, unit;
+	double power;
+};
+
+static inline double meaning_value(struct meaning of, uint64_t m)
 {
-	uint64_t last = (uint64_t)m1, delta = (uint64_t)m1 - (uint64_t)m0;
+	return (double)(int64_t)(of.first + of.unit * m) / of.power;
+}
+
+/* An order is a constant of each loop, so that the compiler makes three of it. */
+static inline void integrate(struct bits_in *b, double *v, uint32_t n, const int64_t m[2],
+        uint64_t base, unsigned order, bool plain, unsigned k, struct meaning of)
+{
+	uint64_t last = order ? (uint64_t)m[order - 1] : 0;
+	uint64_t delta = (uint64_t)m[1] - (uint64_t)m[0];
 	for (uint32_t i = order; i < n; i++) {
 		uint64_t r = plain ? bits_get(b, k) : (uint64_t)unzigzag(rice_get(b, k));
 		r += base;
@@ -329,41 +257,58 @@ static inline void integrate(struct bits_in *b, double *v, uint32_t n, int64_t m
 			delta += r;
 			last += delta;
 		}
-		v[i] = (double)(int64_t)last / power;
+		v[i] = meaning_value(of, last);
 	}
+}
+
+struct decimal_head {
+	unsigned order, k;
+	bool plain;
+	uint64_t base, odd_count;
+	const uint8_t *odd;
+	int64_t m[2];
+	struct meaning of;
+};
+
+static bool decimal_head_get(struct span *in, uint32_t n, struct decimal_head *h)
+{
+	uint8_t e = span_byte(in), form = span_byte(in), k = span_byte(in);
+	uint64_t odd_count = span_varint(in);
+	*h = (struct decimal_head){.order = form & ORDER_MASK,
+	        .plain = form & FORM_PLAIN,
+	        .k = k,
+	        .odd_count = odd_count,
+	        .odd = in->p};
+	if (in->bad || e > DECIMAL_EXP_MAX || h->order > 2 || h->order > n || h->k > RICE_MAX ||
+	        form > 7 || h->odd_count > n)
+		return false;
+	for (uint64_t i = 0; i < h->odd_count; i++) {
+		span_varint(in);
+		span_le(in, 8);
+	}
+	h->of = (struct meaning){.unit = span_varint(in), .power = decimal_power[e]};
+	if (h->of.unit != 1) h->of.first = (uint64_t)unzigzag(span_varint(in));
+	for (unsigned i = 0; i < h->order; i++)
+		h->m[i] = unzigzag(span_varint(in));
+	h->base = (uint64_t)unzigzag(span_varint(in));
+	return !in->bad;
 }
 
 static bool decimals_get(struct span *in, uint32_t n, double *v)
 {
-	uint8_t e = span_byte(in), form = span_byte(in), k = span_byte(in);
-	unsigned order = form & ORDER_MASK;
-	bool plain = form & FORM_PLAIN;
-	uint64_t odd_count = span_varint(in);
-	const uint8_t *odd = in->p;
-	int64_t m[2] = {0};
-	if (in->bad || e > DECIMAL_EXP_MAX || order > 2 || order > n || k > RICE_MAX || form > 7 ||
-	        odd_count > n)
-		return false;
-	for (uint64_t i = 0; i < odd_count; i++) {
-		span_varint(in);
-		span_le(in, 8);
-	}
-	double power = decimal_power[e];
-	for (unsigned i = 0; i < order; i++) {
-		m[i] = unzigzag(span_varint(in));
-		v[i] = (double)m[i] / power;
-	}
-	uint64_t base = (uint64_t)unzigzag(span_varint(in));
-	if (in->bad) return false;
+	struct decimal_head h;
+	if (!decimal_head_get(in, n, &h)) return false;
+	for (unsigned i = 0; i < h.order; i++)
+		v[i] = meaning_value(h.of, (uint64_t)h.m[i]);
 	struct bits_in b = {.p = in->p, .end = in->end};
-	if (order == 1)
-		integrate(&b, v, n, 0, m[0], base, 1, plain, k, power);
-	else if (order == 2)
-		integrate(&b, v, n, m[0], m[1], base, 2, plain, k, power);
+	if (h.order == 1)
+		integrate(&b, v, n, h.m, h.base, 1, h.plain, h.k, h.of);
+	else if (h.order == 2)
+		integrate(&b, v, n, h.m, h.base, 2, h.plain, h.k, h.of);
 	else
-		integrate(&b, v, n, 0, 0, base, 0, plain, k, power);
-	struct span again = {.p = odd, .end = in->end};
-	for (uint64_t i = 0; i < odd_count; i++) {
+		integrate(&b, v, n, h.m, h.base, 0, h.plain, h.k, h.of);
+	struct span again = {.p = h.odd, .end = in->end};
+	for (uint64_t i = 0; i < h.odd_count; i++) {
 		uint64_t at = span_varint(&again), raw = span_le(&again, 8);
 		if (at >= n) return false;
 		memcpy(&v[at], &raw, 8);
@@ -432,7 +377,7 @@ static bool xor_get(struct span *in, uint32_t n, double *v)
 static bool all_same(const double *v, uint32_t n)
 {
 	for (uint32_t i = 1; i < n; i++)
-		if (memcmp(&v[i], &v[0], sizeof v[0]) != 0) return false;
+		if (!value_same(v[i], v[0])) return false;
 	return true;
 }
 

@@ -2,7 +2,7 @@
  * How samples are written as bytes. Pure, and deterministic: what was read back is the same bits.
  *
  * Two forms. A *stream* grows sample by sample and is made of whole bytes: the open chunk of a
- * series in memory, and, with times left out, the records of a journal. A *chunk* is a stream that
+ * series in memory; the records of a journal are the same steps in bits. A *chunk* is a stream that
  * ended, coded again bit by bit with everything known: integers and decimals as differences from
  * what was to be expected (Rice codes or plain bits), anything else as Gorilla's XOR.
  */
@@ -16,8 +16,7 @@
 #define CODEC_CHUNK_BYTES 8192 /* a chunk of as many samples never needs more */
 #define CODEC_TOKEN_MAX   16   /* bytes of one value in a stream */
 #define CODEC_TIME_MAX    11   /* bytes of one time in a stream */
-#define CODEC_NO_EXP      0xff /* values are not decimals */
-#define CODEC_RESET       0xff /* token of a journal: the state of the series begins anew */
+#define CODEC_NO_EXP      0xff /* no scale */
 
 /* Varints: seven bits a byte, the lowest first. */
 static inline uint8_t *varint_put(uint8_t *to, uint64_t v)
@@ -36,6 +35,15 @@ static inline uint64_t zigzag(int64_t v)
 static inline int64_t unzigzag(uint64_t v)
 {
 	return (int64_t)(v >> 1) ^ -(int64_t)(v & 1);
+}
+
+/* Bit by bit: NaNs of one kind are the same, 0 and -0 are not. */
+static inline bool value_same(double a, double b)
+{
+	uint64_t x, y;
+	memcpy(&x, &a, sizeof x);
+	memcpy(&y, &b, sizeof y);
+	return x == y;
 }
 
 /* Bytes that are read from the front; `bad` stays set once they did not suffice. */
@@ -80,8 +88,8 @@ struct codec_state {
 	int64_t m;      /* last decimal's integer */
 	int64_t d;      /* how much it is expected to grow */
 	uint64_t bits;  /* last value */
-	uint8_t e;      /* values are m / 10^e; CODEC_NO_EXP at first */
-	uint8_t misses; /* writer only: values in a row that were no decimals */
+	uint8_t e;      /* scale of the values (decimal_priv.h); CODEC_NO_EXP at first */
+	uint8_t misses; /* writer only: values in a row that had no scale */
 };
 
 static inline void codec_state_init(struct codec_state *s)
@@ -89,10 +97,18 @@ static inline void codec_state_init(struct codec_state *s)
 	*s = (struct codec_state){.e = CODEC_NO_EXP};
 }
 
-/* At most CODEC_TOKEN_MAX bytes to `to`; returns how many. */
-size_t codec_value_put(struct codec_state *s, double v, uint8_t *to);
-/* The state and the value after one token; sets in->bad on nonsense. */
-double codec_value_get(struct codec_state *s, struct span *in);
+/* One value, told against the state. */
+enum codec_kind { CODEC_RESIDUAL, CODEC_DECIMAL, CODEC_XOR };
+
+struct codec_step {
+	uint8_t kind, e; /* e: of CODEC_DECIMAL, which begins a scale */
+	uint64_t u;      /* zigzag difference, zigzag integer, or XOR with the last value */
+};
+
+/* Moves the state on by a value. */
+struct codec_step codec_step_of(struct codec_state *s, double v);
+/* The same from the reader's side; false for a step that no writer makes. */
+HG_MUST bool codec_step_apply(struct codec_state *s, const struct codec_step *step, double *ret_v);
 
 /* An open chunk. {0} is an empty one. */
 struct stream {
@@ -102,9 +118,8 @@ struct stream {
 	struct codec_state value;
 };
 
-/* Appends; `token` of `token_bytes` is what codec_value_put gave for stream->value. False: no
- * memory (nothing was changed but stream->value). */
-HG_MUST bool stream_add(struct stream *s, int64_t t, const uint8_t *token, size_t token_bytes);
+/* Appends a value, of which *ret_step is the step. False: no memory, nothing was changed. */
+HG_MUST bool stream_add(struct stream *s, int64_t t, double v, struct codec_step *ret_step);
 /* All samples, `count` of them, into t and v. */
 void stream_read(const struct stream *s, int64_t *t, double *v);
 /* Empties it, keeping time and memory. */

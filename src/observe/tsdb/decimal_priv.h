@@ -9,10 +9,13 @@
 
 #include "observe/tsdb/codec_priv.h"
 
-#define DECIMAL_EXP_MAX 15
+#define DECIMAL_EXP_MAX   15
+#define DECIMAL_KIB       16 /* scales beyond the exponents: what is counted in KiB … */
+#define DECIMAL_PAGES     17 /* … and in pages of 4 KiB */
+#define DECIMAL_SCALE_MAX 17
 
-static const double decimal_power[DECIMAL_EXP_MAX + 1] = {
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+static const double decimal_power[DECIMAL_SCALE_MAX + 1] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7,
+        1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1.0 / 1024, 1.0 / 4096};
 
 static inline double decimal_value(int64_t m, uint8_t e)
 {
@@ -40,6 +43,14 @@ static inline uint8_t decimal_exponent(double v, uint8_t from, int64_t *ret_m)
 	for (uint8_t e = from; e <= DECIMAL_EXP_MAX; e++)
 		if (decimal_is(v, e, ret_m)) return e;
 	return CODEC_NO_EXP;
+}
+
+/* The scale that makes the smallest integers; CODEC_NO_EXP when none fits. */
+static inline uint8_t decimal_scale(double v, int64_t *ret_m)
+{
+	if ((v >= 4096 || v <= -4096) && decimal_is(v, DECIMAL_PAGES, ret_m)) return DECIMAL_PAGES;
+	if ((v >= 1024 || v <= -1024) && decimal_is(v, DECIMAL_KIB, ret_m)) return DECIMAL_KIB;
+	return decimal_exponent(v, 0, ret_m);
 }
 
 #endif

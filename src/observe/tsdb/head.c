@@ -222,7 +222,7 @@ static void pairs_give(struct head *h, uint32_t *pairs, uint32_t symbols)
 
 static uint32_t *pairs_take(struct head *h, struct labels ls)
 {
-	uint32_t *pairs = malloc(ls.n * 2 * sizeof *pairs);
+	uint32_t *pairs = calloc(ls.n * 2, sizeof *pairs);
 	if (!pairs) return NULL;
 	for (uint32_t i = 0; i < 2 * ls.n; i++) {
 		struct hg_str text = i % 2 ? ls.at[i / 2].value : ls.at[i / 2].name;

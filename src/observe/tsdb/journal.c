@@ -1,19 +1,21 @@
+#include "observe/tsdb/bits_priv.h"
 #include "observe/tsdb/file_priv.h"
 
 #include <stdlib.h>
 
 /*
- * Records of a frame: runs of samples.
- *   varint n << 2 | kind · varint zigzag (id - id expected) · zigzag varint (t - t of the run
- * before) kind 0  n series with rising ids, one sample each, all at time t: n values kind 1  n
- * samples of one series: (zigzag varint difference of differences of time, not for the first) and
- * value, n times kind 2  a late sample (n is 1): 8 bytes of value A value is a token of stream.c,
- * after a byte CODEC_RESET when a chunk of the series begins with it. The id expected is the one
- * after the last run's; both start at 0 and the frame's time.
+ * The records of a frame are runs and, apart from them, the bits of their values (coder.c).
+ *   varint n << 2 | kind · zigzag varint id - id expected · zigzag varint t - t of the run before
+ *   kind 0  n series with rising ids, one sample each, all at time t: n values
+ *   kind 1  n samples of one series: n - 1 zigzag varints of how the difference of times differs
+ *           from the one before, and n values
+ *   kind 2  a late sample (n is 1): 8 bytes of value, no bits
+ * The id expected is the one after the last run's; both start at 0 in every frame.
  */
 enum { RUN_ROW, RUN_COLUMN, RUN_LATE };
 
 #define RUN_HEAD_MAX 32
+#define VALUE_BYTES  32 /* more than the bits of a value ever need */
 
 void journal_close(struct journal *j)
 {
@@ -24,19 +26,19 @@ void journal_close(struct journal *j)
 bool journal_hold(struct journal *j)
 {
 	uint32_t i = j->segment - j->oldest;
-	if (!tsdb_grow(&j->open, &j->open_cap, i + 1, sizeof *j->open)) return false;
-	j->open[i]++;
+	if (!tsdb_grow(&j->at, &j->cap, i + 1, sizeof *j->at)) return false;
+	j->at[i].open++;
 	return true;
 }
 
 void journal_release(struct journal *j, uint32_t segment)
 {
-	HG_ASSERT(segment >= j->oldest && segment - j->oldest < j->open_cap);
-	HG_ASSERT(j->open[segment - j->oldest]);
-	j->open[segment - j->oldest]--;
+	HG_ASSERT(segment >= j->oldest && segment - j->oldest < j->cap);
+	HG_ASSERT(j->at[segment - j->oldest].open);
+	j->at[segment - j->oldest].open--;
 }
 
-/* The head of the run is put before its values: they move up by its few bytes. */
+/* The head of the run is put before its times: they move up by its few bytes. */
 void journal_end_run(struct journal *j)
 {
 	struct journal_run *r = &j->run;
@@ -58,9 +60,9 @@ void journal_end_run(struct journal *j)
 
 bool journal_room(struct journal *j)
 {
-	bool room =
-	        hg_buf_room(&j->pending, 2 * RUN_HEAD_MAX + CODEC_TIME_MAX + CODEC_TOKEN_MAX + 1);
-	j->pending.failed = false;
+	bool room = hg_buf_room(&j->pending, 2 * RUN_HEAD_MAX + CODEC_TIME_MAX) &&
+	            hg_buf_room(&j->bits, VALUE_BYTES);
+	j->pending.failed = j->bits.failed = false;
 	return room;
 }
 
@@ -70,26 +72,32 @@ static void run_begin(struct journal *j, uint32_t id, int64_t t)
 	j->run = (struct journal_run){.t0 = t, .t = t, .id = id, .at = j->pending.n};
 }
 
-void journal_add(
-        struct journal *j, uint32_t id, int64_t t, bool reset, const uint8_t *token, size_t bytes)
+void journal_add(struct journal *j, uint32_t id, int64_t t, bool reset,
+        const struct codec_step *step, struct journal_coder *coder)
 {
 	struct journal_run *r = &j->run;
-	uint8_t *to;
 	bool row = r->n && !r->column && t == r->t0 && id == r->id + r->n;
 	bool column = r->n && id == r->id && (r->column || r->n == 1);
 	if (!row && !column) run_begin(j, id, t);
 	r->column = column;
-	to = (uint8_t *)j->pending.p + j->pending.n;
-	uint8_t *p = to;
 	if (column) {
-		p = varint_put(p, zigzag((t - r->t) - r->dt));
+		uint8_t *to = (uint8_t *)j->pending.p + j->pending.n;
+		hg_buf_add(&j->pending, (size_t)(varint_put(to, zigzag((t - r->t) - r->dt)) - to));
 		r->dt = t - r->t;
 		r->t = t;
 	}
-	if (reset) *p++ = CODEC_RESET;
-	memcpy(p, token, bytes);
-	hg_buf_add(&j->pending, (size_t)(p - to) + bytes);
 	r->n++;
+	/* Each segment can be read without those before it: what was learned begins anew. */
+	if (coder->segment != j->segment + 1) {
+		coder_init(coder);
+		coder->segment = j->segment + 1;
+	}
+	struct bits_out o = {.p = (uint8_t *)j->bits.p + j->bits.n, .acc = j->acc, .have = j->have};
+	coder_put(&o, coder, reset, step);
+	coder->segment = j->segment + 1;
+	hg_buf_add(&j->bits, (size_t)(o.p - (uint8_t *)j->bits.p) - j->bits.n);
+	j->acc = o.acc;
+	j->have = o.have;
 }
 
 bool journal_add_late(struct journal *j, uint32_t id, int64_t t, double v)
@@ -104,5 +112,92 @@ bool journal_add_late(struct journal *j, uint32_t id, int64_t t, double v)
 	hg_buf_add(&j->pending, (size_t)(p - to) + sizeof v);
 	j->end_id = id + 1;
 	j->end_t = t;
+	return true;
+}
+
+void journal_end_bits(struct journal *j)
+{
+	struct bits_out o = {.p = (uint8_t *)j->bits.p + j->bits.n, .acc = j->acc, .have = j->have};
+	if (j->have) {
+		bits_end(&o); /* journal_room left room for it */
+		hg_buf_add(&j->bits, 1);
+	}
+	j->acc = 0;
+	j->have = 0;
+}
+
+/* ------------------------------------------------------------------ reading */
+
+static bool reader_room(struct journal_reader *r, uint32_t ids)
+{
+	if (ids <= r->ids) return true;
+	if (ids > r->most || !tsdb_grow(&r->at, &r->cap, ids, sizeof *r->at)) return false;
+	for (; r->ids < ids; r->ids++)
+		coder_init(&r->at[r->ids].coder);
+	return true;
+}
+
+void journal_reader_segment(struct journal_reader *r)
+{
+	for (uint32_t i = 0; i < r->ids; i++)
+		coder_init(&r->at[i].coder);
+}
+
+/* One value; of a series whose state is not known it is read over, until a chunk begins. */
+static bool read_value(struct journal_reader *r, struct bits_in *in, uint32_t id, int64_t t)
+{
+	struct journal_series *s = &r->at[id];
+	struct codec_step step = {0};
+	bool reset;
+	double v;
+	if (!coder_get(in, &s->coder, &reset, &step)) return false;
+	if (reset) {
+		codec_state_init(&s->state);
+		s->synced = true;
+	}
+	if (!s->synced) return true;
+	return codec_step_apply(&s->state, &step, &v) && r->fn(r->arg, id, t, v, reset, false);
+}
+
+static bool read_run(struct journal_reader *r, struct span *in, struct bits_in *bits, uint32_t *id,
+        int64_t *time)
+{
+	uint64_t head = span_varint(in), n = head >> 2;
+	uint64_t first = (uint64_t)*id + (uint64_t)unzigzag(span_varint(in));
+	uint64_t at = (uint64_t)*time + (uint64_t)unzigzag(span_varint(in)), dt = 0;
+	unsigned kind = head & 3;
+	if (in->bad || !n || n > TSDB_IDS_MAX || kind > RUN_LATE || first >= TSDB_IDS_MAX)
+		return false;
+	/* Every value has a bit at least: a count beyond that is nonsense, and asks for memory. */
+	if (kind != RUN_LATE && n > (uint64_t)(bits->end - bits->p) * 8 + bits->have) return false;
+	if (!reader_room(r, (uint32_t)(first + (kind == RUN_ROW ? n : 1)))) return false;
+	*time = (int64_t)at;
+	*id = (uint32_t)(first + (kind == RUN_ROW ? n : kind == RUN_LATE));
+	if (kind == RUN_LATE) {
+		uint64_t raw = span_le(in, 8);
+		double v;
+		memcpy(&v, &raw, sizeof v);
+		return !in->bad && r->fn(r->arg, (uint32_t)first, (int64_t)at, v, false, true);
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		if (kind == RUN_COLUMN && i) {
+			dt += (uint64_t)unzigzag(span_varint(in));
+			at += dt;
+		}
+		uint32_t of = (uint32_t)(first + (kind == RUN_ROW ? i : 0));
+		if (in->bad || !read_value(r, bits, of, (int64_t)at)) return false;
+	}
+	return true;
+}
+
+bool journal_read(
+        struct journal_reader *r, struct hg_str runs, const uint8_t *bits, size_t bit_bytes)
+{
+	struct span in = {.p = (const uint8_t *)runs.p, .end = (const uint8_t *)runs.p + runs.n};
+	struct bits_in b = {.p = bits, .end = bits + bit_bytes};
+	uint32_t id = 0;
+	int64_t t = 0;
+	while (in.p < in.end)
+		if (!read_run(r, &in, &b, &id, &t)) return false;
 	return true;
 }

@@ -2,10 +2,7 @@
 
 #include <stdlib.h>
 
-#if __has_include("wire/re.h")
 #include "wire/re.h"
-#define LABELS_HAVE_RE 1
-#endif
 
 int label_text_compare(struct hg_str a, struct hg_str b)
 {
@@ -365,12 +362,7 @@ bool label_matcher_matches(const struct label_matcher *m, struct hg_str value)
 {
 	if (m->op == LABEL_EQ) return hg_str_eq(m->value, value);
 	if (m->op == LABEL_NE) return !hg_str_eq(m->value, value);
-#ifdef LABELS_HAVE_RE
 	return re_match(m->re, value) == (m->op == LABEL_RE);
-#else
-	HG_ASSERT(!"regular expressions are not linked");
-	return false;
-#endif
 }
 
 bool label_matchers_match(const struct label_matcher *m, uint32_t n, struct labels ls)

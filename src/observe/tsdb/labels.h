@@ -85,7 +85,8 @@ enum label_match { LABEL_EQ, LABEL_NE, LABEL_RE, LABEL_NRE };
 
 struct re; /* wire/re.h */
 
-/* `re` is only looked at for LABEL_RE and LABEL_NRE: compiled with RE_ANCHORED, not owned. */
+/* `re` is only looked at for LABEL_RE and LABEL_NRE: compiled with RE_LABEL, not owned; matching
+ * fills its cache, so that it belongs to one thread. */
 struct label_matcher {
 	enum label_match op;
 	struct hg_str name, value; /* for a regular expression: its text */

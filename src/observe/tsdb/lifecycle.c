@@ -1,6 +1,9 @@
 #include "observe/tsdb/file_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
+
+#include "base/crc32c.h"
 
 /* ------------------------------------------------------------------ what a window's end means */
 
@@ -39,12 +42,138 @@ void lifecycle_sweep(struct tsdb *db)
 	head_sweep(&db->head, series_unused, db);
 }
 
+/* ------------------------------------------------------------------ closing */
+
+#define IDLE_COMMITS 30 /* a window that is over and gets nothing any more is closed */
+#define OPEN_MOST    6  /* more open ones are closed earlier */
+
+static int close_chunks(struct tsdb *db, struct window *w)
+{
+	for (uint32_t id = 0; id < w->ids; id++) {
+		uint32_t slot = w->slot_of[id];
+		if (slot == TSDB_NONE) continue;
+		struct series *s = &db->head.series[slot];
+		if (s->window == w && !append_flush(db, slot)) return -ENOMEM;
+		if (s->late && s->late->window == w && !append_flush_late(db, slot)) return -ENOMEM;
+		if (s->window == w) s->window = NULL;
+	}
+	return window_flush(db, w);
+}
+
+/* The index begins at a multiple of four, and the foot tells where. */
+static int close_index(struct tsdb *db, struct window *w, struct hg_buf *to)
+{
+	size_t pad = (4 - (w->written + FRAME_HEAD_BYTES) % 4) % 4;
+	struct file_foot foot = {.magic = MAGIC_FOOT,
+	        .version = FILE_VERSION,
+	        .min_ms = w->min_ms,
+	        .max_ms = w->max_ms,
+	        .samples = w->samples,
+	        .index_at = w->written + FRAME_HEAD_BYTES + pad};
+	char *head = hg_buf_room(to, FRAME_HEAD_BYTES + pad);
+	if (!head) return -ENOMEM;
+	memset(head, 0, FRAME_HEAD_BYTES + pad);
+	hg_buf_add(to, FRAME_HEAD_BYTES + pad);
+	if (!index_build(db, w, to)) return -ENOMEM;
+	foot.index_bytes = to->n - FRAME_HEAD_BYTES - pad;
+	foot.index_crc = hg_crc32c(0, to->p + FRAME_HEAD_BYTES + pad, foot.index_bytes);
+	foot.crc = hg_crc32c(0, &foot, offsetof(struct file_foot, crc));
+	struct frame_head h = frame_head_make(FRAME_INDEX, NULL, to->n - FRAME_HEAD_BYTES);
+	memcpy(to->p, &h, sizeof h);
+	hg_buf_str(to, (struct hg_str){(char *)&foot, sizeof foot});
+	if (to->failed) return -ENOMEM;
+	int rc = file_put(db, w->fd, to->p, to->n, w->written);
+	if (rc == 0) rc = disk_sync(w->fd);
+	if (rc < 0) {
+		(void)!disk_cut(w->fd, w->written);
+		return rc;
+	}
+	w->index.at = foot.index_at;
+	w->index.n = foot.index_bytes;
+	w->index.crc = foot.index_crc;
+	w->size = w->written += to->n;
+	return 0;
+}
+
+static int window_close(struct tsdb *db, struct window *w)
+{
+	struct hg_buf index;
+	/* What the journal has and the file lacks must be in the file when the journal goes. */
+	int rc = close_chunks(db, w);
+	hg_buf_init(&index, SIZE_MAX / 2);
+	if (rc == 0) rc = close_index(db, w, &index);
+	hg_buf_free(&index);
+	w->idle = 0;
+	if (rc < 0) return rc;
+	window_unmap(w);
+	w->closed = true;
+	journal_remove(db, w);
+	hg_buf_free(&w->tail);
+	free(w->id_of);
+	free(w->slot_of);
+	free(w->last);
+	w->id_of = w->slot_of = NULL;
+	w->last = NULL;
+	w->id_of_cap = w->ids = w->ids_cap = 0;
+	db->sweep = true;
+	return 0;
+}
+
+static struct window *close_next(struct tsdb *db, int64_t grace)
+{
+	struct window *most_idle = NULL;
+	uint32_t open = 0;
+	for (uint32_t i = 0; i < db->window_n; i++) {
+		struct window *w = db->windows[i];
+		if (w->closed) continue;
+		open++;
+		/* Selections hold ids of open windows: they mean nothing once it is closed. */
+		if (w->pins || !w->idle) continue;
+		bool over = db->max_ms >= w->end + grace;
+		if (over && w->idle >= IDLE_COMMITS) return w;
+		if (over && (!most_idle || w->idle > most_idle->idle)) most_idle = w;
+	}
+	return open > OPEN_MOST ? most_idle : NULL;
+}
+
+/* A closed window whose index is damaged is read as an open one, and closed again later. */
+static void window_reopen(struct tsdb *db, struct window *w)
+{
+	struct hg_err err;
+	window_unmap(w);
+	w->closed = w->checked = w->broken = w->rebuild = false;
+	w->index = (struct index_view){0};
+	w->min_ms = TSDB_NO_MAX;
+	w->max_ms = TSDB_NO_MIN;
+	w->samples = 0;
+	w->idle = 0;
+	if (recover_window(db, w, &err) != HG_OK) w->closed = w->checked = w->broken = true;
+}
+
+int lifecycle_close(struct tsdb *db)
+{
+	for (uint32_t i = 0; i < db->window_n; i++)
+		if (db->windows[i]->rebuild && !db->windows[i]->pins)
+			window_reopen(db, db->windows[i]);
+	int64_t grace = HG_MAX(db->o.out_of_order_ms, (int64_t)60000);
+	struct window *w = db->o.dir ? close_next(db, grace) : NULL;
+	/* One at a time: the index of many series takes a while. */
+	return w ? window_close(db, w) : 0;
+}
+
 static void window_drop(struct tsdb *db, uint32_t i)
 {
 	struct window *w = db->windows[i];
+	char name[NAME_BYTES];
 	if (!w->closed) {
 		series_let_go(db, w);
 		db->sweep = true;
+	}
+	if (db->o.dir) {
+		/* The journal first: without its window it says nothing. */
+		if (!w->closed) journal_remove(db, w);
+		window_name(w, name);
+		disk_unlink(db->dir, name);
 	}
 	for (uint32_t k = i + 1; k < db->window_n; k++)
 		db->windows[k - 1] = db->windows[k];
@@ -61,11 +190,28 @@ static int64_t now_of(const struct tsdb *db)
 	return db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms;
 }
 
+uint64_t lifecycle_disk_bytes(const struct tsdb *db)
+{
+	uint64_t n = 0;
+	for (uint32_t i = 0; i < db->window_n; i++) {
+		const struct window *w = db->windows[i];
+		const struct journal *j = &w->journal;
+		if (w->fd >= 0) n += w->written;
+		for (uint32_t k = 0; !w->closed && k < j->cap; k++)
+			n += j->at[k].bytes;
+	}
+	return n;
+}
+
 void lifecycle_retention(struct tsdb *db)
 {
 	int64_t now = now_of(db);
 	if (db->o.keep_ms && now != TSDB_NO_MIN)
 		while (db->window_n && db->windows[0]->end <= now - db->o.keep_ms)
+			window_drop(db, 0);
+	if (db->o.keep_bytes) /* The newest stays: it is being written. */
+		while (db->window_n > 1 && db->windows[0]->closed &&
+		        lifecycle_disk_bytes(db) > db->o.keep_bytes)
 			window_drop(db, 0);
 	if (db->sweep) lifecycle_sweep(db);
 }

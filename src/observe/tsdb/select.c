@@ -11,7 +11,7 @@ struct source {
 
 struct entry {
 	struct labels ls;
-	uint64_t hash;
+	uint64_t hash;             /* 0: not needed so far */
 	uint32_t slot, generation; /* in the head; slot TSDB_NONE: no open chunk */
 	struct source *first, *last;
 };
@@ -31,6 +31,11 @@ struct tsdb_selection {
 
 /* ------------------------------------------------------------------ gathering */
 
+static uint64_t entry_hash(struct labels ls)
+{
+	return labels_hash(ls) | 1;
+}
+
 static bool table_make(struct tsdb_selection *s, uint32_t want)
 {
 	uint32_t cap = 64;
@@ -40,6 +45,7 @@ static bool table_make(struct tsdb_selection *s, uint32_t want)
 	uint32_t *table = calloc(cap, sizeof *table);
 	if (!table) return false;
 	for (uint32_t i = 0; i < s->n; i++) {
+		if (!s->at[i].hash) s->at[i].hash = entry_hash(s->at[i].ls);
 		uint32_t k = (uint32_t)s->at[i].hash & (cap - 1);
 		while (table[k])
 			k = (k + 1) & (cap - 1);
@@ -114,7 +120,6 @@ static bool overlaps(const struct window *w, int64_t from, int64_t to)
 	return w->start <= to && w->end > from;
 }
 
-/* The spans of open windows: the least that the open chunks and chunks in them may have. */
 static enum hg_rc gather_closed(
         struct tsdb_selection *s, struct window *w, const struct label_matcher *m, uint32_t n)
 {
@@ -130,7 +135,7 @@ static enum hg_rc gather_closed(
 		for (uint64_t left = bits[word]; left; left &= left - 1) {
 			uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(left);
 			struct labels ls = labels_of(s, c, id, room);
-			uint64_t hash = labels_hash(ls);
+			uint64_t hash = first ? 0 : entry_hash(ls);
 			struct entry *e = first ? NULL : entry_find(s, ls, hash);
 			if (!ls.n || (!e && !(e = entry_add(s, ls, hash))) ||
 			        !source_add(s, e, w, id)) {
@@ -140,10 +145,7 @@ static enum hg_rc gather_closed(
 		}
 	}
 	/* The series of an index stand in the order of their labels. */
-	if (first)
-		s->sorted = true;
-	else
-		s->sorted = false;
+	s->sorted = first;
 	free(bits);
 	return rc;
 }
@@ -161,9 +163,9 @@ static bool head_entry(struct tsdb_selection *s, uint32_t slot, uint32_t *room)
 		if (!e) {
 			struct labels ls = labels_of(s, c, slot, room);
 			if (!ls.n) return false;
-			uint64_t hash = s->n && s->table_cap ? labels_hash(ls) : 0;
+			uint64_t hash = s->table_cap ? entry_hash(ls) : 0;
 			if (s->table_cap) e = entry_find(s, ls, hash);
-			if (!e) e = entry_add(s, ls, hash ? hash : labels_hash(ls));
+			if (!e) e = entry_add(s, ls, hash);
 			if (!e) return false;
 			e->slot = slot;
 			e->generation = db->head.series[slot].generation;
@@ -222,7 +224,11 @@ static enum hg_rc gather(struct tsdb_selection *s, const struct label_matcher *m
 		if (rc != HG_OK) return rc;
 	}
 	enum hg_rc rc = open ? gather_head(s, m, n) : HG_OK;
-	if (rc == HG_OK && !s->sorted && s->n) qsort(s->at, s->n, sizeof *s->at, by_labels);
+	/* Windows mostly have the same series: then the first one's order is everybody's. */
+	uint32_t i = 1;
+	while (!s->sorted && i < s->n && by_labels(&s->at[i - 1], &s->at[i]) < 0)
+		i++;
+	if (rc == HG_OK && !s->sorted && i < s->n) qsort(s->at, s->n, sizeof *s->at, by_labels);
 	return rc;
 }
 
@@ -314,15 +320,15 @@ static void reading_trim(struct reading *r, uint32_t n)
 	out->n += n;
 }
 
-static bool reading_chunk(void *arg, const struct record *record, int64_t base)
+static bool reading_chunk(void *arg, const struct record *record)
 {
 	struct reading *r = arg;
 	if (!samples_room(r->out, CODEC_CHUNK_MAX)) {
 		r->failed = true;
 		return false;
 	}
-	uint32_t n =
-	        chunk_decode(record->payload, base, r->out->t + r->out->n, r->out->v + r->out->n);
+	uint32_t n = chunk_decode(
+	        record->payload, record->min_ms, r->out->t + r->out->n, r->out->v + r->out->n);
 	if (!n) r->db->stats.damaged++;
 	reading_trim(r, n);
 	return true;
@@ -482,7 +488,7 @@ static bool catalog_texts(struct catalog c, struct hg_str name, struct texts *to
 static enum hg_rc texts_find(struct tsdb *db, struct hg_str name, const struct label_matcher *m,
         uint32_t n, int64_t from, int64_t to, struct texts *all)
 {
-	struct tsdb_selection *s;
+	struct tsdb_selection *s = NULL;
 	bool head = false;
 	for (uint32_t i = 0; !n && i < db->window_n; i++) {
 		struct window *w = db->windows[i];
@@ -498,7 +504,7 @@ static enum hg_rc texts_find(struct tsdb *db, struct hg_str name, const struct l
 		return !head || catalog_texts(c, name, all) ? HG_OK : HG_E_NOMEM;
 	}
 	enum hg_rc rc = tsdb_select(db, m, n, from, to, &s, NULL);
-	if (rc != HG_OK) return rc;
+	if (rc != HG_OK || !s) return rc;
 	for (uint32_t i = 0; rc == HG_OK && i < s->n; i++) {
 		for (uint32_t k = 0; rc == HG_OK && k < s->at[i].ls.n; k++) {
 			const struct label *l = &s->at[i].ls.at[k];

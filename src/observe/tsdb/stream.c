@@ -10,9 +10,9 @@
  *   0 … 239    the zigzag difference from what was expected
  *   240 … 247  the same, three bits here and eight in the next byte, from 240 on
  *   248 … 252  the same in 2, 3, 4, 6, 8 bytes
- *   253        exponent (a byte), integer (zigzag varint): decimals begin, or their exponent
- * changes 254        XOR with the last value: a byte with leading zero bytes and length, then the
- * bytes 255        never at the start of a value: a reset in journals, a time in streams
+ *   253        scale (a byte), integer (zigzag varint): a scale begins
+ *   254        XOR with the last value: a byte with leading zero bytes and length, then the bytes
+ *   255        a time: zigzag varint of how its difference differs from the one before
  */
 enum {
 	TOKEN_SHORT = 240,
@@ -65,7 +65,7 @@ static void state_move(struct codec_state *s, int64_t m)
 	s->m = m;
 }
 
-size_t codec_value_put(struct codec_state *s, double v, uint8_t *to)
+struct codec_step codec_step_of(struct codec_state *s, double v)
 {
 	uint64_t bits, before = s->bits;
 	int64_t m;
@@ -73,26 +73,55 @@ size_t codec_value_put(struct codec_state *s, double v, uint8_t *to)
 	s->bits = bits;
 	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m)) {
 		uint64_t expected = (uint64_t)s->m + (uint64_t)s->d;
-		size_t n = put_residual(zigzag((int64_t)((uint64_t)m - expected)), to);
 		state_move(s, m);
 		s->misses = 0;
-		return n;
+		return (struct codec_step){
+		        CODEC_RESIDUAL, 0, zigzag((int64_t)((uint64_t)m - expected))};
 	}
-	/* A value that is no decimal among noise is not worth looking for again each time. */
+	/* A value that has no scale, among noise, is not worth looking at each time. */
 	if (s->misses < 3 || s->misses % 16 == 0) {
-		uint8_t e = decimal_exponent(v, 0, &m);
+		uint8_t e = decimal_scale(v, &m);
 		if (e != CODEC_NO_EXP) {
-			to[0] = TOKEN_DECIMAL;
-			to[1] = e;
 			s->m = m;
 			s->d = 0;
 			s->e = e;
 			s->misses = 0;
-			return (size_t)(varint_put(to + 2, zigzag(m)) - to);
+			return (struct codec_step){CODEC_DECIMAL, e, zigzag(m)};
 		}
 	}
 	s->misses = s->misses == 255 ? 16 : (uint8_t)(s->misses + 1);
-	return put_xor(bits ^ before, to);
+	return (struct codec_step){CODEC_XOR, 0, bits ^ before};
+}
+
+bool codec_step_apply(struct codec_state *s, const struct codec_step *step, double *ret_v)
+{
+	if (step->kind == CODEC_XOR) {
+		s->bits ^= step->u;
+		memcpy(ret_v, &s->bits, sizeof s->bits);
+		return true;
+	}
+	if (step->kind == CODEC_RESIDUAL) {
+		if (s->e > DECIMAL_SCALE_MAX) return false;
+		state_move(s,
+		        (int64_t)((uint64_t)s->m + (uint64_t)s->d + (uint64_t)unzigzag(step->u)));
+	} else {
+		if (step->e > DECIMAL_SCALE_MAX) return false;
+		s->e = step->e;
+		s->m = unzigzag(step->u);
+		s->d = 0;
+	}
+	*ret_v = decimal_value(s->m, s->e);
+	memcpy(&s->bits, ret_v, sizeof s->bits);
+	return true;
+}
+
+static size_t token_put(const struct codec_step *step, uint8_t *to)
+{
+	if (step->kind == CODEC_RESIDUAL) return put_residual(step->u, to);
+	if (step->kind == CODEC_XOR) return put_xor(step->u, to);
+	to[0] = TOKEN_DECIMAL;
+	to[1] = step->e;
+	return (size_t)(varint_put(to + 2, step->u) - to);
 }
 
 static uint64_t get_residual(struct span *in, uint8_t first)
@@ -116,55 +145,47 @@ static uint64_t get_xor(struct span *in)
 	return shift < 64 ? x << shift : 0;
 }
 
-double codec_value_get(struct codec_state *s, struct span *in)
+static double token_get(struct codec_state *s, struct span *in)
 {
 	uint8_t first = span_byte(in);
+	struct codec_step step = {.kind = CODEC_XOR};
 	double v = 0;
 	if (first < TOKEN_DECIMAL) {
-		uint64_t r = (uint64_t)unzigzag(get_residual(in, first));
-		if (s->e > DECIMAL_EXP_MAX) in->bad = true;
-		if (in->bad) return 0;
-		state_move(s, (int64_t)((uint64_t)s->m + (uint64_t)s->d + r));
-		v = decimal_value(s->m, s->e);
-		memcpy(&s->bits, &v, sizeof v);
+		step = (struct codec_step){CODEC_RESIDUAL, 0, get_residual(in, first)};
 	} else if (first == TOKEN_DECIMAL) {
-		uint8_t e = span_byte(in);
-		int64_t m = unzigzag(span_varint(in));
-		if (e > DECIMAL_EXP_MAX) in->bad = true;
-		if (in->bad) return 0;
-		s->e = e;
-		s->m = m;
-		s->d = 0;
-		v = decimal_value(m, e);
-		memcpy(&s->bits, &v, sizeof v);
+		step = (struct codec_step){.kind = CODEC_DECIMAL, .e = span_byte(in)};
+		step.u = span_varint(in);
 	} else if (first == TOKEN_XOR) {
-		s->bits ^= get_xor(in);
-		memcpy(&v, &s->bits, sizeof v);
+		step.u = get_xor(in);
 	} else {
 		in->bad = true;
 	}
+	if (!in->bad && !codec_step_apply(s, &step, &v)) in->bad = true;
 	return v;
 }
 
-bool stream_add(struct stream *s, int64_t t, const uint8_t *token, size_t token_bytes)
+bool stream_add(struct stream *s, int64_t t, double v, struct codec_step *ret_step)
 {
-	uint8_t time[CODEC_TIME_MAX];
-	size_t time_bytes = 0;
+	uint8_t bytes[CODEC_TIME_MAX + CODEC_TOKEN_MAX], *p = bytes;
+	struct codec_state before = s->value;
 	int64_t dt = s->count ? t - s->t : 0;
 	if (dt != s->dt) {
-		time[0] = TOKEN_TIME;
-		time_bytes = (size_t)(varint_put(time + 1, zigzag(dt - s->dt)) - time);
+		*p++ = TOKEN_TIME;
+		p = varint_put(p, zigzag(dt - s->dt));
 	}
-	size_t need = s->bytes + time_bytes + token_bytes;
+	*ret_step = codec_step_of(&s->value, v);
+	size_t size = (size_t)(p - bytes) + token_put(ret_step, p), need = s->bytes + size;
 	if (need > s->cap) {
 		size_t cap = HG_MAX(need, s->cap ? s->cap + (s->cap / 2u) : 24u);
-		uint8_t *p = cap <= UINT16_MAX ? realloc(s->p, cap) : NULL;
-		if (!p) return false;
-		s->p = p;
+		uint8_t *grown = cap <= UINT16_MAX ? realloc(s->p, cap) : NULL;
+		if (!grown) {
+			s->value = before;
+			return false;
+		}
+		s->p = grown;
 		s->cap = (uint16_t)cap;
 	}
-	if (time_bytes) memcpy(s->p + s->bytes, time, time_bytes);
-	memcpy(s->p + s->bytes + time_bytes, token, token_bytes);
+	memcpy(s->p + s->bytes, bytes, size);
 	s->bytes = (uint16_t)need;
 	if (!s->count) s->first_t = t;
 	s->count++;
@@ -186,7 +207,7 @@ void stream_read(const struct stream *s, int64_t *t, double *v)
 		}
 		if (i) at += dt;
 		t[i] = at;
-		v[i] = codec_value_get(&state, &in);
+		v[i] = token_get(&state, &in);
 	}
 	HG_ASSERT(!in.bad && in.p == in.end);
 }

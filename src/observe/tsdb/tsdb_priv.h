@@ -21,6 +21,7 @@
 #define TSDB_FILES_MAX  16                 /* of one span of time */
 #define TSDB_TIME_LIMIT (INT64_C(1) << 60) /* so that differences of differences fit */
 #define TSDB_AHEAD_MS   (10 * 60 * 1000)
+#define TSDB_IDS_MAX    (1u << 28)          /* series of a window; more are damage */
 #define TSDB_LATE_CHAIN (UINT64_C(1) << 63) /* in window.last: a chunk of late samples is there */
 
 /* ------------------------------------------------------------------ head */
@@ -59,11 +60,20 @@ struct late {
 	double v[TSDB_LATE_MAX];
 };
 
+/* How a journal writes the values of a series: learns how far off expectations are. */
+struct journal_coder {
+	uint32_t mean;       /* of the zigzag differences, in sixteenths */
+	uint8_t lead, width; /* of the last XOR that named them; width 0: none yet */
+	bool noisy;          /* the last value was an XOR */
+	uint32_t segment;    /* 1 + the segment it learned in */
+};
+
 struct series {
 	uint32_t *pairs; /* name, value: symbols, by the order of names */
 	struct late *late;
 	struct window *window; /* of the open chunk; NULL: none */
 	struct stream open;
+	struct journal_coder coder;
 	uint64_t last_bits;
 	int64_t last_t; /* TSDB_NO_MIN: never had one */
 	uint32_t hash, generation, app, rank;
@@ -108,32 +118,49 @@ struct journal_run {
 	bool column;
 };
 
+struct journal_segment {
+	uint64_t bytes;
+	uint32_t open; /* chunks that begin in it and are in no file yet */
+};
+
 struct journal {
 	int fd;
-	uint32_t segment, oldest; /* numbers; `segment` is written to */
-	uint32_t *open;           /* chunks that begin in oldest + i and are in no file yet */
-	uint32_t open_cap;
-	uint64_t size;       /* of the current segment */
-	uint64_t kept;       /* of all */
-	int64_t first_t;     /* of the current segment */
-	int64_t base, end_t; /* of the frame that is being made */
+	uint32_t segment, oldest;   /* numbers; `segment` is written to */
+	struct journal_segment *at; /* of oldest + i */
+	uint32_t cap;
+	uint64_t size;   /* of the current segment */
+	int64_t first_t; /* of the current segment */
+	int64_t end_t;   /* of the frame that is being made */
 	uint32_t end_id;
-	struct hg_buf pending; /* records of the frame that is being made */
+	struct hg_buf pending; /* of the frame that is being made: runs and their times … */
+	struct hg_buf bits;    /* … and values */
+	uint64_t acc;          /* bits that are no whole byte yet */
+	unsigned have;
+	uint32_t number;      /* of the next frame */
+	struct hg_buf sealed; /* frames that wait for the disk */
 	struct journal_run run;
 };
 
 struct index_view {
 	const uint8_t *p; /* the index in the map */
-	size_t n;
-	uint32_t symbols, series, names, values;
-	uint32_t symbol_text, series_at, series_bytes, name_at, value_at, posting_at;
+	uint64_t at, n;   /* where it is in the file */
+	uint32_t crc;
+	uint32_t symbols, series, names, values; /* how many */
+	const uint32_t *symbol_at, *series_at;   /* one more than there are */
+	const uint32_t *name_at, *value_at;      /* pairs, triples */
+	const uint8_t *text, *entries, *postings;
+	uint32_t text_n, entries_n, postings_n;
 };
 
 struct window {
 	int64_t start, end; /* start ≤ t < end */
 	uint32_t seq;       /* files of one span are numbered */
 	uint32_t pins;      /* selections that read it */
-	bool closed, gone, broken;
+	bool closed, gone;
+	bool broken, checked; /* closed: the index is damaged; it was looked at */
+	uint32_t idle;        /* commits since a sample came */
+	bool has_journal;     /* found at the start */
+	bool rebuild;         /* closed: the next commit makes the index anew */
 	int64_t min_ms, max_ms;
 	uint64_t samples;
 	int fd; /* -1: memory only, or not made yet */
@@ -173,9 +200,11 @@ struct tsdb {
 	struct tsdb_health health;
 	void *zstd, *unzstd; /* contexts, made when first used */
 	struct hg_buf scratch;
-	bool sweep;           /* series may have come out of use */
-	bool replaying, full; /* full: the cap on memory is reached */
-	int64_t now_ms;       /* the clock at the last commit; TSDB_NO_MIN without one */
+	bool sweep; /* series may have come out of use */
+	bool replaying;
+	bool full;      /* the cap on memory is reached: no more series */
+	bool choked;    /* and the disk takes nothing: no more samples */
+	int64_t now_ms; /* the clock at the last commit; TSDB_NO_MIN without one */
 };
 
 /* ---- head.c, series.c */
@@ -220,6 +249,9 @@ uint64_t window_memory(const struct window *w);
 /* Ends the open chunk of a series. */
 HG_MUST bool append_flush(struct tsdb *db, uint32_t slot);
 HG_MUST bool append_flush_late(struct tsdb *db, uint32_t slot);
+/* The sample after, or behind, the newest of a series. Replaying takes them too. */
+HG_MUST enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v);
+HG_MUST enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v);
 /* Finds or makes the open window of a time; NULL without memory. */
 struct window *append_window(struct tsdb *db, int64_t t);
 HG_MUST bool tsdb_window_insert(struct tsdb *db, struct window *w);
@@ -261,7 +293,7 @@ HG_MUST enum hg_rc catalog_select(
 HG_MUST bool index_ready(struct tsdb *db, struct window *w);
 /* Calls `fn` for each chunk of a series that touches the span, oldest first if in order. */
 HG_MUST bool window_chunks(struct tsdb *db, struct window *w, uint32_t id, int64_t from, int64_t to,
-        bool (*fn)(void *arg, const struct record *r, int64_t base), void *arg);
+        bool (*fn)(void *arg, const struct record *r), void *arg);
 
 /* ---- grow: arrays that double; `*cap` counts items. */
 HG_MUST bool tsdb_grow(void *array, uint32_t *cap, uint32_t want, size_t item);

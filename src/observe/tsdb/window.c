@@ -9,7 +9,8 @@
  * A chunk's record in a frame:
  *   u32 checksum of all that follows · varint bytes that follow · varint id << 1 | late ·
  *   varint distance to the record before it of the same series (0: none) ·
- *   zigzag varint first time - window's start · varint last time - first · the chunk (codec_priv.h)
+ *   zigzag varint first time - window's start · varint last time - first · the chunk (chunk.c), its
+ * base the first time
  */
 
 struct window *window_new(int64_t start, int64_t end, uint32_t seq)
@@ -27,6 +28,8 @@ struct window *window_new(int64_t start, int64_t end, uint32_t seq)
 	w->journal.fd = -1;
 	hg_buf_init(&w->tail, SIZE_MAX / 2);
 	hg_buf_init(&w->journal.pending, SIZE_MAX / 2);
+	hg_buf_init(&w->journal.bits, SIZE_MAX / 2);
+	hg_buf_init(&w->journal.sealed, SIZE_MAX / 2);
 	return w;
 }
 
@@ -55,7 +58,7 @@ bool window_record(
         struct window *w, uint32_t id, bool late, const int64_t *t, const double *v, uint32_t n)
 {
 	uint8_t chunk[CODEC_CHUNK_BYTES], head[64];
-	size_t size = chunk_encode(t, v, n, w->start, chunk);
+	size_t size = chunk_encode(t, v, n, t[0], chunk);
 	/* The head of a frame is written when the frame is; its place is kept here. */
 	if (!w->tail.n) {
 		if (!hg_buf_room(&w->tail, FRAME_HEAD_BYTES)) goto failed;
@@ -130,8 +133,8 @@ bool window_at(struct window *w, uint64_t place, struct record *ret_record)
 
 uint64_t window_memory(const struct window *w)
 {
-	return sizeof *w + w->tail.cap + w->journal.pending.cap + (uint64_t)w->id_of_cap * 4 +
-	       (uint64_t)w->ids_cap * 12;
+	return sizeof *w + w->tail.cap + w->journal.pending.cap + w->journal.bits.cap +
+	       w->journal.sealed.cap + (uint64_t)w->id_of_cap * 4 + (uint64_t)w->ids_cap * 12;
 }
 
 void window_free(struct window *w)
@@ -142,7 +145,9 @@ void window_free(struct window *w)
 	disk_close(w->fd);
 	hg_buf_free(&w->tail);
 	hg_buf_free(&w->journal.pending);
-	free(w->journal.open);
+	hg_buf_free(&w->journal.bits);
+	hg_buf_free(&w->journal.sealed);
+	free(w->journal.at);
 	free(w->id_of);
 	free(w->slot_of);
 	free(w->last);

@@ -68,6 +68,29 @@ static void sums_go_over_all_workers(void **state)
 	free(m);
 }
 
+static void what_only_some_requests_count_is_summed_too(void **state)
+{
+	struct meter *m = make(2);
+	struct meter_lane_sum s;
+	(void)state;
+	meter_add(&meter_lane_of(&m->worker[0], 7)->fast, 2);
+	meter_add(&meter_lane_of(&m->worker[1], 7)->fast, 3);
+	meter_add(&meter_lane_of(&m->worker[1], 7)->broken, 4);
+	meter_lane_sum(m, 7, &s);
+	assert_int_equal(s.fast, 5);
+	assert_int_equal(s.broken, 4);
+	assert_int_equal(s.total, 0);
+	assert_int_equal(s.aborted, 0);
+	for (int i = 0; i < METER_BUCKETS - 1; i++) {
+		assert_true(meter_bound_at(bounds_ns[i]));
+		assert_false(meter_bound_at(bounds_ns[i] + 1));
+		assert_false(meter_bound_at(bounds_ns[i] - 1));
+	}
+	assert_false(meter_bound_at(0));
+	assert_false(meter_bound_at(UINT64_MAX));
+	free(m);
+}
+
 static void every_status_has_a_place_or_its_class_has_one(void **state)
 {
 	struct meter *m = make(1);
@@ -198,6 +221,7 @@ int main(void)
 	        cmocka_unit_test(a_duration_falls_into_the_bucket_a_linear_search_names),
 	        cmocka_unit_test(bounds_in_seconds_and_nanoseconds_agree),
 	        cmocka_unit_test(sums_go_over_all_workers),
+	        cmocka_unit_test(what_only_some_requests_count_is_summed_too),
 	        cmocka_unit_test(every_status_has_a_place_or_its_class_has_one),
 	        cmocka_unit_test(a_lane_nobody_counted_in_is_not_read),
 	        cmocka_unit_test(a_reset_zeroes_gauges_and_keeps_counters),

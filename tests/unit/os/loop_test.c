@@ -54,6 +54,69 @@ static void events_of_a_stopped_watcher_are_dropped(void **state)
 		close(s.pipe[i]), close(s.pipe2[i]);
 }
 
+#define READY 1000
+
+struct crowd {
+	struct loop_timer timer;
+	struct one {
+		struct loop_io io;
+		struct crowd *of;
+	} one[READY];
+	int seen, seen_at_timer, ticks;
+	bool stay;
+};
+
+static void on_one(struct loop *l, struct loop_io *io, uint32_t events)
+{
+	struct one *one = HG_CONTAINER(io, struct one, io);
+	(void)events;
+	one->of->seen++;
+	if (!one->of->stay) loop_io_stop(l, io);
+}
+
+static void on_crowd_timer(struct loop *l, struct loop_timer *t)
+{
+	struct crowd *c = HG_CONTAINER(t, struct crowd, timer);
+	(void)l;
+	c->ticks++;
+	c->seen_at_timer = c->seen;
+}
+
+/* A time-out must not win against what came in time and was not looked at yet. */
+static void timers_wait_until_what_is_ready_was_seen_but_not_for_ever(void **state)
+{
+	static struct crowd c;
+	int ready[2];
+	struct loop *l;
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(write(ready[1], "x", 1), 1);
+	for (int stay = 0; stay < 2; stay++) {
+		c = (struct crowd){.stay = stay};
+		assert_int_equal(loop_new(&l), HG_OK);
+		for (int i = 0; i < READY; i++) {
+			int fd = dup(ready[0]);
+			assert_true(fd >= 0);
+			c.one[i].of = &c;
+			assert_int_equal(
+			        loop_io_start(l, &c.one[i].io, fd, EPOLLIN, on_one), HG_OK);
+		}
+		assert_int_equal(loop_timer_start(l, &c.timer, 1, on_crowd_timer), HG_OK);
+		usleep(5000);
+		int turns = 0;
+		while (!c.ticks && turns++ < 200)
+			assert_int_equal(loop_turn(l, 0), HG_OK);
+		assert_int_equal(c.ticks, 1);
+		assert_true(c.seen_at_timer >= READY);
+		if (stay) assert_in_range(turns, 4, 64);
+		loop_free(l);
+		for (int fd = ready[1] + 1; fd < ready[1] + 1 + READY + 16; fd++)
+			close(fd);
+	}
+	close(ready[0]);
+	close(ready[1]);
+}
+
 static void on_task(struct loop *l, struct loop_task *t)
 {
 	struct seen *s = HG_CONTAINER(t, struct seen, task);
@@ -112,6 +175,7 @@ static void signals_arrive_through_the_loop(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(timers_wait_until_what_is_ready_was_seen_but_not_for_ever),
 	        cmocka_unit_test(events_of_a_stopped_watcher_are_dropped),
 	        cmocka_unit_test(timers_fire_in_order_and_tasks_run_once_a_turn),
 	        cmocka_unit_test(signals_arrive_through_the_loop),

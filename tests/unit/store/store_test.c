@@ -230,6 +230,7 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	                         "ALTER TABLE release DROP COLUMN version;"
 	                         "ALTER TABLE release DROP COLUMN kept;"
 	                         "DROP TABLE rollout; DROP TABLE quarantine;"
+	                         "DROP TABLE slo_hour; DROP TABLE incident;"
 	                         "DELETE FROM schema_migrations WHERE version>=2;"
 	                         "INSERT INTO app(name,release,revision,present) VALUES('a',3,8,1);"
 	                         "INSERT INTO release VALUES(1,3,'','{}',1)",
@@ -250,6 +251,43 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	assert_int_equal(a.revision, 9);
 	assert_int_equal(store_releases(p->s, a.id, 4, note_release, text, NULL), HG_OK);
 	assert_string_equal(text, "4  0");
+}
+
+struct hours {
+	uint64_t sum;
+	uint32_t n;
+};
+
+static void on_hour(void *arg, const struct store_slo_hour *h)
+{
+	struct hours *to = arg;
+	to->sum = to->sum * 1000 + h->hour;
+	to->n++;
+	assert_int_equal(h->app, 2);
+	assert_str(h->counts, h->hour == 5 ? "new" : "x");
+}
+
+static void hours_of_an_app_come_in_order_and_can_be_forgotten(void **state)
+{
+	struct place *p = *state;
+	struct hours got = {0};
+	static const uint64_t hours[] = {7, 5, 6, 5};
+	for (size_t i = 0; i < HG_COUNT(hours); i++) {
+		struct store_slo_hour h = {.app = 2,
+		        .hour = hours[i],
+		        .counts = i == 3 ? HG_STR("new") : HG_STR("x"),
+		        .base = HG_STR("b")};
+		assert_int_equal(store_slo_hour_set(p->s, &h, NULL), HG_OK);
+		h.app = 3;
+		assert_int_equal(store_slo_hour_set(p->s, &h, NULL), HG_OK);
+	}
+	reopen(p);
+	assert_int_equal(store_slo_hours(p->s, 2, on_hour, &got, NULL), HG_OK);
+	assert_int_equal(got.sum, 5006007);
+	assert_int_equal(store_slo_hours_prune(p->s, 2, 7, NULL), HG_OK);
+	got = (struct hours){0};
+	assert_int_equal(store_slo_hours(p->s, 2, on_hour, &got, NULL), HG_OK);
+	assert_int_equal(got.n, 1);
 }
 
 static void check_replica(void *arg, const struct store_replica *r)
@@ -591,6 +629,7 @@ int main(void)
 	        CASE(what_is_wanted_of_two_releases_survives),
 	        CASE(rollouts_are_kept_and_releases_put_in_quarantine),
 	        CASE(a_former_file_is_migrated_and_a_former_program_still_works_with_it),
+	        CASE(hours_of_an_app_come_in_order_and_can_be_forgotten),
 	        CASE(a_replica_id_is_never_used_again),
 	        CASE(events_come_in_order_by_app_and_after_an_id),
 	        CASE(tokens_are_found_by_digest_and_names_are_unique),

@@ -196,9 +196,35 @@ static void a_full_buffer_is_a_failure_and_no_shorter_message(void **state)
 	assert_true(out.failed);
 }
 
+static void a_trace_is_a_field_and_nothing_comes_along_with_it(void **state)
+{
+#define TRACE "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	static const struct {
+		const char *trace;
+		bool there;
+	} row[] = {{"00-" TRACE, true}, {"01-" TRACE "-x\r\nBcc: eve@example.com", true},
+	        {"00-" TRACE "\r\nBcc: eve@example.com", false}, {"", false}, {"x", false}};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct mail m = {.body = HG_STR("x"),
+		        .id = HG_STR("feedback-7"),
+		        .trace = hg_str(row[i].trace)};
+		assert_true(mail_address_parse(HG_STR("a@example.com"), &m.from));
+		assert_true(mail_address_parse(HG_STR("b@example.com"), &m.to));
+		hg_buf_free(&out);
+		hg_buf_init(&out, 1u << 20);
+		mail_write(&out, &m);
+		const char *text = hg_buf_text(&out);
+		assert_true(row[i].there ==
+		            (strstr(text, "\r\nTraceparent: 00-" TRACE "\r\n") != NULL));
+		assert_null(strstr(text, "Bcc"));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_trace_is_a_field_and_nothing_comes_along_with_it),
 	        cmocka_unit_test(a_message_has_the_fields_of_rfc_5322_and_mime),
 	        cmocka_unit_test(addresses_are_one_mailbox_or_refused),
 	        cmocka_unit_test(subjects_that_are_not_short_ascii_become_encoded_words),

@@ -255,7 +255,8 @@ static void numbers_are_exact(void **s)
 			x = x * 1664525u + 1013904223u;
 			b = b << 13 ^ x >> 8;
 		}
-		(void)snprintf(text, sizeof text, "%.*g", 15 + (int)(x >> 10) % 5, (double)(b >> 11));
+		(void)snprintf(
+		        text, sizeof text, "%.*g", 15 + (int)(x >> 10) % 5, (double)(b >> 11));
 		(void)snprintf(text + strcspn(text, "e"), 8, "e%d", (int)(x >> 16) % 46 - 30);
 		want = strtod(text, NULL);
 		if (!promread_number(hg_str(text), &v) || bits(v) != bits(want))

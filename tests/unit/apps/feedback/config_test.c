@@ -318,6 +318,61 @@ static void the_cache_has_a_size_a_time_and_perhaps_a_redis(void **state)
 	check_bad(NULL, wrong_url, "REDIS_URL: it does not begin with redis:// or unix:");
 }
 
+static void traces_are_set_by_the_variables_of_the_standard(void **state)
+{
+	(void)state;
+	struct config c = good(NULL, NULL, NULL);
+	assert_string_equal(c.traces.url, "");
+	assert_true(c.traces.parent_based);
+	assert_int_equal(c.traces.sample_ppm, 1000000);
+	const char *env[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318/", "OTEL_SERVICE_NAME=shop",
+	        "OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=0.25",
+	        "OTEL_EXPORTER_OTLP_HEADERS=api-key=x", "OTEL_EXPORTER_OTLP_TIMEOUT=500",
+	        "OTEL_BSP_SCHEDULE_DELAY=20", "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", NULL};
+	c = good(NULL, env, NULL);
+	assert_string_equal(c.traces.url, "http://c:4318/v1/traces");
+	assert_string_equal(c.traces.service, "shop");
+	assert_string_equal(c.traces.headers, "api-key=x");
+	assert_true(c.traces.parent_based);
+	assert_int_equal(c.traces.sample_ppm, 250000);
+	assert_int_equal(c.traces.timeout_ms, 500);
+	assert_int_equal(c.traces.delay_ms, 20);
+	const char *whole[] = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://c/in",
+	        "OTEL_EXPORTER_OTLP_ENDPOINT=http://other", "OTEL_TRACES_SAMPLER=always_off", NULL};
+	c = good(NULL, whole, NULL);
+	assert_string_equal(c.traces.url, "https://c/in");
+	assert_int_equal(c.traces.sample_ppm, 0);
+	assert_false(c.traces.parent_based);
+	const char *off[] = {
+	        "OTEL_EXPORTER_OTLP_ENDPOINT=http://c", "OTEL_SDK_DISABLED=true", NULL};
+	assert_string_equal(good(NULL, off, NULL).traces.url, "");
+	const char *none[] = {
+	        "OTEL_EXPORTER_OTLP_ENDPOINT=http://c", "OTEL_TRACES_EXPORTER=none", NULL};
+	assert_string_equal(good(NULL, none, NULL).traces.url, "");
+}
+
+static void what_traces_cannot_use_is_named(void **state)
+{
+	const char *address[] = {"OTEL_EXPORTER_OTLP_ENDPOINT=c:4317", NULL};
+	const char *grpc[] = {
+	        "OTEL_EXPORTER_OTLP_ENDPOINT=http://c", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc", NULL};
+	const char *sampler[] = {"OTEL_TRACES_SAMPLER=some", NULL};
+	const char *share[] = {
+	        "OTEL_TRACES_SAMPLER=traceidratio", "OTEL_TRACES_SAMPLER_ARG=1.1", NULL};
+	const char *exporter[] = {"OTEL_TRACES_EXPORTER=zipkin", NULL};
+	(void)state;
+	check_bad(NULL, address,
+	        "OTEL_EXPORTER_OTLP_ENDPOINT is \"c:4317\", which is not http://HOST:PORT or "
+	        "https://…");
+	check_bad(NULL, grpc, "OTEL_EXPORTER_OTLP_PROTOCOL is \"grpc\", which is not http/json");
+	check_bad(NULL, sampler,
+	        "OTEL_TRACES_SAMPLER is \"some\", which is not a sampler that is known "
+	        "(feedback-app --help)");
+	check_bad(NULL, share,
+	        "OTEL_TRACES_SAMPLER_ARG is \"1.1\", which is not a share from 0 to 1");
+	check_bad(NULL, exporter, "OTEL_TRACES_EXPORTER is \"zipkin\", which is not otlp or none");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -329,6 +384,8 @@ int main(void)
 	        cmocka_unit_test(replicas_are_addresses_in_a_list_though_addresses_have_commas_too),
 	        cmocka_unit_test(settings_of_a_server_are_checked),
 	        cmocka_unit_test(the_cache_has_a_size_a_time_and_perhaps_a_redis),
+	        cmocka_unit_test(traces_are_set_by_the_variables_of_the_standard),
+	        cmocka_unit_test(what_traces_cannot_use_is_named),
 	        cmocka_unit_test(defaults_are_those_of_the_contract),
 	        cmocka_unit_test(flags_win_over_environment_over_file),
 	        cmocka_unit_test(a_database_url_wins_over_a_path),

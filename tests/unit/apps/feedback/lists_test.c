@@ -162,15 +162,16 @@ static void no_order_of_events_gives_a_state_older_than_the_request(void **state
 static void a_validator_is_another_for_everything_that_makes_other_bytes(void **state)
 {
 	char one[LISTS_ETAG_MAX], two[LISTS_ETAG_MAX];
-	struct hg_str a = lists_etag(1, 2, 3, 4, one);
+	const struct lists_page at = {3, 4, 0}, others[] = {{9, 4, 0}, {3, 9, 0}, {3, 4, 1}};
+	struct hg_str a = lists_etag(1, 2, &at, one);
 	(void)state;
 	assert_int_equal(a.n, 18);
 	assert_true(a.p[0] == '"' && a.p[17] == '"');
-	assert_true(hg_str_eq(a, lists_etag(1, 2, 3, 4, two)));
-	assert_false(hg_str_eq(a, lists_etag(9, 2, 3, 4, two)));
-	assert_false(hg_str_eq(a, lists_etag(1, 9, 3, 4, two)));
-	assert_false(hg_str_eq(a, lists_etag(1, 2, 9, 4, two)));
-	assert_false(hg_str_eq(a, lists_etag(1, 2, 3, 9, two)));
+	assert_true(hg_str_eq(a, lists_etag(1, 2, &at, two)));
+	assert_false(hg_str_eq(a, lists_etag(9, 2, &at, two)));
+	assert_false(hg_str_eq(a, lists_etag(1, 9, &at, two)));
+	for (size_t i = 0; i < HG_COUNT(others); i++)
+		assert_false(hg_str_eq(a, lists_etag(1, 2, &others[i], two)));
 }
 
 static void what_is_shared_comes_back_and_what_is_damaged_does_not(void **state)
@@ -199,9 +200,12 @@ static void the_name_says_build_stamp_and_page(void **state)
 {
 	char name[LISTS_NAME_MAX];
 	(void)state;
-	size_t n = lists_shared_name(UINT64_MAX, -1, INT64_MAX, 1000, name);
+	const struct lists_page page = {INT64_MAX, 1000, 1};
+	size_t n = lists_shared_name(UINT64_MAX, -1, &page, name);
 	assert_str(((struct hg_str){name, n}),
-	        "feedback:list:ffffffffffffffff:ffffffffffffffff:9223372036854775807:1000");
+	        "feedback:list:ffffffffffffffff:ffffffffffffffff:9223372036854775807:1000:v2");
+	/* the key in the cache is its bytes: none of them is left to chance */
+	assert_int_equal(sizeof page, sizeof page.before + sizeof page.limit + sizeof page.form);
 	assert_true(lists_build() != 0);
 	assert_true(lists_build() == lists_build());
 }

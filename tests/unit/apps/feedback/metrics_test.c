@@ -21,7 +21,7 @@ static void names_labels_and_buckets_are_those_of_the_contract(void **state)
 	metrics_request(&m, ENDPOINT_NONE, HTTP1_OTHER, 799, 1000);
 	m.operations[OPERATION_CREATE] = 3;
 	m.errors[ERROR_DATABASE] = 2;
-	metrics_text(&m, &g, &b);
+	metrics_text(&m, &g, false, &b);
 	check_has(&b,
 	        "\nhttp_requests_total{method=\"GET\",endpoint=\"/feedback\",status=\"200\"} 3\n");
 	check_has(&b, "\nhttp_requests_total{method=\"DELETE\",endpoint=\"/feedback/"
@@ -50,7 +50,7 @@ static void an_unknown_count_is_left_out(void **state)
 	struct hg_buf b;
 	(void)state;
 	hg_buf_init(&b, 1 << 20);
-	metrics_text(&m, &g, &b);
+	metrics_text(&m, &g, false, &b);
 	assert_null(strstr(hg_buf_text(&b), "feedback_count"));
 	hg_buf_free(&b);
 }
@@ -68,12 +68,46 @@ static void the_process_describes_itself(void **state)
 	hg_buf_free(&b);
 }
 
+static void openmetrics_has_the_last_trace_of_each_bucket(void **state)
+{
+	static struct metrics m;
+	const struct metrics_gauges g = {.feedback_count = 1};
+	struct hg_buf b;
+	(void)state;
+	hg_buf_init(&b, 1 << 20);
+	metrics_request(&m, ENDPOINT_LIST, HTTP1_GET, 200, 7000000);
+	metrics_request(&m, ENDPOINT_LIST, HTTP1_GET, 200, 8000000);
+	metrics_example(&m, ENDPOINT_LIST, HTTP1_GET, 7000000, "0af7651916cd43dd8448eb211c80319c",
+	        1764183600123000000u);
+	metrics_example(&m, ENDPOINT_LIST, HTTP1_GET, 8000000, "1af7651916cd43dd8448eb211c80319c",
+	        1764183601456000000u);
+	metrics_text(&m, &g, true, &b);
+	hg_buf_cstr(&b, "# TYPE odd counter\nodd 1\n");
+	metrics_openmetrics(&b);
+	check_has(&b, BUCKET "\"0.01\"} 2 # {trace_id=\"1af7651916cd43dd8448eb211c80319c\"} "
+	                     "0.008000000 1764183601.456\n");
+	check_has(&b, BUCKET "\"0.005\"} 0\n");
+	check_has(
+	        &b, "# HELP http_requests HTTP requests answered\n# TYPE http_requests counter\n");
+	check_has(&b,
+	        "\nhttp_requests_total{method=\"GET\",endpoint=\"/feedback\",status=\"200\"} 2\n");
+	check_has(&b, "# TYPE odd unknown\nodd 1\n# EOF\n");
+	assert_true(hg_str_ends(hg_buf_view(&b), HG_STR("# EOF\n")));
+	/* The text format has none. */
+	hg_buf_reset(&b);
+	metrics_text(&m, &g, false, &b);
+	assert_null(strstr(hg_buf_text(&b), "trace_id"));
+	metrics_free(&m);
+	hg_buf_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(names_labels_and_buckets_are_those_of_the_contract),
 	        cmocka_unit_test(an_unknown_count_is_left_out),
 	        cmocka_unit_test(the_process_describes_itself),
+	        cmocka_unit_test(openmetrics_has_the_last_trace_of_each_bucket),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

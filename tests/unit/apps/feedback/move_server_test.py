@@ -171,6 +171,47 @@ class Move(Case):
                                   " RETURNING id"), [["2"]])
         self.assertIn("users has 1 rows in the file, 2 on the server", self.move().stderr)
 
+    def test_votes_and_statuses_come_along_and_are_compared(self):
+        self.fill(50)
+        with sqlite3.connect(self.file) as db:
+            db.executemany("INSERT INTO feedback_votes (voter, feedback_id, created_at) VALUES (?, ?, ?)",
+                           [(v, f, 1000 + v) for f in range(1, 45) if f % 10 for v in range(-3, f % 7) if v])
+            db.execute("DELETE FROM feedback_votes WHERE voter = -2")  # holes, as life makes them
+            db.execute("UPDATE feedback SET status = 'planned' WHERE id % 9 = 0")
+        want = [[str(v) for v in row] for row in
+                db.execute("SELECT id, votes, status FROM feedback ORDER BY id").fetchall()]
+        votes = db.execute("SELECT count(*), sum(voter * feedback_id), sum(created_at) FROM feedback_votes").fetchone()
+        self.assertGreater(votes[0], 100)
+        before = self.digest()
+        done = self.move()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn(f"moved {self.count} rows; both read again and equal", done.stdout)
+        self.assertEqual(self.digest(), before)
+        self.assertEqual(self.sql("SELECT id, votes, status FROM feedback ORDER BY id"), want)
+        self.assertEqual(self.sql("SELECT count(*), sum(voter * feedback_id), sum(created_at) FROM feedback_votes"),
+                         [[str(v) for v in votes]])
+        # each of them is looked at when the two are compared
+        for change, back, why in (
+                ("UPDATE feedback SET status = 'done' WHERE id = 9", "UPDATE feedback SET status = 'planned' WHERE id = 9",
+                 f"the two are not the same: {self.count} rows"),
+                ("UPDATE feedback SET votes = votes + 1 WHERE id = 3", "UPDATE feedback SET votes = votes - 1 WHERE id = 3",
+                 f"the two are not the same: {self.count} rows"),
+                ("INSERT INTO feedback_votes VALUES (77, 999, 1)", "DELETE FROM feedback_votes WHERE voter = 77",
+                 f"feedback_votes has {votes[0]} rows in the file, {votes[0] + 1} on the server")):
+            self.sql(change)
+            self.assertIn(why, self.move().stderr)
+            self.sql(back)
+            self.assertEqual(self.move().returncode, 0)
+
+    def test_a_file_from_before_votes_is_moved_as_it_is(self):
+        self.fill(20)
+        env = {"DATABASE_URL": f"sqlite:{self.file}"}
+        self.assertEqual(self.run_app("migrate", "down", env=env).stdout,
+                         f"took back 1 migration; the schema is at {STEPS[-2]}\n")
+        done = self.move()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(self.sql("SELECT DISTINCT votes, status FROM feedback"), [["0", "open"]])
+
     def test_kill_9_on_the_way_and_the_next_run_goes_on(self):
         self.fill(6000)
         before, kills, seen = self.digest(), 0, 0

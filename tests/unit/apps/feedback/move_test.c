@@ -42,6 +42,17 @@ static void the_hash_tells_any_difference(void **state)
 	add_row(&other, 2, HG_STR("b"), 10, 21);
 	assert_true(base.hash != other.hash);
 	assert_int_equal(base.rows, 2);
+	/* of two numbers it matters which one it is */
+	struct sum with[] = {base, base, base, base, base};
+	add_more(&with[1], 3);
+	add_votes(&with[2], 3, HG_STR("open"));
+	add_votes(&with[3], 0, HG_STR("planned"));
+	add_votes(&with[4], 0, HG_STR("done"));
+	for (size_t i = 0; i < HG_COUNT(with); i++)
+		for (size_t k = 0; k < i; k++)
+			assert_true(with[i].hash != with[k].hash);
+	add_votes(&base, 0, HG_STR("open"));
+	assert_true(base.hash == with[0].hash);
 }
 
 int main(void)

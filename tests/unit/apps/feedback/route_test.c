@@ -30,6 +30,29 @@ static void every_path_of_the_contract_is_known(void **state)
 	check("/admin/webhooks/3/rotate", ENDPOINT_WEBHOOKS, 0, "");
 }
 
+static void votes_and_statuses_are_not_of_the_first_version(void **state)
+{
+	(void)state;
+	check("/feedback/17/vote", ENDPOINT_VOTE, 17, "");
+	check("/v2/feedback/17/vote", ENDPOINT_VOTE, 17, "/v2");
+	check("/api/v2/feedback/17/status", ENDPOINT_STATUS, 17, "/api/v2");
+	check("/api/feedback/x/status", ENDPOINT_STATUS, 0, "/api");
+	check("/feedback/votes", ENDPOINT_VOTES, 0, "");
+	check("/v2/feedback/votes", ENDPOINT_VOTES, 0, "/v2");
+	check("/v1/feedback/17/vote", ENDPOINT_NONE, 0, "");
+	check("/api/v1/feedback/17/status", ENDPOINT_NONE, 0, "");
+	check("/v1/feedback/votes", ENDPOINT_ITEM, 0, "/v1");
+	check("/feedback//vote", ENDPOINT_NONE, 0, "");
+	check("/feedback/vote", ENDPOINT_ITEM, 0, "");
+	check("/feedback/1/2/vote", ENDPOINT_NONE, 0, "");
+	check("/feedback/1/vote/", ENDPOINT_NONE, 0, "");
+	check("/feedback/1/votes", ENDPOINT_NONE, 0, "");
+	assert_true(route_of(HG_STR("/v2/feedback")).v2);
+	assert_true(route_of(HG_STR("/api/v2/feedback/1")).v2);
+	assert_false(route_of(HG_STR("/feedback")).v2);
+	assert_false(route_of(HG_STR("/v1/feedback")).v2);
+}
+
 static void ids_that_no_row_can_have_are_items_without_an_id(void **state)
 {
 	(void)state;
@@ -93,6 +116,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(every_path_of_the_contract_is_known),
+	        cmocka_unit_test(votes_and_statuses_are_not_of_the_first_version),
 	        cmocka_unit_test(ids_that_no_row_can_have_are_items_without_an_id),
 	        cmocka_unit_test(everything_else_is_nothing),
 	        cmocka_unit_test(the_queue_has_its_paths),

@@ -69,7 +69,7 @@ static void the_list_is_newest_first_and_pages_meet_without_gap_or_overlap(void 
 		assert_int_equal(add(r, "x"), i);
 	do {
 		hg_buf_reset(&b);
-		assert_int_equal(rows_list(r, before, 10, &b, &page, NULL), HG_OK);
+		assert_int_equal(rows_list(r, ROWS_V1, before, 10, &b, &page, NULL), HG_OK);
 		for (const char *p = hg_buf_text(&b); (p = strstr(p, "{\"id\":")); p++) {
 			assert_int_equal(strtoll(p + 6, NULL, 10), N - seen);
 			seen++;
@@ -81,11 +81,11 @@ static void the_list_is_newest_first_and_pages_meet_without_gap_or_overlap(void 
 	assert_int_equal(pages, 3);
 	/* a last page that is just full has no next */
 	hg_buf_reset(&b);
-	assert_int_equal(rows_list(r, 11, 10, &b, &page, NULL), HG_OK);
+	assert_int_equal(rows_list(r, ROWS_V1, 11, 10, &b, &page, NULL), HG_OK);
 	assert_int_equal(page.next, 0);
 	assert_int_equal(page.total, N);
 	hg_buf_reset(&b);
-	assert_int_equal(rows_list(r, 1, 10, &b, &page, NULL), HG_OK);
+	assert_int_equal(rows_list(r, ROWS_V1, 1, 10, &b, &page, NULL), HG_OK);
 	assert_string_equal(hg_buf_text(&b), "[]\n");
 	hg_buf_free(&b);
 	rows_close(r);
@@ -104,13 +104,86 @@ static void messages_are_escaped_in_json_and_kept_byte_by_byte(void **state)
 	"{\"id\":1,\"message\":\"a\\\"b\\\\c\\n\\u0001 </script>\xe2\x80\xa8\xf0\x9f\x8c\x8a\"," \
 	"\"created_at\":\"2026-10-19T07:12:23.109149Z\",\"updated_at\":\"2026-10-19T07:12:23."   \
 	"109149Z\"}"
-	assert_int_equal(rows_list(r, 0, 10, &b, &page, NULL), HG_OK);
+	assert_int_equal(rows_list(r, ROWS_V1, 0, 10, &b, &page, NULL), HG_OK);
 	assert_string_equal(hg_buf_text(&b), "[" WANT "]\n");
 	hg_buf_reset(&b);
 	assert_int_equal(rows_get(r, 1, &row, NULL), HG_OK);
-	row_json(&row, &b);
+	row_json(&row, ROWS_V1, &b);
 	assert_string_equal(hg_buf_text(&b), WANT "\n");
+	/* the second version has two members more */
+	hg_buf_reset(&b);
+	row_json(&row, ROWS_V2, &b);
+	assert_true(hg_str_ends(
+	        hg_buf_view(&b), HG_STR("109149Z\",\"votes\":0,\"status\":\"open\"}\n")));
+	hg_buf_reset(&b);
+	assert_int_equal(rows_list(r, ROWS_V2, 0, 10, &b, &page, NULL), HG_OK);
+	assert_true(hg_str_ends(
+	        hg_buf_view(&b), HG_STR("109149Z\",\"votes\":0,\"status\":\"open\"}]\n")));
 	hg_buf_free(&b);
+	rows_close(r);
+}
+
+static int64_t stamp_of(struct rows *r)
+{
+	int64_t total, stamp = 0;
+	assert_int_equal(rows_stamp(r, &total, &stamp, NULL), HG_OK);
+	return stamp;
+}
+
+/* A vote, and what it must come to; the stamp is another one exactly when something has changed. */
+static void vote(struct rows *r, int64_t id, int64_t voter, bool given, bool change, int64_t votes)
+{
+	struct row row = {0};
+	bool changed = !change;
+	int64_t stamp = stamp_of(r);
+	assert_int_equal(rows_vote(r, id, voter, given, 5000000, &row, &changed, NULL), HG_OK);
+	assert_int_equal(changed, change);
+	assert_int_equal(row.id, id);
+	assert_int_equal(row.votes, votes);
+	assert_int_equal(stamp != stamp_of(r), change);
+}
+
+static void a_vote_counts_once_and_draws_a_new_stamp(void **state)
+{
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct row row;
+	bool changed;
+	int64_t id = add(r, "one"), other = add(r, "two"), n = -1;
+	vote(r, id, 7, true, true, 1);
+	vote(r, id, 7, true, false, 1);
+	vote(r, id, -8, true, true, 2);
+	vote(r, other, 7, true, true, 1);
+	vote(r, id, 9, false, false, 2);
+	vote(r, id, 7, false, true, 1);
+	vote(r, id, 7, false, false, 1);
+	assert_int_equal(rows_get(r, other, &row, NULL), HG_OK);
+	assert_int_equal(row.votes, 1);
+	assert_int_equal(rows_vote(r, 99, 7, true, 1, &row, &changed, NULL), HG_E_NOT_FOUND);
+	assert_int_equal(rows_vote(r, 99, 7, false, 1, &row, &changed, NULL), HG_E_NOT_FOUND);
+	/* what is deleted takes its votes along */
+	assert_int_equal(rows_delete(r, id, 0, NULL), HG_OK);
+	assert_int_equal(
+	        db_query_i64(r->db, "SELECT count(*) FROM feedback_votes", &n, NULL), HG_OK);
+	assert_int_equal(n, 1);
+	rows_close(r);
+}
+
+static void a_status_that_is_the_same_changes_nothing(void **state)
+{
+	struct dir *d = *state;
+	struct rows *r = open_ok(d->db);
+	struct row row;
+	bool changed = false;
+	int64_t id = add(r, "one"), before = stamp_of(r);
+	assert_int_equal(rows_status(r, id, STATUS_DONE, 1, &row, &changed, NULL), HG_OK);
+	assert_true(changed && row.status == STATUS_DONE && row.id == id);
+	assert_string_equal(row.updated_at, row.created_at);
+	int64_t after = stamp_of(r);
+	assert_true(after != before);
+	assert_int_equal(rows_status(r, id, STATUS_DONE, 1, &row, &changed, NULL), HG_OK);
+	assert_true(!changed && row.status == STATUS_DONE && after == stamp_of(r));
+	assert_int_equal(rows_status(r, 99, STATUS_DONE, 1, &row, &changed, NULL), HG_E_NOT_FOUND);
 	rows_close(r);
 }
 
@@ -214,6 +287,8 @@ int main(void)
 	        T(a_row_is_created_read_changed_and_deleted),
 	        T(the_list_is_newest_first_and_pages_meet_without_gap_or_overlap),
 	        T(messages_are_escaped_in_json_and_kept_byte_by_byte),
+	        T(a_vote_counts_once_and_draws_a_new_stamp),
+	        T(a_status_that_is_the_same_changes_nothing),
 	        T(a_key_makes_one_row_and_gives_it_again_as_it_was_made),
 	        T(old_keys_leave_faster_than_new_ones_come),
 	        T(a_database_of_the_first_app_is_taken_over),

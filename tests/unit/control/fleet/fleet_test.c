@@ -175,6 +175,21 @@ static void observe_hears_how_long_to_keep_lines_and_again_when_it_starts_anew(v
 	rig_apply(r, HELLO(1) "logs: 1d\n");
 	RIG_UNTIL(r, r->retention[0]);
 	assert_non_null(strstr(r->retention, "keep_ms=86400000&"));
+	/* Likewise where traces are sent, and that they are sent no more. */
+	RIG_UNTIL(r, strcmp(r->traces, "<>") == 0);
+	rig_apply(r, "edge: {traces: \"http://[::1]:4318\"}\n" HELLO(1));
+	RIG_UNTIL(r, strcmp(r->traces, "<http://%5B::1%5D:4318>") == 0);
+	assert_int_equal(r->fleet->edge.trace_to, 1);
+	assert_int_equal(r->fleet->edge.trace_from, SNAP_TRACE_TRUSTED);
+	assert_int_equal(r->fleet->edge.trace_out_ppm, 990000);
+	assert_int_equal(r->fleet->edge.trace_slow_ms, 1000);
+	r->traces[0] = 0;
+	rig_send(r, &m);
+	RIG_UNTIL(r, r->traces[0]);
+	rig_apply(r, HELLO(1));
+	RIG_UNTIL(r, strcmp(r->traces, "<>") == 0);
+	assert_int_equal(r->fleet->edge.trace_to, 0);
+	assert_int_equal(r->fleet->edge.trace_out_ppm, 0);
 	loop_io_stop(r->loop, &r->observe);
 }
 

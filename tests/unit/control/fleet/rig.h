@@ -59,6 +59,7 @@ struct rig {
 	char kinds[8192]; /* "replica.ready replica.died …" */
 	char last_text[4096];
 	char retention[1024]; /* what observe was told */
+	char traces[256];     /* where they are to be sent, in <>, as observe was told last */
 	struct fleet_watch watch;
 	struct loop_io observe;
 	int observe_fd;
@@ -101,7 +102,12 @@ static void rig_request(struct loop *l, struct loop_io *io, uint32_t events)
 	ssize_t n = read(c->fd, c->got + c->n, sizeof c->got - 1 - c->n);
 	if (n > 0) c->n += (size_t)n;
 	if (n > 0 && !strstr(c->got, "\r\n\r\n")) return;
-	if (n > 0 && strstr(c->got, "PUT /v1/logs/retention?") == c->got) {
+	if (n > 0 && strstr(c->got, "PUT /v1/traces/export?url=") == c->got) {
+		const char done[] = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+		(void)snprintf(c->rig->traces, sizeof c->rig->traces, "<%.*s>",
+		        (int)strcspn(c->got + 26, " "), c->got + 26);
+		assert_int_equal(write(c->fd, done, sizeof done - 1), sizeof done - 1);
+	} else if (n > 0 && strstr(c->got, "PUT /v1/logs/retention?") == c->got) {
 		const char done[] = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
 		size_t at = strlen(c->rig->retention);
 		(void)snprintf(c->rig->retention + at, sizeof c->rig->retention - at, "%.*s\n",

@@ -66,9 +66,38 @@ static void an_answer_behind_one_that_fills_a_buffer_is_nobodys(void **state)
 	rig_free(g);
 }
 
+static void rep_late(struct replica *rep, int fd)
+{
+	while (rep_head(rep, fd)) {
+		usleep(20000);
+		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+	}
+}
+
+static void answers_within_a_latency_objective_are_counted_where_there_is_one(void **state)
+{
+	static const struct {
+		uint32_t fast_ms, want;
+	} cases[] = {{0, 0}, {600000, 3}, {10, 3} /* none of these */, {600000, 6}};
+	struct rig *g = rig_new(rep_late, 1);
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(cases); i++) {
+		g->app.fast_ms = cases[i].fast_ms;
+		rig_publish(g);
+		int fd = dial(g);
+		for (int k = 0; k < 3; k++)
+			talk(fd, GET, 200, "ok");
+		close(fd);
+		rig_sync(g);
+		assert_int_equal(g->meter->worker[1].lane[1].fast, cases[i].want);
+	}
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(answers_within_a_latency_objective_are_counted_where_there_is_one),
 	        cmocka_unit_test(who_has_spoken_unasked_gets_a_new_connection_each_time),
 	        cmocka_unit_test(an_answer_behind_one_that_fills_a_buffer_is_nobodys),
 	};

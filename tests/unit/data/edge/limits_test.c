@@ -106,9 +106,13 @@ static void errors_speak_json_to_those_who_prefer_it(void **state)
 	put(fd, "GET / HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
 	struct resp *r = hear(fd);
 	assert_int_equal(r->status, 503);
-	assert_string_equal(r->body,
+	static const char want[] =
 	        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
-	        "\"detail\":\"no replica is ready\",\"error\":\"no replica is ready\"}\n");
+	        "\"detail\":\"no replica is ready\",\"error\":\"no replica is ready\","
+	        "\"trace_id\":\"";
+	assert_memory_equal(r->body, want, sizeof want - 1);
+	assert_int_equal(strspn(r->body + sizeof want - 1, "0123456789abcdef"), 32);
+	assert_string_equal(r->body + sizeof want - 1 + 32, "\"}\n");
 	assert_string_equal(
 	        field(r->head, "Content-Type", v, sizeof v), "application/problem+json");
 	assert_string_equal(field(r->head, "Retry-After", v, sizeof v), "1");
@@ -253,6 +257,7 @@ static void a_client_that_takes_its_answer_a_few_bytes_at_a_time_is_cut_off(void
 	}
 	rig_sync(g);
 	assert_int_equal(g->meter->worker[1].timeouts, 1);
+	assert_int_equal(g->meter->worker[1].lane[1].broken, 0); /* its own doing */
 	assert_in_range(since(start), 250, 6000);
 	close(fd);
 	/* A reader that keeps up gets all of it. */
@@ -362,6 +367,10 @@ static void a_response_that_stops_coming_is_cut_off(void **state)
 	assert_non_null(r);
 	assert_true(r->closed);
 	resp_free(r);
+	/* Not the client's doing. */
+	rig_sync(g);
+	assert_int_equal(g->meter->worker[1].lane[1].broken, 1);
+	assert_int_equal(g->meter->worker[1].lane[1].aborted, 0);
 	close(fd);
 	rig_free(g);
 }

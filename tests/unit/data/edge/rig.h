@@ -84,6 +84,7 @@ struct rig {
 	struct replica rep[RIG_REPLICAS];
 	int replicas;
 	int log_pipe[2];
+	int lane[2]; /* of spans: the edge's end is the second */
 	uint64_t generation;
 	struct snap_image shape;    /* edge-wide numbers of the next image */
 	struct snap_app app;        /* the application of the next image */
@@ -558,6 +559,7 @@ static inline struct rig *rig_worker(
 	assert_int_equal(pipe2(g->log_pipe, O_NONBLOCK), 0);
 	fcntl(g->log_pipe[0], F_SETPIPE_SZ, 1 << 20);
 	assert_int_equal(pipe2(g->wake, O_NONBLOCK), 0);
+	assert_int_equal(sock_pair(g->lane), 0);
 	sem_init(&g->called, 0, 0);
 	struct edge_conf conf = {.loop = g->loop,
 	        .meter = g->meter,
@@ -567,6 +569,7 @@ static inline struct rig *rig_worker(
 	        .listen_fds = &g->listener,
 	        .listen_count = 1,
 	        .log_fd = g->log_pipe[1],
+	        .span_fd = g->lane[1],
 	        .connections = connections,
 	        .buffers = buffers,
 	        .seed = worker};
@@ -635,6 +638,8 @@ static inline void rig_free(struct rig *g)
 	close(g->listener);
 	close(g->wake[0]), close(g->wake[1]);
 	close(g->log_pipe[0]), close(g->log_pipe[1]);
+	close(g->lane[0]);
+	close(g->lane[1]);
 	if (!g->owner) free(g->meter);
 	if (!g->owner) free(g->table);
 	if (!g->owner) free(g->rates);

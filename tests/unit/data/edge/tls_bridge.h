@@ -8,9 +8,11 @@
 #include "../../os/tls_rig.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,6 +64,15 @@ static inline bool bridge_in(struct bridge *b)
 	return e == SSL_ERROR_ZERO_RETURN;
 }
 
+/* A hard end throws away what has not left yet, and many small pieces wait for the peer's
+ * acknowledgements. */
+static inline void bridge_sent(const struct bridge *b)
+{
+	int left = 0;
+	for (int i = 0; i < 10000 && ioctl(b->secure, SIOCOUTQ, &left) == 0 && left > 0; i++)
+		usleep(1000);
+}
+
 static inline void *bridge_main(void *arg)
 {
 	struct bridge *b = arg;
@@ -78,6 +89,7 @@ static inline void *bridge_main(void *arg)
 		if (poll(p, 2, 30000) <= 0) break;
 		if (p[0].revents & (POLLHUP | POLLERR) && b->plain_end) {
 			struct linger hard = {1, 0}; /* nobody waits for an answer */
+			bridge_sent(b);
 			setsockopt(b->secure, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 			break;
 		}

@@ -1,6 +1,8 @@
 /* A store without files: what is taken, what is refused, what matchers select. */
 #include "model.h"
 
+#include "wire/re.h"
+
 static struct label_matcher eq(const char *name, const char *value)
 {
 	return (struct label_matcher){.op = LABEL_EQ, .name = hg_str(name), .value = hg_str(value)};
@@ -85,6 +87,54 @@ static void test_matchers_select_as_prometheus_does(void **state)
 	for (size_t i = 0; i < HG_COUNT(rows); i++) {
 		uint32_t got = model_check(&m, rows[i].m, rows[i].n, TSDB_NO_MIN, TSDB_NO_MAX);
 		if (got != rows[i].want) fail_msg("row %zu: %u series", i, got);
+	}
+	model_fini(&m);
+}
+
+static void test_regular_expressions_select_as_prometheus_does(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name, *pattern;
+		bool negated;
+		uint32_t want;
+	} rows[] = {
+	        {"__name__", "m1", false, 15},
+	        {"__name__", "m[12]", false, 30},
+	        {"__name__", "m1|m3|nosuch", false, 30},
+	        {"__name__", "nosuch|neither", false, 0},
+	        {"__name__", "m", false, 0},
+	        {"__name__", "m.*", false, 60},
+	        {"__name__", "m1|m3", true, 30},
+	        {"extra", ".+", false, 40},
+	        {"extra", ".*", false, 60},
+	        {"extra", "|x1", false, 40},
+	        {"extra", "x1|", true, 20},
+	        {"extra", ".+", true, 20},
+	        {"extra", ".*", true, 0},
+	        {"nosuch", "", false, 60},
+	        {"nosuch", "x", true, 60},
+	        {"nosuch", ".+", false, 0},
+	        {"instance", "host-1[0-4]:.*", false, 20},
+	        {"instance", "HOST-1:9100", false, 0},
+	        {"instance", "(?i)HOST-1:9100", false, 4},
+	};
+	struct model m;
+	struct hg_err err = {0};
+	model_init(&m, 60, 9);
+	model_open(&m, &(struct tsdb_options){0});
+	fill(&m, 0, 3, 1000);
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		struct label_matcher one[2] = {{.op = rows[i].negated ? LABEL_NRE : LABEL_RE,
+		                                       .name = hg_str(rows[i].name),
+		                                       .value = hg_str(rows[i].pattern)},
+		        eq("job", "job1")};
+		assert_int_equal(re_compile(one[0].value, RE_LABEL, &one[0].re, &err), HG_OK);
+		uint32_t got = model_check(&m, one, 1, TSDB_NO_MIN, TSDB_NO_MAX);
+		if (got != rows[i].want) fail_msg("row %zu: %u series", i, got);
+		/* With an equality beside it the other way of looking is taken. */
+		model_check(&m, one, 2, TSDB_NO_MIN, TSDB_NO_MAX);
+		re_free(one[0].re);
 	}
 	model_fini(&m);
 }
@@ -288,6 +338,7 @@ int main(void)
 	        cmocka_unit_test(test_samples_come_back_bit_by_bit),
 	        cmocka_unit_test(test_windows_that_are_over_leave_a_memory_store_with_retention),
 	        cmocka_unit_test(test_matchers_select_as_prometheus_does),
+	        cmocka_unit_test(test_regular_expressions_select_as_prometheus_does),
 	        cmocka_unit_test(test_what_is_not_in_order_is_told_apart_and_counted),
 	        cmocka_unit_test(test_late_samples_are_merged_where_they_belong),
 	        cmocka_unit_test(test_the_future_is_refused_by_the_clock),

@@ -1,0 +1,210 @@
+/* The tree as text, in one line, as Prometheus' parser writes it. */
+#include "ast_priv.h"
+
+#include <math.h>
+
+static void label_name(struct hg_buf *to, struct hg_str s)
+{
+	if (pq_is_plain_name(s, false))
+		hg_buf_str(to, s);
+	else
+		pq_quote(to, s);
+}
+
+static void names(struct hg_buf *to, const struct pq_names *ls)
+{
+	hg_buf_byte(to, '(');
+	for (uint32_t i = 0; i < ls->n; i++) {
+		if (i) hg_buf_cstr(to, ", ");
+		label_name(to, ls->at[i]);
+	}
+	hg_buf_byte(to, ')');
+}
+
+/* Alone 300 is written as 5m; within arithmetic it stays a number. */
+static void span(struct hg_buf *to, const struct pq_span *s, bool alone)
+{
+	switch (s->kind) {
+	case PQ_S_NUMBER:
+		if ((alone || s->is_duration) && fabs(s->seconds) < 9e15 &&
+		        s->seconds * 1000 == trunc(s->seconds * 1000))
+			pq_duration_print(to, (int64_t)(s->seconds * 1000));
+		else
+			pq_number_print(to, s->seconds);
+		return;
+	case PQ_S_STEP: hg_buf_cstr(to, "step()"); return;
+	case PQ_S_RANGE: hg_buf_cstr(to, "range()"); return;
+	case PQ_S_NEG:
+		hg_buf_byte(to, '-');
+		span(to, s->a, alone);
+		return;
+	case PQ_S_PAREN:
+		hg_buf_byte(to, '(');
+		span(to, s->a, false);
+		hg_buf_byte(to, ')');
+		return;
+	case PQ_S_MIN:
+	case PQ_S_MAX:
+		hg_buf_cstr(to, s->kind == PQ_S_MIN ? "min_of(" : "max_of(");
+		span(to, s->a, false);
+		hg_buf_cstr(to, ", ");
+		span(to, s->b, false);
+		hg_buf_byte(to, ')');
+		return;
+	case PQ_S_OP:
+		span(to, s->a, false);
+		hg_buf_fmt(to, " %s ", pq_op_name(s->op));
+		span(to, s->b, false);
+		return;
+	}
+}
+
+static void selector_head(struct hg_buf *to, const struct pq_node *n)
+{
+	static const char *const op[] = {
+	        [LABEL_EQ] = "=", [LABEL_NE] = "!=", [LABEL_RE] = "=~", [LABEL_NRE] = "!~"};
+	struct hg_str name = n->u.sel.name;
+	bool outside = pq_is_plain_name(name, true), any = false;
+	if (outside) hg_buf_str(to, name);
+	for (uint32_t i = 0; i < n->u.sel.n; i++) {
+		const struct label_matcher *m = &n->u.sel.m[i];
+		bool is_name = m->op == LABEL_EQ && hg_str_eq(m->name, HG_STR("__name__"));
+		if (is_name && outside) continue;
+		hg_buf_cstr(to, any ? "," : "{");
+		any = true;
+		if (is_name && name.n) {
+			pq_quote(to, name);
+			continue;
+		}
+		label_name(to, m->name);
+		hg_buf_cstr(to, op[m->op]);
+		pq_quote(to, m->value);
+	}
+	if (any) hg_buf_byte(to, '}');
+}
+
+static void modifiers(struct hg_buf *to, const struct pq_node *n)
+{
+	if (n->kind == PQ_K_SELECTOR && n->u.sel.extend != PQ_X_NONE)
+		hg_buf_cstr(to, n->u.sel.extend == PQ_X_ANCHORED ? " anchored" : " smoothed");
+	if (n->at == PQ_AT_START) hg_buf_cstr(to, " @ start()");
+	if (n->at == PQ_AT_END) hg_buf_cstr(to, " @ end()");
+	if (n->at == PQ_AT_TIME) hg_buf_fmt(to, " @ %.3f", (double)n->at_ms / 1000);
+	if (!n->offset) return;
+	hg_buf_cstr(to, " offset ");
+	span(to, n->offset, true);
+}
+
+static void binary(struct hg_buf *to, const struct pq_node *n)
+{
+	const struct pq_matching *m = &n->u.bin.match;
+	pq_node_print(to, n->u.bin.l);
+	hg_buf_fmt(to, " %s", pq_op_name(n->u.bin.op));
+	if (n->u.bin.to_bool) hg_buf_cstr(to, " bool");
+	if (m->given &&
+	        (m->on || m->labels.n || m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY)) {
+		hg_buf_cstr(to, m->on ? " on " : " ignoring ");
+		names(to, &m->labels);
+	}
+	if (m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY) {
+		hg_buf_cstr(to, m->card == PQ_MANY_TO_ONE ? " group_left " : " group_right ");
+		names(to, &m->include);
+	}
+	bool same = m->fill_left && m->fill_right &&
+	            (m->left == m->right || (isnan(m->left) && isnan(m->right)));
+	if (m->fill_left) {
+		hg_buf_cstr(to, same ? " fill (" : " fill_left (");
+		pq_number_print(to, m->left);
+		hg_buf_byte(to, ')');
+	}
+	if (m->fill_right && !same) {
+		hg_buf_cstr(to, " fill_right (");
+		pq_number_print(to, m->right);
+		hg_buf_byte(to, ')');
+	}
+	hg_buf_byte(to, ' ');
+	pq_node_print(to, n->u.bin.r);
+}
+
+static void aggregate(struct hg_buf *to, const struct pq_node *n)
+{
+	hg_buf_cstr(to, pq_agg_name(n->u.agg.op));
+	if (n->u.agg.without || n->u.agg.by.n) {
+		hg_buf_cstr(to, n->u.agg.without ? " without " : " by ");
+		names(to, &n->u.agg.by);
+		hg_buf_byte(to, ' ');
+	}
+	hg_buf_byte(to, '(');
+	if (n->u.agg.param) {
+		pq_node_print(to, n->u.agg.param);
+		hg_buf_cstr(to, ", ");
+	}
+	pq_node_print(to, n->u.agg.of);
+	hg_buf_byte(to, ')');
+}
+
+static void call(struct hg_buf *to, const struct pq_node *n)
+{
+	hg_buf_cstr(to, n->u.call.fn->name);
+	hg_buf_byte(to, '(');
+	for (uint32_t i = 0; i < n->u.call.n; i++) {
+		if (i) hg_buf_cstr(to, ", ");
+		pq_node_print(to, n->u.call.arg[i]);
+	}
+	hg_buf_byte(to, ')');
+}
+
+static void range(struct hg_buf *to, const struct pq_node *n)
+{
+	bool sub = n->kind == PQ_K_SUBQUERY;
+	if (sub)
+		pq_node_print(to, n->u.of);
+	else
+		selector_head(to, n->u.of);
+	hg_buf_byte(to, '[');
+	span(to, n->range, true);
+	if (sub) hg_buf_byte(to, ':');
+	if (n->step) span(to, n->step, true);
+	hg_buf_byte(to, ']');
+	modifiers(to, sub ? n : n->u.of);
+}
+
+static void number(struct hg_buf *to, const struct pq_node *n)
+{
+	double ms = n->u.number.v * 1000;
+	if (n->u.number.is_duration && fabs(ms) < 9e15)
+		pq_duration_print(to, (int64_t)round(ms));
+	else
+		pq_number_print(to, n->u.number.v);
+}
+
+void pq_node_print(struct hg_buf *to, const struct pq_node *n)
+{
+	switch (n->kind) {
+	case PQ_K_NUMBER: number(to, n); return;
+	case PQ_K_TEXT: pq_quote(to, n->u.text); return;
+	case PQ_K_SELECTOR:
+		selector_head(to, n);
+		modifiers(to, n);
+		return;
+	case PQ_K_RANGE:
+	case PQ_K_SUBQUERY: range(to, n); return;
+	case PQ_K_CALL: call(to, n); return;
+	case PQ_K_BINARY: binary(to, n); return;
+	case PQ_K_UNARY:
+		hg_buf_byte(to, n->plus ? '+' : '-');
+		pq_node_print(to, n->u.of);
+		return;
+	case PQ_K_PAREN:
+		hg_buf_byte(to, '(');
+		pq_node_print(to, n->u.of);
+		hg_buf_byte(to, ')');
+		return;
+	case PQ_K_AGG: aggregate(to, n); return;
+	}
+}
+
+void promql_print(const struct promql_query *q, struct hg_buf *to)
+{
+	pq_node_print(to, q->root);
+}

@@ -1,0 +1,195 @@
+#include "../../test.h"
+
+#include "observe/promql/promql.h"
+
+#include <stdlib.h>
+
+/* What is printed is read again, and printed the same. */
+static void what_is_printed_reads_back(void **s)
+{
+	static const struct {
+		const char *in, *out; /* NULL: as it was written */
+	} row[] = {
+	        {"1", NULL},
+	        {"-1e+100", NULL},
+	        {"0x10 + 010", "16 + 8"},
+	        {"5m", NULL},
+	        {"+Inf", NULL},
+	        {"nan", "NaN"},
+	        {"\"a\\\"b\\n\"", NULL},
+	        {"'x' # comment", "\"x\""},
+	        {"`a\\b`", "\"a\\\\b\""},
+	        {"foo", NULL},
+	        {"foo{}", "foo"},
+	        {"foo{a=\"b\",c!=\"d\",e=~\"f.*\",g!~\"h\",}",
+	                "foo{a=\"b\",c!=\"d\",e=~\"f.*\",g!~\"h\"}"},
+	        {"{__name__=~\"x.+\"}", NULL},
+	        {"{__name__=\"foo\",a=\"b\"}", "foo{a=\"b\"}"},
+	        {"{\"my.metric\",\"a.b\"=\"c\"}", NULL},
+	        {"sum", NULL},
+	        {"by{on=\"ignoring\"}", NULL},
+	        {"foo:bar:baz", NULL},
+	        {"foo[5m]", NULL},
+	        {"foo[300]", "foo[5m]"},
+	        {"foo[1h:30s] @ start() offset -5m", NULL},
+	        {"foo offset 5m @ 100", "foo @ 100.000 offset 5m"},
+	        {"foo @ end()", NULL},
+	        {"rate(foo[5m] offset 1w)", NULL},
+	        {"foo[5m * 2 + step()]", NULL},
+	        {"foo offset (5m - 1m)", NULL},
+	        {"foo[max_of(1m, step())]", NULL},
+	        {"rate(foo[5m] anchored)", NULL},
+	        {"foo smoothed", NULL},
+	        {"-foo", NULL},
+	        {"--foo ^ 2", NULL},
+	        {"(1 + 2) * 3", NULL},
+	        {"SUM(foo) BY (a, \"b.c\")", "sum by (a, \"b.c\") (foo)"},
+	        {"sum without () (foo)", NULL},
+	        {"topk(3, foo)", NULL},
+	        {"count_values by (x) (\"v\", foo)", NULL},
+	        {"a + on (x, y) group_left (z) b", NULL},
+	        {"a / ignoring (x) group_right () b", NULL},
+	        {"a == bool b", NULL},
+	        {"a and on () b or c unless d", NULL},
+	        {"a + fill(0) b", "a + fill (0) b"},
+	        {"a + on (x) fill_left(1) fill_right(2) b",
+	                "a + on (x) fill_left (1) fill_right (2) b"},
+	        {"a atan2 b % c ^ d", NULL},
+	        {"label_replace(foo, \"a\", \"$1\", \"b\", \"(.*)\")", NULL},
+	        {"time()", NULL},
+	        {"histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))", NULL},
+	        {"info(foo, {region=~\".*\"})", NULL},
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		const char *want = row[i].out ? row[i].out : row[i].in, *in = row[i].in;
+		for (int round = 0; round < 2; round++) {
+			struct promql_query *q;
+			struct hg_err err = {0};
+			struct hg_buf b;
+			if (promql_parse(hg_str(in), &q, &err) < 0)
+				fail_msg("%s: %s", in, err.message);
+			hg_buf_init(&b, 1 << 16);
+			promql_print(q, &b);
+			assert_string_equal(hg_buf_text(&b), want);
+			hg_buf_free(&b);
+			promql_free(q);
+			in = want;
+		}
+	}
+}
+
+static void what_is_wrong_is_named_with_its_place(void **s)
+{
+	static const struct {
+		const char *in;
+		unsigned line, column;
+		const char *message, *hint; /* parts of them */
+	} row[] = {
+	        {"", 1, 1, "no expression found", NULL},
+	        {"1 +", 1, 4, "unexpected end of input", NULL},
+	        {"foo{a=b}", 1, 7, "expected string", "in quotes"},
+	        {"foo{a==\"b\"}", 1, 6, "one of = != =~ !~", "with \"=\""},
+	        {"foo{a:\"b\"}", 1, 6, "one of = != =~ !~", "with \"=\""},
+	        {"foo{a \"b\"}", 1, 7, "one of = != =~ !~", "with \"=\""},
+	        {"foo{a=~\"(\"}", 1, 8, "error parsing regexp", NULL},
+	        {"foo{a=\"b\"", 1, 10, "expected \",\" or \"}\"", NULL},
+	        {"foo{\"bar\"}", 1, 5, "metric name must not be set twice", NULL},
+	        {"{a=\"\"}", 1, 1, "at least one non-empty matcher", NULL},
+	        {"raet(foo[5m])", 1, 1, "unknown function with name \"raet\"", "rate"},
+	        {"sum(raet(foo[5m]))", 1, 5, "unknown function", "rate"},
+	        {"holt_winters(foo[5m], 1, 1)", 1, 1, "unknown function",
+	                "double_exponential_smoothing"},
+	        {"rate(foo)", 1, 6,
+	                "expected type range vector in call to function \"rate\", got instant "
+	                "vector",
+	                "[5m]"},
+	        {"sum(foo[5m])", 1, 5,
+	                "expected type instant vector in aggregation expression, got range vector",
+	                NULL},
+	        {"rate(foo[5m], 1)", 1, 1, "expected 1 argument(s) in call to \"rate\", got 2",
+	                NULL},
+	        {"round()", 1, 1, "expected at least 1 argument(s)", NULL},
+	        {"topk(foo)", 1, 1,
+	                "wrong number of arguments for aggregate expression provided, expected 2, "
+	                "got 1",
+	                NULL},
+	        {"foo[0]", 1, 5, "duration must be greater than 0", NULL},
+	        {"foo[5m", 1, 7, "expected \"]\"", NULL},
+	        {"foo[5q]", 1, 5, "bad number or duration syntax", NULL},
+	        {"sum(foo)[5m]", 1, 9, "ranges only allowed for vector selectors", "[5m:]"},
+	        {"sum(foo) offset 5m", 1, 10, "offset modifier must be preceded by", NULL},
+	        {"foo offset 5m offset 5m", 1, 15, "offset may not be set multiple times", NULL},
+	        {"foo @ 1 @ 2", 1, 9, "may not be set multiple times", NULL},
+	        {"1 == 1", 1, 1, "comparisons between scalars must use BOOL modifier", NULL},
+	        {"foo + bool bar", 1, 1, "bool modifier can only be used on comparison operators",
+	                NULL},
+	        {"1 and foo", 1, 1, "set operator \"and\" not allowed in binary scalar expression",
+	                NULL},
+	        {"foo and on(a) group_left bar", 1, 1, "no grouping allowed for \"and\" operation",
+	                NULL},
+	        {"a + on(x) group_left(x) b", 1, 1,
+	                "label \"x\" must not occur in ON and GROUP clause at once", NULL},
+	        {"1 + \"x\"", 1, 5,
+	                "binary expression must contain only scalar and instant vector types",
+	                NULL},
+	        {"-\"x\"", 1, 1, "unary expression only allowed on", NULL},
+	        {"\"abc", 1, 1, "unterminated quoted string", NULL},
+	        {"\"\\q\"", 1, 1, "unknown escape sequence", NULL},
+	        {"foo\n  + bar)", 2, 8, "unexpected \")\"", NULL},
+	        {"foo $", 1, 5, "unexpected character", NULL},
+	        {"foo bar", 1, 5, "unexpected \"bar\"", NULL},
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct promql_query *q;
+		struct hg_err err = {0};
+		if (promql_parse(hg_str(row[i].in), &q, &err) != HG_E_QUERY_SYNTAX)
+			fail_msg("%s is taken", row[i].in);
+		if (!strstr(err.message, row[i].message))
+			fail_msg("%s: %s", row[i].in, err.message);
+		if (err.line != row[i].line || err.column != row[i].column)
+			fail_msg("%s: at %u:%u", row[i].in, err.line, err.column);
+		if (row[i].hint && !strstr(err.hint, row[i].hint))
+			fail_msg("%s: hint %s", row[i].in, err.hint);
+	}
+}
+
+static void a_query_may_be_long_and_deep_up_to_a_limit(void **s)
+{
+	static const struct {
+		const char *open, *middle, *close;
+	} row[] = {{"(", "1", ")"}, {"-", "foo", ""}, {"abs(", "foo", ")"}, {"1+", "1", ""},
+	        {"2^", "1", ""}, {"", "foo[(", "m"}};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct hg_buf b;
+		struct promql_query *q;
+		struct hg_err err = {0};
+		hg_buf_init(&b, 1 << 20);
+		for (int k = 0; k < 100000; k++)
+			hg_buf_cstr(&b, row[i].open);
+		hg_buf_cstr(&b, row[i].middle);
+		for (int k = 0; k < 100000; k++)
+			hg_buf_cstr(&b, row[i].close);
+		assert_int_not_equal(promql_parse(hg_buf_view(&b), &q, &err), HG_OK);
+		hg_buf_free(&b);
+	}
+	struct promql_query *q;
+	char *many = malloc(PROMQL_TEXT_MAX + 1);
+	assert_non_null(many);
+	memset(many, ' ', PROMQL_TEXT_MAX + 1);
+	assert_int_equal(promql_parse((struct hg_str){many, PROMQL_TEXT_MAX + 1}, &q, NULL),
+	        HG_E_QUERY_LIMIT);
+	free(many);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(what_is_printed_reads_back),
+	        cmocka_unit_test(what_is_wrong_is_named_with_its_place),
+	        cmocka_unit_test(a_query_may_be_long_and_deep_up_to_a_limit),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

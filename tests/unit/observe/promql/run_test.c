@@ -1,0 +1,262 @@
+#include "../../test.h"
+
+#include "observe/promql/promql.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+
+/* ---- the cases: files of the test language ---- */
+
+static void run_file(const char *name)
+{
+	struct promql_test_counts counts = {0};
+	struct hg_err err = {0};
+	struct hg_buf out;
+	char path[512], *text = malloc(1 << 20);
+	struct hg_out o = hg_out_over(path, sizeof path - 1);
+	hg_out_fmt(&o, TEST_DATA "/cases/%s.test", name);
+	path[o.n] = 0;
+	FILE *f = fopen(path, "rb");
+	if (!f || !text) fail_msg("%s", path);
+	size_t n = fread(text, 1, 1 << 20, f);
+	fclose(f);
+	hg_buf_init(&out, 1 << 20);
+	assert_int_equal(promql_test((struct hg_str){text, n}, name, &out, &counts, &err), HG_OK);
+	if (counts.failed || !counts.passed) fail_msg("%s", hg_buf_text(&out));
+	hg_buf_free(&out);
+	free(text);
+}
+
+static void functions_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("functions");
+}
+
+static void operators_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("operators");
+}
+
+static void aggregations_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("aggregates");
+}
+
+static void classic_histograms_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("histograms");
+}
+
+static void times_and_ranges_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("time");
+}
+
+/* ---- the runner itself ---- */
+
+static void run_text(
+        const char *text, uint64_t passed, uint64_t failed, uint64_t skipped, const char *says)
+{
+	struct promql_test_counts c = {0};
+	struct hg_buf out;
+	hg_buf_init(&out, 1 << 20);
+	assert_int_equal(promql_test(hg_str(text), "t", &out, &c, NULL), HG_OK);
+	if (c.passed != passed || c.failed != failed || c.skipped != skipped ||
+	        !strstr(hg_buf_text(&out), says))
+		fail_msg("%llu %llu %llu\n%s", (unsigned long long)c.passed,
+		        (unsigned long long)c.failed, (unsigned long long)c.skipped,
+		        hg_buf_text(&out));
+	hg_buf_free(&out);
+}
+
+static void a_wrong_expectation_fails_and_says_how(void **s)
+{
+	(void)s;
+	run_text("load 1m\n m 1 2\n\neval instant at 1m m\n m 3\n", 0, 1, 0,
+	        "m at 60.000: expected 3, got 2");
+	run_text("load 1m\n m 1 2\n\neval instant at 1m m\n m 2\n", 1, 0, 0, "t:4: ok");
+	run_text("load 1m\n m 1 2\n\neval instant at 1m m\n", 0, 1, 0, "unexpected series m 2");
+	run_text("eval instant at 1m m\n m 2\n", 0, 1, 0, "expected m, got no such series");
+	run_text("eval instant at 1m 1\n 2\n", 0, 1, 0, "expected the scalar 2, got 1");
+	run_text("eval instant at 1m 1\n expect string \"x\"\n", 0, 1, 0, "expected the string");
+	run_text("eval instant at 1m vector(1)\n expect fail\n", 0, 1, 0, "expected a failure");
+	run_text(
+	        "eval instant at 1m vector(1)\n expect warn\n {} 1\n", 0, 1, 0, "expected warning");
+	run_text("load 1m\n m 1 2\n\neval instant at 1m rate(m[5m])\n expect no_info\n {} 0.005\n",
+	        0, 1, 0, "unexpected information");
+	run_text("load 1m\n m{a=\"1\"} 1\n m{a=\"2\"} 2\n\neval instant at 0 sort(m)\n expect "
+	         "ordered\n m{a=\"2\"} 2\n m{a=\"1\"} 1\n",
+	        0, 1, 0, "place 1");
+	run_text("load 1m\n m 1 2 3\n\neval range from 0 to 2m step 1m m\n m 1 2\n", 0, 1, 0,
+	        "expected nothing, got 3");
+}
+
+static void a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run(void **s)
+{
+	(void)s;
+	run_text("load x\n m 1\n\nnonsense\n\neval instant at 1m 1\n 1\n", 1, 2, 0, "t:1: FAIL");
+	run_text("load 1m\n m{a=} 1\n\neval instant at 1m 1 +\n\neval sometime 1\n 1\n", 0, 3, 0,
+	        "t:2: FAIL");
+	run_text("load 1m\n m 1x9999999999\n\n", 0, 1, 0, "expected a value");
+}
+
+static void what_selects_a_native_histogram_is_skipped_and_counted(void **s)
+{
+	(void)s;
+	run_text("load 1m\n h {{sum:1 count:2}}x3\n f 1\n\neval instant at 1m h\n\neval instant at "
+	         "0 f\n f 1\n\n"
+	         "eval instant at 10m h\n",
+	        2, 0, 1, "t:5: skipped: a native histogram is selected");
+	run_text("load_with_nhcb 1m\n h_bucket{le=\"1\"} 1\n h_bucket{le=\"+Inf\"} 2\n\neval "
+	         "instant at 0 h\n\n"
+	         "eval instant at 0 histogram_quantile(1, h_bucket)\n {} 1\n",
+	        1, 0, 1, "skipped");
+}
+
+/* ---- limits ---- */
+
+struct world {
+	struct tsdb *db;
+};
+
+static void load(struct world *w, int series, int samples)
+{
+	struct tsdb_options o = {.out_of_order_ms = -1};
+	struct label at[3];
+	char number[24];
+	assert_int_equal(tsdb_open(&o, &w->db, NULL), HG_OK);
+	for (int i = 0; i < series; i++) {
+		tsdb_ref ref;
+		snprintf(number, sizeof number, "%05d", i);
+		at[0] = (struct label){LABEL_METRIC, HG_STR("m_total")};
+		at[1] = (struct label){HG_STR("i"), hg_str(number)};
+		at[2] = (struct label){HG_STR("service"), (struct hg_str){number + 4, 1}};
+		assert_int_equal(tsdb_series(w->db, (struct labels){at, 3}, &ref, NULL), HG_OK);
+		for (int k = 0; k < samples; k++)
+			assert_int_equal(
+			        tsdb_append(w->db, ref, k * 15000, k * (i % 7 + 1)), HG_OK);
+	}
+}
+
+static enum hg_rc ask(
+        struct world *w, const char *text, struct promql_options o, struct hg_err *err)
+{
+	struct promql_query *q;
+	const struct promql_result *r;
+	assert_int_equal(promql_parse(hg_str(text), &q, NULL), HG_OK);
+	enum hg_rc rc = promql_run(w->db, q, &o, &r, err);
+	if (rc == HG_OK) promql_result_free(r);
+	promql_free(q);
+	return rc;
+}
+
+static void a_query_ends_at_its_limits_and_names_them(void **s)
+{
+	struct world w;
+	struct hg_err err;
+	atomic_bool cancel = true;
+	(void)s;
+	load(&w, 50, 100);
+	static const struct {
+		struct promql_options o;
+		enum hg_rc rc;
+		const char *says;
+	} row[] = {
+	        {{.start_ms = 900000, .end_ms = 900000}, HG_OK, ""},
+	        {{.start_ms = 900000, .end_ms = 900000, .samples_max = 100}, HG_E_QUERY_LIMIT,
+	                "too many samples"},
+	        {{.end_ms = 1000000, .step_ms = 1000, .memory_max = 65536}, HG_E_QUERY_LIMIT,
+	                "MiB of memory"},
+	        {{.end_ms = 1000000000, .step_ms = 1000}, HG_E_QUERY_LIMIT, "11000 points"},
+	        {{.start_ms = 900000, .end_ms = 900000, .deadline_ms = 1}, HG_E_QUERY_TIME,
+	                "too long"},
+	        {{.start_ms = 1, .end_ms = 0, .step_ms = 1}, HG_E_QUERY_FAILED,
+	                "the end is before the start"},
+	};
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		err = (struct hg_err){0};
+		enum hg_rc rc = ask(&w, "sum by (service) (rate(m_total[5m]))", row[i].o, &err);
+		if (rc != row[i].rc || !strstr(err.message, row[i].says))
+			fail_msg("row %zu: %d %s", i, rc, err.message);
+	}
+	assert_int_equal(ask(&w, "m_total", (struct promql_options){.cancel = &cancel}, &err),
+	        HG_E_QUERY_TIME);
+	assert_int_equal(ask(&w, "m_total[5m]",
+	                         (struct promql_options){.end_ms = 60000, .step_ms = 1000}, &err),
+	        HG_E_QUERY_FAILED);
+	assert_int_equal(
+	        ask(&w, "max_over_time(m_total[1y:1ms])", (struct promql_options){0}, &err),
+	        HG_E_QUERY_LIMIT);
+	tsdb_close(w.db);
+}
+
+/* Without the flag names go at once, as a server of Prometheus does by default. */
+static void names_are_dropped_at_once_unless_asked_for(void **s)
+{
+	struct world w;
+	struct promql_query *q;
+	const struct promql_result *r;
+	struct promql_options o = {.start_ms = 900000, .end_ms = 900000};
+	(void)s;
+	load(&w, 2, 100);
+	assert_int_equal(
+	        promql_parse(HG_STR("count by (__name__) (rate(m_total[5m]))"), &q, NULL), HG_OK);
+	assert_int_equal(promql_run(w.db, q, &o, &r, NULL), HG_OK);
+	assert_int_equal(r->n, 1);
+	assert_int_equal(r->series[0].labels.n, 0);
+	assert_true(r->series[0].v[0] == 2);
+	promql_result_free(r);
+	promql_free(q);
+	tsdb_close(w.db);
+}
+
+static void the_store_is_locked_around_each_access(void *arg)
+{
+	int *depth = arg;
+	assert_int_equal((*depth)++, 0);
+}
+
+static void unlocked(void *arg)
+{
+	int *depth = arg;
+	assert_int_equal(--*depth, 0);
+}
+
+static void the_lock_is_taken_and_given_back(void **s)
+{
+	struct world w;
+	int depth = 0;
+	struct promql_options o = {.start_ms = 900000,
+	        .end_ms = 900000,
+	        .arg = &depth,
+	        .lock = the_store_is_locked_around_each_access,
+	        .unlock = unlocked};
+	(void)s;
+	load(&w, 3, 100);
+	assert_int_equal(ask(&w, "m_total + on(i) m_total", o, NULL), HG_OK);
+	assert_int_equal(depth, 0);
+	tsdb_close(w.db);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(functions_do_what_is_documented),
+	        cmocka_unit_test(operators_do_what_is_documented),
+	        cmocka_unit_test(aggregations_do_what_is_documented),
+	        cmocka_unit_test(classic_histograms_do_what_is_documented),
+	        cmocka_unit_test(times_and_ranges_do_what_is_documented),
+	        cmocka_unit_test(a_wrong_expectation_fails_and_says_how),
+	        cmocka_unit_test(a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run),
+	        cmocka_unit_test(what_selects_a_native_histogram_is_skipped_and_counted),
+	        cmocka_unit_test(a_query_ends_at_its_limits_and_names_them),
+	        cmocka_unit_test(names_are_dropped_at_once_unless_asked_for),
+	        cmocka_unit_test(the_lock_is_taken_and_given_back),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

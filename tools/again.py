@@ -1,0 +1,77 @@
+#!/usr/bin/env python3
+"""A second attempt, alone, for the few tests that failed while others ran beside them: many of ours
+measure time with real processes, and one in some thousand loses it to a neighbour. What fails twice has
+failed. What passes is said, so that nobody takes it for well. Never repeated: a crash, a finding of a
+sanitizer, and more than three programs at once (then it is the change, not the machine).
+
+usage: tools/again.py BUILD FILE.xml [meson test's options]    after meson test; exits with 0 when all is well
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+from junit import GOOD, mend
+
+MOST = 3
+FINDINGS = ("Sanitizer", "runtime error:")
+
+
+def rows_of(build):
+    with open(pathlib.Path(build) / "meson-logs/testlog.json") as f:
+        return [json.loads(line) for line in f]
+
+
+def may_be_repeated(row):
+    said = (row.get("stdout") or "") + (row.get("stderr") or "")
+    crashed = row.get("returncode", 0) < 0 and row["result"] != "TIMEOUT"
+    return not crashed and not any(f in said for f in FINDINGS)
+
+
+def replace(root, again, name):
+    """Puts what `again` says of the test `name` in the place of what was said of it before. A program that
+    speaks TAP has a suite of its own, the others are cases of one that they share."""
+    for suite in again.iter("testsuite"):
+        for old in [s for s in root.iter("testsuite") if s.get("name") == suite.get("name")]:
+            if old.get("name", "").endswith(name):
+                root.remove(old)
+                root.append(suite)
+                continue
+            for case in suite.iter("testcase"):
+                for gone in [c for c in old.iter("testcase") if c.get("name") == case.get("name")]:
+                    old.remove(gone)
+                old.append(case)
+
+
+def attempt(build, row, options):
+    """Runs it alone; what it has become, and meson's report of it."""
+    name = row["name"].split(" / ", 1)[-1]
+    subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--quiet", "--print-errorlogs",
+                    *options, "--num-processes", "1", name])
+    tree = ET.parse(pathlib.Path(build) / "meson-logs/testlog.junit.xml")
+    rows = rows_of(build)
+    mend(tree.getroot(), [(r["name"], r["result"]) for r in rows])
+    return [r["result"] for r in rows], tree.getroot()
+
+
+def main():
+    build, path, *options = sys.argv[1:]
+    bad = [r for r in rows_of(build) if r["result"] not in GOOD]
+    if len(bad) > MOST or not all(may_be_repeated(r) for r in bad):
+        return 1
+    tree, well = ET.parse(path), True
+    for row in bad:
+        print(f"again, alone: {row['name']} ({row['result']})", flush=True)
+        results, report = attempt(build, row, options)
+        if results and all(r in GOOD for r in results):
+            replace(tree.getroot(), report, row["name"])
+            print(f"passed when run alone: {row['name']}; beside others: {row['result']}")
+        else:
+            well = False
+    tree.write(path, encoding="utf-8", xml_declaration=True)
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
