@@ -24,8 +24,8 @@ enum hg_rc store_notify_remove(
 	return db_run(q, err);
 }
 
-enum hg_rc store_notify_each(struct store *s, enum store_notify kind, store_notify_fn fn, void *arg,
-        struct hg_err *err)
+enum hg_rc store_notify_each(
+        struct store *s, enum store_notify kind, store_notify_fn fn, void *arg, struct hg_err *err)
 {
 	struct db_stmt *q;
 	enum hg_rc rc = store_stmt(s, Q_NOTIFY_EACH, &q, err);

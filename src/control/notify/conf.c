@@ -25,8 +25,9 @@ struct making {
 
 static bool no_memory(struct making *m)
 {
-	m->rc = hg_err_set(m->err, HG_E_NOMEM, "the configuration of alerts needs more memory "
-	                                       "than it may");
+	m->rc = hg_err_set(m->err, HG_E_NOMEM,
+	        "the configuration of alerts needs more memory "
+	        "than it may");
 	return false;
 }
 
@@ -73,8 +74,8 @@ static bool keep_re(struct making *m, struct re *re)
 	return true;
 }
 
-static bool matchers(struct making *m, const struct hg_str *from, uint32_t n,
-        const struct label_matcher **ret)
+static bool matchers(
+        struct making *m, const struct hg_str *from, uint32_t n, const struct label_matcher **ret)
 {
 	struct label_matcher *to = take(m, n, sizeof *to);
 	struct hg_err why = {0};
@@ -96,7 +97,8 @@ static bool matchers(struct making *m, const struct hg_str *from, uint32_t n,
 	return to != NULL;
 }
 
-static bool texts(struct making *m, const struct hg_str *from, uint32_t n, const struct hg_str **ret)
+static bool texts(
+        struct making *m, const struct hg_str *from, uint32_t n, const struct hg_str **ret)
 {
 	struct hg_str *to = take(m, n, sizeof *to);
 	for (uint32_t i = 0; to && i < n; i++)
@@ -114,8 +116,8 @@ static bool channel(struct making *m, enum notify_kind kind, struct hg_str secre
 	struct notify_conf *c = &m->p->conf;
 	struct hg_buf b;
 	if (c->channel_count == CHANNELS_MAX)
-		return failed(m, HG_E_CONFIG_LIMIT, "receivers have more than %u channels",
-		        CHANNELS_MAX);
+		return failed(
+		        m, HG_E_CONFIG_LIMIT, "receivers have more than %u channels", CHANNELS_MAX);
 	struct notify_channel *ch = &m->channels[c->channel_count];
 	struct notify_way *way = &m->p->ways[c->channel_count++];
 	hg_buf_init(&b, 4096);
@@ -172,8 +174,8 @@ static bool receiver(struct making *m, const struct spec_receiver *r, uint32_t a
 			        "receiver \"%.60s\" has `email`, but there is no `alerts.mail`",
 			        r->name.p);
 		if (!mail_address_parse(r->email[i], &a))
-			return failed(m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address",
-			        r->email[i].p);
+			return failed(
+			        m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address", r->email[i].p);
 		good = channel(m, NOTIFY_EMAIL, HG_STR(""), a.addr, r, at);
 	}
 	if (good && !to->count)
@@ -273,15 +275,17 @@ static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const
 			if (!rest.n) rest = first;
 			good = number_of(first, r->names, r->name_count, &to[i].from) &&
 			       number_of(rest, r->names, r->name_count, &to[i].to) &&
-			       to[i].from >= r->min && to[i].to <= r->max && to[i].from && to[i].to &&
-			       (to[i].from <= to[i].to || to[i].to < 0);
+			       to[i].from >= r->min && to[i].to <= r->max && to[i].from &&
+			       to[i].to && (to[i].from <= to[i].to || to[i].to < 0);
 			/* Sunday is 0. */
 			if (r->names == weekdays)
 				good = number_of(first, r->names, 7, &to[i].from) &&
 				       number_of(rest, r->names, 7, &to[i].to) && to[i].from >= 0 &&
 				       to[i].to <= 6 && to[i].from <= to[i].to;
 		}
-		if (!good) return failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no %s", from[i].p, r->what);
+		if (!good)
+			return failed(
+			        m, HG_E_CONFIG_VALUE, "\"%.60s\" is no %s", from[i].p, r->what);
 	}
 	*ret = to;
 	return to != NULL;
@@ -294,7 +298,8 @@ static bool zone(struct making *m, struct hg_str name, const struct tzif **ret)
 	struct hg_err why = {0};
 	*ret = NULL;
 	if (!name.n || hg_str_eq(name, HG_STR("UTC"))) return true;
-	if (!tzif_name_ok(name)) return failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no time zone", name.p);
+	if (!tzif_name_ok(name))
+		return failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no time zone", name.p);
 	snprintf(path, sizeof path, "/usr/share/zoneinfo/%.*s", HG_STR_ARG(name));
 	struct tzif *z = NULL;
 	enum hg_rc rc = file_read(path, TZIF_MAX, &b, &why);
@@ -302,7 +307,8 @@ static bool zone(struct making *m, struct hg_str name, const struct tzif **ret)
 	hg_buf_free(&b);
 	if (rc < 0) {
 		(void)failed(m, HG_E_CONFIG_VALUE, "there is no time zone \"%.60s\"", name.p);
-		hg_err_hint(m->err, "a name as Europe/Zurich; the package tzdata must be installed");
+		hg_err_hint(
+		        m->err, "a name as Europe/Zurich; the package tzdata must be installed");
 		return false;
 	}
 	m->p->zones[m->p->zone_count++] = z;
@@ -347,8 +353,8 @@ static bool times(struct making *m)
 
 /* ---- routes ---- */
 
-static bool named(struct making *m, const struct hg_str *from, uint32_t n, bool is_time,
-        const uint32_t **ret)
+static bool named(
+        struct making *m, const struct hg_str *from, uint32_t n, bool is_time, const uint32_t **ret)
 {
 	uint32_t *to = take(m, n, sizeof *to);
 	const struct spec_alerts *a = &m->s->alerts;
@@ -479,8 +485,8 @@ static bool branches(struct making *m, uint32_t *last)
 	return true;
 }
 
-static bool severity(struct making *m, const char *name, const struct hg_str *to, uint32_t n,
-        uint32_t *last)
+static bool severity(
+        struct making *m, const char *name, const struct hg_str *to, uint32_t n, uint32_t *last)
 {
 	struct label_matcher *match = take(m, 1, sizeof *match);
 	if (!n) return true;

@@ -125,6 +125,18 @@ void notify_attempt_done(
 
 /* ---- the door ---- */
 
+/* Tests under way end: whose channels they were is not told any more. */
+static void tests_end(struct notify *n)
+{
+	struct hg_list *node;
+	while ((node = hg_list_first(&n->tests))) {
+		struct notify_test *t = HG_CONTAINER(node, struct notify_test, node);
+		hg_list_remove(node);
+		if (t->done) t->done(t->arg, HG_STR(""), false, "it was cut off", true);
+		free(t);
+	}
+}
+
 enum hg_rc notify_new(
         const struct notify_options *o, struct notify **ret_notify, struct hg_err *err)
 {
@@ -146,30 +158,14 @@ enum hg_rc notify_new(
 
 void notify_free(struct notify *n)
 {
-	struct hg_list *node;
 	if (!n) return;
 	notify_attempts_stop(n);
 	loop_timer_stop(n->o.loop, &n->timer);
-	while ((node = hg_list_first(&n->tests))) {
-		hg_list_remove(node);
-		free(HG_CONTAINER(node, struct notify_test, node));
-	}
+	tests_end(n);
 	notify_state_free(n->state);
 	notify_plan_free(n->plan);
 	if (n->fetch) fetch_free(n->fetch);
 	free(n);
-}
-
-/* Tests under way end: whose channels they were is not told any more. */
-static void tests_end(struct notify *n)
-{
-	struct hg_list *node;
-	while ((node = hg_list_first(&n->tests))) {
-		struct notify_test *t = HG_CONTAINER(node, struct notify_test, node);
-		hg_list_remove(node);
-		if (t->done) t->done(t->arg, HG_STR(""), false, "the configuration was changed", true);
-		free(t);
-	}
 }
 
 void notify_apply(struct notify *n, struct notify_plan *p)

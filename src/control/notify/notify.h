@@ -39,8 +39,8 @@ void notify_free(struct notify *n);
 
 /* `alerts` of the configuration. HG_E_CONFIG_REFERENCE, HG_E_CONFIG_VALUE, HG_E_TEMPLATE … with the
  * place. */
-HG_MUST enum hg_rc notify_check(const struct spec *s, struct notify_plan **ret_plan,
-        struct hg_err *err);
+HG_MUST enum hg_rc notify_check(
+        const struct spec *s, struct notify_plan **ret_plan, struct hg_err *err);
 void notify_plan_free(struct notify_plan *p);
 /* Takes the plan. */
 void notify_apply(struct notify *n, struct notify_plan *p);

@@ -84,8 +84,8 @@ void notify_attempt_begin(struct notify *n, struct notify_send *send, struct not
 /* Ends all without telling. */
 void notify_attempts_stop(struct notify *n);
 /* notify.c: how one went; `a` is gone afterwards. */
-void notify_attempt_done(struct notify_attempt *a, enum notify_result r, uint64_t retry_after_ms,
-        const char *why);
+void notify_attempt_done(
+        struct notify_attempt *a, enum notify_result r, uint64_t retry_after_ms, const char *why);
 void notify_attempt_free(struct notify_attempt *a);
 void notify_journal(struct notify *n, const char *kind, const struct notify_channel *c,
         const struct notify_send *send, const char *why);

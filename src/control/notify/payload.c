@@ -8,9 +8,9 @@
 #include "wire/date.h"
 #include "wire/json.h"
 
-#define DATA_BYTES     ((size_t)8 << 20)
-#define TITLE_RUNES    1024u
-#define PAGERDUTY_MAX  512000u
+#define DATA_BYTES    ((size_t)8 << 20)
+#define TITLE_RUNES   1024u
+#define PAGERDUTY_MAX 512000u
 
 static const struct notify_channel *channel_of(const struct notify_message *m)
 {
@@ -34,8 +34,7 @@ static struct gt_value map_of(struct hg_arena *mem, struct labels ls)
 }
 
 /* What all alerts have alike. */
-static struct labels common(
-        struct hg_arena *mem, const struct notify_message *m, bool annotations)
+static struct labels common(struct hg_arena *mem, const struct notify_message *m, bool annotations)
 {
 	if (!m->count) return (struct labels){0};
 	struct labels first = annotations ? m->alerts[0]->annotations : m->alerts[0]->labels;
@@ -53,8 +52,7 @@ static struct labels common(
 	return (struct labels){to, n};
 }
 
-static struct gt_value alert_value(
-        struct hg_arena *mem, const struct notify_alert *a, bool firing)
+static struct gt_value alert_value(struct hg_arena *mem, const struct notify_alert *a, bool firing)
 {
 	struct gt_member *at = hg_arena_array(mem, 7, sizeof *at);
 	char *print = hg_arena_take(mem, 17);
@@ -80,8 +78,7 @@ static struct gt_value data_of(struct hg_arena *mem, const struct notify_message
 		list[i] = alert_value(mem, m->alerts[i], i < m->firing);
 	const struct notify_conf *c = &m->plan->conf;
 	at[0] = (struct gt_member){HG_STR("Alerts"), gt_list(list, m->count, GT_ALERTS)};
-	at[1] = (struct gt_member){
-	        HG_STR("CommonAnnotations"), map_of(mem, common(mem, m, true))};
+	at[1] = (struct gt_member){HG_STR("CommonAnnotations"), map_of(mem, common(mem, m, true))};
 	at[2] = (struct gt_member){HG_STR("CommonLabels"), map_of(mem, common(mem, m, false))};
 	at[3] = (struct gt_member){HG_STR("ExternalURL"), gt_str(hg_str(m->plan->external_url))};
 	at[4] = (struct gt_member){HG_STR("GroupKey"), gt_str(m->group)};
@@ -113,10 +110,10 @@ static void run(struct notify_message *m, struct hg_str name, bool title, struct
 	        .now_ms = m->now_ms, .external_url = hg_str(m->plan->external_url)};
 	hg_arena_init(&mem, "notification", DATA_BYTES);
 	struct gt_value dot = data_of(&mem, m);
-	enum hg_rc rc = dot.kind == GT_MAP
-	                        ? gotemplate_run(m->plan->templates, name, &dot, NULL, &env, &mem,
-	                                  to, &err)
-	                        : hg_err_set(&err, HG_E_TOO_LARGE, "the alerts are too large");
+	enum hg_rc rc =
+	        dot.kind == GT_MAP
+	                ? gotemplate_run(m->plan->templates, name, &dot, NULL, &env, &mem, to, &err)
+	                : hg_err_set(&err, HG_E_TOO_LARGE, "the alerts are too large");
 	hg_arena_fini(&mem);
 	if (rc == HG_OK) return;
 	(void)hg_str_copy(hg_str(err.message), m->template_error, sizeof m->template_error);
@@ -238,7 +235,8 @@ static void pagerduty(struct notify_message *m, const struct texts *t, struct hg
 	json_out_key(j, "payload");
 	json_out_object(j);
 	member(j, "summary", title.n ? title : HG_STR("alert"));
-	member(j, "source", m->plan->external_url[0] ? hg_str(m->plan->external_url) : HG_STR("Headgate"));
+	member(j, "source",
+	        m->plan->external_url[0] ? hg_str(m->plan->external_url) : HG_STR("Headgate"));
 	member(j, "severity", pager_severity(common(&mem, m, false)));
 	if (details) {
 		json_out_key(j, "custom_details");

@@ -42,8 +42,7 @@ static json_t *entry_json(const struct notify_entry *e)
 	        prints_json(e->resolved, e->resolved_count), "id", e->id, "try",
 	        (json_int_t)e->try_ms, "try_firing",
 	        prints_json(e->try_firing, e->try_firing_count), "try_resolved",
-	        prints_json(e->try_resolved, e->try_resolved_count), "attempts",
-	        (int)e->attempts);
+	        prints_json(e->try_resolved, e->try_resolved_count), "attempts", (int)e->attempts);
 }
 
 static json_t *silence_json(const struct notify_silence *s)
@@ -51,9 +50,8 @@ static json_t *silence_json(const struct notify_silence *s)
 	json_t *list = json_array();
 	for (uint32_t i = 0; i < s->matcher_count; i++) {
 		const struct label_matcher *m = &s->matchers[i];
-		(void)json_array_append_new(list,
-		        json_pack("[i,s%,s%]", (int)m->op, m->name.p, m->name.n, m->value.p,
-		                m->value.n));
+		(void)json_array_append_new(list, json_pack("[i,s%,s%]", (int)m->op, m->name.p,
+		                                          m->name.n, m->value.p, m->value.n));
 	}
 	return json_pack("{s:o,s:I,s:I,s:I,s:s%,s:s%}", "matchers", list, "starts",
 	        (json_int_t)s->starts_ms, "ends", (json_int_t)s->ends_ms, "updated",
@@ -75,8 +73,8 @@ static enum hg_rc set(struct writing *w, enum store_notify kind, struct hg_str k
 {
 	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
 	/* What is not UTF-8 cannot be kept; the API takes none. */
-	enum hg_rc rc = text ? store_notify_set(w->n->o.store, kind, key, hg_str(text), w->err)
-	                     : HG_OK;
+	enum hg_rc rc =
+	        text ? store_notify_set(w->n->o.store, kind, key, hg_str(text), w->err) : HG_OK;
 	free(text);
 	json_decref(value);
 	return rc;
@@ -201,13 +199,13 @@ static void read_entry(void *arg, struct hg_str key, struct hg_str value)
 	        .try_ms = number_of(o, "try"),
 	        .attempts = (uint32_t)number_of(o, "attempts")};
 	(void)hg_str_copy(text_of(json_object_get(o, "id")), e.id, sizeof e.id);
-	bool good = prints_of(json_object_get(o, "firing"), &e.firing, &e.firing_count) &&
-	            prints_of(json_object_get(o, "resolved"), &e.resolved, &e.resolved_count) &&
-	            prints_of(json_object_get(o, "try_firing"), &e.try_firing,
-	                    &e.try_firing_count) &&
-	            prints_of(json_object_get(o, "try_resolved"), &e.try_resolved,
-	                    &e.try_resolved_count) &&
-	            notify_log_restore(r->n->state, &e) == HG_OK;
+	bool good =
+	        prints_of(json_object_get(o, "firing"), &e.firing, &e.firing_count) &&
+	        prints_of(json_object_get(o, "resolved"), &e.resolved, &e.resolved_count) &&
+	        prints_of(json_object_get(o, "try_firing"), &e.try_firing, &e.try_firing_count) &&
+	        prints_of(json_object_get(o, "try_resolved"), &e.try_resolved,
+	                &e.try_resolved_count) &&
+	        notify_log_restore(r->n->state, &e) == HG_OK;
 	if (!good) r->no_memory = true;
 	free(e.firing);
 	free(e.resolved);

@@ -8,8 +8,7 @@
 #include "os/file.h"
 
 /* The value of a secret without spaces around it; false with why. */
-static bool secret(
-        struct notify *n, struct hg_str name, struct hg_buf *to, char *why, size_t why_n)
+static bool secret(struct notify *n, struct hg_str name, struct hg_buf *to, char *why, size_t why_n)
 {
 	char path[4096];
 	struct hg_err err = {0};
@@ -76,8 +75,7 @@ static bool sign(struct notify *n, const struct notify_way *way, const struct no
 	if (!secret(n, hg_str(way->key), &key, why, why_n)) return false;
 	struct hg_str one = hg_buf_view(&key);
 	hg_buf_cstr(&s->line, "webhook-signature: ");
-	enum hg_rc rc = webhook_sign(
-	        &one, 1, hg_str(m->id), n->o.wall_ms() / 1000, body, &s->line);
+	enum hg_rc rc = webhook_sign(&one, 1, hg_str(m->id), n->o.wall_ms() / 1000, body, &s->line);
 	wipe(&key);
 	if (rc == HG_OK) return true;
 	snprintf(why, why_n, "secret %s is no key of a webhook (whsec_ and base64)", way->key);
@@ -130,8 +128,7 @@ static void http(struct notify_attempt *a, struct notify_message *m)
 		goto out;
 	}
 	rc = HG_E_SECRET;
-	if (c->kind == NOTIFY_WEBHOOK &&
-	        !sign(n, way, m, hg_buf_view(&body), &s, why, sizeof why))
+	if (c->kind == NOTIFY_WEBHOOK && !sign(n, way, m, hg_buf_view(&body), &s, why, sizeof why))
 		goto out;
 	rc = http_go(a, pager ? way->url : hg_buf_text(&value), hg_buf_view(&body), &s, &err);
 	if (rc < 0) snprintf(why, sizeof why, "%.300s", err.message);

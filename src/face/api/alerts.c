@@ -62,8 +62,9 @@ static struct hg_str decoded(struct hg_str s, struct hg_arena *mem)
 	char *to = hg_arena_take(mem, s.n + 1);
 	size_t n = 0;
 	for (size_t i = 0; to && i < s.n; i++) {
-		bool escape = s.p[i] == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]);
-		to[n++] = escape            ? (char)(unhex(s.p[i + 1]) << 4 | unhex(s.p[i + 2]))
+		bool escape =
+		        s.p[i] == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]);
+		to[n++] = escape          ? (char)(unhex(s.p[i + 1]) << 4 | unhex(s.p[i + 2]))
 		          : s.p[i] == '+' ? ' '
 		                          : s.p[i];
 		if (escape) i += 2;
@@ -78,8 +79,7 @@ static void filters_free(struct filters *f)
 	hg_arena_fini(&f->mem);
 }
 
-static enum hg_rc filters_read(
-        const struct api_request *r, struct filters *f, struct hg_err *err)
+static enum hg_rc filters_read(const struct api_request *r, struct filters *f, struct hg_err *err)
 {
 	struct hg_str rest = r->req->query;
 	struct hg_err why = {0};
@@ -117,16 +117,16 @@ static json_t *receivers_of(const struct notify_conf *c, struct labels ls)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct notify_route *r = &c->routes[routes[i]];
 		for (uint32_t k = 0; k < r->receiver_count; k++)
-			json_array_append_new(list,
-			        json_pack("{s:o}", "name",
-			                api_json_str(c->receivers[r->receivers[k]].name)));
+			json_array_append_new(
+			        list, json_pack("{s:o}", "name",
+			                      api_json_str(c->receivers[r->receivers[k]].name)));
 	}
 	return list;
 }
 
 /* NULL: it is not wanted. */
-static json_t *alert_json(const struct api_request *r, struct notify *n,
-        const struct notify_alert *a, uint64_t now)
+static json_t *alert_json(
+        const struct api_request *r, struct notify *n, const struct notify_alert *a, uint64_t now)
 {
 	struct notify_state *s = notify_view(n);
 	json_t *silenced = json_array(), *inhibited = json_array();
@@ -211,8 +211,8 @@ static enum hg_rc put_one(struct notify *n, json_t *o, struct hg_err *err)
 	if (!json_is_object(o)) return hg_err_set(err, HG_E_ALERT_BODY, "an alert is an object");
 	labels_builder_init(&labels);
 	labels_builder_init(&annotations);
-	enum hg_rc rc = labels_read(
-	        json_object_get(o, "labels"), "labels", &labels, &in.labels, err);
+	enum hg_rc rc =
+	        labels_read(json_object_get(o, "labels"), "labels", &labels, &in.labels, err);
 	if (rc == HG_OK)
 		rc = labels_read(json_object_get(o, "annotations"), "annotations", &annotations,
 		        &in.annotations, err);
@@ -231,8 +231,8 @@ enum hg_rc api_post_am_alerts(struct api_request *r, struct hg_err *err)
 	json_error_t je;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
-	json_t *list = json_loadb(r->req->body.p ? r->req->body.p : "", r->req->body.n,
-	        JSON_REJECT_DUPLICATES, &je);
+	json_t *list = json_loadb(
+	        r->req->body.p ? r->req->body.p : "", r->req->body.n, JSON_REJECT_DUPLICATES, &je);
 	if (!json_is_array(list)) {
 		json_decref(list);
 		return hg_err_set(err, HG_E_ALERT_BODY, "the body is no JSON array of alerts");
@@ -307,11 +307,11 @@ static json_t *silence_json(const struct notify_silence *s, uint64_t now)
 	json_t *list = json_array();
 	for (uint32_t i = 0; i < s->matcher_count; i++) {
 		const struct label_matcher *m = &s->matchers[i];
-		json_array_append_new(list,
-		        json_pack("{s:o,s:o,s:b,s:b}", "name", api_json_str(m->name), "value",
-		                api_json_str(m->value), "isRegex",
-		                m->op == LABEL_RE || m->op == LABEL_NRE, "isEqual",
-		                m->op == LABEL_EQ || m->op == LABEL_RE));
+		json_array_append_new(
+		        list, json_pack("{s:o,s:o,s:b,s:b}", "name", api_json_str(m->name), "value",
+		                      api_json_str(m->value), "isRegex",
+		                      m->op == LABEL_RE || m->op == LABEL_NRE, "isEqual",
+		                      m->op == LABEL_EQ || m->op == LABEL_RE));
 	}
 	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:s}}", "id", s->id, "matchers", list,
 	        "startsAt", time_json(s->starts_ms), "endsAt", time_json(s->ends_ms), "updatedAt",
@@ -357,10 +357,12 @@ static enum hg_rc matchers_read(json_t *list, struct notify_silence *s, struct h
 		const json_t *o = json_array_get(list, i), *equal = json_object_get(o, "isEqual");
 		bool regex = json_is_true(json_object_get(o, "isRegex"));
 		bool is = !equal || !json_is_false(equal);
-		s->matchers[s->matcher_count++] = (struct label_matcher){
-		        .op = regex ? is ? LABEL_RE : LABEL_NRE : is ? LABEL_EQ : LABEL_NE,
-		        .name = text_of(json_object_get(o, "name")),
-		        .value = text_of(json_object_get(o, "value"))};
+		s->matchers[s->matcher_count++] =
+		        (struct label_matcher){.op = regex ? is ? LABEL_RE : LABEL_NRE
+		                                     : is  ? LABEL_EQ
+		                                           : LABEL_NE,
+		                .name = text_of(json_object_get(o, "name")),
+		                .value = text_of(json_object_get(o, "value"))};
 	}
 	return HG_OK;
 }
@@ -422,8 +424,8 @@ enum hg_rc api_get_am_receivers(struct api_request *r, struct hg_err *err)
 	const struct notify_conf *c = notify_conf_now(n);
 	r->reply = json_array();
 	for (uint32_t i = 0; c && i < c->receiver_count; i++)
-		json_array_append_new(r->reply,
-		        json_pack("{s:o}", "name", api_json_str(c->receivers[i].name)));
+		json_array_append_new(
+		        r->reply, json_pack("{s:o}", "name", api_json_str(c->receivers[i].name)));
 	return HG_OK;
 }
 
@@ -432,9 +434,9 @@ enum hg_rc api_get_am_status(struct api_request *r, struct hg_err *err)
 	(void)err;
 	r->reply = json_pack("{s:{s:s,s:[]},s:{s:s,s:s,s:s,s:s,s:s,s:s},s:{s:s},s:o}", "cluster",
 	        "status", "disabled", "peers", "versionInfo", "branch", "", "buildDate", "",
-	        "buildUser", "", "goVersion", "", "revision", "", "version",
-	        "headgate " HG_VERSION, "config", "original", "# see headgate config show\n",
-	        "uptime", time_json(r->api->started_ms));
+	        "buildUser", "", "goVersion", "", "revision", "", "version", "headgate " HG_VERSION,
+	        "config", "original", "# see headgate config show\n", "uptime",
+	        time_json(r->api->started_ms));
 	return HG_OK;
 }
 
@@ -469,9 +471,9 @@ static void trial_answer(struct trial *t)
 static void on_told(void *arg, struct hg_str channel, bool delivered, const char *why, bool last)
 {
 	struct trial *t = arg;
-	json_array_append_new(t->channels,
-	        json_pack("{s:o,s:b,s:s}", "channel", api_json_str(channel), "delivered", delivered,
-	                "answer", why));
+	json_array_append_new(
+	        t->channels, json_pack("{s:o,s:b,s:s}", "channel", api_json_str(channel),
+	                             "delivered", delivered, "answer", why));
 	if (!delivered) t->good = false;
 	if (!last) return;
 	t->answered = true;

@@ -43,7 +43,7 @@ static void alert_line(const struct cli *c, const json_t *a, const json_t *group
 	bool kept = strcmp(cli_text(status, "state"), "suppressed") == 0;
 	const char *why = json_array_size(json_object_get(status, "silencedBy")) ? "silenced"
 	                  : kept                                                 ? "inhibited"
-	                                                                         : cli_text(group, "last");
+	                         : cli_text(group, "last");
 	cli_pad(to, cli_text(labels, "alertname"), 28);
 	hg_buf_byte(to, ' ');
 	cli_pad(to, *severity ? severity : cli_dash(c), 9);
@@ -65,7 +65,8 @@ int cli_do_alerts_list(struct cli *c)
 	if (cli_call(c, "GET", "/api/v2/alerts/groups", NULL, CLI_READ_MS, &doc, &err) < 0)
 		return cli_fail(&err);
 	if (cli_has(&c->args, CLI_F_JSON))
-		return json_print(json_pack("{s:s,s:o}", "schema", "headgate.alerts/1", "groups", doc));
+		return json_print(
+		        json_pack("{s:s,s:o}", "schema", "headgate.alerts/1", "groups", doc));
 	hg_buf_init(&to, 4u << 20);
 	hg_buf_fmt(&to, "%s%-28s %-9s %-12s %-18s LABELS%s\n", cli_bold(c), "ALERT", "SEVERITY",
 	        "RECEIVER", "TOLD", cli_off(c));
@@ -132,8 +133,7 @@ static int silence_add(struct cli *c)
 	date_rfc3339(now + lasts, to);
 	json_t *body = json_pack("{s:o,s:s,s:s,s:s,s:s}", "matchers", matchers, "startsAt", from,
 	        "endsAt", to, "createdBy", who ? who->pw_name : "headgate", "comment", comment);
-	enum hg_rc rc =
-	        cli_call(c, "POST", "/api/v2/silences", body, CLI_CHANGE_MS, &reply, &err);
+	enum hg_rc rc = cli_call(c, "POST", "/api/v2/silences", body, CLI_CHANGE_MS, &reply, &err);
 	json_decref(body);
 	if (rc < 0) return cli_fail(&err);
 	cli_out("%s\n", cli_text(reply, "silenceID"));
@@ -164,7 +164,10 @@ static int silence_list(struct cli *c)
 			bool regex = json_is_true(json_object_get(m, "isRegex"));
 			bool equal = json_is_true(json_object_get(m, "isEqual"));
 			hg_buf_fmt(&to, " %s%s%s\"%s\"", cli_text(m, "name"), equal ? "=" : "!",
-			        regex ? "~" : equal ? "" : "=", cli_text(m, "value"));
+			        regex   ? "~"
+			        : equal ? ""
+			                : "=",
+			        cli_text(m, "value"));
 		}
 		hg_buf_fmt(&to, " (%s: %s)\n", cli_text(s, "createdBy"), cli_text(s, "comment"));
 	}
@@ -179,8 +182,10 @@ static int silence_expire(struct cli *c)
 	struct hg_err err = {0};
 	char path[128];
 	if (c->args.count != 2 || strlen(c->args.positional[1]) > 64 ||
-	        strspn(c->args.positional[1], "0123456789abcdef-") != strlen(c->args.positional[1])) {
-		hg_err_set(&err, HG_E_USAGE, "which silence? \"headgate alerts silence list\" has their ids");
+	        strspn(c->args.positional[1], "0123456789abcdef-") !=
+	                strlen(c->args.positional[1])) {
+		hg_err_set(&err, HG_E_USAGE,
+		        "which silence? \"headgate alerts silence list\" has their ids");
 		return cli_fail(&err);
 	}
 	snprintf(path, sizeof path, "/api/v2/silence/%s", c->args.positional[1]);
@@ -216,15 +221,15 @@ int cli_do_alerts_test_receiver(struct cli *c)
 	hg_buf_free(&path);
 	if (rc < 0) return cli_fail(&err);
 	json_array_foreach(cli_list(doc, "channels"), i, one)
-		cli_out("%s: delivered (%s)\n", cli_text(one, "channel"), cli_text(one, "answer"));
+	        cli_out("%s: delivered (%s)\n", cli_text(one, "channel"), cli_text(one, "answer"));
 	json_decref(doc);
 	return 0;
 }
 
 /* ---- secrets ---- */
 
-static enum hg_rc secret_write(const struct cli *c, const char *name, struct hg_str value,
-        struct hg_err *err)
+static enum hg_rc secret_write(
+        const struct cli *c, const char *name, struct hg_str value, struct hg_err *err)
 {
 	char path[4096 + 128];
 	snprintf(path, sizeof path, "%s/secrets", c->data_dir);
