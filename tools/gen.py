@@ -81,7 +81,7 @@ WORDS = {
     "address": "port or address:port", "share": "count or ratio", "strings": "list of texts",
     "pairs": "mapping of names to texts", "enum": "word", "overlays": "mapping of overlays",
 }
-C_KEYWORDS = {"for", "default", "if", "do", "switch", "auto", "register",
+C_KEYWORDS = {"for", "continue", "default", "if", "do", "switch", "auto", "register",
               "set"}  # every struct has a member of that name
 TABLE = "schema/config.toml"
 

@@ -11,6 +11,7 @@
 #include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
 #include "control/incident/incident.h"
+#include "control/notify/notify.h"
 #include "control/rollout/rollout.h"
 #include "control/slo/slo.h"
 #include "face/api/api.h"
@@ -37,6 +38,7 @@ struct control {
 	struct fleet *fleet;
 	struct fetch *fetch;
 	struct rollouts *rollouts;
+	struct notify *notify;
 	struct certs *certs;
 	struct clients *clients;
 	struct upstreams *upstreams;
@@ -230,6 +232,7 @@ static enum hg_rc reload(
 	struct running *next = NULL;
 	struct fleet_plan *plan = NULL;
 	struct rollouts_plan *ways = NULL;
+	struct notify_plan *alerts = NULL;
 	struct slo_plan *goals = NULL;
 	struct secrets secrets = {0};
 	enum hg_rc rc = running_load(c, config, &next, err);
@@ -237,6 +240,7 @@ static enum hg_rc reload(
 	HG_ASSERT(next);
 	rc = fleet_check(c->fleet, next->spec, config->dir.p, &plan, err);
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
+	if (rc == HG_OK) rc = notify_check(next->spec, &alerts, err);
 	if (rc == HG_OK) rc = slo_check(c->slo, next->spec, &goals, err);
 	if (rc == HG_OK) rc = secrets_find(c, config, next->spec, &secrets, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
@@ -255,6 +259,8 @@ static enum hg_rc reload(
 	ways = NULL;
 	fleet_apply(c->fleet, plan);
 	plan = NULL;
+	notify_apply(c->notify, alerts);
+	alerts = NULL;
 	slo_apply(c->slo, goals);
 	goals = NULL;
 	running_free(c->running);
@@ -264,6 +270,7 @@ static enum hg_rc reload(
 out:
 	fleet_plan_free(plan);
 	rollouts_plan_free(ways);
+	notify_plan_free(alerts);
 	slo_plan_free(goals);
 	secrets_free(&secrets);
 	running_free(next);
@@ -554,6 +561,16 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	if (rc < 0) return rc;
 	rc = goals_new(c, err);
 	if (rc < 0) return rc;
+	struct notify_options alerts = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .data_dir = child->data_dir,
+	        .seed = options.seed ^ 0xa1e7,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .arg = c};
+	rc = notify_new(&alerts, &c->notify, err);
+	if (rc < 0) return rc;
 	rc = secrets_new(c, err);
 	if (rc < 0) return rc;
 	struct acme_options acme = {.loop = c->loop,
@@ -581,6 +598,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .clients = c->clients,
 	        .identities = c->identities,
 	        .acme = c->acme,
+	        .notify = c->notify,
 	        .slo = c->slo,
 	        .incidents = c->incidents,
 	        .store = c->store,
@@ -627,6 +645,7 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
+	notify_free(c.notify);
 	acme_free(c.acme);
 	certs_free(c.certs);
 	slo_free(c.slo);

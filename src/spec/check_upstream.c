@@ -110,3 +110,24 @@ void spec_edge_place(const struct spec *s, const char *path, struct hg_err *err)
 	const struct spec_node *at = edge ? find(edge, path) : NULL;
 	if (at) hg_err_place(err, s->origin->file.p, at->line, at->column);
 }
+
+void spec_alerts_place(const struct spec *s, const char *path, struct hg_err *err)
+{
+	const struct spec_node *at = spec_node_get(s->origin->tree, "alerts");
+	struct hg_str rest = hg_str(path);
+	while (at && rest.n) {
+		struct hg_str part = hg_str_cut(&rest, '.');
+		const struct spec_node *c = at->kind == SPEC_N_SCALAR ? NULL : at->first;
+		uint64_t i;
+		if (at->kind == SPEC_N_LIST && hg_str_u64(part, &i)) {
+			while (c && i--)
+				c = c->next;
+		} else {
+			while (c && !hg_str_eq(c->key, part))
+				c = c->next;
+		}
+		if (!c) break;
+		at = c;
+	}
+	if (at) hg_err_place(err, s->origin->file.p, at->line, at->column);
+}

@@ -87,6 +87,8 @@ HG_MUST enum hg_rc spec_check(const struct spec *s, struct spec_report *report);
 void spec_app_place(const struct spec *s, struct hg_str app, const char *path, struct hg_err *err);
 /* The same of a key of `edge`: "rate_limits.password_file". */
 void spec_edge_place(const struct spec *s, const char *path, struct hg_err *err);
+/* The same of a key of `alerts`: "route.routes.0.match"; items of lists by number. */
+void spec_alerts_place(const struct spec *s, const char *path, struct hg_err *err);
 /* All problems as a person reads them; ends with how many more there are. */
 void spec_report_print(const struct spec_report *report, struct hg_buf *to);
 

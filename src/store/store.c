@@ -70,6 +70,9 @@ static const struct db_migration schema[] = {
                 " first_event INTEGER NOT NULL, last_event INTEGER NOT NULL,"
                 " assignee TEXT NOT NULL, runbook TEXT NOT NULL);"
                 "CREATE INDEX incident_open ON incident(id) WHERE resolved_ms=0;"},
+        {5, "alerts, silences and what was told",
+                "CREATE TABLE notify(kind INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
+                " PRIMARY KEY(kind, key)) WITHOUT ROWID;"},
 };
 
 #define REPLICA_COLUMNS                                                                      \
@@ -158,6 +161,10 @@ static const char *const sql[Q_COUNT] = {
                              " ON CONFLICT(app,release) DO UPDATE SET rollout=excluded.rollout",
         [Q_QUARANTINE_GET] = "SELECT rollout FROM quarantine WHERE app=$1 AND release=$2",
         [Q_QUARANTINE_REMOVE] = "DELETE FROM quarantine WHERE app=$1 AND release=$2",
+        [Q_NOTIFY_SET] = "INSERT INTO notify VALUES($1,$2,$3)"
+                         " ON CONFLICT(kind,key) DO UPDATE SET value=excluded.value",
+        [Q_NOTIFY_REMOVE] = "DELETE FROM notify WHERE kind=$1 AND key=$2",
+        [Q_NOTIFY_EACH] = "SELECT key,value FROM notify WHERE kind=$1 ORDER BY key",
         [Q_AUDIT_ADD] = "INSERT INTO audit(ts_ms,who,what,target,result,text)"
                         " VALUES($1,$2,$3,$4,$5,$6)",
         [Q_AUDITS] = "SELECT id,ts_ms,who,what,target,result,text FROM audit"

@@ -234,6 +234,20 @@ HG_MUST enum hg_rc store_events(struct store *s, uint64_t after, struct hg_str a
 HG_MUST enum hg_rc store_events_last(struct store *s, struct hg_str app, uint32_t limit,
         store_event_fn fn, void *arg, struct hg_err *err);
 
+/* ---- alerts, silences and the notification log: rows of control/notify ---- */
+
+enum store_notify { STORE_ALERT = 1, STORE_SILENCE, STORE_TOLD };
+
+/* Adds or replaces; `value` is JSON. */
+HG_MUST enum hg_rc store_notify_set(struct store *s, enum store_notify kind, struct hg_str key,
+        struct hg_str value, struct hg_err *err);
+/* Fine for one that is not there. */
+HG_MUST enum hg_rc store_notify_remove(
+        struct store *s, enum store_notify kind, struct hg_str key, struct hg_err *err);
+typedef void (*store_notify_fn)(void *arg, struct hg_str key, struct hg_str value);
+HG_MUST enum hg_rc store_notify_each(struct store *s, enum store_notify kind, store_notify_fn fn,
+        void *arg, struct hg_err *err);
+
 /* ---- tokens and audit ---- */
 
 enum store_role { STORE_VIEWER = 1, STORE_DEPLOYER, STORE_ADMIN };

@@ -70,6 +70,7 @@ static enum hg_rc make_dirs(struct warden *w, struct hg_err *err)
 	if (rc == HG_OK) rc = make_dir(w, "run", 0, root ? 0711 : 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "store", WARDEN_UID_CONTROL, 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "certs", WARDEN_UID_CONTROL, 0700, err);
+	if (rc == HG_OK) rc = make_dir(w, "secrets", WARDEN_UID_CONTROL, 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "logs", WARDEN_UID_OBSERVE, 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "logs/spool", WARDEN_UID_OBSERVE, 0700, err);
 	/* Copies of artifacts: written by control, passable for the apps' users. */
@@ -78,6 +79,7 @@ static enum hg_rc make_dirs(struct warden *w, struct hg_err *err)
 		adopt_files(w, "releases", WARDEN_UID_CONTROL);
 		adopt_files(w, "store", WARDEN_UID_CONTROL);
 		adopt_files(w, "certs", WARDEN_UID_CONTROL);
+		adopt_files(w, "secrets", WARDEN_UID_CONTROL);
 		adopt_files(w, "logs", WARDEN_UID_OBSERVE);
 	}
 	return rc;

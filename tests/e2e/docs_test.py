@@ -30,6 +30,7 @@ ELSEWHERE = {
     "open": "needs a desktop",
     "logs -f": "does not end",
     "certs renew": "acme_test: test_before_the_first_one_nobody_is_deceived",
+    **{verb: "alerts_test" for verb in ("alerts test-receiver", "alerts silence", "secret set")},
     **{f"incidents {verb}": "goals_test: test_from_the_first_bad_answer_to_the_document_after_it"
        for verb in ("show", "ack", "assign", "resolve", "report")},
     **{verb: "unit face/cli/deploy_test: what they answer depends on a rollout that runs"

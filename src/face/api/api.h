@@ -27,6 +27,7 @@ struct clients;
 struct identities;
 struct fleet;
 struct meter;
+struct notify;
 struct rollouts;
 struct store;
 struct api;
@@ -55,6 +56,7 @@ struct api_deps {
 	const struct clients *clients;       /* likewise */
 	const struct identities *identities; /* likewise */
 	struct acme *acme;                   /* may be NULL */
+	struct notify *notify;               /* may be NULL */
 	struct slo *slo;                     /* likewise: 503 */
 	struct incidents *incidents;         /* likewise */
 	struct store *store;

@@ -199,6 +199,10 @@ int cli_do_status(struct cli *c);
 int cli_do_top(struct cli *c);
 int cli_do_consumers(struct cli *c); /* of top --consumers */
 int cli_do_logs(struct cli *c);
+int cli_do_alerts_list(struct cli *c);
+int cli_do_alerts_silence(struct cli *c);
+int cli_do_alerts_test_receiver(struct cli *c);
+int cli_do_secret_set(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_maintenance(struct cli *c);

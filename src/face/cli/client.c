@@ -264,7 +264,7 @@ static enum hg_rc call(const struct cli *c, const char *method, const char *path
 		j = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
 		if (n.head.status >= 300)
 			rc = cli_problem(j, n.head.status, err);
-		else if (!json_is_object(j))
+		else if (!json_is_object(j) && !json_is_array(j))
 			rc = hg_err_set(err, HG_E_INTERNAL, "control's answer is not JSON");
 	}
 	if (rc == HG_OK && ret_json) {

@@ -309,7 +309,7 @@ static void keys_that_are_not_built_are_named_with_their_place(void **s)
 	        "e");
 	(void)s;
 	assert_int_equal(spec_unavailable(c, errs, 2), 4);
-	assert_string_equal(errs[0].message, "\"alerts\" is not available yet");
+	assert_string_equal(errs[0].message, "\"alerts.rules\" is not available yet");
 	assert_int_equal(errs[0].line, 6);
 	assert_int_equal(errs[0].rc, HG_E_CONFIG_UNAVAILABLE);
 	assert_string_equal(errs[1].message, "\"apps.a.autoscale\" is not available yet");
