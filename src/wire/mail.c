@@ -184,10 +184,12 @@ static void address(struct hg_buf *to, const char *field, const struct mail_addr
 static void identity(struct hg_buf *to, const struct mail *m)
 {
 	size_t at = hg_str_find(m->from.addr, '@') + 1;
+	/* It cannot be folded, and a line has 998 characters at most (RFC 5322 section 2.1.1). */
+	size_t n = HG_MIN(m->id.n, MAIL_ID_MAX);
 	hg_buf_cstr(to, "Message-ID: <");
-	for (size_t i = 0; i < m->id.n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		char c = m->id.p[i];
-		bool good = alnum(c) || (i && i + 1 < m->id.n && strchr("-._", c) && c);
+		bool good = alnum(c) || (i && i + 1 < n && strchr("-._", c) && c);
 		hg_buf_byte(to, good ? c : '_');
 	}
 	hg_buf_fmt(to, "@%.*s>\r\n", (int)(m->from.addr.n - at), m->from.addr.p + at);

@@ -12,6 +12,7 @@
 
 #define MAIL_ADDRESS_MAX 254u /* RFC 5321 section 4.5.3.1.3, without the brackets */
 #define MAIL_NAME_MAX    128u /* of a person; bytes */
+#define MAIL_ID_MAX      128u /* bytes of `id` that are used */
 
 struct mail_address {
 	struct hg_str name; /* "" none; UTF-8 */

@@ -139,6 +139,39 @@ static void nothing_can_add_a_field_or_end_the_header(void **state)
 	assert_non_null(strstr(hg_buf_text(&out), "Message-ID: <a___Bcc__x_y___.b_c_@b>\r\n"));
 }
 
+static void what_cannot_be_folded_is_cut(void **state)
+{
+	char id[2000];
+	struct mail m = {.subject = HG_STR("s"), .body = HG_STR("b"), .id = {id, sizeof id}};
+	(void)state;
+	memset(id, 'i', sizeof id);
+	assert_true(mail_address_parse(HG_STR("a@b"), &m.from));
+	assert_true(mail_address_parse(HG_STR("c@d"), &m.to));
+	hg_buf_reset(&out);
+	mail_write(&out, &m);
+	const char *at = strstr(hg_buf_text(&out), "Message-ID: <");
+	assert_non_null(at);
+	assert_int_equal(strcspn(at, "\r"), strlen("Message-ID: <@b>") + MAIL_ID_MAX);
+}
+
+static void a_trace_goes_on_when_it_is_one(void **state)
+{
+	static const char good[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+	struct mail m = {.subject = HG_STR("s"), .body = HG_STR("b"), .id = HG_STR("i")};
+	(void)state;
+	assert_true(mail_address_parse(HG_STR("a@b"), &m.from));
+	assert_true(mail_address_parse(HG_STR("c@d"), &m.to));
+	for (int i = 0; i < 3; i++) {
+		m.trace = i == 0 ? hg_str(good) : i == 1 ? HG_STR("x\r\nBcc: a@b") : HG_STR("");
+		hg_buf_reset(&out);
+		mail_write(&out, &m);
+		const char *at = strstr(hg_buf_text(&out), "Traceparent: ");
+		assert_int_equal(at != NULL, i == 0);
+		if (at) assert_memory_equal(at + 13, good, sizeof good - 1);
+		assert_null(strstr(hg_buf_text(&out), "Bcc"));
+	}
+}
+
 static void a_body_is_quoted_printable_with_short_lines(void **state)
 {
 	static const struct {
@@ -229,6 +262,8 @@ int main(void)
 	        cmocka_unit_test(addresses_are_one_mailbox_or_refused),
 	        cmocka_unit_test(subjects_that_are_not_short_ascii_become_encoded_words),
 	        cmocka_unit_test(nothing_can_add_a_field_or_end_the_header),
+	        cmocka_unit_test(what_cannot_be_folded_is_cut),
+	        cmocka_unit_test(a_trace_goes_on_when_it_is_one),
 	        cmocka_unit_test(a_body_is_quoted_printable_with_short_lines),
 	        cmocka_unit_test(a_body_in_another_script_is_base64),
 	        cmocka_unit_test(a_full_buffer_is_a_failure_and_no_shorter_message),
