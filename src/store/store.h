@@ -245,8 +245,8 @@ HG_MUST enum hg_rc store_notify_set(struct store *s, enum store_notify kind, str
 HG_MUST enum hg_rc store_notify_remove(
         struct store *s, enum store_notify kind, struct hg_str key, struct hg_err *err);
 typedef void (*store_notify_fn)(void *arg, struct hg_str key, struct hg_str value);
-HG_MUST enum hg_rc store_notify_each(struct store *s, enum store_notify kind, store_notify_fn fn,
-        void *arg, struct hg_err *err);
+HG_MUST enum hg_rc store_notify_each(
+        struct store *s, enum store_notify kind, store_notify_fn fn, void *arg, struct hg_err *err);
 
 /* ---- tokens and audit ---- */
 

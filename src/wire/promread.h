@@ -50,7 +50,7 @@ struct promread_entry {
 	/* SAMPLE: name and labels as they stand, without blanks around. Bytes that were one whole
 	 * series once are the same series wherever they stand. */
 	struct hg_str series;
-	bool same; /* it is the hint */
+	bool same;    /* it is the hint */
 	double value; /* any NaN is the quiet one with payload 1, never the staleness marker */
 	bool has_time;
 	int64_t time_ms;

@@ -109,7 +109,7 @@ struct fleet_conf {
 struct fleet_plan {
 	struct fleet_conf **confs;
 	uint32_t count;
-	struct snap_image edge; /* the edge-wide numbers */
+	struct snap_image edge;        /* the edge-wide numbers */
 	char traces_to[FLEET_URL_MAX]; /* "": spans are sent nowhere */
 	struct fleet_guard *guard;
 	/* prepared, so that applying allocates nothing */

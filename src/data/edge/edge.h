@@ -28,8 +28,8 @@ struct edge_conf {
 	struct rates *rates;   /* meter/rates.h; NULL: rate limits are not applied */
 	const int *listen_fds; /* the caller's; only watched */
 	uint32_t listen_count;
-	uint32_t listen_tls;  /* a bit each: speaks TLS, once edge_certs was called */
-	int log_fd;           /* access log, written without blocking if O_NONBLOCK; -1: none */
+	uint32_t listen_tls; /* a bit each: speaks TLS, once edge_certs was called */
+	int log_fd;          /* access log, written without blocking if O_NONBLOCK; -1: none */
 	int span_fd; /* SEQPACKET, non-blocking: records of wire/span.h go there; 0 or less: none */
 	struct hg_log *log;   /* failures of TLS to replicas are said there; NULL: nowhere */
 	uint32_t connections; /* hard cap of client connections; 0: 16384 */
