@@ -158,7 +158,7 @@ class Alerts(unittest.TestCase):
         self.assertIn(silence, self.p.run("alerts", "silence", "list").stdout)
         self.fire("Later")
         time.sleep(4)
-        self.assertEqual(len(self.hostile.of("/hook")), 2)
+        self.assertEqual([(b["groupLabels"], b["status"], h["webhook-id"]) for h, b, _ in self.hostile.of("/hook")[2:]], [])
         self.p.run("alerts", "silence", "expire", silence)
         wait_for(lambda: self.accepted("/hook", "Later"), 60)
         self.assertEqual(len(self.accepted("/hook", "Cut")), 1)

@@ -253,6 +253,8 @@ static bool time_muted(const struct notify_state *s, const struct notify_route *
 static bool needs(const struct notify_entry *e, const struct look *l, bool wants_resolved,
         uint64_t repeat_ms, uint64_t now_ms)
 {
+	/* Kept back, all of it: that is no end. */
+	if (!l->firing_count && !l->resolved_count) return false;
 	if (!e || !e->sent_ms) return l->firing_count > 0;
 	if (!notify_subset(l->firing, l->firing_count, e->firing, e->firing_count)) return true;
 	/* All is over: asked of everybody, so that the log says so. */

@@ -213,6 +213,34 @@ static void what_is_wanted_of_two_releases_survives(void **state)
 	"(SELECT coalesce(max(number),0)+1 FROM release WHERE app=1),'','{}',5)" \
 	" RETURNING number"
 
+static void note_row(void *arg, struct hg_str key, struct hg_str value)
+{
+	struct hg_buf *b = arg;
+	hg_buf_fmt(b, "%.*s=%.*s ", HG_STR_ARG(key), HG_STR_ARG(value));
+}
+
+static void alerts_are_kept_by_kind_and_key(void **state)
+{
+	struct place *p = *state;
+	struct hg_buf b;
+	hg_buf_init(&b, 1000);
+	assert_int_equal(
+	        store_notify_set(p->s, STORE_ALERT, HG_STR("b"), HG_STR("1"), NULL), HG_OK);
+	assert_int_equal(
+	        store_notify_set(p->s, STORE_ALERT, HG_STR("a"), HG_STR("2"), NULL), HG_OK);
+	assert_int_equal(
+	        store_notify_set(p->s, STORE_SILENCE, HG_STR("a"), HG_STR("3"), NULL), HG_OK);
+	assert_int_equal(
+	        store_notify_set(p->s, STORE_ALERT, HG_STR("b"), HG_STR("4"), NULL), HG_OK);
+	assert_int_equal(store_notify_remove(p->s, STORE_ALERT, HG_STR("none"), NULL), HG_OK);
+	reopen(p);
+	assert_int_equal(store_notify_each(p->s, STORE_ALERT, note_row, &b, NULL), HG_OK);
+	assert_int_equal(store_notify_remove(p->s, STORE_SILENCE, HG_STR("a"), NULL), HG_OK);
+	assert_int_equal(store_notify_each(p->s, STORE_SILENCE, note_row, &b, NULL), HG_OK);
+	assert_str(hg_buf_view(&b), "a=2 b=4 ");
+	hg_buf_free(&b);
+}
+
 static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(void **state)
 {
 	struct place *p = *state;
@@ -230,7 +258,7 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	                         "ALTER TABLE release DROP COLUMN version;"
 	                         "ALTER TABLE release DROP COLUMN kept;"
 	                         "DROP TABLE rollout; DROP TABLE quarantine;"
-	                         "DROP TABLE slo_hour; DROP TABLE incident;"
+	                         "DROP TABLE slo_hour; DROP TABLE incident; DROP TABLE notify;"
 	                         "DELETE FROM schema_migrations WHERE version>=2;"
 	                         "INSERT INTO app(name,release,revision,present) VALUES('a',3,8,1);"
 	                         "INSERT INTO release VALUES(1,3,'','{}',1)",
@@ -628,6 +656,7 @@ int main(void)
 	        CASE(releases_are_numbered_per_app),
 	        CASE(what_is_wanted_of_two_releases_survives),
 	        CASE(rollouts_are_kept_and_releases_put_in_quarantine),
+	        CASE(alerts_are_kept_by_kind_and_key),
 	        CASE(a_former_file_is_migrated_and_a_former_program_still_works_with_it),
 	        CASE(hours_of_an_app_come_in_order_and_can_be_forgotten),
 	        CASE(a_replica_id_is_never_used_again),

@@ -353,6 +353,29 @@ static void silences_take_what_they_match_while_they_last(void **state)
 	notify_state_free(s);
 }
 
+static void to_be_silenced_is_no_end(void **state)
+{
+	(void)state;
+	struct notify_conf c = conf_of(plain, 1);
+	struct notify_state *s;
+	struct hg_err err = {0};
+	struct hg_buf b;
+	hg_buf_init(&b, 4096);
+	assert_int_equal(notify_state_new(1, &s), HG_OK);
+	assert_int_equal(notify_conf_use(s, &c, T0, &err), HG_OK);
+	world_put(s, "alertname=A app=a", T0, T0 + 1000 * MIN_MS, T0);
+	for (uint64_t now = T0; now < T0 + 30 * MIN_MS; now += 1000) {
+		if (now == T0 + MIN_MS)
+			(void)silence(s, "", "a", now, now + 10 * MIN_MS, now, HG_OK);
+		notify_tick(s, now);
+		sent_now(s, now, &b);
+	}
+	assert_str(hg_buf_view(&b), "+a");
+	assert_int_equal(notify_group_at(s, 0)->why, NOTIFY_WHY_TOLD);
+	hg_buf_free(&b);
+	notify_state_free(s);
+}
+
 static void muted_times_and_active_times_keep_back(void **state)
 {
 	static const uint32_t at_night_[] = {0}, weekend_[] = {1};
@@ -605,6 +628,7 @@ int main(void)
 	        cmocka_unit_test(the_greater_evil_keeps_the_lesser_back),
 	        cmocka_unit_test(what_is_on_both_sides_does_not_inhibit_itself),
 	        cmocka_unit_test(silences_take_what_they_match_while_they_last),
+	        cmocka_unit_test(to_be_silenced_is_no_end),
 	        cmocka_unit_test(muted_times_and_active_times_keep_back),
 	        cmocka_unit_test(times_are_cut_from_days_and_minutes),
 	        cmocka_unit_test(a_failure_is_tried_again_and_a_refusal_at_the_next_look),
