@@ -230,7 +230,7 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	                         "ALTER TABLE release DROP COLUMN version;"
 	                         "ALTER TABLE release DROP COLUMN kept;"
 	                         "DROP TABLE rollout; DROP TABLE quarantine;"
-	                         "DROP TABLE slo_hour; DROP TABLE incident;"
+	                         "DROP TABLE slo_hour; DROP TABLE incident; DROP TABLE notify;"
 	                         "DELETE FROM schema_migrations WHERE version>=2;"
 	                         "INSERT INTO app(name,release,revision,present) VALUES('a',3,8,1);"
 	                         "INSERT INTO release VALUES(1,3,'','{}',1)",
