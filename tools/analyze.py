@@ -100,4 +100,5 @@ def main():
     sys.exit(1 if bad or not rows else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

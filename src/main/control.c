@@ -371,6 +371,49 @@ static enum hg_rc on_burn(void *arg, const struct slo_alert *a, struct hg_err *e
 	return incident_of(c, a->app, a->summary, a->runbook, a->priority, err);
 }
 
+/* An alert of our own goes the way of all others. Pairs are in order of their names; those without
+ * a value are left out. `ends_ms` 0: it fires. */
+static void tell(struct control *c, const struct label labels[static 4],
+        const struct label notes[static 2], uint64_t starts_ms, uint64_t ends_ms)
+{
+	struct label label[4], note[2];
+	struct hg_err err = {0};
+	uint32_t n = 0, m = 0;
+	for (int i = 0; i < 4; i++)
+		if (labels[i].value.n) label[n++] = labels[i];
+	for (int i = 0; i < 2; i++)
+		if (notes[i].value.n) note[m++] = notes[i];
+	struct notify_input in = {.labels = {label, n},
+	        .annotations = {note, m},
+	        .starts_ms = starts_ms,
+	        .ends_ms = ends_ms};
+	if (c->notify && notify_alert(c->notify, &in, 1, &err) < 0)
+		hg_log(&c->log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
+}
+
+static void on_alert(void *arg, const struct slo_alert *a)
+{
+	const struct label labels[4] = {{HG_STR("alertname"), HG_STR("ErrorBudgetBurn")},
+	        {HG_STR("app"), hg_str(a->app)}, {HG_STR("severity"), hg_str(a->severity)},
+	        {HG_STR("slo"), hg_str(a->slo)}};
+	const struct label notes[2] = {{HG_STR("runbook_url"), hg_str(a->runbook)},
+	        {HG_STR("summary"), hg_str(a->summary)}};
+	tell(arg, labels, notes, a->since_ms, a->firing ? 0 : clock_wall_ms());
+}
+
+static void on_late(void *arg, const struct incident_late_notice *l)
+{
+	char id[24];
+	(void)snprintf(id, sizeof id, "%llu", (unsigned long long)l->id);
+	const struct label labels[4] = {{HG_STR("alertname"), HG_STR("IncidentUnacknowledged")},
+	        {HG_STR("app"), hg_str(l->app)}, {HG_STR("incident"), hg_str(id)},
+	        {HG_STR("severity"),
+	                l->priority <= INCIDENT_P2 ? HG_STR("critical") : HG_STR("warning")}};
+	const struct label notes[2] = {
+	        {HG_STR("runbook_url"), hg_str(l->runbook)}, {HG_STR("summary"), hg_str(l->title)}};
+	tell(arg, labels, notes, clock_wall_ms(), 0);
+}
+
 static void on_release(void *arg, const char *app, uint32_t release)
 {
 	struct control *c = arg;
@@ -509,12 +552,14 @@ static enum hg_rc goals_new(struct control *c, struct hg_err *err)
 	        .memory_id = atomic_load_explicit(&table->id, memory_order_relaxed),
 	        .wall_ms = clock_wall_ms,
 	        .on_news = on_burn,
+	        .on_alert = on_alert,
 	        .on_event = on_rollout_event,
 	        .arg = c};
 	struct incidents_options incidents = {.loop = c->loop,
 	        .store = c->store,
 	        .log = &c->log,
 	        .wall_ms = clock_wall_ms,
+	        .on_late = on_late,
 	        .on_event = on_rollout_event,
 	        .arg = c};
 	enum hg_rc rc = incidents_new(&incidents, &c->incidents, err);
@@ -645,11 +690,11 @@ int control_main(const struct warden_child *child)
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
 	api_free(c.api);
-	notify_free(c.notify);
 	acme_free(c.acme);
 	certs_free(c.certs);
 	slo_free(c.slo);
 	incidents_free(c.incidents);
+	notify_free(c.notify); /* the two above may have something to say until then */
 	rollouts_free(c.rollouts);
 	identities_free(c.identities);
 	fetch_free(c.fetch);

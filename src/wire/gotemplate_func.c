@@ -187,7 +187,7 @@ static bool fn_println(struct gt_run *r, const struct gt_value *a, uint32_t n, s
 
 static bool fn_printf(struct gt_run *r, const struct gt_value *a, uint32_t n, struct gt_value *ret)
 {
-	struct hg_str format;
+	struct hg_str format = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &format)) return false;
 	buffer(r, &b);

@@ -25,7 +25,7 @@ static size_t digits_of(double v, char to[static 20], int *ret_point)
 
 static void shortest(struct hg_buf *to, double v, char verb)
 {
-	char d[20];
+	char d[20] = "";
 	int point;
 	if (signbit(v)) hg_buf_byte(to, '-');
 	if (v == 0) {

@@ -114,7 +114,7 @@ static bool human(struct gt_run *r, const struct gt_value *a, void (*fn)(struct 
         struct gt_value *ret)
 {
 	struct hg_buf b;
-	double v;
+	double v = 0;
 	if (!gt_number(r, a, &v)) return false;
 	buffer(r, &b);
 	fn(&b, v);
@@ -160,7 +160,7 @@ FN(fn_timestamp)
 
 FN(fn_to_time)
 {
-	double v;
+	double v = 0;
 	if (!gt_number(r, a, &v)) return false;
 	if (isnan(v) || fabs(v) > 9e12) return gt_fail(r, "a number is no time");
 	*ret = (struct gt_value){.kind = GT_TIME, .i = (int64_t)(v * 1000 + (v < 0 ? -0.5 : 0.5))};
@@ -169,7 +169,7 @@ FN(fn_to_time)
 
 FN(fn_to_duration)
 {
-	double v;
+	double v = 0;
 	if (!gt_number(r, a, &v)) return false;
 	if (isnan(v) || fabs(v) > 9e9) return gt_fail(r, "a number is no duration");
 	*ret = (struct gt_value){.kind = GT_DURATION, .i = (int64_t)(v * 1e9)};
@@ -192,7 +192,7 @@ FN(fn_since)
 
 FN(fn_parse_duration)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	uint64_t ms;
 	if (!gt_text(r, a, &s)) return false;
 	if (!gotemplate_duration(s, &ms))
@@ -213,7 +213,7 @@ static char lower(char c)
 
 FN(fn_to_upper)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &s)) return false;
 	buffer(r, &b);
@@ -224,7 +224,7 @@ FN(fn_to_upper)
 
 FN(fn_to_lower)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &s)) return false;
 	buffer(r, &b);
@@ -241,7 +241,7 @@ static bool in_word(char c)
 
 FN(fn_title)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &s)) return false;
 	buffer(r, &b);
@@ -252,14 +252,14 @@ FN(fn_title)
 
 FN(fn_trim_space)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	if (!gt_text(r, a, &s)) return false;
 	return *ret = gt_str(hg_str_trim(s)), true;
 }
 
 FN(fn_join)
 {
-	struct hg_str by;
+	struct hg_str by = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &by)) return false;
 	if (a[1].kind != GT_LIST) return gt_fail(r, "join takes a separator and a list");
@@ -282,14 +282,14 @@ FN(fn_string_slice)
 
 FN(fn_safe)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	if (!gt_text(r, a, &s)) return false;
 	return *ret = (struct gt_value){.kind = GT_SAFE, .s = s}, true;
 }
 
 static bool regex(struct gt_run *r, const struct gt_value *pattern, struct re **ret)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	struct hg_err err = {0};
 	if (!gt_text(r, pattern, &s)) return false;
 	r->steps += 100; /* it costs more than a step */
@@ -300,7 +300,7 @@ static bool regex(struct gt_run *r, const struct gt_value *pattern, struct re **
 
 FN(fn_match)
 {
-	struct hg_str s;
+	struct hg_str s = {0};
 	struct re *re;
 	if (!gt_text(r, &a[1], &s) || !regex(r, a, &re)) return false;
 	*ret = gt_bool(re_match(re, s));
@@ -337,7 +337,7 @@ static void replace_all(struct gt_run *r, struct re *re, struct hg_str with, str
 
 FN(fn_replace)
 {
-	struct hg_str with, s;
+	struct hg_str with = {0}, s = {0};
 	struct re *re;
 	struct hg_buf b;
 	if (!gt_text(r, &a[1], &with) || !gt_text(r, &a[2], &s) || !regex(r, a, &re)) return false;
@@ -370,7 +370,7 @@ static bool host_port(struct hg_str s, struct hg_str *host, struct hg_str *port)
 
 FN(fn_strip_port)
 {
-	struct hg_str s, host, port;
+	struct hg_str s = {0}, host = {0}, port = {0};
 	if (!gt_text(r, a, &s)) return false;
 	return *ret = gt_str(host_port(s, &host, &port) ? host : s), true;
 }
@@ -385,7 +385,7 @@ static bool is_address(struct hg_str s)
 
 FN(fn_strip_domain)
 {
-	struct hg_str s, host, port = {0};
+	struct hg_str s = {0}, host = {0}, port = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &s)) return false;
 	if (!host_port(s, &host, &port)) {
@@ -450,7 +450,7 @@ FN(fn_to_json)
 
 FN(fn_date)
 {
-	struct hg_str layout;
+	struct hg_str layout = {0};
 	struct hg_buf b;
 	if (!gt_text(r, a, &layout)) return false;
 	if (a[1].kind != GT_TIME) return gt_fail(r, "date takes a layout and a time");
@@ -461,7 +461,7 @@ FN(fn_date)
 
 FN(fn_tz)
 {
-	struct hg_str name;
+	struct hg_str name = {0};
 	if (!gt_text(r, a, &name)) return false;
 	if (a[1].kind != GT_TIME) return gt_fail(r, "tz takes a zone and a time");
 	*ret = gt_time((uint64_t)a[1].i);
@@ -476,7 +476,7 @@ FN(fn_tz)
 
 FN(fn_query)
 {
-	struct hg_str expr;
+	struct hg_str expr = {0};
 	struct hg_err err = {0};
 	if (!gt_text(r, a, &expr)) return false;
 	if (!r->env->query) return gt_fail(r, "nothing can be queried here");
@@ -499,7 +499,7 @@ static const struct gt_value *of_sample(const struct gt_value *v, const char *na
 
 FN(fn_label)
 {
-	struct hg_str name;
+	struct hg_str name = {0};
 	const struct gt_value *labels = of_sample(&a[1], "Labels");
 	if (!gt_text(r, a, &name)) return false;
 	if (!labels || labels->kind != GT_MAP) return gt_fail(r, "label takes a name and a sample");
@@ -550,7 +550,7 @@ static int by_key(const void *a, const void *b)
 
 FN(fn_sort_by_label)
 {
-	struct hg_str name;
+	struct hg_str name = {0};
 	if (!gt_text(r, a, &name)) return false;
 	if (a[1].kind != GT_LIST)
 		return gt_fail(r, "sortByLabel takes a name and what query gives");
@@ -568,7 +568,7 @@ FN(fn_sort_by_label)
 
 static bool link(struct gt_run *r, const struct gt_value *a, int tab, struct gt_value *ret)
 {
-	struct hg_str expr;
+	struct hg_str expr = {0};
 	struct gt_value quoted;
 	struct hg_buf b;
 	const struct gt_func *escape = gt_func_find(HG_STR("urlquery"));

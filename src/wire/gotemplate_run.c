@@ -280,6 +280,7 @@ static bool turn(struct gt_run *r, const struct gt_node *n, const struct gt_valu
 	const struct gt_pipe *p = n->pipe;
 	uint32_t vars = r->var_count;
 	const struct gt_value *given[2] = {p->var_count == 2 ? key : v, v};
+	HG_ASSERT(p->var_count <= HG_COUNT(given));
 	for (uint32_t i = 0; i < p->var_count; i++) {
 		struct gt_value *to = p->assign ? var_find(r, p->vars[i]) : NULL;
 		if (to)

@@ -8,7 +8,8 @@ static enum hg_rc copy_names(struct re *re, const struct re_tree *t, struct hg_s
 	if (!text) return HG_E_NOMEM;
 	if (given.n) memcpy(text, given.p, given.n);
 	text[given.n] = 0;
-	re->pattern = (struct hg_str){text, given.n};
+	re->pattern.p = text;
+	re->pattern.n = given.n;
 	re->groups = t->groups;
 	re->name = calloc(t->groups, sizeof *re->name);
 	if (!re->name) return HG_E_NOMEM;

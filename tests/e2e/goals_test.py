@@ -7,6 +7,7 @@ import socket
 import time
 import unittest
 
+from alerts_test import Hostile
 from harness import Platform, kill, main, request, wait_for
 
 APP = r'''
@@ -59,6 +60,10 @@ apps:
       latency: {{objective: 50%, faster_than: 7s}}
       error_budget: {{freeze_deploys_below: 10%}}
       runbook: docs/runbooks/errors.md
+alerts:
+  settle: 0s
+  receivers: {{hook: {{webhook: HOOK_URL}}}}
+  route: {{wait: 0s, interval: 1s, critical: hook}}
 """
 
 
@@ -66,6 +71,8 @@ class Goals(unittest.TestCase):
     def setUp(self):
         self.p = Platform(CONFIG, workers=2)
         (self.p.dir / "app.py").write_text(APP)
+        self.hook = Hostile()
+        self.addCleanup(self.hook.stop)
 
     def slo(self):
         out = self.p.run("slo", "shop", "--json").stdout
@@ -91,6 +98,7 @@ class Goals(unittest.TestCase):
 
     def test_from_the_first_bad_answer_to_the_document_after_it(self):
         with self.p as p:
+            p.run("secret", "set", "HOOK_URL", input=f"http://127.0.0.1:{self.hook.port}/hook")
             p.up()
             self.ask("/200", 150)
             self.ask("/404", 10)  # good, as the file says
@@ -112,6 +120,14 @@ class Goals(unittest.TestCase):
             a = self.counted(40, 200)
             self.assertEqual({x["severity"] for x in a["alerts"]}, {"critical", "warning"})
             print(f"# alerts {time.monotonic() - began:.1f} s after the first bad answer", flush=True)
+            told = wait_for(lambda: self.hook.of("/hook"), 60, 0.1)
+            print(f"# somebody is told {time.monotonic() - began:.1f} s after it", flush=True)
+            body = told[0][1]
+            self.assertEqual((body["status"], body["groupLabels"]), ("firing", {"alertname": "ErrorBudgetBurn", "app": "shop"}))
+            alert = body["alerts"][0]
+            self.assertEqual((alert["labels"]["severity"], alert["labels"]["slo"]), ("critical", "availability"))
+            self.assertEqual(alert["annotations"]["runbook_url"], "docs/runbooks/errors.md")
+            self.assertIn("burns", alert["annotations"]["summary"])
             self.assertAlmostEqual(a["budget"]["left"], 1 - 40 / (200 * 0.01))
             self.assertTrue(a["frozen"])
             metrics = self.api("/metrics").decode()
@@ -157,6 +173,9 @@ class Goals(unittest.TestCase):
                 self.assertIn(text, report)
             self.assertEqual(self.incidents()[0]["state"], "resolved")
             self.assertIn("burns", p.run("slo").stdout)
+            # Told once, over two kills of control and however often it was looked at.
+            ids = [h["webhook-id"] for h, b, _ in self.hook.of("/hook") if b["status"] == "firing"]
+            self.assertEqual(len(set(ids)), 1, ids)
 
     def api(self, path):
         class Unix(http.client.HTTPConnection):

@@ -21,7 +21,8 @@ bool notify_text_copy(struct hg_str s, struct hg_str *ret)
 	if (!p) return false;
 	if (s.n) memcpy(p, s.p, s.n);
 	p[s.n] = 0;
-	*ret = (struct hg_str){p, s.n};
+	ret->p = p;
+	ret->n = s.n;
 	return true;
 }
 

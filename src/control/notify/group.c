@@ -147,7 +147,8 @@ enum hg_rc notify_group_alert(struct notify_state *s, struct notify_alert *a)
 	uint32_t n = notify_route_match(s->conf, a->labels, routes, ROUTES_EACH);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct notify_route *r = &s->conf->routes[routes[i]];
-		struct labels ls = {by, group_labels(r, a->labels, by, LABELS_MAX)};
+		struct labels ls = {.at = by};
+		ls.n = group_labels(r, a->labels, by, LABELS_MAX);
 		struct notify_group *g;
 		bool there;
 		uint32_t at = group_place(s, routes[i], ls, &there);

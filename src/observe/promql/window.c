@@ -310,7 +310,6 @@ struct pass {
 	struct pq_ev *ev;
 	const struct pq_node *n;
 	const struct pq_grid *g;
-	const struct pq_ranges *r;
 	pq_win_fn *fn;
 	const double *arg[2]; /* by step; NULL: none */
 	double *sort;
@@ -337,7 +336,7 @@ static bool room(struct pass *p, uint32_t n)
 }
 
 /* True when some step has a value. */
-static bool slide(struct pass *p, const struct pq_samples *s, double *to)
+static bool slide(struct pass *p, const struct pq_ranges *r, const struct pq_samples *s, double *to)
 {
 	uint32_t lo = 0, hi = 0, resets = 0, first = 0, behind = 0;
 	bool some = false, rest = false;
@@ -346,8 +345,8 @@ static bool slide(struct pass *p, const struct pq_samples *s, double *to)
 		if (s->v[i] < s->v[i - 1]) p->reset[resets++] = i;
 	for (uint32_t i = 0; i < p->g->n; i++) {
 		w.at = pq_grid_at(p->g, i);
-		w.end = pq_window_end(p->r->h, w.at);
-		w.start = w.end - p->r->range_ms;
+		w.end = pq_window_end(r->h, w.at);
+		w.start = w.end - r->range_ms;
 		while (hi < s->n && s->t[hi] <= w.end)
 			hi++;
 		while (lo < hi && s->t[lo] <= w.start)
@@ -417,7 +416,6 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 	struct pq_samples s;
 	double *v = NULL;
 	if (!arguments(p) || !pq_ranges_open(p->ev, range, p->g, &r)) return false;
-	p->r = &r;
 	ret->at = pq_take(p->ev, r.count, sizeof *ret->at);
 	if (!ret->at) return false;
 	while (pq_ranges_next(p->ev, &r, &s, &more)) {
@@ -425,7 +423,7 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 		if (!s.n) continue;
 		if (!room(p, s.n) || (!v && !(v = pq_take(p->ev, p->g->n, sizeof *v))))
 			return false;
-		if (!slide(p, &s, v)) continue;
+		if (!slide(p, &r, &s, v)) continue;
 		struct pq_column *c = &ret->at[ret->n++];
 		*c = (struct pq_column){s.ls, v, s.drop};
 		v = NULL;

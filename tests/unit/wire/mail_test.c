@@ -147,7 +147,8 @@ static void what_cannot_be_folded_is_cut(void **state)
 	memset(id, 'i', sizeof id);
 	assert_true(mail_address_parse(HG_STR("a@b"), &m.from));
 	assert_true(mail_address_parse(HG_STR("c@d"), &m.to));
-	hg_buf_reset(&out);
+	hg_buf_free(&out);
+	hg_buf_init(&out, 1u << 20);
 	mail_write(&out, &m);
 	const char *at = strstr(hg_buf_text(&out), "Message-ID: <");
 	assert_non_null(at);
@@ -161,6 +162,8 @@ static void a_trace_goes_on_when_it_is_one(void **state)
 	(void)state;
 	assert_true(mail_address_parse(HG_STR("a@b"), &m.from));
 	assert_true(mail_address_parse(HG_STR("c@d"), &m.to));
+	hg_buf_free(&out);
+	hg_buf_init(&out, 1u << 20);
 	for (int i = 0; i < 3; i++) {
 		m.trace = i == 0 ? hg_str(good) : i == 1 ? HG_STR("x\r\nBcc: a@b") : HG_STR("");
 		hg_buf_reset(&out);
