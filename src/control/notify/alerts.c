@@ -223,6 +223,7 @@ enum hg_rc notify_put(struct notify_state *s, const struct notify_input *in, uin
 	} else {
 		rc = slot_new(s, in, fingerprint, at, &slot, err);
 		if (rc < 0) return rc;
+		HG_ASSERT(slot);
 		times_fill(s, in, now_ms, &slot->a);
 	}
 	slot->dirty = true;
@@ -237,7 +238,7 @@ enum hg_rc notify_put(struct notify_state *s, const struct notify_input *in, uin
 enum hg_rc notify_restore(
         struct notify_state *s, const struct notify_input *in, uint64_t updated_ms, bool timeout)
 {
-	struct notify_alert_slot *slot;
+	struct notify_alert_slot *slot = NULL;
 	struct hg_err err = {0};
 	uint64_t fingerprint = notify_fingerprint(in->labels);
 	uint32_t at = place(s, fingerprint);
@@ -246,6 +247,7 @@ enum hg_rc notify_restore(
 	if (at < s->alert_count && s->alerts[at]->a.fingerprint == fingerprint) return HG_OK;
 	rc = slot_new(s, in, fingerprint, at, &slot, &err);
 	if (rc < 0) return rc;
+	HG_ASSERT(slot);
 	slot->a.starts_ms = in->starts_ms;
 	slot->a.ends_ms = in->ends_ms;
 	slot->a.updated_ms = updated_ms;

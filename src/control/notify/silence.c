@@ -133,11 +133,12 @@ static bool can_stay(const struct notify_silence *old, const struct notify_silen
 enum hg_rc notify_silence_set(struct notify_state *s, const struct notify_silence *in,
         uint64_t now_ms, const struct notify_silence **ret_silence, struct hg_err *err)
 {
-	struct notify_silence_slot *slot, *old = in->id[0] ? find(s, hg_str(in->id)) : NULL;
+	struct notify_silence_slot *slot = NULL, *old = in->id[0] ? find(s, hg_str(in->id)) : NULL;
 	if (in->id[0] && !old)
 		return hg_err_set(err, HG_E_NOT_FOUND, "there is no silence \"%s\"", in->id);
 	enum hg_rc rc = slot_new(in, &slot, err);
 	if (rc < 0) return rc;
+	HG_ASSERT(slot);
 	bool stay = old && can_stay(&old->s, &slot->s, now_ms);
 	/* It begins now at the earliest, but for one that has begun and goes on. */
 	if (!stay && slot->s.starts_ms < now_ms) slot->s.starts_ms = now_ms;
@@ -170,9 +171,11 @@ enum hg_rc notify_silence_set(struct notify_state *s, const struct notify_silenc
 enum hg_rc notify_silence_restore(
         struct notify_state *s, const struct notify_silence *in, struct hg_err *err)
 {
-	struct notify_silence_slot *slot;
+	struct notify_silence_slot *slot = NULL;
 	enum hg_rc rc = slot_new(in, &slot, err);
-	return rc < 0 ? rc : add(s, slot, err);
+	if (rc < 0) return rc;
+	HG_ASSERT(slot);
+	return add(s, slot, err);
 }
 
 enum hg_rc notify_silence_expire(struct notify_state *s, struct hg_str id, uint64_t now_ms,

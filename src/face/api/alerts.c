@@ -14,7 +14,8 @@ static enum hg_rc there(const struct api_request *r, struct notify **ret, struct
 {
 	*ret = r->api->d.notify;
 	if (*ret) return HG_OK;
-	return hg_err_set(err, HG_E_AGAIN, "alerts are not up yet");
+	(void)hg_err_set(err, HG_E_AGAIN, "alerts are not up yet");
+	return HG_E_AGAIN;
 }
 
 static json_t *time_json(uint64_t ms)
@@ -157,8 +158,8 @@ static json_t *alert_json(
 
 enum hg_rc api_get_am_alerts(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
-	struct filters f;
+	struct notify *n = NULL;
+	struct filters f = {0};
 	uint64_t now = clock_wall_ms();
 	enum hg_rc rc = there(r, &n, err);
 	if (rc == HG_OK) rc = filters_read(r, &f, err);
@@ -227,7 +228,7 @@ static enum hg_rc put_one(struct notify *n, json_t *o, struct hg_err *err)
 
 enum hg_rc api_post_am_alerts(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	json_error_t je;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
@@ -279,8 +280,8 @@ static json_t *group_json(const struct api_request *r, struct notify *n,
 
 enum hg_rc api_get_am_groups(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
-	struct filters f;
+	struct notify *n = NULL;
+	struct filters f = {0};
 	uint64_t now = clock_wall_ms();
 	enum hg_rc rc = there(r, &n, err);
 	if (rc == HG_OK) rc = filters_read(r, &f, err);
@@ -334,8 +335,8 @@ static bool silence_wanted(const struct notify_silence *s, const struct filters 
 
 enum hg_rc api_get_am_silences(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
-	struct filters f;
+	struct notify *n = NULL;
+	struct filters f = {0};
 	enum hg_rc rc = there(r, &n, err);
 	if (rc == HG_OK) rc = filters_read(r, &f, err);
 	if (rc < 0) return rc;
@@ -369,10 +370,10 @@ static enum hg_rc matchers_read(json_t *list, struct notify_silence *s, struct h
 
 enum hg_rc api_post_am_silences(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	struct label_matcher matchers[MATCHERS_MAX];
 	struct notify_silence in = {.matchers = matchers};
-	const struct notify_silence *made;
+	const struct notify_silence *made = NULL;
 	uint64_t now = clock_wall_ms();
 	enum hg_rc rc = there(r, &n, err);
 	if (rc == HG_OK) rc = matchers_read(json_object_get(r->body, "matchers"), &in, err);
@@ -393,7 +394,7 @@ enum hg_rc api_post_am_silences(struct api_request *r, struct hg_err *err)
 
 enum hg_rc api_get_am_silence(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
 	const struct notify_silence *s = notify_silence_find(notify_view(n), r->param[0]);
@@ -404,7 +405,7 @@ enum hg_rc api_get_am_silence(struct api_request *r, struct hg_err *err)
 
 enum hg_rc api_delete_am_silence(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
 	api_target_set(r, r->param[0]);
@@ -418,7 +419,7 @@ enum hg_rc api_delete_am_silence(struct api_request *r, struct hg_err *err)
 
 enum hg_rc api_get_am_receivers(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
 	const struct notify_conf *c = notify_conf_now(n);
@@ -491,7 +492,7 @@ static void on_trial_gone(void *arg)
 
 enum hg_rc api_post_receiver_test(struct api_request *r, struct hg_err *err)
 {
-	struct notify *n;
+	struct notify *n = NULL;
 	uint32_t count;
 	enum hg_rc rc = there(r, &n, err);
 	if (rc < 0) return rc;
