@@ -53,7 +53,7 @@ static void test_too_many_labels_are_an_error(void **state)
 	(void)state;
 	struct labels_builder b = {0};
 	struct labels ls;
-	char name[LABELS_MAX + 1][8];
+	char name[LABELS_MAX + 1][16];
 	for (int i = 0; i <= LABELS_MAX; i++) {
 		snprintf(name[i], sizeof name[i], "l%d", i);
 		labels_builder_add(&b, hg_str(name[i]), HG_STR("v"));
