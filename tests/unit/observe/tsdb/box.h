@@ -47,7 +47,7 @@ static inline uint32_t box_files(const char *dir, const char *end, char (*to)[64
 	if (!d) return 0;
 	for (struct dirent *e; (e = readdir(d));)
 		if (n < cap && hg_str_ends(hg_str(e->d_name), hg_str(end)))
-			snprintf(to[n++], 64, "%s", e->d_name);
+			snprintf(to[n++], 64, "%.63s", e->d_name);
 	closedir(d);
 	return n;
 }
