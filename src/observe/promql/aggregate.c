@@ -124,6 +124,14 @@ static double done(enum pq_agg op, const struct acc *a)
 	}
 }
 
+/* NaNs of one kind are the same, and -0 is not 0. */
+static uint64_t bits_of(double v)
+{
+	uint64_t bits;
+	memcpy(&bits, &v, sizeof bits);
+	return bits;
+}
+
 static bool by_adding(struct pq_ev *ev, enum pq_agg op, const struct pq_grid *g,
         const struct pq_value *in, const struct groups *gr, struct pq_value *ret)
 {
@@ -212,7 +220,7 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 			bool fresh = false;
 			struct labels ls;
 			if (pq_is_none(v)) continue;
-			if (at == UINT32_MAX || memcmp(&v, &last, sizeof v) != 0) {
+			if (at == UINT32_MAX || bits_of(v) != bits_of(last)) {
 				hg_buf_init(&b, 2000);
 				promql_print_number(&b, v);
 				struct hg_str text = hg_arena_str(ev->arena, hg_buf_view(&b));

@@ -209,6 +209,7 @@ static bool columns_out(struct pq_ev *ev, const struct pq_value *v, const struct
 		size_t n = 0;
 		int64_t *t;
 		double *x;
+		HG_ASSERT(v->at[k].v);
 		for (uint32_t i = 0; i < g->n; i++)
 			n += !pq_is_none(v->at[k].v[i]);
 		if (!n) continue;
@@ -288,6 +289,7 @@ static bool evaluate(struct pq_ev *ev, struct promql_result *r)
 	r->type = root->type;
 	if (root->type == PROMQL_MATRIX) return range_out(ev, &g, r) && notes_out(ev, r);
 	if (!pq_eval(ev, root, &g, &v)) return false;
+	HG_ASSERT(root->type != PROMQL_SCALAR || v.scalar);
 	if (o->step_ms) {
 		r->type = PROMQL_MATRIX;
 		if (root->type == PROMQL_SCALAR) {
@@ -303,6 +305,7 @@ static bool evaluate(struct pq_ev *ev, struct promql_result *r)
 		return r->text.p && notes_out(ev, r);
 	}
 	if (r->type == PROMQL_SCALAR) {
+		HG_ASSERT(v.scalar);
 		r->scalar = v.scalar[0];
 		return notes_out(ev, r);
 	}

@@ -235,6 +235,7 @@ static bool column(struct pass *p, uint32_t h, const double *a, const double *b,
 	struct forced forced = {.low = 1, .high = 0};
 	double *v = pq_take(p->ev, p->g->n, sizeof *v);
 	if (!v) return false;
+	HG_ASSERT(a && (b || !share));
 	for (uint32_t i = 0; i < p->g->n; i++) {
 		uint32_t n = buckets_at(p, &p->h[h], i, &forced);
 		v[i] = !n      ? pq_none()

@@ -156,8 +156,8 @@ static bool odd_one(struct hg_buf *to, double v)
 
 void promql_print_number(struct hg_buf *to, double v)
 {
-	char digit[32];
-	int exponent;
+	char digit[32] = "";
+	int exponent = 0;
 	if (odd_one(to, v)) return;
 	if (v < 0) hg_buf_byte(to, '-');
 	size_t n = shortest(fabs(v), digit, &exponent);
@@ -176,8 +176,8 @@ void promql_print_number(struct hg_buf *to, double v)
 
 void pq_number_print(struct hg_buf *to, double v)
 {
-	char digit[32];
-	int exponent;
+	char digit[32] = "";
+	int exponent = 0;
 	if (odd_one(to, v)) return;
 	size_t n = shortest(fabs(v), digit, &exponent);
 	if (exponent >= -4 && exponent < 21) {
