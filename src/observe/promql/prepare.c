@@ -30,7 +30,7 @@ static bool span_value(struct pq_ev *ev, const struct pq_span *s, double *ret_v)
 static bool span_ms(
         struct pq_ev *ev, const struct pq_span *s, bool may_be_negative, int64_t *ret_ms)
 {
-	double v;
+	double v = 0;
 	*ret_ms = 0;
 	if (!s) return true;
 	if (!span_value(ev, s, &v)) return false;

@@ -89,7 +89,7 @@ bool pq_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *
 {
 	int64_t from = pq_window_end(n, g->start) - ev->o.lookback_ms + 1;
 	int64_t to = pq_window_end(n, pq_grid_at(g, g->n - 1));
-	struct tsdb_selection *sel;
+	struct tsdb_selection *sel = NULL;
 	uint32_t count;
 	double *v = NULL;
 	if (n->u.sel.extend == PQ_X_SMOOTHED) return pq_extended_select(ev, n, g, ret);
@@ -201,7 +201,7 @@ bool pq_extended_select(
 {
 	int64_t from = pq_window_end(n, g->start) - ev->o.lookback_ms + 1;
 	int64_t to = pq_window_end(n, pq_grid_at(g, g->n - 1)) + ev->o.lookback_ms;
-	struct tsdb_selection *sel;
+	struct tsdb_selection *sel = NULL;
 	uint32_t count;
 	*ret = (struct pq_value){.type = PROMQL_VECTOR};
 	if (!open_selection(ev, n, from, to, &sel)) return false;
