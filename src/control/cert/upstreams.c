@@ -335,7 +335,8 @@ static enum hg_rc system_take(struct upstreams_plan *p, const char *system, stru
 {
 	struct upstreams_one *made = calloc(p->count + 1, sizeof *made);
 	struct tls_remote *like = NULL;
-	enum hg_rc rc = made ? HG_OK : nomem(err);
+	enum hg_rc rc = HG_OK;
+	if (!made) return nomem(err);
 	for (uint32_t i = 0; rc == HG_OK && i < p->count; i++) {
 		if (!p->one[i].verify || own_ca(&p->one[i])) continue;
 		made[i] = p->one[i];
@@ -343,7 +344,7 @@ static enum hg_rc system_take(struct upstreams_plan *p, const char *system, stru
 		rc = upstreams_remote_make(&made[i], system, like, err);
 		like = made[i].remote;
 	}
-	for (uint32_t i = 0; made && i < p->count; i++) {
+	for (uint32_t i = 0; i < p->count; i++) {
 		struct upstreams_one *o = &p->one[i];
 		if (rc == HG_OK && made[i].remote) {
 			tls_remote_unref(o->remote);
