@@ -140,6 +140,7 @@ static bool walk(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, s
 static bool repeat(struct pq_ev *ev, struct pq_value *v, uint32_t steps)
 {
 	double *many;
+	HG_ASSERT(v->type != PROMQL_SCALAR || v->scalar);
 	if (v->type == PROMQL_SCALAR)
 		return fill_scalar(ev, &(struct pq_grid){0, 0, steps}, v->scalar[0], v);
 	for (uint32_t k = 0; k < v->n; k++) {
