@@ -341,6 +341,7 @@ bool hooks_make(const struct jobs_context *c, struct job_kind *ret_kind)
 		        HG_S("reason", err.message));
 		return false;
 	}
+	HG_ASSERT(h);
 	h->tracer = c->tracer;
 	*ret_kind = (struct job_kind){.name = KIND_WEBHOOK,
 	        .timeout_ms = o->webhook_ms + TIME_EXTRA_MS,

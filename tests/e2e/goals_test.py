@@ -127,7 +127,7 @@ class Goals(unittest.TestCase):
             alert = body["alerts"][0]
             self.assertEqual((alert["labels"]["severity"], alert["labels"]["slo"]), ("critical", "availability"))
             self.assertEqual(alert["annotations"]["runbook_url"], "docs/runbooks/errors.md")
-            self.assertIn("burns", alert["annotations"]["summary"])
+            self.assertIn("times what the objective allows", alert["annotations"]["summary"])
             self.assertAlmostEqual(a["budget"]["left"], 1 - 40 / (200 * 0.01))
             self.assertTrue(a["frozen"])
             metrics = self.api("/metrics").decode()
