@@ -475,7 +475,7 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	struct trace trace = trace_of(a->tracer, parsed ? req : NULL);
 	metrics_request(&a->metrics, e, method, status, duration_ns);
 	/* Who looks after us is traced only if he asks for it. */
-	if (trace_kept(a->tracer, &trace) && (!probe || trace.has_parent))
+	if (parsed && trace_kept(a->tracer, &trace) && (!probe || trace.has_parent))
 		trace_request(a, req, &trace, e, status, duration_ns);
 	if (!jsonlog_wants(a->log, level)) return;
 	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");

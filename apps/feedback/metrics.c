@@ -95,7 +95,7 @@ static void example_text(const struct metrics_exemplar *x, struct hg_buf *to)
 {
 	if (x->at_ns)
 		hg_buf_fmt(to, " # {trace_id=\"%.32s\"} %.9f %.3f", x->trace,
-		        (double)x->value_ns / 1e9, (double)(x->at_ns / 1000000) / 1e3);
+		        (double)x->value_ns / 1e9, (double)x->at_ns / 1e9);
 }
 
 static void duration_text(const struct metrics_duration *d, const char *method,
