@@ -140,9 +140,11 @@ static bool walk(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, s
 static bool repeat(struct pq_ev *ev, struct pq_value *v, uint32_t steps)
 {
 	double *many;
-	HG_ASSERT(v->type != PROMQL_SCALAR || v->scalar);
-	if (v->type == PROMQL_SCALAR)
-		return fill_scalar(ev, &(struct pq_grid){0, 0, steps}, v->scalar[0], v);
+	if (v->type == PROMQL_SCALAR) {
+		const double *one = v->scalar;
+		HG_ASSERT(one);
+		return fill_scalar(ev, &(struct pq_grid){0, 0, steps}, one[0], v);
+	}
 	for (uint32_t k = 0; k < v->n; k++) {
 		double x = v->at[k].v[0];
 		if (!(many = pq_take(ev, steps, sizeof *many))) return false;
