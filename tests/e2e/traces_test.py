@@ -4,6 +4,7 @@ POST is one trace with the right parents; what is kept; whose trace is believed;
 import json
 import re
 import signal
+import socket
 import time
 import unittest
 
@@ -216,6 +217,18 @@ class App(Case):
         self.assertLess(abs(float(match[3]) - time.time()), 600)
         self.assertIn("# TYPE http_requests counter\n", text)
         self.assertNotIn("_total counter", text)
+
+    def test_what_is_no_request_has_no_span(self):
+        app = self.app()
+        for text in (b"\x00nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 70000 + b" HTTP/1.1\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", app.port), 10) as s:
+                s.sendall(text)
+                s.shutdown(socket.SHUT_WR)
+                while s.recv(4096):
+                    pass
+        app.create("it is alive")
+        wait_for(lambda: self.collector.named("create_feedback"), 20)
+        self.assertEqual({s.name for s in self.collector.spans} & {"GET -", "OTHER -"}, set())
 
     def test_webhooks_go_on_with_the_trace(self):
         with Receiver() as receiver:
