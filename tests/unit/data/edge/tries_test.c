@@ -340,9 +340,16 @@ static void retries_and_queues_take_from_the_same_time(void **state)
 	g->app.tries.per_try_ms = 400;
 	rig_publish(g);
 	int fd = dial(g);
-	assert_in_range(took(fd, GET, 504, NULL), 880, 1300);
-	/* 400 + 400 + 100; on a machine that is busy nothing may be left for the third. */
-	assert_in_range(lane(g)->attempts, 2, 3);
+	/* 400 + 400 + 100; on a machine that is busy nothing may be left for the third, but not
+	 * every time. */
+	uint64_t tried = 0;
+	for (int i = 0; i < 5 && tried != 3; i++) {
+		uint64_t before = lane(g)->attempts;
+		assert_in_range(took(fd, GET, 504, NULL), 880, 1300);
+		tried = lane(g)->attempts - before;
+		assert_in_range(tried, 2, 3);
+	}
+	assert_int_equal(tried, 3);
 	for (int i = 0; i < 3; i++)
 		rig_endpoint(g, i, SNAP_EP_FREE);
 	g->app.balance = (struct snap_balance){.replica_max = 1, .queue_max = 10, .queue_ms = 5000};
