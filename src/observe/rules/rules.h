@@ -34,7 +34,7 @@ struct rules_rule {
 	struct labels labels, annotations; /* templates; with the group's labels */
 	struct gotemplate *templates;      /* NULL: there are none */
 	uint32_t line, column;             /* of the rule */
-	const struct spec_node *expr_node;
+	const struct spec_node *node, *expr_node;
 };
 
 struct rules_group {
@@ -69,6 +69,20 @@ void rules_place(const struct rules_file *f, const struct spec_node *n, uint32_t
         uint32_t *ret_line, uint32_t *ret_column);
 /* The recording rules that are always there (headgate:error_ratio:5m …), as a rule file. */
 struct hg_str rules_builtin(void);
+
+/* ---- lint ---- */
+
+struct rules_lint_options {
+	int64_t every_ms, scrape_ms; /* 0: RULES_EVERY_MS, 15 s */
+	/* As in observe/promql/lint.h; may be NULL. */
+	bool (*exists)(void *arg, const struct label_matcher *m, uint32_t n);
+	void *arg;
+};
+
+/* What is probably wrong, as warnings of the report (HG_E_RULES_ADVICE): of expressions, of `for`, of
+ * labels in templates that the result cannot have. Their number. `o` may be NULL. */
+uint32_t rules_lint(const struct rules_file *f, const struct rules_lint_options *o,
+        struct spec_report *report);
 
 /* ---- tests of rules ---- */
 
