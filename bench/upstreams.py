@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """CPU per request of the edge where the leg to the replica is TLS 1.3, HTTP/2 in the clear, or HTTP/2 over TLS,
 against HAProxy and nginx (one worker each; nginx speaks no HTTP/2 to upstreams). Clients speak HTTP/1.1 in the
-clear, 64 connections; the replicas are the same program for all: bench/tls_floor for TLS, nghttpd for HTTP/2.
+clear, 64 connections; the replica is an nginx for all.
 Rounds are interleaved, figures are medians. usage: bench/upstreams.py [BUILD] [--rounds N] [--seconds N] [--write]"""
 import argparse
 import json
@@ -22,11 +22,31 @@ LEGS = {
 }
 
 
-def replica(build, dir_, leg, port):
-    if leg == "TLS 1.3":
-        return [build / "bench/tls_floor", dir_ / "cert.pem", dir_ / "key.pem", "--serve", port]
-    clear = ["--no-tls", port] if leg == "HTTP/2" else [port, dir_ / "key.pem", dir_ / "cert.pem"]
-    return ["nghttpd", "-a", "127.0.0.1", "-d", dir_ / "docs", "-n", "1", *clear]
+LISTEN = {"TLS 1.3": "ssl", "HTTP/2": "http2", "HTTP/2 over TLS": "ssl http2"}
+
+
+def replica(dir_, leg):
+    """A script that serves 128 B on the port that it is given, from nginx."""
+    certificate(dir_)
+    (dir_ / "key.pem").chmod(0o644)  # replicas run as somebody else
+    (dir_ / "origin.conf").write_text(f"""
+daemon off; master_process off; error_log stderr crit; pid FOLDER/pid;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; keepalive_requests 1000000000; http2_max_concurrent_streams 256;
+  client_body_temp_path FOLDER/b; proxy_temp_path FOLDER/p; fastcgi_temp_path FOLDER/f;
+  uwsgi_temp_path FOLDER/u; scgi_temp_path FOLDER/s;
+  ssl_certificate {dir_}/cert.pem; ssl_certificate_key {dir_}/key.pem; ssl_protocols TLSv1.3;
+  server {{ listen 127.0.0.1:PORT {LISTEN[leg]}; location / {{ return 200 "{"x" * 128}"; }} }}
+}}""")
+    script = dir_ / "origin"
+    script.write_text(f"""#!/bin/sh
+folder=$(mktemp -d)
+sed "s|PORT|$1|g; s|FOLDER|$folder|g" {dir_}/origin.conf >$folder/conf
+exec nginx -c $folder/conf
+""")
+    script.chmod(0o755)
+    return script
 
 
 def haproxy(dir_, port, upstream, how):
@@ -73,7 +93,6 @@ class Headgate:
     """The real platform with one edge worker; its replica is the same program, on a port of its own."""
 
     def __init__(self, build, dir_, leg, port):
-        command = " ".join(str(a) for a in replica(build, dir_, leg, "$PORT"))
         (dir_ / "headgate.yaml").write_text(f"""version: 1
 project: bench
 edge:
@@ -82,7 +101,7 @@ edge:
   access_log: {{to: "off"}}
 apps:
   up:
-    command: {command}
+    command: {dir_}/origin $PORT
     dir: {dir_}
     replicas: 1
     upstream: {LEGS[leg][1].format(dir=dir_)}
@@ -91,7 +110,7 @@ apps:
 """)
         self.command = [build / "headgate", "--data", dir_ / "data"]
         subprocess.run([*self.command, "up", "--detach", "-f", dir_ / "headgate.yaml"], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL)
         status = json.loads(subprocess.run([*self.command, "status", "--json"], check=True,
                                            capture_output=True, text=True).stdout)
         self.edge = [p["pid"] for p in status["processes"] if p["role"] == "edge"]
@@ -118,11 +137,8 @@ def table(build, leg, rounds, seconds):
     with tempfile.TemporaryDirectory() as name:
         dir_, stops, proxies = pathlib.Path(name), [], {}
         dir_.chmod(0o755)
-        certificate(dir_)
-        (dir_ / "docs").mkdir()
-        (dir_ / "docs/index.html").write_bytes(b"x" * 128)
         upstream = free_port()
-        stops.append(Process(replica(build, dir_, leg, upstream), cpu=1).stop)
+        stops.append(Process([replica(dir_, leg), upstream], cpu=1).stop)
         wait_port(upstream)
         try:
             for peer, make in [("haproxy", lambda p: haproxy(dir_, p, upstream, how)),
@@ -161,9 +177,8 @@ def main():
     args.add_argument("--seconds", type=int, default=2)
     args.add_argument("--write", action="store_true", help="put the table into docs/benchmarks.md")
     args = args.parse_args()
-    need("haproxy", "nginx", "nghttpd", "wrk", "taskset", "openssl")
+    need("haproxy", "nginx", "wrk", "taskset", "openssl")
     build = (ROOT / args.build).resolve()
-    subprocess.run(["ninja", "-C", str(build), "--quiet", "bench/tls_floor"], check=True)
     lines = ["| to the replica | proxy | CPU µs a request | against HAProxy | requests/s | p50 µs | p99 µs | errors |",
              "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for leg in LEGS:
