@@ -271,6 +271,7 @@ static void edge(const struct meter_series_view *v, const struct meter_series_si
 	        ROW(tls_handshakes, "TLS handshakes completed."),
 	        ROW(tls_resumed, "Of these, sessions resumed by a ticket."),
 	        ROW(tls_failures, "TLS handshakes that failed."),
+	        ROW(tls_put_off, "TLS handshakes that waited, as others had taken their time."),
 	        ROW(proxy_headers, "PROXY protocol headers that told a client's address."),
 	        ROW(proxy_refused,
 	                "Connections closed for a PROXY protocol header that is not valid."),
