@@ -4,6 +4,7 @@
 #include "meter/board.h"
 #include "meter/meter.h"
 #include "observe/collect/collect.h"
+#include "observe/rules/rules.h"
 #include "os/clock.h"
 
 static int64_t wall_ms(void)
@@ -78,12 +79,68 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
+/* ---- rules ---- */
+
+static bool rules_http_(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return rules_http(room, call, req);
+}
+
+static void rules_conf_(void *room, const struct observe_conf *c)
+{
+	struct rules_source files[OBSERVE_RULES_MAX];
+	struct hg_err err = {0};
+	for (uint32_t i = 0; i < c->rules.file_n; i++)
+		files[i] = (struct rules_source){c->rules.files[i].name, c->rules.files[i].text};
+	const struct rules_conf conf = {.files = files,
+	        .file_count = c->rules.file_n,
+	        .every_ms = c->rules.every_ms,
+	        .url = c->rules.url,
+	        .builtin = true};
+	/* Control has checked them; what another version of it took stays out, and the log says so. */
+	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
+}
+
+static void rules_metrics_(void *room, struct hg_buf *to)
+{
+	rules_metrics(room, to);
+}
+
+static void rules_free_(void *room)
+{
+	rules_free(room);
+}
+
+static enum hg_rc rules_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	struct rules *r;
+	const struct rules_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .log = &h->log,
+	        .wall_ms = wall_ms,
+	        .lock = observe_lock_take,
+	        .unlock = observe_lock_give,
+	        .lock_arg = &h->lock};
+	to->name = "rules";
+	enum hg_rc rc = rules_new(&o, &r, err);
+	if (rc < 0) return rc;
+	h->rules = r;
+	*to = (struct host_room){.name = "rules",
+	        .room = r,
+	        .http = rules_http_,
+	        .conf = rules_conf_,
+	        .metrics = rules_metrics_,
+	        .free = rules_free_};
+	return HG_OK;
+}
+
 /* ---- all of them ---- */
 
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
+        rules_make,   /* whose alerts the API shows */
 };
 
 void rooms_open(struct host *h)
@@ -113,6 +170,7 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->rules = NULL;
 }
 
 void rooms_tell_conf(struct host *h)
