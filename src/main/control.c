@@ -47,6 +47,7 @@ struct control {
 	struct slo *slo;
 	struct incidents *incidents;
 	struct api *api;
+	struct telemetry telemetry;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
 	const struct warden_child *child;
@@ -263,6 +264,7 @@ static enum hg_rc reload(
 	alerts = NULL;
 	slo_apply(c->slo, goals);
 	goals = NULL;
+	telemetry_apply(&c->telemetry, next->spec);
 	running_free(c->running);
 	c->running = next;
 	next = NULL;
@@ -596,6 +598,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	rc = fleet_new(&options, &c->fleet, err);
 	if (rc < 0) return rc;
 	fleet_watch_start(c->fleet, &c->watch, on_event, c);
+	telemetry_init(&c->telemetry, c->loop, &c->log, child, c->fleet);
 	ways.loop = c->loop;
 	ways.store = c->store;
 	ways.fleet = c->fleet;
@@ -648,6 +651,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .incidents = c->incidents,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
+	        .board = c->telemetry.board,
 	        .data_dir = child->data_dir,
 	        .control_fd = child->control_fd,
 	        .admin_fd = child->admin_fd,
@@ -658,7 +662,9 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .ready = ready,
 	        .arg = c,
 	};
-	return api_new(&deps, &c->api, err);
+	rc = api_new(&deps, &c->api, err);
+	if (rc == HG_OK) telemetry_start(&c->telemetry, c->api);
+	return rc;
 }
 
 /* On the log, and to the warden: until control runs, nobody could ask for its log. */
@@ -689,6 +695,7 @@ int control_main(const struct warden_child *child)
 	enum hg_rc rc = start(&c, &err);
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
+	telemetry_fini(&c.telemetry);
 	api_free(c.api);
 	acme_free(c.acme);
 	certs_free(c.certs);

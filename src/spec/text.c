@@ -256,6 +256,29 @@ static bool otlp_url(struct hg_str s, struct spec_problem *p)
 	return hook_url(s, p);
 }
 
+/* What is asked for metrics (observe/scrape): no name is looked up. */
+static bool scrape_address(struct hg_str s, struct spec_problem *p)
+{
+	static const char hint[] = "for example 127.0.0.1:9100, localhost:9100 or unix:/run/x.sock";
+	uint8_t ip[16];
+	uint64_t port = 0;
+	if (hg_str_starts(s, HG_STR("unix:"))) {
+		/* As long as the address of a socket may be. */
+		if (s.n > 5 && s.p[5] == '/' && s.n - 5 < 108) return true;
+		return no(p, "must be an absolute path of at most 107 bytes", hint);
+	}
+	size_t colon = s.n;
+	while (colon && s.p[colon - 1] != ':')
+		colon--;
+	struct hg_str host = {s.p, colon ? colon - 1 : 0}, rest = {s.p + colon, s.n - colon};
+	bool six = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+	if (six) host = (struct hg_str){host.p + 1, host.n - 2};
+	bool good = hg_str_eq(host, HG_STR("localhost")) || ip_parse(host, ip);
+	if (!six && hg_str_find(host, ':') < host.n) good = false;
+	if (good && hg_str_u64(rest, &port) && port >= 1 && port <= 65535) return true;
+	return no(p, "must be an IP address or localhost, with a port", hint);
+}
+
 static bool redis_url(struct hg_str s, struct spec_problem *p)
 {
 	char text[512];
@@ -432,6 +455,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_OTLP_URL: return otlp_url(s, p);
+	case SPEC_C_SCRAPE_ADDRESS: return scrape_address(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);

@@ -191,6 +191,11 @@ void pq_number_print(struct hg_buf *to, double v)
 	hg_buf_fmt(to, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
 }
 
+void promql_print_duration(struct hg_buf *to, int64_t ms)
+{
+	pq_duration_print(to, ms);
+}
+
 void pq_duration_print(struct hg_buf *to, int64_t ms)
 {
 	static const struct {

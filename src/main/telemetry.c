@@ -1,0 +1,163 @@
+/* What observe is told: the document of what to do, and the page on the board. */
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control/fleet/fleet.h"
+#include "face/api/api.h"
+#include "main/main_priv.h"
+#include "meter/board.h"
+#include "observe/collect/conf.h"
+#include "os/clock.h"
+#include "os/shm.h"
+#include "spec/spec.h"
+
+#define BOARD_MS 5000u /* observe reads it as often */
+#define RETRY_MS 500u
+
+static void on_board(struct loop *l, struct loop_timer *t);
+static void on_conf(struct loop *l, struct loop_timer *t);
+
+void telemetry_init(struct telemetry *t, struct loop *loop, struct hg_log *log,
+        const struct warden_child *child, struct fleet *fleet)
+{
+	*t = (struct telemetry){.loop = loop,
+	        .log = log,
+	        .child = child,
+	        .fleet = fleet,
+	        .board = board_open(child->board, child->board_size)};
+	hg_buf_init(&t->page, BOARD_TEXT);
+	hg_buf_init(&t->conf, OBSERVE_CONF_MAX);
+}
+
+void telemetry_fini(struct telemetry *t)
+{
+	if (!t->loop) return;
+	loop_timer_stop(t->loop, &t->board_timer);
+	loop_timer_stop(t->loop, &t->conf_timer);
+	hg_buf_free(&t->page);
+	hg_buf_free(&t->conf);
+}
+
+/* ---- the board ---- */
+
+static void on_board(struct loop *l, struct loop_timer *timer)
+{
+	struct telemetry *t = HG_CONTAINER(timer, struct telemetry, board_timer);
+	hg_buf_reset(&t->page);
+	api_metrics_own(t->api, &t->page);
+	/* What has no room is counted on the board; the page before it stays. */
+	struct hg_str page = t->page.failed ? (struct hg_str){NULL, BOARD_TEXT + 1}
+	                                    : hg_buf_view(&t->page);
+	board_write(t->board, page, (uint32_t)getpid(), clock_mono_ms());
+	if (loop_timer_start(l, &t->board_timer, BOARD_MS, on_board) < 0)
+		hg_log(t->log, HG_ERROR, "telemetry.no_timer");
+}
+
+void telemetry_start(struct telemetry *t, struct api *api)
+{
+	t->api = api;
+	if (t->board) on_board(t->loop, &t->board_timer);
+}
+
+/* ---- what to do ---- */
+
+static enum hg_rc apps_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
+        struct observe_conf *to)
+{
+	struct observe_conf_app *apps =
+	        hg_arena_array(a, (size_t)s->app_count + 1, sizeof *apps);
+	if (!apps) return HG_E_NOMEM;
+	for (uint32_t i = 0; i < s->app_count; i++) {
+		const struct spec_app *app = &s->apps[i];
+		uint32_t id = fleet_app_id(t->fleet, app->name);
+		if (!app->metrics.scrape.n || !id || to->app_n == OBSERVE_APPS_MAX) continue;
+		apps[to->app_n++] = (struct observe_conf_app){.id = id,
+		        .name = app->name,
+		        .path = app->metrics.scrape,
+		        .interval_ms = (uint32_t)app->metrics.every_ms,
+		        .timeout_ms = (uint32_t)app->metrics.timeout_ms,
+		        .sample_limit = (uint32_t)app->metrics.sample_limit};
+	}
+	to->apps = apps;
+	return HG_OK;
+}
+
+static enum hg_rc targets_of(const struct spec *s, struct hg_arena *a, struct observe_conf *to)
+{
+	const struct spec_observe *o = &s->observe;
+	struct observe_conf_target *targets =
+	        hg_arena_array(a, (size_t)o->target_count + 1, sizeof *targets);
+	if (!targets) return HG_E_NOMEM;
+	for (uint32_t i = 0; i < o->target_count; i++) {
+		const struct spec_target *from = &o->targets[i];
+		struct observe_conf_target *t = &targets[to->target_n++];
+		struct observe_conf_label *labels =
+		        hg_arena_array(a, (size_t)from->label_count + 1, sizeof *labels);
+		if (!labels) return HG_E_NOMEM;
+		for (uint32_t k = 0; k < from->label_count; k++)
+			labels[k] = (struct observe_conf_label){
+			        from->labels[k].name, from->labels[k].value};
+		*t = (struct observe_conf_target){.job = from->job,
+		        .address = from->address,
+		        .path = from->path,
+		        .interval_ms = (uint32_t)from->every_ms,
+		        .timeout_ms = (uint32_t)from->timeout_ms,
+		        .sample_limit = (uint32_t)from->sample_limit,
+		        .honor_labels = from->honor_labels,
+		        .labels = labels,
+		        .label_n = from->label_count};
+	}
+	to->targets = targets;
+	return HG_OK;
+}
+
+static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
+        struct observe_conf *to)
+{
+	const struct spec_observe *o = &s->observe;
+	observe_conf_defaults(to);
+	to->store = (struct observe_conf_store){.keep_ms = o->keep_ms,
+	        .keep_bytes = o->max_size_bytes,
+	        .memory_bytes = o->memory_bytes,
+	        .series_per_app = (uint32_t)o->series_per_app};
+	enum hg_rc rc = apps_of(t, s, a, to);
+	return rc < 0 ? rc : targets_of(s, a, to);
+}
+
+static void send_conf(struct telemetry *t)
+{
+	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_OBSERVE};
+	int fd = shm_sealed("observe-conf", hg_buf_view(&t->conf));
+	int rc = fd < 0 ? fd : sock_send(t->child->warden_fd, &m, sizeof m, &fd, 1);
+	if (fd >= 0) close(fd);
+	t->due = rc < 0 && rc != -EPIPE;
+	if (!t->due) return;
+	/* The warden is busy, or there is no memory: soon again. */
+	if (rc != -EAGAIN)
+		hg_log(t->log, HG_WARN, "telemetry.not_told", HG_S("error", strerror(-rc)));
+	if (loop_timer_start(t->loop, &t->conf_timer, RETRY_MS, on_conf) < 0)
+		hg_log(t->log, HG_ERROR, "telemetry.no_timer");
+}
+
+static void on_conf(struct loop *l, struct loop_timer *timer)
+{
+	(void)l;
+	send_conf(HG_CONTAINER(timer, struct telemetry, conf_timer));
+}
+
+void telemetry_apply(struct telemetry *t, const struct spec *s)
+{
+	struct hg_arena a;
+	struct observe_conf c;
+	hg_arena_init(&a, "telemetry", OBSERVE_CONF_MAX);
+	enum hg_rc rc = conf_of(t, s, &a, &c);
+	hg_buf_reset(&t->conf);
+	if (rc == HG_OK) observe_conf_write(&c, &t->conf);
+	hg_arena_fini(&a);
+	if (rc < 0 || t->conf.failed) {
+		hg_log(t->log, HG_ERROR, "telemetry.too_large");
+		return;
+	}
+	send_conf(t);
+}
