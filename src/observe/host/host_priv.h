@@ -10,6 +10,7 @@
 #include "observe/collect/conf.h"
 #include "observe/logs/http.h"
 #include "observe/trace/trace.h"
+#include "observe/tsdb/lock.h"
 #include "observe/tsdb/tsdb.h"
 #include "os/work.h"
 #include "spec/snapshot.h"
@@ -112,6 +113,7 @@ struct host {
 	struct loop *loop;
 	const struct warden_child *child;
 	struct hg_log log;
+	struct observe_lock lock; /* of the store: the loop has it in all its callbacks */
 	struct logs *logs;
 	struct logs_http *http;
 	struct traces *traces;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "observe/api/api.h"
 #include "os/clock.h"
 #include "os/shm.h"
 #include "os/sock.h"
@@ -14,7 +15,7 @@
 #define TICK_MS         250
 #define TRACES_MS       500 /* for what is left of traces at the end */
 #define CONNECTIONS_MAX 128
-#define BODY_MAX        4096
+#define BODY_MAX        PROMAPI_BODY_MAX
 
 static void stop(struct host *h)
 {
@@ -174,6 +175,8 @@ static enum hg_rc host_start(struct host *h, struct hg_err *err)
 	if (rc == HG_OK) rc = loop_timer_start(h->loop, &h->tick, TICK_MS, tick);
 	if (rc == HG_OK) rc = loop_signal(h->loop, SIGTERM, on_term, h);
 	if (rc < 0) return rc;
+	/* Threads that evaluate queries have the store only while the loop waits for events. */
+	loop_hooks(h->loop, observe_lock_give, observe_lock_take, &h->lock);
 	h->store.loop = h->loop;
 	store_start(&h->store, child->data_dir, &h->conf.store);
 	return HG_OK;
@@ -206,6 +209,8 @@ int observe_main(const struct warden_child *child)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is one more way to have no room */
 	signal(SIGINT, SIG_IGN);  /* Ctrl-C on the terminal is the warden's business */
+	observe_lock_init(&h.lock);
+	observe_lock_take(&h.lock);
 	enum hg_rc rc = host_start(&h, &err);
 	if (rc == HG_OK) {
 		rc = loop_run(h.loop);
@@ -214,5 +219,7 @@ int observe_main(const struct warden_child *child)
 		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	host_end(&h);
+	observe_lock_give(&h.lock);
+	observe_lock_fini(&h.lock);
 	return rc == HG_OK ? 0 : 1;
 }

@@ -3,6 +3,7 @@
 
 #include "meter/board.h"
 #include "meter/meter.h"
+#include "observe/api/api.h"
 #include "observe/collect/collect.h"
 #include "os/clock.h"
 
@@ -78,12 +79,73 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
+/* ---- Prometheus' API ---- */
+
+static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return promapi_http(room, call, req);
+}
+
+static void api_metrics(void *room, struct hg_buf *to)
+{
+	static const struct {
+		const char *name, *help;
+	} rows[] = {
+	        {"requests_total", "Requests to Prometheus' API."},
+	        {"queries_total", "Of them given to a thread."},
+	        {"refused_total", "Refused: too many wait, or no memory."},
+	        {"failed_total", "Queries that failed."},
+	        {"timed_out_total", "Queries that took too long."},
+	        {"canceled_total", "Queries whose client went away."},
+	        {"samples_total", "Samples that queries have read."},
+	};
+	struct promapi_stats s;
+	promapi_stats(room, &s);
+	const uint64_t v[HG_COUNT(rows)] = {s.requests, s.queries, s.refused, s.failed,
+	        s.timed_out, s.canceled, s.samples};
+	for (size_t i = 0; i < HG_COUNT(rows); i++)
+		hg_buf_fmt(to,
+		        "# HELP headgate_query_%s %s\n# TYPE headgate_query_%s counter\n"
+		        "headgate_query_%s %llu\n",
+		        rows[i].name, rows[i].help, rows[i].name, rows[i].name,
+		        (unsigned long long)v[i]);
+}
+
+static void api_free(void *room)
+{
+	promapi_free(room);
+}
+
+static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	struct promapi *p;
+	const struct promapi_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .lock = &h->lock,
+	        .now_ms = wall_ms,
+	        .log = &h->log,
+	        .scrape = h->scrape,
+	        .version = HG_VERSION,
+	        .dir = h->store.dir,
+	        .keep_ms = h->conf.store.keep_ms};
+	to->name = "api";
+	enum hg_rc rc = promapi_new(&o, &p, err);
+	if (rc < 0) return rc;
+	*to = (struct host_room){.name = "api",
+	        .room = p,
+	        .http = api_http,
+	        .metrics = api_metrics,
+	        .free = api_free};
+	return HG_OK;
+}
+
 /* ---- all of them ---- */
 
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
+        api_make,
 };
 
 void rooms_open(struct host *h)
