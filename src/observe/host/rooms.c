@@ -78,12 +78,51 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
+/* ---- api ---- */
+
+static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return promapi_http(room, call, req);
+}
+
+static void api_metrics(void *room, struct hg_buf *to)
+{
+	promapi_metrics(room, to);
+}
+
+static void api_free_(void *room)
+{
+	promapi_free(room);
+}
+
+static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	const struct promapi_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .lock = &h->lock,
+	        .now_ms = wall_ms,
+	        .scrape = h->scrape,
+	        .version = HG_VERSION,
+	        .dir = h->store.dir,
+	        .keep_ms = (uint64_t)h->store.o.keep_ms};
+	to->name = "api";
+	enum hg_rc rc = promapi_new(&o, &h->api, err);
+	if (rc < 0) return rc;
+	*to = (struct host_room){.name = "api",
+	        .room = h->api,
+	        .http = api_http,
+	        .metrics = api_metrics,
+	        .free = api_free_};
+	return HG_OK;
+}
+
 /* ---- all of them ---- */
 
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
+        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
@@ -98,8 +137,9 @@ void rooms_open(struct host *h)
 			h->room_count++;
 			continue;
 		}
-		hg_log(&h->log, HG_ERROR, "observe.room_failed", HG_S("room", to->name ? to->name : ""),
-		        HG_S("error", err.message), HG_S("code", hg_rc_info(rc)->code));
+		hg_log(&h->log, HG_ERROR, "observe.room_failed",
+		        HG_S("room", to->name ? to->name : ""), HG_S("error", err.message),
+		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	rooms_tell_conf(h);
 	rooms_tell_image(h);
@@ -113,6 +153,7 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->api = NULL;
 }
 
 void rooms_tell_conf(struct host *h)
