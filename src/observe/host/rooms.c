@@ -79,7 +79,7 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
-/* ---- Prometheus' API ---- */
+/* ---- api ---- */
 
 static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
 {
@@ -88,37 +88,16 @@ static bool api_http(void *room, struct serve_call *call, const struct serve_req
 
 static void api_metrics(void *room, struct hg_buf *to)
 {
-	static const struct {
-		const char *name, *help;
-	} rows[] = {
-	        {"requests_total", "Requests to Prometheus' API."},
-	        {"queries_total", "Of them given to a thread."},
-	        {"refused_total", "Refused: too many wait, or no memory."},
-	        {"failed_total", "Queries that failed."},
-	        {"timed_out_total", "Queries that took too long."},
-	        {"canceled_total", "Queries whose client went away."},
-	        {"samples_total", "Samples that queries have read."},
-	};
-	struct promapi_stats s;
-	promapi_stats(room, &s);
-	const uint64_t v[HG_COUNT(rows)] = {s.requests, s.queries, s.refused, s.failed,
-	        s.timed_out, s.canceled, s.samples};
-	for (size_t i = 0; i < HG_COUNT(rows); i++)
-		hg_buf_fmt(to,
-		        "# HELP headgate_query_%s %s\n# TYPE headgate_query_%s counter\n"
-		        "headgate_query_%s %llu\n",
-		        rows[i].name, rows[i].help, rows[i].name, rows[i].name,
-		        (unsigned long long)v[i]);
+	promapi_metrics(room, to);
 }
 
-static void api_free(void *room)
+static void api_free_(void *room)
 {
 	promapi_free(room);
 }
 
 static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
 {
-	struct promapi *p;
 	const struct promapi_options o = {.loop = h->loop,
 	        .db = h->store.db,
 	        .lock = &h->lock,
@@ -127,15 +106,15 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
 	        .scrape = h->scrape,
 	        .version = HG_VERSION,
 	        .dir = h->store.dir,
-	        .keep_ms = h->conf.store.keep_ms};
+	        .keep_ms = (uint64_t)h->store.o.keep_ms};
 	to->name = "api";
-	enum hg_rc rc = promapi_new(&o, &p, err);
+	enum hg_rc rc = promapi_new(&o, &h->api, err);
 	if (rc < 0) return rc;
 	*to = (struct host_room){.name = "api",
-	        .room = p,
+	        .room = h->api,
 	        .http = api_http,
 	        .metrics = api_metrics,
-	        .free = api_free};
+	        .free = api_free_};
 	return HG_OK;
 }
 
@@ -145,7 +124,7 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
-        api_make,
+        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
@@ -160,8 +139,9 @@ void rooms_open(struct host *h)
 			h->room_count++;
 			continue;
 		}
-		hg_log(&h->log, HG_ERROR, "observe.room_failed", HG_S("room", to->name ? to->name : ""),
-		        HG_S("error", err.message), HG_S("code", hg_rc_info(rc)->code));
+		hg_log(&h->log, HG_ERROR, "observe.room_failed",
+		        HG_S("room", to->name ? to->name : ""), HG_S("error", err.message),
+		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	rooms_tell_conf(h);
 	rooms_tell_image(h);
@@ -175,6 +155,7 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->api = NULL;
 }
 
 void rooms_tell_conf(struct host *h)
