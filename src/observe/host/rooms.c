@@ -3,9 +3,12 @@
 
 #include "meter/board.h"
 #include "meter/meter.h"
+#include "observe/api/api.h"
 #include "observe/collect/collect.h"
 #include "observe/rules/rules.h"
 #include "os/clock.h"
+
+#define RULES_JSON_MAX ((size_t)64 << 20)
 
 static int64_t wall_ms(void)
 {
@@ -134,6 +137,80 @@ static enum hg_rc rules_make(struct host *h, struct host_room *to, struct hg_err
 	return HG_OK;
 }
 
+/* ---- api ---- */
+
+static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return promapi_http(room, call, req);
+}
+
+static void api_metrics(void *room, struct hg_buf *to)
+{
+	promapi_metrics(room, to);
+}
+
+static void api_free_(void *room)
+{
+	promapi_free(room);
+}
+
+/* Empty is everything, also when there are no rules. */
+static void raw_json(struct json_out *to, const struct hg_buf *text, const char *none)
+{
+	json_out_raw(to, text->failed || !text->n ? hg_str(none) : hg_buf_view(text));
+}
+
+static void api_rules(void *arg, const struct promapi_rules_ask *ask, struct json_out *to)
+{
+	const struct rules_filter f = {.no_alerting = !ask->alerting && ask->recording,
+	        .no_recording = !ask->recording && ask->alerting,
+	        .no_alerts = ask->without_alerts,
+	        .names = ask->names,
+	        .groups = ask->groups,
+	        .files = ask->files,
+	        .name_n = ask->name_n,
+	        .group_n = ask->group_n,
+	        .file_n = ask->file_n};
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_json(arg, &f, &text);
+	raw_json(to, &text, "{\"groups\":[]}");
+	hg_buf_free(&text);
+}
+
+static void api_alerts(void *arg, struct json_out *to)
+{
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_alerts_json(arg, &text);
+	raw_json(to, &text, "{\"alerts\":[]}");
+	hg_buf_free(&text);
+}
+
+static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	const struct promapi_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .lock = &h->lock,
+	        .now_ms = wall_ms,
+	        .log = &h->log,
+	        .scrape = h->scrape,
+	        .version = HG_VERSION,
+	        .dir = h->store.dir,
+	        .keep_ms = (uint64_t)h->store.o.keep_ms};
+	to->name = "api";
+	const struct promapi_rules rules = {h->rules, api_rules, api_alerts};
+	enum hg_rc rc = promapi_new(&o, &h->api, err);
+	if (rc < 0) return rc;
+	promapi_rules_set(h->api, h->rules ? &rules : NULL);
+	*to = (struct host_room){.name = "api",
+	        .room = h->api,
+	        .http = api_http,
+	        .metrics = api_metrics,
+	        .free = api_free_};
+	return HG_OK;
+}
+
 /* ---- all of them ---- */
 
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
@@ -141,6 +218,7 @@ static enum hg_rc rules_make(struct host *h, struct host_room *to, struct hg_err
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
         rules_make,   /* whose alerts the API shows */
+        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
@@ -155,8 +233,9 @@ void rooms_open(struct host *h)
 			h->room_count++;
 			continue;
 		}
-		hg_log(&h->log, HG_ERROR, "observe.room_failed", HG_S("room", to->name ? to->name : ""),
-		        HG_S("error", err.message), HG_S("code", hg_rc_info(rc)->code));
+		hg_log(&h->log, HG_ERROR, "observe.room_failed",
+		        HG_S("room", to->name ? to->name : ""), HG_S("error", err.message),
+		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	rooms_tell_conf(h);
 	rooms_tell_image(h);
@@ -170,6 +249,7 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->api = NULL;
 	h->rules = NULL;
 }
 
