@@ -125,6 +125,7 @@ struct host {
 	uint32_t room_count;
 	struct scrape *scrape; /* collect's; NULL: there is none */
 	struct promapi *api;   /* NULL: there is none */
+	struct rules *rules;   /* NULL: there are none */
 	uint32_t warden_pid;
 	struct observe_conf conf; /* the newest that could be read */
 	struct hg_arena conf_mem;

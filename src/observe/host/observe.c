@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "observe/api/api.h"
 #include "os/clock.h"
 #include "os/shm.h"
 #include "os/sock.h"
