@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "control/alert/alert.h"
 #include "control/fleet/fleet.h"
 #include "face/api/api.h"
 #include "main/main_priv.h"
@@ -112,8 +113,24 @@ static enum hg_rc targets_of(const struct spec *s, struct hg_arena *a, struct ob
 	return HG_OK;
 }
 
-static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
-        struct observe_conf *to)
+static enum hg_rc rules_of(const struct spec *s, const struct alert_rules *rules,
+        struct hg_arena *a, struct observe_conf *to)
+{
+	struct observe_conf_rule_file *files =
+	        hg_arena_array(a, (size_t)rules->n + 1, sizeof *files);
+	if (!files) return HG_E_NOMEM;
+	for (uint32_t i = 0; i < rules->n; i++)
+		files[i] = (struct observe_conf_rule_file){
+		        rules->files[i].name, rules->files[i].text};
+	to->rules = (struct observe_conf_rules){.files = files,
+	        .file_n = rules->n,
+	        .every_ms = (uint32_t)s->alerts.every_ms,
+	        .url = s->alerts.url};
+	return HG_OK;
+}
+
+static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s,
+        const struct alert_rules *rules, struct hg_arena *a, struct observe_conf *to)
 {
 	const struct spec_observe *o = &s->observe;
 	observe_conf_defaults(to);
@@ -122,7 +139,8 @@ static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s, struc
 	        .memory_bytes = o->memory_bytes,
 	        .series_per_app = (uint32_t)o->series_per_app};
 	enum hg_rc rc = apps_of(t, s, a, to);
-	return rc < 0 ? rc : targets_of(s, a, to);
+	if (rc == HG_OK) rc = targets_of(s, a, to);
+	return rc < 0 ? rc : rules_of(s, rules, a, to);
 }
 
 static void send_conf(struct telemetry *t)
@@ -146,12 +164,12 @@ static void on_conf(struct loop *l, struct loop_timer *timer)
 	send_conf(HG_CONTAINER(timer, struct telemetry, conf_timer));
 }
 
-void telemetry_apply(struct telemetry *t, const struct spec *s)
+void telemetry_apply(struct telemetry *t, const struct spec *s, const struct alert_rules *rules)
 {
 	struct hg_arena a;
 	struct observe_conf c;
 	hg_arena_init(&a, "telemetry", OBSERVE_CONF_MAX);
-	enum hg_rc rc = conf_of(t, s, &a, &c);
+	enum hg_rc rc = conf_of(t, s, rules, &a, &c);
 	hg_buf_reset(&t->conf);
 	if (rc == HG_OK) observe_conf_write(&c, &t->conf);
 	hg_arena_fini(&a);

@@ -63,15 +63,21 @@ static void take_u32(
 	*to = (uint32_t)n;
 }
 
-static void take_str(struct reader *r, const json_t *from, const char *key, struct hg_str *to)
+static void take_text(struct reader *r, const json_t *from, const char *key, size_t least,
+        size_t most, struct hg_str *to)
 {
 	const json_t *v = json_object_get(from, key);
-	if (!json_is_string(v) || json_string_length(v) == 0 || json_string_length(v) > TEXT_MAX) {
+	if (!json_is_string(v) || json_string_length(v) < least || json_string_length(v) > most) {
 		bad(r, key, "is no text, empty, or too long");
 		return;
 	}
 	*to = hg_arena_str(r->a, (struct hg_str){json_string_value(v), json_string_length(v)});
 	if (!to->p) no_memory(r);
+}
+
+static void take_str(struct reader *r, const json_t *from, const char *key, struct hg_str *to)
+{
+	take_text(r, from, key, 1, TEXT_MAX, to);
 }
 
 /* The items of a list, zeroed; NULL and *ret_n 0 when there are none or too many. */
@@ -230,6 +236,41 @@ static void targets_write(const struct observe_conf *c, struct json_out *j)
 	json_out_end(j);
 }
 
+/* ---- rules ---- */
+
+static void rules_read(struct reader *r, const json_t *j, struct observe_conf *c)
+{
+	uint32_t n;
+	const json_t *list = json_object_get(j, "files");
+	struct observe_conf_rule_file *at =
+	        take_list(r, list, "files", OBSERVE_RULES_MAX, sizeof *at, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		take_str(r, json_array_get(list, i), "name", &at[i].name);
+		take_text(r, json_array_get(list, i), "text", 0, OBSERVE_RULES_TEXT, &at[i].text);
+	}
+	c->rules.files = at;
+	c->rules.file_n = n;
+	take_u32(r, j, "every_ms", 0, OBSERVE_INTERVAL_MAX, &c->rules.every_ms);
+	take_text(r, j, "url", 0, TEXT_MAX, &c->rules.url);
+}
+
+static void rules_write(const struct observe_conf *c, struct json_out *j)
+{
+	json_out_object(j);
+	json_out_key(j, "files");
+	json_out_array(j);
+	for (uint32_t i = 0; i < c->rules.file_n; i++) {
+		json_out_object(j);
+		text(j, "name", c->rules.files[i].name);
+		text(j, "text", c->rules.files[i].text);
+		json_out_end(j);
+	}
+	json_out_end(j);
+	number(j, "every_ms", c->rules.every_ms);
+	text(j, "url", c->rules.url);
+	json_out_end(j);
+}
+
 /* ---- the document ---- */
 
 /* Who adds a member to struct observe_conf adds a row here. */
@@ -241,6 +282,7 @@ static const struct section {
         {"store", store_read, store_write},
         {"apps", apps_read, apps_write},
         {"targets", targets_read, targets_write},
+        {"rules", rules_read, rules_write},
 };
 
 enum hg_rc observe_conf_read(

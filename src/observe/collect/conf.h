@@ -18,6 +18,8 @@
 #define OBSERVE_APPS_MAX     1024u /* = SNAP_APPS_MAX */
 #define OBSERVE_TARGETS_MAX  1000u
 #define OBSERVE_LABELS_MAX   32u
+#define OBSERVE_RULES_MAX    256u       /* files */
+#define OBSERVE_RULES_TEXT   (1u << 20) /* bytes of one */
 #define OBSERVE_INTERVAL_MAX 3600000u /* ms, of anything that is asked again and again */
 
 /* The metrics store: observe/tsdb/tsdb.h says what they mean. */
@@ -48,12 +50,25 @@ struct observe_conf_target {
 	uint32_t label_n;
 };
 
+/* A rule file, as control has read and checked it. */
+struct observe_conf_rule_file {
+	struct hg_str name, text;
+};
+
+struct observe_conf_rules {
+	const struct observe_conf_rule_file *files;
+	uint32_t file_n;
+	uint32_t every_ms; /* of groups that do not say; 0: the room's default */
+	struct hg_str url; /* where people reach this Headgate; may be empty */
+};
+
 struct observe_conf {
 	struct observe_conf_store store;
 	const struct observe_conf_app *apps;
 	uint32_t app_n;
 	const struct observe_conf_target *targets;
 	uint32_t target_n;
+	struct observe_conf_rules rules;
 };
 
 /* What holds until control has said anything. */

@@ -14,8 +14,7 @@
 
 #define TICK_MS         250
 #define TRACES_MS       500 /* for what is left of traces at the end */
-#define CONNECTIONS_MAX 128
-#define BODY_MAX        PROMAPI_BODY_MAX
+#define CONNECTIONS_MAX 256
 
 static void stop(struct host *h)
 {
@@ -37,7 +36,8 @@ static void conf_take(struct host *h, int fd)
 	struct hg_arena mem;
 	int64_t n = shm_is_sealed(fd) ? shm_size(fd) : -EINVAL;
 	enum hg_rc rc = HG_E_INVALID;
-	char *text = n > 0 && (uint64_t)n <= OBSERVE_CONF_MAX ? shm_map(fd, (size_t)n, false) : NULL;
+	char *text =
+	        n > 0 && (uint64_t)n <= OBSERVE_CONF_MAX ? shm_map(fd, (size_t)n, false) : NULL;
 	hg_arena_init(&mem, "observe.conf", OBSERVE_CONF_ARENA);
 	if (text) rc = observe_conf_read((struct hg_str){text, (size_t)n}, &mem, &c, &err);
 	if (text) shm_unmap(text, (size_t)n);
@@ -159,14 +159,14 @@ static enum hg_rc host_start(struct host *h, struct hg_err *err)
 	const struct warden_child *child = h->child;
 	struct serve_options so = {.name = "headgate",
 	        .connections_max = CONNECTIONS_MAX,
-	        .body_max = BODY_MAX,
+	        .body_max = PROMAPI_BODY_MAX,
 	        .handle = host_http,
 	        .arg = h};
 	enum hg_rc rc = loop_new(&h->loop);
 	if (rc == HG_OK) rc = logs_start(h, err);
 	if (rc == HG_OK)
-		rc = traces_new(h->loop, child->span_fd > 0 ? child->span_fd : -1, &h->log,
-		        &h->traces);
+		rc = traces_new(
+		        h->loop, child->span_fd > 0 ? child->span_fd : -1, &h->log, &h->traces);
 	if (rc == HG_OK) rc = serve_new(h->loop, &so, &h->serve);
 	if (rc == HG_OK && child->observe_fd >= 0)
 		rc = serve_listen(h->serve, child->observe_fd, 0);

@@ -5,7 +5,10 @@
 #include "meter/meter.h"
 #include "observe/api/api.h"
 #include "observe/collect/collect.h"
+#include "observe/rules/rules.h"
 #include "os/clock.h"
+
+#define RULES_JSON_MAX ((size_t)64 << 20)
 
 static int64_t wall_ms(void)
 {
@@ -79,7 +82,62 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
-/* ---- Prometheus' API ---- */
+/* ---- rules ---- */
+
+static bool rules_http_(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return rules_http(room, call, req);
+}
+
+static void rules_conf_(void *room, const struct observe_conf *c)
+{
+	struct rules_source files[OBSERVE_RULES_MAX];
+	struct hg_err err = {0};
+	for (uint32_t i = 0; i < c->rules.file_n; i++)
+		files[i] = (struct rules_source){c->rules.files[i].name, c->rules.files[i].text};
+	const struct rules_conf conf = {.files = files,
+	        .file_count = c->rules.file_n,
+	        .every_ms = c->rules.every_ms,
+	        .url = c->rules.url,
+	        .builtin = true};
+	/* Control has checked them; what another version of it took stays out, and the log says so. */
+	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
+}
+
+static void rules_metrics_(void *room, struct hg_buf *to)
+{
+	rules_metrics(room, to);
+}
+
+static void rules_free_(void *room)
+{
+	rules_free(room);
+}
+
+static enum hg_rc rules_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	struct rules *r;
+	const struct rules_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .log = &h->log,
+	        .wall_ms = wall_ms,
+	        .lock = observe_lock_take,
+	        .unlock = observe_lock_give,
+	        .lock_arg = &h->lock};
+	to->name = "rules";
+	enum hg_rc rc = rules_new(&o, &r, err);
+	if (rc < 0) return rc;
+	h->rules = r;
+	*to = (struct host_room){.name = "rules",
+	        .room = r,
+	        .http = rules_http_,
+	        .conf = rules_conf_,
+	        .metrics = rules_metrics_,
+	        .free = rules_free_};
+	return HG_OK;
+}
+
+/* ---- api ---- */
 
 static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
 {
@@ -88,37 +146,49 @@ static bool api_http(void *room, struct serve_call *call, const struct serve_req
 
 static void api_metrics(void *room, struct hg_buf *to)
 {
-	static const struct {
-		const char *name, *help;
-	} rows[] = {
-	        {"requests_total", "Requests to Prometheus' API."},
-	        {"queries_total", "Of them given to a thread."},
-	        {"refused_total", "Refused: too many wait, or no memory."},
-	        {"failed_total", "Queries that failed."},
-	        {"timed_out_total", "Queries that took too long."},
-	        {"canceled_total", "Queries whose client went away."},
-	        {"samples_total", "Samples that queries have read."},
-	};
-	struct promapi_stats s;
-	promapi_stats(room, &s);
-	const uint64_t v[HG_COUNT(rows)] = {s.requests, s.queries, s.refused, s.failed,
-	        s.timed_out, s.canceled, s.samples};
-	for (size_t i = 0; i < HG_COUNT(rows); i++)
-		hg_buf_fmt(to,
-		        "# HELP headgate_query_%s %s\n# TYPE headgate_query_%s counter\n"
-		        "headgate_query_%s %llu\n",
-		        rows[i].name, rows[i].help, rows[i].name, rows[i].name,
-		        (unsigned long long)v[i]);
+	promapi_metrics(room, to);
 }
 
-static void api_free(void *room)
+static void api_free_(void *room)
 {
 	promapi_free(room);
 }
 
+/* Empty is everything, also when there are no rules. */
+static void raw_json(struct json_out *to, const struct hg_buf *text, const char *none)
+{
+	json_out_raw(to, text->failed || !text->n ? hg_str(none) : hg_buf_view(text));
+}
+
+static void api_rules(void *arg, const struct promapi_rules_ask *ask, struct json_out *to)
+{
+	const struct rules_filter f = {.no_alerting = !ask->alerting && ask->recording,
+	        .no_recording = !ask->recording && ask->alerting,
+	        .no_alerts = ask->without_alerts,
+	        .names = ask->names,
+	        .groups = ask->groups,
+	        .files = ask->files,
+	        .name_n = ask->name_n,
+	        .group_n = ask->group_n,
+	        .file_n = ask->file_n};
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_json(arg, &f, &text);
+	raw_json(to, &text, "{\"groups\":[]}");
+	hg_buf_free(&text);
+}
+
+static void api_alerts(void *arg, struct json_out *to)
+{
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_alerts_json(arg, &text);
+	raw_json(to, &text, "{\"alerts\":[]}");
+	hg_buf_free(&text);
+}
+
 static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
 {
-	struct promapi *p;
 	const struct promapi_options o = {.loop = h->loop,
 	        .db = h->store.db,
 	        .lock = &h->lock,
@@ -127,15 +197,17 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
 	        .scrape = h->scrape,
 	        .version = HG_VERSION,
 	        .dir = h->store.dir,
-	        .keep_ms = h->conf.store.keep_ms};
+	        .keep_ms = (uint64_t)h->store.o.keep_ms};
 	to->name = "api";
-	enum hg_rc rc = promapi_new(&o, &p, err);
+	const struct promapi_rules rules = {h->rules, api_rules, api_alerts};
+	enum hg_rc rc = promapi_new(&o, &h->api, err);
 	if (rc < 0) return rc;
+	promapi_rules_set(h->api, h->rules ? &rules : NULL);
 	*to = (struct host_room){.name = "api",
-	        .room = p,
+	        .room = h->api,
 	        .http = api_http,
 	        .metrics = api_metrics,
-	        .free = api_free};
+	        .free = api_free_};
 	return HG_OK;
 }
 
@@ -145,7 +217,8 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
-        api_make,
+        rules_make,   /* whose alerts the API shows */
+        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
@@ -160,8 +233,9 @@ void rooms_open(struct host *h)
 			h->room_count++;
 			continue;
 		}
-		hg_log(&h->log, HG_ERROR, "observe.room_failed", HG_S("room", to->name ? to->name : ""),
-		        HG_S("error", err.message), HG_S("code", hg_rc_info(rc)->code));
+		hg_log(&h->log, HG_ERROR, "observe.room_failed",
+		        HG_S("room", to->name ? to->name : ""), HG_S("error", err.message),
+		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	rooms_tell_conf(h);
 	rooms_tell_image(h);
@@ -175,6 +249,8 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->api = NULL;
+	h->rules = NULL;
 }
 
 void rooms_tell_conf(struct host *h)

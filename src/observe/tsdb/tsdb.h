@@ -157,6 +157,10 @@ void tsdb_selection_free(struct tsdb_selection *s);
 uint32_t tsdb_selection_count(const struct tsdb_selection *s);
 /* Valid until tsdb_selection_free. */
 struct labels tsdb_selection_labels(const struct tsdb_selection *s, uint32_t i);
+/* The series' ref, for tsdb_last_ms; 0 when it has no sample lately (only closed windows have it).
+ * The low 32 bits are a place in an array: small, and taken by another series, with other high
+ * bits, once this one is gone. */
+tsdb_ref tsdb_selection_ref(const struct tsdb_selection *s, uint32_t i);
 /*
  * The samples of series `i` in [from_ms, to_ms], both ends included, within the selection's span:
  * by rising time, no time twice. `out` is emptied first and keeps its arrays. This decodes: a long
