@@ -52,7 +52,6 @@ enum spec_check_kind {
 	SPEC_C_WHEN,
 	SPEC_C_HOOK_URL,
 	SPEC_C_OTLP_URL,
-	SPEC_C_SCRAPE_ADDRESS,
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
@@ -61,6 +60,7 @@ enum spec_check_kind {
 	SPEC_C_DATE,
 	SPEC_C_LINK,
 	SPEC_C_SCRAPE_ADDRESS,
+	SPEC_C_LABEL_NAME,
 };
 
 struct spec_group;

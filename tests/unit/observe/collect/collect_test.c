@@ -305,6 +305,8 @@ static void test_replicas_and_targets_are_asked(void **state)
 	static const struct observe_conf_target targets[] = {{.job = {"node", 4},
 	        .address = {"127.0.0.1:1", 11},
 	        .path = {"/metrics", 8},
+	        .interval_ms = 2000,
+	        .timeout_ms = 10000, /* cut to the interval: one target must not stop them all */
 	        .labels = labels,
 	        .label_n = 1}};
 	const struct observe_conf conf = {
