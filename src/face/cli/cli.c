@@ -54,6 +54,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_CONFIG_SHOW] = cli_do_config_show,
         [CLI_CONFIG_FMT] = cli_do_config_fmt,
         [CLI_CONFIG_SCHEMA] = cli_do_config_schema,
+        [CLI_QUERY_RUN] = cli_do_query_run,
         [CLI_QUERY_TEST] = cli_do_query_test,
         [CLI_EXPLAIN] = cli_do_explain,
         [CLI_COMPLETION] = cli_do_completion,

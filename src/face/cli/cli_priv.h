@@ -206,8 +206,9 @@ int cli_do_secret_set(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_maintenance(struct cli *c);
-int cli_do_key_make(struct cli *c);   /* key.c */
-int cli_do_query_test(struct cli *c); /* query.c */
+int cli_do_key_make(struct cli *c);  /* key.c */
+int cli_do_query_run(struct cli *c); /* query.c */
+int cli_do_query_test(struct cli *c);
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
 int cli_do_certs_list(struct cli *c);

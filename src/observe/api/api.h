@@ -28,16 +28,16 @@ struct promapi;
 /* serve_options.body_max of the server in front of it: forms hold queries of up to 1 MiB. */
 #define PROMAPI_BODY_MAX    (4u << 20)
 #define PROMAPI_THREADS     2u
-#define PROMAPI_QUEUE_MAX   64u                  /* that wait for a thread; more are told 503 */
-#define PROMAPI_MEMORY_MAX  ((size_t)256 << 20)  /* of all queries and their answers together */
+#define PROMAPI_QUEUE_MAX   64u                 /* that wait for a thread; more are told 503 */
+#define PROMAPI_MEMORY_MAX  ((size_t)256 << 20) /* of all queries and their answers together */
 #define PROMAPI_DEADLINE_MS 120000u
 
 struct promapi_options {
 	struct loop *loop;
 	struct tsdb *db;
-	struct observe_lock *lock; /* initialised; it outlives the API */
-	int64_t (*now_ms)(void);   /* Unix time, any thread */
-	struct hg_log *log;        /* NULL: nothing is logged */
+	struct observe_lock *lock;   /* initialised; it outlives the API */
+	int64_t (*now_ms)(void);     /* Unix time, any thread */
+	struct hg_log *log;          /* NULL: nothing is logged */
 	const struct scrape *scrape; /* for /targets; NULL: there are none */
 	uint32_t threads, queue_max; /* 0: as above */
 	size_t memory_max;           /* 0: as above */
@@ -50,17 +50,17 @@ struct promapi_options {
 HG_MUST enum hg_rc promapi_new(
         const struct promapi_options *o, struct promapi **ret_api, struct hg_err *err);
 /*
- * After serve is gone, or with it: calls that wait are forgotten. Cancels what runs and waits for
- * the threads; gives the lock up meanwhile. NULL is fine.
+ * After serve_free, which tells it that its calls are gone. Cancels what runs and waits for the
+ * threads; gives the lock up meanwhile. Before tsdb_close. NULL is fine.
  */
 void promapi_free(struct promapi *p);
 
 /*
- * True: the path is one of its own, and the call was answered or will be. To be asked by the
- * host's router on the loop's thread.
+ * True: the path is one of its own (all below /api/v1/, /federate, /-/), and the call was answered
+ * or will be. On the loop's thread; rooms that have paths of their own below /api/v1/ are asked
+ * before.
  */
-bool promapi_http(
-        struct promapi *p, struct serve_call *call, const struct serve_request *req);
+bool promapi_http(struct promapi *p, struct serve_call *call, const struct serve_request *req);
 
 /* Labels that /federate adds to series without them; copied. HG_E_NOMEM: as it was. */
 HG_MUST enum hg_rc promapi_external_labels(struct promapi *p, struct labels ls);
@@ -72,7 +72,7 @@ HG_MUST enum hg_rc promapi_config_text(struct promapi *p, struct hg_str yaml);
 /* What /api/v1/rules was asked for. Lists are empty when everything is wanted. */
 struct promapi_rules_ask {
 	bool alerting, recording;
-	bool without_alerts; /* exclude_alerts */
+	bool without_alerts;                         /* exclude_alerts */
 	const struct hg_str *names, *groups, *files; /* rule_name[], rule_group[], file[] */
 	uint32_t name_n, group_n, file_n;
 };
@@ -97,7 +97,7 @@ struct promapi_stats {
 	uint64_t failed, timed_out, canceled; /* queries */
 	uint64_t samples;                     /* read by queries */
 	uint32_t running, waiting;
-	size_t memory;                        /* held now */
+	size_t memory; /* held now */
 };
 void promapi_stats(const struct promapi *p, struct promapi_stats *ret_stats);
 

@@ -47,6 +47,13 @@ const char *promql_type_name(enum promql_type t);
 void promql_print(const struct promql_query *q, struct hg_buf *to);
 /* True when it uses a function or an operator that Prometheus calls experimental. */
 bool promql_is_experimental(const struct promql_query *q);
+/*
+ * The matchers of a query that is one selector of series and nothing else (no range, offset or
+ * "@"): what match[] of the API is. They are the query's; their regular expressions belong to one
+ * thread at a time. False: it is something else.
+ */
+bool promql_matchers(
+        const struct promql_query *q, const struct label_matcher **ret_matchers, uint32_t *ret_n);
 
 /*
  * Puts "@ at_ms" on every selector and subquery that has none and stands in no subquery that has

@@ -80,8 +80,8 @@ static void who_comes_again_comes_after_who_waits(void **state)
 
 struct race {
 	struct observe_lock lock;
-	uint64_t inside;                   /* no atomic: the lock is what makes it right */
-	atomic_uint query[2], turns;       /* rounds so far */
+	uint64_t inside;             /* no atomic: the lock is what makes it right */
+	atomic_uint query[2], turns; /* rounds so far */
 	atomic_bool stop;
 	struct loop_timer timer;
 };
