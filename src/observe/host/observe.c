@@ -14,7 +14,7 @@
 #define TICK_MS         250
 #define TRACES_MS       500 /* for what is left of traces at the end */
 #define CONNECTIONS_MAX 128
-#define BODY_MAX        4096
+#define BODY_MAX        (8u << 20) /* as large as any room takes: remote write */
 
 static void stop(struct host *h)
 {
