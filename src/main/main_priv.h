@@ -7,6 +7,7 @@
 #include "os/loop.h"
 #include "warden/warden.h"
 
+struct alert_rules;
 struct api;
 struct board;
 struct fleet;
@@ -40,7 +41,7 @@ void telemetry_init(struct telemetry *t, struct loop *loop, struct hg_log *log,
 /* From now on the board is written. */
 void telemetry_start(struct telemetry *t, struct api *api);
 /* After fleet_apply: it knows the apps' numbers. */
-void telemetry_apply(struct telemetry *t, const struct spec *s);
+void telemetry_apply(struct telemetry *t, const struct spec *s, const struct alert_rules *rules);
 void telemetry_fini(struct telemetry *t);
 
 #endif

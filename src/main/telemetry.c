@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "control/alert/alert.h"
 #include "control/fleet/fleet.h"
 #include "face/api/api.h"
 #include "main/main_priv.h"
@@ -14,8 +15,8 @@
 #include "os/shm.h"
 #include "spec/spec.h"
 
-#define BOARD_MS 5000u /* observe reads it as often */
-#define RETRY_MS 500u
+#define BOARD_MS   5000u /* observe reads it as often */
+#define RETRY_MS   500u
 #define SECRET_MAX 16384u
 
 static void on_board(struct loop *l, struct loop_timer *t);
@@ -50,8 +51,8 @@ static void on_board(struct loop *l, struct loop_timer *timer)
 	hg_buf_reset(&t->page);
 	api_metrics_own(t->api, &t->page);
 	/* What has no room is counted on the board; the page before it stays. */
-	struct hg_str page = t->page.failed ? (struct hg_str){NULL, BOARD_TEXT + 1}
-	                                    : hg_buf_view(&t->page);
+	struct hg_str page =
+	        t->page.failed ? (struct hg_str){NULL, BOARD_TEXT + 1} : hg_buf_view(&t->page);
 	board_write(t->board, page, (uint32_t)getpid(), clock_mono_ms());
 	if (loop_timer_start(l, &t->board_timer, BOARD_MS, on_board) < 0)
 		hg_log(t->log, HG_ERROR, "telemetry.no_timer");
@@ -68,8 +69,7 @@ void telemetry_start(struct telemetry *t, struct api *api)
 static enum hg_rc apps_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
         struct observe_conf *to)
 {
-	struct observe_conf_app *apps =
-	        hg_arena_array(a, (size_t)s->app_count + 1, sizeof *apps);
+	struct observe_conf_app *apps = hg_arena_array(a, (size_t)s->app_count + 1, sizeof *apps);
 	if (!apps) return HG_E_NOMEM;
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		const struct spec_app *app = &s->apps[i];
@@ -125,10 +125,9 @@ static struct hg_str secret_of(const struct telemetry *t, struct hg_str name, st
 	struct hg_str value = {0};
 	if (!name.n) return value;
 	hg_buf_init(&b, SECRET_MAX);
-	int n = snprintf(path, sizeof path, "%s/secrets/%.*s", t->child->data_dir,
-	        HG_STR_ARG(name));
-	bool read = n > 0 && n < (int)sizeof path &&
-	            file_read(path, SECRET_MAX, &b, NULL) == HG_OK;
+	int n = snprintf(
+	        path, sizeof path, "%s/secrets/%.*s", t->child->data_dir, HG_STR_ARG(name));
+	bool read = n > 0 && n < (int)sizeof path && file_read(path, SECRET_MAX, &b, NULL) == HG_OK;
 	if (read) value = hg_arena_str(a, hg_str_trim(hg_buf_view(&b)));
 	if (!value.n)
 		hg_log(t->log, HG_WARN, "telemetry.no_secret", HG_V("secret", name),
@@ -201,8 +200,24 @@ static enum hg_rc remote_of(const struct telemetry *t, const struct spec *s, str
 	return HG_OK;
 }
 
-static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
-        struct observe_conf *to)
+static enum hg_rc rules_of(const struct spec *s, const struct alert_rules *rules,
+        struct hg_arena *a, struct observe_conf *to)
+{
+	struct observe_conf_rule_file *files =
+	        hg_arena_array(a, (size_t)rules->n + 1, sizeof *files);
+	if (!files) return HG_E_NOMEM;
+	for (uint32_t i = 0; i < rules->n; i++)
+		files[i] =
+		        (struct observe_conf_rule_file){rules->files[i].name, rules->files[i].text};
+	to->rules = (struct observe_conf_rules){.files = files,
+	        .file_n = rules->n,
+	        .every_ms = (uint32_t)s->alerts.every_ms,
+	        .url = s->alerts.url};
+	return HG_OK;
+}
+
+static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s,
+        const struct alert_rules *rules, struct hg_arena *a, struct observe_conf *to)
 {
 	const struct spec_observe *o = &s->observe;
 	observe_conf_defaults(to);
@@ -212,7 +227,8 @@ static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s, struc
 	        .series_per_app = (uint32_t)o->series_per_app};
 	enum hg_rc rc = apps_of(t, s, a, to);
 	if (rc == HG_OK) rc = targets_of(s, a, to);
-	return rc < 0 ? rc : remote_of(t, s, a, to);
+	if (rc == HG_OK) rc = remote_of(t, s, a, to);
+	return rc < 0 ? rc : rules_of(s, rules, a, to);
 }
 
 static void send_conf(struct telemetry *t)
@@ -236,12 +252,12 @@ static void on_conf(struct loop *l, struct loop_timer *timer)
 	send_conf(HG_CONTAINER(timer, struct telemetry, conf_timer));
 }
 
-void telemetry_apply(struct telemetry *t, const struct spec *s)
+void telemetry_apply(struct telemetry *t, const struct spec *s, const struct alert_rules *rules)
 {
 	struct hg_arena a;
 	struct observe_conf c;
 	hg_arena_init(&a, "telemetry", OBSERVE_CONF_MAX);
-	enum hg_rc rc = conf_of(t, s, &a, &c);
+	enum hg_rc rc = conf_of(t, s, rules, &a, &c);
 	hg_buf_reset(&t->conf);
 	if (rc == HG_OK) observe_conf_write(&c, &t->conf);
 	hg_arena_fini(&a);

@@ -50,13 +50,12 @@ static void family(
 
 /* ---- lanes ---- */
 
-static struct set release_set(
-        const struct meter_series_sink *sink, const struct meter_series_lane *l)
+static void release_set(
+        struct set *s, const struct meter_series_sink *sink, const struct meter_series_lane *l)
 {
-	struct set s = {.sink = sink};
-	add(&s, "app", l->app);
-	add_number(&s, "release", l->release);
-	return s;
+	*s = (struct set){.sink = sink};
+	add(s, "app", l->app);
+	add_number(s, "release", l->release);
 }
 
 static bool is_shown(const struct meter_series_view *v, const struct meter_series_lane *l)
@@ -86,7 +85,8 @@ static void requests(const struct meter_series_view *v, const struct meter_serie
 			unsigned code = meter_code_at(at);
 			uint64_t n = meter_lane_place(v->meter, l->lane, at);
 			if (n == 0 && !always_shown(code)) continue;
-			struct set s = release_set(sink, l);
+			struct set s;
+			release_set(&s, sink, l);
 			add(&s, "route", l->route);
 			struct hg_out o = hg_out_over(text, sizeof text);
 			hg_out_u64(&o, code);
@@ -131,9 +131,11 @@ static size_t release_sum(const struct meter_series_view *v, size_t i,
 	return i;
 }
 
-static void bucket(struct set s, const char *name, double le, uint64_t v)
+/* `of` as it is, and a bucket's bound. */
+static void bucket(const struct set *of, const char *name, double le, uint64_t v)
 {
 	char text[32];
+	struct set s = *of; /* its numbers' texts stay where they are, in `of` */
 	struct hg_out o = hg_out_over(text, sizeof text);
 	if (isinf(le))
 		hg_out_cstr(&o, "+Inf");
@@ -150,7 +152,7 @@ static void own_edge(const struct set *s, double edge, size_t b, uint64_t below,
 {
 	if (edge <= (b ? meter_bounds[b - 1] : 0) || edge >= meter_bounds[b]) return;
 	uint64_t v = HG_MIN(HG_MAX(sum->fast, below), below + sum->bucket[b]);
-	bucket(*s, "headgate_request_duration_seconds_bucket", edge, v);
+	bucket(s, "headgate_request_duration_seconds_bucket", edge, v);
 }
 
 static void durations(const struct meter_series_view *v, const struct meter_series_sink *sink)
@@ -164,11 +166,12 @@ static void durations(const struct meter_series_view *v, const struct meter_seri
 		const struct meter_series_lane *l = &v->lanes[i];
 		i = release_sum(v, i, &sum, &shown);
 		if (!shown) continue;
-		struct set s = release_set(sink, l);
+		struct set s;
+		release_set(&s, sink, l);
 		for (size_t b = 0; b < METER_BUCKETS; b++) {
 			own_edge(&s, l->edge_s, b, n, &sum);
 			n += sum.bucket[b];
-			bucket(s, "headgate_request_duration_seconds_bucket", meter_bounds[b], n);
+			bucket(&s, "headgate_request_duration_seconds_bucket", meter_bounds[b], n);
 		}
 		emit(&s, "headgate_request_duration_seconds_sum", (double)sum.duration_ns / 1e9);
 		emit(&s, "headgate_request_duration_seconds_count", (double)n);
@@ -203,7 +206,8 @@ static void upstream(const struct meter_series_view *v, const struct meter_serie
 			i = release_sum(v, i, &sum, &shown);
 			if (!shown) continue;
 			memcpy(&n, (const char *)&sum + rows[k].at, sizeof n);
-			struct set s = release_set(sink, l);
+			struct set s;
+			release_set(&s, sink, l);
 			emit(&s, rows[k].name, (double)n);
 		}
 	}
@@ -473,7 +477,7 @@ static void replica_duration(const struct set *s, const struct meter_replica_sum
 	uint64_t n = 0;
 	for (size_t b = 0; b < METER_BUCKETS; b++) {
 		n += sum->bucket[b];
-		bucket(*s, "headgate_replica_duration_seconds_bucket", meter_bounds[b], n);
+		bucket(s, "headgate_replica_duration_seconds_bucket", meter_bounds[b], n);
 	}
 	emit(s, "headgate_replica_duration_seconds_sum", (double)sum->duration_ns / 1e9);
 	emit(s, "headgate_replica_duration_seconds_count", (double)n);

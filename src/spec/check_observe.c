@@ -31,8 +31,7 @@ static void check_relabel(
 	bool names = r->action == SPEC_RELABEL_ACTION_LABELDROP ||
 	             r->action == SPEC_RELABEL_ACTION_LABELKEEP ||
 	             r->action == SPEC_RELABEL_ACTION_LABELMAP;
-	bool picks = r->action == SPEC_RELABEL_ACTION_KEEP ||
-	             r->action == SPEC_RELABEL_ACTION_DROP;
+	bool picks = r->action == SPEC_RELABEL_ACTION_KEEP || r->action == SPEC_RELABEL_ACTION_DROP;
 	if (r->action == SPEC_RELABEL_ACTION_REPLACE && !r->target_label.n) {
 		struct hg_err *e = fail(c, HG_E_CONFIG_MISSING, at);
 		spec_err_say(e, "a rule that replaces has no \"target_label\"");
@@ -79,8 +78,7 @@ static void check_remote_write(struct checking *c, uint32_t i, const struct spec
 void spec_check_observe(const struct spec *s, struct spec_report *report)
 {
 	struct checking c = {.s = s, .r = report};
-	const struct spec_node *list =
-	        below(below(s->origin->tree, "observe"), "remote_write");
+	const struct spec_node *list = below(below(s->origin->tree, "observe"), "remote_write");
 	for (uint32_t i = 0; i < s->observe.remote_write_count; i++)
 		check_remote_write(&c, i, item(list, i));
 }

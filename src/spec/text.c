@@ -286,8 +286,9 @@ static bool regex(struct hg_str s, struct spec_problem *p)
 	struct re *re = NULL;
 	bool good = re_compile(s, RE_LABEL, &re, NULL) == HG_OK;
 	re_free(re);
-	return good || no(p, "must be a regular expression of RE2",
-	                       "no back-references and no lookaround; in YAML put it in single quotes");
+	return good ||
+	       no(p, "must be a regular expression of RE2",
+	               "no back-references and no lookaround; in YAML put it in single quotes");
 }
 
 static bool redis_url(struct hg_str s, struct spec_problem *p)

@@ -200,6 +200,8 @@ int cli_do_top(struct cli *c);
 int cli_do_consumers(struct cli *c); /* of top --consumers */
 int cli_do_logs(struct cli *c);
 int cli_do_alerts_list(struct cli *c);
+int cli_do_alerts_lint(struct cli *c); /* rules.c */
+int cli_do_alerts_test(struct cli *c);
 int cli_do_alerts_silence(struct cli *c);
 int cli_do_alerts_test_receiver(struct cli *c);
 int cli_do_secret_set(struct cli *c);

@@ -280,7 +280,8 @@ static enum hg_rc call(const struct cli *c, const char *method, const char *path
 	if (rc == HG_OK) rc = request(&n, method, path, "application/json", hg_str(sent), err);
 	if (rc == HG_OK) rc = answer_take(&n, &text, err);
 	if (rc == HG_OK) {
-		j = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
+		/* Values of labels may be any bytes of UTF-8. */
+		j = json_loadb(text.p ? text.p : "", text.n, JSON_ALLOW_NUL, NULL);
 		if (n.head.status >= 300)
 			rc = cli_problem(j, n.head.status, err);
 		else if (!json_is_object(j) && !json_is_array(j))

@@ -17,6 +17,13 @@ void pa_answer_error(struct serve_call *call, const struct pa_error *e)
 	hg_buf_free(&b);
 }
 
+void promapi_unavailable(struct serve_call *call, const char *why)
+{
+	struct pa_error e = {0};
+	(void)pa_fail(&e, PA_UNAVAILABLE, "%s", why);
+	pa_answer_error(call, &e);
+}
+
 void pa_refuse_method(struct serve_call *call, bool post)
 {
 	struct pa_error e = {0};

@@ -89,6 +89,9 @@ void promapi_rules_set(struct promapi *p, const struct promapi_rules *r);
 /* True: the list is empty or has the text. For the two above. */
 bool promapi_wanted(const struct hg_str *list, uint32_t n, struct hg_str text);
 
+/* 503 in the envelope, by who has no API to ask: the store is not open. */
+void promapi_unavailable(struct serve_call *call, const char *why);
+
 /* ---- what it counts ---- */
 
 struct promapi_stats {
@@ -100,5 +103,7 @@ struct promapi_stats {
 	size_t memory; /* held now */
 };
 void promapi_stats(const struct promapi *p, struct promapi_stats *ret_stats);
+/* headgate_query_* in the text format. */
+void promapi_metrics(const struct promapi *p, struct hg_buf *to);
 
 #endif

@@ -392,3 +392,32 @@ void pa_status_http(struct promapi *p, struct serve_call *call, const struct ser
 		(void)pa_fail(&a.error, PA_NOT_FOUND, "there is nothing at this path");
 	pa_answer_error(call, &a.error);
 }
+
+/* ---- what it says of itself ---- */
+
+static void metric(
+        struct hg_buf *to, const char *name, const char *type, const char *help, uint64_t v)
+{
+	hg_buf_fmt(to,
+	        "# HELP headgate_query_%s %s\n# TYPE headgate_query_%s %s\nheadgate_query_%s "
+	        "%llu\n",
+	        name, help, name, type, name, (unsigned long long)v);
+}
+
+void promapi_metrics(const struct promapi *p, struct hg_buf *to)
+{
+	struct promapi_stats st;
+	promapi_stats(p, &st);
+	metric(to, "requests_total", "counter", "Requests of the API of metrics.", st.requests);
+	metric(to, "evaluated_total", "counter", "Those that read the store.", st.queries);
+	metric(to, "refused_total", "counter",
+	        "Those told 503: too many wait, or no memory is left.", st.refused);
+	metric(to, "failed_total", "counter", "Those that are wrong or cannot be evaluated.",
+	        st.failed);
+	metric(to, "timed_out_total", "counter", "Those that took too long.", st.timed_out);
+	metric(to, "canceled_total", "counter", "Those whose client went away.", st.canceled);
+	metric(to, "samples_total", "counter", "Samples that they read.", st.samples);
+	metric(to, "running", "gauge", "Those that are evaluated now.", st.running);
+	metric(to, "waiting", "gauge", "Those that wait for a thread.", st.waiting);
+	metric(to, "memory_bytes", "gauge", "What they and their answers hold.", st.memory);
+}

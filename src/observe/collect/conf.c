@@ -4,14 +4,14 @@
 
 #include "wire/json.h"
 
-#define VERSION     1
-#define TEXT_MAX    1024u
-#define DAY_MS      (24ull * 3600 * 1000)
-#define KEEP_MS     (15 * DAY_MS)
-#define KEEP_BYTES  (4ull << 30)
-#define MEMORY      (256ull << 20)
-#define PER_APP     20000u
-#define MEMORY_MIN  (8ull << 20)
+#define VERSION    1
+#define TEXT_MAX   1024u
+#define DAY_MS     (24ull * 3600 * 1000)
+#define KEEP_MS    (15 * DAY_MS)
+#define KEEP_BYTES (4ull << 30)
+#define MEMORY     (256ull << 20)
+#define PER_APP    20000u
+#define MEMORY_MIN (8ull << 20)
 
 void observe_conf_defaults(struct observe_conf *ret_conf)
 {
@@ -42,8 +42,8 @@ static void no_memory(struct reader *r)
 }
 
 /* A number that is not there leaves `to` as it is. */
-static void take_u64(
-        struct reader *r, const json_t *from, const char *key, uint64_t least, uint64_t most, uint64_t *to)
+static void take_u64(struct reader *r, const json_t *from, const char *key, uint64_t least,
+        uint64_t most, uint64_t *to)
 {
 	const json_t *v = json_object_get(from, key);
 	if (!v) return;
@@ -55,23 +55,29 @@ static void take_u64(
 	*to = (uint64_t)n;
 }
 
-static void take_u32(
-        struct reader *r, const json_t *from, const char *key, uint32_t least, uint32_t most, uint32_t *to)
+static void take_u32(struct reader *r, const json_t *from, const char *key, uint32_t least,
+        uint32_t most, uint32_t *to)
 {
 	uint64_t n = *to;
 	take_u64(r, from, key, least, most, &n);
 	*to = (uint32_t)n;
 }
 
-static void take_str(struct reader *r, const json_t *from, const char *key, struct hg_str *to)
+static void take_text(struct reader *r, const json_t *from, const char *key, size_t least,
+        size_t most, struct hg_str *to)
 {
 	const json_t *v = json_object_get(from, key);
-	if (!json_is_string(v) || json_string_length(v) == 0 || json_string_length(v) > TEXT_MAX) {
+	if (!json_is_string(v) || json_string_length(v) < least || json_string_length(v) > most) {
 		bad(r, key, "is no text, empty, or too long");
 		return;
 	}
 	*to = hg_arena_str(r->a, (struct hg_str){json_string_value(v), json_string_length(v)});
 	if (!to->p) no_memory(r);
+}
+
+static void take_str(struct reader *r, const json_t *from, const char *key, struct hg_str *to)
+{
+	take_text(r, from, key, 1, TEXT_MAX, to);
 }
 
 /* The items of a list, zeroed; NULL and *ret_n 0 when there are none or too many. */
@@ -132,8 +138,7 @@ static void store_write(const struct observe_conf *c, struct json_out *j)
 static void apps_read(struct reader *r, const json_t *list, struct observe_conf *c)
 {
 	uint32_t n;
-	struct observe_conf_app *at =
-	        take_list(r, list, "list", OBSERVE_APPS_MAX, sizeof *at, &n);
+	struct observe_conf_app *at = take_list(r, list, "list", OBSERVE_APPS_MAX, sizeof *at, &n);
 	for (uint32_t i = 0; i < n; i++) {
 		const json_t *j = json_array_get(list, i);
 		struct observe_conf_app *a = &at[i];
@@ -362,6 +367,41 @@ static void remote_write(const struct observe_conf *c, struct json_out *j)
 	json_out_end(j);
 }
 
+/* ---- rules ---- */
+
+static void rules_read(struct reader *r, const json_t *j, struct observe_conf *c)
+{
+	uint32_t n;
+	const json_t *list = json_object_get(j, "files");
+	struct observe_conf_rule_file *at =
+	        take_list(r, list, "files", OBSERVE_RULES_MAX, sizeof *at, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		take_str(r, json_array_get(list, i), "name", &at[i].name);
+		take_text(r, json_array_get(list, i), "text", 0, OBSERVE_RULES_TEXT, &at[i].text);
+	}
+	c->rules.files = at;
+	c->rules.file_n = n;
+	take_u32(r, j, "every_ms", 0, OBSERVE_INTERVAL_MAX, &c->rules.every_ms);
+	take_text(r, j, "url", 0, TEXT_MAX, &c->rules.url);
+}
+
+static void rules_write(const struct observe_conf *c, struct json_out *j)
+{
+	json_out_object(j);
+	json_out_key(j, "files");
+	json_out_array(j);
+	for (uint32_t i = 0; i < c->rules.file_n; i++) {
+		json_out_object(j);
+		text(j, "name", c->rules.files[i].name);
+		text(j, "text", c->rules.files[i].text);
+		json_out_end(j);
+	}
+	json_out_end(j);
+	number(j, "every_ms", c->rules.every_ms);
+	text(j, "url", c->rules.url);
+	json_out_end(j);
+}
+
 /* ---- the document ---- */
 
 /* Who adds a member to struct observe_conf adds a row here. */
@@ -374,6 +414,7 @@ static const struct section {
         {"apps", apps_read, apps_write},
         {"targets", targets_read, targets_write},
         {"remote", remote_read, remote_write},
+        {"rules", rules_read, rules_write},
 };
 
 enum hg_rc observe_conf_read(

@@ -20,6 +20,8 @@
 #define OBSERVE_LABELS_MAX   32u
 #define OBSERVE_REMOTES_MAX  16u
 #define OBSERVE_RELABELS_MAX 100u
+#define OBSERVE_RULES_MAX    256u       /* files */
+#define OBSERVE_RULES_TEXT   (1u << 20) /* bytes of one */
 #define OBSERVE_INTERVAL_MAX 3600000u /* ms, of anything that is asked again and again */
 
 /* The metrics store: observe/tsdb/tsdb.h says what they mean. */
@@ -75,6 +77,16 @@ struct observe_conf_remote {
 	uint32_t label_n;
 	const struct observe_conf_remote_target *targets;
 	uint32_t target_n;
+/* A rule file, as control has read and checked it. */
+struct observe_conf_rule_file {
+	struct hg_str name, text;
+};
+
+struct observe_conf_rules {
+	const struct observe_conf_rule_file *files;
+	uint32_t file_n;
+	uint32_t every_ms; /* of groups that do not say; 0: the room's default */
+	struct hg_str url; /* where people reach this Headgate; may be empty */
 };
 
 struct observe_conf {
@@ -84,6 +96,7 @@ struct observe_conf {
 	uint32_t app_n;
 	const struct observe_conf_target *targets;
 	uint32_t target_n;
+	struct observe_conf_rules rules;
 };
 
 /* What holds until control has said anything. */

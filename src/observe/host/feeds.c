@@ -144,8 +144,7 @@ void feeds_end(struct feeds *o, const struct wd_msg *m)
 	/* Unknown: it ended before this process was there, and the spool has what came. */
 	struct wd_msg answer = {
 	        .magic = WD_MAGIC, .type = WD_LOG_DRAINED, .id = m->id, .who = m->who};
-	if (o->o.warden_fd >= 0)
-		(void)!sock_send(o->o.warden_fd, &answer, sizeof answer, NULL, 0);
+	if (o->o.warden_fd >= 0) (void)!sock_send(o->o.warden_fd, &answer, sizeof answer, NULL, 0);
 }
 
 void feeds_tick(struct feeds *o, uint64_t now)

@@ -7,9 +7,11 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "observe/api/api.h"
 #include "observe/collect/conf.h"
 #include "observe/logs/http.h"
 #include "observe/trace/trace.h"
+#include "observe/tsdb/lock.h"
 #include "observe/tsdb/tsdb.h"
 #include "os/work.h"
 #include "spec/snapshot.h"
@@ -71,7 +73,7 @@ struct host_store {
 	struct work *work;
 	struct loop_timer timer;
 	uint64_t began_ms, took_ms; /* of the opening that was last */
-	uint32_t failures;         /* openings in a row that came to nothing */
+	uint32_t failures;          /* openings in a row that came to nothing */
 	enum tsdb_state told;       /* of the health, on the log */
 	uint64_t commits, commit_failures;
 	struct observe_conf_store next; /* told while the thread ran */
@@ -108,10 +110,16 @@ struct host_room {
 
 #define HOST_ROOMS_MAX 8
 
+struct host;
+
+/* room_remote.c: remote write; fills in `to`. */
+HG_MUST enum hg_rc host_remote_make(struct host *h, struct host_room *to, struct hg_err *err);
+
 struct host {
 	struct loop *loop;
 	const struct warden_child *child;
 	struct hg_log log;
+	struct observe_lock lock; /* of the store: the loop has it in all its callbacks */
 	struct logs *logs;
 	struct logs_http *http;
 	struct traces *traces;
@@ -121,6 +129,8 @@ struct host {
 	struct host_room rooms[HOST_ROOMS_MAX]; /* as long as the store is open */
 	uint32_t room_count;
 	struct scrape *scrape; /* collect's; NULL: there is none */
+	struct promapi *api;   /* NULL: there is none */
+	struct rules *rules;   /* NULL: there are none */
 	uint32_t warden_pid;
 	struct observe_conf conf; /* the newest that could be read */
 	struct hg_arena conf_mem;

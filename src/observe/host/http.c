@@ -1,4 +1,5 @@
-/* Who answers what on DATA/run/observe.sock: each room its paths, this file what belongs to none. */
+/* Who answers what on DATA/run/observe.sock: each room its paths, this file what belongs to none.
+ */
 #include "observe/host/host_priv.h"
 
 #define METRICS_MAX ((size_t)4 << 20)
@@ -25,14 +26,16 @@ static void get_metrics(struct host *h, struct serve_call *call)
 	if (b.failed)
 		serve_problem(call, 500, HG_E_TOO_LARGE, "the metrics are too large");
 	else
-		serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
+		serve_answer(
+		        call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
 	hg_buf_free(&b);
 }
 
 /* Paths of rooms that there are only while the store is open. */
 static bool needs_store(struct hg_str path)
 {
-	return hg_str_starts(path, HG_STR("/api/v1/")) || hg_str_eq(path, HG_STR("/federate"));
+	return hg_str_starts(path, HG_STR("/api/v1/")) || hg_str_eq(path, HG_STR("/federate")) ||
+	       hg_str_starts(path, HG_STR("/-/"));
 }
 
 static void nobody(struct host *h, struct serve_call *call, const struct serve_request *req)
@@ -41,10 +44,9 @@ static void nobody(struct host *h, struct serve_call *call, const struct serve_r
 		serve_problem(call, 404, HG_E_NOT_FOUND, "there is nothing at this path");
 		return;
 	}
-	serve_field(call, "Retry-After", HG_STR("5"));
-	serve_problem(call, 503, HG_E_AGAIN,
-	        h->store.state == STORE_FAILED ? h->store.why
-	                                       : "the metrics store is being opened");
+	promapi_unavailable(call, h->store.state == STORE_FAILED
+	                                  ? h->store.why
+	                                  : "the metrics store is being opened");
 }
 
 void host_http(void *arg, struct serve_call *call, const struct serve_request *req)

@@ -7,14 +7,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "observe/api/api.h"
+#include "observe/remote/remote.h"
 #include "os/clock.h"
 #include "os/shm.h"
 #include "os/sock.h"
 
 #define TICK_MS         250
 #define TRACES_MS       500 /* for what is left of traces at the end */
-#define CONNECTIONS_MAX 128
-#define BODY_MAX        (8u << 20) /* as large as any room takes: remote write */
+#define CONNECTIONS_MAX 256
 
 static void stop(struct host *h)
 {
@@ -36,7 +37,8 @@ static void conf_take(struct host *h, int fd)
 	struct hg_arena mem;
 	int64_t n = shm_is_sealed(fd) ? shm_size(fd) : -EINVAL;
 	enum hg_rc rc = HG_E_INVALID;
-	char *text = n > 0 && (uint64_t)n <= OBSERVE_CONF_MAX ? shm_map(fd, (size_t)n, false) : NULL;
+	char *text =
+	        n > 0 && (uint64_t)n <= OBSERVE_CONF_MAX ? shm_map(fd, (size_t)n, false) : NULL;
 	hg_arena_init(&mem, "observe.conf", OBSERVE_CONF_ARENA);
 	if (text) rc = observe_conf_read((struct hg_str){text, (size_t)n}, &mem, &c, &err);
 	if (text) shm_unmap(text, (size_t)n);
@@ -158,14 +160,14 @@ static enum hg_rc host_start(struct host *h, struct hg_err *err)
 	const struct warden_child *child = h->child;
 	struct serve_options so = {.name = "headgate",
 	        .connections_max = CONNECTIONS_MAX,
-	        .body_max = BODY_MAX,
+	        .body_max = HG_MAX(PROMAPI_BODY_MAX, REMOTE_BODY_MAX),
 	        .handle = host_http,
 	        .arg = h};
 	enum hg_rc rc = loop_new(&h->loop);
 	if (rc == HG_OK) rc = logs_start(h, err);
 	if (rc == HG_OK)
-		rc = traces_new(h->loop, child->span_fd > 0 ? child->span_fd : -1, &h->log,
-		        &h->traces);
+		rc = traces_new(
+		        h->loop, child->span_fd > 0 ? child->span_fd : -1, &h->log, &h->traces);
 	if (rc == HG_OK) rc = serve_new(h->loop, &so, &h->serve);
 	if (rc == HG_OK && child->observe_fd >= 0)
 		rc = serve_listen(h->serve, child->observe_fd, 0);
@@ -174,6 +176,8 @@ static enum hg_rc host_start(struct host *h, struct hg_err *err)
 	if (rc == HG_OK) rc = loop_timer_start(h->loop, &h->tick, TICK_MS, tick);
 	if (rc == HG_OK) rc = loop_signal(h->loop, SIGTERM, on_term, h);
 	if (rc < 0) return rc;
+	/* Threads that evaluate queries have the store only while the loop waits for events. */
+	loop_hooks(h->loop, observe_lock_give, observe_lock_take, &h->lock);
 	h->store.loop = h->loop;
 	store_start(&h->store, child->data_dir, &h->conf.store);
 	return HG_OK;
@@ -206,6 +210,8 @@ int observe_main(const struct warden_child *child)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is one more way to have no room */
 	signal(SIGINT, SIG_IGN);  /* Ctrl-C on the terminal is the warden's business */
+	observe_lock_init(&h.lock);
+	observe_lock_take(&h.lock);
 	enum hg_rc rc = host_start(&h, &err);
 	if (rc == HG_OK) {
 		rc = loop_run(h.loop);
@@ -214,5 +220,7 @@ int observe_main(const struct warden_child *child)
 		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	host_end(&h);
+	observe_lock_give(&h.lock);
+	observe_lock_fini(&h.lock);
 	return rc == HG_OK ? 0 : 1;
 }

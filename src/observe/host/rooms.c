@@ -1,14 +1,14 @@
 /* The rooms that live on the loop beside the logs, as long as the metrics store is open. */
 #include "observe/host/host_priv.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "meter/board.h"
 #include "meter/meter.h"
+#include "observe/api/api.h"
 #include "observe/collect/collect.h"
-#include "observe/remote/remote.h"
+#include "observe/rules/rules.h"
 #include "os/clock.h"
+
+#define RULES_JSON_MAX ((size_t)64 << 20)
 
 static int64_t wall_ms(void)
 {
@@ -82,120 +82,132 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
-/* ---- remote ---- */
+/* ---- rules ---- */
 
-#define REMOTE_RULES_MAX (OBSERVE_REMOTES_MAX * OBSERVE_RELABELS_MAX)
-
-_Static_assert(sizeof(struct observe_conf_label) == sizeof(struct label) &&
-                       offsetof(struct observe_conf_label, value) == offsetof(struct label, value),
-        "a label is a label");
-_Static_assert(sizeof(struct observe_conf_label) == sizeof(struct remote_header) &&
-                       offsetof(struct observe_conf_label, value) ==
-                               offsetof(struct remote_header, value),
-        "and a header one too");
-
-static struct remote_target_conf remote_target(
-        const struct observe_conf_remote_target *t, struct relabel_conf *rule)
+static bool rules_http_(void *room, struct serve_call *call, const struct serve_request *req)
 {
-	for (uint32_t i = 0; i < t->relabel_n; i++) {
-		const struct observe_conf_relabel *r = &t->relabel[i];
-		rule[i] = (struct relabel_conf){.source = r->source,
-		        .source_n = r->source_n,
-		        .separator = r->has_separator
-		                             ? (struct hg_str){r->separator.p ? r->separator.p : "",
-		                                       r->separator.n}
-		                             : (struct hg_str){0},
-		        .regex = r->regex,
-		        .target = r->target,
-		        .replacement = r->has_replacement
-		                               ? (struct hg_str){r->replacement.p ? r->replacement.p
-		                                                                  : "",
-		                                         r->replacement.n}
-		                               : (struct hg_str){0}};
-		/* One that is not known is refused as what it then is. */
-		if (!relabel_action_parse(r->action, &rule[i].action))
-			rule[i].action = RELABEL_HASHMOD;
-	}
-	return (struct remote_target_conf){.name = t->name,
-	        .url = t->url,
-	        .user = t->user,
-	        .password = t->password,
-	        .bearer = t->token,
-	        .headers = (const struct remote_header *)t->headers,
-	        .header_n = t->header_n,
-	        .timeout_ms = t->timeout_ms,
-	        .shards = t->shards,
-	        .relabel = rule,
-	        .relabel_n = t->relabel_n};
+	return rules_http(room, call, req);
 }
 
-struct host_remote {
-	struct host *host;
-	struct remote *remote;
-	char dir[512];
-};
-
-static void remote_conf_(void *room, const struct observe_conf *c)
+static void rules_conf_(void *room, const struct observe_conf *c)
 {
-	struct host_remote *hr = room;
-	struct remote_target_conf target[OBSERVE_REMOTES_MAX];
+	struct rules_source files[OBSERVE_RULES_MAX];
 	struct hg_err err = {0};
-	struct relabel_conf *rule = calloc(REMOTE_RULES_MAX, sizeof *rule), *at = rule;
-	struct remote_conf conf = {.receive = c->remote.receive,
-	        .external = (const struct label *)c->remote.labels,
-	        .external_n = c->remote.label_n,
-	        .targets = target,
-	        .target_n = c->remote.target_n};
-	for (uint32_t i = 0; rule && i < conf.target_n; i++) {
-		target[i] = remote_target(&c->remote.targets[i], at);
-		at += c->remote.targets[i].relabel_n;
-	}
-	enum hg_rc rc = rule ? remote_apply(hr->remote, &conf, &err) : HG_E_NOMEM;
-	if (rc < 0)
-		hg_log(&hr->host->log, HG_ERROR, "remote.conf_refused", HG_S("error", err.message),
-		        HG_S("code", hg_rc_info(rc)->code));
-	free(rule);
+	for (uint32_t i = 0; i < c->rules.file_n; i++)
+		files[i] = (struct rules_source){c->rules.files[i].name, c->rules.files[i].text};
+	const struct rules_conf conf = {.files = files,
+	        .file_count = c->rules.file_n,
+	        .every_ms = c->rules.every_ms,
+	        .url = c->rules.url,
+	        .builtin = true};
+	/* Control has checked them; what another version of it took stays out, and the log says so. */
+	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
 }
 
-static bool remote_http_(void *room, struct serve_call *call, const struct serve_request *req)
+static void rules_metrics_(void *room, struct hg_buf *to)
 {
-	return remote_http(((struct host_remote *)room)->remote, call, req);
+	rules_metrics(room, to);
 }
 
-static void remote_metrics_(void *room, struct hg_buf *to)
+static void rules_free_(void *room)
 {
-	remote_metrics(((struct host_remote *)room)->remote, to);
+	rules_free(room);
 }
 
-static void remote_free_(void *room)
+static enum hg_rc rules_make(struct host *h, struct host_room *to, struct hg_err *err)
 {
-	remote_free(((struct host_remote *)room)->remote);
-	free(room);
-}
-
-static enum hg_rc remote_make(struct host *h, struct host_room *to, struct hg_err *err)
-{
-	struct host_remote *hr = calloc(1, sizeof *hr);
-	to->name = "remote";
-	if (!hr) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-	hr->host = h;
-	(void)snprintf(hr->dir, sizeof hr->dir, "%s/remote", h->child->data_dir);
-	struct remote_options o = {.loop = h->loop,
+	struct rules *r;
+	const struct rules_options o = {.loop = h->loop,
 	        .db = h->store.db,
-	        .dir = hr->dir,
+	        .log = &h->log,
+	        .wall_ms = wall_ms,
+	        .lock = observe_lock_take,
+	        .unlock = observe_lock_give,
+	        .lock_arg = &h->lock};
+	to->name = "rules";
+	enum hg_rc rc = rules_new(&o, &r, err);
+	if (rc < 0) return rc;
+	h->rules = r;
+	*to = (struct host_room){.name = "rules",
+	        .room = r,
+	        .http = rules_http_,
+	        .conf = rules_conf_,
+	        .metrics = rules_metrics_,
+	        .free = rules_free_};
+	return HG_OK;
+}
+
+/* ---- api ---- */
+
+static bool api_http(void *room, struct serve_call *call, const struct serve_request *req)
+{
+	return promapi_http(room, call, req);
+}
+
+static void api_metrics(void *room, struct hg_buf *to)
+{
+	promapi_metrics(room, to);
+}
+
+static void api_free_(void *room)
+{
+	promapi_free(room);
+}
+
+/* Empty is everything, also when there are no rules. */
+static void raw_json(struct json_out *to, const struct hg_buf *text, const char *none)
+{
+	json_out_raw(to, text->failed || !text->n ? hg_str(none) : hg_buf_view(text));
+}
+
+static void api_rules(void *arg, const struct promapi_rules_ask *ask, struct json_out *to)
+{
+	const struct rules_filter f = {.no_alerting = !ask->alerting && ask->recording,
+	        .no_recording = !ask->recording && ask->alerting,
+	        .no_alerts = ask->without_alerts,
+	        .names = ask->names,
+	        .groups = ask->groups,
+	        .files = ask->files,
+	        .name_n = ask->name_n,
+	        .group_n = ask->group_n,
+	        .file_n = ask->file_n};
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_json(arg, &f, &text);
+	raw_json(to, &text, "{\"groups\":[]}");
+	hg_buf_free(&text);
+}
+
+static void api_alerts(void *arg, struct json_out *to)
+{
+	struct hg_buf text;
+	hg_buf_init(&text, RULES_JSON_MAX);
+	rules_alerts_json(arg, &text);
+	raw_json(to, &text, "{\"alerts\":[]}");
+	hg_buf_free(&text);
+}
+
+static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *err)
+{
+	const struct promapi_options o = {.loop = h->loop,
+	        .db = h->store.db,
+	        .lock = &h->lock,
 	        .now_ms = wall_ms,
-	        .log = &h->log};
-	enum hg_rc rc = remote_new(&o, &hr->remote, err);
-	if (rc < 0) {
-		free(hr);
-		return rc;
-	}
-	*to = (struct host_room){.name = "remote",
-	        .room = hr,
-	        .http = remote_http_,
-	        .conf = remote_conf_,
-	        .metrics = remote_metrics_,
-	        .free = remote_free_};
+	        .log = &h->log,
+	        .scrape = h->scrape,
+	        .version = HG_VERSION,
+	        .dir = h->store.dir,
+	        .keep_ms = (uint64_t)h->store.o.keep_ms};
+	to->name = "api";
+	const struct promapi_rules rules = {h->rules, api_rules, api_alerts};
+	enum hg_rc rc = promapi_new(&o, &h->api, err);
+	if (rc < 0) return rc;
+	promapi_rules_set(h->api, h->rules ? &rules : NULL);
+	*to = (struct host_room){.name = "api",
+	        .room = h->api,
+	        .http = api_http,
+	        .metrics = api_metrics,
+	        .free = api_free_};
 	return HG_OK;
 }
 
@@ -205,7 +217,9 @@ static enum hg_rc remote_make(struct host *h, struct host_room *to, struct hg_er
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
         collect_make, /* whose scraper others may ask about: the first */
-        remote_make,
+        host_remote_make,
+        rules_make,   /* whose alerts the API shows */
+        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
@@ -220,8 +234,9 @@ void rooms_open(struct host *h)
 			h->room_count++;
 			continue;
 		}
-		hg_log(&h->log, HG_ERROR, "observe.room_failed", HG_S("room", to->name ? to->name : ""),
-		        HG_S("error", err.message), HG_S("code", hg_rc_info(rc)->code));
+		hg_log(&h->log, HG_ERROR, "observe.room_failed",
+		        HG_S("room", to->name ? to->name : ""), HG_S("error", err.message),
+		        HG_S("code", hg_rc_info(rc)->code));
 	}
 	rooms_tell_conf(h);
 	rooms_tell_image(h);
@@ -235,6 +250,8 @@ void rooms_close(struct host *h)
 		*r = (struct host_room){0};
 	}
 	h->scrape = NULL;
+	h->api = NULL;
+	h->rules = NULL;
 }
 
 void rooms_tell_conf(struct host *h)

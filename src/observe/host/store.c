@@ -146,14 +146,15 @@ void store_stop(struct host_store *s)
 
 static void one(struct hg_buf *to, const char *name, const char *type, const char *help, uint64_t v)
 {
-	hg_buf_fmt(to, "# HELP headgate_tsdb_%s %s\n# TYPE headgate_tsdb_%s %s\nheadgate_tsdb_%s %llu\n",
+	hg_buf_fmt(to,
+	        "# HELP headgate_tsdb_%s %s\n# TYPE headgate_tsdb_%s %s\nheadgate_tsdb_%s %llu\n",
 	        name, help, name, type, name, (unsigned long long)v);
 }
 
 static void state_metric(const struct host_store *s, struct hg_buf *to)
 {
-	static const char *const names[] = {"well", "disk_full", "disk_broken", "memory_full",
-	        "opening", "failed"};
+	static const char *const names[] = {
+	        "well", "disk_full", "disk_broken", "memory_full", "opening", "failed"};
 	struct tsdb_health h = {0};
 	if (s->db) tsdb_health(s->db, &h);
 	size_t now = s->state == STORE_OPENING ? 4 : s->state == STORE_FAILED ? 5 : h.state;

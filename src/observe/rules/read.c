@@ -316,6 +316,7 @@ static void rule_read(struct reading *x, const struct spec_node *n, const struct
 	rules_keys_check(x->r, n, keys, "a rule");
 	const struct spec_node *record = spec_node_get(n, "record");
 	const struct spec_node *alert = spec_node_get(n, "alert");
+	to->node = n;
 	to->line = n->line;
 	to->column = n->column;
 	to->alerting = !empty(alert);

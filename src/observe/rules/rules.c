@@ -41,6 +41,7 @@ static void group_end(struct rules *r)
 	r->busy = false;
 	if (r->news) {
 		r->news = false;
+		rules_waiters_tell(r);
 		if (r->o.on_news) r->o.on_news(r->o.arg);
 	}
 	look(r);
@@ -336,12 +337,22 @@ enum hg_rc rules_apply(struct rules *r, const struct rules_conf *conf, struct hg
 	return HG_OK;
 }
 
+void rules_complain(struct rules *r, const struct hg_err *err)
+{
+	if (r->o.log)
+		hg_log(r->o.log, HG_ERROR, "rules.refused", HG_S("file", err->file),
+		        HG_I("line", err->line), HG_S("error", err->message));
+}
+
 /* The evaluation under way is given up; the rest of its group comes at its next time. */
 void rules_halt(struct rules *r)
 {
 	loop_timer_stop(r->o.loop, &r->timer);
 	if (r->work) {
+		/* The thread may wait for the store, which the loop has now. */
+		if (r->o.unlock) r->o.unlock(r->o.lock_arg);
 		work_stop(r->work);
+		if (r->o.lock) r->o.lock(r->o.lock_arg);
 		r->work = NULL;
 		rules_outcome_free(&r->job.out);
 	}
@@ -354,6 +365,7 @@ enum hg_rc rules_new(const struct rules_options *o, struct rules **ret_rules, st
 	struct hg_rand rand;
 	if (!r) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	r->o = *o;
+	hg_list_init(&r->waiters);
 	r->started_ms = o->wall_ms();
 	hg_rand_seed(&rand, clock_wall_ns() ^ (uint64_t)(uintptr_t)r);
 	(void)snprintf(
@@ -367,6 +379,7 @@ void rules_free(struct rules *r)
 {
 	if (!r) return;
 	rules_halt(r);
+	rules_waiters_end(r);
 	struct making all = {.files = r->files,
 	        .file_n = r->file_n,
 	        .groups = r->groups,

@@ -34,7 +34,7 @@ struct rules_rule {
 	struct labels labels, annotations; /* templates; with the group's labels */
 	struct gotemplate *templates;      /* NULL: there are none */
 	uint32_t line, column;             /* of the rule */
-	const struct spec_node *expr_node;
+	const struct spec_node *node, *expr_node;
 };
 
 struct rules_group {
@@ -70,6 +70,20 @@ void rules_place(const struct rules_file *f, const struct spec_node *n, uint32_t
 /* The recording rules that are always there (headgate:error_ratio:5m …), as a rule file. */
 struct hg_str rules_builtin(void);
 
+/* ---- lint ---- */
+
+struct rules_lint_options {
+	int64_t every_ms, scrape_ms; /* 0: RULES_EVERY_MS, 15 s */
+	/* As in observe/promql/lint.h; may be NULL. */
+	bool (*exists)(void *arg, const struct label_matcher *m, uint32_t n);
+	void *arg;
+};
+
+/* What is probably wrong, as warnings of the report (HG_E_RULES_ADVICE): of expressions, of `for`, of
+ * labels in templates that the result cannot have. Their number. `o` may be NULL. */
+uint32_t rules_lint(const struct rules_file *f, const struct rules_lint_options *o,
+        struct spec_report *report);
+
 /* ---- tests of rules ---- */
 
 /*
@@ -88,7 +102,9 @@ struct rules_options {
 	struct tsdb *db;
 	struct hg_log *log; /* may be NULL */
 	int64_t (*wall_ms)(void);
-	/* Around each access to the store from the evaluating thread; NULL: nobody else uses it. */
+	/* Around each access to the store from the evaluating thread; NULL: nobody else uses it.
+	 * rules_apply and rules_free are called by who holds it: they give it while they wait for the
+	 * thread. */
 	void (*lock)(void *arg);
 	void (*unlock)(void *arg);
 	void *lock_arg;
@@ -123,6 +139,9 @@ struct rules_conf {
  */
 HG_MUST enum hg_rc rules_apply(struct rules *r, const struct rules_conf *conf, struct hg_err *err);
 
+/* Writes to the log why a configuration was refused. */
+void rules_complain(struct rules *r, const struct hg_err *err);
+
 /* ---- what there is ---- */
 
 struct rules_filter {
@@ -145,6 +164,12 @@ void rules_metrics(const struct rules *r, struct hg_buf *to);
  * time. Another epoch: another process, everything is told.
  */
 void rules_news_json(const struct rules *r, struct hg_str epoch, uint64_t after, struct hg_buf *to);
+struct serve_call;
+struct serve_request;
+
+/* GET /v1/rules/news?epoch=&after=&wait_ms=: rules_news_json, when there is news or the time is over.
+ * True: answered, now or later; false: the path is another's. */
+bool rules_http(struct rules *r, struct serve_call *call, const struct serve_request *req);
 /* True when rules_news_json would tell of a change that the asker does not know. */
 bool rules_has_news(const struct rules *r, struct hg_str epoch, uint64_t after);
 

@@ -3,6 +3,7 @@
 #define OBSERVE_RULES_RULES_PRIV_H
 
 #include "observe/rules/rules.h"
+#include "base/list.h"
 #include "observe/tsdb/tsdb.h"
 #include "os/work.h"
 #include "wire/gotemplate.h"
@@ -113,6 +114,8 @@ struct rules_job {
 
 struct rules {
 	struct rules_options o;
+	struct hg_list waiters; /* who asked for news, http.c */
+	uint32_t waiter_n;
 	struct rules_file **files;
 	uint32_t file_n;
 	struct rules_live_group *groups;
@@ -130,5 +133,12 @@ struct rules {
 };
 
 void rules_halt(struct rules *r);
+
+/* ---- http.c ---- */
+
+/* There is news. */
+void rules_waiters_tell(struct rules *r);
+/* They are answered with what there is. */
+void rules_waiters_end(struct rules *r);
 
 #endif

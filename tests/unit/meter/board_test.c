@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct board *fresh(void)
 {
@@ -84,6 +85,7 @@ static void *write_on(void *arg)
 	for (unsigned i = 0; !atomic_load(&stop); i++) {
 		memset(text, 'a' + (int)(i % 26), sizeof text);
 		board_write(arg, (struct hg_str){text, 1 + i % sizeof text}, 1, i);
+		if (i % 16 == 0) usleep(1); /* readers need a moment without a writer */
 	}
 	return NULL;
 }

@@ -4,6 +4,9 @@
 
 #include "tests/unit/test.h"
 
+#include <stdio.h>
+#include <sys/socket.h>
+
 #include "observe/tsdb/tsdb.h"
 
 static inline struct tsdb *shelf_open(uint32_t series_per_app)
