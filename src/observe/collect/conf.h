@@ -77,6 +77,8 @@ struct observe_conf_remote {
 	uint32_t label_n;
 	const struct observe_conf_remote_target *targets;
 	uint32_t target_n;
+};
+
 /* A rule file, as control has read and checked it. */
 struct observe_conf_rule_file {
 	struct hg_str name, text;
