@@ -48,8 +48,8 @@ static void on_board(struct loop *l, struct loop_timer *timer)
 	hg_buf_reset(&t->page);
 	api_metrics_own(t->api, &t->page);
 	/* What has no room is counted on the board; the page before it stays. */
-	struct hg_str page = t->page.failed ? (struct hg_str){NULL, BOARD_TEXT + 1}
-	                                    : hg_buf_view(&t->page);
+	struct hg_str page =
+	        t->page.failed ? (struct hg_str){NULL, BOARD_TEXT + 1} : hg_buf_view(&t->page);
 	board_write(t->board, page, (uint32_t)getpid(), clock_mono_ms());
 	if (loop_timer_start(l, &t->board_timer, BOARD_MS, on_board) < 0)
 		hg_log(t->log, HG_ERROR, "telemetry.no_timer");
@@ -66,8 +66,7 @@ void telemetry_start(struct telemetry *t, struct api *api)
 static enum hg_rc apps_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
         struct observe_conf *to)
 {
-	struct observe_conf_app *apps =
-	        hg_arena_array(a, (size_t)s->app_count + 1, sizeof *apps);
+	struct observe_conf_app *apps = hg_arena_array(a, (size_t)s->app_count + 1, sizeof *apps);
 	if (!apps) return HG_E_NOMEM;
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		const struct spec_app *app = &s->apps[i];
@@ -120,8 +119,8 @@ static enum hg_rc rules_of(const struct spec *s, const struct alert_rules *rules
 	        hg_arena_array(a, (size_t)rules->n + 1, sizeof *files);
 	if (!files) return HG_E_NOMEM;
 	for (uint32_t i = 0; i < rules->n; i++)
-		files[i] = (struct observe_conf_rule_file){
-		        rules->files[i].name, rules->files[i].text};
+		files[i] =
+		        (struct observe_conf_rule_file){rules->files[i].name, rules->files[i].text};
 	to->rules = (struct observe_conf_rules){.files = files,
 	        .file_n = rules->n,
 	        .every_ms = (uint32_t)s->alerts.every_ms,

@@ -4,14 +4,14 @@
 
 #include "wire/json.h"
 
-#define VERSION     1
-#define TEXT_MAX    1024u
-#define DAY_MS      (24ull * 3600 * 1000)
-#define KEEP_MS     (15 * DAY_MS)
-#define KEEP_BYTES  (4ull << 30)
-#define MEMORY      (256ull << 20)
-#define PER_APP     20000u
-#define MEMORY_MIN  (8ull << 20)
+#define VERSION    1
+#define TEXT_MAX   1024u
+#define DAY_MS     (24ull * 3600 * 1000)
+#define KEEP_MS    (15 * DAY_MS)
+#define KEEP_BYTES (4ull << 30)
+#define MEMORY     (256ull << 20)
+#define PER_APP    20000u
+#define MEMORY_MIN (8ull << 20)
 
 void observe_conf_defaults(struct observe_conf *ret_conf)
 {
@@ -42,8 +42,8 @@ static void no_memory(struct reader *r)
 }
 
 /* A number that is not there leaves `to` as it is. */
-static void take_u64(
-        struct reader *r, const json_t *from, const char *key, uint64_t least, uint64_t most, uint64_t *to)
+static void take_u64(struct reader *r, const json_t *from, const char *key, uint64_t least,
+        uint64_t most, uint64_t *to)
 {
 	const json_t *v = json_object_get(from, key);
 	if (!v) return;
@@ -55,8 +55,8 @@ static void take_u64(
 	*to = (uint64_t)n;
 }
 
-static void take_u32(
-        struct reader *r, const json_t *from, const char *key, uint32_t least, uint32_t most, uint32_t *to)
+static void take_u32(struct reader *r, const json_t *from, const char *key, uint32_t least,
+        uint32_t most, uint32_t *to)
 {
 	uint64_t n = *to;
 	take_u64(r, from, key, least, most, &n);
@@ -138,8 +138,7 @@ static void store_write(const struct observe_conf *c, struct json_out *j)
 static void apps_read(struct reader *r, const json_t *list, struct observe_conf *c)
 {
 	uint32_t n;
-	struct observe_conf_app *at =
-	        take_list(r, list, "list", OBSERVE_APPS_MAX, sizeof *at, &n);
+	struct observe_conf_app *at = take_list(r, list, "list", OBSERVE_APPS_MAX, sizeof *at, &n);
 	for (uint32_t i = 0; i < n; i++) {
 		const json_t *j = json_array_get(list, i);
 		struct observe_conf_app *a = &at[i];
