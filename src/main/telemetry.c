@@ -1,5 +1,6 @@
 /* What observe is told: the document of what to do, and the page on the board. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -10,11 +11,13 @@
 #include "meter/board.h"
 #include "observe/collect/conf.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/shm.h"
 #include "spec/spec.h"
 
-#define BOARD_MS 5000u /* observe reads it as often */
-#define RETRY_MS 500u
+#define BOARD_MS   5000u /* observe reads it as often */
+#define RETRY_MS   500u
+#define SECRET_MAX 16384u
 
 static void on_board(struct loop *l, struct loop_timer *t);
 static void on_conf(struct loop *l, struct loop_timer *t);
@@ -112,6 +115,91 @@ static enum hg_rc targets_of(const struct spec *s, struct hg_arena *a, struct ob
 	return HG_OK;
 }
 
+/* ---- remote write ---- */
+
+/* The value of a secret; empty without one, which the receiver will refuse. */
+static struct hg_str secret_of(const struct telemetry *t, struct hg_str name, struct hg_arena *a)
+{
+	char path[512];
+	struct hg_buf b;
+	struct hg_str value = {0};
+	if (!name.n) return value;
+	hg_buf_init(&b, SECRET_MAX);
+	int n = snprintf(
+	        path, sizeof path, "%s/secrets/%.*s", t->child->data_dir, HG_STR_ARG(name));
+	bool read = n > 0 && n < (int)sizeof path && file_read(path, SECRET_MAX, &b, NULL) == HG_OK;
+	if (read) value = hg_arena_str(a, hg_str_trim(hg_buf_view(&b)));
+	if (!value.n)
+		hg_log(t->log, HG_WARN, "telemetry.no_secret", HG_V("secret", name),
+		        HG_S("hint", "headgate secret set, then headgate reload"));
+	hg_buf_free(&b);
+	return value;
+}
+
+static const struct observe_conf_label *pairs_of(
+        const struct spec_pair *from, uint32_t n, struct hg_arena *a)
+{
+	struct observe_conf_label *to = hg_arena_array(a, (size_t)n + 1, sizeof *to);
+	for (uint32_t i = 0; to && i < n; i++)
+		to[i] = (struct observe_conf_label){from[i].name, from[i].value};
+	return to;
+}
+
+static const struct observe_conf_relabel *relabel_of(
+        const struct spec_remote_write *w, struct hg_arena *a)
+{
+	static const char *const action[] = {
+	        "replace", "keep", "drop", "labelmap", "labeldrop", "labelkeep"};
+	struct observe_conf_relabel *to =
+	        hg_arena_array(a, (size_t)w->relabel_count + 1, sizeof *to);
+	for (uint32_t i = 0; to && i < w->relabel_count; i++) {
+		const struct spec_relabel *r = &w->relabel[i];
+		/* Prometheus lets some actions have a regex only: defaults are not written. */
+		bool separator = !hg_str_eq(r->separator, HG_STR(";"));
+		bool replacement = !hg_str_eq(r->replacement, HG_STR("$1"));
+		to[i] = (struct observe_conf_relabel){.action = hg_str(action[r->action]),
+		        .separator = separator ? r->separator : (struct hg_str){0},
+		        .has_separator = separator,
+		        .regex = r->regex,
+		        .target = r->target_label,
+		        .replacement = replacement ? r->replacement : (struct hg_str){0},
+		        .has_replacement = replacement,
+		        .source = r->source_labels,
+		        .source_n = r->source_label_count};
+	}
+	return to;
+}
+
+static enum hg_rc remote_of(const struct telemetry *t, const struct spec *s, struct hg_arena *a,
+        struct observe_conf *to)
+{
+	const struct spec_observe *o = &s->observe;
+	struct observe_conf_remote_target *targets =
+	        hg_arena_array(a, (size_t)o->remote_write_count + 1, sizeof *targets);
+	to->remote = (struct observe_conf_remote){.receive = o->receive,
+	        .labels = pairs_of(o->labels, o->label_count, a),
+	        .label_n = o->label_count,
+	        .targets = targets,
+	        .target_n = HG_MIN(o->remote_write_count, OBSERVE_REMOTES_MAX)};
+	if (!targets || !to->remote.labels) return HG_E_NOMEM;
+	for (uint32_t i = 0; i < to->remote.target_n; i++) {
+		const struct spec_remote_write *w = &o->remote_write[i];
+		targets[i] = (struct observe_conf_remote_target){.name = w->name,
+		        .url = w->url,
+		        .user = w->user,
+		        .password = secret_of(t, w->password, a),
+		        .token = secret_of(t, w->token, a),
+		        .headers = pairs_of(w->headers, w->header_count, a),
+		        .header_n = w->header_count,
+		        .timeout_ms = (uint32_t)w->timeout_ms,
+		        .shards = (uint32_t)w->shards,
+		        .relabel = relabel_of(w, a),
+		        .relabel_n = w->relabel_count};
+		if (!targets[i].headers || !targets[i].relabel) return HG_E_NOMEM;
+	}
+	return HG_OK;
+}
+
 static enum hg_rc rules_of(const struct spec *s, const struct alert_rules *rules,
         struct hg_arena *a, struct observe_conf *to)
 {
@@ -139,6 +227,7 @@ static enum hg_rc conf_of(const struct telemetry *t, const struct spec *s,
 	        .series_per_app = (uint32_t)o->series_per_app};
 	enum hg_rc rc = apps_of(t, s, a, to);
 	if (rc == HG_OK) rc = targets_of(s, a, to);
+	if (rc == HG_OK) rc = remote_of(t, s, a, to);
 	return rc < 0 ? rc : rules_of(s, rules, a, to);
 }
 

@@ -52,6 +52,7 @@ enum spec_check_kind {
 	SPEC_C_WHEN,
 	SPEC_C_HOOK_URL,
 	SPEC_C_OTLP_URL,
+	SPEC_C_REGEX,
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
@@ -172,6 +173,8 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
         const char *what, void *out);
 /* check_edge.c: a part of spec_check. */
 void spec_check_edge(const struct spec *s, struct spec_report *report);
+/* check_observe.c: likewise. */
+void spec_check_observe(const struct spec *s, struct spec_report *report);
 /* What the functions of a gateway at routes need: check_gateway.c. */
 void spec_check_gateway(const struct spec *s, struct spec_report *report);
 /* `[sh, -c, "…"]` as one line that spec_command_split takes apart again. */

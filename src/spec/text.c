@@ -9,6 +9,7 @@
 #include "wire/ip.h"
 #include "wire/origin.h"
 #include "wire/rate.h"
+#include "wire/re.h"
 
 static bool no(struct spec_problem *p, const char *why, const char *hint)
 {
@@ -290,6 +291,17 @@ static bool scrape_address(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be an IP address or localhost, with a port", hint);
 }
 
+/* As label matchers and relabelling read it. */
+static bool regex(struct hg_str s, struct spec_problem *p)
+{
+	struct re *re = NULL;
+	bool good = re_compile(s, RE_LABEL, &re, NULL) == HG_OK;
+	re_free(re);
+	return good ||
+	       no(p, "must be a regular expression of RE2",
+	               "no back-references and no lookaround; in YAML put it in single quotes");
+}
+
 static bool redis_url(struct hg_str s, struct spec_problem *p)
 {
 	char text[512];
@@ -468,6 +480,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_OTLP_URL: return otlp_url(s, p);
 	case SPEC_C_SCRAPE_ADDRESS: return scrape_address(s, p);
 	case SPEC_C_LABEL_NAME: return label_name(s, p);
+	case SPEC_C_REGEX: return regex(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);

@@ -3,8 +3,8 @@
  * and out, PromQL. For bench/tsdb and for tests beside a real Prometheus:
  *   metrics_drive --listen ADDR --dir DIR [--scrape ADDR [--targets N] [--interval MS]]
  *                 [--send URL] [--batch-ms MS] [--shards N]
- * POST /api/v1/write takes samples, GET /metrics has the figures of remote write. Targets are asked
- * for /metrics (one) or /t/0 … /t/N-1. It commits once a second, as the observe process does.
+ * POST /api/v1/write takes samples, GET /metrics has the figures of remote write, the rest of
+ * /api/v1 is Prometheus' API. Targets are asked for /metrics (one) or /t/0 … /t/N-1. It commits once a second, as the observe process does.
  * Questions come as lines on stdin, answers as lines on stdout, ended by "." alone:
  *   query TIME_MS EXPR            range START END STEP EXPR
  *   time N query … | range …     minimum and median of N runs: wall and CPU microseconds
@@ -13,6 +13,7 @@
  * A number is written in hexadecimal, so that nothing is rounded. SIGTERM and the end of stdin end
  * it in order.
  */
+#include "observe/api/api.h"
 #include "observe/promql/promql.h"
 #include "observe/remote/remote.h"
 #include "observe/scrape/scrape.h"
@@ -38,6 +39,8 @@ struct drive {
 	struct tsdb *db;
 	struct scrape *scrape;
 	struct remote *remote;
+	struct promapi *api;
+	struct observe_lock lock;
 	struct serve *serve;
 	struct loop_timer timer;
 	struct loop_io in;
@@ -227,7 +230,7 @@ static void on_in(struct loop *l, struct loop_io *io, uint32_t events)
 static void handle(void *arg, struct serve_call *call, const struct serve_request *req)
 {
 	struct drive *d = arg;
-	if (remote_http(d->remote, call, req)) return;
+	if (remote_http(d->remote, call, req) || promapi_http(d->api, call, req)) return;
 	struct hg_buf b;
 	hg_buf_init(&b, 1 << 20);
 	if (hg_str_eq(req->path, HG_STR("/metrics"))) {
@@ -301,6 +304,13 @@ static void begin(struct drive *d)
 	if (remote_new(&ro, &d->remote, &err) != HG_OK ||
 	        remote_apply(d->remote, &rc, &err) != HG_OK)
 		die("remote", &err);
+	struct promapi_options po = {.loop = d->loop,
+	        .db = d->db,
+	        .lock = &d->lock,
+	        .now_ms = now_ms,
+	        .version = HG_VERSION,
+	        .dir = d->dir};
+	if (promapi_new(&po, &d->api, &err) != HG_OK) die("api", &err);
 	if (!sock_addr_parse(hg_str(d->listen), &addr) ||
 	        (d->listener = sock_listen(&addr, 64)) < 0 ||
 	        serve_new(d->loop, &so, &d->serve) != HG_OK ||
@@ -346,13 +356,19 @@ int main(int argc, char **argv)
 		if (i + 1 == argc || !option(&d, argv[i], argv[i + 1])) die(argv[i], NULL);
 	if (!d.listen || !d.dir) die("--listen and --dir are needed", NULL);
 	signal(SIGPIPE, SIG_IGN);
+	observe_lock_init(&d.lock);
+	observe_lock_take(&d.lock);
 	begin(&d);
+	loop_hooks(d.loop, observe_lock_give, observe_lock_take, &d.lock);
 	enum hg_rc rc = loop_run(d.loop);
 	scrape_free(d.scrape);
 	serve_free(d.serve);
+	promapi_free(d.api);
 	remote_free(d.remote);
 	tsdb_close(d.db);
 	loop_free(d.loop);
+	observe_lock_give(&d.lock);
+	observe_lock_fini(&d.lock);
 	hg_buf_free(&d.line);
 	return rc == HG_OK ? 0 : 1;
 }

@@ -24,10 +24,42 @@ def installed():
     return bool(shutil.which("prometheus"))
 
 
-class Prometheus:
+class Api:
+    """Prometheus' HTTP API at 127.0.0.1:self.port."""
+    client = None
+
+    def get(self, path, raw=False, **query):
+        """The answer's body; parsed unless `raw`. One connection for all: thousands are asked."""
+        data = urllib.parse.urlencode(query) if query else None
+        for attempt in (1, 2):
+            try:
+                if not self.client:
+                    self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+                self.client.request("POST" if data else "GET", path, data,
+                                    {"Content-Type": "application/x-www-form-urlencoded"} if data else {})
+                r = self.client.getresponse()
+                body = r.read()
+                break
+            except (OSError, http.client.HTTPException):
+                self.client = None
+                if attempt == 2 or raw:
+                    raise OSError(f"nobody answers {path} on port {self.port}") from None
+        if raw:
+            return body if r.status == 200 else None
+        return json.loads(body)
+
+    def query(self, expr, t_ms):
+        return self.get("/api/v1/query", query=expr, time=f"{t_ms / 1000:.3f}")
+
+    def query_range(self, expr, start, end, step):
+        return self.get("/api/v1/query_range", query=expr, start=f"{start / 1000:.3f}", end=f"{end / 1000:.3f}",
+                        step=f"{step / 1000:.3f}")
+
+
+class Prometheus(Api):
     def __init__(self, *flags, scrape="", remote_write="", interval="15s", retention="15d"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hg-prometheus-"))
-        self.port, self.child, self.client, self.flags = free_port(), None, None, flags
+        self.port, self.child, self.flags = free_port(), None, flags
         (self.dir / "prometheus.yml").write_text(
             f"global: {{scrape_interval: {interval}, scrape_timeout: {interval}}}\n" + scrape + remote_write)
         self.retention = retention
@@ -51,33 +83,6 @@ class Prometheus:
         except OSError:
             return False
 
-    def get(self, path, raw=False, **query):
-        """The answer's body; parsed unless `raw`. One connection for all: thousands are asked."""
-        data = urllib.parse.urlencode(query) if query else None
-        for attempt in (1, 2):
-            try:
-                if not self.client:
-                    self.client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-                self.client.request("POST" if data else "GET", path, data,
-                                    {"Content-Type": "application/x-www-form-urlencoded"} if data else {})
-                r = self.client.getresponse()
-                body = r.read()
-                break
-            except (OSError, http.client.HTTPException):
-                self.client = None
-                if attempt == 2 or raw:
-                    raise OSError(f"prometheus does not answer {path}") from None
-        if raw:
-            return body if r.status == 200 else None
-        return json.loads(body)
-
-    def query(self, expr, t_ms):
-        return self.get("/api/v1/query", query=expr, time=f"{t_ms / 1000:.3f}")
-
-    def query_range(self, expr, start, end, step):
-        return self.get("/api/v1/query_range", query=expr, start=f"{start / 1000:.3f}", end=f"{end / 1000:.3f}",
-                        step=f"{step / 1000:.3f}")
-
     def write(self, body):
         return write(self.port, body)
 
@@ -95,7 +100,7 @@ class Prometheus:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-class Drive:
+class Drive(Api):
     """tests/e2e/metrics_drive.c"""
 
     def __init__(self, **options):

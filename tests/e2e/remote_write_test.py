@@ -2,8 +2,8 @@
 import time
 import unittest
 
-from harness import free_port, main, wait_for
-from prometheus import MISSING, Drive, Prometheus, installed, number, snappy, write_request
+from harness import FEEDBACK, Platform, free_port, main, wait_for
+from prometheus import MISSING, Drive, Prometheus, installed, number, snappy, write, write_request
 
 
 def exporter_scrape(port):
@@ -103,6 +103,44 @@ class Receiving(unittest.TestCase):
 
         wait_for(all_here, 30)
         self.assertGreater(len(theirs), 0)
+
+
+@unittest.skipUnless(installed(), MISSING)
+class Whole(unittest.TestCase):
+    def test_a_platform_sends_to_a_prometheus_and_takes_from_others(self):
+        prometheus = Prometheus()
+        self.addCleanup(prometheus.stop)
+        admin = free_port()
+        with Platform(FEEDBACK + f"""observe:
+  receive: true
+  labels: {{{{site: here}}}}
+  remote_write:
+    - name: central
+      url: http://127.0.0.1:{prometheus.port}/api/v1/write
+      token: CENTRAL_TOKEN
+      relabel: [{{{{action: drop, source_labels: [__name__], regex: 'headgate_judge_.*'}}}}]
+admin: {{{{listen: "127.0.0.1:{admin}"}}}}
+""", replicas=1) as hg:
+            hg.up()
+            hg.wait_ready(1)
+
+            def there():
+                """our series are at the receiver"""
+                return prometheus.query('headgate_requests_total{site="here", app="feedback"}', time.time() * 1000)[
+                    "data"]["result"]
+
+            wait_for(there, 60)
+            self.assertEqual(prometheus.query('{__name__=~"headgate_judge_.*"}', time.time() * 1000)["data"]["result"], [])
+            token = hg.run("token", "create", "sender", "--role", "deployer").stdout.split()[-1]
+            viewer = hg.run("token", "create", "looker", "--role", "viewer").stdout.split()[-1]
+            body = snappy(write_request([({"__name__": "from_outside", "a": "b"}, [(int(time.time() * 1000), 42.0)])]))
+            self.assertEqual(write(admin, body)[0], 401)
+            self.assertEqual(write(admin, body, Authorization=f"Bearer {viewer}")[0], 403)
+            self.assertEqual(write(admin, body, Authorization=f"Bearer {token}")[0], 204)
+            self.assertIn("42", hg.run("query", 'from_outside{a="b"}').stdout)
+            self.assertEqual(write(admin, b"no snappy", Authorization=f"Bearer {token}")[0], 400)
+            # What came by remote write goes on by remote write.
+            wait_for(lambda: prometheus.query('from_outside{site="here"}', time.time() * 1000)["data"]["result"], 60)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,10 @@ static void on_writable(void *arg);
 /* What the client has to know of the answer beyond its type. */
 static void fields(struct relay *p, const struct http1_head *h)
 {
-	static const char *const name[] = {"Content-Encoding", "Vary", "Retry-After", "Allow"};
+	static const char *const name[] = {"Content-Encoding", "Vary", "Retry-After", "Allow",
+	        "X-Prometheus-Remote-Write-Samples-Written",
+	        "X-Prometheus-Remote-Write-Histograms-Written",
+	        "X-Prometheus-Remote-Write-Exemplars-Written"};
 	for (size_t i = 0; i < HG_COUNT(name); i++) {
 		const struct http1_field *f = http1_find_name(h, hg_str(name[i]));
 		if (f) serve_field(p->call, name[i], f->value);

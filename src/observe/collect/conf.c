@@ -173,7 +173,8 @@ static void apps_write(const struct observe_conf *c, struct json_out *j)
 
 /* ---- targets ---- */
 
-static void labels_read(struct reader *r, const json_t *list, struct observe_conf_target *t)
+static const struct observe_conf_label *labels_read(
+        struct reader *r, const json_t *list, uint32_t *ret_n)
 {
 	uint32_t n;
 	struct observe_conf_label *at =
@@ -182,8 +183,22 @@ static void labels_read(struct reader *r, const json_t *list, struct observe_con
 		take_str(r, json_array_get(list, i), "name", &at[i].name);
 		take_str(r, json_array_get(list, i), "value", &at[i].value);
 	}
-	t->labels = at;
-	t->label_n = n;
+	*ret_n = n;
+	return at;
+}
+
+static void labels_write(
+        struct json_out *j, const char *key, const struct observe_conf_label *at, uint32_t n)
+{
+	json_out_key(j, key);
+	json_out_array(j);
+	for (uint32_t i = 0; i < n; i++) {
+		json_out_object(j);
+		text(j, "name", at[i].name);
+		text(j, "value", at[i].value);
+		json_out_end(j);
+	}
+	json_out_end(j);
 }
 
 static void targets_read(struct reader *r, const json_t *list, struct observe_conf *c)
@@ -201,7 +216,7 @@ static void targets_read(struct reader *r, const json_t *list, struct observe_co
 		take_u32(r, j, "timeout_ms", 0, OBSERVE_INTERVAL_MAX, &t->timeout_ms);
 		take_u32(r, j, "sample_limit", 0, UINT32_MAX, &t->sample_limit);
 		t->honor_labels = json_is_true(json_object_get(j, "honor_labels"));
-		labels_read(r, json_object_get(j, "labels"), t);
+		t->labels = labels_read(r, json_object_get(j, "labels"), &t->label_n);
 	}
 	c->targets = at;
 	c->target_n = n;
@@ -221,17 +236,134 @@ static void targets_write(const struct observe_conf *c, struct json_out *j)
 		number(j, "sample_limit", t->sample_limit);
 		json_out_key(j, "honor_labels");
 		json_out_bool(j, t->honor_labels);
-		json_out_key(j, "labels");
+		labels_write(j, "labels", t->labels, t->label_n);
+		json_out_end(j);
+	}
+	json_out_end(j);
+}
+
+/* ---- remote ---- */
+
+/* A text that may be missing, and then is empty. */
+static void take_str_if(struct reader *r, const json_t *from, const char *key, struct hg_str *to)
+{
+	if (json_object_get(from, key)) take_str(r, from, key, to);
+}
+
+static void text_if(struct json_out *j, const char *key, struct hg_str v)
+{
+	if (v.n) text(j, key, v);
+}
+
+static void flag(struct json_out *j, const char *key, bool v)
+{
+	json_out_key(j, key);
+	json_out_bool(j, v);
+}
+
+static void sources_read(struct reader *r, const json_t *list, struct observe_conf_relabel *to)
+{
+	uint32_t n;
+	struct hg_str *at = take_list(r, list, "source", OBSERVE_LABELS_MAX, sizeof *at, &n);
+	for (uint32_t i = 0; i < n; i++)
+		take_str(r, json_array_get(list, i), "label", &at[i]);
+	to->source = at;
+	to->source_n = n;
+}
+
+static void relabel_read(
+        struct reader *r, const json_t *list, struct observe_conf_remote_target *to)
+{
+	uint32_t n;
+	struct observe_conf_relabel *at =
+	        take_list(r, list, "relabel", OBSERVE_RELABELS_MAX, sizeof *at, &n);
+	for (uint32_t i = 0; i < n; i++) {
+		const json_t *j = json_array_get(list, i);
+		take_str(r, j, "action", &at[i].action);
+		take_str_if(r, j, "separator", &at[i].separator);
+		take_str_if(r, j, "regex", &at[i].regex);
+		take_str_if(r, j, "target", &at[i].target);
+		take_str_if(r, j, "replacement", &at[i].replacement);
+		at[i].has_separator = json_is_true(json_object_get(j, "has_separator"));
+		at[i].has_replacement = json_is_true(json_object_get(j, "has_replacement"));
+		sources_read(r, json_object_get(j, "source"), &at[i]);
+	}
+	to->relabel = at;
+	to->relabel_n = n;
+}
+
+static void remote_read(struct reader *r, const json_t *j, struct observe_conf *c)
+{
+	struct observe_conf_remote *to = &c->remote;
+	const json_t *list = json_object_get(j, "targets");
+	struct observe_conf_remote_target *at =
+	        take_list(r, list, "targets", OBSERVE_REMOTES_MAX, sizeof *at, &to->target_n);
+	to->receive = json_is_true(json_object_get(j, "receive"));
+	to->labels = labels_read(r, json_object_get(j, "labels"), &to->label_n);
+	for (uint32_t i = 0; i < to->target_n; i++) {
+		const json_t *from = json_array_get(list, i);
+		struct observe_conf_remote_target *t = &at[i];
+		take_str(r, from, "name", &t->name);
+		take_str(r, from, "url", &t->url);
+		take_str_if(r, from, "user", &t->user);
+		take_str_if(r, from, "password", &t->password);
+		take_str_if(r, from, "token", &t->token);
+		t->headers = labels_read(r, json_object_get(from, "headers"), &t->header_n);
+		take_u32(r, from, "timeout_ms", 1, OBSERVE_INTERVAL_MAX, &t->timeout_ms);
+		take_u32(r, from, "shards", 1, 16, &t->shards);
+		relabel_read(r, json_object_get(from, "relabel"), t);
+	}
+	to->targets = at;
+}
+
+static void relabel_write(struct json_out *j, const struct observe_conf_relabel *r)
+{
+	json_out_object(j);
+	text(j, "action", r->action);
+	text_if(j, "separator", r->separator);
+	text_if(j, "regex", r->regex);
+	text_if(j, "target", r->target);
+	text_if(j, "replacement", r->replacement);
+	flag(j, "has_separator", r->has_separator);
+	flag(j, "has_replacement", r->has_replacement);
+	json_out_key(j, "source");
+	json_out_array(j);
+	for (uint32_t i = 0; i < r->source_n; i++) {
+		json_out_object(j);
+		text(j, "label", r->source[i]);
+		json_out_end(j);
+	}
+	json_out_end(j);
+	json_out_end(j);
+}
+
+static void remote_write(const struct observe_conf *c, struct json_out *j)
+{
+	const struct observe_conf_remote *from = &c->remote;
+	json_out_object(j);
+	flag(j, "receive", from->receive);
+	labels_write(j, "labels", from->labels, from->label_n);
+	json_out_key(j, "targets");
+	json_out_array(j);
+	for (uint32_t i = 0; i < from->target_n; i++) {
+		const struct observe_conf_remote_target *t = &from->targets[i];
+		json_out_object(j);
+		text(j, "name", t->name);
+		text(j, "url", t->url);
+		text_if(j, "user", t->user);
+		text_if(j, "password", t->password);
+		text_if(j, "token", t->token);
+		labels_write(j, "headers", t->headers, t->header_n);
+		number(j, "timeout_ms", t->timeout_ms);
+		number(j, "shards", t->shards);
+		json_out_key(j, "relabel");
 		json_out_array(j);
-		for (uint32_t k = 0; k < t->label_n; k++) {
-			json_out_object(j);
-			text(j, "name", t->labels[k].name);
-			text(j, "value", t->labels[k].value);
-			json_out_end(j);
-		}
+		for (uint32_t k = 0; k < t->relabel_n; k++)
+			relabel_write(j, &t->relabel[k]);
 		json_out_end(j);
 		json_out_end(j);
 	}
+	json_out_end(j);
 	json_out_end(j);
 }
 
@@ -281,6 +413,7 @@ static const struct section {
         {"store", store_read, store_write},
         {"apps", apps_read, apps_write},
         {"targets", targets_read, targets_write},
+        {"remote", remote_read, remote_write},
         {"rules", rules_read, rules_write},
 };
 

@@ -18,6 +18,8 @@
 #define OBSERVE_APPS_MAX     1024u /* = SNAP_APPS_MAX */
 #define OBSERVE_TARGETS_MAX  1000u
 #define OBSERVE_LABELS_MAX   32u
+#define OBSERVE_REMOTES_MAX  16u
+#define OBSERVE_RELABELS_MAX 100u
 #define OBSERVE_RULES_MAX    256u       /* files */
 #define OBSERVE_RULES_TEXT   (1u << 20) /* bytes of one */
 #define OBSERVE_INTERVAL_MAX 3600000u   /* ms, of anything that is asked again and again */
@@ -50,6 +52,33 @@ struct observe_conf_target {
 	uint32_t label_n;
 };
 
+/* A rule of relabelling; a text that is empty is not given. */
+struct observe_conf_relabel {
+	struct hg_str action, separator, regex, target, replacement;
+	bool has_replacement, has_separator;
+	const struct hg_str *source;
+	uint32_t source_n;
+};
+
+/* Who is sent samples by remote write: observe/remote/remote.h. */
+struct observe_conf_remote_target {
+	struct hg_str name, url;
+	struct hg_str user, password, token; /* the secrets themselves; empty: none */
+	const struct observe_conf_label *headers;
+	uint32_t header_n;
+	uint32_t timeout_ms, shards;
+	const struct observe_conf_relabel *relabel;
+	uint32_t relabel_n;
+};
+
+struct observe_conf_remote {
+	bool receive;
+	const struct observe_conf_label *labels; /* of what is sent */
+	uint32_t label_n;
+	const struct observe_conf_remote_target *targets;
+	uint32_t target_n;
+};
+
 /* A rule file, as control has read and checked it. */
 struct observe_conf_rule_file {
 	struct hg_str name, text;
@@ -64,6 +93,7 @@ struct observe_conf_rules {
 
 struct observe_conf {
 	struct observe_conf_store store;
+	struct observe_conf_remote remote;
 	const struct observe_conf_app *apps;
 	uint32_t app_n;
 	const struct observe_conf_target *targets;

@@ -110,6 +110,11 @@ struct host_room {
 
 #define HOST_ROOMS_MAX 8
 
+struct host;
+
+/* room_remote.c: remote write; fills in `to`. */
+HG_MUST enum hg_rc host_remote_make(struct host *h, struct host_room *to, struct hg_err *err);
+
 struct host {
 	struct loop *loop;
 	const struct warden_child *child;

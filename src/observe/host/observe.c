@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "observe/api/api.h"
+#include "observe/remote/remote.h"
 #include "os/clock.h"
 #include "os/shm.h"
 #include "os/sock.h"
@@ -159,7 +160,7 @@ static enum hg_rc host_start(struct host *h, struct hg_err *err)
 	const struct warden_child *child = h->child;
 	struct serve_options so = {.name = "headgate",
 	        .connections_max = CONNECTIONS_MAX,
-	        .body_max = PROMAPI_BODY_MAX,
+	        .body_max = HG_MAX(PROMAPI_BODY_MAX, REMOTE_BODY_MAX),
 	        .handle = host_http,
 	        .arg = h};
 	enum hg_rc rc = loop_new(&h->loop);

@@ -40,10 +40,40 @@ static const struct observe_conf_target targets[] = {{.job = {"node", 4},
                                                              .labels = labels,
                                                              .label_n = 2},
         {.job = {"x", 1}, .address = {"unix:/x", 7}, .path = {"/m", 2}}};
-static const struct observe_conf whole = {.store = {.keep_ms = 3600000,
-                                                  .keep_bytes = 1 << 20,
-                                                  .memory_bytes = 8 << 20,
-                                                  .series_per_app = 1},
+static const struct hg_str sources[] = {{"__name__", 8}, {"job", 3}};
+static const struct observe_conf_relabel rules[] = {
+        {.action = {"drop", 4}, .regex = {"go_.*", 5}, .source = sources, .source_n = 2},
+        {.action = {"replace", 7},
+                .regex = {"(.*)", 4},
+                .target = {"x", 1},
+                .separator = {"", 0},
+                .has_separator = true,
+                .has_replacement = true}};
+static const struct observe_conf_remote_target remotes[] = {
+        {.name = {"central", 7},
+                .url = {"https://a/api/v1/write", 22},
+                .user = {"u", 1},
+                .password = {"p\"", 2},
+                .headers = labels,
+                .header_n = 2,
+                .timeout_ms = 30000,
+                .shards = 4,
+                .relabel = rules,
+                .relabel_n = 2},
+        {.name = {"b", 1},
+                .url = {"http://b/", 9},
+                .token = {"t", 1},
+                .timeout_ms = 1,
+                .shards = 1}};
+static const struct observe_conf whole = {.remote = {.receive = true,
+                                                  .labels = labels,
+                                                  .label_n = 1,
+                                                  .targets = remotes,
+                                                  .target_n = 2},
+        .store = {.keep_ms = 3600000,
+                .keep_bytes = 1 << 20,
+                .memory_bytes = 8 << 20,
+                .series_per_app = 1},
         .apps = apps,
         .app_n = 2,
         .targets = targets,
@@ -76,6 +106,15 @@ static void test_what_is_written_is_read_again(void **state)
 	assert_int_equal(c.targets[0].label_n, 2);
 	assert_str(c.targets[0].labels[0].value, "a \"quoted\" \\ one");
 	assert_str(c.targets[0].labels[1].value, "x\ny");
+	assert_true(c.remote.receive);
+	assert_int_equal(c.remote.label_n, 1);
+	assert_int_equal(c.remote.target_n, 2);
+	assert_str(c.remote.targets[0].password, "p\"");
+	assert_int_equal(c.remote.targets[0].header_n, 2);
+	assert_int_equal(c.remote.targets[0].relabel_n, 2);
+	assert_str(c.remote.targets[0].relabel[0].source[1], "job");
+	assert_true(c.remote.targets[0].relabel[1].has_separator);
+	assert_int_equal(c.remote.targets[1].token.n, 1);
 	/* Every member: the same text comes of it. */
 	hg_buf_init(&again, 1 << 20);
 	observe_conf_write(&c, &again);
