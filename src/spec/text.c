@@ -60,7 +60,9 @@ static bool label_name(struct hg_str s, struct spec_problem *p)
 {
 	struct spec_problem other;
 	if (env_name(s, &other) && !hg_str_starts(s, HG_STR("__"))) return true;
-	return no(p, "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" first",
+	return no(p,
+	        "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" "
+	        "first",
 	        NULL);
 }
 

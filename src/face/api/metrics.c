@@ -280,7 +280,8 @@ static bool view_make(const struct api *a, const struct fleet_status *s,
 		        .route = hg_str(lanes[i].route),
 		        .release = lanes[i].release,
 		        .lane = lanes[i].lane,
-		        .edge_s = a->d.slo ? slo_edge_s(a->d.slo, lanes[i].app) : 0};
+		        .edge_s = a->d.slo ? slo_edge_s(a->d.slo, lanes[i].app) : 0,
+		        .rule_s = lanes[i].rule_ms / 1e3};
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		const struct fleet_app_status *app = &s->apps[i];
 		p[v->app_n++] = (struct meter_series_app){hg_str(app->name), app->id};
