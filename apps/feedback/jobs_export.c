@@ -19,6 +19,7 @@
 #include "wire/json.h"
 
 #include "apps/feedback/config_priv.h"
+#include "apps/feedback/rows_priv.h"
 #include "apps/feedback/sql_priv.h"
 
 #define PAGE_ROWS  1000
@@ -71,17 +72,25 @@ static void csv_text(struct hg_buf *to, struct hg_str s)
 	hg_buf_byte(to, '"');
 }
 
+/* Columns are only ever added, behind those that were there. */
+#define CSV_HEAD "id,message,created_at,updated_at,votes,status\r\n"
+
+enum { VOTES_COLUMN = 4, STATUS_COLUMN };
+
 static void put_row(struct export *e, struct db_stmt *q)
 {
 	struct hg_buf *to = &e->out;
+	enum status status = status_of(db_column_str(q, STATUS_COLUMN));
 	if (e->csv) {
 		hg_buf_str(to, db_column_str(q, 0));
 		hg_buf_byte(to, ',');
 		csv_text(to, db_column_str(q, 1));
+		for (unsigned column = 2; column < STATUS_COLUMN; column++) {
+			hg_buf_byte(to, ',');
+			hg_buf_str(to, db_column_str(q, column));
+		}
 		hg_buf_byte(to, ',');
-		hg_buf_str(to, db_column_str(q, 2));
-		hg_buf_byte(to, ',');
-		hg_buf_str(to, db_column_str(q, 3));
+		hg_buf_cstr(to, status_name(status));
 		hg_buf_cstr(to, "\r\n");
 	} else {
 		hg_buf_cstr(to, e->rows ? ",\n{\"id\":" : "\n{\"id\":");
@@ -92,7 +101,7 @@ static void put_row(struct export *e, struct db_stmt *q)
 		json_quote(to, db_column_str(q, 2));
 		hg_buf_cstr(to, ",\"updated_at\":");
 		json_quote(to, db_column_str(q, 3));
-		hg_buf_byte(to, '}');
+		rows_end_json(ROWS_V2, db_column_i64(q, VOTES_COLUMN), status, to);
 	}
 	e->rows++;
 }
@@ -106,17 +115,18 @@ static enum hg_rc flush(struct export *e, struct hg_err *err)
 	        "could not write the export: %s", strerror(-rc));
 }
 
+#define ROWS(created, updated)                                                      \
+	"SELECT id, message, " created ", " updated ", votes, status FROM feedback" \
+	" WHERE id > $1 ORDER BY id LIMIT $2"
+static const char file_rows[] = ROWS(SQL_FILE_TIME("created_at"), SQL_FILE_TIME("updated_at"));
+static const char server_rows[] =
+        ROWS(SQL_SERVER_TIME("created_at"), SQL_SERVER_TIME("updated_at"));
+
 static enum hg_rc put_rows(struct export *e, const atomic_bool *stop, struct hg_err *err)
 {
 	struct db_stmt *q = NULL;
 	int64_t last = INT64_MIN, before = -1;
-	enum hg_rc rc = db_prepare(e->db,
-	        db_is_postgres(e->db)
-	                ? "SELECT id, message, " SQL_SERVER_TIME("created_at") ", " SQL_SERVER_TIME(
-	                          "updated_at") " FROM feedback WHERE id > $1 ORDER BY id LIMIT $2"
-	                : "SELECT id, message, " SQL_FILE_TIME("created_at") ", " SQL_FILE_TIME(
-	                          "updated_at") " FROM feedback WHERE id > $1 ORDER BY id LIMIT $2",
-	        &q, err);
+	enum hg_rc rc = db_prepare(e->db, db_is_postgres(e->db) ? server_rows : file_rows, &q, err);
 	while (rc == HG_OK && e->rows > before && !atomic_load(stop)) {
 		bool row = false;
 		before = e->rows;
@@ -140,7 +150,7 @@ static enum hg_rc put_all(struct export *e, const atomic_bool *stop, struct hg_e
 	        db_is_postgres(e->db) ? "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" : "BEGIN",
 	        err);
 	if (rc < 0) return rc;
-	hg_buf_cstr(&e->out, e->csv ? "id,message,created_at,updated_at\r\n" : "[");
+	hg_buf_cstr(&e->out, e->csv ? CSV_HEAD : "[");
 	rc = put_rows(e, stop, err);
 	if (rc == HG_OK && !e->csv) hg_buf_cstr(&e->out, e->rows ? "\n]\n" : "]\n");
 	db_rollback(e->db);

@@ -50,6 +50,11 @@ static void family(
 
 /* ---- lanes ---- */
 
+static uint32_t workers(const struct meter *m)
+{
+	return HG_MIN(m->worker_count, (uint32_t)METER_WORKERS_MAX);
+}
+
 static void release_set(
         struct set *s, const struct meter_series_sink *sink, const struct meter_series_lane *l)
 {
@@ -103,77 +108,84 @@ static bool same_release(const struct meter_series_lane *a, const struct meter_s
 	return a->release == b->release && hg_str_eq(a->app, b->app);
 }
 
-/* Adds up the routes of the release whose first lane is `i`; returns where the next one begins.
- * False in *ret_shown: nobody has asked it, and there are too many of those. */
-static size_t release_sum(const struct meter_series_view *v, size_t i,
-        struct meter_lane_sum *ret_sum, bool *ret_shown)
+/* Where the next release begins, and whether anything of the one whose first lane is `i` is shown:
+ * not if nobody has asked it, and there are too many of those. */
+static size_t release_end(const struct meter_series_view *v, size_t i, bool *ret_shown)
 {
 	const struct meter_series_lane *first = &v->lanes[i];
-	*ret_sum = (struct meter_lane_sum){0};
 	*ret_shown = false;
-	for (; i < v->lane_n && same_release(&v->lanes[i], first); i++) {
-		struct meter_lane_sum s;
-		if (!is_shown(v, &v->lanes[i])) continue;
-		*ret_shown = true;
-		meter_lane_sum(v->meter, v->lanes[i].lane, &s);
-		for (size_t b = 0; b < METER_BUCKETS; b++)
-			ret_sum->bucket[b] += s.bucket[b];
-		ret_sum->duration_ns += s.duration_ns;
-		ret_sum->bytes_in += s.bytes_in;
-		ret_sum->bytes_out += s.bytes_out;
-		ret_sum->attempts += s.attempts;
-		ret_sum->failures += s.failures;
-		ret_sum->retries += s.retries;
-		ret_sum->aborted += s.aborted;
-		ret_sum->fast += s.fast;
-		ret_sum->broken += s.broken;
-	}
+	for (; i < v->lane_n && same_release(&v->lanes[i], first); i++)
+		if (is_shown(v, &v->lanes[i])) *ret_shown = true;
 	return i;
 }
 
-/* `of` as it is, and a bucket's bound. */
-static void bucket(const struct set *of, const char *name, double le, uint64_t v)
+/* A counter of these lanes; `at`: within struct meter_lane. Not all of meter_lane_sum: there may be
+ * thousands of lanes, and their memory is not in the cache. */
+static uint64_t lanes_counter(const struct meter_series_view *v, size_t from, size_t to, size_t at)
 {
-	char text[32];
+	uint64_t n = 0;
+	for (size_t i = from; i < to; i++) {
+		if (!meter_lane_used(v->meter, v->lanes[i].lane)) continue;
+		for (uint32_t w = 0; w < workers(v->meter); w++)
+			n += get(&v->meter->worker[w].lane[v->lanes[i].lane], at);
+	}
+	return n;
+}
+
+/* `of` as it is, and a bucket's bound. */
+static void bucket(const struct set *of, const char *name, struct hg_str le, uint64_t v)
+{
 	struct set s = *of; /* its numbers' texts stay where they are, in `of` */
-	struct hg_out o = hg_out_over(text, sizeof text);
-	if (isinf(le))
-		hg_out_cstr(&o, "+Inf");
-	else
-		hg_out_fmt(&o, "%g", le);
-	add(&s, "le", (struct hg_str){text, o.n});
+	add(&s, "le", le);
 	emit(&s, name, (double)v);
+}
+
+/* The texts of meter_bounds: printing numbers was a tenth of all this. */
+static struct hg_str bound_text(size_t b)
+{
+	static const char *const text[METER_BUCKETS] = {"0.0005", "0.001", "0.0025", "0.005", "0.01",
+	        "0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5", "0.75",
+	        "1", "1.5", "2", "2.5", "5", "10", "30", "+Inf"};
+	return hg_str(text[b]);
 }
 
 /* The edge of the app's own latency objective, where no bucket ends, between those at `b` − 1 and
  * `b`. What was counted with another objective before is no reason to fall or to jump. */
-static void own_edge(const struct set *s, double edge, size_t b, uint64_t below,
-        const struct meter_lane_sum *sum)
+static void own_edge(const struct set *s, double edge, size_t b, uint64_t below, uint64_t in_bucket,
+        uint64_t fast)
 {
+	char text[32];
+	struct hg_out o = hg_out_over(text, sizeof text);
 	if (edge <= (b ? meter_bounds[b - 1] : 0) || edge >= meter_bounds[b]) return;
-	uint64_t v = HG_MIN(HG_MAX(sum->fast, below), below + sum->bucket[b]);
-	bucket(s, "headgate_request_duration_seconds_bucket", edge, v);
+	hg_out_fmt(&o, "%g", edge);
+	bucket(s, "headgate_request_duration_seconds_bucket", (struct hg_str){text, o.n},
+	        HG_MIN(HG_MAX(fast, below), below + in_bucket));
 }
 
 static void durations(const struct meter_series_view *v, const struct meter_series_sink *sink)
 {
 	family(sink, "headgate_request_duration_seconds", "histogram",
 	        "First byte of the request to the last of the response.");
-	for (size_t i = 0; i < v->lane_n;) {
-		struct meter_lane_sum sum;
+	for (size_t i = 0, end; i < v->lane_n; i = end) {
 		uint64_t n = 0;
 		bool shown;
 		const struct meter_series_lane *l = &v->lanes[i];
-		i = release_sum(v, i, &sum, &shown);
+		end = release_end(v, i, &shown);
 		if (!shown) continue;
+		uint64_t fast = l->edge_s > 0
+		                        ? lanes_counter(v, i, end, offsetof(struct meter_lane, fast))
+		                        : 0;
 		struct set s;
 		release_set(&s, sink, l);
 		for (size_t b = 0; b < METER_BUCKETS; b++) {
-			own_edge(&s, l->edge_s, b, n, &sum);
-			n += sum.bucket[b];
-			bucket(&s, "headgate_request_duration_seconds_bucket", meter_bounds[b], n);
+			size_t at = offsetof(struct meter_lane, bucket) + b * sizeof(meter_u64);
+			uint64_t one = lanes_counter(v, i, end, at);
+			own_edge(&s, l->edge_s, b, n, one, fast);
+			n += one;
+			bucket(&s, "headgate_request_duration_seconds_bucket", bound_text(b), n);
 		}
-		emit(&s, "headgate_request_duration_seconds_sum", (double)sum.duration_ns / 1e9);
+		uint64_t ns = lanes_counter(v, i, end, offsetof(struct meter_lane, duration_ns));
+		emit(&s, "headgate_request_duration_seconds_sum", (double)ns / 1e9);
 		emit(&s, "headgate_request_duration_seconds_count", (double)n);
 	}
 }
@@ -184,7 +196,7 @@ static void upstream(const struct meter_series_view *v, const struct meter_serie
 		const char *name, *help;
 		size_t at;
 	} rows[] = {
-#define ROW(name, member, help) {name, help, offsetof(struct meter_lane_sum, member)}
+#define ROW(name, member, help) {name, help, offsetof(struct meter_lane, member)}
 	        ROW("headgate_upstream_attempts_total", attempts, "Requests sent to replicas."),
 	        ROW("headgate_upstream_failures_total", failures,
 	                "Attempts without a complete response head."),
@@ -198,27 +210,19 @@ static void upstream(const struct meter_series_view *v, const struct meter_serie
 	};
 	for (size_t k = 0; k < HG_COUNT(rows); k++) {
 		family(sink, rows[k].name, "counter", rows[k].help);
-		for (size_t i = 0; i < v->lane_n;) {
-			struct meter_lane_sum sum;
-			uint64_t n;
+		for (size_t i = 0, end; i < v->lane_n; i = end) {
 			bool shown;
 			const struct meter_series_lane *l = &v->lanes[i];
-			i = release_sum(v, i, &sum, &shown);
+			end = release_end(v, i, &shown);
 			if (!shown) continue;
-			memcpy(&n, (const char *)&sum + rows[k].at, sizeof n);
 			struct set s;
 			release_set(&s, sink, l);
-			emit(&s, rows[k].name, (double)n);
+			emit(&s, rows[k].name, (double)lanes_counter(v, i, end, rows[k].at));
 		}
 	}
 }
 
 /* ---- workers ---- */
-
-static uint32_t workers(const struct meter *m)
-{
-	return HG_MIN(m->worker_count, (uint32_t)METER_WORKERS_MAX);
-}
 
 static void worker_gauges(const struct meter_series_view *v, const struct meter_series_sink *sink)
 {
@@ -477,7 +481,7 @@ static void replica_duration(const struct set *s, const struct meter_replica_sum
 	uint64_t n = 0;
 	for (size_t b = 0; b < METER_BUCKETS; b++) {
 		n += sum->bucket[b];
-		bucket(s, "headgate_replica_duration_seconds_bucket", meter_bounds[b], n);
+		bucket(s, "headgate_replica_duration_seconds_bucket", bound_text(b), n);
 	}
 	emit(s, "headgate_replica_duration_seconds_sum", (double)sum->duration_ns / 1e9);
 	emit(s, "headgate_replica_duration_seconds_count", (double)n);

@@ -61,6 +61,7 @@ enum spec_check_kind {
 	SPEC_C_DATE,
 	SPEC_C_LINK,
 	SPEC_C_SCRAPE_ADDRESS,
+	SPEC_C_LABEL_NAME,
 };
 
 struct spec_group;

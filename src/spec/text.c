@@ -55,6 +55,15 @@ static bool env_name(struct hg_str s, struct spec_problem *p)
 	return no(p, "must be a variable name: letters, digits and \"_\", no digit first", NULL);
 }
 
+/* Of metrics. Those that begin with "__" mean something to the scraper, and vanish. */
+static bool label_name(struct hg_str s, struct spec_problem *p)
+{
+	struct spec_problem other;
+	if (env_name(s, &other) && !hg_str_starts(s, HG_STR("__"))) return true;
+	return no(p, "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" first",
+	        NULL);
+}
+
 static bool host(struct hg_str s, struct spec_problem *p)
 {
 	size_t label = 0;
@@ -468,6 +477,7 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_OTLP_URL: return otlp_url(s, p);
 	case SPEC_C_SCRAPE_ADDRESS: return scrape_address(s, p);
+	case SPEC_C_LABEL_NAME: return label_name(s, p);
 	case SPEC_C_REGEX: return regex(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The disk is full under the Feedback App: under its database and its queue, and under an export. What is
-refused is refused clearly (503, a code in the log), reads go on, nothing that was acknowledged is lost, no
-mail either, and when there is room again all goes on without a restart."""
+"""The disk is full under the Feedback App: under its database and its queue, under the PostgreSQL server that
+it asks, and under an export. What is refused is refused clearly (503, a code in the log), reads go on, nothing
+that was acknowledged is lost, no mail either, and when there is room again all goes on without a restart."""
 import json
 import pathlib
 import shutil
@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "unit/ap
 import jobs_test  # noqa: E402
 from faults_test import Disk  # noqa: E402
 from harness import main, wait_for  # noqa: E402
+from postgres import BIN, Postgres  # noqa: E402
 
 
 def may_mount():
@@ -115,6 +116,120 @@ class DiskFull(jobs_test.Case):
         files = list(pathlib.Path(self.dir, "disk/exports").glob("*"))
         self.assertEqual([f.name for f in files], [f"feedback-{job}.json"])
         self.assertEqual(len(json.loads(files[0].read_text())), 20002)
+
+
+class SmallPostgres(Postgres):
+    """One whose database, and its log of changes (`wal`) if asked for, is on a small file system."""
+
+    def __init__(self, wal, size):
+        self.wal, self.size = wal, size
+        super().__init__(durable=True, autovacuum="off", log_min_messages="log", min_wal_size="2MB",
+                         max_wal_size="8MB", wal_keep_size=0, checkpoint_timeout="30s")
+
+    def new_database(self):
+        super().new_database()  # beside its place
+        whole = self.dir / "whole"
+        self.data.rename(whole)
+        self.run("pg_resetwal", "-f", "--wal-segsize=1", whole)
+        self.disk = Disk(self.data, self.size)
+        subprocess.run(["chown", f"{self.user[0]}:{self.user[1]}", self.data], check=True)
+        self.data.chmod(0o700)
+        subprocess.run(["cp", "-a", f"{whole}/.", self.data], check=True)
+        if not self.wal:
+            subprocess.run(["mv", self.data / "pg_wal", self.dir / "wal"], check=True)
+            (self.data / "pg_wal").symlink_to(self.dir / "wal")
+        shutil.rmtree(whole)
+
+    def remove(self):
+        self.stop()
+        self.disk.close()
+        super().remove()
+
+
+@unittest.skipUnless(BIN and may_mount(), "no PostgreSQL here, or no file system can be mounted")
+class ServerFull(jobs_test.Case):
+    def serve(self, **small):
+        self.pg = SmallPostgres(**small)
+        self.addCleanup(self.pg.remove)
+        self.env = {**self.env, "DATABASE_URL": self.pg.url(), "NOTIFY_EMAIL": "admin@example.com"}
+        return self.app(), self.worker()
+
+    def create(self, app, acked, refused):
+        text = f"{len(acked) + len(refused)} " + "x" * 400
+        status, headers, body = app.call("POST", "/feedback", {"message": text})
+        if status == 201:
+            acked[body["id"]] = text
+        else:
+            refused.append((status, headers.get("Retry-After"), body["error"]))
+        return status
+
+    def check_kept(self, app, worker, acked):
+        """All that was acknowledged is there, and was mailed; what was not may be or not."""
+        def all_mailed():
+            """every create that was acknowledged has its mail"""
+            return acked.keys() <= {args["feedback_id"] for _, _, _, args in self.done()}
+        wait_for(all_mailed, 60, every=0.2)
+        self.assertEqual((app.child.poll(), worker.child.poll()), (None, None))
+        rows = {int(i): m for i, m in self.pg.sql("SELECT id, message FROM feedback")}
+        self.assertEqual({i: rows.get(i) for i in acked}, acked)
+        self.assertEqual(self.pg.sql("SELECT sum(total) FROM feedback_total"), [[str(len(rows))]])
+        return len(rows) - len(acked)
+
+    def test_no_room_for_rows_is_said_and_both_go_on(self):
+        a, w = self.serve(wal=False, size="48m")
+        acked, refused = {}, []
+        for _ in range(100):
+            self.assertEqual(self.create(a, acked, refused), 201)
+        self.pg.disk.fill()
+        wait_for(lambda: self.create(a, acked, refused) != 201, 60, every=0)
+        for _ in range(30):
+            self.create(a, acked, refused)
+        self.assertEqual(set(refused), {(503, "1", "The database has no room left")})
+        self.assertEqual(a.call("GET", "/feedback?limit=1000")[0], 200)
+        self.assertEqual(a.call("GET", f"/feedback/{next(iter(acked))}")[0], 200)
+        self.assertEqual(a.call("GET", "/health")[2]["status"], "healthy")
+        self.pg.disk.empty()
+        start = time.monotonic()
+        wait_for(lambda: self.create(a, acked, refused) == 201, 60, every=0.05)
+        print(f"# writes again {time.monotonic() - start:.2f} s after there was room", flush=True)
+        for _ in range(50):
+            self.assertEqual(self.create(a, acked, refused), 201)
+        self.assertIsNone(self.pg.child.poll())
+        self.assertEqual(self.check_kept(a, w, acked), 0)  # what was refused was not written
+        print(f"# {len(acked)} creates acknowledged, {len(refused)} refused, 0 lost, 0 mails lost", flush=True)
+        said = [x for x in a.lines() if x["message"] == "The database has no room left"]
+        self.assertEqual(len(said), len(refused))
+        self.assertIn("53100", said[0]["reason"])
+
+    def test_no_room_for_the_servers_log_ends_the_server_and_the_app_waits_for_it(self):
+        """The server gives up (PANIC) and cannot start before there is room; whoever looks after it starts it then."""
+        a, w = self.serve(wal=True, size="48m")
+        acked, refused = {}, []
+        for _ in range(100):
+            self.assertEqual(self.create(a, acked, refused), 201)
+        self.pg.disk.fill()
+
+        def down():
+            """the server has ended, or refuses"""
+            self.create(a, acked, refused)
+            return self.pg.child.poll() is not None
+        wait_for(down, 60, every=0)
+        for _ in range(5):
+            self.assertEqual(self.create(a, acked, refused), 503)
+        self.assertEqual({r[:2] for r in refused}, {(503, "1")})
+        self.assertLessEqual({r[2] for r in refused}, {"The database has no room left",
+                                                       "The database is busy, please try again"})
+        self.assertEqual(a.call("GET", "/health")[0], 503)
+        self.pg.disk.empty()
+        self.pg.start()
+        start = time.monotonic()
+        wait_for(lambda: self.create(a, acked, refused) == 201, 60, every=0.05)
+        print(f"# writes again {time.monotonic() - start:.2f} s after the server was there", flush=True)
+        for _ in range(50):
+            self.assertEqual(self.create(a, acked, refused), 201)
+        more = self.check_kept(a, w, acked)
+        print(f"# {len(acked)} creates acknowledged, {len(refused)} refused, {more} of them written though, 0 lost, "
+              "0 mails lost", flush=True)
 
 
 if __name__ == "__main__":

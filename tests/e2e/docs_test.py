@@ -29,7 +29,7 @@ ELSEWHERE = {
     "demo": "terminal_test: test_the_demo_runs_shows_a_death_and_stops_by_ctrl_c",
     "open": "needs a desktop",
     "logs -f": "does not end",
-    "query": "query_test; a platform does not open its metrics store yet",
+    "query test": "query_test",
     "certs renew": "acme_test: test_before_the_first_one_nobody_is_deceived",
     **{verb: "alerts_test" for verb in ("alerts test-receiver", "alerts silence", "secret set")},
     **{f"incidents {verb}": "goals_test: test_from_the_first_bad_answer_to_the_document_after_it"

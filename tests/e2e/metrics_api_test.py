@@ -194,6 +194,35 @@ class Api(unittest.TestCase):
             self.assertIn("404", t["lastError"])
             self.assertEqual(ask(address, "/api/v1/scrape_pools")[1]["data"], {"scrapePools": ["test"]})
 
+    def test_a_platform_answers_at_its_admin_address(self):
+        with harness.Platform(harness.FEEDBACK, replicas=1) as p:
+            p.up()
+            token = p.run("token", "create", "grafana", "--role", "viewer").stdout.split()[0]
+            port = int((p.data / "run/admin").read_text().rsplit(":", 1)[1])
+
+            def query(text, auth=token, **more):
+                headers = {"Authorization": f"Bearer {auth}"}
+                return harness.request(port, path="/api/v1/query?" + form(query=text), headers=headers, **more)
+
+            def counted():
+                """its own series are there"""
+                status, _, text = query('count({__name__=~"headgate_.+"})')
+                return status == 200 and json.loads(text)["data"]["result"]
+
+            self.assertGreater(int(harness.wait_for(counted)[0]["value"][1]), 50)
+            status, _, text = query("1", auth="wrong")
+            self.assertEqual((status, json.loads(text)["errorType"]), (401, "unauthorized"))
+            if PROMTOOL:
+                done = subprocess.run([PROMTOOL, "query", "instant", f"http://any:{token}@127.0.0.1:{port}", "1 + 1"],
+                                      capture_output=True, text=True, timeout=60)
+                self.assertRegex(done.stdout, r"^scalar: 2 @\[")
+            before = p.pids("observe")
+            harness.kill(before[0])
+            harness.wait_for(lambda: p.pids("observe") not in ([], before))
+            harness.wait_for(counted)  # until then it is told 503, in an envelope
+            status, _, text = harness.request(port, path="/-/ready")
+            self.assertEqual(status, 200)
+
 
 if __name__ == "__main__":
     harness.main()

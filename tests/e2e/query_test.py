@@ -133,9 +133,12 @@ class AskTest(unittest.TestCase):
                 "       | ^\n"
                 '  hint: did you mean "rate"?\n'
                 "next: headgate help HG1420\n")))
-            code, _, err = self.query(folder, 'up{é="ü"} +\nsum(')
+            code, _, err = self.query(folder, 'up{a="é"} +\nsum(')
             self.assertEqual(code, 2)
             self.assertEqual([line for line in err.splitlines() if "|" in line], ["     2 | sum(", "       |     ^"])
+            code, _, err = self.query(folder, 'up{a="é"} + é')
+            self.assertEqual([line for line in err.splitlines() if "|" in line],
+                             ['     1 | up{a="é"} + é', "       |             ^"])
             code, _, err = self.query(folder, "x" * 150 + " + ) + " + "y" * 150)
             caret = [line for line in err.splitlines() if "|" in line]
             self.assertEqual(caret[0][caret[1].index("^")], ")")

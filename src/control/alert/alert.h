@@ -3,12 +3,12 @@
  * the alerts that observe's evaluation has, asked for and handed to those who tell people
  * (control/notify).
  *
- * Control asks, observe does not push: whatever parses metrics of strangers needs no door to control,
- * and nothing has to be kept for a receiver that is away. Each answer has all alerts that fire, so an
- * answer that was lost, a control or an observe that was killed in between cost a second and no alert;
- * an alert ends when observe says so, or when nobody has confirmed it for four minutes (four intervals
- * of its group, when that is more), as in Prometheus. The question waits at observe's until there is
- * news (25 s at most).
+ * Control asks, observe does not push: whatever parses metrics of strangers needs no door to
+ * control, and nothing has to be kept for a receiver that is away. Each answer has all alerts that
+ * fire, so an answer that was lost, a control or an observe that was killed in between cost a
+ * second and no alert; an alert ends when observe says so, or when nobody has confirmed it for four
+ * minutes (four intervals of its group, when that is more), as in Prometheus. The question waits at
+ * observe's until there is news (25 s at most).
  */
 #ifndef CONTROL_ALERT_ALERT_H
 #define CONTROL_ALERT_ALERT_H
@@ -34,9 +34,9 @@ struct alert_rules {
 };
 
 /*
- * Reads and checks them; paths start at `dir`. The first mistake is in `err`, with its place: in the
- * rule file, or in the configuration. `note` (may be NULL) is told of what is probably not meant.
- * HG_E_RULES_FILE, HG_E_QUERY_SYNTAX, HG_E_TEMPLATE, HG_E_CONFIG_REFERENCE …
+ * Reads and checks them; paths start at `dir`. The first mistake is in `err`, with its place: in
+ * the rule file, or in the configuration. `note` (may be NULL) is told of what is probably not
+ * meant. HG_E_RULES_FILE, HG_E_QUERY_SYNTAX, HG_E_TEMPLATE, HG_E_CONFIG_REFERENCE …
  */
 HG_MUST enum hg_rc alert_rules_read(const struct spec *s, const char *dir,
         void (*note)(void *arg, const struct hg_err *e), void *arg, struct alert_rules **ret_rules,

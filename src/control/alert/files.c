@@ -79,7 +79,8 @@ static void own_place(const struct reading *x, struct hg_err *e)
 
 static void notes(struct reading *x, bool own)
 {
-	for (uint32_t i = 0; x->note && i < x->report->warning_count && i < SPEC_PROBLEMS_MAX; i++) {
+	for (uint32_t i = 0; x->note && i < x->report->warning_count && i < SPEC_PROBLEMS_MAX;
+	        i++) {
 		struct hg_err e = x->report->warnings[i];
 		if (own) own_place(x, &e);
 		x->note(x->arg, &e);
@@ -96,7 +97,8 @@ static enum hg_rc file_add(struct reading *x, struct hg_str name, struct hg_str 
 	to->name = hg_arena_str(&x->to->mem, name);
 	to->text = hg_arena_str(&x->to->mem, text);
 	if (!to->name.p || !to->text.p)
-		return hg_err_set(x->err, HG_E_CONFIG_LIMIT, "the rule files are too large together");
+		return hg_err_set(
+		        x->err, HG_E_CONFIG_LIMIT, "the rule files are too large together");
 	spec_report_init(x->report, to->name, to->text);
 	enum hg_rc rc = rules_file_read(to->text, to->name, x->report, &f);
 	if (rc < 0) {

@@ -52,7 +52,8 @@ static void again(struct alert_watch *w, uint32_t after_ms)
 static void failed(struct alert_watch *w, const char *why)
 {
 	/* Observe is started again within a second: that is not worth a line. */
-	if (!w->failing && w->o.log) hg_log(w->o.log, HG_INFO, "alert.no_rules", HG_S("error", why));
+	if (!w->failing && w->o.log)
+		hg_log(w->o.log, HG_INFO, "alert.no_rules", HG_S("error", why));
 	w->failing = true;
 	again(w, AGAIN_MS);
 }
@@ -121,8 +122,7 @@ static enum outcome take(struct alert_watch *w, struct hg_str body)
 	bool good = epoch && json_is_array(list) && json_array_size(list) <= 4ul * ALERTS_MAX;
 	bool kept = true;
 	size_t i;
-	if (good)
-		json_array_foreach(list, i, a)
+	if (good) json_array_foreach(list, i, a)
 		{
 			hg_arena_init(&t.mem, "alert", 1 << 20);
 			kept = take_one(&t, a) && kept;

@@ -91,7 +91,8 @@ static enum hg_rc span_read(const struct cli_args *a, struct span *s, struct hg_
 	s->start = s->end - length;
 	s->step = cli_has(a, CLI_F_STEP) ? (double)a->number[CLI_F_STEP] / 1000
 	                                 : HG_MAX(1.0, ceil(length / POINTS));
-	if (s->step <= 0) return hg_err_set(err, HG_E_USAGE, "--step is longer than nothing");
+	if (length <= 0 || s->step <= 0)
+		return hg_err_set(err, HG_E_USAGE, "--range and --step are longer than nothing");
 	return HG_OK;
 }
 

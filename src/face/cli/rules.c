@@ -35,7 +35,7 @@ static int lint_one(const char *path, struct hg_buf *to, uint32_t *notes, uint32
 	rules_file_free(f);
 	hg_buf_free(&text);
 	free(report);
-	return rc == HG_OK ? 0 : hg_rc_info(rc)->exit_status;
+	return rc == HG_OK ? 0 : hg_rc_info(HG_E_RULES_FILE)->exit_status;
 }
 
 int cli_do_alerts_lint(struct cli *c)

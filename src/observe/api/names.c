@@ -98,8 +98,8 @@ static bool gather(struct pa_job *job, struct found *f)
 static bool select_all(struct pa_job *job, struct found *f)
 {
 	for (uint32_t i = 0; i < job->match_n; i++) {
-		const struct label_matcher *m;
-		uint32_t n;
+		const struct label_matcher *m = NULL;
+		uint32_t n = 0;
 		struct hg_err err = {0};
 		if (!pa_may_go_on(job) || !matchers(job, f, i, &m, &n)) return false;
 		pa_lock(job);
@@ -179,8 +179,8 @@ static void run_names(struct pa_job *job)
 	if (!pa_reserve(job) || !(f = found_make(job))) return;
 	if (!job->match_n && !ask(job, f, NULL, 0)) return;
 	for (uint32_t i = 0; i < job->match_n; i++) {
-		const struct label_matcher *m;
-		uint32_t n;
+		const struct label_matcher *m = NULL;
+		uint32_t n = 0;
 		if (!pa_may_go_on(job) || !matchers(job, f, i, &m, &n) || !ask(job, f, m, n))
 			return;
 	}

@@ -24,6 +24,7 @@ struct intake {
 	uint32_t *table; /* places + 1, by hash */
 	uint32_t table_cap;
 	uint32_t round;
+	uint32_t next; /* place of the series that will come now, as a rule */
 	int64_t t_ms, before_ms; /* of this look and of the one before */
 	bool whole;              /* as in meter_series_sink */
 	bool fresh;              /* the series that was asked for last is new */

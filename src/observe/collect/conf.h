@@ -22,7 +22,7 @@
 #define OBSERVE_RELABELS_MAX 100u
 #define OBSERVE_RULES_MAX    256u       /* files */
 #define OBSERVE_RULES_TEXT   (1u << 20) /* bytes of one */
-#define OBSERVE_INTERVAL_MAX 3600000u /* ms, of anything that is asked again and again */
+#define OBSERVE_INTERVAL_MAX 3600000u   /* ms, of anything that is asked again and again */
 
 /* The metrics store: observe/tsdb/tsdb.h says what they mean. */
 struct observe_conf_store {
@@ -107,8 +107,8 @@ void observe_conf_defaults(struct observe_conf *ret_conf);
  * `text`: UTF-8. Strings lie in the arena, which the caller has emptied before. HG_E_INVALID names
  * the section and the key; HG_E_NOMEM. After a failure *ret_conf is as it was.
  */
-HG_MUST enum hg_rc observe_conf_read(struct hg_str text, struct hg_arena *a,
-        struct observe_conf *ret_conf, struct hg_err *err);
+HG_MUST enum hg_rc observe_conf_read(
+        struct hg_str text, struct hg_arena *a, struct observe_conf *ret_conf, struct hg_err *err);
 /* The document; what observe_conf_read gives back is the same. Look at to->failed. */
 void observe_conf_write(const struct observe_conf *c, struct hg_buf *to);
 

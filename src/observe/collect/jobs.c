@@ -1,5 +1,11 @@
 #include "observe/collect/collect_priv.h"
 
+/* The scraper refuses all jobs for one whose answers may take longer than their interval. */
+static uint32_t timeout_of(uint32_t timeout_ms, uint32_t interval_ms)
+{
+	return HG_MIN(timeout_ms, interval_ms ? interval_ms : SCRAPE_INTERVAL_MS);
+}
+
 static enum hg_rc target_job(
         struct hg_arena *a, const struct observe_conf_target *t, struct scrape_job_conf *to)
 {
@@ -18,7 +24,7 @@ static enum hg_rc target_job(
 	*to = (struct scrape_job_conf){.name = t->job,
 	        .path = t->path,
 	        .interval_ms = t->interval_ms,
-	        .timeout_ms = t->timeout_ms,
+	        .timeout_ms = timeout_of(t->timeout_ms, t->interval_ms),
 	        .sample_limit = t->sample_limit,
 	        .honor_labels = t->honor_labels,
 	        .targets = target,
@@ -43,7 +49,7 @@ enum hg_rc jobs_make(struct hg_arena *a, const struct observe_conf *conf,
 	if (rc < 0) return rc;
 	for (uint32_t i = 0; i < r.job_n; i++) {
 		jobs[i] = r.jobs[i];
-		jobs[i].timeout_ms = conf->apps[i].timeout_ms;
+		jobs[i].timeout_ms = timeout_of(conf->apps[i].timeout_ms, jobs[i].interval_ms);
 		jobs[i].sample_limit = conf->apps[i].sample_limit;
 	}
 	for (uint32_t i = 0; rc == HG_OK && i < conf->target_n; i++)

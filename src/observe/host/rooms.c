@@ -100,7 +100,8 @@ static void rules_conf_(void *room, const struct observe_conf *c)
 	        .every_ms = c->rules.every_ms,
 	        .url = c->rules.url,
 	        .builtin = true};
-	/* Control has checked them; what another version of it took stays out, and the log says so. */
+	/* Control has checked them; what another version of it took stays out, and the log says so.
+	 */
 	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
 }
 

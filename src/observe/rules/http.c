@@ -107,7 +107,8 @@ bool rules_http(struct rules *r, struct serve_call *call, const struct serve_req
 	memcpy(w->epoch, epoch, sizeof epoch);
 	hg_list_append(&r->waiters, &w->node);
 	r->waiter_n++;
-	if (loop_timer_start(r->o.loop, &w->timer, HG_MIN(wait_ms, (uint64_t)WAIT_MAX_MS), on_over) < 0) {
+	if (loop_timer_start(
+	            r->o.loop, &w->timer, HG_MIN(wait_ms, (uint64_t)WAIT_MAX_MS), on_over) < 0) {
 		waiter_answer(w);
 		return true;
 	}

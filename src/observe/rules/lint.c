@@ -54,7 +54,8 @@ static bool prints_percentage(const struct rules_rule *r)
 
 static bool is_name(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_';
 }
 
 /* `$labels.NAME` of labels that the expression has aggregated away prints nothing. */
@@ -76,8 +77,9 @@ static void template_labels(struct linting *x, const char *key, struct labels ls
 			uint32_t line, column;
 			rules_place(x->f, n, (uint32_t)k, &line, &column);
 			struct hg_err *e = warning(x, line, column);
-			spec_err_say(e, "%.*s: the label %.*s is never there: the expression has "
-			                "aggregated it away",
+			spec_err_say(e,
+			        "%.*s: the label %.*s is never there: the expression has "
+			        "aggregated it away",
 			        (int)HG_MIN(x->rule->name.n, 80), x->rule->name.p,
 			        (int)HG_MIN(name.n, 60), name.p);
 			hg_err_hint(e, "add it to `by (…)`, or leave it out of the text");

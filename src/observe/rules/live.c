@@ -95,9 +95,13 @@ static void mark_gone(struct writing *w)
 			l->written[kept++] = *s;
 			continue;
 		}
-		/* What cannot be marked is forgotten by queries five minutes later. */
+		/* Taken away in the millisecond in which it was written: the next one. What cannot
+		 * be marked is forgotten by queries five minutes later. */
+		int64_t t_ms = w->t_ms;
+		if (s->ref && tsdb_last_ms(w->db, s->ref) == t_ms) w->t_ms++;
 		enum hg_rc rc = append(w, s, tsdb_stale());
 		(void)rc;
+		w->t_ms = t_ms;
 		labels_free(s->labels);
 	}
 	l->written_n = kept;

@@ -79,10 +79,10 @@ struct rules_lint_options {
 	void *arg;
 };
 
-/* What is probably wrong, as warnings of the report (HG_E_RULES_ADVICE): of expressions, of `for`, of
- * labels in templates that the result cannot have. Their number. `o` may be NULL. */
-uint32_t rules_lint(const struct rules_file *f, const struct rules_lint_options *o,
-        struct spec_report *report);
+/* What is probably wrong, as warnings of the report (HG_E_RULES_ADVICE): of expressions, of `for`,
+ * of labels in templates that the result cannot have. Their number. `o` may be NULL. */
+uint32_t rules_lint(
+        const struct rules_file *f, const struct rules_lint_options *o, struct spec_report *report);
 
 /* ---- tests of rules ---- */
 
@@ -103,8 +103,8 @@ struct rules_options {
 	struct hg_log *log; /* may be NULL */
 	int64_t (*wall_ms)(void);
 	/* Around each access to the store from the evaluating thread; NULL: nobody else uses it.
-	 * rules_apply and rules_free are called by who holds it: they give it while they wait for the
-	 * thread. */
+	 * rules_apply and rules_free are called by who holds it: they give it while they wait for
+	 * the thread. */
 	void (*lock)(void *arg);
 	void (*unlock)(void *arg);
 	void *lock_arg;
@@ -167,8 +167,8 @@ void rules_news_json(const struct rules *r, struct hg_str epoch, uint64_t after,
 struct serve_call;
 struct serve_request;
 
-/* GET /v1/rules/news?epoch=&after=&wait_ms=: rules_news_json, when there is news or the time is over.
- * True: answered, now or later; false: the path is another's. */
+/* GET /v1/rules/news?epoch=&after=&wait_ms=: rules_news_json, when there is news or the time is
+ * over. True: answered, now or later; false: the path is another's. */
 bool rules_http(struct rules *r, struct serve_call *call, const struct serve_request *req);
 /* True when rules_news_json would tell of a change that the asker does not know. */
 bool rules_has_news(const struct rules *r, struct hg_str epoch, uint64_t after);

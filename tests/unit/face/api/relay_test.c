@@ -113,7 +113,10 @@ static void errors_of_control_have_the_envelope_that_clients_know(void **s)
 	for (size_t i = 0; i < HG_COUNT(row); i++)
 		assert_envelope(w, &row[i].q, row[i].status, row[i].type);
 	/* Who is no program of Prometheus' gets problems as ever. */
-	json_decref(ask_json(w, &(struct ask){.method = "GET", .path = "/federate"}, 502));
+	char text[128];
+	text_of(ask_json(w, &(struct ask){.method = "GET", .path = "/federate"}, 502), "detail",
+	        text);
+	assert_non_null(strstr(text, "the metrics store does not answer"));
 	assert_int_equal(w->api->query_count, 0);
 }
 

@@ -305,6 +305,8 @@ static void test_replicas_and_targets_are_asked(void **state)
 	static const struct observe_conf_target targets[] = {{.job = {"node", 4},
 	        .address = {"127.0.0.1:1", 11},
 	        .path = {"/metrics", 8},
+	        .interval_ms = 2000,
+	        .timeout_ms = 10000, /* cut to the interval: one target must not stop them all */
 	        .labels = labels,
 	        .label_n = 1}};
 	const struct observe_conf conf = {
@@ -357,6 +359,67 @@ static void test_replicas_and_targets_are_asked(void **state)
 	world_fini(&w);
 }
 
+/* As many apps as there may be, each with a replica, and all of them asked. */
+static void test_a_thousand_apps_are_looked_at(void **state)
+{
+	enum { N = 1000 };
+	static struct snap_in_app apps[N];
+	static struct snap_in_route routes[N];
+	static struct snap_in_lane lanes[N];
+	static char names[N][16];
+	struct world w;
+	struct tsdb_stats st;
+	struct hg_err err = {0};
+	(void)state;
+	world_init(&w);
+	for (uint32_t i = 0; i < N; i++) {
+		snprintf(names[i], sizeof names[i], "app-%u", i);
+		apps[i] = (struct snap_in_app){.name = hg_str(names[i]), .fixed = {.id = 100 + i}};
+		lanes[i] = (struct snap_in_lane){1, 2 * i + 1};
+		routes[i] = (struct snap_in_route){.host = hg_str(names[i]),
+		        .path = HG_STR("/"),
+		        .name = hg_str(names[i]),
+		        .app = i,
+		        .lanes = &lanes[i],
+		        .lane_count = 1,
+		        .lane_none = 2 * i};
+		request(&w, i % 2, 2 * i + 1, 200, i);
+		const struct snap_endpoint e = {
+		        .state = SNAP_EP_UP, .app = 100 + i, .release = 1, .replica = 1};
+		snap_table_set(w.table, i, &e);
+	}
+	const struct snap_in in = {.generation = 2, .apps = apps, .app_count = N,
+	        .routes = routes, .route_count = N, .via = HG_STR("x")};
+	const struct snap_image *image;
+	int fd;
+	assert_int_equal(snap_build(&in, &fd, &err), HG_OK);
+	assert_int_equal(snap_map(fd, &image), HG_OK);
+	close(fd);
+	collect_image(w.c, image);
+	look(&w, 1005000);
+	double first_ms = (double)w.c->took_ns / 1e6;
+	for (int64_t t = 1010000; t <= 1100000; t += 5000) {
+		for (uint32_t i = 0; i < N; i += 3)
+			request(&w, 0, 2 * i + 1, 200, i);
+		look(&w, t);
+	}
+	tsdb_stats(w.db, &st);
+	print_message("# %u series, %.1f MiB; first look %.1f ms, the last one %.1f ms\n",
+	        w.c->in[FROM_METER].n, (double)st.memory_bytes / 1048576, first_ms,
+	        (double)w.c->took_ns / 1e6);
+	for (size_t i = 0; i < SOURCES; i++)
+		assert_int_equal(w.c->in[i].refused, 0);
+	assert_true(w.c->in[FROM_METER].n > 60 * N);
+	const char *text = shelf(w.db,
+	        "headgate_request_duration_seconds_count{app=\"app-999\", release=\"1\"}");
+	const char *last = strrchr(text, ' ');
+	assert_non_null(last);
+	assert_string_equal(last, " 1100000=20"); /* one, and 19 that every third app got */
+	collect_image(w.c, w.image);
+	snap_unmap(image);
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +430,7 @@ int main(void)
 	        cmocka_unit_test(test_the_board_outlives_control_for_a_minute),
 	        cmocka_unit_test(test_looks_in_the_same_moment_have_times_of_their_own),
 	        cmocka_unit_test(test_replicas_and_targets_are_asked),
+	        cmocka_unit_test(test_a_thousand_apps_are_looked_at),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
