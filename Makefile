@@ -2,7 +2,7 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all everything run test test-long bench fuzz fuzz-long tsan lint format coverage sanitize dist install clean docs
+.PHONY: all everything run test test-long bench fuzz fuzz-long tsan lint format coverage sanitize build-sanitize dist install clean docs
 
 # The two programs, and nothing a first look does not need.
 all: $(BUILD)/build.ninja
@@ -23,11 +23,13 @@ test: everything
 test-long: everything
 	@HEADGATE_TEST_LONG=1 tools/test.sh $(BUILD)
 
-# The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
-sanitize:
+build-sanitize:
 	@test -f build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined \
 		-Db_lundef=false -Doptimization=1 $(MESON_FLAGS) >/dev/null
 	@ninja -C build-asan --quiet
+
+# The same tests under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: build-sanitize
 	@HEADGATE_TEST_SKIP=browser tools/test.sh build-asan
 
 coverage:

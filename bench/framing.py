@@ -57,7 +57,7 @@ def start(build, dir_, name):
         stops.append(Process([sys.executable, "-B", ROOT / "tests/framing/recorder.py", "--port", origin,
                               "--report", report]).stop)
         wait_port(origin)
-        stops.append({"haproxy": haproxy, "nginx": nginx}[name](dir_, port, origin).stop)
+        stops.append({"haproxy": haproxy, "nginx": nginx}[name](dir_, port, f"127.0.0.1:{origin}").stop)
     wait_port(port)
     return port, Report(report), stops
 

@@ -215,10 +215,18 @@ def api_checked(doc):
     return doc
 
 
+def operation_id(doc, row):
+    """The handler's name, where it has one path only."""
+    if sum(r["handler"] == row["handler"] for r in doc["route"]) == 1:
+        return row["handler"].removeprefix("api_")
+    words = "".join(c if c.isalnum() else "_" for c in row["path"]).split("_")
+    return "_".join([row["method"].lower()] + [w for w in words if w])
+
+
 def openapi(doc):
     paths = {}
     for row in doc["route"]:
-        op = {"operationId": row["handler"].removeprefix("api_"), "summary": row["summary"],
+        op = {"operationId": operation_id(doc, row), "summary": row["summary"],
               "x-role": row["role"]}
         if row["text"]:
             op["description"] = row["text"]

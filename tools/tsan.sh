@@ -12,7 +12,7 @@ trap 'rm -rf "$reports"' EXIT
 export TSAN_OPTIONS="exitcode=66 log_path=$reports/report"
 status=0
 suites=()
-for s in edge meter spec os fetch serve logs cert fleet rollout store; do suites+=(--suite "$s"); done
+for s in edge meter spec os fetch serve logs tsdb api cert fleet rollout store; do suites+=(--suite "$s"); done
 meson test -C build-tsan --no-rebuild --print-errorlogs --quiet --timeout-multiplier 5 \
     "${suites[@]}" || status=1
 # Changing the user of a process goes through a signal that ThreadSanitizer's own thread does not live

@@ -40,10 +40,7 @@ static const char *const sql_of[STATEMENTS] = {
         [LIST] = "SELECT id, message, created_at, updated_at FROM feedback WHERE id < $1"
                  " ORDER BY id DESC LIMIT $2",
         [LIST_V2] = "SELECT " COLUMNS " FROM feedback WHERE id < $1 ORDER BY id DESC LIMIT $2",
-        /* "OR ROLLBACK": a row whose total was not counted takes all with it, which cannot be
-         * but when the file is damaged; so SQLite need not copy each page before it changes it, to
-         * be able to take back this statement alone, which was a third of a create. */
-        [CREATE] = "INSERT OR ROLLBACK INTO feedback (message, created_at, updated_at, owner)"
+        [CREATE] = "INSERT INTO feedback (message, created_at, updated_at, owner)"
                    " VALUES ($1, $2, $2, $3)",
         [UPDATE] = "UPDATE feedback SET message = $2, updated_at = $3 WHERE id = $1"
                    " AND ($4 = 0 OR owner = $4)"

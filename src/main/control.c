@@ -11,6 +11,7 @@
 #include "control/cert/upstreams.h"
 #include "control/fleet/fleet.h"
 #include "control/incident/incident.h"
+#include "control/alert/alert.h"
 #include "control/notify/notify.h"
 #include "control/rollout/rollout.h"
 #include "control/slo/slo.h"
@@ -39,6 +40,7 @@ struct control {
 	struct fetch *fetch;
 	struct rollouts *rollouts;
 	struct notify *notify;
+	struct alert_watch *alert_watch;
 	struct certs *certs;
 	struct clients *clients;
 	struct upstreams *upstreams;
@@ -47,6 +49,7 @@ struct control {
 	struct slo *slo;
 	struct incidents *incidents;
 	struct api *api;
+	struct telemetry telemetry;
 	struct fleet_watch watch;
 	struct running *running; /* NULL until the first configuration is applied */
 	const struct warden_child *child;
@@ -221,6 +224,29 @@ static void on_clients(void *arg)
 	fleet_authorities_changed(c->fleet);
 }
 
+static void on_rule_note(void *arg, const struct hg_err *e)
+{
+	struct control *c = arg;
+	hg_log(&c->log, HG_WARN, "rule.note", HG_S("file", e->file), HG_I("line", e->line),
+	        HG_S("message", e->message), HG_S("hint", e->hint));
+}
+
+/*
+ * The files of rules belong to the configuration, but may be edited by themselves. A control that
+ * is started again must not fail by that: then *ret_rules is NULL, and observe goes on with those
+ * that it has.
+ */
+static enum hg_rc rules_check(struct control *c, const struct spec *s, const char *dir,
+        struct alert_rules **ret_rules, struct hg_err *err)
+{
+	enum hg_rc rc = alert_rules_read(s, dir, on_rule_note, c, ret_rules, err);
+	if (rc == HG_OK || c->running || c->child->incarnation <= 1) return rc;
+	hg_log(&c->log, HG_ERROR, "alert.rules_not_read", HG_S("file", err->file),
+	        HG_I("line", err->line), HG_S("error", err->message));
+	*ret_rules = NULL;
+	return HG_OK;
+}
+
 /*
  * Check all, then apply all or nothing. The text is made durable before it is applied: a control
  * that is killed in between starts with it, which is what the caller asked for.
@@ -234,6 +260,7 @@ static enum hg_rc reload(
 	struct rollouts_plan *ways = NULL;
 	struct notify_plan *alerts = NULL;
 	struct slo_plan *goals = NULL;
+	struct alert_rules *rules = NULL;
 	struct secrets secrets = {0};
 	enum hg_rc rc = running_load(c, config, &next, err);
 	if (rc < 0) goto out;
@@ -242,6 +269,7 @@ static enum hg_rc reload(
 	if (rc == HG_OK) rc = rollouts_check(c->rollouts, next->spec, &ways, err);
 	if (rc == HG_OK) rc = notify_check(next->spec, &alerts, err);
 	if (rc == HG_OK) rc = slo_check(c->slo, next->spec, &goals, err);
+	if (rc == HG_OK) rc = rules_check(c, next->spec, config->dir.p, &rules, err);
 	if (rc == HG_OK) rc = secrets_find(c, config, next->spec, &secrets, err);
 	if (rc == HG_OK) rc = describe(c, next, ret_diff, err);
 	if (rc < 0 || config->dry_run) goto out;
@@ -263,6 +291,7 @@ static enum hg_rc reload(
 	alerts = NULL;
 	slo_apply(c->slo, goals);
 	goals = NULL;
+	if (rules) telemetry_apply(&c->telemetry, next->spec, rules);
 	running_free(c->running);
 	c->running = next;
 	next = NULL;
@@ -272,6 +301,7 @@ out:
 	rollouts_plan_free(ways);
 	notify_plan_free(alerts);
 	slo_plan_free(goals);
+	alert_rules_free(rules);
 	secrets_free(&secrets);
 	running_free(next);
 	return rc;
@@ -596,6 +626,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	rc = fleet_new(&options, &c->fleet, err);
 	if (rc < 0) return rc;
 	fleet_watch_start(c->fleet, &c->watch, on_event, c);
+	telemetry_init(&c->telemetry, c->loop, &c->log, child, c->fleet);
 	ways.loop = c->loop;
 	ways.store = c->store;
 	ways.fleet = c->fleet;
@@ -615,6 +646,13 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .on_event = on_rollout_event,
 	        .arg = c};
 	rc = notify_new(&alerts, &c->notify, err);
+	if (rc < 0) return rc;
+	struct alert_watch_options watch = {.loop = c->loop,
+	        .log = &c->log,
+	        .notify = c->notify,
+	        .data_dir = child->data_dir,
+	        .wall_ms = clock_wall_ms};
+	rc = alert_watch_new(&watch, &c->alert_watch, err);
 	if (rc < 0) return rc;
 	rc = secrets_new(c, err);
 	if (rc < 0) return rc;
@@ -648,6 +686,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .incidents = c->incidents,
 	        .store = c->store,
 	        .meter = meter_open(child->meter, child->meter_size),
+	        .board = c->telemetry.board,
 	        .data_dir = child->data_dir,
 	        .control_fd = child->control_fd,
 	        .admin_fd = child->admin_fd,
@@ -658,7 +697,9 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	        .ready = ready,
 	        .arg = c,
 	};
-	return api_new(&deps, &c->api, err);
+	rc = api_new(&deps, &c->api, err);
+	if (rc == HG_OK) telemetry_start(&c->telemetry, c->api);
+	return rc;
 }
 
 /* On the log, and to the warden: until control runs, nobody could ask for its log. */
@@ -689,11 +730,13 @@ int control_main(const struct warden_child *child)
 	enum hg_rc rc = start(&c, &err);
 	if (rc == HG_OK) rc = loop_run(c.loop);
 	if (rc < 0) c.status = failed(&c, rc, &err);
+	telemetry_fini(&c.telemetry);
 	api_free(c.api);
 	acme_free(c.acme);
 	certs_free(c.certs);
 	slo_free(c.slo);
 	incidents_free(c.incidents);
+	alert_watch_free(c.alert_watch);
 	notify_free(c.notify); /* the two above may have something to say until then */
 	rollouts_free(c.rollouts);
 	identities_free(c.identities);

@@ -4,9 +4,10 @@
 #include "data/edge/edge.h"
 #include "face/cli/cli.h"
 #include "main/main_priv.h"
+#include "meter/board.h"
 #include "meter/meter.h"
 #include "meter/rates.h"
-#include "observe/logs/logs.h"
+#include "observe/host/host.h"
 #include "os/file.h"
 #include "spec/snapshot.h"
 
@@ -20,6 +21,12 @@ static void meter_worker_dead(void *meter, size_t size, uint32_t worker)
 {
 	struct meter *m = meter_open(meter, size);
 	if (m && worker < m->worker_count) meter_worker_reset(m, worker);
+}
+
+static void board_format(void *board, size_t size)
+{
+	HG_ASSERT(size >= sizeof(struct board));
+	board_init(board);
 }
 
 static void table_format(void *table, size_t size)
@@ -48,6 +55,8 @@ static int start_warden(const struct warden_plan *plan, int ready_fd)
 	p.table_format = table_format;
 	p.rates_size = sizeof(struct rates);
 	p.rates_format = rates_format;
+	p.board_size = sizeof(struct board);
+	p.board_format = board_format;
 	p.control_main = control_main;
 	p.observe_main = observe_main;
 	p.edge_main = edge_main;

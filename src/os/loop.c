@@ -22,6 +22,10 @@ struct loop {
 	unsigned full;   /* turns in a row that had as many events as a turn takes */
 	int ev_n, ev_at; /* the events of this turn that are still to be delivered */
 
+	void (*before_wait)(void *arg);
+	void (*after_wait)(void *arg);
+	void *hook_arg;
+
 	struct loop_io signal_io;
 	sigset_t signals;
 	struct {
@@ -79,6 +83,14 @@ void loop_stop(struct loop *l)
 	l->stop = true;
 }
 
+void loop_hooks(struct loop *l, void (*before)(void *arg), void (*after)(void *arg), void *arg)
+{
+	HG_ASSERT(!before == !after);
+	l->before_wait = before;
+	l->after_wait = after;
+	l->hook_arg = arg;
+}
+
 static void run_timers(struct loop *l)
 {
 	/* Timers that a callback starts for "now" wait for the next turn: no starvation. */
@@ -118,9 +130,20 @@ static int wait_of(const struct loop *l, int wait_ms)
 	return wait_ms < 0 || (uint64_t)wait_ms > ms ? (int)ms : wait_ms;
 }
 
+static int wait_events(struct loop *l, int wait_ms)
+{
+	int ms = wait_of(l, wait_ms);
+	if (!l->before_wait) return epoll_wait(l->epoll_fd, l->ev, EVENTS_A_TURN, ms);
+	l->before_wait(l->hook_arg);
+	int n = epoll_wait(l->epoll_fd, l->ev, EVENTS_A_TURN, ms), e = errno;
+	l->after_wait(l->hook_arg);
+	errno = e;
+	return n;
+}
+
 enum hg_rc loop_turn(struct loop *l, int wait_ms)
 {
-	int n = epoll_wait(l->epoll_fd, l->ev, EVENTS_A_TURN, wait_of(l, wait_ms));
+	int n = wait_events(l, wait_ms);
 	if (n < 0 && errno != EINTR) return HG_E_IO;
 	clock_read(l);
 	l->ev_n = n > 0 ? n : 0;

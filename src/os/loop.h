@@ -50,6 +50,13 @@ HG_MUST enum hg_rc loop_run(struct loop *l);
 HG_MUST enum hg_rc loop_turn(struct loop *l, int wait_ms);
 void loop_stop(struct loop *l);
 
+/*
+ * `before` is called each time the loop is about to wait for events, `after` when it has waited,
+ * also when it did not wait because something was due: for a lock that the loop holds in all its
+ * callbacks and nowhere else. NULL takes them away. Not from a callback.
+ */
+void loop_hooks(struct loop *l, void (*before)(void *arg), void (*after)(void *arg), void *arg);
+
 /* CLOCK_MONOTONIC, read once per turn. */
 uint64_t loop_now_ns(const struct loop *l);
 uint64_t loop_now_ms(const struct loop *l);

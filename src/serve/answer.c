@@ -1,7 +1,12 @@
 #include "serve/serve_priv.h"
 
+#include "base/err.h"
 #include "os/clock.h"
+#include "wire/json.h"
 #include "wire/url.h"
+
+#define PROBLEM_DETAIL 2048u
+#define PROBLEM_MAX    (PROBLEM_DETAIL * 6 + 1024) /* every byte may become six */
 
 static struct serve_call *active(struct serve_call *c)
 {
@@ -232,6 +237,32 @@ bool serve_write(struct serve_call *c, struct hg_str bytes)
 	if (!c->broken && conn_pending(c) <= STREAM_HIGH) return true;
 	c->want_writable = true;
 	return false;
+}
+
+void serve_problem(struct serve_call *c, unsigned status, enum hg_rc rc, const char *detail)
+{
+	struct hg_buf text;
+	struct json_out j;
+	hg_buf_init(&text, PROBLEM_MAX);
+	json_out_init(&j, &text);
+	json_out_object(&j);
+	json_out_key(&j, "type");
+	json_out_cstr(&j, "about:blank");
+	json_out_key(&j, "title");
+	json_out_cstr(&j, http1_reason(status));
+	json_out_key(&j, "status");
+	json_out_u64(&j, status);
+	json_out_key(&j, "code");
+	json_out_cstr(&j, hg_rc_info(rc)->code);
+	json_out_key(&j, "detail");
+	size_t n = strlen(detail);
+	json_out_str(&j, (struct hg_str){detail, HG_MIN(n, (size_t)PROBLEM_DETAIL)});
+	json_out_end(&j);
+	hg_buf_byte(&text, '\n');
+	bool ok = json_out_ok(&j);
+	serve_answer(c, status, "application/problem+json",
+	        ok ? hg_buf_view(&text) : HG_STR("{}\n"));
+	hg_buf_free(&text);
 }
 
 void serve_end(struct serve_call *c)

@@ -72,6 +72,9 @@ void serve_note(struct serve_call *c, int64_t first, int64_t second);
 void serve_answer(
         struct serve_call *c, unsigned status, const char *content_type, struct hg_str body);
 
+/* A problem (RFC 9457) with the code of `rc`; `detail` may be cut. The call is over. */
+void serve_problem(struct serve_call *c, unsigned status, enum hg_rc rc, const char *detail);
+
 /* Closes the connection without an answer, or in the middle of one; `done` is told status 0. The
  * call is over. */
 void serve_abort(struct serve_call *c);

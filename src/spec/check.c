@@ -790,6 +790,7 @@ enum hg_rc spec_check(const struct spec *s, struct spec_report *report)
 	check_ports(&c);
 	spec_check_tls(s, report);
 	spec_check_edge(s, report);
+	spec_check_observe(s, report);
 	spec_check_upstream(s, report);
 	check_alerts(&c);
 	for (uint32_t i = 0; i < s->pipeline.stage_count; i++)

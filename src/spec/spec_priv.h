@@ -3,6 +3,7 @@
 #define SPEC_SPEC_PRIV_H
 
 #include "spec/spec.h"
+#include "spec/yaml.h"
 
 /* ---- table: made from schema/config.toml ---- */
 
@@ -51,6 +52,7 @@ enum spec_check_kind {
 	SPEC_C_WHEN,
 	SPEC_C_HOOK_URL,
 	SPEC_C_OTLP_URL,
+	SPEC_C_REGEX,
 	SPEC_C_CODES,
 	SPEC_C_DATABASE_URL,
 	SPEC_C_CRON,
@@ -58,6 +60,8 @@ enum spec_check_kind {
 	SPEC_C_REDIRECT,
 	SPEC_C_DATE,
 	SPEC_C_LINK,
+	SPEC_C_SCRAPE_ADDRESS,
+	SPEC_C_LABEL_NAME,
 };
 
 struct spec_group;
@@ -105,23 +109,6 @@ const struct spec_key *spec_key_near(
 const char *spec_kind_name(enum spec_kind kind);
 const char *spec_kind_example(const struct spec_key *k);
 
-/* ---- tree: what YAML said ---- */
-
-enum spec_node_kind { SPEC_N_SCALAR, SPEC_N_LIST, SPEC_N_MAP };
-
-struct spec_node {
-	enum spec_node_kind kind;
-	bool quoted;
-	uint32_t line, column, end_line;
-	uint32_t key_line, key_column;
-	struct hg_str key;  /* in a map */
-	struct hg_str text; /* of a scalar */
-	const char *layer;  /* name of the environment it came from; NULL: the base */
-	const char *by;     /* shorthand that made it; NULL: written out */
-	struct spec_node *first, *last, *next;
-	uint32_t count;
-};
-
 struct spec_origin {
 	const struct spec_node *tree; /* merged, shorthands written out */
 	const struct spec_node *environment;
@@ -131,34 +118,11 @@ struct spec_origin {
 	struct hg_str dir; /* absolute; "": not known */
 };
 
-HG_MUST enum hg_rc spec_yaml_parse(
-        struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree);
-struct spec_node *spec_node_get(const struct spec_node *map, const char *key);
-void spec_node_add(struct spec_node *to, struct spec_node *child);
 /* Takes `child` out of `from`. */
 void spec_node_remove(struct spec_node *from, struct spec_node *child);
 /* A new node in the place of `like`; NULL without memory. */
 HG_MUST struct spec_node *spec_node_like(struct hg_arena *a, const struct spec_node *like,
         enum spec_node_kind kind, const char *key);
-
-/* ---- report ---- */
-
-void spec_report_init(struct spec_report *r, struct hg_str file, struct hg_str text);
-/* Never NULL: beyond the limit it is a scratch place. Sets rc, place, line and caret. */
-struct hg_err *spec_report_error(
-        struct spec_report *r, enum hg_rc rc, uint32_t line, uint32_t column);
-/* Further errors are only counted: finding their place and near names is not worth the time. */
-static inline bool spec_report_full(const struct spec_report *r)
-{
-	return r->error_count >= SPEC_PROBLEMS_MAX;
-}
-struct hg_err *spec_report_warning(struct spec_report *r, uint32_t line, uint32_t column);
-void spec_report_sort(struct spec_report *r);
-enum hg_rc spec_report_rc(const struct spec_report *r);
-/* Fills place, snippet and caret (column in code points, both from 1). */
-void spec_err_place(
-        struct hg_err *e, struct hg_str file, struct hg_str text, uint32_t line, uint32_t column);
-HG_PRINTF(2, 3) void spec_err_say(struct hg_err *e, const char *fmt, ...);
 
 /* ---- values ---- */
 
@@ -209,6 +173,8 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
         const char *what, void *out);
 /* check_edge.c: a part of spec_check. */
 void spec_check_edge(const struct spec *s, struct spec_report *report);
+/* check_observe.c: likewise. */
+void spec_check_observe(const struct spec *s, struct spec_report *report);
 /* What the functions of a gateway at routes need: check_gateway.c. */
 void spec_check_gateway(const struct spec *s, struct spec_report *report);
 /* `[sh, -c, "…"]` as one line that spec_command_split takes apart again. */

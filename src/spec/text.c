@@ -9,6 +9,7 @@
 #include "wire/ip.h"
 #include "wire/origin.h"
 #include "wire/rate.h"
+#include "wire/re.h"
 
 static bool no(struct spec_problem *p, const char *why, const char *hint)
 {
@@ -52,6 +53,15 @@ static bool env_name(struct hg_str s, struct spec_problem *p)
 		good = lower(s.p[i]) || upper(s.p[i]) || digit(s.p[i]) || s.p[i] == '_';
 	if (good) return true;
 	return no(p, "must be a variable name: letters, digits and \"_\", no digit first", NULL);
+}
+
+/* Of metrics. Those that begin with "__" mean something to the scraper, and vanish. */
+static bool label_name(struct hg_str s, struct spec_problem *p)
+{
+	struct spec_problem other;
+	if (env_name(s, &other) && !hg_str_starts(s, HG_STR("__"))) return true;
+	return no(p, "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" first",
+	        NULL);
 }
 
 static bool host(struct hg_str s, struct spec_problem *p)
@@ -256,6 +266,40 @@ static bool otlp_url(struct hg_str s, struct spec_problem *p)
 	return hook_url(s, p);
 }
 
+/* What is asked for metrics (observe/scrape): no name is looked up. */
+static bool scrape_address(struct hg_str s, struct spec_problem *p)
+{
+	static const char hint[] = "for example 127.0.0.1:9100, localhost:9100 or unix:/run/x.sock";
+	uint8_t ip[16];
+	uint64_t port = 0;
+	if (hg_str_starts(s, HG_STR("unix:"))) {
+		/* As long as the address of a socket may be. */
+		if (s.n > 5 && s.p[5] == '/' && s.n - 5 < 108) return true;
+		return no(p, "must be an absolute path of at most 107 bytes", hint);
+	}
+	size_t colon = s.n;
+	while (colon && s.p[colon - 1] != ':')
+		colon--;
+	struct hg_str host = {s.p, colon ? colon - 1 : 0}, rest = {s.p + colon, s.n - colon};
+	bool six = host.n > 2 && host.p[0] == '[' && host.p[host.n - 1] == ']';
+	if (six) host = (struct hg_str){host.p + 1, host.n - 2};
+	bool good = hg_str_eq(host, HG_STR("localhost")) || ip_parse(host, ip);
+	if (!six && hg_str_find(host, ':') < host.n) good = false;
+	if (good && hg_str_u64(rest, &port) && port >= 1 && port <= 65535) return true;
+	return no(p, "must be an IP address or localhost, with a port", hint);
+}
+
+/* As label matchers and relabelling read it. */
+static bool regex(struct hg_str s, struct spec_problem *p)
+{
+	struct re *re = NULL;
+	bool good = re_compile(s, RE_LABEL, &re, NULL) == HG_OK;
+	re_free(re);
+	return good ||
+	       no(p, "must be a regular expression of RE2",
+	               "no back-references and no lookaround; in YAML put it in single quotes");
+}
+
 static bool redis_url(struct hg_str s, struct spec_problem *p)
 {
 	char text[512];
@@ -435,6 +479,9 @@ bool spec_value_check(enum spec_check_kind check, struct hg_str s, struct spec_p
 	case SPEC_C_WHEN: return when(s, p);
 	case SPEC_C_HOOK_URL: return hook_url(s, p);
 	case SPEC_C_OTLP_URL: return otlp_url(s, p);
+	case SPEC_C_SCRAPE_ADDRESS: return scrape_address(s, p);
+	case SPEC_C_LABEL_NAME: return label_name(s, p);
+	case SPEC_C_REGEX: return regex(s, p);
 	case SPEC_C_CODES: return codes(s, p);
 	case SPEC_C_DATABASE_URL: return database_url(s, p);
 	case SPEC_C_CRON: return cron(s, p);

@@ -73,6 +73,8 @@ static enum hg_rc make_dirs(struct warden *w, struct hg_err *err)
 	if (rc == HG_OK) rc = make_dir(w, "secrets", WARDEN_UID_CONTROL, 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "logs", WARDEN_UID_OBSERVE, 0700, err);
 	if (rc == HG_OK) rc = make_dir(w, "logs/spool", WARDEN_UID_OBSERVE, 0700, err);
+	if (rc == HG_OK) rc = make_dir(w, "metrics", WARDEN_UID_OBSERVE, 0700, err);
+	if (rc == HG_OK) rc = make_dir(w, "remote", WARDEN_UID_OBSERVE, 0700, err);
 	/* Copies of artifacts: written by control, passable for the apps' users. */
 	if (rc == HG_OK) rc = make_dir(w, "releases", WARDEN_UID_CONTROL, root ? 0711 : 0700, err);
 	if (rc == HG_OK && root) {
@@ -81,6 +83,8 @@ static enum hg_rc make_dirs(struct warden *w, struct hg_err *err)
 		adopt_files(w, "certs", WARDEN_UID_CONTROL);
 		adopt_files(w, "secrets", WARDEN_UID_CONTROL);
 		adopt_files(w, "logs", WARDEN_UID_OBSERVE);
+		adopt_files(w, "metrics", WARDEN_UID_OBSERVE);
+		adopt_files(w, "remote", WARDEN_UID_OBSERVE);
 	}
 	return rc;
 }

@@ -6,10 +6,10 @@
 #include "os/shm.h"
 #include "warden/warden_priv.h"
 
-/* Keeps a sealed memfd for the edge workers, also for one that is started later. */
+/* Keeps a sealed memfd for the edge workers or observe, also for one that is started later. */
 static bool keep(const int *fds, size_t fd_count, int *kept)
 {
-	/* The edge maps it: a memfd that could still shrink would kill it by SIGBUS. */
+	/* They map it: a memfd that could still shrink would kill them by SIGBUS. */
 	if (fd_count != 1 || !shm_is_sealed(fds[0])) return false;
 	int fd = fcntl(fds[0], F_DUPFD_CLOEXEC, 3);
 	if (fd < 0) return false;
@@ -30,6 +30,7 @@ static void on_snapshot(struct warden *w, const struct wd_msg *m, const int *fds
 	if (!keep(fds, fd_count, &w->image_fd)) return;
 	w->image_generation = m->generation;
 	tell_edges(w, TELL_IMAGE);
+	role_tell(role_observe(w), TELL_IMAGE);
 }
 
 static void on_certs(struct warden *w, const int *fds, size_t fd_count)
@@ -49,6 +50,9 @@ static void on_control(struct role *r, const struct wd_msg *m, int *fds, size_t 
 		break;
 	case WD_SNAPSHOT: on_snapshot(w, m, fds, fd_count); break;
 	case WD_CERTS: on_certs(w, fds, fd_count); break;
+	case WD_OBSERVE:
+		if (keep(fds, fd_count, &w->conf_fd)) role_tell(role_observe(w), TELL_CONF);
+		break;
 	case WD_FORGET:
 		p = replica_of_id(w, m->id);
 		if (!p || p->state != REPLICA_ENDED) break;

@@ -20,6 +20,8 @@ enum wd_type {
 	WD_SIGNAL,    /* deliver signo to the replica id; SIGKILL ends all it ever started */
 	WD_SNAPSHOT,  /* fd 0: image; the warden keeps it and passes it on to every edge worker */
 	WD_CERTS,     /* fd 0: certificates and keys (cert/cert.h); kept and passed on likewise */
+	WD_OBSERVE,   /* fd 0: what observe has to do (observe/collect/conf.h); kept and passed on
+	                 to observe likewise */
 	WD_FORGET,    /* the exit of this replica was recorded: the warden may drop its entry */
 	WD_READY,     /* control is up and its first snapshot is published (once per start) */
 	WD_STOPPED,   /* answer to WD_SHUTDOWN: all replicas are gone */
@@ -40,6 +42,8 @@ enum wd_type {
 	WD_LOG_OPEN, /* fd 0: read end of a stdout FIFO, fd 1: of stderr; who writes is in `who` */
 	WD_LOG_END,  /* the writer ended: read until empty, then answer WD_LOG_DRAINED */
 	WD_LOG_STOP, /* drain everything, make it durable, exit 0 */
+	WD_OBSERVE_SNAPSHOT, /* fd 0: image, the same that the edge has */
+	WD_OBSERVE_CONF,     /* fd 0: what control wants of it */
 	/* observe → warden */
 	WD_LOG_DRAINED,
 };

@@ -114,11 +114,14 @@ static void child_memory(struct warden *w, const struct role *r, struct warden_c
 	if (c->table_size) {
 		c->table = shm_map(control ? w->table_fd : w->table_ro_fd, c->table_size, control);
 	}
+	c->board_size = edge ? 0 : w->plan->board_size;
+	if (c->board_size)
+		c->board = shm_map(control ? w->board_fd : w->board_ro_fd, c->board_size, control);
 	c->rates_size = edge ? w->plan->rates_size : 0;
 	if (c->rates_size) c->rates = shm_map(w->rates_fd, c->rates_size, true);
 	shm_unmap(w->meter, w->plan->meter_size);
 	w->meter = NULL;
-	if (c->rates_size && !c->rates) _exit(1);
+	if ((c->rates_size && !c->rates) || (c->board_size && !c->board)) _exit(1);
 	if ((c->meter_size && !c->meter) || (c->table_size && !c->table)) _exit(1);
 }
 
@@ -168,12 +171,13 @@ static int child_confine(struct warden *w, const struct role *r)
 	enum sandbox_profile p = r->role == WD_ROLE_EDGE ? SANDBOX_EDGE : SANDBOX_ROLE;
 	uid_t uid = w->as_root ? role_uid(r->role) : geteuid();
 	gid_t gid = w->as_root ? uid : getegid();
-	/* Control probes replicas through their sockets, which belong to the edge's group. */
+	/* Control probes replicas through their sockets, which belong to the edge's group; observe
+	 * asks them for their metrics. */
 	gid_t extra = WARDEN_UID_EDGE;
 	int rc = w->as_root && r->role != WD_ROLE_EDGE ? child_reach_data(w, uid) : 0;
 	if (rc < 0) return rc;
 	if (!w->as_root && uid == 0) return 0;
-	rc = sandbox_drop(uid, gid, &extra, r->role == WD_ROLE_CONTROL);
+	rc = sandbox_drop(uid, gid, &extra, r->role != WD_ROLE_EDGE);
 	if (rc < 0) return rc;
 	rc = sandbox_filter_apply(&w->filter[p]);
 	return rc == -ENOSYS || rc == -EINVAL ? 0 : rc; /* doctor says that there is none */
@@ -293,6 +297,9 @@ static void role_tell_all(struct role *r)
 	r->tell = 0;
 	if (r->role == WD_ROLE_EDGE) {
 		r->tell = (w->image_fd >= 0 ? TELL_IMAGE : 0) | (w->certs_fd >= 0 ? TELL_CERTS : 0);
+	}
+	if (r->role == WD_ROLE_OBSERVE) {
+		r->tell = (w->image_fd >= 0 ? TELL_IMAGE : 0) | (w->conf_fd >= 0 ? TELL_CONF : 0);
 	}
 	if (r->role == WD_ROLE_CONTROL) r->tell = TELL_HELLO;
 	for (uint32_t i = 0; i < w->role_count && r->role == WD_ROLE_OBSERVE; i++) {

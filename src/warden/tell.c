@@ -24,6 +24,18 @@ static bool send_stop(struct role *r, enum wd_type type)
 	return true;
 }
 
+static bool tell_image(struct role *r, enum wd_type type)
+{
+	const struct warden *w = r->w;
+	if (r->tell & TELL_IMAGE && w->image_fd >= 0) {
+		struct wd_msg m = msg_of(type);
+		m.generation = w->image_generation;
+		if (!role_send(r, &m, &w->image_fd, 1)) return false;
+	}
+	r->tell &= ~TELL_IMAGE;
+	return true;
+}
+
 /* ---- control ---- */
 
 static uint32_t known(const struct warden *w)
@@ -136,6 +148,12 @@ bool tell_observe(struct role *r)
 		struct source *s = &w->replicas[i].log;
 		if (s->tell && !tell_source(r, s)) return false;
 	}
+	if (r->tell & TELL_CONF && w->conf_fd >= 0) {
+		struct wd_msg m = msg_of(WD_OBSERVE_CONF);
+		if (!role_send(r, &m, &w->conf_fd, 1)) return false;
+	}
+	r->tell &= ~TELL_CONF;
+	if (!tell_image(r, WD_OBSERVE_SNAPSHOT)) return false;
 	if (r->tell & TELL_STOP && !send_stop(r, WD_LOG_STOP)) return false;
 	r->tell = 0;
 	return true;
@@ -152,12 +170,7 @@ bool tell_edge(struct role *r)
 		if (!role_send(r, &m, &w->certs_fd, 1)) return false;
 	}
 	r->tell &= ~TELL_CERTS;
-	if (r->tell & TELL_IMAGE && w->image_fd >= 0) {
-		struct wd_msg m = msg_of(WD_EDGE_SNAPSHOT);
-		m.generation = w->image_generation;
-		if (!role_send(r, &m, &w->image_fd, 1)) return false;
-	}
-	r->tell &= ~TELL_IMAGE;
+	if (!tell_image(r, WD_EDGE_SNAPSHOT)) return false;
 	if (r->tell & TELL_STOP && !send_stop(r, WD_EDGE_DRAIN)) return false;
 	r->tell = 0;
 	return true;

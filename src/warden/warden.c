@@ -77,7 +77,7 @@ static int share(const char *name, size_t size, int *ret_ro, void **ret_map)
 static enum hg_rc make_memory(struct warden *w, struct hg_err *err)
 {
 	const struct warden_plan *p = w->plan;
-	void *table = NULL, *rates = NULL;
+	void *table = NULL, *rates = NULL, *board = NULL;
 	if (p->meter_size) {
 		w->meter_fd = share("meter", p->meter_size, &w->meter_ro_fd, &w->meter);
 		if (w->meter_fd < 0) goto fail;
@@ -94,6 +94,12 @@ static enum hg_rc make_memory(struct warden *w, struct hg_err *err)
 		if (w->rates_fd < 0) goto fail;
 		if (p->rates_format) p->rates_format(rates, p->rates_size);
 		shm_unmap(rates, p->rates_size);
+	}
+	if (p->board_size) {
+		w->board_fd = share("board", p->board_size, &w->board_ro_fd, &board);
+		if (w->board_fd < 0) goto fail;
+		if (p->board_format) p->board_format(board, p->board_size);
+		shm_unmap(board, p->board_size);
 	}
 	return HG_OK;
 fail:
@@ -165,6 +171,7 @@ static struct warden *warden_new(const struct warden_plan *plan)
 	        .fd = 2, .least = HG_INFO, .who = "warden", .wall_ms = clock_wall_ms};
 	w->as_root = geteuid() == 0;
 	w->admin_fd = w->control_fd = w->observe_fd = w->image_fd = w->certs_fd = -1;
+	w->conf_fd = w->board_fd = w->board_ro_fd = -1;
 	w->meter_fd = w->meter_ro_fd = w->table_fd = w->table_ro_fd = -1;
 	w->rates_fd = w->rates_ro_fd = -1;
 	w->span_fds[0] = w->span_fds[1] = -1;
@@ -214,7 +221,7 @@ static void warden_free(struct warden *w)
 {
 	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->certs_fd,
 	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd, &w->rates_fd,
-	        &w->rates_ro_fd, &w->span_fds[0], &w->span_fds[1]};
+	        &w->conf_fd, &w->board_fd, &w->board_ro_fd, &w->rates_ro_fd, &w->span_fds[0], &w->span_fds[1]};
 	for (size_t i = 0; i < HG_COUNT(fds); i++) {
 		if (*fds[i] >= 0) close(*fds[i]);
 	}

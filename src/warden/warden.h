@@ -46,10 +46,12 @@ struct warden_child {
 	              */
 	void *meter; /* mapped; edge: writable own slab, control and observe: read */
 	size_t meter_size;
-	void *table; /* endpoint table; control: writable, edge: read-only */
+	void *table; /* endpoint table; control: writable, edge and observe: read-only */
 	size_t table_size;
 	void *rates; /* rate table; edge: writable, others: NULL */
 	size_t rates_size;
+	void *board; /* control: writable, observe: read-only, edge: NULL */
+	size_t board_size;
 	int plan_fd; /* control: memfd with the configuration `up` was given */
 	const char *data_dir;
 };
@@ -68,11 +70,12 @@ struct warden_plan {
 	 * it (fresh, zeroed), and put the gauges of a dead worker back to zero. NULL: nothing to
 	 * do.
 	 */
-	size_t meter_size, table_size, rates_size;
+	size_t meter_size, table_size, rates_size, board_size;
 	void (*meter_format)(void *meter, size_t size, uint32_t workers);
 	void (*meter_worker_dead)(void *meter, size_t size, uint32_t worker);
 	void (*table_format)(void *table, size_t size);
 	void (*rates_format)(void *rates, size_t size);
+	void (*board_format)(void *board, size_t size);
 	int (*control_main)(const struct warden_child *);
 	int (*observe_main)(const struct warden_child *);
 	int (*edge_main)(const struct warden_child *);

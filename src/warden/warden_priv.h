@@ -30,8 +30,9 @@ struct warden;
 #define TELL_EXIT    8u   /* control: WD_EXITED */
 #define TELL_HELLO   16u  /* control */
 #define TELL_STOP    32u  /* control: WD_SHUTDOWN; edge: WD_EDGE_DRAIN; observe: WD_LOG_STOP */
-#define TELL_IMAGE   64u  /* edge: WD_EDGE_SNAPSHOT */
+#define TELL_IMAGE   64u  /* edge: WD_EDGE_SNAPSHOT; observe: WD_OBSERVE_SNAPSHOT */
 #define TELL_CERTS   128u /* edge: WD_EDGE_CERTS */
+#define TELL_CONF    256u /* observe: WD_OBSERVE_CONF */
 
 /* The two FIFOs of a process. `keep` holds them open for reading and writing, so that neither a
  * reader's nor a writer's death closes them. */
@@ -105,9 +106,11 @@ struct warden {
 	int span_fds[2]; /* the lane of spans: observe's end, the edges' end; kept, so that neither
 	                  * side's death closes it */
 	int meter_fd, meter_ro_fd, table_fd, table_ro_fd, rates_fd, rates_ro_fd;
+	int board_fd, board_ro_fd;
 	void *meter;
 	int image_fd; /* the newest snapshot, -1: none yet */
 	int certs_fd; /* the newest certificates, -1: none yet */
+	int conf_fd;  /* what observe has to do, -1: not told yet */
 	uint64_t image_generation;
 
 	struct sandbox_filter filter[SANDBOX_PROFILES];

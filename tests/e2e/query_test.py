@@ -1,5 +1,7 @@
-"""headgate query test: files of Prometheus' PromQL test language, through the command line."""
+"""headgate query: metrics of a store, and files of Prometheus' PromQL test language, through the command line."""
+import contextlib
 import glob
+import json
 import os
 import subprocess
 import tempfile
@@ -42,6 +44,114 @@ class QueryTest(unittest.TestCase):
         done = query_test("/nonexistent.test")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("HG1005", done.stderr)
+
+
+NOW = 1700000000
+SAMPLES = """# TYPE up gauge
+up{instance="a:1",job="web"} 1 1700000000
+up{instance="b:1",job="web-of-another-name"} 0 1700000000
+# TYPE requests counter
+""" + "".join(f'requests_total{{path="/é"}} {k * k} {NOW - 3600 + 15 * k}\n' for k in range(241)) + "# EOF\n"
+
+
+@contextlib.contextmanager
+def store():
+    """The API of a store where the command line looks for control."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "samples.om")
+        with open(path, "w") as f:
+            f.write(SAMPLES)
+        p = subprocess.Popen([os.path.join(harness.BUILD, "tests/e2e/metrics_server"), "--listen",
+                              f"unix:{folder}/control.sock", "--load", path, "--now", str(NOW * 1000)],
+                             stdout=subprocess.PIPE, text=True)
+        try:
+            assert p.stdout.readline().startswith("ready ")
+            yield folder
+        finally:
+            p.terminate()
+            p.wait(timeout=30)
+            p.stdout.close()
+
+
+class AskTest(unittest.TestCase):
+    def query(self, folder, *words, env=None):
+        done = subprocess.run([HEADGATE, "--data", folder, "query", *words], capture_output=True, text=True,
+                              timeout=60, env={**os.environ, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", **(env or {})})
+        return done.returncode, done.stdout, done.stderr
+
+    def test_people_get_a_table(self):
+        at = ("--time", str(NOW))
+        with store() as folder:
+            code, out, err = self.query(folder, "up", *at)
+            self.assertEqual((code, err), (0, ""))
+            self.assertEqual(out.splitlines(), [
+                'SERIES                                         VALUE',
+                'up{instance="a:1", job="web"}                  1',
+                'up{instance="b:1", job="web-of-another-name"}  0'])
+            self.assertEqual(self.query(folder, "run", "sum(up)", *at), (0, "SERIES  VALUE\n{}      1\n", ""))
+            self.assertEqual(self.query(folder, "1 + 1", *at), (0, "2\n", ""))
+            self.assertEqual(self.query(folder, '"a\033[2Jb"', *at)[1].count("\033"), 0)
+            code, out, _ = self.query(folder, "nothing_has_this_name", *at)
+            self.assertEqual(code, 0)
+            self.assertIn("no series", out)
+            code, out, _ = self.query(folder, "requests_total[1m]", *at)
+            self.assertEqual(out.splitlines()[1].split(), ['requests_total{path="/é"}', "4", "57600"])
+            code, _, err = self.query(folder, "rate(up[5m])", *at)
+            self.assertEqual(code, 0)
+            self.assertIn("note: PromQL info: metric might not be a counter", err)
+
+    def test_a_range_is_a_line_with_its_course(self):
+        ask = ("requests_total", "--time", str(NOW), "--range", "1h")
+        with store() as folder:
+            code, out, err = self.query(folder, *ask)
+            self.assertEqual((code, err), (0, ""))
+            head, line, foot = out.splitlines()
+            self.assertEqual(head.split(), ["SERIES", "MIN", "MAX", "LAST", "COURSE"])
+            name, low, high, last, course = line.split(maxsplit=4)
+            self.assertEqual((name, low, high, last), ('requests_total{path="/é"}', "0", "5.76e+04", "5.76e+04"))
+            self.assertEqual((len(course), course[0], course[-1]), (40, "▁", "█"))
+            self.assertEqual(list(course), sorted(course))
+            self.assertEqual(foot, "2023-11-14 21:13 to 2023-11-14 22:13 UTC, a point every 30s")
+            _, out, _ = self.query(folder, *ask, "--step", "10m", "--plain")
+            self.assertRegex(out.splitlines()[1], r" \.[ .:=+*#@-]+@$")
+            self.assertIn("a point every 600s", out)
+
+    def test_machines_get_json(self):
+        with store() as folder:
+            code, out, _ = self.query(folder, "up", "--time", "2023-11-14T22:13:20Z", "--json")
+            doc = json.loads(out)
+            self.assertEqual((code, doc["schema"], doc["status"]), (0, "headgate.query/1", "success"))
+            self.assertEqual([s["value"] for s in doc["data"]["result"]], [[NOW, "1"], [NOW, "0"]])
+            _, out, _ = self.query(folder, "up", "--time", f"{NOW}.123", "--range", "1s", "--json")
+            self.assertIn("1700000000.123", out)
+
+    def test_an_error_shows_the_place(self):
+        with store() as folder:
+            self.assertEqual(self.query(folder, "rte(up[5m])"), (2, "", (
+                'query:1:1: error HG1420: unknown function with name "rte"\n'
+                "     1 | rte(up[5m])\n"
+                "       | ^\n"
+                '  hint: did you mean "rate"?\n'
+                "next: headgate help HG1420\n")))
+            code, _, err = self.query(folder, 'up{a="é"} +\nsum(')
+            self.assertEqual(code, 2)
+            self.assertEqual([line for line in err.splitlines() if "|" in line], ["     2 | sum(", "       |     ^"])
+            code, _, err = self.query(folder, 'up{a="é"} + é')
+            self.assertEqual([line for line in err.splitlines() if "|" in line],
+                             ['     1 | up{a="é"} + é', "       |             ^"])
+            code, _, err = self.query(folder, "x" * 150 + " + ) + " + "y" * 150)
+            caret = [line for line in err.splitlines() if "|" in line]
+            self.assertEqual(caret[0][caret[1].index("^")], ")")
+            code, _, err = self.query(folder, "up[5m]", "--range", "1h")
+            self.assertEqual(code, 2)
+            self.assertIn("has no course", err)
+            code, _, err = self.query(folder, "up + on(job) group_left up", "--time", str(NOW))
+            self.assertEqual(code, 0)
+            code, _, err = self.query(folder, "up + on() up", "--time", str(NOW))
+            self.assertEqual(code, 1)
+            self.assertIn("HG1421", err)
+            for words in (("up", "--time", "yesterday"), ("up", "--step", "5s"), ("up", "--range", "0s"), ()):
+                self.assertEqual(self.query(folder, *words)[0], 2, words)
 
 
 if __name__ == "__main__":

@@ -330,6 +330,7 @@ enum hg_rc fleet_new(const struct fleet_options *o, struct fleet **ret_fleet, st
 	loop_task_init(&f->task, pass);
 	f->born_ms = loop_now_ms(o->loop);
 	f->warden_lost = true; /* until it is watched */
+	f->board = board_open(o->child->board, o->child->board_size);
 	f->meter = o->child->meter ? meter_open(o->child->meter, o->child->meter_size) : NULL;
 	f->table = snap_table_open(o->child->table, o->child->table_size);
 	enum hg_rc rc = HG_E_FLEET_TABLE;

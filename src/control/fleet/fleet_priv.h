@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "control/fleet/decide_priv.h"
 #include "control/fleet/local/prober_priv.h"
+#include "meter/board.h"
 #include "meter/meter.h"
 #include "os/clock.h"
 #include "os/sock.h"
@@ -225,6 +226,7 @@ struct fleet {
 	struct fleet_options o;
 	struct snap_table *table;
 	const struct meter *meter;
+	struct board *board; /* NULL: none */
 	struct hg_rand rand;
 	uint64_t born_ms;
 	struct fleet_app **apps; /* by name */

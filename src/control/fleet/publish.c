@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "os/clock.h"
+
 struct draft {
 	struct snap_in_app *apps;
 	struct snap_in_route *routes;
@@ -177,13 +179,25 @@ static int place_take(struct fleet *f, struct fleet_replica *r)
 	return -1;
 }
 
+/* What the place has counted for others, before anybody sees that it is ours. */
+static void base_take(struct fleet *f, int place)
+{
+	struct meter_replica_sum sum;
+	if (!f->board || !f->meter || place < 0) return;
+	meter_replica_sum(f->meter, (uint32_t)place, &sum);
+	board_base_set(f->board, (uint32_t)place, &sum, clock_mono_ms());
+}
+
 void fleet_endpoint(struct fleet_replica *r, uint32_t state)
 {
 	struct fleet *f = r->f;
 	const struct fl_replica *c = fleet_core(r);
 	const struct fleet_release *rel = fleet_release_find(f, r->app, c->release);
 	if (r->ep < 0 && state == SNAP_EP_FREE) return;
-	if (r->ep < 0) r->ep = place_take(f, r);
+	if (r->ep < 0) {
+		r->ep = place_take(f, r);
+		base_take(f, r->ep);
+	}
 	if (r->ep < 0) return; /* more than 4096 replicas: refused by fleet_check */
 	struct snap_endpoint ep = {
 	        .state = state,

@@ -191,55 +191,6 @@ static enum edge_step no_buffer(struct edge_conn *c)
 	return EDGE_STEP_GONE;
 }
 
-static void hello_failed(struct edge_conn *c, enum tls_failure why)
-{
-	struct meter_worker *m = c->edge->count;
-	_Static_assert(TLS_FAILURES <= HG_COUNT(m->tls_failed), "a counter for each");
-	meter_add(&m->tls_failures, 1);
-	meter_add(&m->tls_failed[why], 1);
-}
-
-static bool h2_allowed(const struct edge *e)
-{
-	return !e->image || !(e->image->snap->h2_flags & SNAP_H2_OFF);
-}
-
-/* The first bytes make the session: who only connects costs no more than without TLS. */
-static enum edge_step hello_step(struct edge_conn *c)
-{
-	struct edge *e = c->edge;
-	if (!(c->flags & (EDGE_CAN_READ | EDGE_CAN_WRITE))) return EDGE_STEP_BLOCK;
-	if (!c->tls) {
-		if (!(c->flags & EDGE_CAN_READ)) return EDGE_STEP_BLOCK;
-		if (!e->keyring) return conn_gone(c);
-		c->tls = tls_new(e->keyring, c->io.fd);
-		if (!c->tls) {
-			meter_add(&e->count->refused_full, 1);
-			return conn_gone(c);
-		}
-		if (c->flags & EDGE_HUP) tls_hung_up(c->tls);
-		if (HG_UNLIKELY(e->image && e->image->clients)) edge_mtls_prepare(c);
-		if (!h2_allowed(e)) tls_alpn_only(c->tls, "http/1.1");
-	}
-	int r = tls_handshake(c->tls);
-	if (r == -EAGAIN) {
-		c->flags &= ~(EDGE_CAN_READ | EDGE_CAN_WRITE);
-		return EDGE_STEP_BLOCK;
-	}
-	if (r < 0) {
-		hello_failed(c, tls_failure(c->tls));
-		return conn_gone(c);
-	}
-	meter_add(&e->count->tls_handshakes, 1);
-	if (HG_UNLIKELY(tls_is_challenge(c->tls))) return conn_gone(c); /* RFC 8737 section 3 */
-	if (tls_resumed(c->tls)) meter_add(&e->count->tls_resumed, 1);
-	if (HG_UNLIKELY(tls_asked(c->tls))) edge_mtls_shown(c);
-	c->flags |= EDGE_CAN_READ | EDGE_CAN_WRITE;
-	if (hg_str_eq(tls_alpn(c->tls), HG_STR("h2"))) return edge_h2_begin(c);
-	edge_conn_move(c, EDGE_IDLE);
-	return EDGE_STEP_ON;
-}
-
 /* HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3), where that is allowed: the first
  * bytes of a connection. `ret_more`: it may become one. */
 static bool is_preface(const struct edge_conn *c, struct hg_str p, bool *ret_more)
@@ -247,7 +198,7 @@ static bool is_preface(const struct edge_conn *c, struct hg_str p, bool *ret_mor
 	static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 	const struct edge *e = c->edge;
 	if (c->served || c->secure || c->stream || !e->image) return false;
-	if (!(e->image->snap->h2_flags & SNAP_H2_CLEAR) || !h2_allowed(e)) return false;
+	if (!(e->image->snap->h2_flags & SNAP_H2_CLEAR) || !edge_h2_allowed(e)) return false;
 	if (memcmp(p.p, preface, HG_MIN(p.n, sizeof preface - 1)) != 0) return false;
 	/* "POST" and "PUT" have differed by now; "PRI" is no method that anybody uses. */
 	*ret_more = p.n < 4;
@@ -455,7 +406,7 @@ static enum edge_step conn_step(struct edge_conn *c)
 {
 	switch ((enum edge_state)c->state) {
 	case EDGE_PROXY: return edge_proxy_step(c);
-	case EDGE_HELLO: return hello_step(c);
+	case EDGE_HELLO: return edge_hello_step(c);
 	case EDGE_IDLE:
 	case EDGE_HEAD: return head_step(c);
 	case EDGE_ASK: return edge_together_step(c);
@@ -547,7 +498,7 @@ void edge_conn_timeout(struct edge_conn *c)
 	case EDGE_SESSION: s = edge_h2_timeout(c); break;
 	default:
 		if (c->state == EDGE_RELAY) relay_timeout(c);
-		if (c->state == EDGE_HELLO && c->tls) hello_failed(c, TLS_FAILED_TIMEOUT);
+		if (c->state == EDGE_HELLO && c->tls) edge_hello_failed(c, TLS_FAILED_TIMEOUT);
 		if (c->req) edge_request_abort(c);
 		edge_conn_close(c);
 	}

@@ -379,6 +379,7 @@ enum hg_rc edge_new(const struct edge_conf *conf, struct edge **ret_edge)
 		hg_list_init(&e->by_state[i]);
 	hg_list_init(&e->judged);
 	edge_queue_init(e);
+	edge_hello_init(e);
 	hg_list_init(&e->mirrors);
 	hg_list_init(&e->h2_warm);
 	edge_wheel_init(e);
@@ -434,6 +435,7 @@ void edge_free(struct edge *e)
 	loop_timer_stop(e->loop, &e->drain_timer);
 	for (int s = EDGE_FREE + 1; s < EDGE_STATES; s++)
 		close_all(e, (enum edge_state)s);
+	edge_hello_fini(e);
 	edge_together_fini(e);
 	edge_mirrors_fini(e);
 	upstreams_close(e);

@@ -59,8 +59,32 @@ json_t *api_problem_json(const struct hg_err *err)
 	return j;
 }
 
+/* For Grafana, promtool and their like: {"status":"error","errorType":…,"error":…}. */
+static void prometheus_problem(struct api_request *r, const struct hg_err *err)
+{
+	const struct hg_rc_info *info = hg_rc_info(err->rc);
+	unsigned status = (unsigned)info->http_status;
+	if (status == 502 || status == 504) status = 503; /* they try these again */
+	const char *type = status == 401   ? "unauthorized"
+	                   : status == 403 ? "forbidden"
+	                   : status == 404 ? "not_found"
+	                   : status == 503 ? "unavailable"
+	                   : status < 500  ? "bad_data"
+	                                   : "internal";
+	char text[sizeof err->message + sizeof err->hint + 4];
+	snprintf(text, sizeof text, "%s%s%s", err->message, err->hint[0] ? "; " : "", err->hint);
+	json_t *j = json_pack("{s:s,s:s,s:o,s:s}", "status", "error", "errorType", type, "error",
+	        api_json_str(hg_str(text)), "code", info->code);
+	answer_json(r, status, "application/json", j);
+	json_decref(j);
+}
+
 void api_problem(struct api_request *r, const struct hg_err *err)
 {
+	if (r->prometheus) {
+		prometheus_problem(r, err);
+		return;
+	}
 	json_t *j = api_problem_json(err);
 	answer_json(r, (unsigned)hg_rc_info(err->rc)->http_status, "application/problem+json", j);
 	json_decref(j);
@@ -272,7 +296,11 @@ static void waiting_end(struct api *a)
 static void handle(void *arg, struct serve_call *call, const struct serve_request *req)
 {
 	struct api *a = HG_OBJ(arg, struct api, API_MAGIC);
-	struct api_request r = {.api = a, .call = call, .req = req, .status = 200};
+	struct api_request r = {.api = a,
+	        .call = call,
+	        .req = req,
+	        .status = 200,
+	        .prometheus = hg_str_starts(req->path, HG_STR("/api/v1/"))};
 	struct hg_err err = {0};
 	const struct api_route *route = route_find(&r, &err);
 	enum hg_rc rc;
@@ -342,7 +370,7 @@ enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struct hg_err
 	a->d = *d;
 	a->started_ms = clock_wall_ms();
 	hg_list_init(&a->event_streams);
-	hg_list_init(&a->log_streams);
+	hg_list_init(&a->relays);
 	hg_list_init(&a->waiting);
 	hg_list_init(&a->watch.node);
 	loop_task_init(&a->events_task, api_events_push);

@@ -27,6 +27,7 @@ struct clients;
 struct identities;
 struct fleet;
 struct meter;
+struct board;
 struct notify;
 struct rollouts;
 struct store;
@@ -61,6 +62,7 @@ struct api_deps {
 	struct incidents *incidents;         /* likewise */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
+	const struct board *board; /* may be NULL: replicas go on with what their places had counted */
 	const char *data_dir;
 	int control_fd; /* listener of DATA/control.sock, or -1 */
 	int admin_fd;   /* admin TCP listener, or -1 */
@@ -85,6 +87,8 @@ HG_MUST enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struc
 void api_free(struct api *a);
 /* New journal entries were written: sends them to the event streams at the end of this turn. */
 void api_events_changed(struct api *a);
+/* What control alone knows, in the text format of Prometheus: /metrics without what the meter has. */
+void api_metrics_own(struct api *a, struct hg_buf *to);
 /* Ends streams, answers what is in flight, then calls `drained`. */
 void api_drain(struct api *a, uint32_t within_ms, void (*drained)(void *arg), void *arg);
 

@@ -13,6 +13,7 @@
 
 #define API_MAGIC       0x41504931u
 #define API_STREAMS_MAX 64 /* event and log streams at once, each kind */
+#define API_QUERIES_MAX 64 /* of metrics, at once */
 #define API_CERTS_MAX   1024u
 #define API_BODY_MAX    (4u << 20)
 #define API_PARAMS_MAX  2
@@ -41,6 +42,7 @@ struct api_request {
 	char target[128]; /* for the audit trail */
 	json_t *details;  /* the same; may be NULL */
 	bool answered;    /* the handler answered or took the call over */
+	bool prometheus;  /* errors are written as Prometheus' API writes them */
 };
 
 struct api_route {
@@ -75,9 +77,9 @@ struct api {
 	uint64_t started_ms; /* Unix time */
 	struct fleet_watch watch;
 	struct loop_task events_task;
-	struct hg_list event_streams, log_streams;
+	struct hg_list event_streams, relays;
 	struct hg_list waiting; /* changes whose artifact is being read */
-	uint32_t event_count, log_count;
+	uint32_t event_count, log_count, query_count;
 	uint64_t answers[6]; /* by class of the status */
 	struct api_rate *rates;
 	uint32_t rate_count;
@@ -130,7 +132,7 @@ json_t *api_event_json(const struct store_event *e);
 
 void api_streams_end(struct api *a); /* of both kinds */
 void api_events_end(struct api *a);
-void api_logs_end(struct api *a);
+void api_relays_end(struct api *a);
 void api_events_push(struct loop *l, struct loop_task *t);
 void api_events_heartbeat(struct api *a);
 void api_metrics_text(struct api *a, struct hg_buf *to);

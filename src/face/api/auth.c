@@ -1,6 +1,7 @@
 /* Who asks, and whether he may. */
 #include "api_priv.h"
 #include "os/clock.h"
+#include "wire/base64.h"
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -89,16 +90,35 @@ static bool loopback(const struct sock_addr *a)
 	return false;
 }
 
+/*
+ * "Bearer TOKEN", or the token as the password of "Basic": many programs know only that. Into
+ * `mem`; empty: there is none.
+ */
+static struct hg_str token_of(struct hg_str value, struct hg_buf *mem)
+{
+	struct hg_str scheme = hg_str_cut(&value, ' '), none = {0};
+	value = hg_str_trim(value);
+	if (hg_str_eq_nocase(scheme, HG_STR("Bearer"))) return value;
+	if (!hg_str_eq_nocase(scheme, HG_STR("Basic")) || !base64_decode(mem, value) || mem->failed)
+		return none;
+	struct hg_str user = hg_buf_view(mem);
+	size_t colon = hg_str_find(user, ':');
+	if (colon == user.n) return none;
+	return (struct hg_str){user.p + colon + 1, user.n - colon - 1};
+}
+
 static enum hg_rc by_token(struct api_request *r, struct hg_err *err)
 {
 	const struct http1_field *f = http1_find(r->req->head, HTTP1_F_AUTHORIZATION);
 	struct store_token t = {0};
-	struct hg_buf name;
+	struct hg_buf name, plain;
 	uint8_t hash[32];
 	if (!f) return HG_OK; /* role stays NONE */
-	struct hg_str value = f->value, scheme = hg_str_cut(&value, ' ');
-	if (!hg_str_eq_nocase(scheme, HG_STR("Bearer"))) return HG_OK;
-	api_token_hash(hg_str_trim(value), hash);
+	hg_buf_init(&plain, 4096);
+	struct hg_str token = token_of(f->value, &plain);
+	if (token.n) api_token_hash(token, hash);
+	hg_buf_free(&plain);
+	if (!token.n) return HG_OK;
 	hg_buf_init(&name, 4096);
 	enum hg_rc rc = store_token_find(r->api->d.store, hash, &name, &t, NULL);
 	if (rc == HG_OK) {

@@ -200,14 +200,17 @@ int cli_do_top(struct cli *c);
 int cli_do_consumers(struct cli *c); /* of top --consumers */
 int cli_do_logs(struct cli *c);
 int cli_do_alerts_list(struct cli *c);
+int cli_do_alerts_lint(struct cli *c); /* rules.c */
+int cli_do_alerts_test(struct cli *c);
 int cli_do_alerts_silence(struct cli *c);
 int cli_do_alerts_test_receiver(struct cli *c);
 int cli_do_secret_set(struct cli *c);
 int cli_do_scale(struct cli *c);
 int cli_do_restart(struct cli *c);
 int cli_do_maintenance(struct cli *c);
-int cli_do_key_make(struct cli *c);   /* key.c */
-int cli_do_query_test(struct cli *c); /* query.c */
+int cli_do_key_make(struct cli *c);  /* key.c */
+int cli_do_query_run(struct cli *c); /* query.c */
+int cli_do_query_test(struct cli *c);
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
 int cli_do_certs_list(struct cli *c);

@@ -217,8 +217,27 @@ static void member(const json_t *j, const char *name, char *to, size_t cap)
 	if (v) snprintf(to, cap, "%s", v);
 }
 
+/* Errors of Prometheus' API know no codes of ours, unless control wrote them. */
+static enum hg_rc prometheus_problem(const json_t *j, const char *type, struct hg_err *err)
+{
+	static const struct {
+		const char *type;
+		enum hg_rc rc;
+	} row[] = {{"bad_data", HG_E_QUERY_SYNTAX}, {"execution", HG_E_QUERY_FAILED},
+	        {"timeout", HG_E_QUERY_TIME}, {"canceled", HG_E_QUERY_TIME},
+	        {"unavailable", HG_E_API_STREAMS}};
+	const char *code = json_string_value(json_object_get(j, "code"));
+	const struct hg_rc_info *info = code ? hg_rc_by_code(hg_str(code)) : NULL;
+	enum hg_rc rc = info ? info->rc : HG_E_INTERNAL;
+	for (size_t i = 0; !info && i < HG_COUNT(row); i++)
+		if (!strcmp(row[i].type, type)) rc = row[i].rc;
+	return hg_err_set(err, rc, "%s", cli_text(j, "error"));
+}
+
 enum hg_rc cli_problem(const json_t *j, unsigned status, struct hg_err *err)
 {
+	const char *type = json_string_value(json_object_get(j, "errorType"));
+	if (type) return prometheus_problem(j, type, err);
 	const char *code = json_string_value(json_object_get(j, "code"));
 	const char *detail = json_string_value(json_object_get(j, "detail"));
 	const struct hg_rc_info *info = code ? hg_rc_by_code(hg_str(code)) : NULL;
@@ -261,7 +280,8 @@ static enum hg_rc call(const struct cli *c, const char *method, const char *path
 	if (rc == HG_OK) rc = request(&n, method, path, "application/json", hg_str(sent), err);
 	if (rc == HG_OK) rc = answer_take(&n, &text, err);
 	if (rc == HG_OK) {
-		j = json_loadb(text.p ? text.p : "", text.n, 0, NULL);
+		/* Values of labels may be any bytes of UTF-8. */
+		j = json_loadb(text.p ? text.p : "", text.n, JSON_ALLOW_NUL, NULL);
 		if (n.head.status >= 300)
 			rc = cli_problem(j, n.head.status, err);
 		else if (!json_is_object(j) && !json_is_array(j))

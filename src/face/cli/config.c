@@ -2,6 +2,8 @@
 #include "config_priv.h"
 #include "client_priv.h"
 
+#include "control/alert/alert.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -95,6 +97,29 @@ static int refuse_unavailable(const struct spec *s)
 	return status;
 }
 
+static void on_rule_note(void *arg, const struct hg_err *e)
+{
+	hg_err_print(e, arg);
+}
+
+/* The files of rules that the configuration names, and what is probably not meant in them. */
+static int rules_check(const struct cli_config *k)
+{
+	struct alert_rules *rules = NULL;
+	struct hg_err err = {0};
+	struct hg_buf notes;
+	if (!k->spec->alerts.rule_count && !k->spec->alerts.import_count) return 0;
+	hg_buf_init(&notes, 1u << 20);
+	enum hg_rc rc = alert_rules_read(k->spec, k->dir, on_rule_note, &notes, &rules, &err);
+	if (notes.n) {
+		fflush(stdout);
+		fputs(hg_buf_text(&notes), stderr);
+	}
+	hg_buf_free(&notes);
+	alert_rules_free(rules);
+	return rc < 0 ? cli_fail(&err) : 0;
+}
+
 int cli_config_load(const struct cli *c, struct cli_config *k, const char *file, const char *text,
         bool runnable)
 {
@@ -124,6 +149,7 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 		return hg_rc_info(rc)->exit_status;
 	}
 	int status = runnable ? refuse_unavailable(k->spec) : 0;
+	if (!status) status = rules_check(k);
 	return status ? status : cli_config_certs(k, runnable);
 }
 

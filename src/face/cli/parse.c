@@ -227,7 +227,9 @@ static enum hg_rc verb_find(struct parser *p)
 				p->at = p->argc;
 				return HG_OK;
 			}
-			if (!second) p->a->row = cli_row_alone(word);
+			/* Also when it is what the verb that may be left out needs. */
+			const struct cli_verb_row *alone = cli_row_alone(word);
+			if (!second || (alone && alone->min > 0)) p->a->row = alone;
 			if (p->a->row) return HG_OK;
 			return noun_refuse(p, word, second);
 		}

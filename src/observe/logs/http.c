@@ -38,7 +38,6 @@ struct logs_http {
 	struct loop_timer work;
 	struct hg_buf line;
 	uint64_t requests, refused;
-	struct traces *traces; /* NULL: none */
 };
 
 static void work(struct loop *loop, struct loop_timer *t);
@@ -69,7 +68,6 @@ static void stream_free(struct stream *s)
 	free(s);
 }
 
-/* What is under way ends without its last bytes; to be called once serve is gone. */
 void logs_http_free(struct logs_http *h)
 {
 	if (!h) return;
@@ -204,24 +202,6 @@ void logs_http_wake(struct logs_http *h)
 	if (any) work_soon(h);
 }
 
-static void problem(struct serve_call *call, unsigned status, const char *title, enum hg_rc rc,
-        const char *detail)
-{
-	char text[640];
-	struct hg_out o = hg_out_over(text, sizeof text);
-	hg_out_fmt(&o,
-	        "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"code\":\"%s\","
-	        "\"detail\":\"",
-	        title, status, hg_rc_info(rc)->code);
-	for (; *detail && o.n < sizeof text - 16; detail++) {
-		unsigned char c = (unsigned char)*detail;
-		if (c == '"' || c == '\\') hg_out_byte(&o, '\\');
-		hg_out_byte(&o, c < 0x20 || c > 0x7e ? '?' : (char)c);
-	}
-	hg_out_cstr(&o, "\"}\n");
-	serve_answer(call, status, "application/problem+json", (struct hg_str){text, o.n});
-}
-
 static bool wants_array(const struct serve_request *req)
 {
 	const struct http1_field *accept = http1_find(req->head, HTTP1_F_ACCEPT);
@@ -234,13 +214,13 @@ static void get_logs(struct logs_http *h, struct serve_call *call, const struct 
 	struct stream *s = h->stream_count < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
 	if (!s) {
 		h->refused++;
-		problem(call, 503, "Service Unavailable", HG_E_AGAIN,
+		serve_problem(call, 503, HG_E_AGAIN,
 		        "too many searches are under way");
 		return;
 	}
 	if (!logs_ask_read(req->query, h->wall_ns(), &s->ask, why, sizeof why)) {
 		free(s);
-		problem(call, 400, "Bad Request", HG_E_INVALID, why);
+		serve_problem(call, 400, HG_E_INVALID, why);
 		return;
 	}
 	struct logs_ask *a = &s->ask;
@@ -262,7 +242,7 @@ static void get_logs(struct logs_http *h, struct serve_call *call, const struct 
 	if (logs_search_new(h->l, &a->q, &s->search) < 0) {
 		free(s);
 		h->refused++;
-		problem(call, 503, "Service Unavailable", HG_E_NOMEM,
+		serve_problem(call, 503, HG_E_NOMEM,
 		        "other searches use all memory that searches may have");
 		return;
 	}
@@ -283,7 +263,7 @@ static void put_retention(
 	        !serve_query(req->query, "keep_ms", keep, sizeof keep) ||
 	        !serve_query(req->query, "max_bytes", bytes, sizeof bytes) ||
 	        !hg_str_u64(hg_str(keep), &keep_ms) || !hg_str_u64(hg_str(bytes), &max_bytes)) {
-		problem(call, 400, "Bad Request", HG_E_INVALID,
+		serve_problem(call, 400, HG_E_INVALID,
 		        "app, keep_ms and max_bytes are needed; the last two are numbers");
 		return;
 	}
@@ -291,34 +271,10 @@ static void put_retention(
 	if (rc == HG_OK)
 		serve_answer(call, 204, NULL, (struct hg_str){NULL, 0});
 	else if (rc == HG_E_INVALID)
-		problem(call, 400, "Bad Request", rc, "app is not a name of a-z, 0-9 and -");
+		serve_problem(call, 400, rc, "app is not a name of a-z, 0-9 and -");
 	else
-		problem(call, 500, "Internal Server Error", rc,
+		serve_problem(call, 500, rc,
 		        "the retention could not be written");
-}
-
-void logs_http_traces(struct logs_http *h, struct traces *t)
-{
-	h->traces = t;
-}
-
-static void put_export(
-        struct logs_http *h, struct serve_call *call, const struct serve_request *req)
-{
-	char url[TRACES_URL_MAX] = "";
-	struct hg_err err = {0};
-	enum hg_rc rc = HG_E_INVALID;
-	if (!h->traces || !serve_query(req->query, "url", url, sizeof url)) {
-		problem(call, 400, "Bad Request", rc, "url is needed; empty: traces are not sent");
-		return;
-	}
-	rc = traces_export(h->traces, hg_str(url), &err);
-	if (rc == HG_OK)
-		serve_answer(call, 204, NULL, (struct hg_str){NULL, 0});
-	else if (rc == HG_E_INVALID)
-		problem(call, 400, "Bad Request", rc, err.message);
-	else
-		problem(call, 500, "Internal Server Error", rc, err.message);
 }
 
 static void metric(struct hg_buf *b, const char *name, const char *type, uint64_t v)
@@ -327,62 +283,43 @@ static void metric(struct hg_buf *b, const char *name, const char *type, uint64_
 	        (unsigned long long)v);
 }
 
-static void get_metrics(struct logs_http *h, struct serve_call *call)
+void logs_http_metrics(const struct logs_http *h, struct hg_buf *to)
 {
 	struct logs_stats st;
-	struct hg_buf b;
-	hg_buf_init(&b, 8192);
 	logs_stats(h->l, &st);
-	metric(&b, "lines_total", "counter", st.lines);
-	metric(&b, "bytes_total", "counter", st.bytes);
-	metric(&b, "dropped_lines_total", "counter", st.dropped);
-	metric(&b, "dropped_segments_total", "counter", st.segments_dropped);
-	metric(&b, "corrupt_blocks_total", "counter", st.corrupt_blocks);
-	metric(&b, "searched_bytes_total", "counter", st.search_bytes);
-	metric(&b, "requests_total", "counter", h->requests);
-	metric(&b, "requests_refused_total", "counter", h->refused);
-	metric(&b, "segments", "gauge", st.segments);
-	metric(&b, "disk_bytes", "gauge", st.disk_bytes);
-	metric(&b, "spool_bytes", "gauge", st.spool_bytes);
-	metric(&b, "apps", "gauge", st.apps);
-	metric(&b, "sources", "gauge", st.sources);
-	metric(&b, "searches", "gauge", h->stream_count);
-	if (h->traces) traces_metrics(h->traces, &b);
-	serve_answer(call, 200, "text/plain; version=0.0.4; charset=utf-8", hg_buf_view(&b));
-	hg_buf_free(&b);
+	metric(to, "lines_total", "counter", st.lines);
+	metric(to, "bytes_total", "counter", st.bytes);
+	metric(to, "dropped_lines_total", "counter", st.dropped);
+	metric(to, "dropped_segments_total", "counter", st.segments_dropped);
+	metric(to, "corrupt_blocks_total", "counter", st.corrupt_blocks);
+	metric(to, "searched_bytes_total", "counter", st.search_bytes);
+	metric(to, "requests_total", "counter", h->requests);
+	metric(to, "requests_refused_total", "counter", h->refused);
+	metric(to, "segments", "gauge", st.segments);
+	metric(to, "disk_bytes", "gauge", st.disk_bytes);
+	metric(to, "spool_bytes", "gauge", st.spool_bytes);
+	metric(to, "apps", "gauge", st.apps);
+	metric(to, "sources", "gauge", st.sources);
+	metric(to, "searches", "gauge", h->stream_count);
 }
 
-void logs_http_handle(void *arg, struct serve_call *call, const struct serve_request *req)
+bool logs_http(struct logs_http *h, struct serve_call *call, const struct serve_request *req)
 {
-	struct logs_http *h = arg;
 	bool get = req->method == HTTP1_GET || req->method == HTTP1_HEAD;
+	bool put = req->method == HTTP1_PUT || req->method == HTTP1_POST;
+	if (hg_str_eq(req->path, HG_STR("/v1/logs")))
+		put = false;
+	else if (hg_str_eq(req->path, HG_STR("/v1/logs/retention")))
+		get = false;
+	else
+		return false;
 	h->requests++;
-	if (hg_str_eq(req->path, HG_STR("/v1/logs"))) {
-		if (get) {
-			get_logs(h, call, req);
-			return;
-		}
-	} else if (hg_str_eq(req->path, HG_STR("/v1/logs/retention"))) {
-		if (req->method == HTTP1_PUT || req->method == HTTP1_POST) {
-			put_retention(h, call, req);
-			return;
-		}
-	} else if (hg_str_eq(req->path, HG_STR("/v1/traces/export"))) {
-		if (req->method == HTTP1_PUT || req->method == HTTP1_POST) {
-			put_export(h, call, req);
-			return;
-		}
-	} else if (hg_str_eq(req->path, HG_STR("/metrics"))) {
-		if (get) {
-			get_metrics(h, call);
-			return;
-		}
-	} else if (hg_str_eq(req->path, HG_STR("/healthz"))) {
-		serve_answer(call, 200, "text/plain; charset=utf-8", HG_STR("ok\n"));
-		return;
-	} else {
-		problem(call, 404, "Not Found", HG_E_NOT_FOUND, "there is nothing at this path");
-		return;
-	}
-	problem(call, 405, "Method Not Allowed", HG_E_INVALID, "this path has no such method");
+	if (get)
+		get_logs(h, call, req);
+	else if (put)
+		put_retention(h, call, req);
+	else
+		serve_problem(call, 405, HG_E_INVALID,
+		        "this path has no such method");
+	return true;
 }

@@ -18,7 +18,6 @@
 struct logs;
 struct logs_source; /* one stream of one replica */
 struct logs_search;
-struct warden_child;
 
 #define LOGS_APP_MAX   64           /* with the closing zero */
 #define LOGS_LINE_MAX  (64u * 1024) /* longer lines are split and marked */
@@ -155,13 +154,6 @@ enum logs_found logs_search_next(
 /* One object, without line feed: ts seq app release replica stream level text [event_ts] [part]
  * [note] cursor. Bytes that are not UTF-8 become U+FFFD. */
 void logs_entry_json(const struct logs_entry *e, struct hg_buf *to);
-
-/*
- * The observe process, called by the warden in the forked child; returns its exit status. Takes
- * WD_LOG_OPEN, WD_LOG_END and WD_LOG_STOP from child->warden_fd and answers on child->observe_fd:
- * GET /v1/logs (docs/logs.md), PUT /v1/logs/retention?app=&keep_ms=&max_bytes=, /metrics, /healthz.
- */
-int observe_main(const struct warden_child *child);
 
 /* The reader of blocks alone, for tests: the bytes of a block whose lines are all well-formed. */
 HG_MUST bool logs_block_valid(struct hg_str bytes);

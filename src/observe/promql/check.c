@@ -228,3 +228,15 @@ bool promql_pin(struct promql_query *q, int64_t at_ms)
 	pin(q->root, at_ms);
 	return true;
 }
+
+bool promql_matchers(
+        const struct promql_query *q, const struct label_matcher **ret_matchers, uint32_t *ret_n)
+{
+	const struct pq_node *n = q->root;
+	if (n->kind != PQ_K_SELECTOR || n->at != PQ_AT_NONE || n->offset ||
+	        n->u.sel.extend != PQ_X_NONE)
+		return false;
+	*ret_matchers = n->u.sel.m;
+	*ret_n = n->u.sel.n;
+	return true;
+}

@@ -17,58 +17,90 @@ struct ext {
 	uint32_t n;
 };
 
-static double interpolate(const struct ext *x, uint32_t i, int64_t at)
+/*
+ * The samples that say something about the window: from the newest that is not behind its start
+ * (without one: the first within) to the last within; smoothed also the next one, if there is one,
+ * which says where the line goes that crosses the end. False: nothing is known of the window.
+ */
+static bool bounds(const struct ext *x, uint32_t *ret_first, uint32_t *ret_last)
 {
-	double a = x->v[i], b = x->v[i + 1];
-	if (x->counter && b < a) a = 0; /* a reset between the two: on the ramp behind it */
-	return a + (b - a) * (double)(at - x->t[i]) / (double)(x->t[i + 1] - x->t[i]);
+	uint32_t before = 0, within = 0; /* samples up to the start; behind it, up to the end */
+	for (uint32_t i = 0; i < x->n; i++) {
+		before += x->t[i] <= x->start;
+		within += x->t[i] > x->start && x->t[i] <= x->end;
+	}
+	uint32_t upto = before + within; /* of them all */
+	bool next = x->how == PQ_X_SMOOTHED && upto < x->n && !(upto && x->t[upto - 1] == x->end);
+	/* A line needs two ends: what comes behind the window alone does not do. */
+	if (!within && !(next && before)) return false;
+	*ret_first = before ? before - 1 : 0;
+	*ret_last = upto - 1 + next;
+	return true;
 }
 
-static double changes_of(const struct ext *x, uint32_t first, uint32_t last)
+/* The part of the way from sample a to sample b that lies in the window. */
+static double share(const struct ext *x, uint32_t a, uint32_t b)
 {
-	double n = 0;
-	for (uint32_t i = first + 1; i <= last; i++) {
-		double a = x->v[i - 1], b = x->v[i];
-		if (x->id == PQ_F_RESETS)
-			n += b < a;
-		else
-			n += a != b && !(isnan(a) && isnan(b));
+	int64_t from = HG_MAX(x->t[a], x->start), to = HG_MIN(x->t[b], x->end);
+	if (x->how == PQ_X_ANCHORED) return 1;
+	return (double)(to - from) / (double)(x->t[b] - x->t[a]);
+}
+
+/* How far a counter came: way by way, and where it fell it has come up from zero. NaN is no count.
+ */
+static double counted(const struct ext *x, uint32_t first, uint32_t last)
+{
+	double sum = 0, lost = 0; /* compensated: ways may be small beside what they add up to */
+	uint32_t a = first;
+	for (uint32_t b = first + 1; b <= last; b++) {
+		double from = x->v[a], to = x->v[b];
+		if (isnan(to)) continue;
+		if (!isnan(from)) {
+			double way = share(x, a, b) * (to < from ? to : to - from) - lost;
+			double next = sum + way;
+			lost = (next - sum) - way;
+			sum = next;
+		}
+		a = b;
+	}
+	return sum;
+}
+
+/* Where the line from sample i to the next is at this time. */
+static double height(const struct ext *x, uint32_t i, int64_t at)
+{
+	double gone = (double)(at - x->t[i]) / (double)(x->t[i + 1] - x->t[i]);
+	return x->v[i] + gone * (x->v[i + 1] - x->v[i]);
+}
+
+/* A gauge at the window's end, less what it was at the start. */
+static double moved(const struct ext *x, uint32_t first, uint32_t last)
+{
+	double left = x->v[first], right = x->v[last];
+	if (first == last || x->how == PQ_X_ANCHORED) return right - left;
+	if (x->t[first] < x->start) left = height(x, first, x->start);
+	if (x->t[last] > x->end) right = height(x, last - 1, x->end);
+	return right - left;
+}
+
+static double times(const struct ext *x, uint32_t first, uint32_t last)
+{
+	uint32_t n = 0;
+	for (uint32_t i = first; i < last; i++) {
+		double from = x->v[i], to = x->v[i + 1];
+		bool both_nan = isnan(from) && isnan(to);
+		n += x->id == PQ_F_RESETS ? to < from : from != to && !both_nan;
 	}
 	return n;
 }
 
-/* What was lost in resets between the ends; those at the ends are in `left` and `right` already. */
-static double lost(const struct ext *x, uint32_t first, uint32_t last, double left, double right)
-{
-	double before = left, sum = 0;
-	uint32_t end = last + 1;
-	if (x->t[first] <= x->start) first++;
-	if (x->t[last] >= x->end) end--;
-	for (uint32_t i = first; i < end; i++) {
-		if (x->v[i] < before) sum += before;
-		before = x->v[i];
-	}
-	return right < before ? sum + before : sum;
-}
-
 static double extended(const struct ext *x)
 {
-	uint32_t last = x->n - 1, first = 0;
-	bool smoothed = x->how == PQ_X_SMOOTHED;
-	while (first < x->n - 1 && x->t[first + 1] <= x->start)
-		first++;
-	if (smoothed) /* the first at or behind the end, else the last there is */
-		for (last = 0; last + 1 < x->n && x->t[last] < x->end;)
-			last++;
-	if (x->t[last] <= x->start) return pq_none();
-	if (smoothed && x->t[first] > x->end) return pq_none();
-	if (x->id == PQ_F_CHANGES || x->id == PQ_F_RESETS) return changes_of(x, first, last);
-	double left = x->v[first], right = x->v[last];
-	if (smoothed && x->t[first] < x->start) left = interpolate(x, first, x->start);
-	if (smoothed && last > 0 && x->t[last] > x->end) right = interpolate(x, last - 1, x->end);
-	double result = right - left;
-	if (x->counter) result += lost(x, first, last, left, right);
-	return x->id == PQ_F_RATE ? result / ((double)(x->end - x->start) / 1000) : result;
+	uint32_t first, last;
+	if (!bounds(x, &first, &last)) return pq_none();
+	if (x->id == PQ_F_CHANGES || x->id == PQ_F_RESETS) return times(x, first, last);
+	double way = x->counter ? counted(x, first, last) : moved(x, first, last);
+	return x->id == PQ_F_RATE ? way / ((double)(x->end - x->start) / 1000) : way;
 }
 
 static bool allowed(struct pq_ev *ev, const struct pq_node *n, enum pq_extend how)

@@ -235,7 +235,12 @@ static struct pq_tok symbol(struct pq_lex *l)
 		return t;
 	}
 	char c = l->text.p[l->at++];
-	if (!c || !memchr(one, c, sizeof one - 1)) return failed(l, from, "unexpected character");
+	if (!c || !memchr(one, c, sizeof one - 1)) {
+		/* The whole of it: half a character would make the message no UTF-8. */
+		while (((unsigned char)look(l, 0) & 0xc0) == 0x80)
+			l->at++;
+		return failed(l, from, "unexpected character");
+	}
 	if (c == '[') l->brackets++;
 	if (c == ']' && l->brackets) l->brackets--;
 	if (c == '{') l->braces++;

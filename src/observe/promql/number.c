@@ -1,5 +1,6 @@
 /* Numbers and durations as Prometheus reads and writes them. */
 #include "ast_priv.h"
+#include "wire/shortest.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -123,24 +124,6 @@ bool promql_number(struct hg_str s, double *ret_v)
 
 /* ---- writing ---- */
 
-/* Shortest digits of a finite positive number that read back: d.ddd × 10^exponent. */
-static size_t shortest(double v, char digit[32], int *ret_exponent)
-{
-	char text[48];
-	for (int precision = 0; precision < 17; precision++) {
-		snprintf(text, sizeof text, "%.*e", precision, v);
-		if (precision == 16 || strtod(text, NULL) == v) break;
-	}
-	size_t n = 0;
-	const char *p = text;
-	for (; *p && *p != 'e'; p++)
-		if (*p != '.') digit[n++] = *p;
-	*ret_exponent = (int)strtol(p + 1, NULL, 10);
-	while (n > 1 && digit[n - 1] == '0')
-		n--;
-	return n;
-}
-
 static bool odd_one(struct hg_buf *to, double v)
 {
 	if (isnan(v))
@@ -160,7 +143,7 @@ void promql_print_number(struct hg_buf *to, double v)
 	int exponent = 0;
 	if (odd_one(to, v)) return;
 	if (v < 0) hg_buf_byte(to, '-');
-	size_t n = shortest(fabs(v), digit, &exponent);
+	size_t n = shortest_digits(fabs(v), digit, &exponent);
 	if (exponent < 0) {
 		hg_buf_cstr(to, "0.");
 		for (int i = -1; i > exponent; i--)
@@ -179,7 +162,7 @@ void pq_number_print(struct hg_buf *to, double v)
 	char digit[32] = "";
 	int exponent = 0;
 	if (odd_one(to, v)) return;
-	size_t n = shortest(fabs(v), digit, &exponent);
+	size_t n = shortest_digits(fabs(v), digit, &exponent);
 	if (exponent >= -4 && exponent < 21) {
 		promql_print_number(to, v);
 		return;
@@ -189,6 +172,11 @@ void pq_number_print(struct hg_buf *to, double v)
 	if (n > 1) hg_buf_byte(to, '.');
 	hg_buf_str(to, (struct hg_str){digit + 1, n - 1});
 	hg_buf_fmt(to, "e%c%02d", exponent < 0 ? '-' : '+', abs(exponent));
+}
+
+void promql_print_duration(struct hg_buf *to, int64_t ms)
+{
+	pq_duration_print(to, ms);
 }
 
 void pq_duration_print(struct hg_buf *to, int64_t ms)

@@ -177,7 +177,8 @@ static const struct pq_span *span_call(struct pq_parser *p)
 	return s;
 }
 
-static const struct pq_span *span_operand(struct pq_parser *p)
+/* A sign before it takes in operators of `least` and tighter. */
+static const struct pq_span *span_operand(struct pq_parser *p, int least)
 {
 	struct pq_span *s;
 	uint32_t from = p->tok.from;
@@ -196,7 +197,7 @@ static const struct pq_span *span_operand(struct pq_parser *p)
 			return NULL;
 		}
 		p->depth++;
-		of = span_expr(p, 3); /* weaker than ^: -2 ^ 2 is -4 */
+		of = span_expr(p, least);
 		p->depth--;
 		if (!of || !minus) return of;
 		s = span_new(p, PQ_S_NEG, from);
@@ -228,7 +229,7 @@ static const struct pq_span *span_expr(struct pq_parser *p, int least)
 		return NULL;
 	}
 	p->depth++;
-	l = span_operand(p);
+	l = span_operand(p, 3); /* a sign is weaker than ^: -2 ^ 2 is -4 */
 	for (size_t i = 0; l && i < HG_COUNT(row); i++) {
 		if (row[i].prec < least || !pq_is(p, row[i].text)) continue;
 		struct pq_span *s = span_new(p, PQ_S_OP, l->from);
@@ -308,7 +309,9 @@ static bool offset(struct pq_parser *p, struct pq_node *n)
 		        "offset modifier must be preceded by an instant vector selector or range "
 		        "vector selector or a subquery");
 	if (h->offset) return pq_refuse(p->q, at, p->err, "offset may not be set multiple times");
-	h->offset = span_operand(p);
+	/* Without parentheses it ends at the first operator: x offset -5m ^ 2 is (x offset -5m)
+	 * ^ 2. */
+	h->offset = span_operand(p, 4);
 	n->to = h->to = p->last;
 	return h->offset != NULL;
 }

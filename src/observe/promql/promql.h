@@ -47,6 +47,13 @@ const char *promql_type_name(enum promql_type t);
 void promql_print(const struct promql_query *q, struct hg_buf *to);
 /* True when it uses a function or an operator that Prometheus calls experimental. */
 bool promql_is_experimental(const struct promql_query *q);
+/*
+ * The matchers of a query that is one selector of series and nothing else (no range, offset or
+ * "@"): what match[] of the API is. They are the query's; their regular expressions belong to one
+ * thread at a time. False: it is something else.
+ */
+bool promql_matchers(
+        const struct promql_query *q, const struct label_matcher **ret_matchers, uint32_t *ret_n);
 
 /*
  * Puts "@ at_ms" on every selector and subquery that has none and stands in no subquery that has
@@ -126,6 +133,26 @@ HG_MUST bool promql_number(struct hg_str s, double *ret_v);
 /* The shortest text that reads back as `v`, without an exponent (Go's 'f' with -1), "+Inf" "NaN".
  */
 void promql_print_number(struct hg_buf *to, double v);
+
+/* 90000 → "1m30s"; 0 → "0s". */
+void promql_print_duration(struct hg_buf *to, int64_t ms);
+
+/* ---- series in the test language, also of files that test rules ---- */
+
+struct promql_item {
+	bool there; /* false: there is no sample at this step */
+	double v;
+};
+
+/*
+ * `up{job="a"}` and `0+1x5 _ stale 7`: labels and a value a step, in the arena. HG_E_QUERY_SYNTAX,
+ * HG_E_QUERY_UNSUPPORTED (native histograms), HG_E_NOMEM.
+ */
+HG_MUST enum hg_rc promql_series_read(struct hg_arena *a, struct hg_str series,
+        struct hg_str values, struct labels *ret_labels, struct promql_item **ret_items,
+        uint32_t *ret_n, struct hg_err *err);
+/* `name{a="b"}`, also empty; labels in the arena. False: it is none. */
+HG_MUST bool promql_metric_read(struct hg_arena *a, struct hg_str text, struct labels *ret_labels);
 
 /* ---- test files ---- */
 

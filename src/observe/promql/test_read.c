@@ -229,6 +229,49 @@ bool pt_series_read(
 	return true;
 }
 
+enum hg_rc promql_series_read(struct hg_arena *a, struct hg_str series, struct hg_str values,
+        struct labels *ret_labels, struct promql_item **ret_items, uint32_t *ret_n,
+        struct hg_err *err)
+{
+	struct hg_buf line;
+	struct pt_series s;
+	const char *why = "";
+	hg_buf_init(&line, series.n + values.n + 2);
+	hg_buf_str(&line, series);
+	hg_buf_byte(&line, ' ');
+	hg_buf_str(&line, values);
+	struct hg_str own = hg_arena_str(a, hg_buf_view(&line));
+	bool good = own.p && !line.failed;
+	hg_buf_free(&line);
+	if (!good) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (!pt_series_read(a, own, &s, &why))
+		return hg_err_set(err, HG_E_QUERY_SYNTAX, "expected %s in \"%.*s\"", why,
+		        (int)HG_MIN(own.n, 120), own.p);
+	if (s.start_times)
+		return hg_err_set(err, HG_E_QUERY_UNSUPPORTED, "start timestamps are not built");
+	struct promql_item *items = hg_arena_array(a, s.n + 1ul, sizeof *items);
+	if (!items) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; i < s.n; i++) {
+		if (s.at[i].kind == PT_HISTOGRAM)
+			return hg_err_set(
+			        err, HG_E_QUERY_UNSUPPORTED, "native histograms are not built");
+		items[i] = (struct promql_item){s.at[i].kind == PT_VALUE, s.at[i].v};
+	}
+	*ret_labels = s.ls;
+	*ret_items = items;
+	*ret_n = s.n;
+	return HG_OK;
+}
+
+bool promql_metric_read(struct hg_arena *a, struct hg_str text, struct labels *ret_labels)
+{
+	struct hg_str own = hg_arena_str(a, trim(text)), rest;
+	const char *why;
+	*ret_labels = (struct labels){0};
+	if (!own.p) return false;
+	return !own.n || (metric(a, own, ret_labels, &rest, &why) && !trim(rest).n);
+}
+
 /* ---- evals ---- */
 
 static bool duration(struct hg_str s, int64_t *ret)

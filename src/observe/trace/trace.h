@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "os/loop.h"
+#include "serve/serve.h"
 
 struct traces;
 
@@ -27,6 +28,8 @@ void traces_free(struct traces *t);
  * HG_E_INVALID, HG_E_NOMEM.
  */
 HG_MUST enum hg_rc traces_export(struct traces *t, struct hg_str url, struct hg_err *err);
+/* Answers PUT /v1/traces/export?url=…; false: the path is another's. */
+bool traces_http(struct traces *t, struct serve_call *call, const struct serve_request *req);
 /* Sends what is there, tries nothing twice, and waits `within_ms` at most. */
 void traces_flush(struct traces *t, uint32_t within_ms);
 /* headgate_traces_* in the Prometheus format. */

@@ -305,7 +305,8 @@ enum hg_rc tsdb_series(struct tsdb *db, struct labels ls, tsdb_ref *ret_ref, str
 		if (db->full) return refuse_full(db, err);
 		uint32_t app = head_app(h, ls);
 		if (app == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-		if (db->o.series_per_app && h->apps[app].series >= db->o.series_per_app)
+		if (db->o.series_per_app && !h->apps[app].own &&
+		        h->apps[app].series >= db->o.series_per_app)
 			return refuse_quota(db, &h->apps[app], err);
 		slot = head_make(h, ls);
 		if (slot == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");

@@ -194,22 +194,38 @@ static bool table_room(struct head *h)
 }
 
 /* The app's place among `apps`, made when needed; TSDB_NONE without memory. */
+/* What Headgate counts itself: no scraper and no sender leaves the label job out. */
+static bool is_own(struct labels ls)
+{
+	struct hg_str name = labels_get(ls, LABEL_METRIC);
+	return hg_str_starts(name, HG_STR("headgate_")) && !labels_get(ls, HG_STR("job")).n;
+}
+
+static bool app_is(const struct head *h, const struct app *a, bool own, struct hg_str name)
+{
+	if (a->own || own) return a->own && own;
+	return a->symbol == TSDB_NONE ? !name.n : hg_str_eq(head_text(h, a->symbol), name);
+}
+
 uint32_t head_app(struct head *h, struct labels ls)
 {
+	bool own = is_own(ls);
 	struct hg_str name = labels_get(ls, HG_STR("app"));
 	if (!name.n) name = labels_get(ls, HG_STR("job"));
-	uint32_t symbol = TSDB_NONE;
+	/* Series of an app, and apps in their order, mostly come one after the other. */
 	for (uint32_t i = 0; i < h->app_n; i++) {
-		symbol = h->apps[i].symbol;
-		if (symbol == TSDB_NONE ? !name.n : hg_str_eq(head_text(h, symbol), name)) return i;
+		uint32_t at = (h->app_last + i) % h->app_n;
+		if (!app_is(h, &h->apps[at], own, name)) continue;
+		h->app_last = at;
+		return at;
 	}
 	if (!tsdb_grow(&h->apps, &h->app_cap, h->app_n + 1, sizeof *h->apps)) return TSDB_NONE;
-	symbol = TSDB_NONE;
-	if (name.n) {
+	uint32_t symbol = TSDB_NONE;
+	if (name.n && !own) {
 		symbol = symbols_take(&h->symbols, name, text_hash(h, name));
 		if (symbol == TSDB_NONE) return TSDB_NONE;
 	}
-	h->apps[h->app_n] = (struct app){.symbol = symbol};
+	h->apps[h->app_n] = (struct app){.symbol = symbol, .own = own};
 	return h->app_n++;
 }
 

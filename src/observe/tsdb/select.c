@@ -277,6 +277,13 @@ struct labels tsdb_selection_labels(const struct tsdb_selection *s, uint32_t i)
 	return s->at[i].ls;
 }
 
+tsdb_ref tsdb_selection_ref(const struct tsdb_selection *s, uint32_t i)
+{
+	HG_ASSERT(i < s->n);
+	const struct entry *e = &s->at[i];
+	return e->slot == TSDB_NONE ? 0 : (tsdb_ref)e->generation << 32 | e->slot;
+}
+
 /* ------------------------------------------------------------------ reading */
 
 struct reading {

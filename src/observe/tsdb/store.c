@@ -90,6 +90,15 @@ enum hg_rc tsdb_open(const struct tsdb_options *o, struct tsdb **ret_db, struct 
 	return HG_OK;
 }
 
+void tsdb_limits(struct tsdb *db, const struct tsdb_options *o)
+{
+	db->o.keep_ms = o->keep_ms;
+	db->o.keep_bytes = o->keep_bytes;
+	db->o.memory_bytes = o->memory_bytes ? o->memory_bytes : MEMORY_BYTES;
+	db->o.series_per_app = o->series_per_app;
+	tsdb_memory_look(db);
+}
+
 void tsdb_close(struct tsdb *db)
 {
 	if (!db) return;

@@ -30,7 +30,8 @@ struct tsdb_options {
 	int64_t keep_ms;         /* samples older than this go, window by window; 0: for ever */
 	uint64_t keep_bytes;     /* files together; the oldest windows go. 0: no limit */
 	uint64_t memory_bytes;   /* cap on what the store allocates; 0: 256 MiB */
-	uint32_t series_per_app; /* quota; 0: none. By the label app, else job */
+	uint32_t series_per_app; /* quota; 0: none. By the label app, else job; those named
+	                            headgate_… without a job count to none */
 	int64_t out_of_order_ms; /* how far behind a series' newest sample one may be; 0: 10
 	                            minutes; < 0: none */
 	int64_t (*now_ms)(void); /* Unix time: samples over 10 minutes ahead are refused, and what
@@ -47,6 +48,10 @@ HG_MUST enum hg_rc tsdb_open(
         const struct tsdb_options *o, struct tsdb **ret_db, struct hg_err *err);
 /* Commits and frees everything; selections must have been freed. NULL is fine. */
 void tsdb_close(struct tsdb *db);
+
+/* Other limits from now on: keep_ms, keep_bytes, memory_bytes and series_per_app of `o`; all else in
+ * it is not looked at. What is too old or too much goes with the next commits. */
+void tsdb_limits(struct tsdb *db, const struct tsdb_options *o);
 
 /* The marker that a series has ended: a NaN of its own. */
 #define TSDB_STALE_BITS 0x7ff0000000000002ull
@@ -152,6 +157,10 @@ void tsdb_selection_free(struct tsdb_selection *s);
 uint32_t tsdb_selection_count(const struct tsdb_selection *s);
 /* Valid until tsdb_selection_free. */
 struct labels tsdb_selection_labels(const struct tsdb_selection *s, uint32_t i);
+/* The series' ref, for tsdb_last_ms; 0 when it has no sample lately (only closed windows have it).
+ * The low 32 bits are a place in an array: small, and taken by another series, with other high
+ * bits, once this one is gone. */
+tsdb_ref tsdb_selection_ref(const struct tsdb_selection *s, uint32_t i);
 /*
  * The samples of series `i` in [from_ms, to_ms], both ends included, within the selection's span:
  * by rising time, no time twice. `out` is emptied first and keeps its arrays. This decodes: a long

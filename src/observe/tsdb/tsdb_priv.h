@@ -87,6 +87,7 @@ struct app {
 	uint32_t symbol, series;     /* symbol TSDB_NONE: series without app and job */
 	uint64_t refused, looked_at; /* how many were refused, and when `worst` was found */
 	uint32_t worst, worst_values;
+	bool own; /* Headgate's own series: no quota */
 };
 
 struct head {
@@ -104,7 +105,7 @@ struct head {
 	uint32_t *order, ordered, order_cap; /* slots by labels, their place is series.rank */
 	uint32_t *fresh, fresh_n, fresh_cap; /* slots that have no place yet */
 	struct app *apps;
-	uint32_t app_n, app_cap;
+	uint32_t app_n, app_cap, app_last; /* app_last: whose series came last */
 	uint8_t seed[16];
 };
 

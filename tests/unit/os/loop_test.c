@@ -172,6 +172,48 @@ static void signals_arrive_through_the_loop(void **state)
 	loop_free(l);
 }
 
+struct waits {
+	char seen[8];
+	unsigned n;
+	struct loop_task task;
+};
+
+static void before_wait(void *arg)
+{
+	struct waits *w = arg;
+	w->seen[w->n++] = '<';
+}
+
+static void after_wait(void *arg)
+{
+	struct waits *w = arg;
+	w->seen[w->n++] = '>';
+}
+
+static void in_between(struct loop *l, struct loop_task *t)
+{
+	struct waits *w = HG_CONTAINER(t, struct waits, task);
+	(void)l;
+	w->seen[w->n++] = 't';
+}
+
+static void hooks_stand_around_every_wait_and_around_nothing_else(void **state)
+{
+	struct loop *l;
+	struct waits w = {0};
+	(void)state;
+	assert_int_equal(loop_new(&l), HG_OK);
+	loop_hooks(l, before_wait, after_wait, &w);
+	loop_task_init(&w.task, in_between);
+	loop_task_queue(l, &w.task);
+	assert_int_equal(loop_turn(l, -1), HG_OK); /* does not wait: a task is due */
+	assert_int_equal(loop_turn(l, 0), HG_OK);
+	loop_hooks(l, NULL, NULL, NULL);
+	assert_int_equal(loop_turn(l, 0), HG_OK);
+	assert_string_equal(w.seen, "<>t<>");
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +221,7 @@ int main(void)
 	        cmocka_unit_test(events_of_a_stopped_watcher_are_dropped),
 	        cmocka_unit_test(timers_fire_in_order_and_tasks_run_once_a_turn),
 	        cmocka_unit_test(signals_arrive_through_the_loop),
+	        cmocka_unit_test(hooks_stand_around_every_wait_and_around_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -303,6 +303,69 @@ static void an_end_is_said(void **state)
 	rig_free(g);
 }
 
+#define HELLOS 120
+
+static const struct meter_worker *counted(struct rig *g)
+{
+	rig_sync(g);
+	return &g->meter->worker[g->worker];
+}
+
+static sem_t stalled;
+
+static void stall_call(struct rig *g)
+{
+	(void)g;
+	while (sem_wait(&stalled) < 0)
+		;
+}
+
+/* They stand ready all at once, more than a turn has time for; so does a request. */
+static void many_handshakes_take_turns(void **state)
+{
+	struct rig *g = rig_new(rep_echo, 1);
+	struct tls_client *c = calloc(HELLOS, sizeof *c);
+	int at[HELLOS];
+	(void)state;
+	assert_non_null(c);
+	int fd = dial(g);
+	put(fd, GET);
+	struct resp *r = hear(fd);
+	resp_free(r);
+	uint64_t before = counted(g)->tls_handshakes;
+	assert_int_equal(counted(g)->tls_put_off, 0);
+	assert_int_equal(sem_init(&stalled, 0, 0), 0);
+	g->call = stall_call;
+	assert_int_equal(write(g->wake[1], "x", 1), 1);
+	for (int i = 0; i < HELLOS; i++) {
+		at[i] = plain_dial(g);
+		c[i] = client_new(at[i], NULL);
+		assert_int_equal(fcntl(at[i], F_SETFL, O_NONBLOCK), 0);
+		assert_int_equal(SSL_connect(c[i].ssl), -1);
+		assert_int_equal(fcntl(at[i], F_SETFL, 0), 0);
+	}
+	put(fd, GET);
+	assert_int_equal(sem_post(&stalled), 0);
+	while (sem_wait(&g->called) < 0)
+		;
+	r = hear(fd);
+	assert_int_equal(r->status, 200);
+	resp_free(r);
+	/* One gives up while it waits, or when it has just been served. */
+	client_free(&c[HELLOS - 1]);
+	close(at[HELLOS - 1]);
+	for (int i = 0; i < HELLOS - 1; i++) {
+		assert_int_equal(SSL_connect(c[i].ssl), 1);
+		client_free(&c[i]);
+		close(at[i]);
+	}
+	assert_true(counted(g)->tls_put_off > 0);
+	assert_in_range(counted(g)->tls_handshakes - before, HELLOS - 1, HELLOS);
+	free(c);
+	close(fd);
+	rig_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -316,6 +379,7 @@ int main(void)
 	        cmocka_unit_test(silent_handshakes_keep_nobody_out),
 	        cmocka_unit_test(early_requests_are_not_lost),
 	        cmocka_unit_test(an_end_is_said),
+	        cmocka_unit_test(many_handshakes_take_turns),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,7 +84,7 @@ static int teardown(void **s)
 }
 
 struct ask {
-	const char *method, *path, *query, *body, *token, *host, *accept, *last_id;
+	const char *method, *path, *query, *body, *token, *host, *accept, *last_id, *fields;
 	bool tcp, far;
 	uint32_t uid;
 };
@@ -108,6 +108,7 @@ static void ask(struct world *w, const struct ask *q, struct serve_call *c)
 	if (q->token) hg_out_fmt(&o, "Authorization: Bearer %s\r\n", q->token);
 	if (q->accept) hg_out_fmt(&o, "Accept: %s\r\n", q->accept);
 	if (q->last_id) hg_out_fmt(&o, "Last-Event-ID: %s\r\n", q->last_id);
+	if (q->fields) hg_out_cstr(&o, q->fields);
 	hg_out_cstr(&o, "\r\n");
 	assert_false(hg_out_failed(&o));
 	assert_int_equal(http1_request((struct hg_str){text, o.n}, 0, &HTTP1_LIMITS_DEFAULT, &head),

@@ -155,6 +155,25 @@ static void what_is_wrong_is_named_with_its_place(void **s)
 	}
 }
 
+/* As it always was, though durations may be computed now: an offset without parentheses ends at the
+ * first operator, also behind a sign. What is computed is experimental; these are not. */
+static void a_plain_offset_ends_at_the_first_operator(void **s)
+{
+	static const char *const row[] = {"foo offset -2m ^ 2", "foo offset 2m ^ 2",
+	        "foo offset -2m * 3", "foo offset -1m + 1m"};
+	struct promql_query *q;
+	struct hg_err err;
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		if (promql_parse(hg_str(row[i]), &q, &err) != HG_OK) fail_msg("%s", err.message);
+		if (promql_is_experimental(q)) fail_msg("%s took its operator in", row[i]);
+		promql_free(q);
+	}
+	assert_int_equal(promql_parse(HG_STR("foo offset -(2m ^ 2)"), &q, &err), HG_OK);
+	assert_true(promql_is_experimental(q));
+	promql_free(q);
+}
+
 static void a_query_may_be_long_and_deep_up_to_a_limit(void **s)
 {
 	static const struct {
@@ -189,6 +208,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(what_is_printed_reads_back),
 	        cmocka_unit_test(what_is_wrong_is_named_with_its_place),
+	        cmocka_unit_test(a_plain_offset_ends_at_the_first_operator),
 	        cmocka_unit_test(a_query_may_be_long_and_deep_up_to_a_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

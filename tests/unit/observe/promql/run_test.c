@@ -57,6 +57,12 @@ static void times_and_ranges_do_what_is_documented(void **s)
 	run_file("time");
 }
 
+static void anchored_and_smoothed_ranges_do_what_is_documented(void **s)
+{
+	(void)s;
+	run_file("extended");
+}
+
 /* ---- the runner itself ---- */
 
 static void run_text(
@@ -251,6 +257,7 @@ int main(void)
 	        cmocka_unit_test(aggregations_do_what_is_documented),
 	        cmocka_unit_test(classic_histograms_do_what_is_documented),
 	        cmocka_unit_test(times_and_ranges_do_what_is_documented),
+	        cmocka_unit_test(anchored_and_smoothed_ranges_do_what_is_documented),
 	        cmocka_unit_test(a_wrong_expectation_fails_and_says_how),
 	        cmocka_unit_test(a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run),
 	        cmocka_unit_test(what_selects_a_native_histogram_is_skipped_and_counted),

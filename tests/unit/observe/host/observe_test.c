@@ -1,7 +1,9 @@
 /* The observe process as the warden and control see it: pipes in, messages, HTTP out. */
 #include "tests/unit/observe/logs/box.h"
 
+#include "observe/host/host.h"
 #include "os/clock.h"
+#include "os/shm.h"
 #include "os/sock.h"
 #include "warden/warden.h"
 
@@ -346,6 +348,62 @@ static void test_a_killed_process_is_replaced_and_every_line_is_there_once(void 
 	house_fini(&h);
 }
 
+static void conf_send(struct house *h, const char *text, bool sealed)
+{
+	struct wd_msg m = {.magic = WD_MAGIC, .type = WD_OBSERVE_CONF};
+	int fd = sealed ? shm_sealed("conf", hg_str(text)) : shm_create("conf", strlen(text));
+	assert_true(fd >= 0);
+	if (!sealed) assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+	assert_int_equal(sock_send(h->warden[0], &m, sizeof m, &fd, 1), 0);
+	close(fd);
+}
+
+static void test_the_metrics_store_opens_beside_the_logs_and_hears_of_its_limits(void **state)
+{
+	(void)state;
+	struct house h;
+	char text[16384];
+	house_init(&h);
+	get_until(&h, "/metrics", "headgate_tsdb_state{state=\"well\"} 1", text, sizeof text);
+	conf_send(&h, "{\"version\":1,\"store\":{\"keep_ms\":1}}", true);
+	get_until(&h, "/metrics", "conf_refused_total 1\n", text, sizeof text);
+	conf_send(&h, "{\"version\":1}", false); /* who may still change it is not believed */
+	get_until(&h, "/metrics", "conf_refused_total 2\n", text, sizeof text);
+	conf_send(&h, "{\"version\":1,\"store\":{\"keep_ms\":7200000}}", true);
+	say(h.out[1], "still here\n");
+	get_until(&h, "/v1/logs?app=web", "still here", text, sizeof text);
+	get(&h, "/metrics", text, sizeof text);
+	assert_non_null(strstr(text, "conf_refused_total 2\n"));
+	house_fini(&h);
+}
+
+static void test_without_a_metrics_store_logs_go_on_and_it_is_said_why(void **state)
+{
+	(void)state;
+	struct house h;
+	char text[16384], file[96];
+	house_init(&h);
+	get_until(&h, "/metrics", "headgate_tsdb_state{state=\"well\"} 1", text, sizeof text);
+	/* The next one finds a file where the folder should be. */
+	kill(h.pid, SIGKILL);
+	waitpid(h.pid, NULL, 0);
+	close(h.warden[0]);
+	snprintf(file, sizeof file, "%s/metrics", h.path);
+	nftw(file, box_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	int fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	house_start(&h);
+	house_send(&h, WD_LOG_OPEN, true);
+	get_until(&h, "/metrics", "headgate_tsdb_state{state=\"failed\"} 1", text, sizeof text);
+	say(h.out[1], "all the same\n");
+	get_until(&h, "/v1/logs?app=web", "all the same", text, sizeof text);
+	get(&h, "/api/v1/query?query=up", text, sizeof text);
+	assert_non_null(strstr(text, "503 Service Unavailable"));
+	assert_non_null(strstr(text, "cannot open"));
+	house_fini(&h);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +414,9 @@ int main(void)
 	        cmocka_unit_test(test_followers_are_limited_and_make_room_when_they_leave),
 	        cmocka_unit_test(test_a_follower_that_does_not_read_holds_nobody_up),
 	        cmocka_unit_test(test_a_killed_process_is_replaced_and_every_line_is_there_once),
+	        cmocka_unit_test(
+	                test_the_metrics_store_opens_beside_the_logs_and_hears_of_its_limits),
+	        cmocka_unit_test(test_without_a_metrics_store_logs_go_on_and_it_is_said_why),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

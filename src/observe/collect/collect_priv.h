@@ -1,0 +1,111 @@
+/* Between the files of the collector. */
+#ifndef OBSERVE_COLLECT_COLLECT_PRIV_H
+#define OBSERVE_COLLECT_COLLECT_PRIV_H
+
+#include "meter/series.h"
+#include "observe/collect/collect.h"
+#include "observe/scrape/replicas.h"
+
+/* ---- intake.c: samples of one source, and the end of series that it has no more ---- */
+
+/* One series of the source. */
+struct intake_place {
+	uint64_t hash; /* keyed, of the name and labels as the source gives them */
+	tsdb_ref ref;  /* 0: the store has refused it */
+	uint32_t round;
+	uint32_t wait; /* rounds until the store is asked again */
+};
+
+struct intake {
+	struct tsdb *db;
+	uint8_t key[16];
+	struct intake_place *at;
+	uint32_t n, cap;
+	uint32_t *table; /* places + 1, by hash */
+	uint32_t table_cap;
+	uint32_t round;
+	uint32_t next; /* place of the series that will come now, as a rule */
+	int64_t t_ms, before_ms; /* of this look and of the one before */
+	bool whole;              /* as in meter_series_sink */
+	bool fresh;              /* the series that was asked for last is new */
+	struct labels_builder builder;
+	struct hg_buf scratch;
+	struct hg_arena texts;
+	uint64_t samples, refused, ended;
+	char why[160]; /* of the last refusal */
+};
+
+void intake_init(struct intake *in, struct tsdb *db, const uint8_t key[16]);
+void intake_fini(struct intake *in);
+/* Samples until intake_end have this time. */
+void intake_begin(struct intake *in, int64_t t_ms);
+/* A sink for meter_series and the like. */
+struct meter_series_sink intake_sink(struct intake *in);
+/* All samples of a page; what cannot be read ends it: false. */
+HG_MUST bool intake_page(struct intake *in, struct hg_str page);
+/* Series that did not come since intake_begin end with a marker; all of them if `all`. */
+void intake_end(struct intake *in, bool all);
+
+/* ---- view.c: the names that the meter's numbers stand for ---- */
+
+struct view {
+	struct meter_series_lane *lanes;
+	struct meter_series_app *apps; /* by id */
+	struct meter_series_replica *replicas;
+	uint32_t lane_n, app_n, replica_n;
+	struct snap_endpoint *endpoints; /* SNAP_ENDPOINTS */
+	struct meter_replica_sum *bases; /* likewise */
+	bool *lane_seen;                 /* METER_LANES_MAX: was there at the look before */
+};
+
+HG_MUST enum hg_rc view_init(struct view *v);
+void view_fini(struct view *v);
+/* Lanes and apps; strings are the image's. After HG_E_NOMEM there are none. */
+HG_MUST enum hg_rc view_image(struct view *v, const struct snap_image *i);
+/* Copies the table, and makes replicas of its slots. `before_ms`: when that was done last; who has
+ * begun since then is whole. */
+void view_table(struct view *v, const struct snap_table *t, const struct board *b,
+        uint64_t before_ms);
+/* The lanes were looked at: from now on they are whole. */
+void view_looked(struct view *v);
+struct meter_series_view view_of(const struct view *v, const struct meter *m);
+
+/* ---- host.c: the machine; pure, from the texts of /proc to samples ---- */
+
+/* Names and meanings are node_exporter's; docs/howto/metrics.md. `who`: labels of all of them. */
+struct host_sink {
+	const struct meter_series_sink *sink;
+	const struct prom_label *who;
+	size_t who_n;
+};
+void host_stat(const struct host_sink *s, struct hg_str text, double ticks_per_second);
+void host_meminfo(const struct host_sink *s, struct hg_str text);
+void host_vmstat(const struct host_sink *s, struct hg_str text);
+void host_diskstats(const struct host_sink *s, struct hg_str text);
+void host_netdev(const struct host_sink *s, struct hg_str text);
+void host_loadavg(const struct host_sink *s, struct hg_str text);
+/* `what`: "cpu", "io", "memory". */
+void host_pressure(const struct host_sink *s, const char *what, struct hg_str text);
+
+/* ---- look.c: reads them, and the processes ---- */
+
+struct look {
+	const char *data_dir;
+	uint32_t pid, warden_pid, control_pid;
+	const struct meter *meter; /* has the workers' */
+	char host[72];
+	struct hg_buf text;
+	double ticks;
+};
+void look_init(struct look *l, const char *data_dir, const struct meter *m, uint32_t warden_pid);
+void look_fini(struct look *l);
+void look_machine(struct look *l, const struct meter_series_sink *to);
+void look_processes(struct look *l, const struct meter_series_sink *to);
+
+/* ---- jobs.c: the scraper's jobs ---- */
+
+/* Pure: of apps and extra targets; all in the arena, but texts. HG_E_NOMEM. */
+HG_MUST enum hg_rc jobs_make(struct hg_arena *a, const struct observe_conf *conf,
+        const struct snap_endpoint *endpoints, uint32_t n, struct scrape_replicas *ret_jobs);
+
+#endif

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Rules: the same verdicts as promtool's over files of our own; and an alert of headgate.yaml that reaches a
+webhook, over kill -9 of observe and of control, told once."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import Platform, free_port, kill, main, wait_for
+from webhook_server import Receiver
+
+HEADGATE = os.path.join(harness.BUILD, "headgate")
+DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "rules"
+
+
+def run(*args):
+    return subprocess.run(args, capture_output=True, text=True, timeout=120, cwd=DATA)
+
+
+class Files(unittest.TestCase):
+    def setUp(self):
+        if not shutil.which("promtool"):
+            self.skipTest("promtool is not installed")
+
+    def test_tests_of_rules_have_the_verdicts_of_promtool(self):
+        verdicts = {}
+        for path in sorted(DATA.glob("*_test.yml")):
+            theirs, ours = run("promtool", "test", "rules", path.name), run(HEADGATE, "alerts", "test", path.name)
+            self.assertEqual(ours.returncode, theirs.returncode, f"{path.name}\n{theirs.stdout}{theirs.stderr}"
+                             f"\n--- ours:\n{ours.stdout}{ours.stderr}")
+            verdicts.setdefault(ours.returncode, []).append(path.name)
+            self.assertTrue(ours.stdout.startswith(f"Unit Testing:  {path.name}\n"))
+            self.assertIn("SUCCESS" if ours.returncode == 0 else "FAILED:", ours.stdout)
+        self.assertGreaterEqual(len(verdicts[0]), 6)
+        self.assertGreaterEqual(len(verdicts[1]), 6)
+
+    def test_what_differs_is_told_as_promtool_tells_it(self):
+        ours = run(HEADGATE, "alerts", "test", "bad_late_test.yml").stdout
+        self.assertIn("alertname: Held, time: 8m", ours)
+        self.assertRegex(ours, r'exp:\[\s+0:\s+Labels:\{alertname="Held", i="a", kind="held"\}\s+Annotations:\{\}')
+        self.assertRegex(ours, r"got:\[\]")
+
+    def test_rule_files_have_the_verdicts_of_promtool(self):
+        for path in sorted(DATA.glob("*.yml")):
+            if path.name.endswith("_test.yml"):
+                continue
+            theirs, ours = run("promtool", "check", "rules", path.name), run(HEADGATE, "alerts", "lint", path.name)
+            self.assertEqual(ours.returncode == 0, theirs.returncode == 0, f"{path.name}\n{theirs.stdout}"
+                             f"{theirs.stderr}\n--- ours:\n{ours.stdout}{ours.stderr}")
+            if theirs.returncode == 0:
+                count = re.search(r"(\d+) rules found", theirs.stdout)[1]
+                self.assertTrue(ours.stdout.startswith(f"{count} rule"), (count, ours.stdout))
+
+
+class Lint(unittest.TestCase):
+    def test_three_of_the_architects_seven_rules_are_told_with_what_was_meant(self):
+        done = run(HEADGATE, "alerts", "lint", "architect.yml")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout, "7 rules, 3 notes\n")
+        self.assertEqual(re.findall(r"^architect\.yml:(\d+):\d+: warning HG1708: (\w+)", done.stderr, re.M),
+                         [("7", "HighErrorRate"), ("21", "HighLatency"), ("27", "HighCPU")])
+        self.assertIn("histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",
+                      done.stderr)
+        self.assertEqual(run(HEADGATE, "alerts", "lint", "--strict", "architect.yml").returncode, 3)
+        self.assertEqual(run(HEADGATE, "alerts", "lint", "broken.yml").returncode, 3)
+
+
+def config(admin, more=""):
+    return f"""
+version: 1
+project: rules
+admin: {{listen: 127.0.0.1:{admin}}}
+edge: {{workers: 1, listen: {{http: {free_port()}}}}}
+apps:
+  sleeper: {{command: sleep 1000, replicas: 1}}
+alerts:
+  settle: 0s
+  every: 1s
+  rules:
+    - alert: SleeperIsUp
+      expr: headgate_replica_up{{app="sleeper"}} == 1
+      severity: critical
+      summary: 'a replica of {{{{ $labels.app }}}} is up, value {{{{ $value }}}}'
+  import: [rules/*.yml]
+  receivers: {{hooks: {{webhook: HOOK_URL}}}}
+  route: {{wait: 0s, interval: 1s, repeat: 1h, critical: hooks, warning: hooks}}
+{more}"""
+
+
+class Alert(unittest.TestCase):
+    def setUp(self):
+        self.hook, self.admin = Receiver(tls=False), free_port()
+        self.p = Platform()
+        self.p.file.write_text(config(self.admin))
+        rules = self.p.file.parent / "rules"
+        rules.mkdir()
+        (rules / "own.yml").write_text("groups:\n- name: own\n  interval: 1s\n  rules:\n"
+                                       "  - {alert: Imported, expr: vector(7), labels: {severity: warning}}\n")
+        self.p.__enter__()
+        self.p.run("secret", "set", "HOOK_URL", input=self.hook.url("/hook", "127.0.0.1"))
+        self.p.up()
+
+    def tearDown(self):
+        self.p.__exit__(None, None, None)
+        self.hook.close()
+
+    def told(self, name):
+        """(status, labels, annotations) of each message about an alert, in order"""
+        return [(a["status"], a["labels"], a["annotations"]) for d in list(self.hook.got)
+                for a in d.json["alerts"] if a["labels"]["alertname"] == name]
+
+    def pid(self, role):
+        try:
+            return next(iter(self.p.pids(role)), None)
+        except (AssertionError, ValueError):
+            return None  # control is being replaced
+
+    def test_alerts_of_rules_are_told_once_over_kills(self):
+        wait_for(lambda: self.told("SleeperIsUp") and self.told("Imported"), 60)
+        status, labels, notes = self.told("SleeperIsUp")[0]
+        self.assertEqual(status, "firing")
+        self.assertEqual((labels["app"], labels["severity"]), ("sleeper", "critical"))
+        self.assertEqual(notes["summary"], "a replica of sleeper is up, value 1")
+        for role in ("observe", "control", "observe"):
+            before = self.pid(role)
+            kill(before)
+            wait_for(lambda: self.pid(role) not in (None, before), 60)
+            # it is evaluated again, and control has heard of it
+            wait_for(lambda: "SleeperIsUp" in self.p.run("alerts", check=False).stdout, 60)
+        time.sleep(3)  # for a message that must not come
+        self.assertEqual(len(self.told("SleeperIsUp")), 1, self.told("SleeperIsUp"))
+        self.assertEqual(len(self.told("Imported")), 1)
+        # It ends, and that is told as well, once.
+        self.p.file.write_text(self.p.file.read_text().replace("== 1", "== 2"))
+        self.p.run("reload", "-f", self.p.file)
+        wait_for(lambda: len(self.told("SleeperIsUp")) == 2, 60)
+        self.assertEqual(self.told("SleeperIsUp")[1][0], "resolved")
+
+
+if __name__ == "__main__":
+    main()
