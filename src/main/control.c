@@ -596,7 +596,7 @@ static enum hg_rc goals_new(struct control *c, struct hg_err *err)
 	return rc < 0 ? rc : slo_new(&slo, &c->slo, err);
 }
 
-/* Those who tell people, and who hears of the alerts of rules. */
+/* Who tells people, and who asks observe what to tell. */
 static enum hg_rc alerts_new(struct control *c, uint64_t seed, struct hg_err *err)
 {
 	struct notify_options alerts = {.loop = c->loop,

@@ -37,7 +37,7 @@ struct tsdb_options {
 	int64_t (*now_ms)(void); /* Unix time: samples over 10 minutes ahead are refused, and what
 	                            is old is measured by it. NULL: by the newest sample */
 	uint32_t chunk_samples;  /* 0: 128; for tests */
-	uint64_t journal_bytes;  /* a journal ends at; 0: 8 MiB and more with many series */
+	uint64_t journal_bytes;  /* a journal's segment ends at; 0: 2 MiB, more with many series */
 };
 
 /*
@@ -49,8 +49,8 @@ HG_MUST enum hg_rc tsdb_open(
 /* Commits and frees everything; selections must have been freed. NULL is fine. */
 void tsdb_close(struct tsdb *db);
 
-/* Other limits from now on: keep_ms, keep_bytes, memory_bytes and series_per_app of `o`; all else in
- * it is not looked at. What is too old or too much goes with the next commits. */
+/* Other limits from now on: keep_ms, keep_bytes, memory_bytes and series_per_app of `o`; all else
+ * in it is not looked at. What is too old or too much goes with the next commits. */
 void tsdb_limits(struct tsdb *db, const struct tsdb_options *o);
 
 /* The marker that a series has ended: a NaN of its own. */

@@ -58,7 +58,7 @@ static void a_failing_app_is_left_alone_and_asked_again_when_it_is_time(void **s
 	/* Two that succeed close it. */
 	g->rep[0].script = g->rep[1].script = rep_echo;
 	for (int i = 0; i < 2; i++) /* kept connections run the old script: they end here */
-		shutdown(g->rep[i].peer[0], SHUT_RDWR);
+		rep_hang_up(&g->rep[i]);
 	usleep(1550000);
 	for (int i = 0; i < 20; i++)
 		talk(fd, GET, 200, "=");

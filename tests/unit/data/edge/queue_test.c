@@ -11,8 +11,9 @@ static _Atomic int late_at;
 /* Answers when *arg says so. */
 static void rep_gate(struct replica *rep, int fd)
 {
-	while (rep_head(rep, fd)) {
-		if (strncmp(rep->last, LATE, 10) == 0) late_at = rep->requests;
+	char head[65536];
+	while (rep_head_of(rep, fd, head, sizeof head)) {
+		if (strncmp(head, LATE, 10) == 0) late_at = rep->requests;
 		while (!*(_Atomic bool *)rep->arg)
 			usleep(1000);
 		put(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n=");

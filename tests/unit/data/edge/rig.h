@@ -54,7 +54,7 @@ struct replica {
 	int fd;
 	uint16_t port;
 	uint32_t slot, release, proxy, tls, http2;
-	rig_script script;
+	_Atomic(rig_script) script; /* of connections that begin */
 	void *arg;
 	pthread_t accepter;
 	pthread_mutex_t lock;
@@ -227,16 +227,31 @@ static inline void *accept_thread(void *arg)
 	}
 }
 
-/* The request head is put into rep->last. False at the end of the connection. */
-static inline bool rep_head(struct replica *rep, int fd)
+/* The request head is put into rep->last, and into `head` for who must not see another
+ * connection's. */
+static inline bool rep_head_of(struct replica *rep, int fd, char *head, size_t cap)
 {
-	char head[65536];
-	if (get_head(fd, head, sizeof head) == 0) return false;
+	if (get_head(fd, head, cap) == 0) return false;
 	pthread_mutex_lock(&rep->lock);
 	memcpy(rep->last, head, strlen(head) + 1);
 	pthread_mutex_unlock(&rep->lock);
 	rep->requests++;
 	return true;
+}
+
+/* False at the end of the connection. */
+static inline bool rep_head(struct replica *rep, int fd)
+{
+	char head[65536];
+	return rep_head_of(rep, fd, head, sizeof head);
+}
+
+/* Ends the replica's first connection. */
+static inline void rep_hang_up(struct replica *rep)
+{
+	pthread_mutex_lock(&rep->lock);
+	shutdown(rep->peer[0], SHUT_RDWR);
+	pthread_mutex_unlock(&rep->lock);
 }
 
 /* Head and body (given back in *ret_body, at most cap bytes). */

@@ -206,8 +206,10 @@ static void what_redis_says_counts_and_is_told(void **state)
 	resp_free(r);
 	assert_int_equal(k.asked, 1);
 	assert_int_equal(k.loaded, 1); /* after NOSCRIPT, and counted once */
+	pthread_mutex_lock(&k.lock);
 	assert_int_equal(k.key_n, 1);
 	assert_int_equal(strlen(k.key[0]), strlen("hg:rate:") + 16);
+	pthread_mutex_unlock(&k.lock);
 	/* Others have used it up. */
 	k.said.reply = REFUSE;
 	put(fd, GET);
@@ -247,8 +249,10 @@ static void all_limits_of_a_route_are_one_question_without_local_ones(void **sta
 	int fd = dial(g);
 	talk(fd, GET, 200, NULL);
 	assert_int_equal(k.asked, 1);
+	pthread_mutex_lock(&k.lock);
 	assert_int_equal(k.key_n, 2);
 	assert_string_not_equal(k.key[0], k.key[1]);
+	pthread_mutex_unlock(&k.lock);
 	talk(fd, GET, 200, NULL);
 	/* What is refused here asks nobody. */
 	talk(fd, GET, 429, NULL);
