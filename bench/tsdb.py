@@ -34,6 +34,13 @@ FROM = 1_700_006_400  # a multiple of two hours
 STEPS, STEP_MS = 480, 15000
 
 
+BEGUN = time.monotonic()
+
+
+def say(what):
+    print(f"{time.monotonic() - BEGUN:6.1f} s  {what}", file=sys.stderr, flush=True)
+
+
 def tree_bytes(path):
     return sum(f.stat().st_size for f in pathlib.Path(path).rglob("*") if f.is_file())
 
@@ -93,6 +100,7 @@ def live(targets, seconds):
     try:
         theirs = prometheus.Prometheus(scrape=scrape_config(port, targets), interval="1s")
         ours = prometheus.Drive(scrape=f"127.0.0.1:{port}", targets=targets)
+        say(f"{targets} target(s): warming up, then {seconds} s")
         time.sleep(WARM)
         figures = [Figures(theirs.child.pid), Figures(ours.child.pid)]
         before = ours.stats()
@@ -119,6 +127,7 @@ def live(targets, seconds):
             raise SystemExit(f"no snapshot: {snapshot}")
         out["their_block"] = tree_bytes(data / "snapshots" / snapshot["data"]["name"]) / their_samples
         shutil.rmtree(data / "snapshots")
+        say("kill -9 and start, three times each")
         out["restart"] = restart(theirs), restart(ours)
         stats = ours.stats()
         out["replayed"] = stats["replayed"]
@@ -168,10 +177,12 @@ def backfilled(quick):
     box = pathlib.Path(tempfile.mkdtemp(prefix="hg-bench-tsdb-"))
     theirs = ours = None
     try:
+        say("two hours for both: ours")
         mix, steps = BUILD / "bench/tsdb-mix", 40 if quick else STEPS
         made = subprocess.run([mix, "store", box / "metrics", str(FROM), str(steps), str(STEP_MS)],
                               capture_output=True, text=True, check=True).stdout
         own = {k: float(v) for k, v in (line.split() for line in made.splitlines())}
+        say("two hours for both: promtool")
         with open(box / "text", "wb") as f:
             subprocess.run([mix, "openmetrics", str(FROM), str(steps), str(STEP_MS)], stdout=f, check=True)
         theirs = prometheus.Prometheus(retention="100y")
@@ -186,6 +197,7 @@ def backfilled(quick):
         closed = {k: float(v) for k, v in (line.split() for line in ours.ask("close"))}
         out = {"written": own["written"] / own["samples"], "their_block": block, "kept": closed["disk"] / own["samples"],
                "all_written": (own["written"] + closed["written"]) / own["samples"], "cpu": own["cpu"], "queries": []}
+        say("queries")
         t = (FROM + steps * STEP_MS // 1000) * 1000 - STEP_MS // 2
         start = t - (600_000 if quick else 3_600_000)
         for name, kind, n, expr in QUERIES:

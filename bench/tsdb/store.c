@@ -2,7 +2,7 @@
  * What the metrics store alone costs: time of a sample appended and read, bytes written and kept,
  * memory of a series, time of a restart. One thread, one core, page cache.
  *
- * usage: tsdb-store [live|backfill|series N]
+ * usage: tsdb-store [live [SECONDS]|backfill|series N]
  *   live      10,000 series, a sample a second each, 180 s, a commit a second
  *   backfill  the same series, 15 s apart, two hours
  *   series N  N series, 20 samples each, 15 s apart: memory
@@ -329,9 +329,9 @@ static void run_series(uint32_t n)
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
-	if (!*what || strcmp(what, "live") == 0) run("live", 180, 1000);
+	uint32_t n = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 0;
+	if (!*what || strcmp(what, "live") == 0) run("live", n ? n : 180, 1000);
 	if (!*what || strcmp(what, "backfill") == 0) run("backfill", 481, 15000);
-	if (!*what || strcmp(what, "series") == 0)
-		run_series(argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : SERIES);
+	if (!*what || strcmp(what, "series") == 0) run_series(n ? n : SERIES);
 	return 0;
 }

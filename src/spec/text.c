@@ -309,6 +309,9 @@ static bool redis_url(struct hg_str s, struct spec_problem *p)
 	if (hg_str_find(s, '@') < s.n && !hg_str_starts(s, HG_STR("unix:")))
 		return no(p, "must not hold a user or a password: it is shown to viewers",
 		        "write `user: NAME` and `password_file: FILE` beside it");
+	if (hg_str_starts(s, HG_STR("rediss:")) && hg_str_find(s, '?') < s.n)
+		return no(p, "must not have parameters",
+		        "the authorities are `ca_file: FILE` beside it");
 	if (hg_str_copy(s, text, sizeof text)) why = redis_url_wrong(text);
 	return !why || no(p, "must be an address such as redis://10.0.0.5:6379", why);
 }

@@ -1,15 +1,21 @@
 /*
  * The metrics rooms on one loop, without a platform around them: store, scraper, remote write in
- * and out, PromQL. For bench/tsdb and for tests beside a real Prometheus:
+ * and out, PromQL and its API. For bench/tsdb and for tests beside a real Prometheus:
+ *
  *   metrics_drive --listen ADDR --dir DIR [--scrape ADDR [--targets N] [--interval MS]]
  *                 [--send URL] [--batch-ms MS] [--shards N]
+ *
  * POST /api/v1/write takes samples, GET /metrics has the figures of remote write, the rest of
- * /api/v1 is Prometheus' API. Targets are asked for /metrics (one) or /t/0 … /t/N-1. It commits once a second, as the observe process does.
- * Questions come as lines on stdin, answers as lines on stdout, ended by "." alone:
- *   query TIME_MS EXPR            range START END STEP EXPR
- *   time N query … | range …     minimum and median of N runs: wall and CPU microseconds
- *   stats                        figures of store and scraper, one a line
- *   close                        closes the windows that are over, as later commits would
+ * /api/v1 is Prometheus' API. Targets are asked for /metrics (one) or /t/0 … /t/N-1. It commits
+ * once a second, as the observe process does. Questions come as lines on stdin, answers as lines on
+ * stdout, ended by "." alone:
+ *
+ *   query TIME_MS EXPR
+ *   range START END STEP EXPR
+ *   time N query …     (or range …) minimum and median of N runs: wall and CPU microseconds
+ *   stats              figures of store and scraper, one a line
+ *   close              closes the windows that are over, as later commits would
+ *
  * A number is written in hexadecimal, so that nothing is rounded. SIGTERM and the end of stdin end
  * it in order.
  */

@@ -9,6 +9,7 @@
 #include "meter/board.h"
 #include "meter/series.h"
 #include "os/clock.h"
+#include "wire/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -252,8 +253,12 @@ static void identities(const struct identities *d, struct hg_buf *to)
 			struct identities_view v = identities_at(d, i);
 			uint64_t values[] = {v.keys, v.fetched_ms / 1000, v.failures};
 			if (!v.fetched) continue;
-			hg_buf_fmt(to, "%s{app=\"%s\"} %llu\n", rows[k].name, v.app,
-			        (unsigned long long)values[k]);
+			hg_buf_fmt(to, "%s{app=\"%s\"", rows[k].name, v.app);
+			if (v.issuer) {
+				hg_buf_cstr(to, ",issuer=");
+				json_quote(to, hg_str(v.issuer));
+			}
+			hg_buf_fmt(to, "} %llu\n", (unsigned long long)values[k]);
 		}
 	}
 }

@@ -6,8 +6,16 @@
 
 #include "base/crc32c.h"
 
-#define SEGMENT_BYTES      (8u << 20)
-#define SEGMENT_PER_SERIES 64 /* a segment makes each series begin anew sooner or later */
+/*
+ * How long a segment is: a start reads up to three of them, so short is good; but a chunk that is
+ * not full when the second after its own ends is cut off, so there should be a chunk's samples of
+ * every series in one: some 200 bytes each. With very many series a start would take too long: then
+ * chunks are shorter.
+ */
+#define SEGMENT_LEAST      (2u << 20)
+#define SEGMENT_MOST       (8u << 20)
+#define SEGMENT_FULL       208 /* bytes of a series, for a full chunk */
+#define SEGMENT_PER_SERIES 64
 #define SEGMENT_MS         (30 * 60 * 1000)
 #define COMPRESS_LEAST     128
 
@@ -151,11 +159,17 @@ static int oldest_drop(struct tsdb *db, struct window *w)
 	return 0;
 }
 
+static uint64_t segment_bytes(uint64_t series)
+{
+	uint64_t full = HG_MAX(series * SEGMENT_FULL, (uint64_t)SEGMENT_LEAST);
+	return HG_MAX(HG_MIN(full, (uint64_t)SEGMENT_MOST), series * SEGMENT_PER_SERIES);
+}
+
 int journal_turn(struct tsdb *db, struct window *w)
 {
 	struct journal *j = &w->journal;
 	uint64_t most = db->o.journal_bytes;
-	if (!most) most = HG_MAX(SEGMENT_BYTES, (uint64_t)w->ids * SEGMENT_PER_SERIES);
+	if (!most) most = segment_bytes(w->ids);
 	int rc = 0;
 	if (j->fd >= 0 && (j->size >= most || db->max_ms - j->first_t >= SEGMENT_MS)) {
 		rc = disk_sync(j->fd);

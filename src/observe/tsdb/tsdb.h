@@ -37,7 +37,7 @@ struct tsdb_options {
 	int64_t (*now_ms)(void); /* Unix time: samples over 10 minutes ahead are refused, and what
 	                            is old is measured by it. NULL: by the newest sample */
 	uint32_t chunk_samples;  /* 0: 128; for tests */
-	uint64_t journal_bytes;  /* a journal ends at; 0: 8 MiB and more with many series */
+	uint64_t journal_bytes;  /* a journal's segment ends at; 0: 2 MiB, more with many series */
 };
 
 /*
