@@ -481,8 +481,11 @@ void app_done(void *arg, const struct serve_request *req, unsigned status, uint6
 	struct hg_str method_text = parsed ? req->head->method_text : HG_STR("-");
 	struct hg_str target = parsed ? req->head->target : HG_STR("-");
 	if (parsed && route_is_people(e)) target = req->head->path; /* queries have codes there */
-	hg_out_fmt(&o, "%.*s %s %u", (int)HG_MIN(method_text.n, 16), method_text.p,
-	        parsed ? route_label(e) : "-", status);
+	hg_out_str(&o, (struct hg_str){method_text.p, HG_MIN(method_text.n, (size_t)16)});
+	hg_out_byte(&o, ' ');
+	hg_out_cstr(&o, parsed ? route_label(e) : "-");
+	hg_out_byte(&o, ' ');
+	hg_out_u64(&o, status);
 	line[o.n] = 0;
 	size_t n = req ? sock_addr_host(&req->peer, remote, sizeof remote) : 0;
 	jsonlog(a->log, level, "feedback.access", line, HG_V("method", method_text),

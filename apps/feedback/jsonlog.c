@@ -172,6 +172,27 @@ static const char *level_name(enum hg_level level)
 	return names[level];
 }
 
+/* Three places behind the point; printf is for what is out of the ordinary. */
+static void add_number(struct hg_buf *to, double f)
+{
+	if (!(f >= 0 && f < 1e12)) {
+		hg_buf_fmt(to, "%.3f", f);
+		return;
+	}
+	uint64_t thousandths = (uint64_t)(f * 1000 + 0.5);
+	unsigned part = (unsigned)(thousandths % 1000);
+	char text[4] = {'.', (char)('0' + part / 100), (char)('0' + part / 10 % 10),
+	        (char)('0' + part % 10)};
+	hg_buf_u64(to, thousandths / 1000);
+	hg_buf_str(to, (struct hg_str){text, sizeof text});
+}
+
+static void add_integer(struct hg_buf *to, int64_t i)
+{
+	if (i < 0) hg_buf_byte(to, '-');
+	hg_buf_u64(to, i < 0 ? 0 - (uint64_t)i : (uint64_t)i);
+}
+
 static void add_pair(struct hg_buf *to, const struct hg_kv *kv)
 {
 	if (kv->kind == HG_KV_STR && kv->s.n == 0) return;
@@ -180,8 +201,8 @@ static void add_pair(struct hg_buf *to, const struct hg_kv *kv)
 	hg_buf_str(to, HG_STR("\":"));
 	switch (kv->kind) {
 	case HG_KV_STR: json_quote(to, (struct hg_str){kv->s.p, HG_MIN(kv->s.n, VALUE_MAX)}); break;
-	case HG_KV_INT: hg_buf_fmt(to, "%lld", (long long)kv->i); break;
-	case HG_KV_NUM: hg_buf_fmt(to, "%.3f", kv->f); break;
+	case HG_KV_INT: add_integer(to, kv->i); break;
+	case HG_KV_NUM: add_number(to, kv->f); break;
 	case HG_KV_BOOL: hg_buf_cstr(to, kv->i ? "true" : "false"); break;
 	}
 }

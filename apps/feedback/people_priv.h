@@ -40,6 +40,14 @@ enum people_outcome {
 	PEOPLE_OUTCOMES
 };
 
+/* What a request shows of its sender. */
+struct people_shown {
+	enum access_by by;
+	unsigned char hash[JWS_DIGEST]; /* of what was shown */
+	struct hg_str raw;              /* a session's token, in `token` */
+	char token[PEOPLE_TOKEN];
+};
+
 struct people {
 	struct app *app;
 	const struct config *config;
@@ -53,6 +61,11 @@ struct people {
 	struct desk_task sweep_task;
 	bool sweeping;
 	uint64_t sign_ins[PEOPLE_OUTCOMES];
+	struct { /* the session that the request `id` shows, so that it is looked at once */
+		uint64_t id;
+		bool good;
+		struct people_shown shown;
+	} last;
 };
 
 /* ---- people.c ---- */
@@ -64,14 +77,6 @@ void people_stop(struct people *p);
 void people_fini(struct people *p);
 
 enum people_known { PEOPLE_KNOWN, PEOPLE_LOOK_UP, PEOPLE_REFUSED };
-
-/* What a request shows of its sender. */
-struct people_shown {
-	enum access_by by;
-	unsigned char hash[JWS_DIGEST]; /* of what was shown */
-	struct hg_str raw;              /* a session's token, in `token` */
-	char token[PEOPLE_TOKEN];
-};
 
 /*
  * Who asks. PEOPLE_KNOWN: *ret_who; PEOPLE_LOOK_UP: people_look_up has to ask the database;

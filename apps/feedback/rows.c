@@ -443,7 +443,8 @@ enum hg_rc rows_audit(struct rows *r, const struct audit_from *from, const struc
 	struct db_stmt *s = r->stmt[AUDIT];
 	char object[40];
 	struct hg_out o = hg_out_over(object, sizeof object);
-	hg_out_fmt(&o, "feedback:%lld", (long long)deed->id);
+	hg_out_str(&o, HG_STR("feedback:"));
+	hg_out_u64(&o, (uint64_t)deed->id);
 	db_bind_i64(s, 1, (int64_t)(wall_ns / 1000000));
 	db_bind_str(s, 2, hg_str(deed->action));
 	bind_id(s, 3, from->user);

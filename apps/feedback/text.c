@@ -11,25 +11,54 @@ static size_t character_size(struct hg_str s)
 	return n;
 }
 
-size_t text_time_iso(uint64_t wall_ns, char to[TEXT_TIME_MAX])
+/* `v` with `n` digits. These stand in every answer and every line of the log: printf took half of
+ * the latter. */
+static void digits(struct hg_out *o, unsigned v, unsigned n)
+{
+	char text[8];
+	HG_ASSERT(n <= sizeof text);
+	for (unsigned i = n; i > 0; i--) {
+		text[i - 1] = (char)('0' + v % 10);
+		v /= 10;
+	}
+	hg_out_str(o, (struct hg_str){text, n});
+}
+
+/* "2026-11-21" and "07:12:12", with `between` them. */
+static void date_and_time(struct hg_out *o, uint64_t wall_ns, char between)
 {
 	time_t seconds = (time_t)(wall_ns / 1000000000u);
 	struct tm tm = {0};
-	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX);
 	gmtime_r(&seconds, &tm);
-	hg_out_fmt(&o, "%04d-%02d-%02dT%02d:%02d:%02d.%06uZ", tm.tm_year + 1900, tm.tm_mon + 1,
-	        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ns / 1000 % 1000000));
+	digits(o, (unsigned)tm.tm_year + 1900, 4);
+	hg_out_byte(o, '-');
+	digits(o, (unsigned)tm.tm_mon + 1, 2);
+	hg_out_byte(o, '-');
+	digits(o, (unsigned)tm.tm_mday, 2);
+	hg_out_byte(o, between);
+	digits(o, (unsigned)tm.tm_hour, 2);
+	hg_out_byte(o, ':');
+	digits(o, (unsigned)tm.tm_min, 2);
+	hg_out_byte(o, ':');
+	digits(o, (unsigned)tm.tm_sec, 2);
+}
+
+size_t text_time_iso(uint64_t wall_ns, char to[TEXT_TIME_MAX])
+{
+	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX);
+	date_and_time(&o, wall_ns, 'T');
+	hg_out_byte(&o, '.');
+	digits(&o, (unsigned)(wall_ns / 1000 % 1000000), 6);
+	hg_out_byte(&o, 'Z');
 	return o.n;
 }
 
 size_t text_time_log(uint64_t wall_ns, char to[TEXT_TIME_MAX])
 {
-	time_t seconds = (time_t)(wall_ns / 1000000000u);
-	struct tm tm = {0};
 	struct hg_out o = hg_out_over(to, TEXT_TIME_MAX);
-	gmtime_r(&seconds, &tm);
-	hg_out_fmt(&o, "%04d-%02d-%02d %02d:%02d:%02d,%03u", tm.tm_year + 1900, tm.tm_mon + 1,
-	        tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ns / 1000000 % 1000));
+	date_and_time(&o, wall_ns, ' ');
+	hg_out_byte(&o, ',');
+	digits(&o, (unsigned)(wall_ns / 1000000 % 1000), 3);
 	return o.n;
 }
 

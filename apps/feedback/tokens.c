@@ -203,7 +203,8 @@ bool tokens_check(struct tokens *t, struct hg_str token, int64_t now_s, struct a
 		ask(t);
 	}
 	if (v != JWT_GOOD) return false;
-	id = auth_identity_of(&claims, HG_STR(""), hg_str(t->config->jwt_roles));
+	id = auth_identity_of(
+	        &claims, &(struct auth_claimed){.roles = hg_str(t->config->jwt_roles)});
 	jwt_claims_fini(&claims);
 	if (!id) return false;
 	auth_seen_put(t->seen, digest, id);

@@ -77,7 +77,9 @@ static enum hg_rc start_relay(struct worker *w, struct loop *l, const struct con
 	        .arg = w};
 	if (o.driver) return jobs_relay_new(l, &o, &w->relay, err);
 	hg_err_set(err, HG_E_INVALID, "QUEUE_URL names no broker that is known");
-	hg_err_hint(err, "redis://HOST[:PORT][/DB]");
+	hg_err_hint(err,
+	        "redis://HOST[:PORT][/DB] or amqp://USER:PASSWORD@HOST[/VHOST]; rediss:// and "
+	        "amqps:// with TLS");
 	return HG_E_INVALID;
 }
 

@@ -17,7 +17,9 @@ struct writer {
 	struct rows *rows;
 	void (*done)(void *arg, struct store_op *op);
 	void *arg;
-	struct loop_io wake; /* eventfd: operations are in `finished` */
+	struct hg_list fresh;       /* of this turn; the loop's */
+	struct loop_task hand_over; /* … at its end */
+	struct loop_io wake;        /* eventfd: operations are in `finished` */
 	int wake_fd;
 	pthread_t thread;
 	bool started;
@@ -172,6 +174,23 @@ static void deliver(struct writer *w)
 	}
 }
 
+/* What one turn has brought is one commit: handed over one by one, the first would have a commit
+ * of its own, and a thread woken for it, while the others are still being read. */
+static void hand_over(struct writer *w)
+{
+	if (hg_list_empty(&w->fresh)) return;
+	pthread_mutex_lock(&w->lock);
+	move_some(&w->fresh, &w->queued, UINT32_MAX);
+	pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void on_end_of_turn(struct loop *l, struct loop_task *t)
+{
+	(void)l;
+	hand_over(HG_CONTAINER(t, struct writer, hand_over));
+}
+
 static void on_wake(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct writer *w = HG_CONTAINER(io, struct writer, wake);
@@ -205,6 +224,8 @@ enum hg_rc writer_new(struct loop *l, struct rows *rows,
 	*w = (struct writer){
 	        .magic = WRITER_MAGIC, .loop = l, .rows = rows, .done = done, .arg = arg};
 	w->wake.fd = -1;
+	hg_list_init(&w->fresh);
+	loop_task_init(&w->hand_over, on_end_of_turn);
 	hg_list_init(&w->queued);
 	hg_list_init(&w->finished);
 	pthread_mutex_init(&w->lock, NULL);
@@ -226,17 +247,17 @@ bool writer_queue(struct writer *w, struct store_op *op)
 {
 	if (w->pending >= WRITER_QUEUE_MAX) return false;
 	w->pending++;
-	pthread_mutex_lock(&w->lock);
-	hg_list_append(&w->queued, &op->node);
-	pthread_cond_signal(&w->work);
-	pthread_mutex_unlock(&w->lock);
+	hg_list_append(&w->fresh, &op->node);
+	loop_task_queue(w->loop, &w->hand_over);
 	return true;
 }
 
 void writer_free(struct writer *w)
 {
 	if (!w) return;
+	loop_task_cancel(&w->hand_over);
 	if (w->started) {
+		hand_over(w);
 		pthread_mutex_lock(&w->lock);
 		w->stop = true;
 		pthread_cond_signal(&w->work);

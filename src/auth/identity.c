@@ -36,15 +36,19 @@ void auth_words_write(struct hg_out *o, struct auth_words w, char between)
 	}
 }
 
-struct auth_identity *auth_identity_new(
-        struct hg_str user, struct auth_words roles, struct auth_words scopes, int64_t until_s)
+static struct auth_identity *make(struct hg_str issuer, struct hg_str user, struct auth_words roles,
+        struct auth_words scopes, int64_t until_s)
 {
 	char text[IDENTITY_TEXT_MAX];
 	struct hg_out o = hg_out_over(text, sizeof text);
+	encode(&o, issuer);
+	size_t issuer_n = o.n;
+	if (issuer_n) hg_out_byte(&o, ' ');
+	size_t user_at = o.n;
 	encode(&o, user);
-	size_t user_n = o.n;
+	size_t user_n = o.n - user_at, roles_at = o.n;
 	auth_words_write(&o, roles, ',');
-	size_t roles_n = o.n - user_n;
+	size_t roles_n = o.n - roles_at, scopes_at = o.n;
 	auth_words_write(&o, scopes, ' ');
 	if (hg_out_failed(&o) || user_n == 0) return NULL;
 	struct auth_identity *id = malloc(sizeof *id + o.n);
@@ -53,10 +57,18 @@ struct auth_identity *auth_identity_new(
 	memcpy(to, text, o.n);
 	*id = (struct auth_identity){.refs = 1,
 	        .until_s = until_s,
-	        .user = {to, user_n},
-	        .roles = {to + user_n, roles_n},
-	        .scopes = {to + user_n + roles_n, o.n - user_n - roles_n}};
+	        .issuer = {to, issuer_n},
+	        .user = {to + user_at, user_n},
+	        .name = {to, user_at + user_n},
+	        .roles = {to + roles_at, roles_n},
+	        .scopes = {to + scopes_at, o.n - scopes_at}};
 	return id;
+}
+
+struct auth_identity *auth_identity_new(
+        struct hg_str user, struct auth_words roles, struct auth_words scopes, int64_t until_s)
+{
+	return make((struct hg_str){NULL, 0}, user, roles, scopes, until_s);
 }
 
 struct auth_identity *auth_identity_ref(struct auth_identity *id)
@@ -114,20 +126,20 @@ static void claim_words(const json_t *v, struct words *w)
 }
 
 struct auth_identity *auth_identity_of(
-        const struct jwt_claims *claims, struct hg_str user, struct hg_str roles)
+        const struct jwt_claims *claims, const struct auth_claimed *taken)
 {
 	struct words r = {.n = 0}, s = {.n = 0};
 	struct hg_str who = claims->subject;
-	if (user.n) {
-		const json_t *v = jwt_claim(claims, user);
+	if (taken->user.n) {
+		const json_t *v = jwt_claim(claims, taken->user);
 		who = (struct hg_str){json_string_value(v), json_string_length(v)};
 	}
-	if (roles.n) claim_words(jwt_claim(claims, roles), &r);
+	if (taken->roles.n) claim_words(jwt_claim(claims, taken->roles), &r);
 	const json_t *scope = json_object_get(claims->all, "scope");
 	claim_words(scope ? scope : json_object_get(claims->all, "scp"), &s);
 	/* Half of somebody's roles could be what a rule is about. */
 	if (r.full || s.full) return NULL;
-	return auth_identity_new(who, (struct auth_words){r.word, r.n},
+	return make(taken->issuer, who, (struct auth_words){r.word, r.n},
 	        (struct auth_words){s.word, s.n}, claims->expires_s);
 }
 
@@ -147,4 +159,9 @@ bool auth_identity_role(const struct auth_identity *id, struct hg_str role)
 bool auth_identity_scope(const struct auth_identity *id, struct hg_str scope)
 {
 	return among(id->scopes, ' ', scope);
+}
+
+bool auth_identity_issuer(const struct auth_identity *id, struct hg_str issuers)
+{
+	return id->issuer.n && among(issuers, ',', id->issuer);
 }

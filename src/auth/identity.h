@@ -8,7 +8,7 @@
 
 #include "auth/jwt.h"
 
-#define IDENTITY_TEXT_MAX 4096u /* bytes of all three texts together */
+#define IDENTITY_TEXT_MAX 4096u /* bytes of all texts together */
 
 /*
  * Texts hold visible ASCII only. Every other byte, "%" and "," (in scopes: and a space) is written
@@ -18,7 +18,9 @@ struct auth_identity {
 	uint32_t refs;
 	uint32_t pad;
 	int64_t until_s;      /* Unix time from which it counts no more; INT64_MAX: never */
+	struct hg_str issuer; /* whose token it was, where several may give them; n 0: not told */
 	struct hg_str user;   /* never empty */
+	struct hg_str name;   /* "issuer user", or the user alone: no two people have one */
 	struct hg_str roles;  /* "admin,user"; n 0: none */
 	struct hg_str scopes; /* "feedback:read feedback:create"; n 0: none */
 };
@@ -29,22 +31,30 @@ struct auth_words {
 	uint32_t n;
 };
 
-/* NULL: memory is exhausted, the user has no name, or the texts would be longer than allowed. */
+/* Without an issuer. NULL: memory is exhausted, the user has no name, or the texts would be longer
+ * than allowed. */
 struct auth_identity *auth_identity_new(
         struct hg_str user, struct auth_words roles, struct auth_words scopes, int64_t until_s);
+/* What of a token's claims is taken: names of claims (jwt_claim). */
+struct auth_claimed {
+	struct hg_str user, roles; /* n 0: `sub`, and no roles */
+	struct hg_str issuer;      /* as it is, not the name of a claim; n 0: it is not told */
+};
 /*
- * Of a token's claims. `user`, `roles`: names of claims (jwt_claim), n 0: `sub`, and no roles.
+ * Of a token's claims.
  * Roles are a list of texts, or a text with commas or spaces; scopes are those of `scope` or `scp`.
  * NULL as above, or when there is no such user. It ends with the token.
  */
 struct auth_identity *auth_identity_of(
-        const struct jwt_claims *claims, struct hg_str user, struct hg_str roles);
+        const struct jwt_claims *claims, const struct auth_claimed *taken);
 struct auth_identity *auth_identity_ref(struct auth_identity *id);
 void auth_identity_unref(struct auth_identity *id); /* NULL is fine */
 
 /* Is one of the words among the identity's? As they are written in it. */
 bool auth_identity_role(const struct auth_identity *id, struct hg_str role);
 bool auth_identity_scope(const struct auth_identity *id, struct hg_str scope);
+/* Is it, written like that, one of these with commas between? */
+bool auth_identity_issuer(const struct auth_identity *id, struct hg_str issuers);
 
 /* ---- what was verified lately ---- */
 

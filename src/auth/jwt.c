@@ -326,6 +326,23 @@ enum jwt_verdict jwt_verify(const struct jwt_keys *keys, const struct jwt_policy
 	return v;
 }
 
+enum jwt_verdict jwt_issuer_named(
+        struct hg_str token, char to[JWT_ISSUER_MAX], struct hg_str *ret_issuer)
+{
+	struct parts p;
+	bool nomem = false;
+	if (token.n > JWT_SIZE_MAX) return JWT_TOO_LARGE;
+	if (!parts_cut(token, &p)) return JWT_MALFORMED;
+	json_t *claims = object_read(p.claims, &nomem);
+	if (!claims) return nomem ? JWT_NOMEM : JWT_MALFORMED;
+	struct hg_str iss = text_of(json_object_get(claims, "iss"));
+	bool fits = iss.n && iss.n <= JWT_ISSUER_MAX;
+	if (fits) memcpy(to, iss.p, iss.n);
+	*ret_issuer = (struct hg_str){to, fits ? iss.n : 0};
+	json_decref(claims);
+	return fits ? JWT_GOOD : JWT_ISSUER;
+}
+
 const json_t *jwt_claim(const struct jwt_claims *claims, struct hg_str name)
 {
 	const json_t *at = json_object_getn(claims->all, name.p, name.n);

@@ -15,11 +15,12 @@
 
 #include "base/buf.h"
 
-#define JWT_SIZE_MAX 8192u /* bytes of a token, unless the policy says less */
-#define JWT_KID_MAX  256u  /* bytes of a key's name */
-#define JWT_KEYS_MAX 64u   /* of a set */
-#define JWT_TRIES    8u    /* keys that a token without a key's name is tried with at most */
-#define JWT_SKEW_S   60u   /* that clocks may differ by */
+#define JWT_SIZE_MAX   8192u /* bytes of a token, unless the policy says less */
+#define JWT_KID_MAX    256u  /* bytes of a key's name */
+#define JWT_ISSUER_MAX 1024u /* bytes of an issuer's name, where there are several */
+#define JWT_KEYS_MAX   64u   /* of a set */
+#define JWT_TRIES      8u    /* keys that a token without a key's name is tried with at most */
+#define JWT_SKEW_S     60u   /* that clocks may differ by */
 
 /* 64 KiB bound what one set may be read from; keys within these sizes only. */
 #define JWT_RSA_BITS_MIN 2048
@@ -111,6 +112,14 @@ struct jwt_claims {
 HG_MUST enum jwt_verdict jwt_verify(const struct jwt_keys *keys, const struct jwt_policy *policy,
         struct hg_str token, int64_t now_s, struct jwt_claims *ret_claims);
 void jwt_claims_fini(struct jwt_claims *claims);
+
+/*
+ * Whom a token names as its issuer, without a look at its signature: to choose the keys and the
+ * policy that it is then verified with, and for nothing else. JWT_GOOD and *ret_issuer inside of
+ * `to`; JWT_ISSUER when it names none that fits.
+ */
+HG_MUST enum jwt_verdict jwt_issuer_named(
+        struct hg_str token, char to[JWT_ISSUER_MAX], struct hg_str *ret_issuer);
 
 /*
  * The claim of this name, and if there is none, what is found member by member at the dots of the

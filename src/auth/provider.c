@@ -22,7 +22,9 @@ void auth_provider_unref(struct auth_provider *p)
 		auth_identity_unref(p->apikey[i].id);
 	free(p->apikey);
 	auth_seen_free(p->seen);
-	jwt_keys_free(p->keys);
+	for (uint32_t i = 0; i < p->issuer_count; i++)
+		jwt_keys_free(p->issuer[i].keys);
+	free(p->issuer);
 	json_decref(p->doc);
 	if (p->source) explicit_bzero(p->source, strlen(p->source));
 	free(p->source);
@@ -75,7 +77,7 @@ static uint32_t texts(const json_t *list, struct hg_str *to, uint32_t cap)
 	return n;
 }
 
-static enum hg_rc secret_take(struct auth_provider *p, struct hg_str text, const char **ret_why)
+static enum hg_rc secret_take(struct auth_issuer *p, struct hg_str text, const char **ret_why)
 {
 	struct hg_buf b;
 	enum hg_rc rc;
@@ -90,7 +92,7 @@ static enum hg_rc secret_take(struct auth_provider *p, struct hg_str text, const
 }
 
 /* One of secret, PEM and set; none of them: the set is not known yet. */
-static enum hg_rc keys_take(struct auth_provider *p, const json_t *jwt, const char **ret_why)
+static enum hg_rc keys_take(struct auth_issuer *p, const json_t *jwt, const char **ret_why)
 {
 	struct hg_str secret = member(jwt, "secret"), pem = member(jwt, "pem");
 	struct hg_str set = member(jwt, "jwks");
@@ -105,12 +107,9 @@ static enum hg_rc keys_take(struct auth_provider *p, const json_t *jwt, const ch
 	return rc;
 }
 
-static enum hg_rc jwt_take(struct auth_provider *p, const json_t *jwt, const char **ret_why)
+static enum hg_rc issuer_take(struct auth_issuer *p, const json_t *jwt, const char **ret_why)
 {
 	struct hg_str name[JWT_ALGS];
-	p->jwt = true;
-	p->header = member(jwt, "header");
-	p->cookie = member(jwt, "cookie");
 	p->user_claim = member(jwt, "user_claim");
 	p->roles_claim = member(jwt, "roles_claim");
 	uint32_t n = texts(json_object_get(jwt, "algorithms"), name, JWT_ALGS);
@@ -127,6 +126,31 @@ static enum hg_rc jwt_take(struct auth_provider *p, const json_t *jwt, const cha
 	p->policy.access_only = json_is_true(json_object_get(jwt, "access_only"));
 	if (!p->policy.issuer.n) return bad(ret_why, "it has no issuer");
 	return keys_take(p, jwt, ret_why);
+}
+
+/* "jwt", or "issuers": where tokens stand, the first says for all. */
+static enum hg_rc issuers_take(struct auth_provider *p, const char **ret_why)
+{
+	const json_t *list = json_object_get(p->doc, "issuers");
+	const json_t *jwt = json_object_get(p->doc, "jwt");
+	bool one = json_is_object(jwt);
+	size_t n = one ? 1 : json_array_size(list);
+	enum hg_rc rc = HG_OK;
+	if (n > AUTH_ISSUERS_MAX) return bad(ret_why, "it has too many issuers");
+	if (n == 0) return HG_OK;
+	p->issuer = calloc(n, sizeof *p->issuer);
+	if (!p->issuer) return HG_E_NOMEM;
+	if (!one) jwt = json_array_get(list, 0);
+	p->header = member(jwt, "header");
+	p->cookie = member(jwt, "cookie");
+	for (size_t i = 0; i < n && rc == HG_OK; i++) {
+		p->issuer_count++;
+		rc = issuer_take(&p->issuer[i], one ? jwt : json_array_get(list, i), ret_why);
+		for (size_t k = 0; k < i && rc == HG_OK; k++)
+			if (hg_str_eq(p->issuer[k].policy.issuer, p->issuer[i].policy.issuer))
+				rc = bad(ret_why, "an issuer is there twice");
+	}
+	return rc;
 }
 
 #define WORDS_MAX 64u
@@ -172,7 +196,7 @@ static enum hg_rc provider_read(
         json_t *doc, struct auth_provider **ret_provider, const char **ret_why)
 {
 	static const char *const fields[AUTH_FIELDS] = {
-	        "user_field", "roles_field", "scopes_field"};
+	        "user_field", "roles_field", "scopes_field", "issuer_field"};
 	struct auth_provider *p = calloc(1, sizeof *p);
 	if (!p) return HG_E_NOMEM;
 	p->refs = 1;
@@ -183,11 +207,10 @@ static enum hg_rc provider_read(
 	p->keep = json_is_true(json_object_get(doc, "keep"));
 	for (int i = 0; i < AUTH_FIELDS; i++)
 		p->field[i] = member(doc, fields[i]);
-	const json_t *jwt = json_object_get(doc, "jwt");
 	enum hg_rc rc = !p->source  ? HG_E_NOMEM
 	                : !p->app.n ? bad(ret_why, "a provider names no app")
 	                            : HG_OK;
-	if (rc == HG_OK && json_is_object(jwt)) rc = jwt_take(p, jwt, ret_why);
+	if (rc == HG_OK) rc = issuers_take(p, ret_why);
 	if (rc == HG_OK) rc = apikeys_take(p, json_object_get(doc, "keys"), ret_why);
 	if (rc == HG_OK)
 		*ret_provider = p;
@@ -244,13 +267,45 @@ static enum auth_proof found(struct auth_proved *to, struct auth_identity *id)
 	return AUTH_PROVED;
 }
 
+/* Whose token it says that it is; NULL: nobody's of ours, or it is none. */
+static const struct auth_issuer *issuer_of(
+        const struct auth_provider *p, struct hg_str token, enum jwt_verdict *ret_verdict)
+{
+	char room[JWT_ISSUER_MAX];
+	struct hg_str name;
+	*ret_verdict = JWT_GOOD;
+	if (p->issuer_count == 1) return &p->issuer[0];
+	*ret_verdict = jwt_issuer_named(token, room, &name);
+	if (*ret_verdict != JWT_GOOD) return NULL;
+	for (uint32_t i = 0; i < p->issuer_count; i++)
+		if (hg_str_eq(p->issuer[i].policy.issuer, name)) return &p->issuer[i];
+	*ret_verdict = JWT_ISSUER;
+	return NULL;
+}
+
+/* Verified, and who it is. */
+static enum auth_proof verify(const struct auth_provider *p, struct hg_str token, int64_t now_s,
+        struct auth_proved *proved)
+{
+	struct jwt_claims claims;
+	const struct auth_issuer *by = issuer_of(p, token, &proved->verdict);
+	if (!by) return AUTH_TOKEN;
+	if (!by->keys) return AUTH_KEYLESS;
+	proved->verdict = jwt_verify(by->keys, &by->policy, token, now_s, &claims);
+	if (proved->verdict != JWT_GOOD) return AUTH_TOKEN;
+	struct auth_claimed taken = {.user = by->user_claim, .roles = by->roles_claim};
+	if (p->issuer_count > 1) taken.issuer = by->policy.issuer;
+	proved->id = auth_identity_of(&claims, &taken);
+	jwt_claims_fini(&claims);
+	return proved->id ? AUTH_PROVED : AUTH_NAMELESS;
+}
+
 enum auth_proof auth_provider_token(
         struct auth_provider *p, struct hg_str token, int64_t now_s, struct auth_proved *ret_proved)
 {
 	uint8_t digest[AUTH_DIGEST];
-	struct jwt_claims claims;
 	*ret_proved = (struct auth_proved){.verdict = JWT_GOOD};
-	if (!p->keys) return AUTH_KEYLESS;
+	if (p->issuer_count == 0) return AUTH_KEYLESS;
 	/* Without memory for remembering it is verified each time. */
 	if (!p->seen && auth_seen_new(AUTH_SEEN, &p->seen) < 0) p->seen = NULL;
 	bool hashed =
@@ -260,14 +315,9 @@ enum auth_proof auth_provider_token(
 		ret_proved->seen = true;
 		return found(ret_proved, id);
 	}
-	ret_proved->verdict = jwt_verify(p->keys, &p->policy, token, now_s, &claims);
-	if (ret_proved->verdict != JWT_GOOD) return AUTH_TOKEN;
-	id = auth_identity_of(&claims, p->user_claim, p->roles_claim);
-	jwt_claims_fini(&claims);
-	if (!id) return AUTH_NAMELESS;
-	if (hashed) auth_seen_put(p->seen, digest, id);
-	ret_proved->id = id;
-	return AUTH_PROVED;
+	enum auth_proof proof = verify(p, token, now_s, ret_proved);
+	if (proof == AUTH_PROVED && hashed) auth_seen_put(p->seen, digest, ret_proved->id);
+	return proof;
 }
 
 /* Hashes of 256 random bits: what comparing them takes tells nobody a key. */

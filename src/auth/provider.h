@@ -4,7 +4,8 @@
  *
  *   {"providers": [{"app": "shop", "user_field": …, "jwt": {…}, "keys": […]}, …]}
  *
- * and holds secrets. A provider has memory of what it verified, and belongs to one thread.
+ * ("issuers": [{…}, …] instead of "jwt" where there are several) and holds secrets. A provider has
+ * memory of what it verified, and belongs to one thread.
  */
 #ifndef AUTH_PROVIDER_H
 #define AUTH_PROVIDER_H
@@ -17,12 +18,21 @@
 #define AUTH_DOC_MAX       (16u << 20)
 #define AUTH_SEEN          4096u /* tokens of an app that are remembered */
 #define AUTH_AUDIENCES_MAX 16u
-#define AUTH_FIELDS        3 /* user, roles, scopes */
+#define AUTH_ISSUERS_MAX   16u
+#define AUTH_FIELDS        4 /* user, roles, scopes, issuer */
 
 struct auth_apikey {
 	uint8_t hash[APIKEY_HASH];
 	int64_t until_s; /* INT64_MAX: never */
 	struct auth_identity *id;
+};
+
+/* What tokens of one issuer are checked with. */
+struct auth_issuer {
+	struct jwt_keys *keys; /* NULL: not known yet */
+	struct jwt_policy policy;
+	struct hg_str user_claim, roles_claim;
+	struct hg_str audience[AUTH_AUDIENCES_MAX];
 };
 
 struct auth_provider {
@@ -31,12 +41,10 @@ struct auth_provider {
 	struct hg_str field[AUTH_FIELDS]; /* what the replica is told by; n 0: it is not */
 	bool keep;                        /* what a client proved it with goes on to the replica */
 	/* tokens */
-	bool jwt;
 	struct hg_str header, cookie; /* where they are; n 0: not there */
-	struct jwt_keys *keys;        /* NULL: not known yet */
-	struct jwt_policy policy;
-	struct hg_str user_claim, roles_claim;
-	struct auth_seen *seen; /* made with the first token */
+	struct auth_issuer *issuer;   /* with several a token's own word says which */
+	uint32_t issuer_count;        /* 0: no tokens */
+	struct auth_seen *seen;       /* made with the first token */
 	/* API keys, sorted by their hash */
 	struct hg_str key_header;
 	struct auth_apikey *apikey;
@@ -44,7 +52,6 @@ struct auth_provider {
 	/* what the texts above are inside of, and what it was made of */
 	json_t *doc;
 	char *source;
-	struct hg_str audience[AUTH_AUDIENCES_MAX];
 };
 
 struct auth_providers {

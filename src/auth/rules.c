@@ -14,6 +14,8 @@ void auth_rule_write(struct hg_out *o, const struct auth_rule *r)
 	words_put(o, r->roles);
 	hg_out_byte(o, ' ');
 	words_put(o, r->scopes);
+	if (r->issuers.n) hg_out_byte(o, ' ');
+	auth_words_write(o, r->issuers, ',');
 	hg_out_byte(o, '\n');
 }
 
@@ -46,11 +48,15 @@ static bool line_read(struct hg_str line, uint32_t *ret_methods, struct auth_fou
 {
 	struct hg_str methods = hg_str_cut(&line, ' '), require = hg_str_cut(&line, ' ');
 	struct hg_str roles = hg_str_cut(&line, ' ');
+	bool more = hg_str_find(line, ' ') < line.n;
+	struct hg_str scopes = hg_str_cut(&line, ' ');
 	if (!hex_u32(methods, ret_methods) || require.n != 1 || require.p[0] < '0' ||
 	        require.p[0] > '2')
 		return false;
 	ret->require = (enum auth_require)(require.p[0] - '0');
-	return list_of(roles, &ret->roles) && list_of(line, &ret->scopes) &&
+	ret->issuers = line;
+	if (more && (line.n == 0 || hg_str_eq(line, HG_STR("-")))) return false;
+	return list_of(roles, &ret->roles) && list_of(scopes, &ret->scopes) &&
 	       hg_str_find(line, ' ') == line.n;
 }
 
@@ -92,9 +98,11 @@ enum auth_access auth_decide(const struct auth_found *rule, const struct auth_id
 {
 	if (rule->require == AUTH_OFF) return AUTH_PASS;
 	if (!id) {
-		bool needs = rule->require == AUTH_REQUIRED || rule->roles.n || rule->scopes.n;
+		bool needs = rule->require == AUTH_REQUIRED || rule->roles.n || rule->scopes.n ||
+		             rule->issuers.n;
 		return needs ? AUTH_WHO : AUTH_PASS;
 	}
+	if (rule->issuers.n && !auth_identity_issuer(id, rule->issuers)) return AUTH_ISSUER;
 	if (rule->roles.n && !one_role(id, rule->roles)) return AUTH_ROLE;
 	return all_scopes(id, rule->scopes) ? AUTH_PASS : AUTH_SCOPE;
 }

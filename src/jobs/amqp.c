@@ -13,6 +13,7 @@
 
 #include "jobs/amqp_priv.h"
 #include "os/library.h"
+#include "wire/url.h"
 
 #define FAREWELL_S 1
 
@@ -228,10 +229,27 @@ static void driver_close(void *driver)
 	free(d);
 }
 
+/* The library would take parameters for a part of the virtual host. */
+static bool url_copy(struct amqp_driver *d, const char *url)
+{
+	struct hg_str query = hg_str(url), plain = hg_str_cut(&query, '?'), ca = HG_STR("");
+	bool tls = hg_str_starts(plain, HG_STR("amqps://"));
+	size_t n = 0;
+	if (!hg_str_copy(plain, d->url, sizeof d->url)) return false;
+	if (!tls) return query.n == 0 || hg_str_copy(hg_str(url), d->url, sizeof d->url);
+	if (query.n &&
+	        (!url_query_find(query, HG_STR("ca"), &ca) || hg_str_find(query, '&') < query.n))
+		return false;
+	if (!ca.n) ca = HG_STR(AMQP_CA_SYSTEM);
+	if (!url_decode(ca, false, d->ca, sizeof d->ca - 1, &n)) return false;
+	d->ca[n] = 0;
+	return n > 0;
+}
+
 static bool settings_copy(struct amqp_driver *d, const struct relay_driver_options *o)
 {
 	d->with = *o;
-	if (!hg_str_copy(hg_str(o->url), d->url, sizeof d->url) ||
+	if (!url_copy(d, o->url) ||
 	        !hg_str_copy(hg_str(o->consumer), d->consumer, sizeof d->consumer) ||
 	        o->queue_count > JOBS_QUEUES_MAX)
 		return false;
@@ -251,9 +269,14 @@ static enum hg_rc url_check(struct amqp_driver *d, struct hg_err *err)
 	struct amqp_connection_info info;
 	char copy[AMQP_URL_MAX];
 	memcpy(copy, d->url, sizeof copy);
-	bool ok = hg_str_starts(hg_str(copy), HG_STR("amqp://")) &&
-	          d->call.parse_url(copy, &info) == AMQP_STATUS_OK && info.host && info.host[0];
+	bool known = hg_str_starts(hg_str(copy), HG_STR("amqp://")) || d->ca[0];
+	bool ok = known && d->call.parse_url(copy, &info) == AMQP_STATUS_OK && info.host &&
+	          info.host[0];
 	explicit_bzero(copy, sizeof copy);
+	if (ok && d->ca[0] && access(d->ca, R_OK) < 0)
+		return hg_err_set(err, HG_E_INVALID,
+		        "could not read the authorities of the broker, \"%s\": %s", d->ca,
+		        strerror(errno));
 	if (ok) return HG_OK;
 	hg_err_set(err, HG_E_INVALID,
 	        "the broker's address is not amqp://USER:PASSWORD@HOST[:PORT]/VHOST");
@@ -288,7 +311,9 @@ static enum hg_rc driver_open(
 	pthread_mutex_init(&d->lock, NULL);
 	enum hg_rc rc = amqp_calls_load(&d->call, err);
 	if (rc == HG_OK && !settings_copy(d, o))
-		rc = hg_err_set(err, HG_E_INVALID, "a name or an address is too long");
+		rc = hg_err_set(err, HG_E_INVALID,
+		        "a name or the broker's address is too long, or has parameters "
+		        "other than ?ca=FILE");
 	if (rc == HG_OK) rc = url_check(d, err);
 	if (rc == HG_OK) {
 		d->to_loop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -169,11 +169,29 @@ static bool open_channels(struct link *k)
 	return true;
 }
 
+/* With TLS: 1.2 or later, of an authority that is trusted, and for the host that the address names.
+ */
+static amqp_socket_t *socket_new(struct link *k)
+{
+	bool tls = k->d->ca[0] != 0;
+	amqp_socket_t *s = tls ? k->call->ssl_socket_new(k->c) : k->call->tcp_socket_new(k->c);
+	int status = s ? AMQP_STATUS_OK : AMQP_STATUS_NO_MEMORY;
+	if (s && tls) {
+		status = k->call->ssl_socket_set_ssl_versions(s, AMQP_TLSv1_2, AMQP_TLSvLATEST);
+		if (status == AMQP_STATUS_OK) status = k->call->ssl_socket_set_cacert(s, k->d->ca);
+		k->call->ssl_socket_set_verify_peer(s, 1);
+		k->call->ssl_socket_set_verify_hostname(s, 1);
+	}
+	if (status == AMQP_STATUS_OK) return s;
+	(void)failed(k, tls ? "the authorities" : "connect", status);
+	return NULL;
+}
+
 static bool login(struct link *k, const struct amqp_connection_info *info)
 {
 	struct timeval limit = {.tv_sec = CONNECT_S};
-	amqp_socket_t *socket = k->call->tcp_socket_new(k->c);
-	if (!socket) return failed(k, "connect", AMQP_STATUS_NO_MEMORY);
+	amqp_socket_t *socket = socket_new(k);
+	if (!socket) return false;
 	int status = k->call->socket_open_noblock(socket, info->host, info->port, &limit);
 	if (status != AMQP_STATUS_OK) return failed(k, "connect", status);
 	pthread_mutex_lock(&k->d->lock);

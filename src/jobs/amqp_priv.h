@@ -5,6 +5,7 @@
 
 #include <amqp.h>
 #include <amqp_framing.h>
+#include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 #include <pthread.h>
 
@@ -12,30 +13,35 @@
 #include "jobs/jobs.h"
 #include "jobs/relay.h"
 
-#define AMQP_CALLS(X)                \
-	X(new_connection)            \
-	X(connection_close)          \
-	X(destroy_connection)        \
-	X(tcp_socket_new)            \
-	X(socket_open_noblock)       \
-	X(get_sockfd)                \
-	X(parse_url)                 \
-	X(login)                     \
-	X(set_handshake_timeout)     \
-	X(set_rpc_timeout)           \
-	X(channel_open)              \
-	X(confirm_select)            \
-	X(queue_declare)             \
-	X(basic_qos)                 \
-	X(basic_consume)             \
-	X(basic_publish)             \
-	X(basic_ack)                 \
-	X(basic_reject)              \
-	X(simple_wait_frame_noblock) \
-	X(frames_enqueued)           \
-	X(data_in_buffer)            \
-	X(maybe_release_buffers)     \
-	X(get_rpc_reply)             \
+#define AMQP_CALLS(X)                     \
+	X(new_connection)                 \
+	X(connection_close)               \
+	X(destroy_connection)             \
+	X(tcp_socket_new)                 \
+	X(ssl_socket_new)                 \
+	X(ssl_socket_set_cacert)          \
+	X(ssl_socket_set_verify_peer)     \
+	X(ssl_socket_set_verify_hostname) \
+	X(ssl_socket_set_ssl_versions)    \
+	X(socket_open_noblock)            \
+	X(get_sockfd)                     \
+	X(parse_url)                      \
+	X(login)                          \
+	X(set_handshake_timeout)          \
+	X(set_rpc_timeout)                \
+	X(channel_open)                   \
+	X(confirm_select)                 \
+	X(queue_declare)                  \
+	X(basic_qos)                      \
+	X(basic_consume)                  \
+	X(basic_publish)                  \
+	X(basic_ack)                      \
+	X(basic_reject)                   \
+	X(simple_wait_frame_noblock)      \
+	X(frames_enqueued)                \
+	X(data_in_buffer)                 \
+	X(maybe_release_buffers)          \
+	X(get_rpc_reply)                  \
 	X(error_string2)
 
 struct amqp_calls {
@@ -45,6 +51,8 @@ struct amqp_calls {
 };
 
 #define AMQP_URL_MAX     512u
+#define AMQP_CA_MAX      256u
+#define AMQP_CA_SYSTEM   "/etc/ssl/certs/ca-certificates.crt" /* of Debian's ca-certificates */
 #define AMQP_WHY_MAX     256u
 #define AMQP_UNACKED_MAX 64u /* messages of one queue that a consumer holds at most */
 #define AMQP_DELIVERIES  20  /* a message that killed so many consumers goes to the dead letters */
@@ -76,7 +84,8 @@ struct amqp_driver {
 	uint32_t magic;
 	struct loop *loop;
 	struct relay_driver_options with;
-	char url[AMQP_URL_MAX], consumer[128];
+	char url[AMQP_URL_MAX], consumer[128]; /* without parameters */
+	char ca[AMQP_CA_MAX]; /* file with the authorities that are trusted; "": amqp:// */
 	char queue[JOBS_QUEUES_MAX][JOBS_NAME_MAX + 1];
 	const char *queue_name[JOBS_QUEUES_MAX];
 	struct amqp_calls call;

@@ -39,9 +39,11 @@ static const struct {
 	const struct relay_driver *driver;
 } drivers[] = {
         {"redis://", &relay_redis},
+        {"rediss://", &relay_redis},
         {"unix:", &relay_redis},
         {"redis+unix://", &relay_redis},
         {"amqp://", &relay_rabbitmq},
+        {"amqps://", &relay_rabbitmq},
 };
 
 const struct relay_driver *relay_driver_of(const char *url)

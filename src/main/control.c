@@ -596,6 +596,27 @@ static enum hg_rc goals_new(struct control *c, struct hg_err *err)
 	return rc < 0 ? rc : slo_new(&slo, &c->slo, err);
 }
 
+/* Who tells people, and who asks observe what to tell. */
+static enum hg_rc alerts_new(struct control *c, uint64_t seed, struct hg_err *err)
+{
+	struct notify_options alerts = {.loop = c->loop,
+	        .log = &c->log,
+	        .store = c->store,
+	        .data_dir = c->child->data_dir,
+	        .seed = seed,
+	        .wall_ms = clock_wall_ms,
+	        .on_event = on_rollout_event,
+	        .arg = c};
+	enum hg_rc rc = notify_new(&alerts, &c->notify, err);
+	if (rc < 0) return rc;
+	struct alert_watch_options watch = {.loop = c->loop,
+	        .log = &c->log,
+	        .notify = c->notify,
+	        .data_dir = c->child->data_dir,
+	        .wall_ms = clock_wall_ms};
+	return alert_watch_new(&watch, &c->alert_watch, err);
+}
+
 static enum hg_rc start(struct control *c, struct hg_err *err)
 {
 	const struct warden_child *child = c->child;
@@ -637,22 +658,7 @@ static enum hg_rc start(struct control *c, struct hg_err *err)
 	if (rc < 0) return rc;
 	rc = goals_new(c, err);
 	if (rc < 0) return rc;
-	struct notify_options alerts = {.loop = c->loop,
-	        .log = &c->log,
-	        .store = c->store,
-	        .data_dir = child->data_dir,
-	        .seed = options.seed ^ 0xa1e7,
-	        .wall_ms = clock_wall_ms,
-	        .on_event = on_rollout_event,
-	        .arg = c};
-	rc = notify_new(&alerts, &c->notify, err);
-	if (rc < 0) return rc;
-	struct alert_watch_options watch = {.loop = c->loop,
-	        .log = &c->log,
-	        .notify = c->notify,
-	        .data_dir = child->data_dir,
-	        .wall_ms = clock_wall_ms};
-	rc = alert_watch_new(&watch, &c->alert_watch, err);
+	rc = alerts_new(c, options.seed ^ 0xa1e7, err);
 	if (rc < 0) return rc;
 	rc = secrets_new(c, err);
 	if (rc < 0) return rc;

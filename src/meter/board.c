@@ -18,8 +18,7 @@ void board_init(struct board *b)
 struct board *board_open(void *mapping, size_t size)
 {
 	struct board *b = mapping;
-	if (!b || size < sizeof *b || b->magic != BOARD_MAGIC || b->layout != layout())
-		return NULL;
+	if (!b || size < sizeof *b || b->magic != BOARD_MAGIC || b->layout != layout()) return NULL;
 	return b;
 }
 
@@ -58,8 +57,7 @@ void board_base_set(
 	atomic_store_explicit(&to->at_ms, now_ms, memory_order_release);
 }
 
-uint64_t board_base_get(
-        const struct board *b, uint32_t endpoint, struct meter_replica_sum *ret_sum)
+uint64_t board_base_get(const struct board *b, uint32_t endpoint, struct meter_replica_sum *ret_sum)
 {
 	HG_ASSERT(endpoint < METER_ENDPOINTS);
 	const struct board_base *from = &b->base[endpoint];

@@ -1,11 +1,13 @@
 /*
  * The board: what control alone knows, in shared memory, for observe to read: what the places of
  * the meter had counted when replicas got them, and a page in the Prometheus text format (replicas,
- * rollouts, budgets, certificates, …), written anew every few seconds. It outlives control: the last page stays, with the time when it was written, so that a
- * control that is replaced leaves no gap.
+ * rollouts, budgets, certificates, …), written anew every few seconds. It outlives control: the
+ * last page stays, with the time when it was written, so that a control that is replaced leaves no
+ * gap.
  *
  * One segment, made by the warden. One writer (control); readers never wait for it and never hold
- * it up: a page that changes under their hands is not taken, and looked at again with the next turn.
+ * it up: a page that changes under their hands is not taken, and looked at again with the next
+ * turn.
  */
 #ifndef METER_BOARD_H
 #define METER_BOARD_H
@@ -26,8 +28,8 @@ struct board_base {
 
 struct board {
 	uint32_t magic, layout;
-	_Atomic uint32_t seq; /* odd while control writes */
-	_Atomic uint32_t pid; /* of the control that wrote last; 0: none has yet */
+	_Atomic uint32_t seq;   /* odd while control writes */
+	_Atomic uint32_t pid;   /* of the control that wrote last; 0: none has yet */
 	_Atomic uint64_t at_ms; /* CLOCK_MONOTONIC */
 	_Atomic uint64_t size;
 	_Atomic uint64_t lost; /* pages that had no room, since the memory was made */

@@ -45,7 +45,8 @@ struct meter_lane {
 	meter_u64 fast;                /* answers within snap_app.fast_ms, where that is set */
 	/* What a finished request does not write. */
 	meter_u64 broken; /* the answer stopped in the middle, and not by the client's doing */
-	meter_u64 reserved[7];
+	meter_u64 rule;   /* answers within snap_app.rule_ms, where that is set */
+	meter_u64 reserved[6];
 	meter_u64 bucket[METER_BUCKETS]; /* not cumulative */
 	meter_u64 code[METER_CODES];     /* responses sent to clients */
 };

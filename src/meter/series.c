@@ -143,23 +143,58 @@ static void bucket(const struct set *of, const char *name, struct hg_str le, uin
 /* The texts of meter_bounds: printing numbers was a tenth of all this. */
 static struct hg_str bound_text(size_t b)
 {
-	static const char *const text[METER_BUCKETS] = {"0.0005", "0.001", "0.0025", "0.005", "0.01",
-	        "0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5", "0.75",
-	        "1", "1.5", "2", "2.5", "5", "10", "30", "+Inf"};
+	static const char *const text[METER_BUCKETS] = {"0.0005", "0.001", "0.0025", "0.005",
+	        "0.01", "0.025", "0.05", "0.075", "0.1", "0.15", "0.2", "0.25", "0.3", "0.4", "0.5",
+	        "0.75", "1", "1.5", "2", "2.5", "5", "10", "30", "+Inf"};
 	return hg_str(text[b]);
 }
 
-/* The edge of the app's own latency objective, where no bucket ends, between those at `b` − 1 and
- * `b`. What was counted with another objective before is no reason to fall or to jump. */
-static void own_edge(const struct set *s, double edge, size_t b, uint64_t below, uint64_t in_bucket,
-        uint64_t fast)
+/* An edge of the app's own. */
+struct own_edge {
+	double at;      /* seconds; 0: none */
+	uint64_t count; /* answers within it */
+};
+
+/*
+ * Those edges that lie between the bounds at `b` − 1 and `b`, the lower one first. What was counted
+ * with another threshold before is no reason to fall or to jump.
+ */
+static void own_edges(const struct set *s, const struct own_edge own[2], size_t b, uint64_t below,
+        uint64_t in_bucket)
 {
-	char text[32];
-	struct hg_out o = hg_out_over(text, sizeof text);
-	if (edge <= (b ? meter_bounds[b - 1] : 0) || edge >= meter_bounds[b]) return;
-	hg_out_fmt(&o, "%g", edge);
-	bucket(s, "headgate_request_duration_seconds_bucket", (struct hg_str){text, o.n},
-	        HG_MIN(HG_MAX(fast, below), below + in_bucket));
+	size_t first = own[0].at > own[1].at;
+	uint64_t least = below;
+	for (size_t i = 0; i < 2; i++) {
+		char text[32];
+		const struct own_edge *e = &own[i ^ first];
+		struct hg_out o = hg_out_over(text, sizeof text);
+		if (e->at <= (b ? meter_bounds[b - 1] : 0) || e->at >= meter_bounds[b]) continue;
+		least = HG_MIN(HG_MAX(e->count, least), below + in_bucket);
+		hg_out_fmt(&o, "%g", e->at);
+		bucket(s, "headgate_request_duration_seconds_bucket", (struct hg_str){text, o.n},
+		        least);
+	}
+}
+
+static void duration(const struct meter_series_view *v, size_t from, size_t to, const struct set *s)
+{
+	uint64_t n = 0;
+	const struct meter_series_lane *l = &v->lanes[from];
+	struct own_edge own[2] = {{.at = l->edge_s}, {.at = l->rule_s}};
+	if (l->edge_s > 0)
+		own[0].count = lanes_counter(v, from, to, offsetof(struct meter_lane, fast));
+	if (l->rule_s > 0)
+		own[1].count = lanes_counter(v, from, to, offsetof(struct meter_lane, rule));
+	for (size_t b = 0; b < METER_BUCKETS; b++) {
+		size_t at = offsetof(struct meter_lane, bucket) + b * sizeof(meter_u64);
+		uint64_t one = lanes_counter(v, from, to, at);
+		own_edges(s, own, b, n, one);
+		n += one;
+		bucket(s, "headgate_request_duration_seconds_bucket", bound_text(b), n);
+	}
+	uint64_t ns = lanes_counter(v, from, to, offsetof(struct meter_lane, duration_ns));
+	emit(s, "headgate_request_duration_seconds_sum", (double)ns / 1e9);
+	emit(s, "headgate_request_duration_seconds_count", (double)n);
 }
 
 static void durations(const struct meter_series_view *v, const struct meter_series_sink *sink)
@@ -167,26 +202,12 @@ static void durations(const struct meter_series_view *v, const struct meter_seri
 	family(sink, "headgate_request_duration_seconds", "histogram",
 	        "First byte of the request to the last of the response.");
 	for (size_t i = 0, end; i < v->lane_n; i = end) {
-		uint64_t n = 0;
+		struct set s;
 		bool shown;
-		const struct meter_series_lane *l = &v->lanes[i];
 		end = release_end(v, i, &shown);
 		if (!shown) continue;
-		uint64_t fast = l->edge_s > 0
-		                        ? lanes_counter(v, i, end, offsetof(struct meter_lane, fast))
-		                        : 0;
-		struct set s;
-		release_set(&s, sink, l);
-		for (size_t b = 0; b < METER_BUCKETS; b++) {
-			size_t at = offsetof(struct meter_lane, bucket) + b * sizeof(meter_u64);
-			uint64_t one = lanes_counter(v, i, end, at);
-			own_edge(&s, l->edge_s, b, n, one, fast);
-			n += one;
-			bucket(&s, "headgate_request_duration_seconds_bucket", bound_text(b), n);
-		}
-		uint64_t ns = lanes_counter(v, i, end, offsetof(struct meter_lane, duration_ns));
-		emit(&s, "headgate_request_duration_seconds_sum", (double)ns / 1e9);
-		emit(&s, "headgate_request_duration_seconds_count", (double)n);
+		release_set(&s, sink, &v->lanes[i]);
+		duration(v, i, end, &s);
 	}
 }
 
@@ -237,8 +258,7 @@ static void worker_gauges(const struct meter_series_view *v, const struct meter_
 		family(sink, rows[k].name, rows[k].type, rows[k].help);
 		for (uint32_t i = 0; i < workers(v->meter); i++) {
 			const struct meter_worker *w = &v->meter->worker[i];
-			double n[] = {
-			        atomic_load_explicit(&w->connections, memory_order_relaxed),
+			double n[] = {atomic_load_explicit(&w->connections, memory_order_relaxed),
 			        (double)atomic_load_explicit(
 			                &w->snapshot_ack, memory_order_relaxed),
 			        (double)atomic_load_explicit(&w->busy_ns, memory_order_relaxed) /
@@ -442,7 +462,8 @@ static void denials(const struct meter_series_view *v, const struct meter_series
 	family(sink, name, "counter", "Requests refused by who sent them, by reason.");
 	for (size_t i = 0; i < v->app_n; i++) {
 		for (int d = 0; d < METER_DENIALS; d++) {
-			size_t at = offsetof(struct meter_app, denied) + (size_t)d * sizeof(meter_u64);
+			size_t at =
+			        offsetof(struct meter_app, denied) + (size_t)d * sizeof(meter_u64);
 			uint64_t n = app_counter(v->meter, v->apps[i].id, at);
 			if (n == 0) continue;
 			struct set s = {.sink = sink};

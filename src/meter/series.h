@@ -16,7 +16,9 @@ struct meter_series_lane {
 	struct hg_str app, route;
 	uint32_t release; /* 0: answers that no replica gave */
 	uint32_t lane;
-	double edge_s; /* an edge of the app's own in the histogram of durations; 0: none */
+	/* Edges of the app's own in the histogram of durations: what meter_lane.fast and .rule
+	 * count; 0: none. */
+	double edge_s, rule_s;
 	bool whole;    /* see meter_series_sink.whole */
 };
 

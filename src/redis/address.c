@@ -77,6 +77,18 @@ static const char *take_host(struct hg_str rest, struct redis_address *a)
 	return hg_str_copy(where, a->host, sizeof a->host) ? NULL : "the host's name is too long";
 }
 
+/* Of an address with TLS: what stands behind its "?". */
+static const char *take_ca(struct hg_str query, struct redis_address *a)
+{
+	struct hg_str ca = HG_STR("");
+	if (query.n == 0) return NULL;
+	if (!url_query_find(query, HG_STR("ca"), &ca) || !ca.n || hg_str_find(query, '&') < query.n)
+		return "of parameters, only ?ca=FILE is known";
+	return take(ca, a->ca, sizeof a->ca) ? NULL
+	                                     : "the name of the file with authorities is malformed "
+	                                       "or longer than 255 bytes";
+}
+
 static bool cut(struct hg_str *rest, struct hg_str prefix)
 {
 	if (!hg_str_starts(*rest, prefix)) return false;
@@ -90,15 +102,20 @@ const char *redis_address_of(const char *url, struct redis_address *ret)
 	const char *wrong;
 	*ret = (struct redis_address){0};
 	if (!url) return "there is none";
-	if (hg_str_starts(rest, HG_STR("rediss://")))
-		return "TLS is not supported: use redis:// to a local tunnel, or a unix socket";
 	bool unix_socket = cut(&rest, HG_STR("redis+unix://"));
 	if (!unix_socket && cut(&rest, HG_STR("unix:"))) {
 		unix_socket = true;
 		(void)cut(&rest, HG_STR("//"));
 	}
-	if (!unix_socket && !cut(&rest, HG_STR("redis://")))
-		return "it does not begin with redis:// or unix:";
+	ret->tls = !unix_socket && cut(&rest, HG_STR("rediss://"));
+	if (!unix_socket && !ret->tls && !cut(&rest, HG_STR("redis://")))
+		return "it does not begin with redis://, rediss:// or unix:";
+	if (ret->tls) {
+		struct hg_str query = rest;
+		rest = hg_str_cut(&query, '?');
+		wrong = take_ca(query, ret);
+		if (wrong) return wrong;
+	}
 	/* A path may hold a "@". */
 	wrong = hg_str_starts(rest, HG_STR("/")) ? NULL : take_user(&rest, ret);
 	if (wrong) return wrong;
@@ -115,6 +132,9 @@ void redis_url_text(const char *url, char *to, size_t cap)
 {
 	struct hg_out o = hg_out_over(to, cap - 1);
 	const char *start = strstr(url, "://"), *at = strrchr(url, '@');
+	/* So may the name of a file behind the address. */
+	const char *query = strncmp(url, "rediss:", 7) == 0 ? strchr(url, '?') : NULL;
+	if (query) at = memrchr(url, '@', (size_t)(query - url));
 	start = start ? start + 3 : strchr(url, ':') ? strchr(url, ':') + 1 : url;
 	const char *colon = at && at > start ? memchr(start, ':', (size_t)(at - start)) : NULL;
 	if (colon) {

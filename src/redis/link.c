@@ -38,6 +38,8 @@ static void shut(struct link *l)
 	loop_timer_stop(loop, &l->timer);
 	loop_task_cancel(&l->task);
 	loop_io_stop(loop, &l->io);
+	tls_free(l->tls);
+	l->tls = NULL;
 	sock_close(l->fd);
 	l->fd = -1;
 	l->writing = false;
@@ -258,6 +260,31 @@ static void greeted(struct link *l, const struct resp_value *v)
 	redis_link_up(l);
 }
 
+/* TLS goes on; the greeting follows it. */
+static void secure(struct link *l)
+{
+	char text[sizeof l->why];
+	int rc = link_tls_handshake(l, text, sizeof text);
+	if (rc == 0)
+		greet(l);
+	else if (rc != -EAGAIN)
+		link_lost(l, text);
+}
+
+static void connected(struct link *l)
+{
+	if (!l->redis->tls) {
+		greet(l);
+		return;
+	}
+	l->state = LINK_SECURING;
+	l->tls = tls_remote_open(l->redis->tls, l->fd, NULL, NULL);
+	if (l->tls && watch(l, EPOLLIN))
+		secure(l);
+	else
+		link_lost(l, "no memory for TLS");
+}
+
 /* Replies that are complete; false: the connection is gone. */
 static bool take_replies(struct link *l)
 {
@@ -301,7 +328,7 @@ static bool receive(struct link *l)
 			link_lost(l, "no memory for a reply");
 			return false;
 		}
-		ssize_t n = sock_read(l->fd, room, READ_BYTES);
+		ssize_t n = link_read(l, room, READ_BYTES);
 		if (n == -EAGAIN) return true;
 		if (n <= 0) {
 			link_lost(l, n ? strerror((int)-n) : "the server closed the connection");
@@ -310,7 +337,8 @@ static bool receive(struct link *l)
 		hg_buf_add(&l->in, (size_t)n);
 		l->heard_ms = now_ms(l);
 		if (!take_replies(l)) return false;
-		if ((size_t)n < READ_BYTES) return true;
+		/* The end of a record is not the end of what is there. */
+		if ((size_t)n < READ_BYTES && !l->tls) return true;
 	}
 }
 
@@ -318,7 +346,7 @@ static bool flush(struct link *l)
 {
 	while (l->out_at < l->out.n) {
 		struct hg_str rest = {l->out.p + l->out_at, l->out.n - l->out_at};
-		ssize_t n = sock_write(l->fd, rest, HG_STR(""));
+		ssize_t n = link_write(l, rest);
 		if (n == -EAGAIN) break;
 		if (n < 0) {
 			link_lost(l, strerror((int)-n));
@@ -363,7 +391,12 @@ static void on_io(struct loop *loop, struct loop_io *io, uint32_t events)
 		if (code)
 			link_lost(l, strerror(code));
 		else
-			greet(l);
+			connected(l);
+		return;
+	}
+	if (l->tls) tls_ready(l->tls, events & (EPOLLIN | EPOLLERR | EPOLLHUP), events & EPOLLOUT);
+	if (l->state == LINK_SECURING) {
+		secure(l);
 		return;
 	}
 	if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) && !receive(l)) return;

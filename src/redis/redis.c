@@ -470,6 +470,11 @@ enum hg_rc redis_new(
 	hg_list_init(&r->waiting);
 	hg_list_init(&r->subscriptions);
 	hg_rand_seed(&r->rand, clock_mono_ns() ^ (uintptr_t)r);
+	enum hg_rc rc = redis_tls_new(r, err);
+	if (rc < 0) {
+		free(r);
+		return rc;
+	}
 	link_init(&r->main, r, false);
 	link_init(&r->sub, r, true);
 	r->flight = calloc(r->o.queue_max, sizeof *r->flight);
@@ -499,6 +504,7 @@ void redis_free(struct redis *r)
 		finish(HG_CONTAINER(node, struct redis_command, node), HG_E_AGAIN,
 		        HG_STR("the program is stopping"));
 	free(r->flight);
+	tls_remote_unref(r->tls);
 	r->magic = 0;
 	free(r);
 }

@@ -15,7 +15,9 @@
  * Subscriptions have a connection of their own.
  *
  * Addresses: redis://[[USER]:PASSWORD@]HOST[:PORT][/DB] (6379, 0), unix:PATH or
- * redis+unix://[[USER]:PASSWORD@]PATH, both with ?db=N. rediss:// (TLS) is refused: HG_E_INVALID.
+ * redis+unix://[[USER]:PASSWORD@]PATH, both with ?db=N. rediss:// is the first with TLS, 1.2 or
+ * later: the certificate must be of an authority of the system, or of one in the file of ?ca=FILE,
+ * and be for HOST.
  */
 #ifndef REDIS_REDIS_H
 #define REDIS_REDIS_H
@@ -32,7 +34,8 @@ struct redis;
 
 struct redis_options {
 	const char *url;
-	const char *name;    /* for CLIENT SETNAME: letters, digits, punctuation; static */
+	const char *name; /* for CLIENT SETNAME: letters, digits, punctuation; static */
+	const char *ca;   /* PEM of the authorities for rediss://, instead of a file; NULL: none */
 	uint32_t timeout_ms; /* of a command, from redis_send to its reply; 0: 50 */
 	uint32_t connect_ms; /* of a connection until it is usable; 0: 1000 */
 	uint32_t queue_max;  /* commands in flight and waiting; 0: 1024 */

@@ -7,6 +7,7 @@
 #include "base/rand.h"
 #include "math/breaker.h"
 #include "os/sock.h"
+#include "os/tls_remote.h"
 #include "os/work.h"
 
 #define REDIS_MAGIC   0x4ed15001u
@@ -25,8 +26,10 @@ struct redis_address {
 	char host[256]; /* "": a unix socket */
 	char path[108];
 	char user[128], password[512]; /* "": none */
+	char ca[256]; /* file with the authorities that are trusted; "": the system's */
 	uint16_t port;
 	uint32_t db;
+	bool tls;
 };
 
 /* NULL, or what is wrong. */
@@ -36,7 +39,8 @@ const char *redis_address_of(const char *url, struct redis_address *ret);
 enum link_state {
 	LINK_NONE,       /* until `timer` */
 	LINK_LOOKUP,     /* names are looked up */
-	LINK_CONNECTING, /* until `timer`, as LINK_GREETING */
+	LINK_CONNECTING, /* until `timer`, as the next two */
+	LINK_SECURING,   /* TLS begins */
 	LINK_GREETING,   /* AUTH, SELECT, CLIENT SETNAME, PING are answered */
 	LINK_READY
 };
@@ -56,8 +60,9 @@ struct link {
 	uint32_t streak;    /* failures in a row */
 	uint32_t attempt;   /* which address is next */
 	uint64_t heard_ms, pinged_ms;
-	bool writing;  /* EPOLLOUT is watched */
-	char why[160]; /* of the last failure, so that it is told once */
+	bool writing;    /* EPOLLOUT is watched */
+	struct tls *tls; /* NULL: plain, or not connected */
+	char why[160];   /* of the last failure, so that it is told once */
 	struct work *work;
 	/* written by the look-up's thread while `work` is not NULL */
 	struct sock_addr address[ADDRESSES_MAX];
@@ -78,6 +83,7 @@ struct redis {
 	struct loop *loop;
 	struct redis_options o;
 	struct redis_address address;
+	struct tls_remote *tls; /* NULL: plain */
 	struct link main, sub;
 	struct flight *flight;  /* a ring of queue_max (a power of two) */
 	uint32_t first, next;   /* of the ring; they run on */
@@ -101,6 +107,15 @@ void link_open(struct link *l);
 void link_lost(struct link *l, const char *why);
 /* What was appended to `out` is written at the end of this turn. */
 void link_flush_later(struct link *l);
+
+/* tls.c. Sets r->tls, if the address is one of TLS. HG_E_INVALID: the authorities cannot be read;
+ * HG_E_NOMEM. */
+HG_MUST enum hg_rc redis_tls_new(struct redis *r, struct hg_err *err);
+/* 0: it is over; -EAGAIN; else it failed, and `why` says why. */
+int link_tls_handshake(struct link *l, char *why, size_t cap);
+/* As sock_read and sock_write. */
+ssize_t link_read(struct link *l, char *to, size_t n);
+ssize_t link_write(struct link *l, struct hg_str s);
 
 /* redis.c: what a connection tells. */
 void redis_link_up(struct link *l);

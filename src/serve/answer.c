@@ -260,8 +260,8 @@ void serve_problem(struct serve_call *c, unsigned status, enum hg_rc rc, const c
 	json_out_end(&j);
 	hg_buf_byte(&text, '\n');
 	bool ok = json_out_ok(&j);
-	serve_answer(c, status, "application/problem+json",
-	        ok ? hg_buf_view(&text) : HG_STR("{}\n"));
+	serve_answer(
+	        c, status, "application/problem+json", ok ? hg_buf_view(&text) : HG_STR("{}\n"));
 	hg_buf_free(&text);
 }
 

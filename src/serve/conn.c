@@ -34,6 +34,8 @@ static void set_deadline(struct serve_call *c, uint64_t ms)
 	if (loop_timer_start(c->s->l, &c->timer, ms, on_timer) < 0) c->broken = true;
 }
 
+#define CONN_READS ((uint32_t)EPOLLIN | EPOLLRDHUP)
+
 static void set_interest(struct serve_call *c, uint32_t events)
 {
 	if (events == c->interest) return;
@@ -139,14 +141,15 @@ void conn_open(struct serve *s, int fd, const struct sock_addr *peer, uint32_t t
 	conn_move(c, CONN_HEAD);
 	c->in_at = c->seen = c->out_at = 0;
 	c->eof = c->broken = c->running = c->linger = c->waiting = c->later = c->streaming = false;
+	c->early = false;
 	c->requests = 0;
 	c->lingered = 0;
 	c->req = (struct serve_request){.peer = *peer, .listener = tag};
 	c->req.peer_uid = peer->sa.sa_family == AF_UNIX ? sock_peer_uid(fd) : UINT32_MAX;
 	hg_list_append(&s->live, &c->node);
 	s->live_count++;
-	c->interest = EPOLLIN;
-	if (loop_io_start(s->l, &c->io, fd, EPOLLIN, on_io) < 0) {
+	c->interest = CONN_READS;
+	if (loop_io_start(s->l, &c->io, fd, CONN_READS, on_io) < 0) {
 		c->io.fd = -1;
 		sock_close(fd);
 		conn_close(c);
@@ -297,9 +300,12 @@ static void wait_for_more(struct serve_call *c)
 	}
 	if ((was == CONN_HEAD || was == CONN_BODY) && conn_pending(c)) conn_flush(c);
 	uint32_t events = conn_pending(c) ? (uint32_t)EPOLLOUT : 0;
-	if (was == CONN_HEAD || was == CONN_BODY || was == CONN_LINGER) events |= EPOLLIN;
-	/* While the handler works nothing is read, but a client that leaves is noticed. */
-	if (was == CONN_BUSY) events |= EPOLLRDHUP;
+	if (was == CONN_LINGER) events |= EPOLLIN;
+	if (was == CONN_HEAD || was == CONN_BODY) events |= CONN_READS;
+	/* While the handler works nothing is read, but a client that leaves is noticed. Only one
+	 * that sends more meanwhile makes it necessary to tell the kernel. */
+	if (was == CONN_BUSY) events |= c->early ? (uint32_t)EPOLLRDHUP : CONN_READS;
+	if (was != CONN_BUSY) c->early = false;
 	if (was == CONN_BUSY && !conn_pending(c)) c->deadline_ms = 0;
 	set_interest(c, events);
 }
@@ -378,6 +384,7 @@ static void on_io(struct loop *l, struct loop_io *io, uint32_t events)
 	(void)l;
 	if (events & (EPOLLERR | EPOLLHUP)) c->broken = true;
 	if ((events & EPOLLRDHUP) && c->state == CONN_BUSY) c->broken = true;
+	if ((events & EPOLLIN) && c->state == CONN_BUSY) c->early = true;
 	if ((events & EPOLLIN) && !c->broken) {
 		if (c->state == CONN_LINGER) discard(c);
 		if (c->state == CONN_HEAD || c->state == CONN_BODY) receive(c);

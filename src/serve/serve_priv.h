@@ -64,6 +64,7 @@ struct serve_call {
 	/* Of the connection. */
 	uint32_t requests;
 	bool eof, broken, running, linger;
+	bool early; /* the client sends more while its request is being answered */
 	/* Of the call. */
 	bool later, streaming, stream_chunked, want_writable, mute, keep;
 	bool waiting; /* gone is to be told */

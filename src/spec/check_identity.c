@@ -52,40 +52,42 @@ static struct hg_err *fail_at(struct checking *c, enum hg_rc rc, const char *pat
 	return fail(c, rc, find(app_node(c), path));
 }
 
-static void check_sources(struct checking *c, const struct spec_identity_jwt *j)
+static void check_sources(
+        struct checking *c, const struct spec_identity_jwt *j, const struct spec_node *at)
 {
 	uint32_t n = (j->jwks.n > 0) + (j->public_key.n > 0) + (j->secret_file.n > 0);
 	if (n == 1) return;
-	struct hg_err *e =
-	        fail_at(c, n ? HG_E_CONFIG_CONFLICT : HG_E_CONFIG_MISSING, "identity.jwt");
+	struct hg_err *e = fail(c, n ? HG_E_CONFIG_CONFLICT : HG_E_CONFIG_MISSING, at);
 	spec_err_say(e, n ? "tokens are checked with one of `jwks`, `public_key` and `secret_file`"
 	                  : "there is nothing that tokens could be checked with");
 	hg_err_hint(e, "name one: `jwks: https://…`, `public_key: FILE` or `secret_file: FILE`");
 }
 
-static void check_jwt(struct checking *c, const struct spec_identity_jwt *j)
+/* `at`: where this issuer was written. */
+static void check_jwt(
+        struct checking *c, const struct spec_identity_jwt *j, const struct spec_node *at)
 {
-	check_sources(c, j);
+	const struct spec_node *audience = find(at, "audience");
+	check_sources(c, j, at);
 	if (j->audience_count > 16) {
-		struct hg_err *e = fail_at(c, HG_E_CONFIG_LIMIT, "identity.jwt.audience");
+		struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, audience);
 		spec_err_say(e, "at most 16 audiences, not %u", j->audience_count);
 	}
 	bool any = false;
 	for (uint32_t i = 0; i < j->audience_count; i++)
 		any = any || hg_str_eq(j->audience[i], HG_STR("*"));
 	if (any && j->audience_count > 1) {
-		struct hg_err *e = fail_at(c, HG_E_CONFIG_CONFLICT, "identity.jwt.audience");
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, audience);
 		spec_err_say(e, "\"*\" stands for every audience: nothing can stand beside it");
 	} else if (any) {
-		const struct spec_node *at = find(app_node(c), "identity.jwt.audience");
-		struct hg_err *e =
-		        spec_report_warning(c->r, at ? at->line : 0, at ? at->column : 0);
+		struct hg_err *e = spec_report_warning(
+		        c->r, audience ? audience->line : 0, audience ? audience->column : 0);
 		spec_err_say(e, "a token that the issuer made for any other service is good here "
 		                "too");
 		hg_err_hint(e, "name this service: `audience: %.*s`", HG_STR_ARG(c->app->name));
 	}
 	if (j->audience_count == 0) {
-		struct hg_err *e = fail_at(c, HG_E_CONFIG_MISSING, "identity.jwt");
+		struct hg_err *e = fail(c, HG_E_CONFIG_MISSING, at);
 		spec_err_say(e, "`audience` names nobody");
 		hg_err_hint(e, "name this service as the issuer does: `audience: %.*s`",
 		        HG_STR_ARG(c->app->name));
@@ -97,12 +99,62 @@ static void check_jwt(struct checking *c, const struct spec_identity_jwt *j)
 		others = others || !is;
 	}
 	if (j->algorithm_count && (j->secret_file.n ? !hs : j->public_key.n && !others)) {
-		struct hg_err *e = fail_at(c, HG_E_CONFIG_CONFLICT, "identity.jwt.algorithms");
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, find(at, "algorithms"));
 		spec_err_say(e, "no key is for any of these algorithms: every token would be "
 		                "refused");
 		hg_err_hint(e, "a secret is for HS256, a public key for RS256, ES256 or EdDSA; "
 		               "without `algorithms` the key decides");
 	}
+}
+
+static void check_issuers(struct checking *c, const struct spec_identity *id)
+{
+	const struct spec_node *list = find(app_node(c), "identity.issuers");
+	if (id->jwt.set) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, list);
+		spec_err_say(e, "`jwt` is for one issuer, `issuers` for several: not both");
+		hg_err_hint(e, "make what stands under `jwt` another entry of `issuers`");
+	}
+	if (id->issuer_count > 16) {
+		struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, list);
+		spec_err_say(e, "at most 16 issuers, not %u", id->issuer_count);
+		return;
+	}
+	for (uint32_t i = 0; i < id->issuer_count; i++) {
+		const struct spec_identity_jwt *j = &id->issuers[i];
+		const struct spec_node *at = item(list, i);
+		check_jwt(c, j, at);
+		for (uint32_t k = 0; k < i; k++) {
+			if (!hg_str_eq(id->issuers[k].issuer, j->issuer)) continue;
+			struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, find(at, "issuer"));
+			spec_err_say(e, "\"%.*s\" is there twice", HG_STR_ARG(j->issuer));
+			hg_err_hint(e, "its tokens are checked with one set of keys");
+			break;
+		}
+		if (j->issuer.n > 1024) {
+			struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, find(at, "issuer"));
+			spec_err_say(e, "an issuer's name has 1024 bytes at most");
+		}
+		bool same = hg_str_eq_nocase(j->header, id->issuers[0].header) &&
+		            hg_str_eq(j->cookie, id->issuers[0].cookie);
+		if (same) continue;
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+		spec_err_say(
+		        e, "tokens of all issuers of an app stand in one header and one cookie");
+		hg_err_hint(e, "write the same `header` and `cookie` everywhere, or none");
+	}
+}
+
+void spec_identity_place(const struct spec *s, const struct spec_app *app,
+        const struct spec_identity_jwt *j, struct hg_err *err)
+{
+	const struct spec_identity *id = &app->identity;
+	struct checking c = {.s = s, .app = app};
+	const struct spec_node *at = find(app_node(&c), "identity.jwt");
+	for (uint32_t i = 0; i < id->issuer_count; i++)
+		if (j == &id->issuers[i]) at = item(find(app_node(&c), "identity.issuers"), i);
+	if (at) at = find(at, j->jwks.n ? "jwks" : j->public_key.n ? "public_key" : "secret_file");
+	if (at) hg_err_place(err, s->origin->file.p, at->line, at->column);
 }
 
 static void check_keys(struct checking *c, const struct spec_identity *id)
@@ -133,18 +185,43 @@ static bool same_field(struct hg_str a, struct hg_str b)
 
 static void check_identity(struct checking *c, const struct spec_identity *id)
 {
-	if (!id->jwt.set && id->key_count == 0) {
+	if (!id->jwt.set && id->issuer_count == 0 && id->key_count == 0) {
 		struct hg_err *e = fail_at(c, HG_E_CONFIG_MISSING, "identity");
 		spec_err_say(e, "nobody could prove who he is: there are neither `jwt` nor `keys`");
 		hg_err_hint(e, "for example `identity: {jwt: {issuer: …, audience: …, jwks: …}}`");
 	}
-	if (id->jwt.set) check_jwt(c, &id->jwt);
+	if (id->jwt.set) check_jwt(c, &id->jwt, find(app_node(c), "identity.jwt"));
+	if (id->issuer_count) check_issuers(c, id);
 	check_keys(c, id);
-	if (same_field(id->user_header, id->roles_header) ||
-	        same_field(id->user_header, id->scopes_header) ||
-	        same_field(id->roles_header, id->scopes_header)) {
+	const struct hg_str told[] = {
+	        id->user_header, id->roles_header, id->scopes_header, id->issuer_header};
+	bool twice = false;
+	for (size_t i = 0; i < HG_COUNT(told); i++)
+		for (size_t k = 0; k < i; k++)
+			twice = twice || same_field(told[i], told[k]);
+	if (twice) {
 		struct hg_err *e = fail_at(c, HG_E_CONFIG_CONFLICT, "identity");
-		spec_err_say(e, "two of the headers for user, roles and scopes have one name");
+		spec_err_say(e, "two of the headers for user, roles, scopes and issuer have one "
+		                "name");
+	}
+}
+
+/* An issuer that is none of the app's would let nobody in. */
+static void check_access_issuers(
+        struct checking *c, const struct spec_node *at, const struct hg_str *names, uint32_t n)
+{
+	const struct spec_identity *id = &c->app->identity;
+	for (uint32_t i = 0; i < n; i++) {
+		bool there = false;
+		for (uint32_t k = 0; k < id->issuer_count; k++)
+			there = there || hg_str_eq(id->issuers[k].issuer, names[i]);
+		if (there) continue;
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, at);
+		spec_err_say(e, "\"%.*s\" is none of the app's `identity.issuers`",
+		        HG_STR_ARG(names[i]));
+		hg_err_hint(e, id->issuer_count ? "write it to the letter as it stands there"
+		                                : "list the issuers there: `jwt` alone has no "
+		                                  "other to be told from");
 	}
 }
 
@@ -163,6 +240,10 @@ static void check_access(struct checking *c, const struct spec_route *r, uint32_
 		struct hg_err *e = fail(c, HG_E_CONFIG_LIMIT, node);
 		spec_err_say(e, "at most 31 rules, not %u", r->access.rule_count);
 	}
+	check_access_issuers(c, find(node, "issuers"), r->access.issuers, r->access.issuer_count);
+	for (uint32_t i = 0; i < r->access.rule_count; i++)
+		check_access_issuers(c, item(find(node, "rules"), i), r->access.rules[i].issuers,
+		        r->access.rules[i].issuer_count);
 	bool off = r->access.require == SPEC_ACCESS_REQUIRE_OFF;
 	if (off && (r->access.role_count || r->access.scope_count)) {
 		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, node);
@@ -174,7 +255,8 @@ static void check_access(struct checking *c, const struct spec_route *r, uint32_
 /* Is it a name by which the replica is told who somebody is ("_" counts as "-")? */
 static bool tells(const struct spec_identity *id, struct hg_str name)
 {
-	const struct hg_str told[] = {id->user_header, id->roles_header, id->scopes_header};
+	const struct hg_str told[] = {
+	        id->user_header, id->roles_header, id->scopes_header, id->issuer_header};
 	char dashed[64];
 	if (name.n > sizeof dashed) return false;
 	for (size_t i = 0; i < name.n; i++)

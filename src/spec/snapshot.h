@@ -102,7 +102,8 @@ struct snap_app {
 	uint32_t identity;  /* 1: clients prove who they are (data/edge/identity.c) */
 	uint32_t analytics; /* SNAP_ANALYTICS_…; 0: nobody is counted by name */
 	uint32_t fast_ms;   /* a latency objective between two bounds of the meter; 0: none */
-	uint32_t reserved[5];
+	uint32_t rule_ms;   /* likewise the threshold of abort_when.p95; 0: none */
+	uint32_t reserved[4];
 	uint64_t body_max; /* bytes of a request body; 0: no limit */
 	/* Paths that probes ask: GET and HEAD of these are never limited. n 0: unused. */
 	struct snap_text probe[SNAP_PROBES];

@@ -85,6 +85,9 @@ HG_MUST enum hg_rc spec_check(const struct spec *s, struct spec_report *report);
 /* An error about a key of an app, found after checking, gets the place where "upstream.tls.ca" was
  * written, or else what is nearest above it. The file's name must outlive the error. */
 void spec_app_place(const struct spec *s, struct hg_str app, const char *path, struct hg_err *err);
+/* The same for what tokens of one of the app's issuers, `j`, are checked with. */
+void spec_identity_place(const struct spec *s, const struct spec_app *app,
+        const struct spec_identity_jwt *j, struct hg_err *err);
 /* The same of a key of `edge`: "rate_limits.password_file". */
 void spec_edge_place(const struct spec *s, const char *path, struct hg_err *err);
 /* The same of a key of `alerts`: "route.routes.0.match"; items of lists by number. */

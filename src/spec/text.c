@@ -60,7 +60,9 @@ static bool label_name(struct hg_str s, struct spec_problem *p)
 {
 	struct spec_problem other;
 	if (env_name(s, &other) && !hg_str_starts(s, HG_STR("__"))) return true;
-	return no(p, "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" first",
+	return no(p,
+	        "must be the name of a label: letters, digits and \"_\", no digit and no \"__\" "
+	        "first",
 	        NULL);
 }
 
@@ -307,6 +309,9 @@ static bool redis_url(struct hg_str s, struct spec_problem *p)
 	if (hg_str_find(s, '@') < s.n && !hg_str_starts(s, HG_STR("unix:")))
 		return no(p, "must not hold a user or a password: it is shown to viewers",
 		        "write `user: NAME` and `password_file: FILE` beside it");
+	if (hg_str_starts(s, HG_STR("rediss:")) && hg_str_find(s, '?') < s.n)
+		return no(p, "must not have parameters",
+		        "the authorities are `ca_file: FILE` beside it");
 	if (hg_str_copy(s, text, sizeof text)) why = redis_url_wrong(text);
 	return !why || no(p, "must be an address such as redis://10.0.0.5:6379", why);
 }

@@ -221,7 +221,8 @@ static void warden_free(struct warden *w)
 {
 	int *fds[] = {&w->admin_fd, &w->control_fd, &w->observe_fd, &w->image_fd, &w->certs_fd,
 	        &w->meter_fd, &w->meter_ro_fd, &w->table_fd, &w->table_ro_fd, &w->rates_fd,
-	        &w->conf_fd, &w->board_fd, &w->board_ro_fd, &w->rates_ro_fd, &w->span_fds[0], &w->span_fds[1]};
+	        &w->conf_fd, &w->board_fd, &w->board_ro_fd, &w->rates_ro_fd, &w->span_fds[0],
+	        &w->span_fds[1]};
 	for (size_t i = 0; i < HG_COUNT(fds); i++) {
 		if (*fds[i] >= 0) close(*fds[i]);
 	}

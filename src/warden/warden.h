@@ -11,7 +11,7 @@
  *
  * Started as root, the role processes and replicas run as users of their own (numbers below; they
  * need no entry in /etc/passwd): a replica's private directory belongs to group WARDEN_UID_EDGE so
- * that the edge and control may connect to its socket. As a plain user everything is that user.
+ * that edge, control and observe may connect to its socket. As a plain user all are that user.
  */
 #ifndef WARDEN_WARDEN_H
 #define WARDEN_WARDEN_H

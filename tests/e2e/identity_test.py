@@ -66,6 +66,22 @@ KEYS
     probes: {{readiness: {{http: /health, every: 250ms, timeout: 5s}}}}
     identity: {{jwt: {{issuer: me, audience: svc, secret_file: jwt.secret}}, forward: true, user_header: X-Forwarded-User}}
     routes: [{{host: svc.example, path: /}}]
+  multi:
+    command: python3 {dir}/replica.py $PORT
+    replicas: 1
+    probes: {{readiness: {{http: /health, every: 250ms, timeout: 5s}}}}
+    identity:
+      issuers:
+        - {{issuer: "https://id.example", audience: shop, jwks: "http://127.0.0.1:JWKS/keys", refetch: 1s}}
+        - {{issuer: partner, audience: multi, secret_file: jwt.secret, user_claim: email, roles_claim: groups}}
+        - {{issuer: away, audience: multi, jwks: "http://127.0.0.1:1/keys"}}
+      keys:
+KEYS
+    routes:
+      - {{host: multi.example, path: /}}
+      - {{host: multi.example, path: /staff, access: {{issuers: "https://id.example"}}}}
+      - {{host: multi.example, path: /partners, access: {{issuers: partner, rules: [{{methods: DELETE, issuers: partner, roles: gold}}]}}}}
+      - {{host: multi.example, path: /limited, rate_limit: 2/h per user}}
   plain:
     command: python3 {dir}/replica.py $PORT
     replicas: 1
@@ -155,7 +171,7 @@ class Identity(unittest.TestCase):
         (p.dir / "jwt.secret").write_text(SECRET + "\n")
         cls.write(cls.lines.values())
         p.up()
-        for app in ("shop", "svc", "plain"):
+        for app in ("shop", "svc", "multi", "plain"):
             p.wait_ready(1, app)
         good = cls.one.token()
         wait_for(lambda: cls.get("/", good)[0] == 200)
@@ -262,6 +278,57 @@ class Identity(unittest.TestCase):
         self.assertEqual(self.metric('headgate_identity_jwks_failures_total{app="shop"}'), 0)
         logs = self.platform.run("logs", "--plain", "-n", "500", check=False).stdout + self.platform.platform_log()
         self.assertNotIn(sig[:40], logs)
+
+    def test_a_token_counts_by_the_keys_of_the_issuer_it_names_and_of_no_other(self):
+        one = self.one
+        partner = {"iss": "partner", "aud": "multi", "email": "ann"}
+        good = {"the first": (one.token(), "https://id.example"), "the second": (hs(SECRET, **partner), "partner")}
+        wait_for(lambda: self.get("/", one.token(), Host="multi.example")[0] == 200)
+        for name, (token, issuer) in good.items():
+            told = dict(self.seen(self.get("/", token, Host="multi.example", X__Auth__Issuer="root", x_auth_issuer="root")))
+            self.assertEqual((told["x-auth-user"], told["x-auth-issuer"]), ("ann", issuer), name)
+            self.assertNotIn("x_auth_issuer", told)
+        told = dict(self.seen(self.get("/", Host="multi.example", X__Api__Key=self.secrets["bob"], X__Auth__Issuer="partner")))
+        self.assertEqual((told["x-auth-user"], told.get("x-auth-issuer")), ("bob", None))
+        attacks = {
+            "a secret for the keys of another": hs(SECRET),
+            "the public key as the secret of another": hs(one.pem, **partner),
+            "the keys of another": one.token(**partner),
+            "the keys of another, named": one.token(head={"kid": "one"}, **partner),
+            "the audience of another": one.token(aud="multi"),
+            "an audience that the other takes": hs(SECRET, **{**partner, "aud": "shop"}),
+            "a claim that the other is known by": hs(SECRET, **{k: v for k, v in partner.items() if k != "email"}),
+            "an unknown issuer": hs(SECRET, **{**partner, "iss": "partners"}),
+            "an issuer in capitals": hs(SECRET, **{**partner, "iss": "PARTNER"}),
+            "two issuers": hs(SECRET, **{**partner, "iss": ["partner", "https://id.example"]}),
+            "no issuer": hs(SECRET, **{**partner, "iss": None}),
+            "an issuer that ends": hs(SECRET, **{**partner, "iss": "partner\0"}),
+            "none": b64('{"alg":"none"}') + "." + b64(json.dumps({**partner, "exp": 4000000000})) + ".",
+            "expired": hs(SECRET, **partner, exp=int(time.time()) - 120),
+        }
+        for name, token in attacks.items():
+            answer = self.get("/", token, Host="multi.example")
+            self.assertEqual(answer[0], 401, f"{name}: {answer}")
+            self.assertIn('error="invalid_token"', answer[1]["WWW-Authenticate"], name)
+            self.assertEqual(self.h2("/", token, host="multi.example")[0], 401, name)
+        # whose keys are not there yet is not forged, and not believed
+        self.assertEqual(self.get("/", hs(SECRET, **{**partner, "iss": "away"}), Host="multi.example")[0], 503)
+        self.assertGreater(self.metric('headgate_identity_jwks_failures_total{app="multi",issuer="away"}'), 0)
+        self.assertEqual(self.metric('headgate_identity_jwks_keys{app="multi",issuer="https://id.example"}'),
+                         len(self.issuer.keys))
+        # routes may take less
+        staff, other = good["the first"][0], good["the second"][0]
+        gold = hs(SECRET, **partner, groups=["gold"])
+        for path, method, token, want in (
+                ("/staff", "GET", staff, 200), ("/staff", "GET", other, 401), ("/staff", "GET", None, 401),
+                ("/partners", "GET", other, 200), ("/partners", "GET", staff, 401), ("/partners", "DELETE", other, 403),
+                ("/partners", "DELETE", gold, 200), ("/partners", "DELETE", one.token(roles=["gold"]), 401)):
+            self.assertEqual(self.get(path, token, method, Host="multi.example")[0], want, (path, method))
+        self.assertEqual(self.get("/staff", Host="multi.example", X__Api__Key=self.secrets["root"])[0], 401)
+        # two people of one name do not share their limits
+        for _ in range(2):
+            self.assertEqual([self.get("/limited", t, Host="multi.example")[0] for t in (staff, other)], [200, 200])
+        self.assertEqual([self.get("/limited", t, Host="multi.example")[0] for t in (staff, other)], [429, 429])
 
     def test_two_credentials_are_none(self):
         p, token = self.platform, self.one.token()
@@ -429,10 +496,11 @@ class Identity(unittest.TestCase):
         self.assertEqual(self.get("/", old)[0], 200)
         # … but not as often as somebody wishes.
         time.sleep(1.2)
-        asked = self.issuer.asked
+        asked, start = self.issuer.asked, time.monotonic()
         for i in range(50):
             self.assertEqual(self.get("/", one.token(head={"kid": f"x{i}"}))[0], 401)
-        self.assertLessEqual(self.issuer.asked - asked, 4)
+        # once a second, whatever a busy machine takes for it
+        self.assertLessEqual(self.issuer.asked - asked, 3 + (time.monotonic() - start))
         self.issuer.stop()
         time.sleep(1.5)
         self.assertEqual(self.get("/", one.token(head={"kid": "y"}))[0], 401)

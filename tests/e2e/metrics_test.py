@@ -51,6 +51,16 @@ class Store(unittest.TestCase):
         except AssertionError as e:
             raise AssertionError(f"{e}; it is {self.ask(p, query)}") from None
 
+    def wait_successor(self, p, role, pid):
+        def there():
+            try:
+                now = p.pids(role)
+            except (AssertionError, json.JSONDecodeError):
+                return False  # control is being replaced
+            return now and now[0] and now[0] != pid
+        there.__doc__ = f"another {role}"
+        wait_for(there, 30)
+
     def test_counts_are_exact_and_survive_the_deaths_of_observe_and_control(self):
         with Platform(CONFIG) as p:
             p.up()
@@ -72,7 +82,7 @@ class Store(unittest.TestCase):
                 pid = p.pids("observe")[0]
                 kill(pid)
                 kills += 1
-                wait_for(lambda: p.pids("observe") and p.pids("observe")[0] != pid, 20)
+                self.wait_successor(p, "observe", pid)
             done = load.result()
             self.assertGreater(kills, 1)
             self.assertEqual(done["failed_get"] + done["failed_post"], 0, done)
@@ -83,7 +93,7 @@ class Store(unittest.TestCase):
             # Control dies: what it alone knows has no gap.
             pid = p.pids("control")[0]
             kill(pid)
-            wait_for(lambda: p.pids("control") and p.pids("control")[0] != pid, 20)
+            self.wait_successor(p, "control", pid)
             p.wait_ready(3)
             self.wait_value(p, 'count(headgate_replica_up == 1)', 3)
             # The machine and Headgate itself.

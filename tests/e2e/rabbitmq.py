@@ -30,14 +30,15 @@ def descendants(pid):
 
 
 class RabbitMQ:
-    def __init__(self):
+    def __init__(self, more=""):
+        """`more`: lines of rabbitmq.conf."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hg-rabbit-"))
         self.port, dist, epmd = free_port(), free_port(), free_port()
         (self.dir / ".erlang.cookie").write_text(secrets.token_hex(16))
         (self.dir / ".erlang.cookie").chmod(0o400)
         (self.dir / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\nloopback_users = none\ndisk_free_limit.absolute = 10MB\n"
-            "log.console = false\nlog.file.level = warning\nvm_memory_high_watermark.absolute = 512MB\n")
+            f"log.console = false\nlog.file.level = warning\nvm_memory_high_watermark.absolute = 512MB\n{more}")
         (self.dir / "enabled_plugins").write_text("[].\n")
         (self.dir / "advanced.config").write_text("[].\n")
         self.env = {

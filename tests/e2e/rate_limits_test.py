@@ -51,8 +51,8 @@ class Unix(http.client.HTTPConnection):
 class Machine(Platform):
     """One machine of those that share a Redis; each is a platform of its own."""
 
-    def __init__(self, redis, timeout="250ms"):
-        rates = "{{{{redis: \"redis://127.0.0.1:{}\", password_file: redis.password, timeout: {}}}}}".format(
+    def __init__(self, redis=None, timeout="250ms", rates=None):
+        rates = rates or "{{{{redis: \"redis://127.0.0.1:{}\", password_file: redis.password, timeout: {}}}}}".format(
             redis.port, timeout)
         super().__init__(CONFIG.replace("RATES", rates))
         (self.dir / "replica.py").write_text(REPLICA)
@@ -263,7 +263,7 @@ class Together(unittest.TestCase):
         line = next(n for n, l in enumerate(text.splitlines(), 1) if "rate_limits:" in l)
         for put, code, words in (
                 ("redis://:secret@127.0.0.1", "HG1102", "password_file"), ("http://127.0.0.1", "HG1102", "redis://"),
-                ("rediss://127.0.0.1", "HG1102", "TLS")):
+                ("rediss://127.0.0.1?ca=x", "HG1102", "ca_file")):
             m.file.write_text(re.sub(r'redis: "[^"]*"', f'redis: "{put}"', text))
             done = m.run("config", "check", "-f", m.file, check=False)
             self.assertNotEqual(done.returncode, 0, put)

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 import unittest
 
@@ -67,6 +68,72 @@ class Lint(unittest.TestCase):
                       done.stderr)
         self.assertEqual(run(HEADGATE, "alerts", "lint", "--strict", "architect.yml").returncode, 3)
         self.assertEqual(run(HEADGATE, "alerts", "lint", "broken.yml").returncode, 3)
+
+
+PLAY = """
+version: 1
+project: x
+apps: {a: {command: sleep 100, replicas: 1}}
+alerts:
+  rules:
+    - {alert: High, expr: 'x > 5', for: 2m, severity: critical}
+    - {alert: Low, expr: 'x > 1', severity: warning}
+    - {alert: Never, expr: 'count(up == 1) < 1'}
+  receivers: {team: {slack: S}, oncall: {pagerduty: P, repeat: 30m}}
+  route: {warning: team, critical: [team, oncall]}
+  inhibit: [{source: ['severity="critical"'], target: ['severity="warning"']}]
+"""
+SERIES = "tests:\n  - interval: 1m\n    input_series: [{series: 'x{app=\"shop\"}', values: '0 2 9x10 0x5'}]\n"
+
+
+class Play(unittest.TestCase):
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="hg-rules-"))
+        (self.dir / "headgate.yaml").write_text(PLAY)
+        (self.dir / "series.yml").write_text(SERIES)
+
+    def tearDown(self):
+        shutil.rmtree(self.dir)
+
+    def headgate(self, *args):
+        return subprocess.run([HEADGATE, *args], capture_output=True, text=True, timeout=60, cwd=self.dir)
+
+    def test_who_is_told_and_when_is_shown_without_telling_anybody(self):
+        done = self.headgate("alerts", "simulate", "alertname=High,severity=critical,app=shop")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual([line.split()[:3] for line in done.stdout.splitlines()], [
+            ["+30s", "oncall/pagerduty", "firing"], ["+30s", "team/slack", "firing"],
+            ["+30m30s", "oncall/pagerduty", "firing"],  # repeat
+            ["+1h30s", "oncall/pagerduty", "resolved"], ["+1h30s", "team/slack", "resolved"]])
+
+    def test_series_are_played_through_the_rules_of_the_configuration(self):
+        done = self.headgate("alerts", "simulate", "--series", "series.yml")
+        self.assertEqual([line.split()[:4] for line in done.stdout.splitlines()], [
+            ["+1m30s", "team/slack", "firing", "Low"],
+            ["+4m30s", "oncall/pagerduty", "firing", "High"], ["+4m30s", "team/slack", "firing", "High"],
+            ["+14m30s", "oncall/pagerduty", "resolved", "High"], ["+14m30s", "team/slack", "resolved", "High"],
+            ["+16m30s", "team/slack", "resolved", "Low"]])  # looked at earlier it was inhibited
+
+    def test_an_alert_that_nobody_is_told_of_says_why(self):
+        done = self.headgate("alerts", "simulate", "alertname=X,severity=info")
+        self.assertEqual(done.stdout, "")
+        self.assertIn("no route that takes it names a receiver", done.stderr)
+
+    def test_config_check_shows_notes_and_refuses_mistakes_of_rules_with_their_place(self):
+        done = self.headgate("config", "check")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stderr, r"headgate\.yaml:9:\d+: warning HG1708: Never: can never be true")
+        (self.dir / "headgate.yaml").write_text(PLAY.replace("x > 5", "x >> 5"))
+        done = self.headgate("config", "check")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"headgate\.yaml:7:\d+: error HG1420")
+        (self.dir / "headgate.yaml").write_text(PLAY.replace("  receivers", "  import: [none.yml]\n  receivers"))
+        done = self.headgate("config", "check")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r"headgate\.yaml:10:\d+: error HG\d+.*none\.yml")
+        (self.dir / "none.yml").write_text("groups:\n- name: a\n  rules:\n  - alert: A\n    exp: up\n")
+        done = self.headgate("config", "check")
+        self.assertRegex(done.stderr, r'none\.yml:5:5: error HG1705: unknown key "exp"')
 
 
 def config(admin, more=""):

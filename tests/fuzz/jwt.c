@@ -32,9 +32,11 @@ static void token_look(const struct jwt_keys *keys, struct hg_str token, bool tr
 	if (v != JWT_GOOD) return;
 	/* Whoever can sign with this key could do worse. */
 	if (trusted) HG_ASSERT(hg_str_ends(token, hg_str(known_good)));
-	struct auth_identity *id =
-	        auth_identity_of(&c, HG_STR("iss"), HG_STR("realm_access.roles"));
+	struct auth_claimed taken = {
+	        HG_STR("iss"), HG_STR("realm_access.roles"), HG_STR("some issuer\n")};
+	struct auth_identity *id = auth_identity_of(&c, &taken);
 	if (id) HG_ASSERT(visible(id->user) && visible(id->roles) && visible(id->scopes));
+	if (id) HG_ASSERT(visible(id->name) && hg_str_ends(id->name, id->user));
 	auth_identity_unref(id);
 	jwt_claims_fini(&c);
 }

@@ -29,6 +29,7 @@ void identity_one_free(struct identity_one *o)
 	secret_free(o->text);
 	free(o->app);
 	free(o->source);
+	free(o->issuer);
 	free(o);
 }
 
@@ -38,6 +39,7 @@ void identities_plan_free(struct identities_plan *p)
 	for (uint32_t i = 0; i < p->count; i++)
 		identity_one_free(p->one[i]);
 	identity_one_free(p->rates_password);
+	identity_one_free(p->rates_ca);
 	json_decref(p->rates);
 	free(p->one);
 	free(p);
@@ -98,17 +100,20 @@ static json_t *keys_document(const struct spec_identity *id)
 	return to;
 }
 
-static json_t *document(const struct spec_app *app)
+/* `j`: of the issuer whose it is, NULL: of none. Of several only the first has the rest. */
+static json_t *document(const struct spec_app *app, const struct spec_identity_jwt *j, bool first)
 {
 	const struct spec_identity *id = &app->identity;
 	json_t *to = json_object();
 	json_object_set_new(to, "app", str(app->name));
+	if (j) json_object_set_new(to, "jwt", jwt_document(j));
+	if (!first) return to;
+	if (id->issuer_count > 0) json_object_set_new(to, "issuer_field", str(id->issuer_header));
 	json_object_set_new(to, "user_field", str(id->user_header));
 	json_object_set_new(to, "roles_field", str(id->roles_header));
 	json_object_set_new(to, "scopes_field", str(id->scopes_header));
 	json_object_set_new(to, "key_header", str(id->key_header));
 	json_object_set_new(to, "keep", json_boolean(id->forward));
-	if (id->jwt.set) json_object_set_new(to, "jwt", jwt_document(&id->jwt));
 	json_object_set_new(to, "keys", keys_document(id));
 	return to;
 }
@@ -150,12 +155,35 @@ enum hg_rc identity_text_check(struct identity_one *o, const char *text, struct 
 	if (!all) return nomem(err);
 	enum hg_rc rc = auth_providers_read(hg_str(all), NULL, &p, &why);
 	secret_free(all);
-	if (rc == HG_OK) o->keys = p->one[0]->keys ? jwt_keys_count(p->one[0]->keys) : 0;
+	const struct auth_provider *is = rc == HG_OK ? p->one[0] : NULL;
+	const struct jwt_keys *keys = is && is->issuer_count ? is->issuer[0].keys : NULL;
+	if (is) o->keys = keys ? jwt_keys_count(keys) : 0;
 	auth_providers_free(p);
 	if (rc == HG_OK) return rc;
 	if (rc == HG_E_NOMEM) return nomem(err);
 	return hg_err_set(err, HG_E_KEY_FILE, "could not use \"%s\": %s",
 	        o->source ? o->source : "identity", why);
+}
+
+/* Adds a provider; of several issuers of an app each adds itself to the first's. */
+static bool provider_add(json_t *list, const struct identity_one *o)
+{
+	json_t *doc = identity_document(o, o->text), *to = doc;
+	if (!doc) return false;
+	if (!o->first) to = json_array_get(list, json_array_size(list) - 1);
+	bool whole = true;
+	if (o->issuer) {
+		json_t *issuers = json_object_get(to, "issuers");
+		if (!issuers) {
+			issuers = json_array();
+			whole = json_object_set_new(to, "issuers", issuers) == 0;
+		}
+		whole = whole && json_array_append(issuers, json_object_get(doc, "jwt")) == 0;
+		json_object_del(doc, "jwt");
+	}
+	if (o->first) return json_array_append_new(list, doc) == 0 && whole;
+	json_decref(doc);
+	return whole;
 }
 
 struct hg_str identities_text(struct identities *d)
@@ -164,10 +192,9 @@ struct hg_str identities_text(struct identities *d)
 		return (struct hg_str){NULL, 0};
 	if (d->text) return hg_str(d->text);
 	json_t *list = json_array();
+	bool whole = list != NULL;
 	for (uint32_t i = 0; i < d->now->count; i++)
-		json_array_append_new(
-		        list, identity_document(d->now->one[i], d->now->one[i]->text));
-	bool whole = json_array_size(list) == d->now->count;
+		whole = whole && provider_add(list, d->now->one[i]);
 	json_t *doc = json_pack("{s:o}", "providers", list);
 	if (d->now->rates) whole = !json_object_set(doc, "rates", d->now->rates) && whole;
 	d->text = doc && whole ? json_dumps(doc, JSON_COMPACT) : NULL;
@@ -238,16 +265,22 @@ enum hg_rc identity_text_find(struct identity_one *o, struct hg_str path,
 	return HG_OK;
 }
 
-static enum hg_rc one_make(const struct spec *s, const struct spec_app *app,
+/* `at`: which of the app's issuers; without a list there is one, or none. */
+static enum hg_rc one_make(const struct spec *s, const struct spec_app *app, uint32_t at,
         const struct identity_finding *f, struct identity_one *o, struct hg_err *err)
 {
-	const struct spec_identity_jwt *j = &app->identity.jwt;
+	const struct spec_identity *id = &app->identity;
+	bool several = id->issuer_count > 0;
+	const struct spec_identity_jwt *j = several ? &id->issuers[at] : &id->jwt;
 	struct hg_str path = j->jwks.n ? j->jwks : j->public_key.n ? j->public_key : j->secret_file;
+	bool any = several || j->set;
+	o->first = at == 0;
 	o->app = strndup(app->name.p, app->name.n);
-	o->doc = document(app);
-	if (!o->app || !o->doc) return nomem(err);
+	o->doc = document(app, any ? j : NULL, o->first);
+	if (several) o->issuer = strndup(j->issuer.p, j->issuer.n);
+	if (!o->app || !o->doc || (several && !o->issuer)) return nomem(err);
 	enum hg_rc rc = HG_OK;
-	if (j->set) {
+	if (any) {
 		o->url = j->jwks.n && address(path);
 		o->secret = j->secret_file.n > 0;
 		o->refresh_ms = (uint32_t)j->refresh_ms;
@@ -257,13 +290,23 @@ static enum hg_rc one_make(const struct spec *s, const struct spec_app *app,
 		rc = identity_text_find(o, path, f, err);
 	}
 	if (rc == HG_OK) rc = identity_text_check(o, o->text, err);
-	if (rc < 0 && rc != HG_E_NOMEM)
-		spec_app_place(s, app->name,
-		        j->jwks.n          ? "identity.jwt.jwks"
-		        : j->public_key.n  ? "identity.jwt.public_key"
-		        : j->secret_file.n ? "identity.jwt.secret_file"
-		                           : "identity",
-		        err);
+	if (rc < 0 && rc != HG_E_NOMEM) spec_identity_place(s, app, j, err);
+	return rc;
+}
+
+/* What an app's clients prove it with: one for each issuer, and one without any. */
+static enum hg_rc app_make(struct identities *d, const struct spec *s, const struct spec_app *app,
+        const struct identity_finding *f, struct identities_plan *p, struct hg_err *err)
+{
+	uint32_t n = HG_MAX(app->identity.issuer_count, 1u);
+	enum hg_rc rc = HG_OK;
+	for (uint32_t at = 0; at < n && rc == HG_OK; at++) {
+		struct identity_one *o = calloc(1, sizeof *o);
+		if (!o) return nomem(err);
+		o->owner = d;
+		p->one[p->count++] = o;
+		rc = one_make(s, app, at, f, o, err);
+	}
 	return rc;
 }
 
@@ -272,7 +315,10 @@ enum hg_rc identities_check(struct identities *d, const struct spec *s, const ch
         struct hg_err *err)
 {
 	struct identities_plan *p = calloc(1, sizeof *p);
-	if (p) p->one = calloc(s->app_count + 1, sizeof(struct identity_one *));
+	size_t most = 1;
+	for (uint32_t i = 0; i < s->app_count; i++)
+		most += 1 + s->apps[i].identity.issuer_count;
+	if (p) p->one = calloc(most, sizeof(struct identity_one *));
 	if (!p || !p->one) {
 		identities_plan_free(p);
 		return nomem(err);
@@ -280,15 +326,7 @@ enum hg_rc identities_check(struct identities *d, const struct spec *s, const ch
 	struct identity_finding f = {dir, d->o.data_dir, given, given_count};
 	enum hg_rc rc = HG_OK;
 	for (uint32_t i = 0; i < s->app_count && rc == HG_OK; i++) {
-		if (!s->apps[i].identity.set) continue;
-		struct identity_one *o = calloc(1, sizeof *o);
-		if (!o) {
-			rc = nomem(err);
-			break;
-		}
-		o->owner = d;
-		p->one[p->count++] = o;
-		rc = one_make(s, &s->apps[i], &f, o, err);
+		if (s->apps[i].identity.set) rc = app_make(d, s, &s->apps[i], &f, p, err);
 	}
 	if (rc == HG_OK) rc = identities_rates_check(d, s, &f, p, err);
 	if (rc == HG_OK)
@@ -367,5 +405,6 @@ uint32_t identities_count(const struct identities *d)
 struct identities_view identities_at(const struct identities *d, uint32_t i)
 {
 	const struct identity_one *o = d->now->one[i];
-	return (struct identities_view){o->app, o->url, o->keys, o->fetched_ms, o->failures};
+	return (struct identities_view){
+	        o->app, o->issuer, o->url, o->keys, o->fetched_ms, o->failures};
 }

@@ -56,6 +56,7 @@ struct hg_str identities_text(struct identities *d);
 /* What is known of a set behind an address, for metrics. */
 struct identities_view {
 	const char *app;
+	const char *issuer;  /* NULL: it is the app's only one */
 	bool fetched;        /* it is behind an address */
 	uint32_t keys;       /* of the set that is served */
 	uint64_t fetched_ms; /* Unix time; 0: never by this control */

@@ -23,8 +23,10 @@ enum hg_rc identities_kept_write(
 	path_of(data_dir, "/identities.json", path, sizeof path);
 	path_of(data_dir, "", folder, sizeof folder);
 	json_t *list = json_array();
-	for (uint32_t i = 0; i <= p->count; i++) {
-		const struct identity_one *o = i < p->count ? p->one[i] : p->rates_password;
+	for (uint32_t i = 0; i < p->count + 2; i++) {
+		const struct identity_one *o = i < p->count    ? p->one[i]
+		                               : i == p->count ? p->rates_password
+		                                               : p->rates_ca;
 		if (!o || !o->source || !o->text) continue;
 		n++;
 		json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "app", o->app, "source",

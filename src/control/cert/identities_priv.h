@@ -19,6 +19,8 @@ struct identity_one {
 	char *app;
 	json_t *doc;  /* for the edge, without keys */
 	char *source; /* address or absolute path; NULL: API keys only */
+	char *issuer; /* one of several of the app; NULL: the only one, or none */
+	bool first;   /* of the app: what is not about one issuer is with this one */
 	bool url, secret;
 	char *text; /* what it says: a set, a PEM, a secret. NULL: nothing yet */
 	uint32_t keys;
@@ -38,6 +40,7 @@ struct identities_plan {
 	struct identity_one **one;
 	json_t *rates; /* where all machines count their requests, with secrets; NULL: nowhere */
 	struct identity_one *rates_password; /* NULL: none */
+	struct identity_one *rates_ca;       /* … */
 };
 
 /* Where the texts of files are. */

@@ -5,14 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os/file.h"
+#include "os/tls_remote.h"
 #include "redis/redis.h"
 #include "wire/url.h"
 
-#define PASSWORD_MAX 255u /* as an address may hold */
+#define PASSWORD_MAX  255u                                 /* as an address may hold */
+#define CA_SYSTEM     "/etc/ssl/certs/ca-certificates.crt" /* of Debian's ca-certificates */
+#define CA_SYSTEM_MAX (4u << 20)
 
 static enum hg_rc nomem(struct hg_err *err)
 {
 	return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+}
+
+static bool is_tls(struct hg_str url)
+{
+	return hg_str_starts(url, HG_STR("rediss://"));
 }
 
 /* redis://USER:PASSWORD@…, redis+unix://USER:PASSWORD@PATH; NULL: no memory. */
@@ -20,12 +29,13 @@ static char *address_make(struct hg_str url, struct hg_str user, const char *pas
 {
 	struct hg_buf to;
 	bool unix_socket = hg_str_starts(url, HG_STR("unix:"));
-	size_t skip = unix_socket ? 5 : strlen("redis://");
+	const char *scheme = unix_socket ? "redis+unix://" : is_tls(url) ? "rediss://" : "redis://";
+	size_t skip = unix_socket ? strlen("unix:") : strlen(scheme);
 	struct hg_str rest = {url.p + skip, url.n - skip};
 	hg_buf_init(&to, 4096);
 	if (unix_socket && hg_str_starts(rest, HG_STR("//")))
 		rest = (struct hg_str){rest.p + 2, rest.n - 2};
-	hg_buf_cstr(&to, unix_socket ? "redis+unix://" : "redis://");
+	hg_buf_cstr(&to, scheme);
 	url_encode(&to, user.n ? user : HG_STR(""), "");
 	hg_buf_cstr(&to, ":");
 	url_encode(&to, hg_str(password), "");
@@ -51,7 +61,8 @@ static enum hg_rc password_check(struct identity_one *o, struct hg_err *err)
 	return hg_err_set(err, HG_E_RATE_PASSWORD, "could not use \"%s\": %s", o->source, why);
 }
 
-static enum hg_rc password_find(struct identities *d, const struct spec_edge_rates *r,
+/* What a file beside the configuration says. */
+static enum hg_rc text_find(struct identities *d, struct hg_str path,
         const struct identity_finding *f, struct identity_one **ret_one, struct hg_err *err)
 {
 	struct identity_one *o = calloc(1, sizeof *o);
@@ -60,15 +71,52 @@ static enum hg_rc password_find(struct identities *d, const struct spec_edge_rat
 	o->owner = d;
 	o->secret = true;
 	o->app = strdup("edge.rate_limits");
-	o->source = identity_absolute(f->dir, r->password_file);
+	o->source = identity_absolute(f->dir, path);
 	if (!o->app || !o->source) return nomem(err);
-	enum hg_rc rc = identity_text_find(o, r->password_file, f, err);
+	enum hg_rc rc = identity_text_find(o, path, f, err);
 	if (rc == HG_E_KEY_FILE) {
 		char why[320];
 		snprintf(why, sizeof why, "%s", err->message);
 		rc = hg_err_set(err, HG_E_RATE_PASSWORD, "%s", why);
 	}
-	return rc == HG_OK ? password_check(o, err) : rc;
+	return rc;
+}
+
+/* Certificates of authorities, as a client needs them. */
+static enum hg_rc ca_check(const char *source, struct hg_str ca, struct hg_err *err)
+{
+	struct tls_remote_conf conf = {.ca = ca, .name = HG_STR("localhost"), .verify = true};
+	struct tls_remote *remote = NULL;
+	char why[TLS_WHY_MAX] = "";
+	enum hg_rc rc = tls_remote_new(&conf, NULL, &remote, why);
+	tls_remote_unref(remote);
+	if (rc == HG_OK || rc == HG_E_NOMEM) return rc;
+	return hg_err_set(err, HG_E_RATE_PASSWORD, "could not use \"%s\": %s", source, why);
+}
+
+/* Of whom the certificate must be: *ret_ca is the caller's; NULL: it is not asked for one. The edge
+ * cannot read it for itself. */
+static enum hg_rc ca_find(struct identities *d, const struct spec_edge_rates *r,
+        const struct identity_finding *f, struct identities_plan *p, char **ret_ca,
+        struct hg_err *err)
+{
+	struct hg_buf text = {0};
+	enum hg_rc rc;
+	*ret_ca = NULL;
+	if (!is_tls(r->redis)) return HG_OK;
+	if (r->ca_file.n) {
+		rc = text_find(d, r->ca_file, f, &p->rates_ca, err);
+		if (rc == HG_OK) rc = ca_check(p->rates_ca->source, hg_str(p->rates_ca->text), err);
+		if (rc == HG_OK) *ret_ca = strdup(p->rates_ca->text);
+		return rc < 0 ? rc : *ret_ca ? HG_OK : nomem(err);
+	}
+	rc = file_read(CA_SYSTEM, CA_SYSTEM_MAX, &text, err);
+	if (rc < 0 && rc != HG_E_NOMEM)
+		rc = hg_err_set(err, HG_E_RATE_PASSWORD, "could not read \"%s\"", CA_SYSTEM);
+	if (rc == HG_OK) rc = ca_check(CA_SYSTEM, hg_buf_view(&text), err);
+	if (rc == HG_OK) *ret_ca = strndup(hg_buf_text(&text), text.n);
+	hg_buf_free(&text);
+	return rc < 0 ? rc : *ret_ca ? HG_OK : nomem(err);
 }
 
 enum hg_rc identities_rates_check(struct identities *d, const struct spec *s,
@@ -77,10 +125,17 @@ enum hg_rc identities_rates_check(struct identities *d, const struct spec *s,
 	const struct spec_edge_rates *r = &s->edge.rate_limits;
 	if (!r->set) return HG_OK;
 	const char *password = NULL;
+	char *ca = NULL;
 	enum hg_rc rc = HG_OK;
-	if (r->password_file.n) rc = password_find(d, r, f, &p->rates_password, err);
+	if (r->password_file.n) rc = text_find(d, r->password_file, f, &p->rates_password, err);
+	if (rc == HG_OK && p->rates_password) rc = password_check(p->rates_password, err);
 	if (rc < 0) {
 		if (rc != HG_E_NOMEM) spec_edge_place(s, "rate_limits.password_file", err);
+		return rc;
+	}
+	rc = ca_find(d, r, f, p, &ca, err);
+	if (rc < 0) {
+		if (rc != HG_E_NOMEM) spec_edge_place(s, "rate_limits.ca_file", err);
 		return rc;
 	}
 	if (p->rates_password) password = p->rates_password->text;
@@ -93,6 +148,11 @@ enum hg_rc identities_rates_check(struct identities *d, const struct spec *s,
 	if (url && secret)
 		p->rates = json_pack("{s:s,s:s,s:I}", "redis", url, "secret", secret, "timeout_ms",
 		        (json_int_t)r->timeout_ms);
+	if (p->rates && ca && json_object_set_new(p->rates, "ca", json_string(ca)) < 0) {
+		json_decref(p->rates);
+		p->rates = NULL;
+	}
+	free(ca);
 	if (url) explicit_bzero(url, strlen(url));
 	if (secret) explicit_bzero(secret, strlen(secret));
 	free(url);

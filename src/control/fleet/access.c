@@ -43,13 +43,15 @@ bool fleet_access_make(struct fleet_conf *c, const struct spec_identity *id,
 		struct auth_rule rule = {.methods = bits_of(r->methods, r->method_count),
 		        .require = (enum auth_require)r->require,
 		        .roles = {r->roles, r->role_count},
-		        .scopes = {r->scopes, r->scope_count}};
+		        .scopes = {r->scopes, r->scope_count},
+		        .issuers = {r->issuers, r->issuer_count}};
 		auth_rule_write(&o, &rule);
 	}
 	if (access->set) {
 		last.require = (enum auth_require)access->require;
 		last.roles = (struct auth_words){access->roles, access->role_count};
 		last.scopes = (struct auth_words){access->scopes, access->scope_count};
+		last.issuers = (struct auth_words){access->issuers, access->issuer_count};
 	}
 	auth_rule_write(&o, &last);
 	if (hg_out_failed(&o)) return false;
@@ -62,7 +64,8 @@ static int strictness(const struct fleet_route *r)
 {
 	struct auth_found found;
 	if (!auth_rules_find(r->rules, 1u << HTTP1_GET, &found)) return 0;
-	return (int)found.require * 4 + (found.roles.n > 0) * 2 + (found.scopes.n > 0);
+	return (int)found.require * 8 + (found.roles.n > 0) * 4 + (found.scopes.n > 0) * 2 +
+	       (found.issuers.n > 0);
 }
 
 /* "/a" and "/a/" are one route. */

@@ -368,6 +368,7 @@ struct fleet_lane {
 	const char *app, *route;
 	uint32_t release; /* 0: answers that no replica gave */
 	uint32_t lane;
+	uint32_t rule_ms; /* an edge of the app's own in the histogram of durations; 0: none */
 };
 const struct fleet_lane *fleet_lanes(const struct fleet *f, size_t *ret_n);
 

@@ -168,7 +168,11 @@ void fleet_lanes_end(struct fleet *f)
 		const struct fleet_app *a = s->used ? fleet_app_by_id(f, s->app) : NULL;
 		if (!a) continue;
 		l->shown[l->shown_count++] = (struct fleet_lane){
-		        .app = a->name, .route = s->route, .release = s->release, .lane = i};
+		        .app = a->name,
+		        .route = s->route,
+		        .release = s->release,
+		        .lane = i,
+		        .rule_ms = a->conf ? a->conf->edge.rule_ms : 0};
 	}
 	if (l->shown_count) qsort(l->shown, l->shown_count, sizeof *l->shown, by_release);
 }

@@ -238,6 +238,13 @@ static uint32_t fast_ms(const struct spec_app *s)
 	return meter_bound_at(ms * CLOCK_NS_PER_MS) ? 0 : ms32(ms);
 }
 
+/* So is the threshold that ends rollouts, unless it is the same. */
+static uint32_t rule_ms(const struct spec_app *s)
+{
+	uint64_t ms = s->rollout.abort_when.p95_ms;
+	return meter_bound_at(ms * CLOCK_NS_PER_MS) || ms32(ms) == fast_ms(s) ? 0 : ms32(ms);
+}
+
 static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 {
 	const struct spec_protect *p = &s->protect;
@@ -255,6 +262,7 @@ static void take_edge(struct fleet_conf *c, const struct spec_app *s)
 	        .tries = tries_of(s),
 	        .identity = s->identity.set,
 	        .fast_ms = fast_ms(s),
+	        .rule_ms = rule_ms(s),
 	};
 	if (!s->analytics.set) return;
 	static const uint32_t consumers[] = {

@@ -585,6 +585,11 @@ void notify_plan_free(struct notify_plan *p)
 	free(p);
 }
 
+const struct notify_conf *notify_plan_conf(const struct notify_plan *p)
+{
+	return &p->conf;
+}
+
 enum hg_rc notify_check(const struct spec *s, struct notify_plan **ret_plan, struct hg_err *err)
 {
 	struct notify_plan *p = calloc(1, sizeof *p);

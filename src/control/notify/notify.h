@@ -42,6 +42,8 @@ void notify_free(struct notify *n);
 HG_MUST enum hg_rc notify_check(
         const struct spec *s, struct notify_plan **ret_plan, struct hg_err *err);
 void notify_plan_free(struct notify_plan *p);
+/* The pure half's part of it, as long as the plan lives. */
+const struct notify_conf *notify_plan_conf(const struct notify_plan *p);
 /* Takes the plan. */
 void notify_apply(struct notify *n, struct notify_plan *p);
 

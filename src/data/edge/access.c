@@ -194,7 +194,7 @@ static void line_write(struct edge_conn *c, uint64_t now_ns, struct hg_out *o)
 		hg_out_str(o, HG_STR("\""));
 	}
 	if (HG_UNLIKELY(r->who)) {
-		key_str(o, HG_STR(",\"user\":\""), r->who->user);
+		key_str(o, HG_STR(",\"user\":\""), r->who->name);
 		hg_out_str(o, HG_STR("\""));
 	}
 	if (r->refused_by) {

@@ -128,7 +128,7 @@ static void authorization_look(
         const struct auth_provider *p, struct http1_field *f, struct shown *s)
 {
 	struct hg_str value = bearer(f->value);
-	bool here = p->jwt && hg_str_eq_nocase(p->header, HG_STR("Authorization"));
+	bool here = p->issuer_count && hg_str_eq_nocase(p->header, HG_STR("Authorization"));
 	if (value.n == 0) return;
 	if (p->apikey_count && apikey_well_formed(value))
 		shown_add(s, &s->key, value, f);
@@ -147,7 +147,8 @@ static void field_look(const struct auth_provider *p, struct http1_field *f, str
 	if (f->id != HTTP1_F_OTHER) return;
 	if (p->apikey_count && p->key_header.n && hg_str_eq_nocase(f->name, p->key_header))
 		shown_add(s, &s->key, f->value, f);
-	else if (p->jwt && p->header.n && hg_str_eq_nocase(f->name, p->header) && f->value.n)
+	else if (p->issuer_count && p->header.n && hg_str_eq_nocase(f->name, p->header) &&
+	         f->value.n)
 		shown_add(s, &s->token, f->value, f);
 }
 
@@ -158,7 +159,7 @@ static struct shown shown_of(const struct auth_provider *p, struct http1_head *h
 	struct hg_str value;
 	for (uint16_t i = 0; i < h->field_count; i++)
 		field_look(p, &h->field[i], &s);
-	if (s.token.n || s.key.n || !p->jwt || !p->cookie.n) return s;
+	if (s.token.n || s.key.n || !p->issuer_count || !p->cookie.n) return s;
 	struct edge_cookies it = edge_cookies_of(h);
 	while (edge_cookies_next(&it, p->cookie, &value))
 		if (value.n) shown_add(&s, &s.token, value, NULL);
@@ -332,6 +333,12 @@ static enum edge_step decide(struct edge_conn *c, struct hg_str path, const stru
 		f.why = "your token or key was not given for this";
 		f.scopes = rule->scopes;
 		break;
+	case AUTH_ISSUER:
+		f.status = 401;
+		f.error = "invalid_token";
+		f.reason = METER_DENIED_ISSUER;
+		f.why = "tokens of your issuer are not taken here";
+		break;
 	}
 	return refuse(c, path, &f);
 }
@@ -385,6 +392,7 @@ void edge_identity_fields(const struct edge_req *r, struct hg_out *o)
 	line(o, p->field[0], r->who->user);
 	line(o, p->field[1], r->who->roles);
 	line(o, p->field[2], r->who->scopes);
+	line(o, p->field[3], r->who->issuer);
 }
 
 void edge_identity_drop(struct edge_req *r)

@@ -52,7 +52,7 @@ static struct name name_of(const struct edge_req *r, const struct snap_limit *l,
 		if (!r->who_key) return address;
 		return (struct name){NAME_KEY, {(const char *)&r->who_key, sizeof r->who_key}};
 	case RATE_PER_USER:
-		if (r->who) return (struct name){NAME_USER, r->who->user};
+		if (r->who) return (struct name){NAME_USER, r->who->name};
 		/* What is not proved is no name: who makes up tokens gets no limits of his own. */
 		if (r->limits->identity) return address;
 		address = name_cookie(h, snap_str(im, r->route->session), address);

@@ -255,6 +255,9 @@ static void count(struct edge_conn *c, uint64_t now_ns)
 		if (HG_UNLIKELY(r->limits->fast_ms) &&
 		        now_ns - r->start_ns <= r->limits->fast_ms * CLOCK_NS_PER_MS)
 			meter_add(&lane->fast, 1);
+		if (HG_UNLIKELY(r->limits->rule_ms) &&
+		        now_ns - r->start_ns <= r->limits->rule_ms * CLOCK_NS_PER_MS)
+			meter_add(&lane->rule, 1);
 		if (!r->local)
 			meter_observe_replica(
 			        &c->edge->count->replica[r->slot], status, now_ns - r->attempt_ns);

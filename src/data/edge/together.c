@@ -115,6 +115,7 @@ static struct edge_together *together_make(struct edge *e, const json_t *doc, st
 	const json_t *timeout = json_object_get(doc, "timeout_ms");
 	struct redis_options o = {.url = json_string_value(json_object_get(doc, "redis")),
 	        .name = "headgate-edge",
+	        .ca = json_string_value(json_object_get(doc, "ca")),
 	        .timeout_ms = TIMEOUT_MS,
 	        .queue_max = QUEUE_MAX,
 	        .reply_max = 65536,

@@ -87,7 +87,7 @@ HG_MUST enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struc
 void api_free(struct api *a);
 /* New journal entries were written: sends them to the event streams at the end of this turn. */
 void api_events_changed(struct api *a);
-/* What control alone knows, in the text format of Prometheus: /metrics without what the meter has. */
+/* What control alone knows, in the text format: /metrics without what the meter has. */
 void api_metrics_own(struct api *a, struct hg_buf *to);
 /* Ends streams, answers what is in flight, then calls `drained`. */
 void api_drain(struct api *a, uint32_t within_ms, void (*drained)(void *arg), void *arg);

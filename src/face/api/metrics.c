@@ -9,6 +9,7 @@
 #include "meter/board.h"
 #include "meter/series.h"
 #include "os/clock.h"
+#include "wire/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -252,8 +253,12 @@ static void identities(const struct identities *d, struct hg_buf *to)
 			struct identities_view v = identities_at(d, i);
 			uint64_t values[] = {v.keys, v.fetched_ms / 1000, v.failures};
 			if (!v.fetched) continue;
-			hg_buf_fmt(to, "%s{app=\"%s\"} %llu\n", rows[k].name, v.app,
-			        (unsigned long long)values[k]);
+			hg_buf_fmt(to, "%s{app=\"%s\"", rows[k].name, v.app);
+			if (v.issuer) {
+				hg_buf_cstr(to, ",issuer=");
+				json_quote(to, hg_str(v.issuer));
+			}
+			hg_buf_fmt(to, "} %llu\n", (unsigned long long)values[k]);
 		}
 	}
 }
@@ -280,7 +285,8 @@ static bool view_make(const struct api *a, const struct fleet_status *s,
 		        .route = hg_str(lanes[i].route),
 		        .release = lanes[i].release,
 		        .lane = lanes[i].lane,
-		        .edge_s = a->d.slo ? slo_edge_s(a->d.slo, lanes[i].app) : 0};
+		        .edge_s = a->d.slo ? slo_edge_s(a->d.slo, lanes[i].app) : 0,
+		        .rule_s = lanes[i].rule_ms / 1e3};
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		const struct fleet_app_status *app = &s->apps[i];
 		p[v->app_n++] = (struct meter_series_app){hg_str(app->name), app->id};

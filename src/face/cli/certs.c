@@ -169,10 +169,9 @@ static int replicas(struct cli_config *k, bool runnable)
 }
 
 /* What tokens are checked with, where it comes from a file. */
-static enum hg_rc identity_key(
-        struct cli_config *k, const struct spec_app *app, bool runnable, struct hg_err *err)
+static enum hg_rc identity_key(struct cli_config *k, const struct spec_app *app,
+        const struct spec_identity_jwt *j, bool runnable, struct hg_err *err)
 {
-	const struct spec_identity_jwt *j = &app->identity.jwt;
 	struct hg_str path = j->jwks.n ? j->jwks : j->public_key.n ? j->public_key : j->secret_file;
 	char full[PATH_ROOM], name[PATH_ROOM], why[320];
 	struct hg_buf text = {0};
@@ -192,11 +191,7 @@ static enum hg_rc identity_key(
 	snprintf(why, sizeof why, "%s",
 	        rc == HG_OK ? "the key for tokens is in a file that is no text" : err->message);
 	hg_err_set(err, HG_E_KEY_FILE, "%s", why);
-	spec_app_place(k->spec, app->name,
-	        j->jwks.n         ? "identity.jwt.jwks"
-	        : j->public_key.n ? "identity.jwt.public_key"
-	                          : "identity.jwt.secret_file",
-	        err);
+	spec_identity_place(k->spec, app, j, err);
 	return HG_E_KEY_FILE;
 }
 
@@ -207,22 +202,25 @@ static int identities(struct cli_config *k, bool runnable)
 		struct hg_err err = {0};
 		if (!app->identity.set) continue;
 		if (!k->certs) k->certs = json_array();
-		if (identity_key(k, app, runnable, &err) < 0) return cli_fail(&err);
+		enum hg_rc rc = identity_key(k, app, &app->identity.jwt, runnable, &err);
+		for (uint32_t n = 0; rc == HG_OK && n < app->identity.issuer_count; n++)
+			rc = identity_key(k, app, &app->identity.issuers[n], runnable, &err);
+		if (rc < 0) return cli_fail(&err);
 	}
 	return 0;
 }
 
-/* The password of the Redis in which machines count together. */
-static int rates_password(struct cli_config *k, bool runnable)
+/* A file of edge.rate_limits, at `key`: what the Redis in which machines count together needs. */
+static int rates_text(
+        struct cli_config *k, struct hg_str path, const char *key, const char *what, bool runnable)
 {
-	struct hg_str path = k->spec->edge.rate_limits.password_file;
 	char full[PATH_ROOM], name[PATH_ROOM], why[320];
 	struct hg_buf text = {0};
 	struct hg_err err = {0};
 	if (!k->spec->edge.rate_limits.set || !path.n) return 0;
 	if (!k->certs) k->certs = json_array();
 	absolute(k, path, full);
-	enum hg_rc rc = file_read(full, 4096, &text, &err);
+	enum hg_rc rc = file_read(full, 65536, &text, &err);
 	json_t *value = rc == HG_OK ? json_stringn(text.p ? text.p : "", text.n) : NULL;
 	snprintf(name, sizeof name, "jwt:%.*s", HG_STR_ARG(path));
 	if (value)
@@ -231,11 +229,22 @@ static int rates_password(struct cli_config *k, bool runnable)
 	if (text.p) explicit_bzero(text.p, text.n);
 	hg_buf_free(&text);
 	if (value || (rc == HG_E_DENIED && runnable)) return 0;
-	snprintf(why, sizeof why, "%s",
-	        rc == HG_OK ? "the password of Redis is in a file that is no text" : err.message);
+	if (rc == HG_OK)
+		snprintf(why, sizeof why, "%s of Redis is in a file that is no text", what);
+	else
+		snprintf(why, sizeof why, "%s", err.message);
 	hg_err_set(&err, HG_E_RATE_PASSWORD, "%s", why);
-	spec_edge_place(k->spec, "rate_limits.password_file", &err);
+	spec_edge_place(k->spec, key, &err);
 	return cli_fail(&err);
+}
+
+static int rates(struct cli_config *k, bool runnable)
+{
+	const struct spec_edge_rates *r = &k->spec->edge.rate_limits;
+	int status = rates_text(
+	        k, r->password_file, "rate_limits.password_file", "the password", runnable);
+	if (status) return status;
+	return rates_text(k, r->ca_file, "rate_limits.ca_file", "the authority", runnable);
 }
 
 int cli_config_certs(struct cli_config *k, bool runnable)
@@ -245,7 +254,7 @@ int cli_config_certs(struct cli_config *k, bool runnable)
 	struct hg_err err = {0};
 	int theirs = replicas(k, runnable);
 	if (theirs == 0) theirs = identities(k, runnable);
-	if (theirs == 0) theirs = rates_password(k, runnable);
+	if (theirs == 0) theirs = rates(k, runnable);
 	if (theirs || !e->listen.https.set || (e->tls.certificate_count == 0 && !acme->set))
 		return theirs;
 	if (!k->certs) k->certs = json_array();

@@ -30,6 +30,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_ALERTS_LIST] = cli_do_alerts_list,
         [CLI_ALERTS_LINT] = cli_do_alerts_lint,
         [CLI_ALERTS_TEST] = cli_do_alerts_test,
+        [CLI_ALERTS_SIMULATE] = cli_do_alerts_simulate,
         [CLI_ALERTS_SILENCE] = cli_do_alerts_silence,
         [CLI_ALERTS_TEST_RECEIVER] = cli_do_alerts_test_receiver,
         [CLI_SECRET_SET] = cli_do_secret_set,

@@ -202,6 +202,7 @@ int cli_do_logs(struct cli *c);
 int cli_do_alerts_list(struct cli *c);
 int cli_do_alerts_lint(struct cli *c); /* rules.c */
 int cli_do_alerts_test(struct cli *c);
+int cli_do_alerts_simulate(struct cli *c); /* alerts_simulate.c */
 int cli_do_alerts_silence(struct cli *c);
 int cli_do_alerts_test_receiver(struct cli *c);
 int cli_do_secret_set(struct cli *c);

@@ -257,6 +257,20 @@ static bool read_federate(struct pa_job *job)
 	return pa_form_all(&job->form, "match[]", &job->match, &job->match_n, &job->error);
 }
 
+static bool read_cardinality(struct pa_job *job)
+{
+	struct tsdb_stats st;
+	job->limit = 10;
+	job->end_ms = job->p->o.now_ms();
+	job->start_ms = job->end_ms - 3600000;
+	tsdb_stats(job->p->o.db, &st);
+	if (st.min_ms != TSDB_NO_MAX) {
+		job->head_min_ms = st.min_ms;
+		job->head_max_ms = st.max_ms;
+	}
+	return pa_limit_of(&job->form, &job->limit, &job->error);
+}
+
 #define M_GET  1u
 #define M_POST 2u
 
@@ -271,6 +285,7 @@ static const struct route {
         {"/api/v1/series", M_GET | M_POST, read_series, &pa_job_series},
         {"/api/v1/labels", M_GET | M_POST, read_names, &pa_job_labels},
         {"/api/v1/format_query", M_GET | M_POST, read_format, &pa_job_format},
+        {"/api/v1/status/tsdb", M_GET, read_cardinality, &pa_job_cardinality},
         {"/federate", M_GET, read_federate, &pa_job_federate},
 };
 

@@ -111,7 +111,8 @@ struct pa_job {
 	uint64_t limit, deadline_ms; /* monotonic */
 	uint64_t given_ns;           /* when it was asked */
 	bool range, stats;
-	struct labels external; /* of /federate: a copy in the form's memory */
+	int64_t head_min_ms, head_max_ms; /* of what the store has */
+	struct labels external;           /* of /federate: a copy in the form's memory */
 
 	/* Budget. */
 	size_t memory; /* that it holds of the API's */
@@ -135,10 +136,10 @@ struct pa_job {
 	bool streaming, blocked;
 };
 
-/* ---- query.c, names.c, federate.c: what threads do ---- */
+/* ---- query.c, names.c, federate.c, cardinality.c: what threads do ---- */
 
 extern const struct pa_kind_of_job pa_job_query, pa_job_series, pa_job_labels, pa_job_values,
-        pa_job_federate, pa_job_format;
+        pa_job_federate, pa_job_format, pa_job_cardinality;
 
 /* A reservation of the memory that all have; false: there is none (the error is set). */
 HG_MUST bool pa_reserve(struct pa_job *job);

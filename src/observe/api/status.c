@@ -243,35 +243,6 @@ static bool build(struct ask *a, struct json_out *j)
 	return true;
 }
 
-static bool store(struct ask *a, struct json_out *j)
-{
-	struct tsdb_stats st;
-	tsdb_stats(a->p->o.db, &st);
-	bool any = st.min_ms != TSDB_NO_MAX;
-	json_out_object(j);
-	json_out_key(j, "headStats");
-	json_out_object(j);
-	json_out_key(j, "numSeries");
-	json_out_u64(j, st.series);
-	json_out_key(j, "numLabelPairs");
-	json_out_u64(j, 0);
-	json_out_key(j, "chunkCount");
-	json_out_u64(j, 0);
-	json_out_key(j, "minTime");
-	json_out_int(j, any ? st.min_ms : 0);
-	json_out_key(j, "maxTime");
-	json_out_int(j, any ? st.max_ms : 0);
-	json_out_end(j);
-	static const char *const lists[] = {"seriesCountByMetricName", "labelValueCountByLabelName",
-	        "memoryInBytesByLabelName", "seriesCountByLabelValuePair"};
-	for (size_t i = 0; i < HG_COUNT(lists); i++) {
-		json_out_key(j, lists[i]);
-		json_out_raw(j, HG_STR("[]"));
-	}
-	json_out_end(j);
-	return true;
-}
-
 static bool fixed(struct json_out *j, const char *json)
 {
 	json_out_raw(j, hg_str(json));
@@ -320,7 +291,6 @@ static const struct {
         {"status/config", config, false},
         {"status/flags", flags, false},
         {"status/runtimeinfo", runtime, false},
-        {"status/tsdb", store, false},
         {"status/walreplay", replay, false},
         {"targets", targets, false},
         {"targets/metadata", empty_list, false},

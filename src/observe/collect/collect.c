@@ -170,9 +170,9 @@ static void jobs_apply(struct collect *c)
 
 void collect_tick(struct collect *c, uint64_t mono_ms)
 {
-	uint64_t seen = c->o.table ? atomic_load_explicit(
-	                                     &c->o.table->generation, memory_order_acquire)
-	                           : 0;
+	uint64_t seen =
+	        c->o.table ? atomic_load_explicit(&c->o.table->generation, memory_order_acquire)
+	                   : 0;
 	if (seen != c->table_seen) c->jobs_due = true;
 	if (!c->conf || !c->jobs_due || (c->jobs_ms && mono_ms < c->jobs_ms + JOBS_MS)) return;
 	c->table_seen = seen;

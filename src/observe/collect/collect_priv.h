@@ -24,7 +24,7 @@ struct intake {
 	uint32_t *table; /* places + 1, by hash */
 	uint32_t table_cap;
 	uint32_t round;
-	uint32_t next; /* place of the series that will come now, as a rule */
+	uint32_t next;           /* place of the series that will come now, as a rule */
 	int64_t t_ms, before_ms; /* of this look and of the one before */
 	bool whole;              /* as in meter_series_sink */
 	bool fresh;              /* the series that was asked for last is new */
@@ -64,8 +64,8 @@ void view_fini(struct view *v);
 HG_MUST enum hg_rc view_image(struct view *v, const struct snap_image *i);
 /* Copies the table, and makes replicas of its slots. `before_ms`: when that was done last; who has
  * begun since then is whole. */
-void view_table(struct view *v, const struct snap_table *t, const struct board *b,
-        uint64_t before_ms);
+void view_table(
+        struct view *v, const struct snap_table *t, const struct board *b, uint64_t before_ms);
 /* The lanes were looked at: from now on they are whole. */
 void view_looked(struct view *v);
 struct meter_series_view view_of(const struct view *v, const struct meter *m);

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
-#define LABELS   6u
-#define FIELDS   24u
-#define SECTOR   512.0
-#define KIB      1024.0
+#define LABELS         6u
+#define FIELDS         24u
+#define SECTOR         512.0
+#define KIB            1024.0
 #define NAME_MAX_BYTES 96u
 
 static void emit(const struct host_sink *s, const char *name, const char *label,
@@ -105,10 +105,24 @@ void host_meminfo(const struct host_sink *s, struct hg_str text)
 		const char *key, *name;
 	} rows[] = {
 #define ROW(key) {key, "node_memory_" key "_bytes"}
-	        ROW("MemTotal"), ROW("MemFree"), ROW("MemAvailable"), ROW("Buffers"), ROW("Cached"),
-	        ROW("SwapTotal"), ROW("SwapFree"), ROW("Dirty"), ROW("Slab"), ROW("SReclaimable"),
-	        ROW("Shmem"), ROW("AnonPages"), ROW("Mapped"), ROW("PageTables"), ROW("Active"),
-	        ROW("Inactive"), ROW("Committed_AS"), ROW("CommitLimit"),
+	        ROW("MemTotal"),
+	        ROW("MemFree"),
+	        ROW("MemAvailable"),
+	        ROW("Buffers"),
+	        ROW("Cached"),
+	        ROW("SwapTotal"),
+	        ROW("SwapFree"),
+	        ROW("Dirty"),
+	        ROW("Slab"),
+	        ROW("SReclaimable"),
+	        ROW("Shmem"),
+	        ROW("AnonPages"),
+	        ROW("Mapped"),
+	        ROW("PageTables"),
+	        ROW("Active"),
+	        ROW("Inactive"),
+	        ROW("Committed_AS"),
+	        ROW("CommitLimit"),
 #undef ROW
 	};
 	struct hg_str w[FIELDS];
@@ -156,7 +170,8 @@ static bool disk_counts(struct hg_str name)
 		if (hg_str_starts(name, hg_str(left_out[i]))) return false;
 	char last = name.n ? name.p[name.n - 1] : 0;
 	bool digit = last >= '0' && last <= '9';
-	bool numbered = hg_str_starts(name, HG_STR("nvme")) || hg_str_starts(name, HG_STR("mmcblk"));
+	bool numbered =
+	        hg_str_starts(name, HG_STR("nvme")) || hg_str_starts(name, HG_STR("mmcblk"));
 	if (numbered) return hg_str_find(name, 'p') == name.n; /* nvme0n1p2 is a partition */
 	bool letters = hg_str_starts(name, HG_STR("sd")) || hg_str_starts(name, HG_STR("vd")) ||
 	               hg_str_starts(name, HG_STR("xvd")) || hg_str_starts(name, HG_STR("hd"));
@@ -187,7 +202,8 @@ void host_diskstats(const struct host_sink *s, struct hg_str text)
 		while (rest.n) {
 			struct hg_str line = hg_str_cut(&rest, '\n');
 			if (words(line, w) < 14 || !disk_counts(w[2])) continue;
-			emit(s, rows[i].name, "device", w[2], number(w[rows[i].at]) * rows[i].times);
+			emit(s, rows[i].name, "device", w[2],
+			        number(w[rows[i].at]) * rows[i].times);
 		}
 	}
 }
@@ -225,8 +241,8 @@ void host_netdev(const struct host_sink *s, struct hg_str text)
 void host_loadavg(const struct host_sink *s, struct hg_str text)
 {
 	static const char *const names[] = {"node_load1", "node_load5", "node_load15"};
-	static const char *const help[] = {"Load over 1 minute.", "Load over 5 minutes.",
-	        "Load over 15 minutes."};
+	static const char *const help[] = {
+	        "Load over 1 minute.", "Load over 5 minutes.", "Load over 15 minutes."};
 	struct hg_str w[FIELDS];
 	double v;
 	if (words(text, w) < 3) return;
@@ -262,7 +278,8 @@ void host_pressure(const struct host_sink *s, const char *what, struct hg_str te
 		if (n < 2 || !hg_str_starts(total, HG_STR("total="))) continue;
 		(void)hg_str_cut(&total, '=');
 		for (size_t i = 0; i < HG_COUNT(rows); i++) {
-			if (strcmp(rows[i].what, what) != 0 || !hg_str_eq(w[0], hg_str(rows[i].kind)))
+			if (strcmp(rows[i].what, what) != 0 ||
+			        !hg_str_eq(w[0], hg_str(rows[i].kind)))
 				continue;
 			family(s, rows[i].name, "counter", rows[i].help);
 			emit(s, rows[i].name, NULL, w[0], number(total) / 1e6);

@@ -168,8 +168,7 @@ static void build(struct intake *in, const char *name, const struct prom_label *
 	hg_arena_fini(&in->texts);
 	labels_builder_add(&in->builder, LABEL_METRIC, hg_str(name));
 	for (size_t i = 0; i < n; i++)
-		labels_builder_add(
-		        &in->builder, hg_str(labels[i].name), value_of(in, &labels[i]));
+		labels_builder_add(&in->builder, hg_str(labels[i].name), value_of(in, &labels[i]));
 }
 
 static void on_family(void *arg, const char *name, const char *type, const char *help)
@@ -198,8 +197,8 @@ static void on_sample(
 	struct intake_place *p = seen(in, hg_buf_view(&in->scratch));
 	if (!p || append(in, p, v, false)) return;
 	build(in, name, labels, n);
-	/* A counter that begins with what it has counted already would hide that from rate(). It is a
-	 * millisecond later than the look, where the series before it may have ended. */
+	/* A counter that begins with what it has counted already would hide that from rate(). It is
+	 * a millisecond later than the look, where the series before it may have ended. */
 	if (in->whole && in->fresh && in->before_ms && v > 0 && in->before_ms + 1 < in->t_ms &&
 	        series_ask(in, p))
 		(void)!tsdb_append(in->db, p->ref, in->before_ms + 1, 0);
@@ -214,7 +213,8 @@ static void on_whole(void *arg, bool is_whole)
 
 struct meter_series_sink intake_sink(struct intake *in)
 {
-	return (struct meter_series_sink){.family = on_family, .sample = on_sample, .whole = on_whole, .arg = in};
+	return (struct meter_series_sink){
+	        .family = on_family, .sample = on_sample, .whole = on_whole, .arg = in};
 }
 
 /* ---- from a page ---- */

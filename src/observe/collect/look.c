@@ -23,7 +23,8 @@ void look_init(struct look *l, const char *data_dir, const struct meter *m, uint
 	        .warden_pid = warden_pid,
 	        .ticks = (double)sysconf(_SC_CLK_TCK)};
 	hg_buf_init(&l->text, PROC_MAX);
-	if (uname(&u) < 0 || !hg_str_copy(hg_str(u.nodename), l->host, sizeof l->host) || !l->host[0])
+	if (uname(&u) < 0 || !hg_str_copy(hg_str(u.nodename), l->host, sizeof l->host) ||
+	        !l->host[0])
 		(void)hg_str_copy(HG_STR("localhost"), l->host, sizeof l->host);
 }
 
@@ -125,7 +126,8 @@ void look_processes(struct look *l, const struct meter_series_sink *to)
 	static const struct {
 		const char *name, *type, *help;
 	} rows[] = {
-	        {"headgate_process_cpu_seconds_total", "counter", "CPU time of a process of Headgate."},
+	        {"headgate_process_cpu_seconds_total", "counter",
+	                "CPU time of a process of Headgate."},
 	        {"headgate_process_resident_memory_bytes", "gauge", "Its memory."},
 	        {"headgate_process_threads", "gauge", "Its threads."},
 	};

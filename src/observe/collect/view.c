@@ -50,7 +50,8 @@ static void lane_add(struct view *v, const struct snap_image *i, const struct sn
 	        .route = snap_str(i, r->name),
 	        .release = release,
 	        .lane = HG_MIN(lane, (uint32_t)METER_LANES_MAX - 1),
-	        .edge_s = a->fast_ms / 1e3};
+	        .edge_s = a->fast_ms / 1e3,
+	        .rule_s = a->rule_ms / 1e3};
 }
 
 static void lanes_unique(struct view *v)
@@ -106,8 +107,8 @@ void view_looked(struct view *v)
 	}
 }
 
-void view_table(struct view *v, const struct snap_table *t, const struct board *b,
-        uint64_t before_ms)
+void view_table(
+        struct view *v, const struct snap_table *t, const struct board *b, uint64_t before_ms)
 {
 	v->replica_n = 0;
 	for (uint32_t i = 0; i < SNAP_ENDPOINTS; i++) {

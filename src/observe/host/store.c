@@ -171,8 +171,7 @@ void store_metrics(const struct host_store *s, struct hg_buf *to)
 	if (s->db) tsdb_stats(s->db, &st);
 	one(to, "open_seconds", "gauge", "Whole seconds that the last opening took.",
 	        s->took_ms / 1000);
-	one(to, "open_failures", "gauge", "Openings in a row that came to nothing.",
-	        s->failures);
+	one(to, "open_failures", "gauge", "Openings in a row that came to nothing.", s->failures);
 	one(to, "commits_total", "counter", "Commits.", s->commits);
 	one(to, "commit_failures_total", "counter", "Commits that the disk did not take whole.",
 	        s->commit_failures);

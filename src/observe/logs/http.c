@@ -214,8 +214,7 @@ static void get_logs(struct logs_http *h, struct serve_call *call, const struct 
 	struct stream *s = h->stream_count < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
 	if (!s) {
 		h->refused++;
-		serve_problem(call, 503, HG_E_AGAIN,
-		        "too many searches are under way");
+		serve_problem(call, 503, HG_E_AGAIN, "too many searches are under way");
 		return;
 	}
 	if (!logs_ask_read(req->query, h->wall_ns(), &s->ask, why, sizeof why)) {
@@ -273,8 +272,7 @@ static void put_retention(
 	else if (rc == HG_E_INVALID)
 		serve_problem(call, 400, rc, "app is not a name of a-z, 0-9 and -");
 	else
-		serve_problem(call, 500, rc,
-		        "the retention could not be written");
+		serve_problem(call, 500, rc, "the retention could not be written");
 }
 
 static void metric(struct hg_buf *b, const char *name, const char *type, uint64_t v)
@@ -319,7 +317,6 @@ bool logs_http(struct logs_http *h, struct serve_call *call, const struct serve_
 	else if (put)
 		put_retention(h, call, req);
 	else
-		serve_problem(call, 405, HG_E_INVALID,
-		        "this path has no such method");
+		serve_problem(call, 405, HG_E_INVALID, "this path has no such method");
 	return true;
 }

@@ -93,6 +93,18 @@ uint32_t rules_lint(
  */
 bool rules_test_file(const char *path, struct hg_buf *to);
 
+struct rules_source;
+
+/* An alert that began (`ends` false) or ceased to fire at a step of a play. */
+typedef void (*rules_play_fn)(void *arg, int64_t at_ms, const struct rules_alert *a, bool ends);
+/*
+ * Plays the series of the first test of such a file through the rules of `files`, from its start to
+ * the last sample: `fn` is called for what changes, at_ms from the start. HG_E_RULES_FILE with the
+ * place …
+ */
+HG_MUST enum hg_rc rules_play(const char *path, const struct rules_source *files, uint32_t n,
+        rules_play_fn fn, void *arg, struct hg_err *err);
+
 /* ---- evaluation ---- */
 
 struct rules;

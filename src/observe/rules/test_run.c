@@ -408,3 +408,99 @@ bool rules_test_file(const char *path, struct hg_buf *to)
 	if (!r.failed) hg_buf_cstr(to, "  SUCCESS\n\n");
 	return !r.failed;
 }
+
+/* ---- a play ---- */
+
+static void changes(struct run *r, int64_t at, uint64_t before, rules_play_fn fn, void *arg)
+{
+	for (uint32_t i = 0; i < r->group_n; i++)
+		for (uint32_t k = 0; k < r->groups[i].n; k++) {
+			const struct rules_alerts *s = &r->groups[i].rules[k].alerts;
+			for (uint32_t q = 0; q < s->n; q++)
+				if (s->at[q].changed > before)
+					fn(arg, at, &s->at[q], s->at[q].state == RULES_INACTIVE);
+		}
+}
+
+static int64_t samples_end(const struct rt_test *t)
+{
+	int64_t end = 0;
+	for (uint32_t i = 0; i < t->series_n; i++)
+		if (t->series[i].n)
+			end = HG_MAX(end, (int64_t)(t->series[i].n - 1) * t->interval_ms);
+	return end;
+}
+
+static enum hg_rc play(struct run *r, rules_play_fn fn, void *arg, struct hg_err *err)
+{
+	struct tsdb_options o = {.out_of_order_ms = (int64_t)1 << 50, .memory_bytes = RT_BYTES};
+	int64_t end = samples_end(r->t), every = r->f->every_ms;
+	uint64_t change = 0;
+	enum hg_rc rc = tsdb_open(&o, &r->db, err);
+	if (rc == HG_OK && !groups_make(r)) rc = hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (rc == HG_OK && end / every > STEPS_MAX)
+		rc = hg_err_set(
+		        err, HG_E_RULES_FILE, "the series have more than %d steps", STEPS_MAX);
+	for (int64_t ts = 0; rc == HG_OK && ts <= end; ts += every) {
+		uint64_t before = change;
+		int64_t now = r->t->start_ms + ts;
+		if (!load_till(r, now) || !evaluate(r, now, &change))
+			rc = hg_err_set(err, HG_E_QUERY_FAILED, "a rule failed: %.200s",
+			        hg_buf_text(r->to));
+		else
+			changes(r, ts, before, fn, arg);
+	}
+	rules_live_groups_free(r->groups, r->group_n);
+	free(r->order);
+	tsdb_close(r->db);
+	return rc;
+}
+
+static enum hg_rc sources_read(struct run *r, const struct rules_source *files, uint32_t n,
+        struct spec_report *report, struct hg_err *err)
+{
+	r->files = calloc(n + 1ul, sizeof(*r->files));
+	if (!r->files) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	for (uint32_t i = 0; i < n; i++) {
+		spec_report_init(report, files[i].name, files[i].text);
+		enum hg_rc rc =
+		        rules_file_read(files[i].text, files[i].name, report, &r->files[r->file_n]);
+		if (rc < 0) {
+			if (err) *err = report->errors[0];
+			return rc;
+		}
+		r->file_n++;
+	}
+	return HG_OK;
+}
+
+enum hg_rc rules_play(const char *path, const struct rules_source *files, uint32_t n,
+        rules_play_fn fn, void *arg, struct hg_err *err)
+{
+	struct rt_file f = {0};
+	struct hg_buf text, said;
+	struct run r = {.f = &f, .to = &said};
+	struct spec_report *report = calloc(1, sizeof *report);
+	hg_buf_init(&text, RULES_FILE_MAX);
+	hg_buf_init(&said, RULES_FILE_MAX);
+	enum hg_rc rc = report ? file_read(path, RULES_FILE_MAX, &text, err)
+	                       : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	if (rc == HG_OK) {
+		spec_report_init(report, hg_str(path), hg_buf_view(&text));
+		rc = rt_file_read(hg_buf_view(&text), report, &f);
+		if (rc < 0 && err) *err = report->errors[0];
+		if (rc == HG_OK && !f.test_n)
+			rc = hg_err_set(err, HG_E_RULES_FILE, "%.200s has no test", path);
+		r.t = f.tests;
+		if (rc == HG_OK) rc = sources_read(&r, files, n, report, err);
+		if (rc == HG_OK) rc = play(&r, fn, arg, err);
+		rt_file_free(&f);
+	}
+	for (uint32_t i = 0; i < r.file_n; i++)
+		rules_file_free(r.files[i]);
+	free(r.files);
+	hg_buf_free(&text);
+	hg_buf_free(&said);
+	free(report);
+	return rc;
+}

@@ -10,8 +10,7 @@ bool traces_http(struct traces *t, struct serve_call *call, const struct serve_r
 		return true;
 	}
 	if (!serve_query(req->query, "url", url, sizeof url)) {
-		serve_problem(call, 400, HG_E_INVALID,
-		        "url is needed; empty: traces are not sent");
+		serve_problem(call, 400, HG_E_INVALID, "url is needed; empty: traces are not sent");
 		return true;
 	}
 	enum hg_rc rc = traces_export(t, hg_str(url), &err);

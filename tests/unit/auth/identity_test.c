@@ -97,7 +97,8 @@ static struct auth_identity *of(const char *json, const char *user, const char *
 	struct jwt_claims c = {.all = json_loads(json, 0, NULL), .expires_s = 1000};
 	const json_t *sub = json_object_get(c.all, "sub");
 	c.subject = (struct hg_str){json_string_value(sub), json_string_length(sub)};
-	struct auth_identity *id = auth_identity_of(&c, hg_str(user), hg_str(roles));
+	struct auth_identity *id = auth_identity_of(
+	        &c, &(struct auth_claimed){.user = hg_str(user), .roles = hg_str(roles)});
 	json_decref(c.all);
 	return id;
 }

@@ -87,7 +87,8 @@ static void roles_on_an_optional_route_are_asked_for(void **state)
 static void what_is_no_rule_lets_nobody_in(void **state)
 {
 	static const char *const bad[] = {"x 0 - -\n", "2 3 - -\n", "2 0 -\n", "2 0  -\n", "2\n",
-	        "\n", "2 0 - - -\n", "2 0 - -", "fffffffff 0 - -\n", " 0 - -\n"};
+	        "\n", "2 0 - - -\n", "2 0 - - \n", "2 0 - - a b\n", "2 0 - -", "fffffffff 0 - -\n",
+	        " 0 - -\n"};
 	struct auth_found found;
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(bad); i++) {
@@ -102,16 +103,11 @@ static void what_is_no_rule_lets_nobody_in(void **state)
 
 /* ---- providers ---- */
 
-static char *token(const char *secret, const char *sub, int64_t exp)
+static char *token_of(const char *secret, const char *claims)
 {
-	char claims[256];
 	unsigned char mac[32];
 	unsigned n = 0;
 	struct hg_buf b;
-	snprintf(claims, sizeof claims,
-	        "{\"iss\":\"i\",\"aud\":\"shop\",%s\"exp\":%lld,\"roles\":[\"user\"],\"scope\":\"a "
-	        "b\"}",
-	        sub, (long long)exp);
 	hg_buf_init(&b, 4096);
 	base64url_encode(&b, HG_STR("{\"alg\":\"HS256\"}"));
 	hg_buf_byte(&b, '.');
@@ -120,6 +116,16 @@ static char *token(const char *secret, const char *sub, int64_t exp)
 	hg_buf_byte(&b, '.');
 	base64url_encode(&b, (struct hg_str){(char *)mac, n});
 	return hg_buf_take(&b);
+}
+
+static char *token(const char *secret, const char *sub, int64_t exp)
+{
+	char claims[256];
+	snprintf(claims, sizeof claims,
+	        "{\"iss\":\"i\",\"aud\":\"shop\",%s\"exp\":%lld,\"roles\":[\"user\"],\"scope\":\"a "
+	        "b\"}",
+	        sub, (long long)exp);
+	return token_of(secret, claims);
 }
 
 /* A document with one provider of this secret (or none) and the one API key `key`. */
@@ -291,6 +297,120 @@ static void names_are_claimed_however_they_are_written(void **state)
 	free(doc);
 }
 
+/* "in": SECRET, for "shop"; "out": OTHER, for "store", says who it is otherwise; "far": its keys
+ * are not known yet. */
+static char *several(void)
+{
+	struct hg_buf b;
+	hg_buf_init(&b, 4096);
+	hg_buf_cstr(&b, "{\"providers\":[{\"app\":\"shop\",\"user_field\":\"X-Auth-User\","
+	                "\"issuer_field\":\"X-Auth-Issuer\",\"issuers\":[{\"issuer\":\"in\","
+	                "\"header\":\"Authorization\",\"audience\":[\"shop\"],"
+	                "\"roles_claim\":\"roles\",\"secret\":\"");
+	base64url_encode(&b, HG_STR(SECRET));
+	hg_buf_cstr(&b, "\"},{\"issuer\":\"out\",\"audience\":[\"store\"],\"user_claim\":"
+	                "\"email\",\"roles_claim\":\"groups\",\"secret\":\"");
+	base64url_encode(&b, HG_STR(OTHER));
+	hg_buf_cstr(&b, "\"},{\"issuer\":\"far\",\"audience\":[\"shop\"]}]}]}");
+	return hg_buf_take(&b);
+}
+
+static void of_several_issuers_each_has_its_own_keys_and_audiences(void **state)
+{
+	static const struct {
+		const char *claims, *secret;
+		enum auth_proof proof;
+		enum jwt_verdict verdict;
+		const char *issuer, *name, *roles;
+	} row[] = {
+	        {"\"iss\":\"in\",\"aud\":\"shop\",\"sub\":\"ann\",\"roles\":[\"user\"]", SECRET,
+	                AUTH_PROVED, JWT_GOOD, "in", "in ann", "user"},
+	        {"\"iss\":\"out\",\"aud\":\"store\",\"sub\":\"1\",\"email\":\"ann\",\"roles\":"
+	         "[\"admin\"]",
+	                OTHER, AUTH_PROVED, JWT_GOOD, "out", "out ann", ""},
+	        /* The keys of one are nothing for the tokens of another. */
+	        {"\"iss\":\"in\",\"aud\":\"shop\",\"sub\":\"ann\"", OTHER, AUTH_TOKEN,
+	                JWT_SIGNATURE, NULL, NULL, NULL},
+	        {"\"iss\":\"out\",\"aud\":\"store\",\"email\":\"ann\"", SECRET, AUTH_TOKEN,
+	                JWT_SIGNATURE, NULL, NULL, NULL},
+	        /* Nor are its audiences, and its claims. */
+	        {"\"iss\":\"out\",\"aud\":\"shop\",\"email\":\"ann\"", OTHER, AUTH_TOKEN,
+	                JWT_AUDIENCE, NULL, NULL, NULL},
+	        {"\"iss\":\"in\",\"aud\":\"store\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN,
+	                JWT_AUDIENCE, NULL, NULL, NULL},
+	        {"\"iss\":\"out\",\"aud\":\"store\",\"sub\":\"ann\"", OTHER, AUTH_NAMELESS,
+	                JWT_GOOD, NULL, NULL, NULL},
+	        /* Nobody's. */
+	        {"\"iss\":\"who\",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN, JWT_ISSUER,
+	                NULL, NULL, NULL},
+	        {"\"iss\":\"IN\",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN, JWT_ISSUER,
+	                NULL, NULL, NULL},
+	        {"\"iss\":\"in \",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN, JWT_ISSUER,
+	                NULL, NULL, NULL},
+	        {"\"iss\":[\"in\"],\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN,
+	                JWT_ISSUER, NULL, NULL, NULL},
+	        {"\"iss\":\"\",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN, JWT_ISSUER,
+	                NULL, NULL, NULL},
+	        {"\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_TOKEN, JWT_ISSUER, NULL, NULL,
+	                NULL},
+	        {"\"iss\":\"in\",\"iss\":\"out\",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET,
+	                AUTH_TOKEN, JWT_MALFORMED, NULL, NULL, NULL},
+	        {"\"iss\":\"far\",\"aud\":\"shop\",\"sub\":\"ann\"", SECRET, AUTH_KEYLESS, JWT_GOOD,
+	                NULL, NULL, NULL},
+	};
+	char *doc = several();
+	struct auth_providers *all = read(doc, NULL);
+	struct auth_provider *p = all->one[0];
+	(void)state;
+	assert_int_equal(p->issuer_count, 3);
+	assert_true(auth_provider_claims(p, HG_STR("x_auth_issuer")));
+	/* Twice: what was seen is told like what was verified. */
+	for (size_t i = 0; i < 2 * HG_COUNT(row); i++) {
+		size_t at = i % HG_COUNT(row);
+		char claims[256];
+		struct auth_proved got;
+		snprintf(claims, sizeof claims, "{%s,\"exp\":%d}", row[at].claims, NOW + 60);
+		char *t = token_of(row[at].secret, claims);
+		enum auth_proof proof = show(p, t, &got);
+		if (proof != row[at].proof || got.verdict != row[at].verdict)
+			fail_msg("%s: %d %s", claims, proof, jwt_verdict_word(got.verdict));
+		if (proof == AUTH_PROVED) {
+			assert_str(got.id->issuer, row[at].issuer);
+			assert_str(got.id->name, row[at].name);
+			assert_str(got.id->user, "ann");
+			assert_str(got.id->roles, row[at].roles);
+			assert_int_equal(got.seen, i >= HG_COUNT(row));
+			auth_identity_unref(got.id);
+		}
+		free(t);
+	}
+	auth_providers_free(all);
+	free(doc);
+}
+
+static void a_rule_may_be_for_some_issuers_only(void **state)
+{
+	static const struct hg_str in[] = {{"http://in,x", 11}, {"y", 1}};
+	char text[128], issuer[] = "http://in%2Cx", other[] = "http://in";
+	struct hg_out o = hg_out_over(text, sizeof text);
+	struct auth_found found;
+	struct auth_identity id = {.user = HG_STR("ann"), .issuer = hg_str(issuer)};
+	(void)state;
+	auth_rule_write(
+	        &o, &(struct auth_rule){AUTH_ANY_METHOD, AUTH_OPTIONAL, {0}, {0}, words(in, 2)});
+	assert_true(auth_rules_valid((struct hg_str){text, o.n}));
+	assert_true(auth_rules_find((struct hg_str){text, o.n}, GET, &found));
+	assert_int_equal(auth_decide(&found, &id), AUTH_PASS);
+	id.issuer = HG_STR("y");
+	assert_int_equal(auth_decide(&found, &id), AUTH_PASS);
+	id.issuer = hg_str(other);
+	assert_int_equal(auth_decide(&found, &id), AUTH_ISSUER);
+	/* An API key is no issuer's. */
+	id.issuer = HG_STR("");
+	assert_int_equal(auth_decide(&found, &id), AUTH_ISSUER);
+	assert_int_equal(auth_decide(&found, NULL), AUTH_WHO);
+}
+
 static void broken_documents_are_refused(void **state)
 {
 	static const char *const bad[] = {"{", "{\"providers\":[{}]}",
@@ -303,7 +423,11 @@ static void broken_documents_are_refused(void **state)
 	        "}}"
 	        "]}",
 	        "{\"providers\":[{\"app\":\"a\",\"keys\":[{\"sha256\":\"00\",\"user\":\"u\"}]}]}",
-	        "{\"providers\":[{\"app\":\"a\",\"keys\":[7]}]}"};
+	        "{\"providers\":[{\"app\":\"a\",\"keys\":[7]}]}",
+	        "{\"providers\":[{\"app\":\"a\",\"issuers\":[{\"issuer\":\"i\"},{}]}]}",
+	        "{\"providers\":[{\"app\":\"a\",\"issuers\":[{\"issuer\":\"i\"},{\"issuer\":\"i\"}]"
+	        "}"
+	        "]}"};
 	struct auth_providers *p;
 	const char *why;
 	(void)state;
@@ -327,6 +451,8 @@ int main(void)
 	        cmocka_unit_test(who_is_nobody_is_not_verified),
 	        cmocka_unit_test(keys_are_known_by_their_hash),
 	        cmocka_unit_test(names_are_claimed_however_they_are_written),
+	        cmocka_unit_test(of_several_issuers_each_has_its_own_keys_and_audiences),
+	        cmocka_unit_test(a_rule_may_be_for_some_issuers_only),
 	        cmocka_unit_test(broken_documents_are_refused),
 	};
 	return cmocka_run_group_tests(tests, key_make, NULL);

@@ -38,18 +38,27 @@ static void test_every_family_is_named_once_and_its_samples_stand_together(void 
 	meter_add(&meter_app_take(w, 7)->denied[METER_DENIED_EXPIRED], 3);
 	const struct meter_series_replica replicas[] = {
 	        {.app = {"web", 3}, .release = 1, .replica = 2, .endpoint = 4, .base = &base}};
-	const struct meter_series_view v = {.meter = m, .lanes = lanes, .lane_n = 3, .apps = &app,
-	        .app_n = 1, .replicas = replicas, .replica_n = 1};
+	const struct meter_series_view v = {.meter = m,
+	        .lanes = lanes,
+	        .lane_n = 3,
+	        .apps = &app,
+	        .app_n = 1,
+	        .replicas = replicas,
+	        .replica_n = 1};
 	struct meter_series_sink sink = meter_series_text(&to);
 	meter_series(&v, &sink);
 	hg_buf_byte(&to, 0);
-	has(&to, "headgate_requests_total{app=\"web\",release=\"1\",route=\"a\\\"b\",code=\"200\"} 1\n");
+	has(&to, "headgate_requests_total{app=\"web\",release=\"1\",route=\"a\\\"b\",code=\"200\"} "
+	         "1\n");
 	has(&to, "headgate_requests_total{app=\"web\",release=\"1\",route=\"x\",code=\"418\"} 1\n");
 	has(&to, "headgate_requests_total{app=\"web\",release=\"2\",route=\"x\",code=\"503\"} 0\n");
 	assert_null(strstr(to.p, "release=\"2\",route=\"x\",code=\"418\""));
-	has(&to, "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.05\"} 1\n"
-	         "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.06\"} 2\n"
-	         "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.075\"} 2\n");
+	has(&to, "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.05\"} "
+	         "1\n"
+	         "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.06\"} "
+	         "2\n"
+	         "headgate_request_duration_seconds_bucket{app=\"web\",release=\"1\",le=\"0.075\"} "
+	         "2\n");
 	has(&to, "headgate_request_duration_seconds_sum{app=\"web\",release=\"1\"} 0.058\n");
 	has(&to, "headgate_request_duration_seconds_count{app=\"web\",release=\"2\"} 0\n");
 	has(&to, "headgate_upstream_attempts_total{app=\"web\",release=\"2\"} 5\n");
@@ -70,6 +79,60 @@ static void test_every_family_is_named_once_and_its_samples_stand_together(void 
 	}
 	hg_buf_free(&to);
 	free(m);
+}
+
+static void test_edges_of_an_apps_own_stand_in_their_order(void **state)
+{
+	static const struct {
+		double edge, rule;
+		uint64_t fast, within;
+		const char *want; /* around two answers of 160 and 190 ms */
+	} rows[] = {
+	        {0.17, 0.18, 1, 1,
+	                "le=\"0.15\"} 0\nle=\"0.17\"} 1\nle=\"0.18\"} 1\nle=\"0.2\"} 2\n"},
+	        {0.18, 0.17, 1, 1,
+	                "le=\"0.15\"} 0\nle=\"0.17\"} 1\nle=\"0.18\"} 1\nle=\"0.2\"} 2\n"},
+	        {0, 0.17, 0, 1, "le=\"0.15\"} 0\nle=\"0.17\"} 1\nle=\"0.2\"} 2\n"},
+	        {0.195, 0.22, 2, 2,
+	                "le=\"0.15\"} 0\nle=\"0.195\"} 2\nle=\"0.2\"} 2\nle=\"0.22\"} 2\n"},
+	        /* Counted with other thresholds before: never down, never above the bucket. */
+	        {0.17, 0.18, 9, 0,
+	                "le=\"0.15\"} 0\nle=\"0.17\"} 2\nle=\"0.18\"} 2\nle=\"0.2\"} 2\n"},
+	        {0.2, 0.15, 1, 1, "le=\"0.15\"} 0\nle=\"0.2\"} 2\n"},
+	        {40, 0.0001, 2, 0, "le=\"0.15\"} 0\nle=\"0.2\"} 2\n"},
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		struct meter *m = calloc(1, meter_size(1));
+		struct hg_buf to, got;
+		assert_non_null(m);
+		meter_init(m, 1);
+		hg_buf_init(&to, 1 << 20);
+		hg_buf_init(&got, 1 << 20);
+		struct meter_lane *l = meter_lane_of(&m->worker[0], 1);
+		meter_observe(l, 200, 160000000);
+		meter_observe(l, 200, 190000000);
+		meter_add(&l->fast, rows[i].fast);
+		meter_add(&l->rule, rows[i].within);
+		const struct meter_series_lane lane = {.app = {"a", 1},
+		        .route = {"r", 1},
+		        .lane = 1,
+		        .edge_s = rows[i].edge,
+		        .rule_s = rows[i].rule};
+		const struct meter_series_view v = {.meter = m, .lanes = &lane, .lane_n = 1};
+		struct meter_series_sink sink = meter_series_text(&to);
+		durations(&v, &sink);
+		hg_buf_byte(&to, 0);
+		for (const char *at = to.p; (at = strstr(at, "le=\"")) != NULL; at++) {
+			double le = strtod(at + 4, NULL);
+			if (le < 0.15 || (le > 0.2 && le != rows[i].rule) || le > 1) continue;
+			hg_buf_str(&got, (struct hg_str){at, strcspn(at, "\n") + 1});
+		}
+		assert_string_equal(hg_buf_text(&got), rows[i].want);
+		hg_buf_free(&to);
+		hg_buf_free(&got);
+		free(m);
+	}
 }
 
 static void test_with_many_lanes_those_nobody_asked_are_left_out(void **state)
@@ -118,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_every_family_is_named_once_and_its_samples_stand_together),
+	        cmocka_unit_test(test_edges_of_an_apps_own_stand_in_their_order),
 	        cmocka_unit_test(test_with_many_lanes_those_nobody_asked_are_left_out),
 	        cmocka_unit_test(test_a_base_of_another_time_gives_nothing_below_zero),
 	};

@@ -408,6 +408,8 @@ static void addresses_mean_what_they_say(void **state)
 	static const struct {
 		const char *url, *host, *path, *user, *password;
 		unsigned port, db;
+		bool tls;
+		const char *ca;
 	} good[] = {
 	        {"redis://h", "h", "", "", "", 6379, 0},
 	        {"redis://", "localhost", "", "", "", 6379, 0},
@@ -420,11 +422,15 @@ static void addresses_mean_what_they_say(void **state)
 	        {"unix:/run/r.sock", "", "/run/r.sock", "", "", 0, 0},
 	        {"unix:///run/a@b.sock?db=5", "", "/run/a@b.sock", "", "", 0, 5},
 	        {"redis+unix://:p@/run/r.sock", "", "/run/r.sock", "", "p", 0, 0},
+	        {"rediss://h", "h", "", "", "", 6379, 0, true},
+	        {"rediss://u:a@b@h:7/3?ca=/etc/a%20b@c.pem", "h", "", "u", "a@b", 7, 3, true,
+	                "/etc/a b@c.pem"},
 	};
 	static const char *const bad[] = {"", "h:6379", "http://h", "redis://h:0",
 	        "redis://h:65536", "redis://h:x", "redis://h/x", "redis://h/65536", "redis://u@h",
 	        "redis://[::1", "redis://[::1]x", "redis://h?db=1", "redis://u:%zz@h",
-	        "unix:", "unix:/a?x=1", "rediss://h"};
+	        "unix:", "unix:/a?x=1", "rediss:/h", "rediss://h?ca=", "rediss://h?db=1",
+	        "rediss://h?ca=/a&db=1", "redis://h?ca=/a", "rediss://h?ca=%zz"};
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(good); i++) {
 		struct redis_address a;
@@ -436,6 +442,8 @@ static void addresses_mean_what_they_say(void **state)
 		assert_string_equal(a.password, good[i].password);
 		assert_int_equal(a.port, good[i].port);
 		assert_int_equal(a.db, good[i].db);
+		assert_int_equal(a.tls, good[i].tls);
+		assert_string_equal(a.ca, good[i].ca ? good[i].ca : "");
 	}
 	for (size_t i = 0; i < HG_COUNT(bad); i++)
 		if (!redis_url_wrong(bad[i])) fail_msg("\"%s\" passed", bad[i]);

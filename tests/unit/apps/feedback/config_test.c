@@ -315,7 +315,8 @@ static void the_cache_has_a_size_a_time_and_perhaps_a_redis(void **state)
 	assert_string_equal(c.redis, "redis://h/1");
 	assert_int_equal(c.redis_ms, 5);
 	const char *wrong_url[] = {"REDIS_URL=http://h", NULL};
-	check_bad(NULL, wrong_url, "REDIS_URL: it does not begin with redis:// or unix:");
+	check_bad(
+	        NULL, wrong_url, "REDIS_URL: it does not begin with redis://, rediss:// or unix:");
 }
 
 static void traces_are_set_by_the_variables_of_the_standard(void **state)

@@ -56,6 +56,38 @@ static void other_types_and_broken_json_are_refused(void **state)
 	        "{\"message\": \"a\\u0000b\"}", "Message cannot contain the character U+0000");
 }
 
+/* What is read at once is read as the library reads it: every byte, put in, put over and taken out.
+ */
+static void the_short_way_is_as_exact_as_the_long_one(void **state)
+{
+	static const char *const bodies[] = {"{\"message\":\"a \xc3\xa4\"}",
+	        " {\t\"message\" : \n\"  \xe2\x98\x83\"\r} ", "{\"message\": \"\"}"};
+	uint32_t short_ways = 0;
+	(void)state;
+	for (size_t i = 0; i < 3 * HG_COUNT(bodies); i++) {
+		const char *body = bodies[i / 3];
+		size_t n = strlen(body), how = i % 3;
+		for (size_t at = 0; at < n + (how == 0); at++) {
+			for (int byte = 0; byte < (how == 2 ? 1 : 256); byte++) {
+				char text[64];
+				size_t put = how != 2, over = how != 0;
+				memcpy(text, body, at);
+				if (put) text[at] = (char)byte;
+				memcpy(text + at + put, body + at + over, n - at - over);
+				struct hg_str s = {text, n + put - over}, unused;
+				struct message a = {0}, b = {0};
+				const char *x = message_parse(s, &a), *y = parse(s, &b);
+				if (x != y && (!x || !y || strcmp(x, y) != 0))
+					fail_msg("%.*s: %s, %s", HG_STR_ARG(s), x, y);
+				if (!x) assert_int_equal(a.n, b.n);
+				if (!x) assert_memory_equal(a.bytes, b.bytes, a.n);
+				short_ways += plain(s, &unused);
+			}
+		}
+	}
+	assert_true(short_ways > 1000);
+}
+
 static void body_of(struct hg_buf *b, const char *character, size_t n)
 {
 	hg_buf_init(b, 1 << 20);
@@ -117,6 +149,7 @@ int main(void)
 	        cmocka_unit_test(a_message_is_taken_trimmed),
 	        cmocka_unit_test(every_kind_of_nothing_has_its_sentence),
 	        cmocka_unit_test(other_types_and_broken_json_are_refused),
+	        cmocka_unit_test(the_short_way_is_as_exact_as_the_long_one),
 	        cmocka_unit_test(five_hundred_code_points_fit_and_one_more_does_not),
 	        cmocka_unit_test(json_nested_without_end_is_refused_and_not_followed),
 	        cmocka_unit_test(only_json_in_utf8_is_json),

@@ -7,6 +7,8 @@
 struct seen {
 	int created, missing, failed, other;
 	int64_t last_id;
+	uint64_t begun_ns; /* of the newest commit … */
+	int commits;       /* … and how many there were */
 };
 
 static void on_done(void *arg, struct store_op *op)
@@ -21,6 +23,8 @@ static void on_done(void *arg, struct store_op *op)
 	else
 		s->other++;
 	s->last_id = op->row.id;
+	s->commits += op->begun_ns != s->begun_ns;
+	s->begun_ns = op->begun_ns;
 	free(op);
 }
 
@@ -93,6 +97,62 @@ static void what_was_queued_is_finished_before_the_end(void **state)
 	loop_free(l);
 }
 
+/* Without that a durable create is a commit of its own, and waits for the disk for itself. */
+static void what_one_turn_brings_is_one_commit(void **state)
+{
+	struct dir *d = *state;
+	struct loop *l = NULL;
+	struct writer *w = NULL;
+	struct seen s = {0};
+	assert_int_equal(loop_new(&l), HG_OK);
+	assert_int_equal(writer_new(l, rows_for(d->db), on_done, &s, &w), HG_OK);
+	for (int turn = 1; turn <= 5; turn++) {
+		for (int i = 0; i < 64; i++)
+			assert_true(writer_queue(w, op_of(STORE_CREATE, 0)));
+		while (s.created < 64 * turn)
+			assert_int_equal(loop_turn(l, 1000), HG_OK);
+		assert_int_equal(s.commits, turn);
+	}
+	writer_free(w);
+	loop_free(l);
+}
+
+static void one_that_fails_takes_no_neighbour_with_it(void **state)
+{
+	struct dir *d = *state;
+	struct loop *l = NULL;
+	struct writer *w = NULL;
+	struct db *db = NULL;
+	struct seen s = {0};
+	rows_close(rows_for(d->db));
+	assert_int_equal(db_open(&(struct db_options){.url = d->db}, &db, NULL), HG_OK);
+	/* A rule of the operator's own, before and behind the row and its total. */
+	assert_int_equal(
+	        db_exec(db,
+	                "CREATE TRIGGER x BEFORE INSERT ON feedback WHEN NEW.message = 'no'"
+	                " BEGIN SELECT raise(ABORT, 'x'); END; CREATE TRIGGER y AFTER"
+	                " INSERT ON feedback WHEN NEW.message = 'on' BEGIN"
+	                " SELECT raise(ABORT, 'y'); END;",
+	                NULL),
+	        HG_OK);
+	db_close(db);
+	assert_int_equal(loop_new(&l), HG_OK);
+	assert_int_equal(writer_new(l, rows_for(d->db), on_done, &s, &w), HG_OK);
+	for (int i = 0; i < 60; i++) {
+		struct store_op *op = op_of(STORE_CREATE, 0);
+		if (i % 3) memcpy(op->row.message.bytes, i % 3 == 1 ? "no" : "on", 2);
+		assert_true(writer_queue(w, op));
+	}
+	while (s.created + s.failed < 60)
+		assert_int_equal(loop_turn(l, 1000), HG_OK);
+	assert_int_equal(s.created, 20);
+	assert_int_equal(s.failed, 40);
+	assert_int_equal(s.commits, 1);
+	assert_int_equal(total_of(d->db), 20);
+	writer_free(w);
+	loop_free(l);
+}
+
 static void a_full_queue_says_so_and_loses_nothing(void **state)
 {
 	struct dir *d = *state;
@@ -118,6 +178,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        T(operations_come_back_committed_in_their_order),
 	        T(what_was_queued_is_finished_before_the_end),
+	        T(what_one_turn_brings_is_one_commit),
+	        T(one_that_fails_takes_no_neighbour_with_it),
 	        T(a_full_queue_says_so_and_loses_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,12 +77,14 @@ static void rep_late(struct replica *rep, int fd)
 static void answers_within_a_latency_objective_are_counted_where_there_is_one(void **state)
 {
 	static const struct {
-		uint32_t fast_ms, want;
-	} cases[] = {{0, 0}, {600000, 3}, {10, 3} /* none of these */, {600000, 6}};
+		uint32_t fast_ms, rule_ms, want, want_rule;
+	} cases[] = {{0, 0, 0, 0}, {600000, 0, 3, 0}, {10, 600000, 3, 3} /* none of these fast */,
+	        {600000, 10, 6, 3}};
 	struct rig *g = rig_new(rep_late, 1);
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(cases); i++) {
 		g->app.fast_ms = cases[i].fast_ms;
+		g->app.rule_ms = cases[i].rule_ms;
 		rig_publish(g);
 		int fd = dial(g);
 		for (int k = 0; k < 3; k++)
@@ -90,6 +92,7 @@ static void answers_within_a_latency_objective_are_counted_where_there_is_one(vo
 		close(fd);
 		rig_sync(g);
 		assert_int_equal(g->meter->worker[1].lane[1].fast, cases[i].want);
+		assert_int_equal(g->meter->worker[1].lane[1].rule, cases[i].want_rule);
 	}
 	rig_free(g);
 }

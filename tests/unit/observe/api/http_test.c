@@ -618,6 +618,38 @@ static void stats_say_how_much_was_read(void **state)
 	world_stop(&w);
 }
 
+static void what_makes_the_series_is_counted(void **state)
+{
+	struct world w;
+	(void)state;
+	world_start(&w, NULL);
+	get(&w, "/api/v1/status/tsdb");
+	assert_has(&w, 200, "\"numSeries\":0,\"numLabelPairs\":0,");
+	add(&w, "up", "x", "", 1, 0, 1);
+	add(&w, "up", "y", "", 1, 0, 1);
+	add(&w, "up", "z", "", 1, 0, 1);
+	add(&w, "long", "x", "bbbb", 1, 0, 2);
+	get(&w, "/api/v1/status/tsdb");
+	assert_answer(&w, 200,
+	        OK_DATA
+	        "{\"headStats\":{\"numSeries\":4,\"numLabelPairs\":6,\"chunkCount\":0,\"minTime\":"
+	        "1699999985000,\"maxTime\":1700000000000},\"seriesCountByMetricName\":[{\"name\":"
+	        "\"up\",\"value\":3},{\"name\":\"long\",\"value\":1}],"
+	        "\"labelValueCountByLabelName\":[{\"name\":\"a\",\"value\":3},{\"name\":"
+	        "\"__name__\",\"value\":2},{\"name\":\"b\",\"value\":1}],"
+	        "\"memoryInBytesByLabelName\":[{\"name\":\"__name__\",\"value\":6},{\"name\":\"b\","
+	        "\"value\":4},{\"name\":\"a\",\"value\":3}],\"seriesCountByLabelValuePair\":[{"
+	        "\"name\":\"__name__=up\",\"value\":3},{\"name\":\"a=x\",\"value\":2},{\"name\":"
+	        "\"__name__=long\",\"value\":1},{\"name\":\"a=y\",\"value\":1},{\"name\":\"a=z\","
+	        "\"value\":1},{\"name\":\"b=bbbb\",\"value\":1}]}}");
+	get(&w, "/api/v1/status/tsdb?limit=1");
+	assert_has(&w, 200,
+	        "\"seriesCountByLabelValuePair\":[{\"name\":\"__name__=up\",\"value\":3}]}}");
+	get(&w, "/api/v1/status/tsdb?limit=x");
+	assert_has(&w, 400, "bad_data");
+	world_stop(&w);
+}
+
 struct rules_seen {
 	struct promapi_rules_ask ask;
 	bool has_name, has_other;
@@ -686,6 +718,7 @@ int main(void)
 	        cmocka_unit_test(a_query_ends_at_its_deadline_and_at_its_memory),
 	        cmocka_unit_test(who_reads_slowly_holds_up_nobody),
 	        cmocka_unit_test(stats_say_how_much_was_read),
+	        cmocka_unit_test(what_makes_the_series_is_counted),
 	        cmocka_unit_test(rules_and_alerts_are_asked_of_who_has_them),
 	        cmocka_unit_test(names_that_old_readers_do_not_know_are_made_for_them),
 	};

@@ -36,18 +36,36 @@ static const struct snap_image *image_make(bool second)
 	        {.name = {"web", 3}, .fixed = {.id = 7, .fast_ms = 60}},
 	        {.name = {"idle", 4}, .fixed = {.id = 9}},
 	};
-	static const struct snap_in_lane lanes[] = {
-	        {1, 10}, {2, 20}, {1, 11}, {2, 21}, {1, 12}};
+	static const struct snap_in_lane lanes[] = {{1, 10}, {2, 20}, {1, 11}, {2, 21}, {1, 12}};
 	const struct snap_in_route routes[] = {
-	        {.host = HG_STR("a"), .path = HG_STR("/"), .name = HG_STR("a/"), .app = 0,
-	                .lanes = lanes, .lane_count = second ? 2 : 1, .lane_none = 1},
-	        {.host = HG_STR("a"), .path = HG_STR("/x"), .name = HG_STR("a/x"), .app = 0,
-	                .lanes = lanes + 2, .lane_count = second ? 2 : 1, .lane_none = 2},
-	        {.host = HG_STR("b"), .path = HG_STR("/"), .name = HG_STR("b/"), .app = 1,
-	                .lanes = lanes + 4, .lane_count = 1, .lane_none = 3},
+	        {.host = HG_STR("a"),
+	                .path = HG_STR("/"),
+	                .name = HG_STR("a/"),
+	                .app = 0,
+	                .lanes = lanes,
+	                .lane_count = second ? 2 : 1,
+	                .lane_none = 1},
+	        {.host = HG_STR("a"),
+	                .path = HG_STR("/x"),
+	                .name = HG_STR("a/x"),
+	                .app = 0,
+	                .lanes = lanes + 2,
+	                .lane_count = second ? 2 : 1,
+	                .lane_none = 2},
+	        {.host = HG_STR("b"),
+	                .path = HG_STR("/"),
+	                .name = HG_STR("b/"),
+	                .app = 1,
+	                .lanes = lanes + 4,
+	                .lane_count = 1,
+	                .lane_none = 3},
 	};
-	const struct snap_in in = {.generation = 1, .apps = apps, .app_count = 2,
-	        .routes = routes, .route_count = 3, .via = HG_STR("x")};
+	const struct snap_in in = {.generation = 1,
+	        .apps = apps,
+	        .app_count = 2,
+	        .routes = routes,
+	        .route_count = 3,
+	        .via = HG_STR("x")};
 	const struct snap_image *i;
 	struct hg_err err = {0};
 	int fd;
@@ -141,7 +159,8 @@ static void test_every_series_is_there_with_zero_before_anything_happens(void **
 			fail_msg("%s: %s", wanted[i], shelf(w.db, wanted[i]));
 	/* idle has no objective, and no edge of its own. */
 	assert_shelf(w.db,
-	        "headgate_request_duration_seconds_bucket{app=\"idle\", le=\"0.06\", release=\"1\"}",
+	        "headgate_request_duration_seconds_bucket{app=\"idle\", le=\"0.06\", "
+	        "release=\"1\"}",
 	        "none");
 	assert_shelf(w.db, "headgate_own", "1005000=7");
 	world_fini(&w);
@@ -214,7 +233,8 @@ static void replica_at(struct world *w, uint32_t slot, uint32_t replica, uint64_
 	meter_replica_sum(w->m, slot, &sum);
 	assert_int_equal(sum.count, base);
 	board_base_set(w->board, slot, &sum, clock_mono_ms() + 1);
-	const struct snap_endpoint e = {.state = SNAP_EP_UP, .app = 7, .release = 1, .replica = replica};
+	const struct snap_endpoint e = {
+	        .state = SNAP_EP_UP, .app = 7, .release = 1, .replica = replica};
 	snap_table_set(w->table, slot, &e);
 }
 
@@ -267,8 +287,7 @@ static void test_the_board_outlives_control_for_a_minute(void **state)
 	board_write(w.board, HG_STR("headgate_replica_up{app=\"web\"} 1\n"), 77, long_ago);
 	look(&w, 1020000);
 	look(&w, 1025000);
-	assert_shelf(w.db, "headgate_replica_up{app=\"web\"}",
-	        "1005000=1 1010000=1 1020000=stale");
+	assert_shelf(w.db, "headgate_replica_up{app=\"web\"}", "1005000=1 1010000=1 1020000=stale");
 	/* The next control. */
 	board_write(w.board, HG_STR("headgate_replica_up{app=\"web\"} 0\n"), 78, clock_mono_ms());
 	look(&w, 1030000);
@@ -388,8 +407,12 @@ static void test_a_thousand_apps_are_looked_at(void **state)
 		        .state = SNAP_EP_UP, .app = 100 + i, .release = 1, .replica = 1};
 		snap_table_set(w.table, i, &e);
 	}
-	const struct snap_in in = {.generation = 2, .apps = apps, .app_count = N,
-	        .routes = routes, .route_count = N, .via = HG_STR("x")};
+	const struct snap_in in = {.generation = 2,
+	        .apps = apps,
+	        .app_count = N,
+	        .routes = routes,
+	        .route_count = N,
+	        .via = HG_STR("x")};
 	const struct snap_image *image;
 	int fd;
 	assert_int_equal(snap_build(&in, &fd, &err), HG_OK);
@@ -410,8 +433,8 @@ static void test_a_thousand_apps_are_looked_at(void **state)
 	for (size_t i = 0; i < SOURCES; i++)
 		assert_int_equal(w.c->in[i].refused, 0);
 	assert_true(w.c->in[FROM_METER].n > 60 * N);
-	const char *text = shelf(w.db,
-	        "headgate_request_duration_seconds_count{app=\"app-999\", release=\"1\"}");
+	const char *text = shelf(
+	        w.db, "headgate_request_duration_seconds_count{app=\"app-999\", release=\"1\"}");
 	const char *last = strrchr(text, ' ');
 	assert_non_null(last);
 	assert_string_equal(last, " 1100000=20"); /* one, and 19 that every third app got */
@@ -424,8 +447,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_every_series_is_there_with_zero_before_anything_happens),
-	        cmocka_unit_test(test_counts_are_those_of_all_workers_and_new_codes_begin_with_zero),
-	        cmocka_unit_test(test_a_release_that_goes_ends_and_one_that_comes_back_does_not_jump),
+	        cmocka_unit_test(
+	                test_counts_are_those_of_all_workers_and_new_codes_begin_with_zero),
+	        cmocka_unit_test(
+	                test_a_release_that_goes_ends_and_one_that_comes_back_does_not_jump),
 	        cmocka_unit_test(test_a_replica_counts_what_it_answered_and_not_its_predecessors),
 	        cmocka_unit_test(test_the_board_outlives_control_for_a_minute),
 	        cmocka_unit_test(test_looks_in_the_same_moment_have_times_of_their_own),

@@ -32,7 +32,8 @@ static void test_texts_of_the_kernel_become_samples(void **state)
 		const char *text, *want;
 	} rows[] = {
 	        {STAT,
-	                "cpu  100 0 200 300 0 0 0 0 0 0\ncpu0 100 1 200 300 4 5 6 7 8 9\ncpu11 2 0 0 "
+	                "cpu  100 0 200 300 0 0 0 0 0 0\ncpu0 100 1 200 300 4 5 6 7 8 9\ncpu11 2 0 "
+	                "0 "
 	                "1 0 0 0 0\nintr 77 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9 1 2 3 4 5 6 7 8 9\n"
 	                "ctxt 12345\nbtime 1700000000\nprocesses 9\nprocs_running 3\nprocs_blocked "
 	                "1\nsoftirq 5 5\n",
@@ -55,14 +56,18 @@ static void test_texts_of_the_kernel_become_samples(void **state)
 	                "node_intr_total job=n 77\nnode_context_switches_total job=n 12345\n"
 	                "node_boot_time_seconds job=n 1700000000\nnode_forks_total job=n 9\n"
 	                "node_procs_running job=n 3\nnode_procs_blocked job=n 1\n"},
-	        {MEMINFO, "MemTotal:       16384 kB\nHugePages_Total:       0\nMemAvailable:  10 kB\n",
+	        {MEMINFO,
+	                "MemTotal:       16384 kB\nHugePages_Total:       0\nMemAvailable:  10 "
+	                "kB\n",
 	                "node_memory_MemTotal_bytes job=n 16777216\n"
 	                "node_memory_MemAvailable_bytes job=n 10240\n"},
 	        {VMSTAT, "nr_free_pages 7\noom_kill 2\npgmajfault 5\n",
 	                "node_vmstat_oom_kill job=n 2\nnode_vmstat_pgmajfault job=n 5\n"},
 	        {DISKS,
-	                "   8       0 sda 1 0 2 3 4 0 6 7 0 9 10 0 0 0 0\n   8       1 sda1 9 9 9 9 9 9 "
-	                "9 9 9 9 9\n 259 0 nvme0n1p1 1 1 1 1 1 1 1 1 1 1 1\n   7 0 loop0 1 1 1 1 1 1 1 "
+	                "   8       0 sda 1 0 2 3 4 0 6 7 0 9 10 0 0 0 0\n   8       1 sda1 9 9 9 "
+	                "9 9 9 "
+	                "9 9 9 9 9\n 259 0 nvme0n1p1 1 1 1 1 1 1 1 1 1 1 1\n   7 0 loop0 1 1 1 1 1 "
+	                "1 1 "
 	                "1 1 1 1\nshort line\n",
 	                "node_disk_reads_completed_total job=n,device=sda 1\n"
 	                "node_disk_read_bytes_total job=n,device=sda 1024\n"
@@ -73,7 +78,8 @@ static void test_texts_of_the_kernel_become_samples(void **state)
 	                "node_disk_io_time_seconds_total job=n,device=sda 0.009\n"
 	                "node_disk_io_time_weighted_seconds_total job=n,device=sda 0.01\n"},
 	        {NET,
-	                "Inter-|   Receive   |  Transmit\n face |bytes packets\n    lo: 1 2 3 4 0 0 0 0 "
+	                "Inter-|   Receive   |  Transmit\n face |bytes packets\n    lo: 1 2 3 4 0 "
+	                "0 0 0 "
 	                "5 6 7 8 0 0 0 0\n",
 	                "node_network_receive_bytes_total job=n,device=lo 1\n"
 	                "node_network_receive_packets_total job=n,device=lo 2\n"
@@ -128,10 +134,10 @@ static void test_partitions_and_pretended_disks_are_left_out(void **state)
 	static const struct {
 		const char *name;
 		bool counts;
-	} rows[] = {{"sda", true}, {"sda1", false}, {"vdb", true}, {"vdb12", false},
-	        {"xvda", true}, {"xvda1", false}, {"nvme0n1", true}, {"nvme0n1p3", false},
-	        {"mmcblk0", true}, {"mmcblk0p1", false}, {"dm-0", true}, {"md127", true},
-	        {"loop3", false}, {"ram0", false}, {"sr0", false}, {"zd0", true}};
+	} rows[] = {{"sda", true}, {"sda1", false}, {"vdb", true}, {"vdb12", false}, {"xvda", true},
+	        {"xvda1", false}, {"nvme0n1", true}, {"nvme0n1p3", false}, {"mmcblk0", true},
+	        {"mmcblk0p1", false}, {"dm-0", true}, {"md127", true}, {"loop3", false},
+	        {"ram0", false}, {"sr0", false}, {"zd0", true}};
 	(void)state;
 	for (size_t i = 0; i < HG_COUNT(rows); i++)
 		if (disk_counts(hg_str(rows[i].name)) != rows[i].counts)

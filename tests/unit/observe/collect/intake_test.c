@@ -31,8 +31,8 @@ static void test_series_go_on_and_end_when_they_do_not_come(void **state)
 	one(&in, "x", "b", 2);
 	intake_end(&in, false);
 	assert_shelf(db, "x{app=\"b\"}", "5000=1 10000=1 15000=stale 25000=2");
-	assert_shelf(db, "x{app=\"a\"}",
-	        "5000=5000 10000=10000 15000=15000 20000=20000 25000=stale");
+	assert_shelf(
+	        db, "x{app=\"a\"}", "5000=5000 10000=10000 15000=15000 20000=20000 25000=stale");
 	intake_begin(&in, 30000);
 	intake_end(&in, true);
 	assert_int_equal(in.n, 0);
@@ -188,7 +188,8 @@ int main(void)
 	        cmocka_unit_test(test_whole_counters_begin_with_zero_where_they_were_seen_last),
 	        cmocka_unit_test(test_labels_that_run_into_each_other_are_two_series),
 	        cmocka_unit_test(test_a_page_becomes_samples_and_half_a_page_ends_nothing),
-	        cmocka_unit_test(test_what_the_store_refuses_is_counted_and_not_asked_for_each_time),
+	        cmocka_unit_test(
+	                test_what_the_store_refuses_is_counted_and_not_asked_for_each_time),
 	        cmocka_unit_test(test_many_series_come_and_go),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,8 @@ static inline const char *shelf(struct tsdb *db, const char *want)
 		hg_buf_free(&name);
 		if (!this) continue;
 		found = true;
-		assert_int_equal(tsdb_selection_read(s, i, TSDB_NO_MIN + 1, TSDB_NO_MAX, &v), HG_OK);
+		assert_int_equal(
+		        tsdb_selection_read(s, i, TSDB_NO_MIN + 1, TSDB_NO_MAX, &v), HG_OK);
 		for (size_t k = 0; k < v.n; k++) {
 			hg_out_fmt(&o, "%s%lld=", k ? " " : "", (long long)v.t[k]);
 			if (tsdb_is_stale(v.v[k]))

@@ -254,6 +254,70 @@ static void test_a_quota_names_the_label_that_explodes(void **state)
 	tsdb_close(db);
 }
 
+static enum hg_rc ask(struct tsdb *db, const char *name, const char *app, const char *job)
+{
+	struct label ls[3] = {{LABEL_METRIC, hg_str(name)}};
+	uint32_t n = 1;
+	tsdb_ref ref;
+	if (app) ls[n++] = (struct label){HG_STR("app"), hg_str(app)};
+	if (job) ls[n++] = (struct label){HG_STR("job"), hg_str(job)};
+	return tsdb_series(db, (struct labels){ls, n}, &ref, NULL);
+}
+
+static void test_headgates_own_series_are_in_nobodys_quota(void **state)
+{
+	struct tsdb *db;
+	struct hg_err err = {0};
+	(void)state;
+	assert_int_equal(
+	        tsdb_open(&(struct tsdb_options){.series_per_app = 2}, &db, &err), HG_OK);
+	assert_int_equal(ask(db, "a", "web", "web"), HG_OK);
+	assert_int_equal(ask(db, "b", "web", "web"), HG_OK);
+	assert_int_equal(ask(db, "c", "web", "web"), HG_E_TSDB_QUOTA);
+	for (int i = 0; i < 10; i++) {
+		char name[24];
+		snprintf(name, sizeof name, "headgate_%d", i);
+		assert_int_equal(ask(db, name, "web", NULL), HG_OK);
+		assert_int_equal(ask(db, name, NULL, NULL), HG_OK);
+	}
+	/* Whoever is scraped has a job: an app cannot call its series ours. */
+	assert_int_equal(ask(db, "headgate_x", "web", "web"), HG_E_TSDB_QUOTA);
+	assert_int_equal(ask(db, "a", "other", "other"), HG_OK);
+	tsdb_close(db);
+}
+
+static void test_limits_hold_from_when_they_are_told(void **state)
+{
+	struct tsdb *db;
+	struct tsdb_stats st;
+	struct hg_err err = {0};
+	tsdb_ref ref;
+	struct label ls[] = {{LABEL_METRIC, HG_STR("a")}};
+	(void)state;
+	assert_int_equal(tsdb_open(&(struct tsdb_options){.keep_ms = 100000000,
+	                                   .window_ms = 1000,
+	                                   .series_per_app = 1},
+	                         &db, &err),
+	        HG_OK);
+	assert_int_equal(tsdb_series(db, (struct labels){ls, 1}, &ref, &err), HG_OK);
+	assert_int_equal(ask(db, "b", NULL, NULL), HG_E_TSDB_QUOTA);
+	for (int64_t t = 1000; t <= 100000; t += 1000)
+		assert_int_equal(tsdb_append(db, ref, t, 1), HG_OK);
+	tsdb_limits(db, &(struct tsdb_options){.keep_ms = 10000, .series_per_app = 2});
+	assert_int_equal(ask(db, "b", NULL, NULL), HG_OK);
+	assert_int_equal(ask(db, "c", NULL, NULL), HG_E_TSDB_QUOTA);
+	assert_int_equal(tsdb_commit(db), HG_OK);
+	tsdb_stats(db, &st);
+	assert_true(st.min_ms >= 89000);
+	assert_int_equal(st.max_ms, 100000);
+	/* Memory: the smallest cap is below what is used. */
+	tsdb_limits(db, &(struct tsdb_options){.memory_bytes = 1});
+	assert_int_equal(ask(db, "d", NULL, NULL), HG_E_TSDB_FULL);
+	tsdb_limits(db, &(struct tsdb_options){0});
+	assert_int_equal(ask(db, "d", NULL, NULL), HG_OK);
+	tsdb_close(db);
+}
+
 static void test_a_cap_on_memory_refuses_series_and_not_the_process(void **state)
 {
 	(void)state;
@@ -343,6 +407,8 @@ int main(void)
 	        cmocka_unit_test(test_late_samples_are_merged_where_they_belong),
 	        cmocka_unit_test(test_the_future_is_refused_by_the_clock),
 	        cmocka_unit_test(test_a_quota_names_the_label_that_explodes),
+	        cmocka_unit_test(test_headgates_own_series_are_in_nobodys_quota),
+	        cmocka_unit_test(test_limits_hold_from_when_they_are_told),
 	        cmocka_unit_test(test_a_cap_on_memory_refuses_series_and_not_the_process),
 	        cmocka_unit_test(test_names_and_values_are_sorted_and_once),
 	        cmocka_unit_test(test_sets_that_are_no_sets_are_refused),
