@@ -187,6 +187,13 @@ class Alert(unittest.TestCase):
         self.assertEqual(status, 200, text)
         return json.loads(text)
 
+    def evaluated(self):
+        """both alerts fire in the observe process that runs now"""
+        try:
+            return len(self.api("/api/v1/alerts")["data"]["alerts"]) == 2
+        except (AssertionError, OSError):
+            return False  # one of the two is being replaced
+
     def pid(self, role):
         try:
             return next(iter(self.p.pids(role)), None)
@@ -210,7 +217,8 @@ class Alert(unittest.TestCase):
             before = self.pid(role)
             kill(before)
             wait_for(lambda: self.pid(role) not in (None, before), 60)
-            # it is evaluated again, and control has heard of it
+            # it is evaluated again, and control has not forgotten it
+            wait_for(self.evaluated, 60)
             wait_for(lambda: "SleeperIsUp" in self.p.run("alerts", check=False).stdout, 60)
         time.sleep(3)  # for a message that must not come
         self.assertEqual(len(self.told("SleeperIsUp")), 1, self.told("SleeperIsUp"))
