@@ -217,10 +217,9 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
-        collect_make, /* whose scraper others may ask about: the first */
-        host_remote_make,
-        rules_make,   /* whose alerts the API shows */
-        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
+        collect_make,                 /* whose scraper others may ask about: the first */
+        host_remote_make, rules_make, /* whose alerts the API shows */
+        api_make, /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)
