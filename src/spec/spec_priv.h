@@ -173,7 +173,8 @@ void spec_bind(struct spec_loading *l, const struct spec_group *g, const struct 
         const char *what, void *out);
 /* check_edge.c: a part of spec_check. */
 void spec_check_edge(const struct spec *s, struct spec_report *report);
-/* check_observe.c: likewise. */
+/* check_alerts.c and check_observe.c: likewise. */
+void spec_check_alerts(const struct spec *s, struct spec_report *report);
 void spec_check_observe(const struct spec *s, struct spec_report *report);
 /* What the functions of a gateway at routes need: check_gateway.c. */
 void spec_check_gateway(const struct spec *s, struct spec_report *report);

@@ -170,7 +170,12 @@ class Drive(Api):
 
 # ---------------------------------------------------------------- remote write
 
+SMALL = [bytes([n]) for n in range(128)]
+
+
 def varint(n):
+    if 0 <= n < 128:
+        return SMALL[n]
     out = b""
     n &= (1 << 64) - 1
     while n >= 0x80:
