@@ -148,7 +148,7 @@ static size_t with_exponent(const char *digit, size_t n, int exponent, char *to)
 
 size_t shortest_prometheus(double v, char to[static SHORTEST_TEXT])
 {
-	char digit[SHORTEST_DIGITS];
+	char digit[SHORTEST_DIGITS] = "";
 	int exponent = 0;
 	size_t at = 0, n;
 	if (isnan(v)) return put(to, "NaN");

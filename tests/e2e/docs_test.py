@@ -88,12 +88,21 @@ def verbs():
     return found
 
 
+def rule_files(folder):
+    """The rule file and its test, as the document has them."""
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/howto/alert-rules.md").read_text(), re.M | re.S)
+    (folder / "alerts").mkdir()
+    for name, start in (("shop.yml", "groups:"), ("shop_test.yml", "rule_files:")):
+        (folder / "alerts" / name).write_text(next(b for b in blocks if b.startswith(start)))
+
+
 class Docs(unittest.TestCase):
     def test_the_commands_of_the_documents_do_what_they_say(self):
         listed = {v.split()[0] for v in verbs()}
         ran, elsewhere, wrong, seen = 0, 0, [], set()
         with Platform(GOALS) as p:
             p.up()
+            rule_files(p.dir)
             for place, text in commands():
                 try:
                     argv = argv_of(text)

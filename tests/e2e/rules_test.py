@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Rules: the same verdicts as promtool's over files of our own; and an alert of headgate.yaml that reaches a
 webhook, over kill -9 of observe and of control, told once."""
+import json
 import os
 import pathlib
 import re
@@ -11,7 +12,7 @@ import time
 import unittest
 
 import harness
-from harness import Platform, free_port, kill, main, wait_for
+from harness import Platform, free_port, kill, main, request, wait_for
 from webhook_server import Receiver
 
 HEADGATE = os.path.join(harness.BUILD, "headgate")
@@ -170,6 +171,7 @@ class Alert(unittest.TestCase):
         self.p.__enter__()
         self.p.run("secret", "set", "HOOK_URL", input=self.hook.url("/hook", "127.0.0.1"))
         self.p.up()
+        self.token = self.p.run("token", "create", "viewer", "--role", "viewer").stdout.split()[-1]
 
     def tearDown(self):
         self.p.__exit__(None, None, None)
@@ -179,6 +181,11 @@ class Alert(unittest.TestCase):
         """(status, labels, annotations) of each message about an alert, in order"""
         return [(a["status"], a["labels"], a["annotations"]) for d in list(self.hook.got)
                 for a in d.json["alerts"] if a["labels"]["alertname"] == name]
+
+    def api(self, path):
+        status, _, text = request(self.admin, "GET", path, headers={"Authorization": f"Bearer {self.token}"})
+        self.assertEqual(status, 200, text)
+        return json.loads(text)
 
     def pid(self, role):
         try:
@@ -192,6 +199,13 @@ class Alert(unittest.TestCase):
         self.assertEqual(status, "firing")
         self.assertEqual((labels["app"], labels["severity"]), ("sleeper", "critical"))
         self.assertEqual(notes["summary"], "a replica of sleeper is up, value 1")
+        groups = self.api("/api/v1/rules")["data"]["groups"]
+        self.assertEqual({g["file"] for g in groups}, {"headgate", "headgate.yaml", "rules/own.yml"})
+        rule = next(g for g in groups if g["file"] == "headgate.yaml")["rules"][0]
+        self.assertEqual((rule["name"], rule["state"], rule["health"], rule["type"]),
+                         ("SleeperIsUp", "firing", "ok", "alerting"))
+        self.assertEqual({a["labels"]["alertname"] for a in self.api("/api/v1/alerts")["data"]["alerts"]},
+                         {"SleeperIsUp", "Imported"})
         for role in ("observe", "control", "observe"):
             before = self.pid(role)
             kill(before)

@@ -2,6 +2,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "data/edge/hello_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/secure_priv.h"
 #include "data/edge/together_priv.h"

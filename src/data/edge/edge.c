@@ -1,6 +1,7 @@
 #include "data/edge/challenge_priv.h"
 #include "data/edge/gateway_priv.h"
 #include "data/edge/identity_priv.h"
+#include "data/edge/hello_priv.h"
 #include "data/edge/mtls_priv.h"
 #include "data/edge/together_priv.h"
 #include "data/edge/edge.h"

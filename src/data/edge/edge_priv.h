@@ -575,8 +575,7 @@ struct edge {
 	struct jsondiff_scratch mirror_scratch;
 	struct loop_timer sweep_timer;
 	struct hg_list hellos; /* handshakes that wait for their turn, by task.node */
-	struct loop_task hello_task;
-	const struct edge_conn *hello_called; /* whose turn it is; to be compared only */
+	const struct edge_conn *hello_called;   /* whose turn it is; to be compared only */
 	uint64_t hello_turn_ns, hello_spent_ns; /* the turn, and what its handshakes have taken */
 	uint32_t conn_n;
 	uint32_t heap_left; /* connections with TLS that have ended since the heap was last trimmed
@@ -595,7 +594,7 @@ struct edge {
 	bool names_known;
 	struct hg_list queues;
 	struct loop_timer queue_timer;
-	struct loop_task queue_task;
+	struct loop_task queue_task, hello_task;
 	struct edge_top *top; /* who asks most; made when first needed (analytics.c) */
 	struct edge_outlier_base *outliers; /* by slot; made when first needed */
 	uint64_t outlier_turn_ms;
@@ -628,13 +627,6 @@ void edge_conn_refuse(struct edge_conn *c);
 void edge_conn_move(struct edge_conn *c, enum edge_state to);
 void edge_conn_drive(struct edge_conn *c);
 void edge_conn_timeout(struct edge_conn *c);
-/* hello.c */
-void edge_hello_init(struct edge *e);
-void edge_hello_fini(struct edge *e); /* when all connections have been closed */
-enum edge_step edge_hello_step(struct edge_conn *c);
-void edge_hello_failed(struct edge_conn *c, enum tls_failure why);
-bool edge_h2_allowed(const struct edge *e);
-
 /* A stream of the session that `carrier` carries; in EDGE_HEAD. */
 void edge_conn_stream_init(struct edge_conn *c, struct edge_conn *carrier);
 

@@ -3,7 +3,8 @@
  * at once would hold up all that is under way for longer than people wait. So each turn of the loop
  * gives them HELLOS_NS at most; who comes later in a turn waits in a row, in the order of coming.
  */
-#include "data/edge/edge_priv.h"
+#include "data/edge/hello_priv.h"
+
 #include "data/edge/h2_priv.h"
 #include "data/edge/mtls_priv.h"
 

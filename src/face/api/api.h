@@ -62,7 +62,7 @@ struct api_deps {
 	struct incidents *incidents;         /* likewise */
 	struct store *store;
 	const struct meter *meter; /* may be NULL: no request counters yet */
-	const struct board *board; /* may be NULL: replicas go on with what their places had counted */
+	const struct board *board; /* may be NULL: replicas go on with their places' counts */
 	const char *data_dir;
 	int control_fd; /* listener of DATA/control.sock, or -1 */
 	int admin_fd;   /* admin TCP listener, or -1 */

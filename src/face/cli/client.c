@@ -225,7 +225,7 @@ static enum hg_rc prometheus_problem(const json_t *j, const char *type, struct h
 		enum hg_rc rc;
 	} row[] = {{"bad_data", HG_E_QUERY_SYNTAX}, {"execution", HG_E_QUERY_FAILED},
 	        {"timeout", HG_E_QUERY_TIME}, {"canceled", HG_E_QUERY_TIME},
-	        {"unavailable", HG_E_API_STREAMS}};
+	        {"unavailable", HG_E_AGAIN}};
 	const char *code = json_string_value(json_object_get(j, "code"));
 	const struct hg_rc_info *info = code ? hg_rc_by_code(hg_str(code)) : NULL;
 	enum hg_rc rc = info ? info->rc : HG_E_INTERNAL;

@@ -82,6 +82,19 @@ static enum hg_rc collect_make(struct host *h, struct host_room *to, struct hg_e
 	return HG_OK;
 }
 
+/* ---- where samples come from, for those elsewhere ---- */
+
+/* observe.labels; borrowed from the builder. */
+static struct labels external_of(const struct observe_conf *c, struct labels_builder *b)
+{
+	struct labels ls = {0};
+	labels_builder_reset(b);
+	for (uint32_t i = 0; i < c->remote.label_n; i++)
+		labels_builder_set(b, c->remote.labels[i].name, c->remote.labels[i].value);
+	if (labels_builder_done(b, &ls) < 0) return (struct labels){0};
+	return ls;
+}
+
 /* ---- rules ---- */
 
 static bool rules_http_(void *room, struct serve_call *call, const struct serve_request *req)
@@ -95,14 +108,18 @@ static void rules_conf_(void *room, const struct observe_conf *c)
 	struct hg_err err = {0};
 	for (uint32_t i = 0; i < c->rules.file_n; i++)
 		files[i] = (struct rules_source){c->rules.files[i].name, c->rules.files[i].text};
+	struct labels_builder b;
+	labels_builder_init(&b);
 	const struct rules_conf conf = {.files = files,
 	        .file_count = c->rules.file_n,
+	        .external = external_of(c, &b),
 	        .every_ms = c->rules.every_ms,
 	        .url = c->rules.url,
 	        .builtin = true};
 	/* Control has checked them; what another version of it took stays out, and the log says so.
 	 */
 	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
+	labels_builder_fini(&b);
 }
 
 static void rules_metrics_(void *room, struct hg_buf *to)
@@ -148,6 +165,15 @@ static bool api_http(void *room, struct serve_call *call, const struct serve_req
 static void api_metrics(void *room, struct hg_buf *to)
 {
 	promapi_metrics(room, to);
+}
+
+static void api_conf_(void *room, const struct observe_conf *c)
+{
+	struct labels_builder b;
+	labels_builder_init(&b);
+	/* Without memory for a copy /federate goes on with those before. */
+	(void)!promapi_external_labels(room, external_of(c, &b));
+	labels_builder_fini(&b);
 }
 
 static void api_free_(void *room)
@@ -207,6 +233,7 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
 	*to = (struct host_room){.name = "api",
 	        .room = h->api,
 	        .http = api_http,
+	        .conf = api_conf_,
 	        .metrics = api_metrics,
 	        .free = api_free_};
 	return HG_OK;
@@ -217,10 +244,9 @@ static enum hg_rc api_make(struct host *h, struct host_room *to, struct hg_err *
 /* Each makes its room and fills in `to`; a failure leaves it out. The order is that of the list,
  * and the reverse at the end: who reads what another writes comes after it. */
 static enum hg_rc (*const makers[])(struct host *h, struct host_room *to, struct hg_err *err) = {
-        collect_make, /* whose scraper others may ask about: the first */
-        host_remote_make,
-        rules_make,   /* whose alerts the API shows */
-        api_make,     /* takes all of /api/v1 that nobody before it has taken: the last */
+        collect_make,                 /* whose scraper others may ask about: the first */
+        host_remote_make, rules_make, /* whose alerts the API shows */
+        api_make, /* takes all of /api/v1 that nobody before it has taken: the last */
 };
 
 void rooms_open(struct host *h)

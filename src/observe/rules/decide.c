@@ -118,9 +118,10 @@ static enum hg_rc prepare(const struct rules_alerts *s, const struct rules_ask *
 			rc = alert_make(sorted[i], ask, &f->at[f->n]);
 		if (rc == HG_OK && !(found && s->at[at].state != RULES_INACTIVE)) f->n++;
 	}
-	if (rc < 0 && f->at && f->notes)
+	if (rc == HG_OK) return rc;
+	if (f->at && f->notes) {
 		fresh_free(f, ask->n);
-	else if (rc < 0) {
+	} else {
 		free(f->at);
 		free(f->notes);
 	}
@@ -163,8 +164,6 @@ static void take(struct rules_alerts *s, const struct rules_ask *ask,
 		}
 		s->at[at] = f->at[fresh++];
 	}
-	free(f->at);
-	free(f->notes);
 }
 
 /* True when it is to be forgotten. */
@@ -235,6 +234,8 @@ enum hg_rc rules_decide(struct rules_alerts *s, const struct rules_ask *ask, str
 	}
 	if (rc == HG_OK) {
 		take(s, ask, sorted, &f);
+		free(f.at);
+		free(f.notes);
 		uint32_t active = advance(s, ask);
 		if (ask->limit && active > ask->limit) {
 			rules_alerts_free(s);

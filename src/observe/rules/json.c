@@ -299,6 +299,7 @@ void rules_metrics(const struct rules *r, struct hg_buf *to)
 	metric(to, "template_failures_total", "counter", templates);
 	metric(to, "groups", "gauge", r->n);
 	metric(to, "loaded", "gauge", rules);
+	metric(to, "matching_nothing", "gauge", r->empty);
 	metric(to, "alerts_firing", "gauge", firing);
 	metric(to, "alerts_pending", "gauge", pending);
 }

@@ -114,7 +114,8 @@ static void write_alert(struct writing *w, const struct rules_alert *a)
 	labels_builder_from(&w->b, a->labels);
 	labels_builder_set(&w->b, LABEL_METRIC, HG_STR("ALERTS_FOR_STATE"));
 	if (labels_builder_done(&w->b, &ls) < 0) return;
-	write_sample(w, ls, (double)(a->active_ms / 1000));
+	int64_t since_s = a->active_ms / 1000; /* whole ones, as Prometheus has it */
+	write_sample(w, ls, (double)since_s);
 	labels_builder_set(&w->b, LABEL_METRIC, HG_STR("ALERTS"));
 	labels_builder_set(&w->b, HG_STR("alertstate"), hg_str(rules_state_name(a->state)));
 	if (labels_builder_done(&w->b, &ls) < 0) return;

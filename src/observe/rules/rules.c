@@ -333,6 +333,7 @@ enum hg_rc rules_apply(struct rules *r, const struct rules_conf *conf, struct hg
 	r->external = m.external;
 	r->url = m.url;
 	making_fini(&old);
+	rules_empty_start(r);
 	look(r);
 	return HG_OK;
 }
@@ -379,6 +380,7 @@ void rules_free(struct rules *r)
 {
 	if (!r) return;
 	rules_halt(r);
+	loop_timer_stop(r->o.loop, &r->empty_timer);
 	rules_waiters_end(r);
 	struct making all = {.files = r->files,
 	        .file_n = r->file_n,

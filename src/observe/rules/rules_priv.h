@@ -124,6 +124,8 @@ struct rules {
 	struct labels external;
 	struct hg_str url;
 	struct loop_timer timer;
+	struct loop_timer empty_timer;
+	uint32_t empty; /* rules of files that asked for series that there are not */
 	struct work *work;
 	struct rules_job job;
 	bool busy, news;
@@ -133,6 +135,13 @@ struct rules {
 };
 
 void rules_halt(struct rules *r);
+
+/* ---- empty.c ---- */
+
+/* Looks for the series that rules name, a while after a configuration came and then every hour. */
+void rules_empty_start(struct rules *r);
+/* Now. False: a rule is being evaluated, later. */
+bool rules_empty_look(struct rules *r);
 
 /* ---- http.c ---- */
 

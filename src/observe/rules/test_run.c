@@ -81,7 +81,7 @@ static struct rt_alert *firing(const struct run *r, struct hg_str name, uint32_t
 				if (n == cap) {
 					cap = cap * 2 + 8;
 					struct rt_alert *more = realloc(at, cap * sizeof *more);
-					if (!more) break;
+					if (!more) goto out; /* fewer are not the same */
 					at = more;
 				}
 				at[n++] = (struct rt_alert){
@@ -89,6 +89,7 @@ static struct rt_alert *firing(const struct run *r, struct hg_str name, uint32_t
 			}
 		}
 	}
+out:
 	*ret_n = n;
 	return at;
 }
@@ -98,9 +99,9 @@ static void alerts_judge(struct run *r, struct rt_alert_test *a)
 	uint32_t n = 0;
 	struct rt_alert *got = firing(r, a->name, &n);
 	bool same = n == a->n;
-	if (n) qsort(got, n, sizeof *got, by_labels);
+	if (got) qsort(got, n, sizeof *got, by_labels);
 	if (a->n) qsort(a->alerts, a->n, sizeof *a->alerts, by_labels);
-	for (uint32_t i = 0; same && i < n; i++)
+	for (uint32_t i = 0; same && got && i < n; i++)
 		same = by_labels(&got[i], &a->alerts[i]) == 0;
 	if (!same) {
 		say_name(r);
@@ -178,7 +179,7 @@ static void expr_judge(struct run *r, struct rt_expr_test *e)
 	struct promql_options o = {.start_ms = at, .end_ms = at};
 	enum hg_rc rc = promql_parse(e->expr, &q, &err);
 	if (rc == HG_OK) rc = promql_run(r->db, q, &o, &res, &err);
-	if (rc == HG_OK && res->type != PROMQL_VECTOR && res->type != PROMQL_SCALAR)
+	if (rc == HG_OK && res && res->type != PROMQL_VECTOR && res->type != PROMQL_SCALAR)
 		rc = hg_err_set(&err, HG_E_QUERY_FAILED, "rule result is not a vector or scalar");
 	for (uint32_t i = 0; rc == HG_OK && i < e->n; i++)
 		if (e->samples[i].bad)
@@ -187,7 +188,7 @@ static void expr_judge(struct run *r, struct rt_expr_test *e)
 	if (rc < 0) {
 		expr_head(r, e);
 		hg_buf_fmt(r->to, " err: %s\n\n", err.detail[0] ? err.detail : err.message);
-	} else {
+	} else if (res) {
 		samples_judge(r, e, res);
 	}
 	promql_result_free(res);
@@ -481,10 +482,10 @@ enum hg_rc rules_play(const char *path, const struct rules_source *files, uint32
 	struct hg_buf text, said;
 	struct run r = {.f = &f, .to = &said};
 	struct spec_report *report = calloc(1, sizeof *report);
+	if (!report) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	hg_buf_init(&text, RULES_FILE_MAX);
 	hg_buf_init(&said, RULES_FILE_MAX);
-	enum hg_rc rc = report ? file_read(path, RULES_FILE_MAX, &text, err)
-	                       : hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	enum hg_rc rc = file_read(path, RULES_FILE_MAX, &text, err);
 	if (rc == HG_OK) {
 		spec_report_init(report, hg_str(path), hg_buf_view(&text));
 		rc = rt_file_read(hg_buf_view(&text), report, &f);

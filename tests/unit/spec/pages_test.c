@@ -304,12 +304,12 @@ static void keys_that_are_not_built_are_named_with_their_place(void **s)
 {
 	struct hg_err errs[2];
 	struct spec *c = load_env("app: a\ncommand: ./a\nautoscale: {min: 1, max: 2, cpu: 70%}\n"
-	                          "routes:\n  - {path: /, cache: 1h}\nalerts: {rules: []}\n"
+	                          "routes:\n  - {path: /, cache: 1h}\npipeline: {stages: []}\n"
 	                          "environments: {e: {protected: true}, f: {replicas: 2}}\n",
 	        "e");
 	(void)s;
 	assert_int_equal(spec_unavailable(c, errs, 2), 4);
-	assert_string_equal(errs[0].message, "\"alerts.rules\" is not available yet");
+	assert_string_equal(errs[0].message, "\"pipeline\" is not available yet");
 	assert_int_equal(errs[0].line, 6);
 	assert_int_equal(errs[0].rc, HG_E_CONFIG_UNAVAILABLE);
 	assert_string_equal(errs[1].message, "\"apps.a.autoscale\" is not available yet");

@@ -94,6 +94,22 @@ static void drain(const char *data, struct rig_source *s)
 	}
 }
 
+/* A line in DATA/logs/told for each thing that observe was told: its pid, what, and a number or the
+ * first bytes of it. */
+static void rig_told(const struct warden_child *c, const struct wd_msg *m, int fd)
+{
+	char path[300], text[64] = "", line[128];
+	bool conf = m->type == WD_OBSERVE_CONF;
+	if (conf && pread(fd, text, sizeof text - 1, 0) < 0) text[0] = 0;
+	snprintf(path, sizeof path, "%s/logs/told", c->data_dir);
+	int n = snprintf(line, sizeof line, "%d %s %s%llu\n", (int)getpid(),
+	        conf ? "conf" : "snapshot", text, (unsigned long long)m->generation);
+	int to = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (to < 0) return;
+	(void)!write(to, line, (size_t)n);
+	close(to);
+}
+
 static int rig_observe(const struct warden_child *c)
 {
 	struct rig_source s[SOURCES_MAX];
@@ -118,6 +134,10 @@ static int rig_observe(const struct warden_child *c)
 			for (size_t i = 0; i < n; i++)
 				drain(c->data_dir, &s[i]);
 			return 0;
+		}
+		if ((m.type == WD_OBSERVE_CONF || m.type == WD_OBSERVE_SNAPSHOT) && fd_count == 1) {
+			rig_told(c, &m, fds[0]);
+			close(fds[0]);
 		}
 		if (m.type == WD_LOG_OPEN && n < SOURCES_MAX) {
 			s[n++] = (struct rig_source){.m = m, .fd = {fds[0], fds[1]}};

@@ -94,6 +94,51 @@ static void a_new_edge_gets_the_newest_snapshot(void **state)
 	rig_close(&r);
 }
 
+/* Waits until observe `pid` was told so. */
+static void told(struct rig *r, int pid, const char *what)
+{
+	char line[64];
+	struct hg_buf text = {0};
+	snprintf(line, sizeof line, "%d %s\n", pid, what);
+	for (uint64_t until = clock_mono_ms() + WAIT_MS;; usleep(1000)) {
+		hg_buf_free(&text);
+		hg_buf_init(&text, 1 << 20);
+		if (rig_read(r, "logs/told", &text) && strstr(hg_buf_text(&text), line)) break;
+		if (clock_mono_ms() > until)
+			fail_msg("no \"%s\" in \"%s\"", line, hg_buf_text(&text));
+	}
+	hg_buf_free(&text);
+}
+
+static void a_new_observe_is_told_what_to_do_and_what_there_is(void **state)
+{
+	struct rig r;
+	(void)state;
+	rig_open(&r, 1);
+	int image = shm_sealed("image", HG_STR("an image")), open_conf = shm_create("conf", 8);
+	int conf[2] = {shm_sealed("conf", HG_STR("first ")), shm_sealed("conf", HG_STR("second "))};
+	rig_send(&r, (struct wd_msg){.type = WD_SNAPSHOT, .generation = 9}, image);
+	rig_send(&r, (struct wd_msg){.type = WD_OBSERVE}, conf[0]);
+	int pid = rig_role(&r, WD_ROLE_OBSERVE, 0);
+	told(&r, pid, "conf first 0");
+	told(&r, pid, "snapshot 9");
+	rig_send(&r, (struct wd_msg){.type = WD_OBSERVE}, conf[1]);
+	/* What could still change is not passed on, and is not kept. */
+	rig_send(&r, (struct wd_msg){.type = WD_OBSERVE}, open_conf);
+	told(&r, pid, "conf second 0");
+	for (int round = 0; round < 2; round++) {
+		assert_true(kill(pid, SIGKILL) == 0 || errno == ESRCH);
+		pid = rig_role(&r, WD_ROLE_OBSERVE, pid);
+		told(&r, pid, "conf second 0");
+		told(&r, pid, "snapshot 9");
+	}
+	close(image);
+	close(conf[0]);
+	close(conf[1]);
+	close(open_conf);
+	rig_close(&r);
+}
+
 static void a_new_control_is_told_of_all_replicas_and_unforgotten_exits(void **state)
 {
 	struct rig r;
@@ -387,6 +432,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(connections_queued_while_an_edge_is_killed_are_all_served),
 	        cmocka_unit_test(a_new_edge_gets_the_newest_snapshot),
+	        cmocka_unit_test(a_new_observe_is_told_what_to_do_and_what_there_is),
 	        cmocka_unit_test(a_new_control_is_told_of_all_replicas_and_unforgotten_exits),
 	        cmocka_unit_test(no_line_is_lost_and_nobody_waits_when_observe_is_killed),
 	        cmocka_unit_test(what_a_replica_said_before_it_and_observe_were_killed_is_kept),

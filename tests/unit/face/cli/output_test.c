@@ -194,6 +194,30 @@ static void a_problem_of_the_api_is_the_error_it_was(void **s)
 	assert_int_equal(cli_problem(NULL, 500, &e), HG_E_INTERNAL);
 }
 
+static void an_error_of_prometheus_api_is_one_of_ours(void **s)
+{
+	static const struct {
+		const char *json;
+		enum hg_rc rc;
+	} rows[] = {
+	        {"{\"errorType\":\"bad_data\",\"error\":\"e\"}", HG_E_QUERY_SYNTAX},
+	        {"{\"errorType\":\"execution\",\"error\":\"e\"}", HG_E_QUERY_FAILED},
+	        {"{\"errorType\":\"timeout\",\"error\":\"e\"}", HG_E_QUERY_TIME},
+	        {"{\"errorType\":\"unavailable\",\"error\":\"e\"}", HG_E_AGAIN},
+	        {"{\"errorType\":\"unavailable\",\"error\":\"e\",\"code\":\"HG1008\"}",
+	                HG_E_CLOSED},
+	        {"{\"errorType\":\"new\",\"error\":\"e\"}", HG_E_INTERNAL},
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		struct hg_err e = {0};
+		json_t *j = json_loads(rows[i].json, 0, NULL);
+		assert_int_equal(cli_problem(j, 400, &e), rows[i].rc);
+		assert_string_equal(e.message, "e");
+		json_decref(j);
+	}
+}
+
 static void queries_are_encoded(void **s)
 {
 	struct hg_buf path;
@@ -287,6 +311,7 @@ int main(void)
 	        cmocka_unit_test(run_makes_a_configuration_that_loads),
 	        cmocka_unit_test(names_of_apps_come_from_names_of_programs),
 	        cmocka_unit_test(a_problem_of_the_api_is_the_error_it_was),
+	        cmocka_unit_test(an_error_of_prometheus_api_is_one_of_ours),
 	        cmocka_unit_test(queries_are_encoded),
 	        cmocka_unit_test(every_exit_code_is_the_documented_one),
 	};

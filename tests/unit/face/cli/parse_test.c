@@ -56,6 +56,11 @@ static void command_lines_are_understood(void **s)
 	                "42"},
 	        {"headgate promote", CLI_PROMOTE, CLI_F_FULL, NULL, 0, NULL},
 	        {"headgate rollback web --to 7", CLI_ROLLBACK, CLI_F_TO, "7", 1, "web"},
+	        {"headgate query up", CLI_QUERY_RUN, CLI_F_RANGE, NULL, 1, "up"},
+	        {"headgate query --range 1h up", CLI_QUERY_RUN, CLI_F_RANGE, "1h", 1, "up"},
+	        {"headgate query -- -1", CLI_QUERY_RUN, CLI_F_RANGE, NULL, 1, "-1"},
+	        {"headgate query run test", CLI_QUERY_RUN, CLI_F_RANGE, NULL, 1, "test"},
+	        {"headgate query test a.test", CLI_QUERY_TEST, CLI_F_RANGE, NULL, 1, "a.test"},
 	        {"headgate help up", CLI_HELP, CLI_F_HELP, NULL, 1, "up"},
 	};
 	(void)s;
@@ -94,6 +99,8 @@ static void wrong_command_lines_say_what_is_wrong(void **s)
 	        {"headgate deploy a --strategy yolo", HG_E_USAGE, "yolo", "blue-green canary"},
 	        {"headgate deploy a --env", HG_E_USAGE, "needs K=V", ""},
 	        {"headgate rollouts retry", HG_E_USAGE, "needs ID", ""},
+	        {"headgate query", HG_E_USAGE, "needs EXPR", ""},
+	        {"headgate query up down", HG_E_USAGE, "one argument too many", ""},
 	        {"headgate config", HG_E_USAGE, "needs a word more", "check show fmt schema"},
 	        {"headgate config chekc", HG_E_VERB_UNKNOWN, "config chekc", "check show"},
 	        {"headgate up --detahc", HG_E_USAGE, "--detahc", "--detach"},

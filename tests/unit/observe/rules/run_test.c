@@ -377,6 +377,42 @@ static void what_is_taken_out_of_the_file_has_ended(void **state)
 	loop_free(l);
 }
 
+static void rules_whose_series_are_not_there_are_counted(void **state)
+{
+	(void)state;
+	struct tsdb_options to = {0};
+	struct loop *l = NULL;
+	struct world w = {0};
+	struct rules *r = NULL;
+	struct hg_err err = {0};
+	struct hg_buf b;
+	assert_int_equal(loop_new(&l), HG_OK);
+	assert_int_equal(tsdb_open(&to, &w.db, NULL), HG_OK);
+	put(&w, "there{a=\"b\"}", wall() / 1000, 1);
+	struct rules_options o = {.loop = l, .db = w.db, .wall_ms = wall};
+	assert_int_equal(rules_new(&o, &r, &err), HG_OK);
+	struct rules_source src = {
+	        HG_STR("a.yml"), HG_STR("groups:\n- name: a\n  rules:\n"
+	                                "  - {alert: Good, expr: there > 5}\n"
+	                                "  - {alert: Dead, expr: gone > 5}\n"
+	                                "  - {alert: Half, expr: 'there{a=\"c\"} > 5'}\n"
+	                                "  - {alert: Asks, expr: absent(gone)}\n")};
+	struct rules_conf c = {.files = &src, .file_count = 1, .builtin = true};
+	assert_int_equal(rules_apply(r, &c, &err), HG_OK);
+	assert_true(rules_empty_look(r));
+	assert_int_equal(r->empty, 2);
+	put(&w, "gone", wall() / 1000, 1);
+	assert_true(rules_empty_look(r));
+	assert_int_equal(r->empty, 1);
+	hg_buf_init(&b, 65536);
+	rules_metrics(r, &b);
+	assert_non_null(strstr(hg_buf_text(&b), "headgate_rules_matching_nothing 1\n"));
+	hg_buf_free(&b);
+	rules_free(r);
+	tsdb_close(w.db);
+	loop_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +426,7 @@ int main(void)
 	        cmocka_unit_test(what_had_ended_before_a_restart_begins_anew),
 	        cmocka_unit_test(on_the_loop_groups_take_their_turns_and_news_are_told),
 	        cmocka_unit_test(what_is_taken_out_of_the_file_has_ended),
+	        cmocka_unit_test(rules_whose_series_are_not_there_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
