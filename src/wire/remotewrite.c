@@ -92,13 +92,12 @@ static bool bad(struct remotewrite *r, const char *why)
 
 static bool grow(void *array, uint32_t *cap, uint32_t want, size_t item)
 {
-	void *p;
+	void **at = array; /* no strict aliasing in this tree */
 	if (want <= *cap) return true;
 	uint32_t to = HG_MAX(*cap * 2, HG_MAX(want, 16u));
-	memcpy(&p, array, sizeof p);
-	p = realloc(p, to * item);
+	void *p = realloc(*at, to * item);
 	if (!p) return false;
-	memcpy(array, &p, sizeof p);
+	*at = p;
 	*cap = to;
 	return true;
 }
