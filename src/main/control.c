@@ -365,6 +365,12 @@ static enum hg_rc may_deploy(void *arg, struct hg_str app, struct hg_err *err)
 	return c->slo ? slo_may_deploy(c->slo, app, err) : HG_OK;
 }
 
+static void incident_say(struct control *c, uint64_t id, const struct incident_trigger *t)
+{
+	hg_log(&c->log, HG_WARN, "incident.triggered", HG_I("incident", id), HG_S("app", t->app),
+	        HG_S("title", t->title), HG_I("priority", t->priority));
+}
+
 /* Burning budgets and bad releases of an app are taken for one cause: the second of them within
  * the same night should not wake a second person. */
 static enum hg_rc incident_of(struct control *c, const char *app, const char *title,
@@ -373,16 +379,25 @@ static enum hg_rc incident_of(struct control *c, const char *app, const char *ti
 	char cause[128];
 	uint64_t id = 0;
 	(void)snprintf(cause, sizeof cause, "app:%s", app);
-	enum hg_rc rc = incidents_trigger(c->incidents,
-	        &(struct incident_trigger){.app = app,
-	                .cause = cause,
-	                .title = title,
-	                .runbook = runbook,
-	                .priority = priority},
-	        &id, err);
-	if (rc == HG_OK)
-		hg_log(&c->log, HG_WARN, "incident.triggered", HG_I("incident", id),
-		        HG_S("app", app), HG_S("title", title), HG_I("priority", priority));
+	struct incident_trigger t = {.app = app,
+	        .cause = cause,
+	        .title = title,
+	        .runbook = runbook,
+	        .priority = priority};
+	enum hg_rc rc = incidents_trigger(c->incidents, &t, &id, err);
+	if (rc == HG_OK) incident_say(c, id, &t);
+	return rc;
+}
+
+/* An alert of a rule. */
+static enum hg_rc on_firing(void *arg, const struct notify_input *in, struct hg_err *err)
+{
+	struct control *c = arg;
+	struct incident_alert a;
+	uint64_t id = 0;
+	if (!incident_of_alert(in->labels, in->annotations, &a)) return HG_OK;
+	enum hg_rc rc = incidents_alert(c->incidents, &a.trigger, in->starts_ms, &id, err);
+	if (rc == HG_OK && id) incident_say(c, id, &a.trigger);
 	return rc;
 }
 
@@ -613,7 +628,9 @@ static enum hg_rc alerts_new(struct control *c, uint64_t seed, struct hg_err *er
 	        .log = &c->log,
 	        .notify = c->notify,
 	        .data_dir = c->child->data_dir,
-	        .wall_ms = clock_wall_ms};
+	        .wall_ms = clock_wall_ms,
+	        .on_firing = on_firing,
+	        .arg = c};
 	return alert_watch_new(&watch, &c->alert_watch, err);
 }
 

@@ -47,6 +47,7 @@ void alert_rules_free(struct alert_rules *r);
 /* ---- the alerts ---- */
 
 struct notify;
+struct notify_input;
 struct alert_watch;
 
 struct alert_watch_options {
@@ -55,6 +56,10 @@ struct alert_watch_options {
 	struct notify *notify;
 	const char *data_dir; /* observe listens at run/observe.sock */
 	uint64_t (*wall_ms)(void);
+	/* An alert fires of which this watch has not told yet (after a restart of control: again).
+	 * HG_E…: it could not be kept, and is told again. May be NULL. */
+	enum hg_rc (*on_firing)(void *arg, const struct notify_input *in, struct hg_err *err);
+	void *arg;
 };
 
 /* Asks at once, and then for ever. HG_E_NOMEM, HG_E_INVALID (the path is too long). */

@@ -20,8 +20,15 @@
 #define ALERTS_MAX  NOTIFY_ALERTS_MAX
 #define LABELS_EACH 256u
 
+/* An alert that fires, and since when. */
+struct told {
+	uint64_t hash, starts_ms;
+};
+
 struct alert_watch {
 	struct alert_watch_options o;
+	struct told *told; /* of the last answer */
+	uint32_t told_n;
 	struct sock_addr addr;
 	int fd;
 	struct loop_io io;
@@ -64,7 +71,32 @@ struct taking {
 	struct alert_watch *w;
 	struct hg_arena mem;
 	uint64_t now_ms;
+	struct told *told; /* of this answer, with room for all of it */
+	uint32_t told_n;
 };
+
+static bool was_told(const struct alert_watch *w, const struct told *t)
+{
+	for (uint32_t i = 0; i < w->told_n; i++)
+		if (w->told[i].hash == t->hash && w->told[i].starts_ms == t->starts_ms) return true;
+	return false;
+}
+
+/* False: it could not be kept, and is to be told again. */
+static bool tell_firing(struct taking *t, const struct notify_input *in)
+{
+	const struct alert_watch_options *o = &t->w->o;
+	struct hg_err err = {0};
+	struct told one = {labels_hash(in->labels), in->starts_ms};
+	if (!o->on_firing) return true;
+	if (!was_told(t->w, &one) && o->on_firing(o->arg, in, &err) < 0) {
+		if (o->log)
+			hg_log(o->log, HG_ERROR, "alert.not_kept", HG_S("error", err.message));
+		return false;
+	}
+	t->told[t->told_n++] = one;
+	return true;
+}
 
 static struct labels labels_of(struct taking *t, const json_t *from)
 {
@@ -102,7 +134,7 @@ static bool take_one(struct taking *t, const json_t *a)
 	/* A clock that was set must not make an end before the beginning. */
 	in.starts_ms = HG_MIN(in.starts_ms, in.ends_ms);
 	enum hg_rc rc = notify_alert(t->w->o.notify, &in, 1, &err);
-	if (rc == HG_OK) return true;
+	if (rc == HG_OK) return ends > 0 || tell_firing(t, &in);
 	if (t->w->o.log)
 		hg_log(t->w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
 	/* What is wrong in itself will not be better next time. */
@@ -122,6 +154,8 @@ static enum outcome take(struct alert_watch *w, struct hg_str body)
 	bool good = epoch && json_is_array(list) && json_array_size(list) <= 4ul * ALERTS_MAX;
 	bool kept = true;
 	size_t i;
+	t.told = calloc(json_array_size(list) + 1, sizeof *t.told);
+	good = good && t.told;
 	if (good) json_array_foreach(list, i, a)
 		{
 			hg_arena_init(&t.mem, "alert", 1 << 20);
@@ -131,6 +165,13 @@ static enum outcome take(struct alert_watch *w, struct hg_str body)
 	if (good && kept) {
 		(void)hg_str_copy(hg_str(epoch), w->epoch, sizeof w->epoch);
 		w->after = (uint64_t)json_integer_value(json_object_get(doc, "at"));
+	}
+	if (good) {
+		free(w->told);
+		w->told = t.told;
+		w->told_n = t.told_n;
+	} else {
+		free(t.told);
 	}
 	json_decref(doc);
 	return !good ? NONSENSE : kept ? TAKEN : NOT_KEPT;
@@ -238,5 +279,6 @@ void alert_watch_free(struct alert_watch *w)
 	if (w->fd >= 0) close(w->fd);
 	hg_buf_free(&w->out);
 	hg_buf_free(&w->in);
+	free(w->told);
 	free(w);
 }

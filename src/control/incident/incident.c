@@ -71,6 +71,36 @@ enum hg_rc incidents_trigger(struct incidents *in, const struct incident_trigger
 	return rc;
 }
 
+static enum hg_rc trigger_or_leave(struct incidents *in, const struct incident_trigger *t,
+        uint64_t since_ms, struct incident *i, struct hg_err *err)
+{
+	uint64_t resolved_ms = 0;
+	enum hg_rc rc = incident_find(in, hg_str(t->cause), i, err);
+	bool known = i->id && i->life.opened_ms >= since_ms;
+	if (rc == HG_OK && i->id && !known) return join(in, t, i, err);
+	if (rc == HG_OK && !i->id)
+		rc = incident_resolved_last(in, hg_str(t->cause), &resolved_ms, err);
+	if (rc < 0) return rc;
+	if (!known && resolved_ms < since_ms) return open_new(in, t, i, err);
+	i->id = 0;
+	return HG_OK;
+}
+
+enum hg_rc incidents_alert(struct incidents *in, const struct incident_trigger *t,
+        uint64_t since_ms, uint64_t *ret_id, struct hg_err *err)
+{
+	struct incident i;
+	bool own;
+	HG_ASSERT(t->priority >= INCIDENT_P1 && t->priority <= INCIDENT_P4);
+	enum hg_rc rc = begin(in, &own, err);
+	if (rc < 0) return rc;
+	rc = trigger_or_leave(in, t, since_ms, &i, err);
+	if (rc == HG_OK) *ret_id = i.id;
+	rc = end(in, own, rc, err);
+	kick(in);
+	return rc;
+}
+
 /* ---- people ---- */
 
 static json_t *said(struct hg_str who, struct hg_str note)

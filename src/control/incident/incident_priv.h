@@ -39,6 +39,9 @@ HG_MUST enum hg_rc incident_set(struct incidents *in, const struct incident *i, 
 /* All, newest first, to be freed. */
 HG_MUST enum hg_rc incident_list(struct incidents *in, bool open, uint32_t limit,
         struct incident **ret_list, uint32_t *ret_n, struct hg_err *err);
+/* When the last one of that cause was resolved, among the newest INCIDENT_OPEN_MAX; 0: never. */
+HG_MUST enum hg_rc incident_resolved_last(
+        struct incidents *in, struct hg_str cause, uint64_t *ret_ms, struct hg_err *err);
 /* A journal entry about it; takes `more` (may be NULL), whose members are added. */
 HG_MUST enum hg_rc incident_event(struct incidents *in, const struct incident *i, const char *kind,
         json_t *more, uint64_t *ret_id, struct hg_err *err);

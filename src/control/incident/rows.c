@@ -126,6 +126,20 @@ enum hg_rc incident_find(struct incidents *in, struct hg_str cause, struct incid
 	return rc;
 }
 
+enum hg_rc incident_resolved_last(
+        struct incidents *in, struct hg_str cause, uint64_t *ret_ms, struct hg_err *err)
+{
+	struct incident *list = NULL;
+	uint32_t n = 0;
+	*ret_ms = 0;
+	enum hg_rc rc = incident_list(in, false, INCIDENT_OPEN_MAX, &list, &n, err);
+	for (uint32_t i = 0; rc == HG_OK && i < n; i++)
+		if (hg_str_eq(hg_str(list[i].cause), cause))
+			*ret_ms = HG_MAX(*ret_ms, list[i].life.resolved_ms);
+	free(list);
+	return rc;
+}
+
 enum hg_rc incident_event(struct incidents *in, const struct incident *i, const char *kind,
         json_t *more, uint64_t *ret_id, struct hg_err *err)
 {
