@@ -107,7 +107,7 @@ static enum hg_rc ca_find(struct identities *d, const struct spec_edge_rates *r,
 	if (r->ca_file.n) {
 		rc = text_find(d, r->ca_file, f, &p->rates_ca, err);
 		if (rc == HG_OK) rc = ca_check(p->rates_ca->source, hg_str(p->rates_ca->text), err);
-		if (rc == HG_OK) *ret_ca = strdup(p->rates_ca->text);
+		if (rc == HG_OK && p->rates_ca->text) *ret_ca = strdup(p->rates_ca->text);
 		return rc < 0 ? rc : *ret_ca ? HG_OK : nomem(err);
 	}
 	rc = file_read(CA_SYSTEM, CA_SYSTEM_MAX, &text, err);
