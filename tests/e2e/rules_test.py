@@ -221,6 +221,10 @@ class Alert(unittest.TestCase):
             wait_for(self.evaluated, 60)
             wait_for(lambda: "SleeperIsUp" in self.p.run("alerts", check=False).stdout, 60)
         time.sleep(3)  # for a message that must not come
+        # The critical one is an incident, of its app, and one only; the warning is none.
+        found = json.loads(self.p.run("incidents", "--json").stdout)["incidents"]
+        self.assertEqual([(i["app"], i["priority"], i["title"]) for i in found],
+                         [("sleeper", "P1", "a replica of sleeper is up, value 1")])
         self.assertEqual(len(self.told("SleeperIsUp")), 1, self.told("SleeperIsUp"))
         self.assertEqual(len(self.told("Imported")), 1)
         # It ends, and that is told as well, once.

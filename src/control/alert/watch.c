@@ -90,8 +90,7 @@ static bool tell_firing(struct taking *t, const struct notify_input *in)
 	struct told one = {labels_hash(in->labels), in->starts_ms};
 	if (!o->on_firing) return true;
 	if (!was_told(t->w, &one) && o->on_firing(o->arg, in, &err) < 0) {
-		if (o->log)
-			hg_log(o->log, HG_ERROR, "alert.not_kept", HG_S("error", err.message));
+		if (o->log) hg_log(o->log, HG_ERROR, "alert.not_kept", HG_S("error", err.message));
 		return false;
 	}
 	t->told[t->told_n++] = one;

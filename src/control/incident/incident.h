@@ -60,17 +60,17 @@ struct incident_alert {
 	char app[64], cause[160], title[INCIDENT_TEXT_MAX], runbook[INCIDENT_TEXT_MAX];
 };
 /*
- * True: it is one, as its label `severity` is "critical". Its title is the annotation `summary`, its
- * runbook `runbook_url` or `runbook`; a label `priority` (P1 … P4) says how urgent, P1 without. An
- * alert with a label `app` has the cause of all else that is wrong with the app. Longer texts are
- * cut. Pure.
+ * True: it is one, as its label `severity` is "critical". Its title is the annotation `summary`,
+ * its runbook `runbook_url` or `runbook`; a label `priority` (P1 … P4) says how urgent, P1 without.
+ * An alert with a label `app` has the cause of all else that is wrong with the app. Longer texts
+ * are cut. Pure.
  */
 bool incident_of_alert(
         struct labels ls, struct labels annotations, struct incident_alert *ret_alert);
 /*
- * The same as incidents_trigger for an alert that fires since `since_ms`, of which one is told again and again: an
- * incident that was opened since then has it, and one that people have resolved since then they
- * have resolved knowing of it. *ret_id 0: so it was, and nothing was done.
+ * The same as incidents_trigger for an alert that fires since `since_ms`, of which one is told
+ * again and again: an incident that was opened since then has it, and one that people have resolved
+ * since then they have resolved knowing of it. *ret_id 0: so it was, and nothing was done.
  */
 HG_MUST enum hg_rc incidents_alert(struct incidents *in, const struct incident_trigger *t,
         uint64_t since_ms, uint64_t *ret_id, struct hg_err *err);

@@ -190,6 +190,80 @@ static void who_takes_it_has_it_until_somebody_else_is_named(void **state)
 	assert_string_equal(i.assignee, "kim");
 }
 
+static uint64_t alert(struct rig *r, const char *cause, uint64_t since_ms)
+{
+	uint64_t id = 99;
+	struct hg_err err = {0};
+	if (incidents_alert(r->in,
+	            &(struct incident_trigger){.app = "web",
+	                    .cause = cause,
+	                    .title = "it fires",
+	                    .runbook = "",
+	                    .priority = INCIDENT_P2},
+	            since_ms, &id, &err) < 0)
+		fail_msg("%s", err.message);
+	return id;
+}
+
+static void an_alert_that_is_told_again_opens_nothing_again(void **state)
+{
+	struct rig *r = *state;
+	uint64_t began = fake_ms;
+	fake_ms += MIN;
+	uint64_t id = alert(r, "app:web", began);
+	assert_true(id > 0 && id != 99);
+	assert_int_equal(alert(r, "app:web", began), 0);
+	/* Another one of the app joins, as it began later; one of something else has its own. */
+	fake_ms += MIN;
+	assert_int_equal(alert(r, "app:web", fake_ms), id);
+	uint64_t other = alert(r, "alert:Disk", began);
+	assert_true(other && other != id);
+	/* People have resolved it while the alert went on: they know. One that begins anew is new.
+	 */
+	fake_ms += MIN;
+	assert_int_equal(people(r, id, INCIDENT_RESOLVE, "", ""), HG_OK);
+	assert_int_equal(alert(r, "app:web", began), 0);
+	fake_ms += MIN;
+	uint64_t next = alert(r, "app:web", fake_ms);
+	assert_true(next > other);
+	assert_int_equal(alert(r, "app:web", fake_ms), 0);
+}
+
+static void a_critical_alert_says_what_the_incident_is(void **state)
+{
+	const struct label critical[] = {{HG_STR("alertname"), HG_STR("Down")},
+	        {HG_STR("app"), HG_STR("web")}, {HG_STR("priority"), HG_STR("P3")},
+	        {HG_STR("severity"), HG_STR("critical")}};
+	const struct label warning[] = {
+	        {HG_STR("alertname"), HG_STR("Slow")}, {HG_STR("severity"), HG_STR("warning")}};
+	const struct label bare[] = {{HG_STR("alertname"), HG_STR("Disk")},
+	        {HG_STR("priority"), HG_STR("soon")}, {HG_STR("severity"), HG_STR("critical")}};
+	const struct label notes[] = {
+	        {HG_STR("runbook"), HG_STR("down.md")}, {HG_STR("summary"), HG_STR("web is down")}};
+	struct incident_alert a;
+	(void)state;
+	assert_false(incident_of_alert((struct labels){warning, 2}, (struct labels){0}, &a));
+	assert_false(incident_of_alert((struct labels){0}, (struct labels){0}, &a));
+	assert_true(incident_of_alert((struct labels){critical, 4}, (struct labels){notes, 2}, &a));
+	assert_string_equal(a.trigger.app, "web");
+	assert_string_equal(a.trigger.cause, "app:web");
+	assert_string_equal(a.trigger.title, "web is down");
+	assert_string_equal(a.trigger.runbook, "down.md");
+	assert_int_equal(a.trigger.priority, INCIDENT_P3);
+	assert_true(incident_of_alert((struct labels){bare, 3}, (struct labels){0}, &a));
+	assert_string_equal(a.trigger.app, "");
+	assert_string_equal(a.trigger.cause, "alert:Disk");
+	assert_string_equal(a.trigger.title, "alert Disk");
+	assert_int_equal(a.trigger.priority, INCIDENT_P1);
+	/* A long text is cut, and not in the middle of a character. */
+	char longer[700];
+	for (size_t i = 0; i < sizeof longer; i += 2)
+		memcpy(longer + i, "\xc3\xa9", 2);
+	const struct label wordy[] = {{HG_STR("summary"), {longer, sizeof longer}}};
+	assert_true(incident_of_alert((struct labels){bare, 3}, (struct labels){wordy, 1}, &a));
+	assert_int_equal(strlen(a.title), INCIDENT_TEXT_MAX - 2);
+}
+
 static void its_timeline_is_the_apps_journal_around_it(void **state)
 {
 	static const char *const there[] = {"\"kind\":\"rollout.began\"", "incident opened as P2",
@@ -312,6 +386,8 @@ int main(void)
 	        RIG(in_the_callers_transaction_it_is_there_or_is_not),
 	        RIG(nobody_taking_it_is_said_also_by_the_next_control),
 	        RIG(who_takes_it_has_it_until_somebody_else_is_named),
+	        RIG(an_alert_that_is_told_again_opens_nothing_again),
+	        cmocka_unit_test(a_critical_alert_says_what_the_incident_is),
 	        RIG(its_timeline_is_the_apps_journal_around_it),
 	        RIG(the_report_is_filled_in_and_no_text_breaks_it),
 	        RIG(lists_and_series),
