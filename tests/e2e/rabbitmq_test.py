@@ -103,10 +103,11 @@ class Broker(unittest.TestCase):
         away = Drive("amqp://guest:guest@127.0.0.1:1", "none", 1, 2, 0)
         self.assertEqual(away.result()["confirmed"], 0)
         self.assertGreaterEqual(away.notes.count("the broker is not there"), 2)
-        for url in ("amqps://x", "http://x", "x"):
+        for url, why in (("http://x", "amqp://"), ("x", "amqp://"), ("amqp://x?ca=f", "amqp://"),
+                         ("amqps://x?verify=no", "ca=FILE"), ("amqps://x?ca=/nowhere", "could not read")):
             done = subprocess.run([DRIVE, url, "q", "1", "1", "0"], capture_output=True, text=True, timeout=20)
             self.assertEqual(done.returncode, 2, url)
-            self.assertIn("amqp://", done.stderr)
+            self.assertIn(why, done.stderr)
 
 
 class Mailed(mail_test.Case):
