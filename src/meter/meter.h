@@ -214,7 +214,7 @@ struct meter_worker {
 	meter_u64 top_n[METER_TOP_KINDS]; /* places of `top` that were ever used */
 	meter_u64 rate_asked, rate_alone; /* decided by Redis; by this machine, for want of it */
 	meter_u64 spans_written, spans_dropped; /* of traces; dropped: the lane was full */
-	meter_u64 tls_put_off; /* handshakes that waited for a later turn */
+	meter_u64 tls_put_off;                  /* handshakes that waited for a later turn */
 	meter_u64 reserved[5];
 	/* Which lanes this worker has ever counted in: readers leave the others alone, because
 	 * reading a page of shared memory makes it. */

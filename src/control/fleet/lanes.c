@@ -167,8 +167,7 @@ void fleet_lanes_end(struct fleet *f)
 		const struct fleet_lane_slot *s = &l->slot[i];
 		const struct fleet_app *a = s->used ? fleet_app_by_id(f, s->app) : NULL;
 		if (!a) continue;
-		l->shown[l->shown_count++] = (struct fleet_lane){
-		        .app = a->name,
+		l->shown[l->shown_count++] = (struct fleet_lane){.app = a->name,
 		        .route = s->route,
 		        .release = s->release,
 		        .lane = i,
