@@ -55,7 +55,7 @@ struct replica {
 	uint16_t port;
 	uint32_t slot, release, proxy, tls, http2;
 	_Atomic(rig_script) script; /* of connections that begin */
-	void *arg;
+	_Atomic(void *) arg;
 	pthread_t accepter;
 	pthread_mutex_t lock;
 	pthread_t thread[RIG_PEERS];
