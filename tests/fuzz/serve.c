@@ -19,7 +19,7 @@ static struct {
 	struct sock_addr addr;
 	unsigned handled, done;
 	bool head[ANSWERS_MAX]; /* of each answer: it was to a HEAD, and has no body */
-	struct hg_buf log; /* what the handler saw */
+	struct hg_buf log;      /* what the handler saw */
 } w;
 
 static void handle(void *arg, struct serve_call *c, const struct serve_request *req)
