@@ -50,6 +50,7 @@ static char *address_make(struct hg_str url, struct hg_str user, const char *pas
 /* One line, without its end. */
 static enum hg_rc password_check(struct identity_one *o, struct hg_err *err)
 {
+	if (!o->text) return nomem(err);
 	size_t n = strlen(o->text);
 	while (n && (o->text[n - 1] == '\n' || o->text[n - 1] == '\r'))
 		o->text[--n] = 0;
@@ -100,22 +101,23 @@ static enum hg_rc ca_find(struct identities *d, const struct spec_edge_rates *r,
         const struct identity_finding *f, struct identities_plan *p, char **ret_ca,
         struct hg_err *err)
 {
-	struct hg_buf text = {0};
+	struct hg_buf system = {0};
 	enum hg_rc rc;
 	*ret_ca = NULL;
 	if (!is_tls(r->redis)) return HG_OK;
 	if (r->ca_file.n) {
 		rc = text_find(d, r->ca_file, f, &p->rates_ca, err);
-		if (rc == HG_OK) rc = ca_check(p->rates_ca->source, hg_str(p->rates_ca->text), err);
-		if (rc == HG_OK && p->rates_ca->text) *ret_ca = strdup(p->rates_ca->text);
+		const char *text = p->rates_ca ? p->rates_ca->text : NULL;
+		if (rc == HG_OK && text) rc = ca_check(p->rates_ca->source, hg_str(text), err);
+		if (rc == HG_OK && text) *ret_ca = strdup(text);
 		return rc < 0 ? rc : *ret_ca ? HG_OK : nomem(err);
 	}
-	rc = file_read(CA_SYSTEM, CA_SYSTEM_MAX, &text, err);
+	rc = file_read(CA_SYSTEM, CA_SYSTEM_MAX, &system, err);
 	if (rc < 0 && rc != HG_E_NOMEM)
 		rc = hg_err_set(err, HG_E_RATE_PASSWORD, "could not read \"%s\"", CA_SYSTEM);
-	if (rc == HG_OK) rc = ca_check(CA_SYSTEM, hg_buf_view(&text), err);
-	if (rc == HG_OK) *ret_ca = strndup(hg_buf_text(&text), text.n);
-	hg_buf_free(&text);
+	if (rc == HG_OK) rc = ca_check(CA_SYSTEM, hg_buf_view(&system), err);
+	if (rc == HG_OK) *ret_ca = strndup(hg_buf_text(&system), system.n);
+	hg_buf_free(&system);
 	return rc < 0 ? rc : *ret_ca ? HG_OK : nomem(err);
 }
 
