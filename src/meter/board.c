@@ -61,7 +61,7 @@ uint64_t board_base_get(const struct board *b, uint32_t endpoint, struct meter_r
 {
 	HG_ASSERT(endpoint < METER_ENDPOINTS);
 	const struct board_base *from = &b->base[endpoint];
-	uint64_t word[HG_COUNT(from->word)];
+	uint64_t word[HG_COUNT(from->word)] = {0};
 	uint64_t at = atomic_load_explicit(&from->at_ms, memory_order_acquire);
 	for (size_t i = 0; i < HG_COUNT(word); i++)
 		word[i] = atomic_load_explicit(&from->word[i], memory_order_relaxed);

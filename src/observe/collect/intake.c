@@ -156,7 +156,7 @@ static struct intake_place *seen(struct intake *in, struct hg_str text)
 /* `le` has the form that the scraper gives it: one series, whichever way it came. */
 static struct hg_str value_of(struct intake *in, const struct prom_label *l)
 {
-	char text[PROMREAD_NUMBER_MAX];
+	char text[PROMREAD_NUMBER_MAX] = "";
 	double v;
 	if (strcmp(l->name, "le") != 0 || !promread_number(l->value, &v)) return l->value;
 	return hg_arena_str(&in->texts, (struct hg_str){text, promread_number_text(v, text)});

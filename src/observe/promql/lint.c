@@ -540,7 +540,7 @@ static const struct label_matcher *status_matcher(const struct pq_node *sel)
 }
 
 static void rate_print(
-        struct lint *x, const struct pq_node *rate, const struct label_matcher * not )
+        struct lint *x, const struct pq_node *rate, const struct label_matcher *without)
 {
 	static const char *const op[] = {"=", "!=", "=~", "!~"};
 	const struct pq_node *range = pl_bare(rate->u.call.arg[0]), *sel = pl_selector(range);
@@ -548,7 +548,9 @@ static void rate_print(
 	hg_buf_fmt(&x->fix, "%s(%.*s", rate->u.call.fn->name, HG_STR_ARG(pl_metric(sel)));
 	for (uint32_t i = 0; i < sel->u.sel.n; i++) {
 		const struct label_matcher *m = &sel->u.sel.m[i];
-		if (hg_str_eq(m->name, LABEL_METRIC) || m == not ) continue;
+		bool skip =
+		        without && m->name.p == without->name.p && m->value.p == without->value.p;
+		if (skip || hg_str_eq(m->name, LABEL_METRIC)) continue;
 		hg_buf_fmt(&x->fix, "%s%.*s%s", any ? "," : "{", HG_STR_ARG(m->name), op[m->op]);
 		pq_quote(&x->fix, m->value);
 		any = true;

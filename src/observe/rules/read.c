@@ -146,9 +146,10 @@ static int64_t duration_of(
 	int64_t ms = 0;
 	if (empty(n)) return otherwise;
 	if (n->kind == SPEC_N_SCALAR && promql_duration(n->text, &ms) && ms >= 0) return ms;
-	REFUSE(x, n, "`%s` is no duration: \"%.*s\"", key, (int)HG_MIN(n->text.n, 40), n->text.p);
-	hg_err_hint(&x->r->errors[HG_MIN(x->r->error_count, SPEC_PROBLEMS_MAX) - 1],
-	        "write 30s, 5m, 1h30m");
+	struct hg_err *e = refuse(x, HG_E_RULES_FILE, n->line, n->column);
+	spec_err_say(
+	        e, "`%s` is no duration: \"%.*s\"", key, (int)HG_MIN(n->text.n, 40), n->text.p);
+	hg_err_hint(e, "write 30s, 5m, 1h30m");
 	return otherwise;
 }
 
