@@ -19,7 +19,7 @@ struct meter_series_lane {
 	/* Edges of the app's own in the histogram of durations: what meter_lane.fast and .rule
 	 * count; 0: none. */
 	double edge_s, rule_s;
-	bool whole;    /* see meter_series_sink.whole */
+	bool whole; /* see meter_series_sink.whole */
 };
 
 struct meter_series_app {

@@ -531,10 +531,9 @@ static const struct label_matcher *status_matcher(const struct pq_node *sel)
 {
 	static const char *const names[] = {"code", "status", "status_code", "http_status",
 	        "http_status_code", "response_code", "status_class", "statuscode"};
-	for (uint32_t i = 0; i < sel->u.sel.n; i++) {
-		const struct label_matcher *m = &sel->u.sel.m[i];
-		for (size_t k = 0; k < HG_COUNT(names); k++)
-			if (hg_str_eq(m->name, hg_str(names[k])) && m->value.n) return m;
+	for (uint32_t i = 0; i < sel->u.sel.n * HG_COUNT(names); i++) {
+		const struct label_matcher *m = &sel->u.sel.m[i / HG_COUNT(names)];
+		if (m->value.n && hg_str_eq(m->name, hg_str(names[i % HG_COUNT(names)]))) return m;
 	}
 	return NULL;
 }
@@ -548,8 +547,7 @@ static void rate_print(
 	hg_buf_fmt(&x->fix, "%s(%.*s", rate->u.call.fn->name, HG_STR_ARG(pl_metric(sel)));
 	for (uint32_t i = 0; i < sel->u.sel.n; i++) {
 		const struct label_matcher *m = &sel->u.sel.m[i];
-		bool skip =
-		        without && m->name.p == without->name.p && m->value.p == without->value.p;
+		bool skip = without && m->value.p == without->value.p;
 		if (skip || hg_str_eq(m->name, LABEL_METRIC)) continue;
 		hg_buf_fmt(&x->fix, "%s%.*s%s", any ? "," : "{", HG_STR_ARG(m->name), op[m->op]);
 		pq_quote(&x->fix, m->value);

@@ -269,8 +269,7 @@ static void test_headgates_own_series_are_in_nobodys_quota(void **state)
 	struct tsdb *db;
 	struct hg_err err = {0};
 	(void)state;
-	assert_int_equal(
-	        tsdb_open(&(struct tsdb_options){.series_per_app = 2}, &db, &err), HG_OK);
+	assert_int_equal(tsdb_open(&(struct tsdb_options){.series_per_app = 2}, &db, &err), HG_OK);
 	assert_int_equal(ask(db, "a", "web", "web"), HG_OK);
 	assert_int_equal(ask(db, "b", "web", "web"), HG_OK);
 	assert_int_equal(ask(db, "c", "web", "web"), HG_E_TSDB_QUOTA);
