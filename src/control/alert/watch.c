@@ -75,11 +75,17 @@ struct taking {
 	uint32_t told_n;
 };
 
+static int by_alert(const void *a, const void *b)
+{
+	const struct told *x = a, *y = b;
+	int d = (x->hash > y->hash) - (x->hash < y->hash);
+	return d ? d : (x->starts_ms > y->starts_ms) - (x->starts_ms < y->starts_ms);
+}
+
+/* In a storm of alerts each answer has thousands of them. */
 static bool was_told(const struct alert_watch *w, const struct told *t)
 {
-	for (uint32_t i = 0; i < w->told_n; i++)
-		if (w->told[i].hash == t->hash && w->told[i].starts_ms == t->starts_ms) return true;
-	return false;
+	return w->told_n && bsearch(t, w->told, w->told_n, sizeof *t, by_alert);
 }
 
 /* False: it could not be kept, and is to be told again. */
@@ -167,6 +173,7 @@ static enum outcome take(struct alert_watch *w, struct hg_str body)
 	}
 	if (good) {
 		free(w->told);
+		if (t.told_n) qsort(t.told, t.told_n, sizeof *t.told, by_alert);
 		w->told = t.told;
 		w->told_n = t.told_n;
 	} else {
