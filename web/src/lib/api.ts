@@ -1,0 +1,89 @@
+// Requests to Headgate's API. A failure is always an ApiError with the problem the API answered.
+import { keep, token } from "./session";
+import type { Columns, Problem } from "./types";
+
+export class ApiError extends Error {
+  problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.detail ?? problem.title);
+    this.problem = problem;
+  }
+}
+
+export function problemOf(error: unknown): Problem {
+  if (error instanceof ApiError) return error.problem;
+  return { title: "Headgate does not answer", status: 0, detail: error instanceof Error ? error.message : String(error) };
+}
+
+async function failure(answer: Response): Promise<ApiError> {
+  let problem: Problem = { title: answer.statusText || "an error", status: answer.status };
+  try {
+    const body = await answer.json();
+    problem = body.status === "error" ? { ...problem, title: body.errorType, detail: body.error, code: body.code } : { ...problem, ...body };
+  } catch {
+    // not JSON: the status says enough
+  }
+  return new ApiError(problem);
+}
+
+export interface Ask {
+  method?: string;
+  body?: unknown;
+  form?: URLSearchParams;
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+}
+
+export async function request(path: string, ask: Ask = {}): Promise<Response> {
+  const headers: Record<string, string> = { ...ask.headers };
+  const used = token.peek();
+  if (used) headers.Authorization = `Bearer ${used}`;
+  let body: BodyInit | undefined;
+  if (ask.form) body = ask.form;
+  else if (ask.body !== undefined) {
+    headers["Content-Type"] = "application/json";
+    body = JSON.stringify(ask.body);
+  }
+  const answer = await fetch(path, { method: ask.method ?? (body ? "POST" : "GET"), headers, body, signal: ask.signal, cache: "no-store" });
+  if (answer.ok) return answer;
+  // A token that is no longer good signs out: but only if it is still the one in use.
+  if (answer.status === 401 && used && used === token.peek()) keep("", false);
+  throw await failure(answer);
+}
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await request(path, { signal })).json();
+}
+
+export async function post<T>(path: string, body: unknown = {}): Promise<T> {
+  return (await request(path, { method: "POST", body })).json();
+}
+
+export interface ColumnsAsk {
+  queries: string[];
+  startMs: number;
+  endMs: number;
+  stepMs: number;
+}
+
+export async function columns(ask: ColumnsAsk, signal?: AbortSignal): Promise<Columns> {
+  const form = new URLSearchParams();
+  for (const query of ask.queries) form.append("query", query);
+  form.set("start", String(ask.startMs / 1000));
+  form.set("end", String(ask.endMs / 1000));
+  form.set("step", String(ask.stepMs / 1000));
+  return (await request("/v1/columns", { form, signal })).json();
+}
+
+// Lines of a body as they come; `line` is called with every whole one.
+export async function lines(answer: Response, line: (text: string) => void): Promise<void> {
+  const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop()!;
+    for (const part of parts) line(part);
+  }
+}

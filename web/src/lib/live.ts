@@ -1,0 +1,229 @@
+// The one stream of live data: what is now, as signals. It is opened while somebody is signed in and the page can be
+// seen; it comes back by itself, says so meanwhile, and misses no event of the journal.
+import { batch, computed, signal } from "@preact/signals";
+import { ApiError, request } from "./api";
+import { place } from "./route";
+import { session, token } from "./session";
+import { reader, type Message } from "./sse";
+import { now, skew } from "./time";
+import type { App, Event, Rollout, Session, Trace, TraceSide } from "./types";
+
+export type Connection = "signed-out" | "connecting" | "live" | "lost" | "resting";
+
+export interface Platform {
+  state: string;
+  processes: { role: string; pid: number }[];
+  listeners: { edge: string[]; admin: string };
+  certificates?: { host?: string; text?: string };
+  started_ms?: number;
+}
+
+export interface Counts {
+  alerts_firing: number;
+  incidents_open: number;
+  silences: number;
+}
+
+const EVENTS_KEPT = 300;
+const TRACE_KEPT = 3600;
+const SILENT_MS = 40_000; // the server says something every 15 s
+const HIDDEN_MS = 60_000;
+
+export const connection = signal<Connection>("connecting");
+export const lostSince = signal(0);
+export const apps = signal<Map<string, App>>(new Map());
+export const appList = computed(() => [...apps.value.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));
+export const known = signal(false); // the first state has come
+export const platform = signal<Platform | null>(null);
+export const counts = signal<Counts>({ alerts_firing: 0, incidents_open: 0, silences: 0 });
+export const events = signal<Event[]>([]); // newest first
+export const rollout = signal<Rollout | null>(null);
+export const trace = signal<Trace | null>(null);
+export const beat = signal(0); // one more each time the metrics store has new samples
+
+// The rollout whose page is open.
+const followed = computed(() => {
+  const [first, second] = place.value.path;
+  return first === "rollouts" && second && /^\d+$/.test(second) ? second : "";
+});
+
+let lastEvent = "";
+let abort: AbortController | null = null;
+let retryMs = 500;
+let retryTimer = 0;
+let heard = 0;
+
+function takeApps(message: { all: boolean; apps: App[]; gone?: string[] }) {
+  const next = message.all ? new Map<string, App>() : new Map(apps.peek());
+  for (const app of message.apps) {
+    const before = next.get(app.name);
+    // Rows come without their replicas when these have not changed.
+    next.set(app.name, app.replicas || !before ? app : { ...app, replicas: before.replicas });
+  }
+  for (const name of message.gone ?? []) next.delete(name);
+  apps.value = next;
+  known.value = true;
+}
+
+function joinSide(a: TraceSide, b: TraceSide, drop: number): TraceSide {
+  const out = {} as TraceSide;
+  for (const key of Object.keys(b) as (keyof TraceSide)[]) out[key] = (a[key] ?? []).slice(drop).concat(b[key]);
+  return out;
+}
+
+export function joinTrace(a: Trace | null, b: Trace): Trace {
+  if (b.all || !a || a.id !== b.id) return b;
+  const drop = Math.max(0, a.t_ms.length + b.t_ms.length - TRACE_KEPT);
+  const cut = <T>(x: T[], y: T[]) => x.slice(drop).concat(y);
+  return {
+    id: b.id,
+    all: true,
+    t_ms: cut(a.t_ms, b.t_ms),
+    set: cut(a.set, b.set),
+    actual: cut(a.actual, b.actual),
+    evidence: cut(a.evidence, b.evidence),
+    rescued: cut(a.rescued, b.rescued),
+    seen: cut(a.seen, b.seen),
+    new: joinSide(a.new, b.new, drop),
+    old: joinSide(a.old, b.old, drop),
+  };
+}
+
+function takeEvent(e: Event) {
+  const kept = events.peek();
+  if (kept.some((k) => k.id === e.id)) return;
+  events.value = [e, ...kept].sort((a, b) => b.id - a.id).slice(0, EVENTS_KEPT);
+}
+
+function take(m: Message) {
+  if (m.id) lastEvent = m.id;
+  const data = JSON.parse(m.data);
+  switch (m.event) {
+    case "hello":
+      skew.value = data.now_ms - Date.now();
+      now.value = data.now_ms;
+      return;
+    case "apps":
+      return takeApps(data);
+    case "platform":
+      platform.value = data;
+      return;
+    case "counts":
+      counts.value = data;
+      return;
+    case "event":
+      return takeEvent(data);
+    case "rollout":
+      if (String(data.id) === followed.peek()) rollout.value = data;
+      return;
+    case "trace":
+      if (String(data.id) === followed.peek()) trace.value = joinTrace(trace.peek(), data);
+      return;
+    case "tick":
+      skew.value = data.now_ms - Date.now();
+      beat.value++;
+  }
+}
+
+function lost() {
+  if (connection.peek() !== "lost") lostSince.value = Date.now();
+  connection.value = "lost";
+  retryTimer = window.setTimeout(open, retryMs);
+  retryMs = Math.min(retryMs * 1.6, 5000);
+}
+
+async function firstSession() {
+  if (session.peek()) return;
+  session.value = (await (await request("/v1/session")).json()) as Session;
+}
+
+// The journal's newest entries, once: the stream goes on from there.
+async function firstEvents() {
+  if (lastEvent) return;
+  const answer = await (await request("/v1/events?limit=100")).json();
+  for (const e of answer.events as Event[]) {
+    takeEvent(e);
+    if (e.id > Number(lastEvent)) lastEvent = String(e.id);
+  }
+}
+
+async function open() {
+  close();
+  if (!token.peek()) {
+    connection.value = "signed-out";
+    return;
+  }
+  const mine = (abort = new AbortController());
+  if (connection.peek() !== "lost") connection.value = "connecting";
+  try {
+    await firstSession();
+    await firstEvents();
+    const query = new URLSearchParams();
+    if (followed.peek()) query.set("rollout", followed.peek());
+    if (lastEvent) query.set("after", lastEvent);
+    const answer = await request(`/v1/live?${query}`, { signal: mine.signal, headers: { Accept: "text/event-stream" } });
+    const input = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
+    const feed = reader((m) => take(m));
+    connection.value = "live";
+    retryMs = 500;
+    heard = Date.now();
+    for (;;) {
+      const { done, value } = await input.read();
+      if (done || mine !== abort) break;
+      heard = Date.now();
+      batch(() => feed(value));
+    }
+    if (mine === abort) lost();
+  } catch (error) {
+    if (mine !== abort) return;
+    if (error instanceof ApiError && error.problem.status === 401) {
+      connection.value = "signed-out";
+      return;
+    }
+    lost();
+  }
+}
+
+function close() {
+  clearTimeout(retryTimer);
+  abort?.abort();
+  abort = null;
+}
+
+let hiddenTimer = 0;
+function onVisibility() {
+  clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    // Browsers allow six connections to a server: tabs that nobody looks at give theirs back.
+    hiddenTimer = window.setTimeout(() => {
+      if (connection.peek() === "signed-out") return;
+      close();
+      connection.value = "resting";
+    }, HIDDEN_MS);
+  } else if (connection.peek() === "resting") {
+    void open();
+  }
+}
+
+export function start() {
+  token.subscribe(() => {
+    lastEvent = "";
+    events.value = [];
+    known.value = false;
+    connection.value = "connecting";
+    void open();
+  });
+  followed.subscribe((id) => {
+    rollout.value = null;
+    trace.value = null;
+    if (id && connection.peek() !== "signed-out") void open();
+  });
+  document.addEventListener("visibilitychange", onVisibility);
+  setInterval(() => {
+    // A network that went away says nothing at all.
+    if (connection.peek() === "live" && Date.now() - heard > SILENT_MS) {
+      close();
+      lost();
+    }
+  }, 5000);
+}

@@ -1,0 +1,53 @@
+// Time: one clock that ticks once a second for all that says "12 s ago", and the range of all charts.
+import { computed, signal } from "@preact/signals";
+import { place, setQuery } from "./route";
+
+// The server's clock: what it says is compared with its own times, not with a laptop's.
+export const skew = signal(0);
+export const now = signal(Date.now());
+export const serverNow = () => Date.now() + skew.peek();
+setInterval(() => (now.value = Date.now() + skew.peek()), 1000);
+
+const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+// "-15m", "now", or milliseconds since 1970.
+export function timeOf(text: string, at: number): number {
+  const relative = /^-(\d+)([smhdw])$/.exec(text);
+  if (relative) return at - Number(relative[1]) * UNITS[relative[2]!]!;
+  return /^\d+$/.test(text) ? Number(text) : at;
+}
+
+export const RANGES: [string, string][] = [
+  ["-5m", "5 minutes"],
+  ["-15m", "15 minutes"],
+  ["-1h", "hour"],
+  ["-6h", "6 hours"],
+  ["-24h", "day"],
+  ["-7d", "week"],
+  ["-30d", "30 days"],
+];
+
+export const from = computed(() => place.value.query.get("from") ?? "-1h");
+export const to = computed(() => place.value.query.get("to") ?? "now");
+export const live = computed(() => to.value === "now");
+
+export function setRange(fromText: string, toText = "now") {
+  setQuery({ from: fromText === "-1h" && toText === "now" ? undefined : fromText, to: toText === "now" ? undefined : toText });
+}
+
+export interface Span {
+  startMs: number;
+  endMs: number;
+  stepMs: number;
+}
+
+const STEPS = [5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+
+// The span on a grid of steps, so that what was asked for before can be kept; about `points` of them.
+export function spanOf(at: number, points = 240): Span {
+  const start = timeOf(from.value, at);
+  const end = Math.max(timeOf(to.value, at), start + 60_000);
+  const wish = (end - start) / 1000 / points;
+  const stepMs = 1000 * (STEPS.find((s) => s >= wish) ?? 86_400);
+  return { startMs: Math.floor(start / stepMs) * stepMs, endMs: Math.floor(end / stepMs) * stepMs, stepMs };
+}

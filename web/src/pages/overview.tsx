@@ -1,0 +1,198 @@
+// One row an app: what serves, how well, what is left of its budget, what is being released. And what happened last.
+import { useComputed, useSignal } from "@preact/signals";
+import { columns } from "../lib/api";
+import { remarkable, sentence, toneOfEvent } from "../lib/events";
+import { ago, number, ratio, seconds, stamp } from "../lib/format";
+import { appList, beat, events, known, platform } from "../lib/live";
+import { useResource } from "../lib/resource";
+import { href, param, setQuery } from "../lib/route";
+import { now, serverNow } from "../lib/time";
+import type { App, Column } from "../lib/types";
+import { Bar, Empty, Figure, Spark, State, toneOfPhase, type Tone } from "../ui/bits";
+
+const SPARK_MS = 3_600_000;
+const SPARK_STEP_MS = 60_000;
+const P95 = "histogram_quantile(0.95, sum by (app, le) (rate(headgate_request_duration_seconds_bucket[2m])))";
+
+// P95 of the last hour, of all apps in one question, once a minute.
+function useSparks(): Map<string, Column> {
+  const minute = useComputed(() => (beat.value, Math.floor(now.value / SPARK_STEP_MS)));
+  const asked = useResource(
+    (signal) => {
+      const end = Math.floor(serverNow() / SPARK_STEP_MS) * SPARK_STEP_MS;
+      return columns({ queries: [P95], startMs: end - SPARK_MS, endMs: end, stepMs: SPARK_STEP_MS }, signal);
+    },
+    [minute.value],
+  );
+  const map = new Map<string, Column>();
+  for (const s of asked.data?.results[0]?.series ?? []) map.set(s.labels.app ?? "", s.values);
+  return map;
+}
+
+export function rolloutTone(r: NonNullable<App["rollout"]>): Tone {
+  if (r.verdict === "bad" || r.phase === "back") return "bad";
+  return r.state === "paused" || r.state === "waiting" || r.phase === "hold" ? "warn" : "busy";
+}
+
+function Budget({ app }: { app: App }) {
+  const worst = [...app.slo].sort((a, b) => a.left - b.left)[0];
+  if (!worst) return <span class="dim">–</span>;
+  const tone: Tone = worst.left <= 0 ? "bad" : worst.burning || worst.left < 0.25 ? "warn" : "good";
+  return (
+    <a class="budget plain" href={href(["slo"], { app: app.name })}>
+      <Bar share={worst.left} tone={tone} label={`${worst.name}: ${ratio(worst.left)} of the error budget is left`} />
+      <span class="num">{ratio(worst.left)}</span>
+      {worst.burning && <State tone="warn">burns</State>}
+    </a>
+  );
+}
+
+function Row({ app, spark }: { app: App; spark?: Column }) {
+  const r = app.rollout;
+  return (
+    <tr data-row tabIndex={-1}>
+      <th scope="row">
+        <a href={href(["apps", app.name])} data-open>
+          {app.name}
+        </a>
+        {app.maintenance && <State tone="warn">maintenance</State>}
+      </th>
+      <td data-label="version">{app.version}</td>
+      <td data-label="ready">
+        <State tone={toneOfPhase(app.phase)} title={app.reason || app.phase}>
+          {app.ready}/{app.desired}
+          {app.phase !== "running" && <span class="word"> {app.phase}</span>}
+        </State>
+      </td>
+      <td data-label="rate" class="num">
+        {number(app.rate)}/s
+      </td>
+      <td data-label="errors" class={`num ${app.error_ratio && app.error_ratio > 0.01 ? "bad" : ""}`}>
+        {ratio(app.error_ratio)}
+      </td>
+      <td data-label="p95" class="p95">
+        <Spark values={spark ?? []} label={`p95 of the last hour, now ${seconds(app.p95_seconds)}`} />
+        <span class="num">{seconds(app.p95_seconds)}</span>
+      </td>
+      <td data-label="budget">
+        <Budget app={app} />
+      </td>
+      <td data-label="rollout">
+        {r ? (
+          <a href={href(["rollouts", String(r.id)])} title={r.why}>
+            <State tone={rolloutTone(r)}>
+              {r.new_version} at {ratio(r.weight_set)}
+              {r.steps > 0 && (
+                <span class="dim">
+                  {" "}
+                  step {r.step}/{r.steps}
+                </span>
+              )}
+            </State>
+          </a>
+        ) : (
+          <span class="dim">–</span>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function Ribbon() {
+  const shown = events.value.filter(remarkable).slice(0, 14);
+  return (
+    <section class="card ribbon" aria-labelledby="ribbon-title">
+      <h2 id="ribbon-title">What happened</h2>
+      {shown.length === 0 && <Empty>Nothing yet.</Empty>}
+      <ol>
+        {shown.map((e) => (
+          <li key={e.id}>
+            <time dateTime={new Date(e.ts_ms).toISOString()} title={stamp(e.ts_ms)}>
+              {ago(e.ts_ms, now.value)}
+            </time>
+            <State tone={toneOfEvent(e)}>{sentence(e)}</State>
+          </li>
+        ))}
+      </ol>
+    </section>
+  );
+}
+
+function Head() {
+  const list = appList.value;
+  const rate = list.reduce((sum, a) => sum + a.rate, 0);
+  const errors = list.reduce((sum, a) => sum + a.rate * (a.error_ratio ?? 0), 0);
+  const ready = list.filter((a) => a.ready >= a.desired).length;
+  const busy = list.filter((a) => a.rollout).length;
+  const certificate = platform.value?.certificates;
+  return (
+    <dl class="figures">
+      <Figure name="apps ready" tone={ready < list.length ? "bad" : "good"}>
+        {ready}/{list.length}
+      </Figure>
+      <Figure name="requests">{number(rate)}/s</Figure>
+      <Figure name="errors" tone={rate && errors / rate > 0.01 ? "bad" : undefined}>
+        {rate ? ratio(errors / rate) : "–"}
+      </Figure>
+      <Figure name="rollouts">{busy}</Figure>
+      {certificate?.text && (
+        <Figure name="certificate" tone="warn" title={certificate.text}>
+          {certificate.host ?? "see"}
+        </Figure>
+      )}
+    </dl>
+  );
+}
+
+const ROWS_AT_ONCE = 200;
+
+export function Overview() {
+  const sparks = useSparks();
+  const all = useSignal(false);
+  const filter = param("q").toLowerCase();
+  const list = appList.value.filter((a) => !filter || a.name.toLowerCase().includes(filter) || a.phase.includes(filter));
+  const rows = all.value ? list : list.slice(0, ROWS_AT_ONCE);
+  return (
+    <>
+      <header class="head">
+        <h1>Overview</h1>
+        <Head />
+        <input type="search" data-search placeholder="filter apps" aria-label="Filter apps" value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />
+      </header>
+      <section class="card">
+        <table class="rows apps">
+          <caption class="hidden">Apps</caption>
+          <thead>
+            <tr>
+              <th scope="col">app</th>
+              <th scope="col">version</th>
+              <th scope="col">ready</th>
+              <th scope="col" class="num">
+                rate
+              </th>
+              <th scope="col" class="num">
+                errors
+              </th>
+              <th scope="col">p95, last hour</th>
+              <th scope="col">error budget</th>
+              <th scope="col">rollout</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((app) => (
+              <Row key={app.name} app={app} spark={sparks.get(app.name)} />
+            ))}
+          </tbody>
+        </table>
+        {known.value && list.length === 0 && <Empty>{filter ? "No app of that name." : "No app is configured."}</Empty>}
+        {!known.value && <Empty>Waiting for the first state …</Empty>}
+        {rows.length < list.length && (
+          <button type="button" class="quiet" onClick={() => (all.value = true)}>
+            show all {list.length}
+          </button>
+        )}
+      </section>
+      <Ribbon />
+    </>
+  );
+}

@@ -1,0 +1,155 @@
+// Small parts that every page is made of.
+import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { ago, stamp } from "../lib/format";
+import { now } from "../lib/time";
+import type { Column, Problem } from "../lib/types";
+
+export type Tone = "good" | "warn" | "bad" | "busy" | "plain";
+
+const SIGN: Record<Tone, string> = { good: "✓", warn: "▲", bad: "✕", busy: "◌", plain: "·" };
+
+// A state: sign and word, never the colour alone.
+export function State({ tone, children, title }: { tone: Tone; children: ComponentChildren; title?: string }) {
+  return (
+    <span class={`state ${tone}`} title={title}>
+      <span aria-hidden="true">{SIGN[tone]}</span> {children}
+    </span>
+  );
+}
+
+export function toneOfPhase(phase: string): Tone {
+  if (phase === "running" || phase === "ready") return "good";
+  if (phase === "degraded" || phase === "crashloop" || phase === "crash_loop" || phase === "failed") return "bad";
+  if (phase === "starting" || phase === "waiting" || phase === "updating") return "busy";
+  return "plain";
+}
+
+export function Ago({ ms }: { ms: number }) {
+  if (!ms) return <>–</>;
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={stamp(ms)}>
+      {ago(ms, now.value)}
+    </time>
+  );
+}
+
+// The problem as the API said it: what, where, and what to do.
+export function Trouble({ problem, again }: { problem: Problem; again?: () => void }) {
+  const place = problem.place;
+  return (
+    <div class="trouble" role="alert">
+      <p>
+        <b>{problem.detail ?? problem.title}</b> {problem.code && <code>{problem.code}</code>}
+      </p>
+      {problem.facts && <p>{problem.facts}</p>}
+      {place && (
+        <pre>
+          {place.file}:{place.line}:{place.column}
+          {place.snippet !== undefined && `\n${String(place.line).padStart(5)} | ${place.snippet}\n      | ${" ".repeat(Math.max(0, (place.caret ?? 1) - 1))}^`}
+        </pre>
+      )}
+      {problem.hint && <p class="hint">{problem.hint}</p>}
+      {again && (
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+export function Empty({ children }: { children: ComponentChildren }) {
+  return <p class="empty">{children}</p>;
+}
+
+// What a screen reader is told: verdicts, lost connections, what was done.
+export const announced = signal("");
+export const announce = (text: string) => (announced.value = text);
+
+export function Announcer() {
+  return (
+    <div class="hidden" aria-live="polite" role="status" data-announcer>
+      {announced}
+    </div>
+  );
+}
+
+// A share as a bar with its number; `zero` is where "nothing left" begins.
+export function Bar({ share, label, tone }: { share: number; label: string; tone: Tone }) {
+  const width = Math.max(0, Math.min(1, share)) * 100;
+  return (
+    <span class={`bar ${tone}`} role="img" aria-label={label} title={label}>
+      <span style={{ width: `${width}%` }} />
+    </span>
+  );
+}
+
+// A line without axes, drawn as SVG: there may be hundreds on a page.
+export function Spark({ values, label, limit }: { values: Column; label: string; limit?: number }) {
+  const w = 96;
+  const h = 22;
+  const some = values.filter((v): v is number => v !== null);
+  if (some.length < 2) return <span class="spark none" role="img" aria-label={`${label}: no samples`} />;
+  const top = Math.max(...some, limit ?? 0) || 1;
+  const x = (i: number) => (i / (values.length - 1)) * (w - 2) + 1;
+  const y = (v: number) => h - 2 - (v / top) * (h - 4);
+  let path = "";
+  let pen = false;
+  values.forEach((v, i) => {
+    if (v === null) pen = false;
+    else {
+      path += `${pen ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
+      pen = true;
+    }
+  });
+  return (
+    <svg class="spark" width={w} height={h} viewBox={`0 0 ${w} ${h}`} role="img" aria-label={label}>
+      {limit !== undefined && <line x1="0" x2={w} y1={y(limit)} y2={y(limit)} class="limit" />}
+      <path d={path} />
+    </svg>
+  );
+}
+
+// A modal dialog; Escape and a click beside it close it, the focus goes back to where it was.
+export function Dialog({ title, children, close }: { title: string; children: ComponentChildren; close: () => void }) {
+  const box = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    const dialog = box.current!;
+    dialog.showModal();
+    return () => {
+      dialog.close();
+      if (before?.isConnected) before.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={box}
+      aria-labelledby="dialog-title"
+      onCancel={(e) => {
+        e.preventDefault();
+        close();
+      }}
+      onClick={(e) => {
+        if (e.target === box.current) close();
+      }}
+    >
+      <div class="dialog">
+        <h2 id="dialog-title">{title}</h2>
+        {children}
+      </div>
+    </dialog>
+  );
+}
+
+// A figure with its name: the row of numbers at the head of a page.
+export function Figure({ name, children, tone, title }: { name: string; children: ComponentChildren; tone?: Tone; title?: string }) {
+  return (
+    <div class={`figure ${tone ?? ""}`} title={title}>
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
