@@ -49,6 +49,8 @@ def query_checked(let, panel, q, variables, where):
     if used - set(variables):
         die(where, f"unknown variables {sorted(used - set(variables))}")
     unit, needs = q.get("unit", panel["unit"]), q.get("needs")
+    if set(q) - {"expr", "legend", "unit", "needs"}:
+        die(where, f"unknown keys of a query: {sorted(q)}")
     if unit not in UNITS:
         die(where, f"unknown unit {unit}")
     # The page says in the panel's own words why it is empty.

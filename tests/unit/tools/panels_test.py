@@ -58,6 +58,7 @@ class Rows(unittest.TestCase):
         self.refused(lambda d, p, q: d["let"].update(name="{{rate}}"), "in circles")
         self.refused(lambda d, p, q: q.update(expr="x{a='$b'}"), "unknown variables ['b']")
         self.refused(lambda d, p, q: q.update(unit="furlongs"), "unknown unit furlongs")
+        self.refused(lambda d, p, q: q.update(need="y"), "unknown keys of a query")
         self.refused(lambda d, p, q: q.update(needs="z"), "help does not name z")
         self.refused(lambda d, p, q: p.update(kind="pie"), "unknown kind")
         self.refused(lambda d, p, q: p.update(wdith=3), "wdith")
