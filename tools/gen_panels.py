@@ -241,7 +241,7 @@ def grafana(dashboard):
             {"name": "Releases", "datasource": DATASOURCE, "enable": True, "hide": False,
              "expr": dashboard["markers"], "step": "15s", "iconColor": "blue",
              "tagKeys": "app,arm,release", "titleFormat": "{{app}}: release {{release}}",
-             "textFormat": "{{arm}}", "useValueForTime": "false"}]},
+             "textFormat": "{{arm}}"}]},
         "description": dashboard["help"], "editable": True, "fiscalYearStartMonth": 0,
         "graphTooltip": 1, "id": None, "links": [], "liveNow": False,
         "panels": grafana_panels(dashboard["panels"]), "refresh": "15s", "schemaVersion": 39,
