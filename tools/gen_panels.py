@@ -83,7 +83,7 @@ def dashboards(doc):
         if len({p["id"] for p in panels}) != len(panels):
             die(d["id"], "an id is used twice")
         out.append({"id": d["id"], "title": d["title"], "help": d["help"],
-                    "variables": d["variables"], "window": d["window"], "markers": d["markers"],
+                    "variables": d["variables"], "window": d["window"], "markers": expand(doc["let"], d["markers"], d["id"]),
                     "panels": panels})
     if sum(len(d["panels"]) for d in out) != len(doc["panel"]):
         die("panel", "one of them is of no dashboard")

@@ -59,7 +59,7 @@ apps:
       strategy: canary
       steps: [{{weight: 30%, wait: 15s}}, {{weight: 100%, wait: 1s}}]
       progress_deadline: 60s
-      after_promote: {{watch: 2s, keep_previous: 1s}}
+      after_promote: {{watch: 10s, keep_previous: 10s}}
     sandbox: {{writable: [{writable}]}}
     routes: [{{host: "*", path: /}}]
 """
@@ -181,23 +181,26 @@ class Live(unittest.TestCase):
             self.check_grafana(doc)
 
     def check_markers(self, doc, since):
-        """Release 2 is marked when it is tried and when it serves, each time once."""
+        """Release 2 is marked when its rollout begins and when it serves, each time once; 1 when it came to serve."""
         for d in doc["dashboards"]:
             def points():
                 _, got = self.api("/api/v1/query_range", query=filled(d["markers"], "1m"), start=since - since % 15,
                                   end=time.time(), step="15")
-                return sorted((r["metric"]["arm"], len(r["values"])) for r in got["data"]["result"]
-                              if r["metric"]["release"] == "2")
-            wait_for(lambda: ("serving", 1) in points(), 40, every=0.5)
-            self.assertEqual(points(), [("serving", 1), ("trial", 1)], d["id"])
+                return sorted((r["metric"]["release"], r["metric"]["arm"], len(r["values"])) for r in got["data"]["result"])
+            wait_for(lambda: ("2", "serving", 1) in points(), 40, every=0.5)
+            self.assertEqual(points(), [("1", "serving", 1), ("2", "new", 1), ("2", "serving", 1)], d["id"])
 
     def check_trial(self, doc, since):
-        """What the queries say of the trial is what happened: it was given three tenths of the traffic."""
+        """What the queries say of the rollout is what happened: the new release was given three tenths of the traffic,
+        and was called new also when it served already and the old one stood by."""
         wanted, actual = (q["expr"] for _, p, q in queries(doc) if p["id"] == "traffic_share")
         for expr in (wanted, actual):
             rows = self.course(filled(expr, "10s"), since)
-            trial = [float(v) for r in rows if r["metric"]["arm"] == "trial" for _, v in r["values"]]
-            self.assertTrue(any(0.2 < v < 0.4 for v in trial), f"{expr}: {trial}")
+            self.assertLessEqual({(r["metric"]["arm"], r["metric"]["release"]) for r in rows},
+                                 {("serving", "1"), ("old", "1"), ("new", "2"), ("serving", "2")})
+            new = [float(v) for r in rows if r["metric"]["arm"] == "new" for _, v in r["values"]]
+            self.assertTrue(any(0.2 < v < 0.4 for v in new), f"{expr}: {new}")
+        self.assertTrue(any(v > 0.9 for v in new), new)  # of those it got
 
     def check_grafana(self, doc):
         """Its expressions are the page's, and our parser takes them."""
