@@ -450,7 +450,11 @@ def main():
     kind, schema, output = sys.argv[1:]
     doc = tomllib.loads(pathlib.Path(schema).read_text())
     make = globals().get("gen_" + kind)
-    if make is None:
+    if make is None and kind.startswith("panels"):
+        import gen_panels  # the rows of the dashboards
+
+        make = getattr(gen_panels, "gen_" + kind)
+    elif make is None:
         import gen_face  # the rows of command line and API
 
         make = getattr(gen_face, "gen_" + kind)

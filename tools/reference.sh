@@ -20,5 +20,6 @@ config_schema config.toml headgate.schema.json
 errors_md errors.toml errors.md
 api_md routes.toml api.md
 cli_md cli.toml cli.md
+panels_md panels.toml panels.md
 END
 exit $bad

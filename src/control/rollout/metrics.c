@@ -88,6 +88,24 @@ static void requests(const struct rollouts *r, struct hg_buf *to)
 	}
 }
 
+/* Which is which also when the new one serves already and the old one stands by. */
+static void releases(const struct rollouts *r, struct hg_buf *to)
+{
+	prom_head(to, "headgate_rollout_release", "gauge",
+	        "Numbers of the new and the old release of a rollout that has not ended.");
+	HG_LIST_EACH (node, &r->runs) {
+		const struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
+		if (!run->begun) continue;
+		struct prom_label labels[] = {
+		        {"app", hg_str(run->conf.app)}, {"arm", HG_STR("new")}};
+		prom_sample_u64(to, "headgate_rollout_release", labels, HG_COUNT(labels),
+		        run->kept.new_release);
+		labels[1].value = HG_STR("old");
+		prom_sample_u64(to, "headgate_rollout_release", labels, HG_COUNT(labels),
+		        run->kept.old_release);
+	}
+}
+
 static void mirrors(const struct rollouts *r, struct hg_buf *to)
 {
 	static const char *const names[] = {"copied", "differs", "failed", "partly", "dropped"};
@@ -134,6 +152,7 @@ void rollouts_metrics(const struct rollouts *r, struct hg_buf *to)
 	weights(r, to);
 	evidence(r, to);
 	requests(r, to);
+	releases(r, to);
 	mirrors(r, to);
 	phases(r, to);
 }

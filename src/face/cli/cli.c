@@ -59,6 +59,7 @@ static int (*const verbs[CLI_VERBS])(struct cli *c) = {
         [CLI_CONFIG_SCHEMA] = cli_do_config_schema,
         [CLI_QUERY_RUN] = cli_do_query_run,
         [CLI_QUERY_TEST] = cli_do_query_test,
+        [CLI_EXPORT_GRAFANA] = cli_do_export_grafana,
         [CLI_EXPLAIN] = cli_do_explain,
         [CLI_COMPLETION] = cli_do_completion,
         [CLI_HELP] = cli_do_help,

@@ -212,6 +212,7 @@ int cli_do_maintenance(struct cli *c);
 int cli_do_key_make(struct cli *c);  /* key.c */
 int cli_do_query_run(struct cli *c); /* query.c */
 int cli_do_query_test(struct cli *c);
+int cli_do_export_grafana(struct cli *c); /* export.c */
 int cli_do_token_create(struct cli *c);
 int cli_do_token_list(struct cli *c);
 int cli_do_certs_list(struct cli *c);

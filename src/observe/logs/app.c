@@ -169,6 +169,7 @@ enum hg_rc app_add(struct logs *l, struct log_app *a, struct logs_source *s, str
 		v->labels[v->label_count++] = label_of(s);
 	}
 	struct entry_said said = entry_read(text);
+	enum hg_level level = flags & LOGS_NOTE ? HG_WARN : said.level;
 	/* Arrival never runs backwards: the order of lines is the order of their times. */
 	a->last_ns = HG_MAX(a->last_ns, ns);
 	v->labels[s->live_label].lines++;
@@ -176,12 +177,13 @@ enum hg_rc app_add(struct logs *l, struct log_app *a, struct logs_source *s, str
 	        .event_ns = said.event_ns,
 	        .length = (uint32_t)text.n,
 	        .label = (uint16_t)s->live_label,
-	        .level = (uint8_t)(flags & LOGS_NOTE ? HG_WARN : said.level),
+	        .level = (uint8_t)level,
 	        .flags = (uint8_t)flags};
 	if (text.n) memcpy(v->text + v->text_size, text.p, text.n);
 	v->text_size += (uint32_t)text.n;
 	v->text[v->text_size++] = '\n';
 	a->next_seq++;
+	a->lines[level]++;
 	l->stats.lines++;
 	l->stats.bytes += text.n + 1;
 	return HG_OK;

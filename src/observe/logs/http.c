@@ -281,9 +281,20 @@ static void metric(struct hg_buf *b, const char *name, const char *type, uint64_
 	        (unsigned long long)v);
 }
 
+static void lines_of_app(void *arg, const char *app, const uint64_t lines[LOGS_LEVELS])
+{
+	static const char *const levels[LOGS_LEVELS] = {
+	        [HG_DEBUG] = "debug", [HG_INFO] = "info", [HG_WARN] = "warn", [HG_ERROR] = "error"};
+	for (size_t i = 0; i < LOGS_LEVELS; i++)
+		hg_buf_fmt(arg, "headgate_logs_app_lines_total{app=\"%s\",level=\"%s\"} %llu\n",
+		        app, levels[i], (unsigned long long)lines[i]);
+}
+
 void logs_http_metrics(const struct logs_http *h, struct hg_buf *to)
 {
 	struct logs_stats st;
+	hg_buf_cstr(to, "# TYPE headgate_logs_app_lines_total counter\n");
+	logs_lines_each(h->l, lines_of_app, to);
 	logs_stats(h->l, &st);
 	metric(to, "lines_total", "counter", st.lines);
 	metric(to, "bytes_total", "counter", st.bytes);

@@ -99,6 +99,10 @@ struct logs_stats {
 	uint64_t search_bytes; /* decompressed for searches */
 };
 void logs_stats(const struct logs *l, struct logs_stats *ret_stats);
+#define LOGS_LEVELS (HG_ERROR + 1)
+/* Each app with the lines taken of it since the store was opened, by enum hg_level. */
+void logs_lines_each(const struct logs *l,
+        void (*each)(void *arg, const char *app, const uint64_t lines[LOGS_LEVELS]), void *arg);
 /* Grows with every line: whoever follows looks whether it moved. */
 uint64_t logs_lines(const struct logs *l);
 

@@ -47,6 +47,7 @@ struct log_app {
 	uint32_t active_blocks;
 	bool unsynced;
 	uint64_t next_seq, last_ns;
+	uint64_t lines[LOGS_LEVELS]; /* taken since the start, by enum hg_level */
 	struct log_live live;
 	struct hg_list sources;
 	uint64_t keep_ms, max_bytes;

@@ -221,6 +221,15 @@ void logs_tick(struct logs *l, uint64_t now_ms)
 	}
 }
 
+void logs_lines_each(const struct logs *l,
+        void (*each)(void *arg, const char *app, const uint64_t lines[LOGS_LEVELS]), void *arg)
+{
+	HG_LIST_EACH (at, &l->apps) {
+		const struct log_app *a = HG_CONTAINER(at, struct log_app, node);
+		each(arg, a->name, a->lines);
+	}
+}
+
 void logs_stats(const struct logs *l, struct logs_stats *ret_stats)
 {
 	struct logs_stats st = l->stats;

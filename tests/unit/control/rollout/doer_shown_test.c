@@ -392,6 +392,8 @@ static void split_weights_in_the_metrics_add_up_to_1(void **state)
 	        sample(text, "headgate_rollout_requests{app=\"web\",kind=\"total\"} "), 20, 0);
 	assert_float_equal(
 	        sample(text, "headgate_rollout_requests{app=\"web\",kind=\"failed\"} "), 1, 0);
+	assert_non_null(strstr(text, "headgate_rollout_release{app=\"web\",arm=\"new\"} 2\n"));
+	assert_non_null(strstr(text, "headgate_rollout_release{app=\"web\",arm=\"old\"} 1\n"));
 	assert_non_null(strstr(text, "headgate_rollout_info{app=\"web\",rollout=\"1\",strategy="
 	                             "\"canary\",phase=\"step\",state=\"running\"} 1\n"));
 	/* The edge is ahead of the slot. */

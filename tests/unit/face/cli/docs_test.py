@@ -10,7 +10,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[4]
 KEPT = [("cli_md", "schema/cli.toml", "docs/reference/cli.md"),
         ("cli_man", "schema/cli.toml", "packaging/headgate.1"),
-        ("api_md", "schema/routes.toml", "docs/reference/api.md")]
+        ("api_md", "schema/routes.toml", "docs/reference/api.md"),
+        ("panels_md", "schema/panels.toml", "docs/reference/panels.md")]
 
 
 def main():

@@ -166,6 +166,10 @@ static void test_lines_come_out_with_labels_and_bad_questions_are_refused(void *
 	assert_non_null(strstr(text, "404 Not Found"));
 	get(&h, "/metrics", text, sizeof text);
 	assert_non_null(strstr(text, "headgate_logs_lines_total 2\n"));
+	assert_non_null(
+	        strstr(text, "headgate_logs_app_lines_total{app=\"web\",level=\"error\"} 1\n"));
+	assert_non_null(
+	        strstr(text, "headgate_logs_app_lines_total{app=\"web\",level=\"warn\"} 0\n"));
 	int fd = ask(&h, "PUT", "/v1/logs/retention?app=web&keep_ms=1000&max_bytes=5");
 	text[0] = 0;
 	assert_true(hear(fd, NULL, text, sizeof text));
