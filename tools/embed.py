@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Builds files into C: a table of `struct hg_embed` (base/embed.h) with type, hash and gzip variant.
 
-usage: embed.py --symbol NAME --output FILE.c [--depfile FILE.d] URL=PATH…
+usage: embed.py --symbol NAME --output FILE.c [--depfile FILE.d] [--dir FOLDER] [URL=PATH…]
+With `--dir` every file below FOLDER is there under its path from it, and `index.html` as "/"; the
+dependency file names the folders too, so that a file that comes or goes is noticed.
 In HTML, `{{hash:URL}}` becomes the hash of another file of the table, so that a page names the
 exact version of its script and style. SQL and other text is only copied, with a closing zero.
 """
@@ -44,6 +46,16 @@ def load(pairs):
     return files
 
 
+def below(folder):
+    """URL=PATH of every file of a folder, and the folders themselves."""
+    root = pathlib.Path(folder)
+    found = sorted(root.rglob("*"))
+    pairs = [f"/{p.relative_to(root).as_posix()}={p}" for p in found if p.is_file() and p != root / "index.html"]
+    if not (root / "index.html").is_file():
+        sys.exit(f"embed.py: {folder} has no index.html")
+    return [f"/={root / 'index.html'}", *pairs], [root, *(p for p in found if p.is_dir())]
+
+
 def with_hashes(files):
     """Fills {{hash:URL}}; pages may name anything but pages."""
     def hash_of(found):
@@ -79,12 +91,15 @@ def main():
     args.add_argument("--symbol", required=True)
     args.add_argument("--output", required=True)
     args.add_argument("--depfile")
-    args.add_argument("files", nargs="+")
+    args.add_argument("--dir")
+    args.add_argument("files", nargs="*")
     a = args.parse_args()
-    files = load(a.files)
+    pairs, folders = below(a.dir) if a.dir else ([], [])
+    files = load(pairs + a.files)
     pathlib.Path(a.output).write_text(table(a.symbol, with_hashes(files)))
     if a.depfile:
-        paths = " ".join(str(path).replace(" ", "\\ ") for path, _ in files.values())
+        named = [*folders, *(path for path, _ in files.values())]
+        paths = " ".join(str(path).replace(" ", "\\ ") for path in named)
         pathlib.Path(a.depfile).write_text(f"{a.output}: {paths}\n")
 
 

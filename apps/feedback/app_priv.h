@@ -95,8 +95,6 @@ void app_answer_list(struct app *a, struct serve_call *call, const struct serve_
 /* 304: what the client has is still right. */
 void app_answer_unchanged(struct app *a, struct serve_call *call, const struct serve_request *req,
         struct hg_str etag, enum lists_how how);
-/* Does the client have this (If-None-Match)? */
-bool app_unchanged(const struct serve_request *req, struct hg_str etag);
 /* 401, and how to show who one is. `bad`: what was shown counts for nothing. */
 void app_unauthorized(
         struct app *a, struct serve_call *call, const struct serve_request *req, bool bad);

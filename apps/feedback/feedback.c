@@ -56,7 +56,7 @@ void app_answer_list(struct app *a, struct serve_call *call, const struct serve_
 	struct route r = route_of(req->path);
 	char text[LISTS_ETAG_MAX];
 	struct hg_str etag = lists_etag(a->build, list->page->stamp, &list->at, text);
-	if (app_unchanged(req, etag)) {
+	if (serve_unchanged(req, etag)) {
 		app_answer_unchanged(a, call, req, etag, list->how);
 		return;
 	}

@@ -357,7 +357,8 @@ static bool client_has(const struct want *w)
 	const struct lists *l = w->lists;
 	char text[LISTS_ETAG_MAX];
 	if (!w->d->call || l->checked_moment <= w->since) return false;
-	return app_unchanged(w->d->req, lists_etag(l->app->build, l->checked_stamp, &w->key, text));
+	return serve_unchanged(
+	        w->d->req, lists_etag(l->app->build, l->checked_stamp, &w->key, text));
 }
 
 static bool is_conditional(const struct want *w)
@@ -484,7 +485,7 @@ static void ask_file(struct lists *l, struct rows *rows, struct serve_call *call
 	struct hg_str etag = lists_etag(a->build, page.stamp, &k, text);
 	struct trace trace = trace_of(a->tracer, req);
 	uint64_t begun_ns = trace_kept(a->tracer, &trace) ? clock_wall_ns() : 0;
-	if (rc == HG_OK && app_unchanged(req, etag)) {
+	if (rc == HG_OK && serve_unchanged(req, etag)) {
 		l->count[LISTS_HIT]++;
 		app_answer_unchanged(a, call, req, etag, LISTS_HIT);
 		return;

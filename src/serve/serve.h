@@ -18,6 +18,7 @@
 #include "os/sock.h"
 #include "wire/http1.h"
 
+struct hg_embed;
 struct serve;
 struct serve_call; /* one request being answered; valid until it is finished or aborted */
 
@@ -91,6 +92,20 @@ void serve_stream(struct serve_call *c, unsigned status, const char *content_typ
  */
 bool serve_write(struct serve_call *c, struct hg_str bytes);
 void serve_end(struct serve_call *c);
+
+/*
+ * What a list field such as Accept or Accept-Encoding says of `what` by its name: true when it is
+ * there and not refused by q=0. Wildcards stand for nothing.
+ */
+bool serve_accepts(const struct serve_request *req, enum http1_field_id field, struct hg_str what);
+/* Does the client have this entity tag (If-None-Match)? Compared weakly (RFC 9110, 13.1.2). */
+bool serve_unchanged(const struct serve_request *req, struct hg_str etag);
+/*
+ * A file of the program: compressed as it is stored when the client takes gzip, 304 when it has it,
+ * with ETag, Vary, nosniff and `cache` as Cache-Control. The call is over.
+ */
+void serve_file(struct serve_call *c, const struct serve_request *req, const struct hg_embed *f,
+        struct hg_str cache);
 
 /* Query and form helpers: decoded value of a parameter into `to`; false when absent or too long. */
 bool serve_query(struct hg_str query, const char *name, char *to, size_t cap);

@@ -152,6 +152,31 @@ enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number, store_
 	return rc == HG_OK && number && !found ? HG_E_NOT_FOUND : rc;
 }
 
+enum hg_rc store_history(struct store *s, uint32_t app, uint32_t before, uint32_t limit,
+        store_past_fn fn, void *arg, struct hg_err *err)
+{
+	struct db_stmt *q;
+	enum hg_rc rc = store_stmt(s, Q_HISTORY, &q, err);
+	if (rc < 0) return rc;
+	db_bind_i64(q, 1, app);
+	db_bind_i64(q, 2, before ? before : INT64_MAX);
+	db_bind_i64(q, 3, limit);
+	for (bool row = true; rc == HG_OK;) {
+		rc = db_step(q, &row, err);
+		if (rc < 0 || !row) break;
+		fn(arg, &(struct store_past){
+		                .number = (uint32_t)db_column_i64(q, 0),
+		                .version = db_column_str(q, 1),
+		                .digest = db_column_str(q, 2),
+		                .created_ms = (uint64_t)db_column_i64(q, 3),
+		                .kept = db_column_i64(q, 4) != 0,
+		                .quarantined_by = (uint64_t)db_column_i64(q, 5),
+		                .rollout = (uint64_t)db_column_i64(q, 6),
+		        });
+	}
+	return rc;
+}
+
 #define REPLICA_STARTED 1
 #define REPLICA_READY   2
 #define REPLICA_RETIRE  4

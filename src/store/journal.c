@@ -78,6 +78,9 @@ static void token_read(struct db_stmt *q, struct store_token *t)
 	        .role = (enum store_role)db_column_i64(q, 2),
 	        .created_ms = (uint64_t)db_column_i64(q, 3),
 	        .used_ms = (uint64_t)db_column_i64(q, 4),
+	        .expires_ms = (uint64_t)db_column_i64(q, 5),
+	        .login = db_column_i64(q, 6) != 0,
+	        .parent = db_column_str(q, 7),
 	};
 	if (digest.n == sizeof t->sha256) memcpy(t->sha256, digest.p, digest.n);
 }
@@ -92,6 +95,9 @@ enum hg_rc store_token_add(struct store *s, const struct store_token *t, struct 
 	db_bind_i64(q, 3, t->role);
 	db_bind_i64(q, 4, (int64_t)t->created_ms);
 	db_bind_i64(q, 5, (int64_t)t->used_ms);
+	db_bind_i64(q, 6, (int64_t)t->expires_ms);
+	db_bind_i64(q, 7, t->login);
+	db_bind_str(q, 8, t->parent.n ? t->parent : HG_STR(""));
 	return db_run(q, err);
 }
 
@@ -108,11 +114,13 @@ enum hg_rc store_token_find(struct store *s, const uint8_t sha256[32], struct hg
 	if (rc < 0) return rc;
 	if (!row) return HG_E_NOT_FOUND;
 	token_read(q, &t);
-	size_t at = name->n;
+	size_t at = name->n, length = t.name.n;
 	hg_buf_str(name, t.name);
+	hg_buf_str(name, t.parent);
 	db_reset(q);
 	if (name->failed) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	t.name = (struct hg_str){name->p + at, name->n - at};
+	t.name = (struct hg_str){name->p + at, length};
+	t.parent = (struct hg_str){name->p + at + length, name->n - at - length};
 	*ret_token = t;
 	return HG_OK;
 }
@@ -137,6 +145,29 @@ enum hg_rc store_token_remove(struct store *s, struct hg_str name, struct hg_err
 	rc = db_run(q, err);
 	if (rc == HG_OK && db_changes(s->db) == 0) rc = HG_E_NOT_FOUND;
 	return rc;
+}
+
+enum hg_rc store_tokens_prune(struct store *s, uint64_t until_ms, struct hg_err *err)
+{
+	struct db_stmt *q;
+	enum hg_rc rc = store_stmt(s, Q_TOKENS_PRUNE, &q, err);
+	if (rc < 0) return rc;
+	db_bind_i64(q, 1, (int64_t)HG_MIN(until_ms, (uint64_t)INT64_MAX));
+	return db_run(q, err);
+}
+
+enum hg_rc store_logins(struct store *s, uint64_t now_ms, uint64_t *ret_n, struct hg_err *err)
+{
+	struct db_stmt *q;
+	bool row;
+	enum hg_rc rc = store_stmt(s, Q_LOGINS, &q, err);
+	if (rc < 0) return rc;
+	db_bind_i64(q, 1, (int64_t)now_ms);
+	rc = db_step(q, &row, err);
+	if (rc < 0) return rc;
+	*ret_n = row ? (uint64_t)db_column_i64(q, 0) : 0;
+	db_reset(q);
+	return HG_OK;
 }
 
 enum hg_rc store_tokens(struct store *s, store_token_fn fn, void *arg, struct hg_err *err)

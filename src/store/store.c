@@ -73,6 +73,12 @@ static const struct db_migration schema[] = {
         {5, "alerts, silences and what was told",
                 "CREATE TABLE notify(kind INTEGER NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL,"
                 " PRIMARY KEY(kind, key)) WITHOUT ROWID;"},
+        {6, "tokens that end, and the history of releases",
+                "ALTER TABLE token ADD COLUMN expires_ms INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE token ADD COLUMN login INTEGER NOT NULL DEFAULT 0;"
+                "ALTER TABLE token ADD COLUMN parent TEXT NOT NULL DEFAULT '';"
+                "CREATE INDEX token_parent ON token(parent);"
+                "CREATE INDEX rollout_release ON rollout(app, new, id);"},
 };
 
 #define REPLICA_COLUMNS                                                                      \
@@ -86,6 +92,11 @@ static const struct db_migration schema[] = {
 #define INCIDENT_COLUMNS                                                                    \
 	"app,cause,title,priority,state,escalations,opened_ms,acknowledged_ms,resolved_ms," \
 	"due_ms,first_event,last_event,assignee,runbook"
+#define TOKEN_COLUMNS "sha256,name,role,created_ms,used_ms,expires_ms,login,parent"
+/* A token and what was made with it, and so on. */
+#define TOKEN_FAMILY                                                                 \
+	"WITH RECURSIVE family(name) AS (SELECT name FROM token WHERE name=$1 UNION" \
+	" SELECT token.name FROM token JOIN family ON token.parent=family.name)"
 #define RELEASE_COLUMNS "app,number,digest,spec,created_ms,version,kept"
 
 static const char *const sql[Q_COUNT] = {
@@ -107,6 +118,13 @@ static const char *const sql[Q_COUNT] = {
         [Q_RELEASE_GET] = "SELECT " RELEASE_COLUMNS " FROM release WHERE app=$1 AND number=$2",
         [Q_RELEASES] = "SELECT " RELEASE_COLUMNS " FROM release"
                        " WHERE app=$1 ORDER BY number DESC",
+        [Q_HISTORY] = "SELECT r.number,r.version,r.digest,r.created_ms,r.kept,"
+                      "coalesce((SELECT rollout FROM quarantine q"
+                      " WHERE q.app=r.app AND q.release=r.number),0),"
+                      "coalesce((SELECT max(id) FROM rollout o"
+                      " WHERE o.app=r.app AND o.new=r.number),0)"
+                      " FROM release r WHERE r.app=$1 AND r.number<$2"
+                      " ORDER BY r.number DESC LIMIT $3",
         [Q_RELEASE_NOTE] = "UPDATE release SET version=$3,kept=$4 WHERE app=$1 AND number=$2",
         [Q_REPLICA_ADD] = "INSERT INTO replica(" REPLICA_COLUMNS ")"
                           " VALUES($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14) RETURNING id",
@@ -127,12 +145,13 @@ static const char *const sql[Q_COUNT] = {
                           " ORDER BY id DESC LIMIT $1) ORDER BY id",
         [Q_EVENTS_LAST_APP] = "SELECT * FROM (SELECT " EVENT_COLUMNS " FROM event"
                               " WHERE app=$2 ORDER BY id DESC LIMIT $1) ORDER BY id",
-        [Q_TOKEN_ADD] = "INSERT INTO token(sha256,name,role,created_ms,used_ms)"
-                        " VALUES($1,$2,$3,$4,$5)",
-        [Q_TOKEN_FIND] = "SELECT sha256,name,role,created_ms,used_ms FROM token WHERE sha256=$1",
+        [Q_TOKEN_ADD] = "INSERT INTO token(" TOKEN_COLUMNS ") VALUES($1,$2,$3,$4,$5,$6,$7,$8)",
+        [Q_TOKEN_FIND] = "SELECT " TOKEN_COLUMNS " FROM token WHERE sha256=$1",
         [Q_TOKEN_USED] = "UPDATE token SET used_ms=$2 WHERE sha256=$1 AND used_ms<$2-60000",
-        [Q_TOKEN_REMOVE] = "DELETE FROM token WHERE name=$1",
-        [Q_TOKENS] = "SELECT sha256,name,role,created_ms,used_ms FROM token ORDER BY name",
+        [Q_TOKEN_REMOVE] = TOKEN_FAMILY " DELETE FROM token WHERE name IN family",
+        [Q_TOKENS] = "SELECT " TOKEN_COLUMNS " FROM token ORDER BY name",
+        [Q_TOKENS_PRUNE] = "DELETE FROM token WHERE expires_ms BETWEEN 1 AND $1",
+        [Q_LOGINS] = "SELECT count(*) FROM token WHERE login=1 AND expires_ms>$1",
         [Q_ROLLOUT_ADD] = "INSERT INTO rollout(" ROLLOUT_COLUMNS ")"
                           " VALUES($2,$3,$4,$5,$6,$7,$8,$9,$10) RETURNING id",
         [Q_ROLLOUT_SET] = "UPDATE rollout SET app=$2,created_ms=$3,ended_ms=$4,old=$5,new=$6,"

@@ -98,6 +98,20 @@ typedef void (*store_release_fn)(void *arg, const struct store_release *r);
 HG_MUST enum hg_rc store_releases(struct store *s, uint32_t app, uint32_t number,
         store_release_fn fn, void *arg, struct hg_err *err);
 
+/* A release as the history of its app has it. */
+struct store_past {
+	uint32_t number;
+	struct hg_str version, digest; /* "" without */
+	uint64_t created_ms;
+	bool kept;
+	uint64_t quarantined_by; /* rollout that took it back; 0: none */
+	uint64_t rollout;        /* the last one that was to bring it; 0: none */
+};
+typedef void (*store_past_fn)(void *arg, const struct store_past *p);
+/* The newest `limit` with a number below `before` (0: from the end), newest first. */
+HG_MUST enum hg_rc store_history(struct store *s, uint32_t app, uint32_t before, uint32_t limit,
+        store_past_fn fn, void *arg, struct hg_err *err);
+
 /* ---- replicas: one row a process, from before it is asked for until its end is recorded ---- */
 
 struct store_replica {
@@ -257,17 +271,26 @@ struct store_token {
 	enum store_role role;
 	uint8_t sha256[32]; /* of the secret; the secret itself is never kept */
 	uint64_t created_ms, used_ms /* 0: never */;
+	uint64_t expires_ms;  /* Unix time from which on it counts for nothing; 0: never */
+	bool login;           /* a person signed in with a code and got it */
+	struct hg_str parent; /* name of the token that the code was made with, "" by none */
 };
 /* HG_E_DB_CONSTRAINT: the name is taken. */
 HG_MUST enum hg_rc store_token_add(
         struct store *s, const struct store_token *t, struct hg_err *err);
-/* HG_E_NOT_FOUND. Strings of *ret_token go to `name`. */
+/* HG_E_NOT_FOUND. Strings of *ret_token go to `name`. Also one that has expired. */
 HG_MUST enum hg_rc store_token_find(struct store *s, const uint8_t sha256[32], struct hg_buf *name,
         struct store_token *ret_token, struct hg_err *err);
 /* Remembers the use; written at most once a minute and token. */
 HG_MUST enum hg_rc store_token_used(
         struct store *s, const uint8_t sha256[32], uint64_t now_ms, struct hg_err *err);
+/* And all that came from it by signing in. HG_E_NOT_FOUND. */
 HG_MUST enum hg_rc store_token_remove(struct store *s, struct hg_str name, struct hg_err *err);
+/* Forgets those that had expired by `until_ms`. Writes nothing when there are none. */
+HG_MUST enum hg_rc store_tokens_prune(struct store *s, uint64_t until_ms, struct hg_err *err);
+/* How many came from signing in and have not expired. */
+HG_MUST enum hg_rc store_logins(
+        struct store *s, uint64_t now_ms, uint64_t *ret_n, struct hg_err *err);
 typedef void (*store_token_fn)(void *arg, const struct store_token *t);
 HG_MUST enum hg_rc store_tokens(struct store *s, store_token_fn fn, void *arg, struct hg_err *err);
 

@@ -27,7 +27,7 @@ ELSEWHERE = {
     "up": "every end-to-end test begins with it",
     "down": "runs last, see below",
     "demo": "terminal_test: test_the_demo_runs_shows_a_death_and_stops_by_ctrl_c",
-    "open": "needs a desktop",
+    "open": "dashboard_api_test, operate_test: --browser would start one",
     "logs -f": "does not end",
     "query test": "query_test",
     "certs renew": "acme_test: test_before_the_first_one_nobody_is_deceived",

@@ -106,14 +106,15 @@ class Operate(unittest.TestCase):
 
     def test_open_says_where_everything_is(self):
         p = self.p.up()
-        self.assertEqual(p.run("open", env={}).stdout, f"http://127.0.0.1:{p.port}/\n")
+        admin = p.status()["listeners"]["admin"]
+        self.assertRegex(p.run("open", env={}).stdout, rf"^http://{admin}/#/login\?code=hgc_[0-9a-f]+\n$")
+        self.refused(2, "open", "feedback", "--role", "viewer")
         self.assertEqual(p.run("open", "feedback", env={}).stdout, f"http://127.0.0.1:{p.port}/\n")
-        self.assertEqual(p.run("open", "--admin", env={}).stdout,
-                         f"http://{p.status()['listeners']['admin']}\n")
+        self.assertEqual(p.run("open", "--admin", env={}).stdout, f"http://{admin}\n")
         self.refused(2, "open", "nobody")
         p.file.write_text(p.file.read_text().replace('host: "*", path: /', "host: app.example, path: /x"))
         p.run("reload", "-f", p.file)
-        self.assertEqual(p.run("open", env={}).stdout, f"http://app.example:{p.port}/x\n")
+        self.assertEqual(p.run("open", "feedback", env={}).stdout, f"http://app.example:{p.port}/x\n")
 
     def test_a_reload_is_all_or_nothing_and_can_be_tried(self):
         p = self.p.up()

@@ -1,9 +1,13 @@
 #include "api_priv.h"
 #include "gen/api_routes.h"
+#include "math/gcra.h"
 #include "os/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+#define NOBODY_PER_MINUTE 6u
+#define NOBODY_BURST      60u
 
 json_t *api_json_str(struct hg_str s)
 {
@@ -149,6 +153,9 @@ static const struct api_route *route_find(struct api_request *r, struct hg_err *
 static enum hg_rc body_parse(struct api_request *r, struct hg_err *err)
 {
 	json_error_t je;
+	if (!r->who[0] && r->req->body.n > API_BODY_NOBODY)
+		return hg_err_set(
+		        err, HG_E_TOO_LARGE, "the body has more than %u bytes", API_BODY_NOBODY);
 	if (!r->req->body.n) {
 		r->body = json_object();
 	} else {
@@ -166,10 +173,29 @@ static enum hg_rc body_parse(struct api_request *r, struct hg_err *err)
 	return HG_OK;
 }
 
+/* Of those who are nobody a few are told and the others counted: each line is a write to disk. */
+static bool audited(struct api_request *r)
+{
+	struct api *a = r->api;
+	struct gcra_rule rule;
+	HG_ASSERT(gcra_rule_make(NOBODY_PER_MINUTE, 60 * CLOCK_NS_PER_S, NOBODY_BURST, &rule));
+	struct gcra_verdict v = gcra_decide(rule, a->nobody_tat_ns, clock_mono_ns());
+	if (!v.admit) {
+		a->nobody_untold++;
+		return false;
+	}
+	a->nobody_tat_ns = v.tat_ns;
+	if (a->nobody_untold && !r->details)
+		r->details = json_pack("{s:I}", "left_out", (json_int_t)a->nobody_untold);
+	a->nobody_untold = 0;
+	return true;
+}
+
 /* Every change leaves a line, also one that failed or was refused. */
 static void audit(struct api_request *r, enum hg_rc rc)
 {
 	char what[256];
+	if (!r->who[0] && !audited(r)) return;
 	snprintf(what, sizeof what, "%s %.*s%s", http1_method_name(r->req->method),
 	        (int)HG_MIN(r->req->path.n, 200), r->req->path.p, r->dry_run ? " (dry run)" : "");
 	char *details = r->details ? json_dumps(r->details, JSON_COMPACT) : NULL;
@@ -352,6 +378,7 @@ static void on_tick(struct loop *l, struct loop_timer *t)
 	struct api *a = HG_CONTAINER(t, struct api, tick);
 	api_rates_tick(a);
 	api_events_heartbeat(a);
+	api_sessions_tick(a);
 	if (loop_timer_start(l, t, API_TICK_MS, on_tick) < 0 && a->d.log)
 		hg_log(a->d.log, HG_ERROR, "api.no_timer");
 }

@@ -16,7 +16,9 @@
 #define API_QUERIES_MAX 64 /* of metrics, at once */
 #define API_CERTS_MAX   1024u
 #define API_BODY_MAX    (4u << 20)
-#define API_PARAMS_MAX  2
+#define API_PARAMS_MAX  3
+#define API_BODY_NOBODY 4096u /* of a request that needs no token */
+#define API_NAME_TEXT   64    /* of a token, with the closing zero */
 
 #define API_TAG_UNIX 1u
 #define API_TAG_TCP  2u
@@ -34,7 +36,13 @@ struct api_request {
 	const struct serve_request *req;
 	struct hg_str param[API_PARAMS_MAX]; /* of the path, in its order */
 	enum api_role role;
-	char who[96];     /* "unix:1000", "token:ci", "" */
+	char who[96]; /* "unix:1000", "token:ci", "" */
+	struct {
+		bool token, login;   /* else by the socket, or nobody */
+		uint64_t expires_ms; /* Unix time; 0: never */
+		uint8_t sha256[32];
+		char name[API_NAME_TEXT];
+	} by;             /* what was shown for it */
 	json_t *body;     /* of a change: an object, or NULL */
 	bool dry_run;     /* the body says so */
 	json_t *reply;    /* set by the handler: answered as JSON with `status` */
@@ -69,6 +77,28 @@ struct api_rate {
 	struct api_point point[API_POINTS];
 };
 
+/* ---- sessions.c: codes that wait to be used ---- */
+
+#define API_CODES_MAX  16u
+#define API_CODES_EACH 4u
+
+struct api_code {
+	uint8_t sha256[32];
+	uint64_t until_ns; /* monotonic; a free place is one that is over */
+	enum api_role role;
+	bool by_token, by_login; /* made by one, and by one that came from a code */
+	uint8_t maker[32];       /* the hash of that */
+	char who[96];
+};
+
+struct api_codes {
+	struct api_code code[API_CODES_MAX];
+	uint64_t wrong_tat_ns; /* of the rate of wrong ones */
+	uint32_t ticks;
+};
+/* Forgets tokens that expired long ago; every API_TICK_MS. */
+void api_sessions_tick(struct api *a);
+
 struct api {
 	uint32_t magic;
 	struct api_deps d;
@@ -81,6 +111,8 @@ struct api {
 	struct hg_list waiting; /* changes whose artifact is being read */
 	uint32_t event_count, log_count, query_count;
 	uint64_t answers[6]; /* by class of the status */
+	struct api_codes codes;
+	uint64_t nobody_tat_ns, nobody_untold; /* audit lines of nobody: rate, and those left out */
 	struct api_rate *rates;
 	uint32_t rate_count;
 };
@@ -97,14 +129,15 @@ struct api_now api_rate_between(const struct api_point *from, const struct api_p
 
 /* ---- auth.c ---- */
 
-/* Fills role and who. HG_E_TOKEN_MISSING, HG_E_ROLE, HG_E_HOST, HG_E_DENIED or the store's. */
+/* Fills role, who and by. HG_E_TOKEN_MISSING, HG_E_TOKEN_EXPIRED, HG_E_ROLE, HG_E_HOST, HG_E_DENIED
+ * or the store's. */
 HG_MUST enum hg_rc api_authorize(
         struct api_request *r, const struct api_route *route, struct hg_err *err);
 /* "127.0.0.1:4323", "[::1]", "localhost:1" and names under localhost. */
 bool api_host_allowed(struct hg_str authority);
 /* A new secret of 32 random bytes, and the hash it is stored as. */
 #define API_TOKEN_TEXT 72
-HG_MUST enum hg_rc api_token_make(
+HG_MUST enum hg_rc api_token_make(const char *prefix /* of four letters */,
         char ret_text[API_TOKEN_TEXT], uint8_t ret_sha256[32], struct hg_err *err);
 void api_token_hash(struct hg_str text, uint8_t ret_sha256[32]);
 const char *api_role_name(enum api_role role);
@@ -128,6 +161,8 @@ void api_target_set(struct api_request *r, struct hg_str target);
 HG_MUST enum hg_rc api_app_find(struct api_request *r, uint32_t *ret_desired, struct hg_err *err);
 /* jansson string of bytes that may not be UTF-8. */
 json_t *api_json_str(struct hg_str s);
+/* The address control's admin listener is bound to, "" when there is none. */
+void api_admin_address(const struct api *a, char *to, size_t cap);
 json_t *api_event_json(const struct store_event *e);
 
 void api_streams_end(struct api *a); /* of both kinds */
@@ -136,6 +171,13 @@ void api_relays_end(struct api *a);
 void api_events_push(struct loop *l, struct loop_task *t);
 void api_events_heartbeat(struct api *a);
 void api_metrics_text(struct api *a, struct hg_buf *to);
+
+/*
+ * release_diff.c, pure: what differs between two releases as the store has them, a list of {what,
+ * change, old, new, hidden}. `open`: commands and values of the environment are shown. `lines` gets
+ * the same as text.
+ */
+json_t *api_release_diff(const json_t *was, const json_t *now, bool open, json_t *lines);
 
 /* certs.c: the first certificate that is not as it should be, in one line; NULL: all are. */
 json_t *api_certificates_problem(const struct api *a);

@@ -3,6 +3,7 @@
 #include "os/clock.h"
 #include "wire/base64.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <stdio.h>
@@ -35,16 +36,18 @@ void api_token_hash(struct hg_str text, uint8_t ret_sha256[32])
 	HG_ASSERT(EVP_Digest(text.p, text.n, ret_sha256, &n, EVP_sha256(), NULL) == 1);
 }
 
-enum hg_rc api_token_make(char ret_text[API_TOKEN_TEXT], uint8_t ret_sha256[32], struct hg_err *err)
+enum hg_rc api_token_make(const char *prefix, char ret_text[API_TOKEN_TEXT], uint8_t ret_sha256[32],
+        struct hg_err *err)
 {
 	uint8_t secret[32];
 	struct hg_out o = hg_out_over(ret_text, API_TOKEN_TEXT - 1);
 	if (RAND_bytes(secret, sizeof secret) != 1)
 		return hg_err_set(err, HG_E_INTERNAL, "the kernel gave no randomness");
-	hg_out_cstr(&o, "hgt_"); /* scanners for leaked secrets find it by its prefix */
+	hg_out_cstr(&o, prefix); /* scanners for leaked secrets find it by its prefix */
 	for (size_t i = 0; i < sizeof secret; i++)
 		hg_out_fmt(&o, "%02x", secret[i]);
 	ret_text[o.n] = 0;
+	OPENSSL_cleanse(secret, sizeof secret);
 	api_token_hash((struct hg_str){ret_text, o.n}, ret_sha256);
 	return HG_OK;
 }
@@ -107,6 +110,32 @@ static struct hg_str token_of(struct hg_str value, struct hg_buf *mem)
 	return (struct hg_str){user.p + colon + 1, user.n - colon - 1};
 }
 
+static enum hg_rc token_take(struct api_request *r, const struct store_token *t,
+        const uint8_t hash[32], struct hg_err *err)
+{
+	uint64_t now_ms = clock_wall_ms();
+	if (t->expires_ms && t->expires_ms <= now_ms) {
+		serve_field(r->call, "WWW-Authenticate", HG_STR("Bearer error=\"invalid_token\""));
+		hg_err_set(err, HG_E_TOKEN_EXPIRED, "the token \"%.*s\" has expired",
+		        HG_STR_ARG(t->name));
+		hg_err_hint(err, "%s",
+		        t->login ? "Sign in again: headgate open"
+		                 : "Make another one: headgate token create NAME");
+		return HG_E_TOKEN_EXPIRED;
+	}
+	r->role = (enum api_role)t->role;
+	snprintf(r->who, sizeof r->who, "token:%.*s", HG_STR_ARG(t->name));
+	r->by.token = true;
+	r->by.login = t->login;
+	r->by.expires_ms = t->expires_ms;
+	memcpy(r->by.sha256, hash, sizeof r->by.sha256);
+	(void)hg_str_copy(t->name, r->by.name, sizeof r->by.name);
+	/* Only a remark for `token list`; a full disk must not lock people out. */
+	if (store_token_used(r->api->d.store, hash, now_ms, NULL) < 0 && r->api->d.log)
+		hg_log(r->api->d.log, HG_WARN, "api.token_use_not_written", HG_S("who", r->who));
+	return HG_OK;
+}
+
 static enum hg_rc by_token(struct api_request *r, struct hg_err *err)
 {
 	const struct http1_field *f = http1_find(r->req->head, HTTP1_F_AUTHORIZATION);
@@ -121,18 +150,10 @@ static enum hg_rc by_token(struct api_request *r, struct hg_err *err)
 	if (!token.n) return HG_OK;
 	hg_buf_init(&name, 4096);
 	enum hg_rc rc = store_token_find(r->api->d.store, hash, &name, &t, NULL);
-	if (rc == HG_OK) {
-		r->role = (enum api_role)t.role;
-		snprintf(r->who, sizeof r->who, "token:%.*s", HG_STR_ARG(t.name));
-		/* Only a remark for `token list`; a full disk must not lock people out. */
-		if (store_token_used(r->api->d.store, hash, clock_wall_ms(), NULL) < 0 &&
-		        r->api->d.log)
-			hg_log(r->api->d.log, HG_WARN, "api.token_use_not_written",
-			        HG_S("who", r->who));
-	}
+	if (rc == HG_OK) rc = token_take(r, &t, hash, err);
 	hg_buf_free(&name);
 	if (rc == HG_E_NOT_FOUND) return HG_OK;
-	return rc < 0 ? hg_err_set(err, rc, "could not look the token up") : HG_OK;
+	return rc < 0 && err->rc == HG_OK ? hg_err_set(err, rc, "could not look the token up") : rc;
 }
 
 enum hg_rc api_authorize(struct api_request *r, const struct api_route *route, struct hg_err *err)

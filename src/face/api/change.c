@@ -263,11 +263,26 @@ static bool token_name_good(const char *name)
 	return n >= 1 && n <= 63 && strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
 
+/* *ret_ms 0: it does not expire. */
+static enum hg_rc token_expiry(
+        const json_t *body, uint64_t now_ms, uint64_t *ret_ms, struct hg_err *err)
+{
+	const json_t *v = json_object_get(body, "expires_ms");
+	*ret_ms = 0;
+	if (!v || json_is_null(v)) return HG_OK;
+	if (!json_is_integer(v) || json_integer_value(v) <= (json_int_t)now_ms)
+		return hg_err_set(err, HG_E_API_BODY,
+		        "\"expires_ms\" is Unix time in milliseconds, and still to come");
+	*ret_ms = (uint64_t)json_integer_value(v);
+	return HG_OK;
+}
+
 enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 {
 	char text[API_TOKEN_TEXT];
 	enum api_role role;
-	enum hg_rc rc = api_members_known(r->body, "name role dry_run", err);
+	uint64_t now_ms = clock_wall_ms(), expires_ms = 0;
+	enum hg_rc rc = api_members_known(r->body, "name role expires_ms dry_run", err);
 	if (rc < 0) return rc;
 	const char *name = json_string_value(json_object_get(r->body, "name"));
 	const char *role_name = json_string_value(json_object_get(r->body, "role"));
@@ -277,9 +292,13 @@ enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 	api_target_set(r, hg_str(name));
 	if (!role_name || !api_role_parse(role_name, &role))
 		return hg_err_set(err, HG_E_API_BODY, "\"role\" is viewer, deployer or admin");
-	struct store_token t = {
-	        .name = hg_str(name), .role = (enum store_role)role, .created_ms = clock_wall_ms()};
-	rc = api_token_make(text, t.sha256, err);
+	rc = token_expiry(r->body, now_ms, &expires_ms, err);
+	if (rc < 0) return rc;
+	struct store_token t = {.name = hg_str(name),
+	        .role = (enum store_role)role,
+	        .created_ms = now_ms,
+	        .expires_ms = expires_ms};
+	rc = api_token_make("hgt_", text, t.sha256, err);
 	if (rc == HG_OK && !r->dry_run) rc = store_token_add(r->api->d.store, &t, err);
 	if (rc == HG_E_DB_CONSTRAINT) {
 		hg_err_set(err, HG_E_TOKEN_EXISTS, "there is a token \"%s\" already", name);
@@ -287,8 +306,10 @@ enum hg_rc api_post_token(struct api_request *r, struct hg_err *err)
 		return HG_E_TOKEN_EXISTS;
 	}
 	if (rc < 0) return rc;
-	r->reply = json_pack("{s:s,s:s,s:s,s:s,s:b}", "schema", "headgate.token/1", "name", name,
-	        "role", role_name, "token", r->dry_run ? "" : text, "dry_run", r->dry_run);
+	r->reply = json_pack("{s:s,s:s,s:s,s:s,s:o,s:b}", "schema", "headgate.token/1", "name",
+	        name, "role", role_name, "token", r->dry_run ? "" : text, "expires_ms",
+	        expires_ms ? json_integer((json_int_t)expires_ms) : json_null(), "dry_run",
+	        r->dry_run);
 	r->status = r->dry_run ? 200 : 201;
 	return HG_OK;
 }

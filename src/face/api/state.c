@@ -6,18 +6,6 @@
 
 #include <stdio.h>
 
-enum hg_rc api_get_root(struct api_request *r, struct hg_err *err)
-{
-	(void)err;
-	api_text(r, 200, "text/plain; charset=utf-8",
-	        HG_STR("This is Headgate " HG_VERSION ".\n\n"
-	               "The API is described by /v1/openapi.json and needs a token:\n"
-	               "  headgate token create NAME --role viewer\n"
-	               "  curl -H 'Authorization: Bearer TOKEN' http://HOST/v1/status\n\n"
-	               "Without a token: /healthz, /readyz, and /metrics from this machine.\n"));
-	return HG_OK;
-}
-
 enum hg_rc api_get_healthz(struct api_request *r, struct hg_err *err)
 {
 	(void)err;
@@ -121,8 +109,7 @@ static json_t *processes_json(const struct api *a)
 	return list;
 }
 
-/* The address control's admin listener is bound to, "" when there is none. */
-static void admin_address(const struct api *a, char *to, size_t cap)
+void api_admin_address(const struct api *a, char *to, size_t cap)
 {
 	struct sock_addr addr;
 	to[0] = 0;
@@ -143,7 +130,7 @@ static json_t *listeners_json(const struct api *a)
 		if (line.n) json_array_append_new(edge, api_json_str(line));
 	}
 	hg_buf_free(&urls);
-	admin_address(a, admin, sizeof admin);
+	api_admin_address(a, admin, sizeof admin);
 	return json_pack("{s:o,s:s}", "edge", edge, "admin", admin);
 }
 
@@ -272,10 +259,12 @@ enum hg_rc api_get_audit(struct api_request *r, struct hg_err *err)
 
 static void token_line(void *arg, const struct store_token *t)
 {
-	json_array_append_new(
-	        arg, json_pack("{s:o,s:s,s:I,s:I}", "name", api_json_str(t->name), "role",
-	                     api_role_name((enum api_role)t->role), "created_ms",
-	                     (json_int_t)t->created_ms, "used_ms", (json_int_t)t->used_ms));
+	json_array_append_new(arg,
+	        json_pack("{s:o,s:s,s:I,s:I,s:o,s:b}", "name", api_json_str(t->name), "role",
+	                api_role_name((enum api_role)t->role), "created_ms",
+	                (json_int_t)t->created_ms, "used_ms", (json_int_t)t->used_ms, "expires_ms",
+	                t->expires_ms ? json_integer((json_int_t)t->expires_ms) : json_null(),
+	                "login", t->login));
 }
 
 enum hg_rc api_get_tokens(struct api_request *r, struct hg_err *err)

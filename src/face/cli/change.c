@@ -1,6 +1,7 @@
 /* scale, restart, tokens: small changes through the API. */
 #include "client_priv.h"
 #include "os/clock.h"
+#include "spec/spec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,17 +198,39 @@ int cli_do_maintenance(struct cli *c)
 	return 0;
 }
 
+bool cli_expiry(struct hg_str text, uint64_t now_ms, uint64_t *ret_ms)
+{
+	uint64_t span_ms, end_s, end_ms;
+	if (cli_duration(text, &span_ms))
+		end_ms = now_ms + span_ms;
+	else if (spec_day_end(text, &end_s))
+		end_ms = end_s * 1000;
+	else
+		return false;
+	if (end_ms <= now_ms) return false;
+	*ret_ms = end_ms;
+	return true;
+}
+
 int cli_do_token_create(struct cli *c)
 {
 	struct hg_err err = {0};
-	const char *role = c->args.value[CLI_F_ROLE];
+	const char *role = c->args.value[CLI_F_ROLE], *expires = c->args.value[CLI_F_EXPIRES];
 	bool dry = cli_has(&c->args, CLI_F_DRY_RUN);
+	uint64_t expires_ms = 0;
+	if (expires && !cli_expiry(hg_str(expires), clock_wall_ms(), &expires_ms)) {
+		hg_err_set(&err, HG_E_USAGE, "\"%s\" is not a time to come", expires);
+		hg_err_hint(&err, "for example --expires 30d or --expires 2027-01-31");
+		return cli_fail(&err);
+	}
 	json_t *j = NULL, *body = json_pack("{s:s,s:s,s:b}", "name", c->args.positional[0], "role",
 	                          role ? role : "viewer", "dry_run", dry);
 	if (!body) {
 		hg_err_set(&err, HG_E_USAGE, "the name is not valid UTF-8");
 		return cli_fail(&err);
 	}
+	if (expires_ms)
+		json_object_set_new(body, "expires_ms", json_integer((json_int_t)expires_ms));
 	enum hg_rc rc = cli_call(c, "POST", "/v1/tokens", body, CLI_CHANGE_MS, &j, &err);
 	json_decref(body);
 	if (rc < 0) return cli_fail(&err);
@@ -223,15 +246,6 @@ int cli_do_token_create(struct cli *c)
 	return 0;
 }
 
-static void day_text(int64_t ms, char to[CLI_TEXT_MAX])
-{
-	time_t seconds = (time_t)(ms / 1000);
-	struct tm tm;
-	gmtime_r(&seconds, &tm);
-	if (!ms || !strftime(to, CLI_TEXT_MAX, "%Y-%m-%d %H:%M", &tm))
-		snprintf(to, CLI_TEXT_MAX, "never");
-}
-
 int cli_do_token_list(struct cli *c)
 {
 	struct hg_err err = {0};
@@ -240,14 +254,21 @@ int cli_do_token_list(struct cli *c)
 	if (cli_call(c, "GET", "/v1/tokens", NULL, CLI_READ_MS, &j, &err) < 0)
 		return cli_fail(&err);
 	if (cli_has(&c->args, CLI_F_JSON)) return print_json(j);
-	cli_out("%-24s %-10s %-17s %s\n", "NAME", "ROLE", "MADE (UTC)", "LAST USED (UTC)");
+	cli_out("%-24s %-8s %-10s %-16s %s\n", "NAME", "ROLE", "MADE (UTC)", "LAST USED (UTC)",
+	        "EXPIRES (UTC)");
 	json_array_foreach(cli_list(j, "tokens"), i, t)
 	{
-		char made[CLI_TEXT_MAX], used[CLI_TEXT_MAX];
-		day_text(cli_int(t, "created_ms"), made);
-		day_text(cli_int(t, "used_ms"), used);
-		cli_out("%-24s %-10s %-17s %s\n", cli_text(t, "name"), cli_text(t, "role"), made,
-		        used);
+		char made[32], used[32], ends[32];
+		uint64_t used_ms = (uint64_t)cli_int(t, "used_ms");
+		uint64_t ends_ms = (uint64_t)cli_int(t, "expires_ms");
+		cli_moment((uint64_t)cli_int(t, "created_ms"), made);
+		if (ends_ms && ends_ms <= clock_wall_ms())
+			snprintf(ends, sizeof ends, "expired");
+		else
+			cli_moment(ends_ms, ends);
+		cli_out("%-24s %-8s %-10.10s %-16s %s\n", cli_text(t, "name"), cli_text(t, "role"),
+		        made, used_ms ? cli_moment(used_ms, used) : "never",
+		        ends_ms ? ends : "never");
 	}
 	json_decref(j);
 	cli_next(c, "headgate token create NAME --role viewer");

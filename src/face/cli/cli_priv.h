@@ -223,6 +223,11 @@ int cli_do_incidents_list(struct cli *c);
 int cli_do_incidents_show(struct cli *c);
 int cli_do_incidents_report(struct cli *c);
 int cli_do_incident(struct cli *c); /* ack assign resolve */
+/*
+ * change.c: when something that is made at `now_ms` expires: "30d", or "2027-01-31" for the end of
+ * that day in UTC. False: neither, or not after now.
+ */
+HG_MUST bool cli_expiry(struct hg_str text, uint64_t now_ms, uint64_t *ret_ms);
 /* "2026-11-26 19:00" in UTC, "-" for 0; returns `to`. */
 const char *cli_moment(uint64_t ms, char to[32]);
 int cli_do_reload(struct cli *c);

@@ -5,6 +5,7 @@
 
 #include "auth/apikey.h"
 #include "cli_priv.h"
+#include "os/clock.h"
 #include "os/file.h"
 #include "spec/spec.h"
 #include "wire/json.h"
@@ -54,11 +55,20 @@ static bool name_good(struct hg_str s)
 	return good;
 }
 
+/* The day as it stands in the file, in UTC; one that is over may be written too. */
+static bool last_day(const char *when, char day[32])
+{
+	uint64_t end_s, ms;
+	if (spec_day_end(hg_str(when), &end_s)) return hg_str_copy(hg_str(when), day, 32);
+	if (!cli_expiry(hg_str(when), clock_wall_ms(), &ms)) return false;
+	cli_moment(ms, day);
+	return true;
+}
+
 /* The line of the file, for this hash; 0, or the status of what is wrong with the arguments. */
 static int line_make(const struct cli *c, const char *sha256, struct hg_buf *to)
 {
 	const char *const *v = c->args.value;
-	uint64_t ignored;
 	hg_buf_fmt(to, "- {name: %s, sha256: %s", c->args.positional[0], sha256);
 	if (v[CLI_F_USER]) {
 		if (!word(hg_str(v[CLI_F_USER])))
@@ -69,9 +79,11 @@ static int line_make(const struct cli *c, const char *sha256, struct hg_buf *to)
 		return usage("roles and scopes are words of ASCII with commas between",
 		        "for example --roles admin,user --scopes feedback:read");
 	if (v[CLI_F_EXPIRES]) {
-		if (!spec_day_end(hg_str(v[CLI_F_EXPIRES]), &ignored))
-			return usage("a key expires on a day", "for example --expires 2027-01-31");
-		hg_buf_fmt(to, ", expires: \"%s\"", v[CLI_F_EXPIRES]);
+		char day[32];
+		if (!last_day(v[CLI_F_EXPIRES], day))
+			return usage("a key expires on a day",
+			        "for example --expires 2027-01-31 or --expires 30d");
+		hg_buf_fmt(to, ", expires: \"%.10s\"", day);
 	}
 	hg_buf_cstr(to, "}");
 	return 0;

@@ -1,4 +1,4 @@
-/* run, demo, open: starting without writing a file first. */
+/* run, demo: starting without writing a file first. */
 #include "up_priv.h"
 #include "client_priv.h"
 
@@ -6,14 +6,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 /* A YAML double-quoted scalar; JSON's strings are a subset of it. */
 static bool quoted(struct hg_buf *to, const char *text)
@@ -189,78 +185,4 @@ int cli_do_demo(struct cli *c)
 	}
 	cli_config_fini(&k);
 	return status;
-}
-
-/* ---- open ---- */
-
-static void browse(const char *url)
-{
-	char program[] = "xdg-open", address[512];
-	char *argv[] = {program, address, NULL};
-	pid_t pid;
-	snprintf(address, sizeof address, "%s", url);
-	if (!getenv("DISPLAY") && !getenv("WAYLAND_DISPLAY")) return;
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) != 0)
-		cli_say("no xdg-open here: open the address yourself");
-	else
-		waitpid(pid, NULL, 0);
-}
-
-/* The first route of the app that names a host, and the edge's port. */
-static void app_url(const struct spec *s, const struct spec_app *app, char to[512])
-{
-	char edge[160];
-	cli_url(&s->edge.listen.http, edge);
-	snprintf(to, 512, "%s", edge);
-	for (uint32_t i = 0; i < app->route_count; i++) {
-		struct hg_str host = app->routes[i].host, path = app->routes[i].path;
-		const char *port = strrchr(edge, ':');
-		bool any = !host.n || host.p[0] == '*';
-		bool has_port = port && port[1] != '/';
-		if (any)
-			snprintf(to, 512, "%s%.*s", edge, (int)HG_MIN(path.n, 200), path.p);
-		else
-			snprintf(to, 512, "http://%.*s%s%.*s", (int)HG_MIN(host.n, 200), host.p,
-			        has_port ? port : "", (int)HG_MIN(path.n, 200), path.p);
-		return;
-	}
-}
-
-int cli_do_open(struct cli *c)
-{
-	struct hg_err err = {0};
-	struct cli_config k = {0};
-	json_t *j = NULL;
-	char url[512] = "";
-	int status = 0;
-	bool admin = cli_has(&c->args, CLI_F_ADMIN);
-	if (cli_call(c, "GET", admin ? "/v1/status" : "/v1/config", NULL, CLI_READ_MS, &j, &err) <
-	        0)
-		return cli_fail(&err);
-	if (admin) {
-		const char *at = cli_text(json_object_get(j, "listeners"), "admin");
-		if (at[0]) snprintf(url, sizeof url, "http://%s", at);
-	} else {
-		const char *env = cli_text(j, "environment");
-		c->args.value[CLI_F_ENVIRONMENT] = env[0] ? env : NULL;
-		status = cli_config_load(c, &k, cli_text(j, "file"), cli_text(j, "text"), false);
-		const struct spec *s = status ? NULL : k.spec;
-		const char *name = c->args.count ? c->args.positional[0] : NULL;
-		const struct spec_app *app = !s             ? NULL
-		                             : name         ? spec_app_find(s, hg_str(name))
-		                             : s->app_count ? &s->apps[0]
-		                                            : NULL;
-		if (app) app_url(s, app, url);
-		cli_config_fini(&k);
-	}
-	json_decref(j);
-	if (status) return status;
-	if (!url[0]) {
-		hg_err_set(&err, HG_E_NOT_FOUND, "there is nothing to open under that name");
-		return cli_fail(&err);
-	}
-	cli_out("%s\n", url);
-	fflush(stdout);
-	browse(url);
-	return 0;
 }

@@ -258,6 +258,10 @@ static void a_former_file_is_migrated_and_a_former_program_still_works_with_it(v
 	                         "ALTER TABLE release DROP COLUMN version;"
 	                         "ALTER TABLE release DROP COLUMN kept;"
 	                         "DROP TABLE rollout; DROP TABLE quarantine;"
+	                         "DROP INDEX token_parent;"
+	                         "ALTER TABLE token DROP COLUMN expires_ms;"
+	                         "ALTER TABLE token DROP COLUMN login;"
+	                         "ALTER TABLE token DROP COLUMN parent;"
 	                         "DROP TABLE slo_hour; DROP TABLE incident; DROP TABLE notify;"
 	                         "DELETE FROM schema_migrations WHERE version>=2;"
 	                         "INSERT INTO app(name,release,revision,present) VALUES('a',3,8,1);"
@@ -434,6 +438,110 @@ static void tokens_are_found_by_digest_and_names_are_unique(void **state)
 	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
 	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_E_NOT_FOUND);
 	hg_buf_free(&name);
+}
+
+static void token_of(struct store *s, const char *name, const char *parent, uint64_t expires_ms)
+{
+	struct store_token t = {.name = hg_str(name),
+	        .role = STORE_VIEWER,
+	        .created_ms = 1,
+	        .expires_ms = expires_ms,
+	        .login = parent[0] != 0,
+	        .parent = hg_str(parent)};
+	memcpy(t.sha256, name, HG_MIN(strlen(name), sizeof t.sha256));
+	assert_int_equal(store_token_add(s, &t, NULL), HG_OK);
+}
+
+static void keep_names(void *arg, const struct store_token *t)
+{
+	hg_buf_fmt(arg, "%.*s ", HG_STR_ARG(t->name));
+}
+
+static void tokens_have(struct store *s, const char *names)
+{
+	struct hg_buf b;
+	hg_buf_init(&b, 1000);
+	assert_int_equal(store_tokens(s, keep_names, &b, NULL), HG_OK);
+	assert_string_equal(hg_buf_text(&b), names);
+	hg_buf_free(&b);
+}
+
+static void a_token_takes_along_whatever_came_from_it(void **state)
+{
+	struct place *p = *state;
+	struct store_token got;
+	struct hg_buf name;
+	uint64_t n = 9;
+	token_of(p->s, "ci", "", 0);
+	token_of(p->s, "desk", "ci", 5000);
+	token_of(p->s, "phone", "desk", 4000);
+	token_of(p->s, "other", "cim", 5000);
+	hg_buf_init(&name, 100);
+	uint8_t digest[32] = "phone";
+	assert_int_equal(store_token_find(p->s, digest, &name, &got, NULL), HG_OK);
+	assert_str(got.name, "phone");
+	assert_str(got.parent, "desk");
+	assert_true(got.login);
+	assert_int_equal(got.expires_ms, 4000);
+	hg_buf_free(&name);
+	assert_int_equal(store_logins(p->s, 4000, &n, NULL), HG_OK);
+	assert_int_equal(n, 2); /* one has expired at that very moment */
+	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
+	tokens_have(p->s, "other ");
+}
+
+static void tokens_that_expired_are_forgotten_and_no_others(void **state)
+{
+	struct place *p = *state;
+	token_of(p->s, "ever", "", 0);
+	token_of(p->s, "first", "", 1000);
+	token_of(p->s, "second", "", 1001);
+	assert_int_equal(store_tokens_prune(p->s, 999, NULL), HG_OK);
+	tokens_have(p->s, "ever first second ");
+	assert_int_equal(store_tokens_prune(p->s, 1000, NULL), HG_OK);
+	tokens_have(p->s, "ever second ");
+	assert_int_equal(store_tokens_prune(p->s, UINT64_MAX, NULL), HG_OK);
+	tokens_have(p->s, "ever ");
+}
+
+static void keep_past(void *arg, const struct store_past *r)
+{
+	hg_buf_fmt(arg, "%u:%.*s:%d:%llu:%llu ", r->number, HG_STR_ARG(r->version), r->kept,
+	        (unsigned long long)r->quarantined_by, (unsigned long long)r->rollout);
+}
+
+static void the_history_of_an_app_says_what_became_of_each_release(void **state)
+{
+	struct place *p = *state;
+	struct store_app a, other;
+	struct hg_buf b;
+	uint32_t number;
+	uint64_t id;
+	assert_int_equal(store_app_open(p->s, HG_STR("a"), &a, NULL), HG_OK);
+	assert_int_equal(store_app_open(p->s, HG_STR("other"), &other, NULL), HG_OK);
+	struct store_release r = {.app = a.id, .spec = HG_STR("{}"), .version = HG_STR("v")};
+	for (int i = 0; i < 4; i++) {
+		r.kept = i == 3;
+		assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_OK);
+	}
+	r.app = other.id;
+	assert_int_equal(store_release_add(p->s, &r, &number, NULL), HG_OK);
+	struct store_rollout run = {
+	        .app = a.id, .old_release = 1, .new_release = 2, .text = HG_STR("{}")};
+	assert_int_equal(store_rollout_add(p->s, &run, &id, NULL), HG_OK);
+	assert_int_equal(store_rollout_add(p->s, &run, &id, NULL), HG_OK);
+	run.new_release = 3;
+	assert_int_equal(store_rollout_add(p->s, &run, &id, NULL), HG_OK);
+	run.app = other.id;
+	assert_int_equal(store_rollout_add(p->s, &run, &id, NULL), HG_OK);
+	assert_int_equal(store_quarantine_set(p->s, a.id, 3, 3, NULL), HG_OK);
+	hg_buf_init(&b, 1000);
+	assert_int_equal(store_history(p->s, a.id, 0, 100, keep_past, &b, NULL), HG_OK);
+	assert_string_equal(hg_buf_text(&b), "4:v:1:0:0 3:v:0:3:3 2:v:0:0:2 1:v:0:0:0 ");
+	hg_buf_reset(&b);
+	assert_int_equal(store_history(p->s, a.id, 4, 2, keep_past, &b, NULL), HG_OK);
+	assert_string_equal(hg_buf_text(&b), "3:v:0:3:3 2:v:0:0:2 ");
+	hg_buf_free(&b);
 }
 
 static void keep_audit(void *arg, const struct store_audit *a)
@@ -662,6 +770,9 @@ int main(void)
 	        CASE(a_replica_id_is_never_used_again),
 	        CASE(events_come_in_order_by_app_and_after_an_id),
 	        CASE(tokens_are_found_by_digest_and_names_are_unique),
+	        CASE(a_token_takes_along_whatever_came_from_it),
+	        CASE(tokens_that_expired_are_forgotten_and_no_others),
+	        CASE(the_history_of_an_app_says_what_became_of_each_release),
 	        CASE(the_audit_trail_is_read_backwards_in_pages),
 	        CASE(a_transaction_is_kept_whole_or_not_at_all),
 	        CASE(a_full_disk_is_an_error_and_the_former_state_stays),

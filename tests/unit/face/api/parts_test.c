@@ -71,8 +71,8 @@ static void a_token_is_long_random_and_found_by_its_hash(void **s)
 	char a[API_TOKEN_TEXT], b[API_TOKEN_TEXT];
 	uint8_t hash_a[32], hash_b[32], again[32];
 	(void)s;
-	assert_int_equal(api_token_make(a, hash_a, NULL), HG_OK);
-	assert_int_equal(api_token_make(b, hash_b, NULL), HG_OK);
+	assert_int_equal(api_token_make("hgt_", a, hash_a, NULL), HG_OK);
+	assert_int_equal(api_token_make("hgt_", b, hash_b, NULL), HG_OK);
 	assert_int_equal(strlen(a), 68);
 	assert_memory_not_equal(hash_a, hash_b, 32);
 	api_token_hash(hg_str(a), again);

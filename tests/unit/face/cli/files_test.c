@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "face/cli/cli.h"
+#include "face/cli/cli_priv.h"
 #include "warden/warden.h"
 
 /* Nothing runs in these tests. */
@@ -206,6 +207,37 @@ static void init_knows_what_kind_of_program_it_stands_before(void **state)
 	expect("init -f other/headgate.yaml", 1, "could not write");
 }
 
+static void something_expires_after_a_while_or_at_the_end_of_a_day(void **state)
+{
+	static const uint64_t now_ms = 1796083200000; /* 2026-12-01 00:00 UTC */
+	static const struct {
+		const char *text;
+		uint64_t ms; /* 0: refused */
+	} rows[] = {
+	        {"30d", 1796083200000 + 30ull * 86400000},
+	        {"90s", 1796083200000 + 90000},
+	        {"2026-12-01", 1796083200000 + 86400000}, /* all of today */
+	        {"2026-11-30", 0},
+	        {"0s", 0},
+	        {"30", 0},
+	        {"soon", 0},
+	        {"2026-02-30", 0},
+	        {"", 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		uint64_t ms = 0;
+		print_message("# %s\n", rows[i].text);
+		assert_int_equal(cli_expiry(hg_str(rows[i].text), now_ms, &ms), rows[i].ms != 0);
+		assert_int_equal(ms, rows[i].ms);
+	}
+	expect("key make partner --expires 2027-01-31", 0, "expires: \"2027-01-31\"}");
+	expect("key make partner --expires 36500d", 0, "expires: \"21");
+	expect("key make partner --expires 2020-01-31", 0, "expires: \"2020-01-31\"}");
+	expect("key make partner --expires soon", 2, "a key expires on a day");
+	expect("token create x --expires 2020-01-31", 2, "is not a time to come");
+}
+
 int main(void)
 {
 #define CASE(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -215,6 +247,7 @@ int main(void)
 	        CASE(show_prints_the_file_with_its_defaults_and_overlay),
 	        CASE(explain_finds_keys_also_without_their_app),
 	        CASE(init_knows_what_kind_of_program_it_stands_before),
+	        CASE(something_expires_after_a_while_or_at_the_end_of_a_day),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
