@@ -165,7 +165,7 @@ static unsigned ask_status(struct world *w, const struct ask *q)
 	return status;
 }
 
-static void text_of(json_t *j, const char *key, char to[128])
+HG_UNUSED static void text_of(json_t *j, const char *key, char to[128])
 {
 	const char *v = json_string_value(json_object_get(j, key));
 	snprintf(to, 128, "%s", v ? v : "");
