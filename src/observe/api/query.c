@@ -147,7 +147,8 @@ static bool series_json(struct pa_job *job, struct hg_buf *to)
 		hg_buf_cstr(to, matrix ? ",\"values\":[" : ",\"value\":");
 	}
 	for (; job->point < s->n; job->point++) {
-		if (to->n >= job->full || to->failed) return false;
+		/* Not before the first: who goes on there would begin the series again. */
+		if (job->point && (to->n >= job->full || to->failed)) return false;
 		if (job->point) hg_buf_byte(to, ',');
 		point_json(to, s->t[job->point], s->v[job->point]);
 	}
