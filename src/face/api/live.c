@@ -263,14 +263,23 @@ static void state_make(struct api_live *l, uint64_t now_ms, struct hg_buf *fresh
 	counts_make(l, fresh);
 }
 
+/* Timers are late and never early: a turn that is nearly due is due. */
+static bool nearly(uint64_t last_ms, uint32_t every_ms, uint64_t now_ms)
+{
+	return now_ms - last_ms + LIVE_QUICK_MS / 4 >= every_ms;
+}
+
 static void turn(struct api_live *l, uint64_t now_ms, bool whole)
 {
 	struct hg_buf fresh;
 	hg_buf_init(&fresh, LIVE_TEXT_MAX);
 	l->turn++;
 	if (whole) state_make(l, now_ms, &fresh);
-	HG_LIST_EACH (node, &l->docs) {
-		doc_make(l, HG_CONTAINER(node, struct live_doc, node), &fresh);
+	if (nearly(l->docs_ms, LIVE_QUICK_MS, now_ms)) {
+		l->docs_ms = now_ms;
+		HG_LIST_EACH (node, &l->docs) {
+			doc_make(l, HG_CONTAINER(node, struct live_doc, node), &fresh);
+		}
 	}
 	hg_buf_free(&fresh);
 }
@@ -283,25 +292,42 @@ static bool docs_run(const struct api_live *l)
 	return false;
 }
 
+static void timer_set(struct api_live *l, uint64_t ms);
+
 static void on_timer(struct loop *loop, struct loop_timer *t)
 {
+	(void)loop;
 	struct api_live *l = HG_CONTAINER(t, struct api_live, timer);
 	struct api *a = l->api;
 	uint64_t now = clock_mono_ms();
-	/* Timers are late and never early: a turn that is nearly due is due. */
-	bool whole = now - l->ticked_ms + LIVE_QUICK_MS / 2 >= LIVE_TICK_MS;
-	if (whole) {
-		l->ticked_ms = now;
-		live_traces_tick(a, &l->traces, now);
-	}
+	bool whole = nearly(l->ticked_ms, LIVE_TICK_MS, now);
+	if (whole) l->ticked_ms = now;
+	l->hurried = false;
+	live_traces_tick(a, &l->traces, now, whole);
 	if (a->live_count) turn(l, now, whole);
 	HG_LIST_EACH_SAFE (node, after, &a->event_streams) {
 		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
 		if (s->live && !s->full) api_live_push(s);
 	}
-	uint32_t wait = docs_run(l) ? LIVE_QUICK_MS : LIVE_TICK_MS;
-	if (loop_timer_start(loop, t, wait, on_timer) < 0 && a->d.log)
+	uint64_t left = LIVE_TICK_MS - HG_MIN(now - l->ticked_ms, (uint64_t)LIVE_TICK_MS - 1);
+	timer_set(l, docs_run(l) ? HG_MIN(left, (uint64_t)LIVE_QUICK_MS) : left);
+}
+
+static void timer_set(struct api_live *l, uint64_t ms)
+{
+	struct api *a = l->api;
+	if (loop_timer_start(a->d.loop, &l->timer, ms, on_timer) < 0 && a->d.log)
 		hg_log(a->d.log, HG_ERROR, "api.no_timer");
+}
+
+/* A rollout may have another weight, or be over: its trace has a point of it. */
+void api_live_news(struct api *a)
+{
+	struct api_live *l = a->live;
+	l->news = true;
+	if (l->hurried) return;
+	l->hurried = true;
+	timer_set(l, LIVE_SOON_MS);
 }
 
 /* ---- readers ---- */
@@ -413,11 +439,6 @@ void api_live_gone(struct event_stream *s)
 	if (--a->live_count == 0) state_free(a->live);
 }
 
-void api_live_news(struct api *a)
-{
-	if (a->live) a->live->news = true;
-}
-
 /* ---- opening ---- */
 
 /* Fails for a rollout that there never was. */
@@ -452,10 +473,9 @@ enum hg_rc api_get_live(struct api_request *r, struct hg_err *err)
 	if (rollout) reader->doc = doc_open(a->live, rollout);
 	/* The first one has to be told at once, too, and so has the first of a rollout. */
 	bool first = a->live_count++ == 0;
+	if (rollout) a->live->docs_ms = 0;
 	if (first || rollout) turn(a->live, clock_mono_ms(), first);
-	if (docs_run(a->live))
-		rc = loop_timer_start(a->d.loop, &a->live->timer, LIVE_QUICK_MS, on_timer);
-	if (rc < 0 && a->d.log) hg_log(a->d.log, HG_ERROR, "api.no_timer");
+	if (docs_run(a->live)) timer_set(a->live, LIVE_QUICK_MS);
 	return HG_OK;
 }
 

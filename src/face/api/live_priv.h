@@ -13,7 +13,10 @@
 #define LIVE_POINTS    900u    /* of a trace: fifteen minutes */
 #define LIVE_TRACES    32u     /* rollouts that have one */
 #define LIVE_KEEP_MS   600000u /* a trace, after its rollout has ended */
-#define LIVE_WINDOW    5u      /* seconds that quantiles and the split are of */
+#define LIVE_WINDOW_MS 5500u   /* what quantiles and the split are of: five seconds */
+#define LIVE_SECOND_MS 900u    /* what rates are of, at least */
+#define LIVE_LOOKS     16u     /* that are remembered for them */
+#define LIVE_SOON_MS   20u     /* after news of the journal */
 #define LIVE_TEXT_MAX  ((size_t)32 << 20)
 #define LIVE_TICK_MS   1000u
 #define LIVE_QUICK_MS  250u   /* while somebody reads a rollout */
@@ -123,24 +126,29 @@ struct live_point {
 	struct live_numbers arm[LIVE_ARMS];
 };
 
-/* Pure: rates of the time since `before`, quantiles and split of that since `window`. */
+/* Pure: rates of the time since `before`, quantiles and split of that since `window`;
+ * either may be `now` itself. */
 struct live_point live_point_of(const struct live_look *before, const struct live_look *window,
         const struct live_look *now);
 
 struct live_trace {
 	struct hg_list node; /* of api_live.traces */
 	uint64_t id;
-	uint64_t looked_ms;                  /* monotonic; when its rollout was last there */
-	uint32_t looks;                      /* in `past` */
-	struct live_look past[LIVE_WINDOW];  /* newest last */
+	char app[WD_NAME_MAX];
+	uint32_t release[LIVE_ARMS];
+	uint64_t looked_ms; /* monotonic; when its rollout was last there */
+	bool over;          /* it is no longer, and the last point says how it ended */
+	uint32_t looks;     /* in `past` */
+	struct live_look past[LIVE_LOOKS];   /* newest last */
 	uint64_t n;                          /* points that it ever had */
 	struct live_point ring[LIVE_POINTS]; /* point i is at i % LIVE_POINTS */
 };
 
-/* A look of a trace: the next point, unless it is the first look. */
+/* The next point of a trace; of the first one only what needs no other is known. */
 void live_trace_add(struct live_trace *t, const struct live_look *look);
-/* Looks at all rollouts that run, and forgets traces of those that ended long ago. */
-void live_traces_tick(struct api *a, struct hg_list *traces, uint64_t now_ms);
+/* Looks at all rollouts that run; not `whole`: at those whose weight is another than it was. What
+ * has ended gets its last point, and is forgotten when that is long ago. */
+void live_traces_tick(struct api *a, struct hg_list *traces, uint64_t now_ms, bool whole);
 void live_traces_free(struct hg_list *traces);
 /* The event for a reader that has `have` points (begun: it has had one), and how many it then
  * has; false: there is nothing new. `t` may be NULL. */
@@ -169,7 +177,9 @@ struct api_live {
 	struct live_part platform, counts;
 	struct hg_list docs;
 	uint64_t ticked_ms, counted_ms; /* monotonic */
-	bool news;                      /* of the journal, since the counts were made */
+	uint64_t docs_ms;
+	bool news;    /* of the journal, since the counts were made */
+	bool hurried; /* the timer was set for news */
 };
 
 HG_MUST enum hg_rc api_live_new(struct api *a, struct hg_err *err);

@@ -27,7 +27,8 @@ struct live_point live_point_of(
 	for (int i = 0; i < LIVE_ARMS; i++) {
 		struct api_now second = api_rate_between(&before->arm[i], &now->arm[i]);
 		struct api_now wide = api_rate_between(&window->arm[i], &now->arm[i]);
-		p.arm[i].rate = second.rate;
+		bool time_passed = before->arm[i].at_ms < now->arm[i].at_ms;
+		p.arm[i].rate = time_passed ? second.rate : (double)NAN;
 		p.arm[i].error_ratio = or_nan(second.error_ratio);
 		p.arm[i].p50 = or_nan(wide.p50_s);
 		p.arm[i].p95 = or_nan(wide.p95_s);
@@ -38,16 +39,25 @@ struct live_point live_point_of(
 	return p;
 }
 
+static uint64_t age_ms(const struct live_look *look, const struct live_look *now)
+{
+	return now->arm[LIVE_NEW].at_ms - look->arm[LIVE_NEW].at_ms;
+}
+
 void live_trace_add(struct live_trace *t, const struct live_look *look)
 {
-	if (t->looks)
-		t->ring[t->n++ % LIVE_POINTS] =
-		        live_point_of(&t->past[t->looks - 1], &t->past[0], look);
-	if (t->looks == LIVE_WINDOW)
-		memmove(t->past, t->past + 1, (LIVE_WINDOW - 1) * sizeof t->past[0]);
-	else
-		t->looks++;
-	t->past[t->looks - 1] = *look;
+	uint32_t old = 0;
+	while (old < t->looks &&
+	        (age_ms(&t->past[old], look) > LIVE_WINDOW_MS || t->looks - old == LIVE_LOOKS))
+		old++;
+	t->looks -= old;
+	memmove(t->past, t->past + old, t->looks * sizeof t->past[0]);
+	/* The first look has nothing to compare with, but a rollout may be over in a second. */
+	const struct live_look *window = t->looks ? &t->past[0] : look, *before = window;
+	for (uint32_t i = 1; i < t->looks && age_ms(&t->past[i], look) >= LIVE_SECOND_MS; i++)
+		before = &t->past[i];
+	t->ring[t->n++ % LIVE_POINTS] = live_point_of(before, window, look);
+	t->past[t->looks++] = *look;
 }
 
 struct live_trace *live_trace_find(const struct hg_list *traces, uint64_t id)
@@ -165,15 +175,14 @@ static void arm_look(const struct api *a, const char *app, uint32_t release, str
 }
 
 /* The one that was over for longest makes room; NULL: all of them run. */
-static struct live_trace *trace_new(struct hg_list *traces, uint64_t now_ms)
+static struct live_trace *trace_new(struct hg_list *traces)
 {
 	struct live_trace *oldest = NULL;
 	uint32_t n = 0;
 	HG_LIST_EACH (node, traces) {
 		struct live_trace *t = HG_CONTAINER(node, struct live_trace, node);
 		n++;
-		bool over = now_ms - t->looked_ms > 2 * LIVE_TICK_MS;
-		if (over && (!oldest || t->looked_ms < oldest->looked_ms)) oldest = t;
+		if (t->over && (!oldest || t->looked_ms < oldest->looked_ms)) oldest = t;
 	}
 	if (n >= LIVE_TRACES && !oldest) return NULL;
 	struct live_trace *t = calloc(1, sizeof *t);
@@ -186,36 +195,68 @@ static struct live_trace *trace_new(struct hg_list *traces, uint64_t now_ms)
 	return t;
 }
 
+static void look_add(const struct api *a, struct live_trace *t, struct live_look *look)
+{
+	look->wall_ms = clock_wall_ms();
+	for (int i = 0; i < LIVE_ARMS; i++)
+		arm_look(a, t->app, t->release[i], &look->arm[i]);
+	live_trace_add(t, look);
+}
+
 struct looking {
 	struct api *api;
 	struct hg_list *traces;
 	uint64_t now_ms;
+	bool whole;
 };
 
 static void on_rollout(void *arg, const struct rollouts_view *v)
 {
 	const struct looking *l = arg;
 	struct live_trace *t = live_trace_find(l->traces, v->id);
-	struct live_look look = {.wall_ms = clock_wall_ms(),
-	        .set = v->weight_set,
+	struct live_look look = {.set = v->weight_set,
 	        .evidence = v->evidence,
 	        .rescued = v->rescued,
 	        .seen = v->seen};
-	if (!t) t = trace_new(l->traces, l->now_ms);
+	if (!t) t = trace_new(l->traces);
 	if (!t) return;
+	bool same = t->looks && t->past[t->looks - 1].set == v->weight_set;
 	t->id = v->id;
 	t->looked_ms = l->now_ms;
-	arm_look(l->api, v->app, v->new_release, &look.arm[LIVE_NEW]);
-	arm_look(l->api, v->app, v->old_release, &look.arm[LIVE_OLD]);
-	live_trace_add(t, &look);
+	t->release[LIVE_NEW] = v->new_release;
+	t->release[LIVE_OLD] = v->old_release;
+	if (!hg_str_copy(hg_str(v->app), t->app, sizeof t->app)) return;
+	if (l->whole || !same) look_add(l->api, t, &look);
 }
 
-void live_traces_tick(struct api *a, struct hg_list *traces, uint64_t now_ms)
+/* What it looked like in the end, as it is remembered. */
+static void trace_end(const struct api *a, struct live_trace *t)
 {
-	struct looking l = {.api = a, .traces = traces, .now_ms = now_ms};
-	if (a->d.rollouts && a->d.fleet) rollouts_each(a->d.rollouts, on_rollout, &l);
+	struct hg_buf text;
+	struct hg_err err = {0};
+	t->over = true;
+	hg_buf_init(&text, LIVE_TEXT_MAX);
+	enum hg_rc rc = rollouts_show_json(a->d.rollouts, t->id, &text, &err);
+	json_t *j = rc == HG_OK ? json_loadb(text.p, text.n, 0, NULL) : NULL;
+	json_t *users = json_object_get(j, "users");
+	struct live_look look = {
+	        .set = json_number_value(json_object_get(json_object_get(j, "weight"), "set")),
+	        .evidence = json_number_value(json_object_get(json_object_get(j, "evidence"), "e")),
+	        .rescued = (uint64_t)json_integer_value(json_object_get(users, "rescued")),
+	        .seen = (uint64_t)json_integer_value(json_object_get(users, "seen"))};
+	if (j) look_add(a, t, &look);
+	json_decref(j);
+	hg_buf_free(&text);
+}
+
+void live_traces_tick(struct api *a, struct hg_list *traces, uint64_t now_ms, bool whole)
+{
+	struct looking l = {.api = a, .traces = traces, .now_ms = now_ms, .whole = whole};
+	if (!a->d.rollouts || !a->d.fleet) return;
+	rollouts_each(a->d.rollouts, on_rollout, &l);
 	HG_LIST_EACH_SAFE (node, after, traces) {
 		struct live_trace *t = HG_CONTAINER(node, struct live_trace, node);
+		if (t->looked_ms != now_ms && !t->over) trace_end(a, t);
 		if (now_ms - t->looked_ms < LIVE_KEEP_MS) continue;
 		hg_list_remove(&t->node);
 		free(t);

@@ -201,10 +201,11 @@ static void a_trace_is_sent_whole_once_and_then_by_its_new_points(void **s)
 		look.arm[LIVE_NEW] = counted(i * 1000, i * i, 0, 1);
 		live_trace_add(t, &look);
 	}
-	assert_int_equal(t->n, 10); /* the first look is none */
-	assert_float_equal(t->ring[9].arm[LIVE_NEW].rate, 19, 1e-9);
-	json_t *j = trace_json(t, true, &have, 10);
-	assert_int_equal(json_integer_value(json_array_get(json_object_get(j, "t_ms"), 9)), 10000);
+	assert_int_equal(t->n, 11);
+	assert_true(isnan(t->ring[0].arm[LIVE_NEW].rate)); /* there was no look before it */
+	assert_float_equal(t->ring[10].arm[LIVE_NEW].rate, 19, 1e-9);
+	json_t *j = trace_json(t, true, &have, 11);
+	assert_int_equal(json_integer_value(json_array_get(json_object_get(j, "t_ms"), 10)), 10000);
 	assert_true(json_is_null(
 	        json_array_get(json_object_get(json_object_get(j, "old"), "error_ratio"), 0)));
 	assert_false(all_of(j));
