@@ -1,8 +1,7 @@
 #include "wire/json.h"
+#include "wire/shortest.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
 void json_out_init(struct json_out *j, struct hg_buf *to)
 {
@@ -144,31 +143,26 @@ void json_out_raw(struct json_out *j, struct hg_str json)
 
 void json_out_int(struct json_out *j, int64_t v)
 {
-	char text[24];
-	int n = snprintf(text, sizeof text, "%lld", (long long)v);
-	json_out_raw(j, (struct hg_str){text, (size_t)n});
+	if (j->failed) return;
+	before(j);
+	if (v < 0) hg_buf_byte(j->to, '-');
+	hg_buf_u64(j->to, v < 0 ? (uint64_t)0 - (uint64_t)v : (uint64_t)v);
 }
 
 void json_out_u64(struct json_out *j, uint64_t v)
 {
-	char text[24];
-	int n = snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-	json_out_raw(j, (struct hg_str){text, (size_t)n});
+	if (j->failed) return;
+	before(j);
+	hg_buf_u64(j->to, v);
 }
 
 void json_out_num(struct json_out *j, double v)
 {
-	char text[40];
-	int n = 0;
-	if (!isfinite(v)) {
+	char text[SHORTEST_TEXT];
+	if (isfinite(v))
+		json_out_raw(j, (struct hg_str){text, shortest_prometheus(v, text)});
+	else
 		json_out_null(j);
-		return;
-	}
-	for (int digits = 15; digits <= 17; digits++) {
-		n = snprintf(text, sizeof text, "%.*g", digits, v);
-		if (strtod(text, NULL) == v) break;
-	}
-	json_out_raw(j, (struct hg_str){text, (size_t)n});
 }
 
 void json_out_bool(struct json_out *j, bool v)

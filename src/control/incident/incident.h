@@ -90,6 +90,8 @@ HG_MUST enum hg_rc incidents_show_json(
  * headings with questions. HG_E_NOT_FOUND. */
 HG_MUST enum hg_rc incidents_report(
         struct incidents *in, uint64_t id, struct hg_buf *to, struct hg_err *err);
+/* How many are not resolved. */
+HG_MUST enum hg_rc incidents_open(struct incidents *in, uint32_t *ret_n, struct hg_err *err);
 /* Prometheus text: how many are open, by priority. */
 void incidents_metrics(struct incidents *in, struct hg_buf *to);
 

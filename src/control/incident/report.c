@@ -193,6 +193,15 @@ enum hg_rc incidents_report(
 	return rc;
 }
 
+enum hg_rc incidents_open(struct incidents *in, uint32_t *ret_n, struct hg_err *err)
+{
+	struct incident *list = NULL;
+	*ret_n = 0;
+	enum hg_rc rc = incident_list(in, true, INCIDENT_OPEN_MAX, &list, ret_n, err);
+	free(list);
+	return rc;
+}
+
 void incidents_metrics(struct incidents *in, struct hg_buf *to)
 {
 	static const char name[] = "headgate_incidents_open";

@@ -89,20 +89,28 @@ void ro_users_now(const struct ro_run *run, struct ro_users *ret_users)
 
 /* ---- parts ---- */
 
+/* The name that people gave the release, or its number. */
+static void version_of(const struct ro_run *run, uint32_t release, char to[FLEET_VERSION_MAX])
+{
+	struct fleet_release_info info = {0};
+	struct hg_err err = {0};
+	if (fleet_release_info(run->all->o.fleet, hg_str(run->conf.app), release, &info, &err) < 0)
+		info.version[0] = 0;
+	if (info.version[0])
+		memcpy(to, info.version, sizeof info.version);
+	else
+		snprintf(to, FLEET_VERSION_MAX, "%u", release);
+}
+
 static json_t *release_json(struct ro_run *run, uint32_t release)
 {
-	struct fleet *f = run->all->o.fleet;
-	struct fleet_release_info info = {0};
 	struct fleet_release_state st;
-	struct hg_err err = {0};
-	char number[16];
-	snprintf(number, sizeof number, "%u", release);
-	if (fleet_release_info(f, hg_str(run->conf.app), release, &info, &err) < 0)
-		info.version[0] = 0;
-	fleet_release_state(f, hg_str(run->conf.app), release, &st);
-	return json_pack("{s:i,s:s,s:i,s:i,s:i,s:i}", "release", (int)release, "version",
-	        info.version[0] ? info.version : number, "wanted", (int)st.wanted, "ready",
-	        (int)st.ready, "starting", (int)st.starting, "crash_loops", (int)st.crash_loops);
+	char version[FLEET_VERSION_MAX];
+	version_of(run, release, version);
+	fleet_release_state(run->all->o.fleet, hg_str(run->conf.app), release, &st);
+	return json_pack("{s:i,s:s,s:i,s:i,s:i,s:i}", "release", (int)release, "version", version,
+	        "wanted", (int)st.wanted, "ready", (int)st.ready, "starting", (int)st.starting,
+	        "crash_loops", (int)st.crash_loops);
 }
 
 static json_t *rate_json(const struct judge_rate *r)
@@ -477,8 +485,9 @@ static json_t *back_json(
 	        whole(u->failed_new), "took_ms", whole(from && to > from ? to - from : 0));
 }
 
-static const char *verdict_name(enum judge_verdict v, bool good)
+static const char *verdict_name(const struct ro_state *s, bool good)
 {
+	enum judge_verdict v = s->head.cause == RO_CAUSE_EVIDENCE ? JUDGE_BAD : s->verdict;
 	if (v == JUDGE_BAD) return "bad";
 	if (v == JUDGE_SHARED) return "shared";
 	return good ? "good" : "not_yet";
@@ -497,6 +506,18 @@ static void next_text(const struct ro_run *run, const struct ro_state *s, char *
 		snprintf(to, cap, "headgate rollouts show %llu", id);
 }
 
+/* The share of the requests that the new release got in this epoch. */
+static double weight_actual(const struct ro_state *s)
+{
+	uint64_t n = s->evidence.n_new + s->evidence.n_old;
+	return n ? (double)s->evidence.n_new / (double)n : share(s->head.weight_ppm);
+}
+
+static const char *state_of(const struct ro_run *run, const struct ro_state *s)
+{
+	return run->begun ? ro_state_name(s) : "waiting";
+}
+
 static bool set(json_t *o, const char *key, json_t *v)
 {
 	return v && json_object_set_new(o, key, v) == 0;
@@ -511,20 +532,17 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	why_text(run, s, why, sizeof why);
 	next_text(run, s, next, sizeof next);
 	judge_report(&s->judge, &s->evidence, &rep);
-	uint64_t n = s->evidence.n_new + s->evidence.n_old;
-	double actual = n ? (double)s->evidence.n_new / (double)n : share(s->head.weight_ppm);
-	enum judge_verdict v = s->head.cause == RO_CAUSE_EVIDENCE ? JUDGE_BAD : s->verdict;
 	json_t *o = json_pack("{s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "schema",
 	        "headgate.rollout/1", "id", whole(s->id), "app", run->conf.app, "strategy",
-	        ro_strategy_name(s->rules.strategy), "who", run->who, "state",
-	        run->begun ? ro_state_name(s) : "waiting", "phase", ro_phase_name(s->head.phase),
-	        "outcome", ro_outcome_name(s->head.outcome), "verdict", verdict_name(v, rep.good),
-	        "why", why, "cause", ro_cause_name(s->head.cause), "next", next);
+	        ro_strategy_name(s->rules.strategy), "who", run->who, "state", state_of(run, s),
+	        "phase", ro_phase_name(s->head.phase), "outcome", ro_outcome_name(s->head.outcome),
+	        "verdict", verdict_name(s, rep.good), "why", why, "cause",
+	        ro_cause_name(s->head.cause), "next", next);
 	bool ok = o && set(o, "old", release_json(run, s->old_release)) &&
 	          set(o, "new", release_json(run, s->new_release)) &&
 	          set(o, "weight",
 	                  json_pack("{s:f,s:f}", "set", share(s->head.weight_ppm), "actual",
-	                          actual)) &&
+	                          weight_actual(s))) &&
 	          set(o, "step", step_json(run, s)) && set(o, "steps", steps_json(s)) &&
 	          set(o, "evidence", evidence_json(s)) && set(o, "users", users_json(&u)) &&
 	          set(o, "resources", resources_json(s)) && set(o, "mirror", mirror_json(s, &u)) &&
@@ -538,6 +556,45 @@ json_t *ro_run_json(struct ro_run *run, const struct ro_state *s)
 	if (ok) return o;
 	json_decref(o);
 	return NULL;
+}
+
+void rollouts_each(struct rollouts *r, rollouts_view_fn fn, void *arg)
+{
+	HG_LIST_EACH (node, &r->runs) {
+		struct ro_run *run = HG_CONTAINER(node, struct ro_run, node);
+		const struct ro_state *s = &run->kept;
+		char why[320], version[FLEET_VERSION_MAX];
+		struct judge_report rep;
+		struct ro_users u;
+		uint32_t steps = s->rules.step_count;
+		judge_report(&s->judge, &s->evidence, &rep);
+		ro_users_now(run, &u);
+		why_text(run, s, why, sizeof why);
+		version_of(run, s->new_release, version);
+		struct rollouts_view v = {.id = s->id,
+		        .app = run->conf.app,
+		        .old_release = s->old_release,
+		        .new_release = s->new_release,
+		        .strategy = ro_strategy_name(s->rules.strategy),
+		        .state = state_of(run, s),
+		        .phase = ro_phase_name(s->head.phase),
+		        .verdict = verdict_name(s, rep.good),
+		        .why = why,
+		        .new_version = version,
+		        .weight_set = share(s->head.weight_ppm),
+		        .weight_actual = weight_actual(s),
+		        .step = HG_MIN(s->head.step, steps ? steps - 1 : 0) + 1,
+		        .steps = steps,
+		        .evidence = rep.e,
+		        .rescued = u.rescued,
+		        .seen = u.seen};
+		fn(arg, &v);
+	}
+}
+
+bool rollouts_running(const struct rollouts *r, uint64_t id)
+{
+	return ro_run_find(r, id) != NULL;
 }
 
 double ro_rate_now(const struct rollouts *r, const char *app)

@@ -108,6 +108,25 @@ HG_MUST enum hg_rc rollouts_list_json(struct rollouts *r, struct hg_str app, uin
 /* "headgate.rollout/1". HG_E_NOT_FOUND. */
 HG_MUST enum hg_rc rollouts_show_json(
         struct rollouts *r, uint64_t id, struct hg_buf *to, struct hg_err *err);
+/* One that has not ended, in numbers: for lists and curves that are made every second. Strings are
+ * valid during the call. */
+struct rollouts_view {
+	uint64_t id;
+	const char *app;
+	uint32_t old_release, new_release;
+	const char *strategy, *state, *phase, *verdict; /* as in the documents */
+	const char *why, *new_version;
+	double weight_set, weight_actual; /* shares of 1 of the new release, as in the documents */
+	uint32_t step, steps;             /* from 1 */
+	double evidence;                  /* of the present epoch; may be infinite */
+	uint64_t rescued, seen;           /* failures of the new release: answered by the old one,
+	                                     seen by a client */
+};
+typedef void (*rollouts_view_fn)(void *arg, const struct rollouts_view *v);
+/* Oldest first. */
+void rollouts_each(struct rollouts *r, rollouts_view_fn fn, void *arg);
+/* Has it not ended yet? */
+bool rollouts_running(const struct rollouts *r, uint64_t id);
 /* "headgate.plan/1": what a deploy would do, how long it takes at the present traffic, what the
  * judge could detect by then. */
 HG_MUST enum hg_rc rollouts_plan_json(

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define SLICES 60u
 
@@ -138,6 +139,26 @@ enum hg_rc slo_json(struct slo *s, struct hg_str app, struct hg_buf *to, struct 
 	        hg_err_set(err, HG_E_NOT_FOUND, "app \"%.*s\" has no objectives", HG_STR_ARG(app));
 	hg_err_hint(err, "write `slo: {availability: {objective: 99.9%%}}` in the app");
 	return rc;
+}
+
+void slo_each(const struct slo *s, const char *app, void (*fn)(void *arg, const struct slo_view *v),
+        void *arg)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		const struct slo_app *a = &s->apps[i];
+		if (strcmp(a->conf.app, app) != 0) continue;
+		for (int k = 0; k < SLO_KINDS; k++) {
+			const struct slo_objective *o = &a->conf.of[k];
+			const struct slo_alert_state *alert = a->state.alert[k];
+			if (!o->set) continue;
+			struct slo_view v = {.name = slo_kind_name((enum slo_kind)k),
+			        .objective = (double)o->objective_ppm / BURN_PPM,
+			        .left = burn_left(a->seen[k].period, o->objective_ppm),
+			        .burning = alert[SLO_CRITICAL].firing || alert[SLO_WARNING].firing};
+			fn(arg, &v);
+		}
+		return;
+	}
 }
 
 /* ---- Prometheus ---- */

@@ -86,6 +86,16 @@ HG_MUST enum hg_rc slo_may_deploy(struct slo *s, struct hg_str app, struct hg_er
  * objectives. */
 HG_MUST enum hg_rc slo_json(
         struct slo *s, struct hg_str app, struct hg_buf *to, struct hg_err *err);
+/* An objective as it stood at the last look, five seconds ago at most. */
+struct slo_view {
+	const char *name; /* "availability", "latency" */
+	double objective; /* share of 1 */
+	double left;      /* share of the budget; negative: overspent */
+	bool burning;     /* an alert fires */
+};
+/* Those of one app; none when it has none. */
+void slo_each(const struct slo *s, const char *app, void (*fn)(void *arg, const struct slo_view *v),
+        void *arg);
 /* Prometheus text. */
 void slo_metrics(struct slo *s, struct hg_buf *to);
 /* Seconds of the app's own edge in the histogram of durations, between those that all have; 0: it

@@ -1,4 +1,4 @@
-#include "api_priv.h"
+#include "live_priv.h"
 #include "gen/api_routes.h"
 #include "math/gcra.h"
 #include "os/clock.h"
@@ -413,6 +413,7 @@ enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struct hg_err
 		rc = serve_listen(a->serve, d->control_fd, API_TAG_UNIX);
 	if (rc == HG_OK && d->admin_fd >= 0) rc = serve_listen(a->serve, d->admin_fd, API_TAG_TCP);
 	if (rc == HG_OK) rc = loop_timer_start(d->loop, &a->tick, API_TICK_MS, on_tick);
+	if (rc == HG_OK) rc = api_live_new(a, err);
 	if (rc < 0) {
 		api_free(a);
 		return hg_err_set(err, rc, "could not start the API");
@@ -429,6 +430,7 @@ void api_free(struct api *a)
 	HG_ASSERT(a->magic == API_MAGIC);
 	if (a->d.fleet && !hg_list_empty(&a->watch.node)) fleet_watch_stop(&a->watch);
 	api_streams_end(a);
+	api_live_free(a->live);
 	loop_task_cancel(&a->events_task);
 	loop_timer_stop(a->d.loop, &a->tick);
 	/* Those who wait are told that their call is gone. */
@@ -441,6 +443,7 @@ void api_free(struct api *a)
 
 void api_events_changed(struct api *a)
 {
+	api_live_news(a);
 	if (a->event_count) loop_task_queue(a->d.loop, &a->events_task);
 }
 

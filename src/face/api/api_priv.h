@@ -30,6 +30,8 @@ enum api_role {
 	API_ADMIN = STORE_ADMIN
 };
 
+struct api_live;
+
 struct api_request {
 	struct api *api;
 	struct serve_call *call;
@@ -108,8 +110,10 @@ struct api {
 	struct fleet_watch watch;
 	struct loop_task events_task;
 	struct hg_list event_streams, relays;
+	struct api_live *live;  /* what /v1/live is made of (live_priv.h) */
 	struct hg_list waiting; /* changes whose artifact is being read */
 	uint32_t event_count, log_count, query_count;
+	uint32_t live_count; /* of the event streams: those of /v1/live */
 	uint64_t answers[6]; /* by class of the status */
 	struct api_codes codes;
 	uint64_t nobody_tat_ns, nobody_untold; /* audit lines of nobody: rate, and those left out */
@@ -119,11 +123,13 @@ struct api {
 
 /* Numbers of the last seconds; false while there are fewer than two points. */
 struct api_now {
-	double rate, error_ratio /* < 0: no requests */, p95_s /* < 0: no requests */;
+	double rate;
+	double error_ratio, p50_s, p95_s; /* < 0: no requests */
 };
 bool api_rate_now(const struct api *a, const char *app, struct api_now *ret_now);
 void api_rates_tick(struct api *a);
-/* Pure: the quantile of a histogram of METER_BUCKETS, linear inside the bucket; < 0: empty. */
+/* Adds what the lane has counted. */
+void api_point_add(struct api_point *p, const struct meter *m, uint32_t lane);
 /* Pure: difference of two points; counters that went backwards count from zero. */
 struct api_now api_rate_between(const struct api_point *from, const struct api_point *to);
 
@@ -179,7 +185,8 @@ void api_metrics_text(struct api *a, struct hg_buf *to);
  */
 json_t *api_release_diff(const json_t *was, const json_t *now, bool open, json_t *lines);
 
-/* certs.c: the first certificate that is not as it should be, in one line; NULL: all are. */
-json_t *api_certificates_problem(const struct api *a);
+/* certs.c: the first certificate that is not as it should be, in one line; false: all are. */
+#define API_PROBLEM_MAX 600u
+bool api_certificates_problem(const struct api *a, char *to, size_t cap);
 
 #endif

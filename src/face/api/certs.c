@@ -80,22 +80,19 @@ enum hg_rc api_post_certificate_renew(struct api_request *r, struct hg_err *err)
 	return HG_OK;
 }
 
-json_t *api_certificates_problem(const struct api *a)
+bool api_certificates_problem(const struct api *a, char *to, size_t cap)
 {
 	int64_t now_ms = (int64_t)clock_wall_ms();
-	char text[600];
-	if (a->d.acme) {
-		for (uint32_t i = 0; i < acme_count(a->d.acme); i++) {
-			struct acme_view v;
-			acme_at(a->d.acme, i, &v);
-			if (v.until_ms > now_ms && !v.failures) continue;
-			(void)snprintf(text, sizeof text, "%s: %s%s%.300s", v.first,
-			        v.until_ms > now_ms ? "renewal fails"
-			        : v.until_ms        ? "the certificate has expired"
-			                            : "there is no certificate yet",
-			        v.why[0] ? ": " : "", v.why);
-			return api_json_str(hg_str(text));
-		}
+	for (uint32_t i = 0; a->d.acme && i < acme_count(a->d.acme); i++) {
+		struct acme_view v;
+		acme_at(a->d.acme, i, &v);
+		if (v.until_ms > now_ms && !v.failures) continue;
+		(void)snprintf(to, cap, "%s: %s%s%.300s", v.first,
+		        v.until_ms > now_ms ? "renewal fails"
+		        : v.until_ms        ? "the certificate has expired"
+		                            : "there is no certificate yet",
+		        v.why[0] ? ": " : "", v.why);
+		return true;
 	}
-	return NULL;
+	return false;
 }

@@ -1,5 +1,5 @@
 /* The journal as a list, and as server-sent events that resume where a client left off. */
-#include "api_priv.h"
+#include "live_priv.h"
 #include "os/clock.h"
 
 #include <stdio.h>
@@ -8,18 +8,6 @@
 #define STREAM_MAGIC 0x45565453u
 #define PUSH_MAX     128 /* events a stream is given in one go */
 #define HEARTBEAT_MS 15000
-
-struct event_stream {
-	uint32_t magic;
-	struct hg_list node;
-	struct api *api;
-	struct serve_call *call;
-	uint64_t last; /* id of the last event that was written */
-	uint64_t quiet_since_ms;
-	char app[WD_NAME_MAX];
-	bool full; /* waits for room */
-	uint32_t sent;
-};
 
 json_t *api_event_json(const struct store_event *e)
 {
@@ -39,6 +27,7 @@ static void stream_free(struct event_stream *s)
 {
 	hg_list_remove(&s->node);
 	s->api->event_count--;
+	if (s->live) api_live_gone(s);
 	s->magic = 0;
 	free(s);
 }
@@ -46,6 +35,12 @@ static void stream_free(struct event_stream *s)
 static void on_gone(void *arg)
 {
 	stream_free(HG_OBJ(arg, struct event_stream, STREAM_MAGIC));
+}
+
+void api_stream_write(struct event_stream *s, struct hg_str text)
+{
+	s->full = !serve_write(s->call, text);
+	s->quiet_since_ms = clock_mono_ms();
 }
 
 static void write_event(void *arg, const struct store_event *e)
@@ -57,11 +52,8 @@ static void write_event(void *arg, const struct store_event *e)
 	char *text = json_dumps(j, JSON_COMPACT);
 	hg_buf_init(&b, 1u << 20);
 	hg_buf_fmt(&b, "id: %llu\nevent: %.*s\ndata: %s\n\n", (unsigned long long)e->id,
-	        HG_STR_ARG(e->kind), text ? text : "{}");
-	if (!b.failed) {
-		s->full = !serve_write(s->call, hg_buf_view(&b));
-		s->quiet_since_ms = clock_mono_ms();
-	}
+	        HG_STR_ARG(s->live ? HG_STR("event") : e->kind), text ? text : "{}");
+	if (!b.failed) api_stream_write(s, hg_buf_view(&b));
 	s->last = e->id;
 	s->sent++;
 	hg_buf_free(&b);
@@ -73,6 +65,7 @@ static void write_event(void *arg, const struct store_event *e)
 static void stream_push(struct event_stream *s)
 {
 	struct api *a = s->api;
+	if (s->live && !s->full) api_live_push(s);
 	if (s->full) return;
 	s->sent = 0;
 	if (store_events(a->d.store, s->last, hg_str(s->app), PUSH_MAX, write_event, s, NULL) < 0) {
@@ -107,8 +100,7 @@ void api_events_heartbeat(struct api *a)
 	HG_LIST_EACH_SAFE (node, after, &a->event_streams) {
 		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
 		if (s->full || now - s->quiet_since_ms < HEARTBEAT_MS) continue;
-		s->quiet_since_ms = now;
-		s->full = !serve_write(s->call, HG_STR(": still here\n\n"));
+		api_stream_write(s, HG_STR(": still here\n\n"));
 	}
 }
 
@@ -117,25 +109,17 @@ static void last_id(void *arg, const struct store_event *e)
 	*(uint64_t *)arg = e->id;
 }
 
-static enum hg_rc stream_open(
-        struct api_request *r, uint64_t after, bool from_now, struct hg_err *err)
+static enum hg_rc stream_new(
+        struct api_request *r, uint64_t after, struct live_reader *live, struct hg_err *err)
 {
 	struct api *a = r->api;
-	if (a->event_count >= API_STREAMS_MAX)
-		return hg_err_set(err, HG_E_API_STREAMS, "%u event streams are open already",
-		        API_STREAMS_MAX);
-	if (from_now) {
-		enum hg_rc rc =
-		        store_events_last(a->d.store, (struct hg_str){0}, 1, last_id, &after, err);
-		if (rc < 0) return rc;
-	}
 	struct event_stream *s = calloc(1, sizeof *s);
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "no memory for an event stream");
 	s->magic = STREAM_MAGIC;
 	s->api = a;
 	s->call = r->call;
 	s->last = after;
-	s->quiet_since_ms = clock_mono_ms();
+	s->live = live;
 	if (!serve_query(r->req->query, "app", s->app, sizeof s->app)) s->app[0] = 0;
 	hg_list_append(&a->event_streams, &s->node);
 	a->event_count++;
@@ -143,8 +127,38 @@ static enum hg_rc stream_open(
 	serve_field(r->call, "Cache-Control", HG_STR("no-store"));
 	serve_stream(r->call, 200, "text/event-stream", on_writable, on_gone, s);
 	/* The first bytes at once, so that a client knows it is connected. */
-	s->full = !serve_write(s->call, HG_STR("retry: 1000\n\n"));
+	api_stream_write(s, HG_STR("retry: 1000\n\n"));
 	loop_task_queue(a->d.loop, &a->events_task);
+	return HG_OK;
+}
+
+enum hg_rc api_stream_open(struct api_request *r, uint64_t after, bool from_now,
+        struct live_reader *live, struct hg_err *err)
+{
+	struct api *a = r->api;
+	enum hg_rc rc = HG_OK;
+	if (a->event_count >= API_STREAMS_MAX)
+		rc = hg_err_set(err, HG_E_API_STREAMS, "%u event streams are open already",
+		        API_STREAMS_MAX);
+	if (rc == HG_OK && from_now) {
+		after = 0;
+		rc = store_events_last(a->d.store, (struct hg_str){0}, 1, last_id, &after, err);
+	}
+	if (rc == HG_OK) rc = stream_new(r, after, live, err);
+	if (rc < 0) free(live);
+	return rc;
+}
+
+enum hg_rc api_stream_resume(
+        const struct api_request *r, uint64_t *ret_after, bool *ret_from_now, struct hg_err *err)
+{
+	const struct http1_field *resume = http1_find_name(r->req->head, HG_STR("Last-Event-ID"));
+	*ret_after = UINT64_MAX;
+	enum hg_rc rc = api_query_u64(r, "after", INT64_MAX, ret_after, err);
+	if (rc < 0) return rc;
+	if (resume && (!hg_str_u64(resume->value, ret_after) || *ret_after > INT64_MAX))
+		return hg_err_set(err, HG_E_API_BODY, "Last-Event-ID is not an id of ours");
+	*ret_from_now = *ret_after == UINT64_MAX;
 	return HG_OK;
 }
 
@@ -156,17 +170,14 @@ static void list_event(void *arg, const struct store_event *e)
 enum hg_rc api_get_events(struct api_request *r, struct hg_err *err)
 {
 	const struct http1_field *accept = http1_find(r->req->head, HTTP1_F_ACCEPT);
-	const struct http1_field *resume = http1_find_name(r->req->head, HG_STR("Last-Event-ID"));
-	uint64_t after = UINT64_MAX, limit = 100;
+	uint64_t after, limit = 100;
+	bool from_now;
 	char app[WD_NAME_MAX] = "";
-	enum hg_rc rc = api_query_u64(r, "after", INT64_MAX, &after, err);
+	enum hg_rc rc = api_stream_resume(r, &after, &from_now, err);
 	if (rc == HG_OK) rc = api_query_u64(r, "limit", 1000, &limit, err);
 	if (rc < 0) return rc;
-	if (resume && (!hg_str_u64(resume->value, &after) || after > INT64_MAX))
-		return hg_err_set(err, HG_E_API_BODY, "Last-Event-ID is not an id of ours");
-	bool from_now = after == UINT64_MAX;
 	if (accept && http1_list_has(accept->value, HG_STR("text/event-stream")))
-		return stream_open(r, from_now ? 0 : after, from_now, err);
+		return api_stream_open(r, after, from_now, NULL, err);
 	if (!serve_query(r->req->query, "app", app, sizeof app)) app[0] = 0;
 	json_t *list = json_array();
 	rc = from_now ? store_events_last(r->api->d.store, hg_str(app), (uint32_t)limit, list_event,

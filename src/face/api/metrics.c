@@ -29,6 +29,7 @@ struct api_now api_rate_between(const struct api_point *from, const struct api_p
 	return (struct api_now){
 	        .rate = seconds > 0 ? (double)total / seconds : 0,
 	        .error_ratio = total ? (double)grown(from->errors, to->errors) / (double)total : -1,
+	        .p50_s = meter_quantile(bucket, 0.5),
 	        .p95_s = meter_quantile(bucket, 0.95),
 	};
 }
@@ -60,6 +61,16 @@ static struct api_point *point_now(struct api_rate *r, uint64_t now_ms)
 	return p;
 }
 
+void api_point_add(struct api_point *p, const struct meter *m, uint32_t lane)
+{
+	struct meter_lane_sum sum;
+	meter_lane_sum(m, lane, &sum);
+	p->total += sum.total;
+	p->errors += sum.by_class[5];
+	for (size_t b = 0; b < METER_BUCKETS; b++)
+		p->bucket[b] += sum.bucket[b];
+}
+
 void api_rates_tick(struct api *a)
 {
 	size_t n = 0;
@@ -68,14 +79,7 @@ void api_rates_tick(struct api *a)
 	const struct fleet_lane *lanes = fleet_lanes(a->d.fleet, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct api_rate *r = rate_open(a, lanes[i].app);
-		struct meter_lane_sum sum;
-		if (!r) continue;
-		struct api_point *p = point_now(r, now);
-		meter_lane_sum(a->d.meter, lanes[i].lane, &sum);
-		p->total += sum.total;
-		p->errors += sum.by_class[5];
-		for (size_t b = 0; b < METER_BUCKETS; b++)
-			p->bucket[b] += sum.bucket[b];
+		if (r) api_point_add(point_now(r, now), a->d.meter, lanes[i].lane);
 	}
 }
 
@@ -334,7 +338,9 @@ void api_metrics_own(struct api *a, struct hg_buf *to)
 		hg_buf_fmt(to, "headgate_api_answers_total{class=\"%uxx\"} %llu\n", class,
 		        (unsigned long long)a->answers[class]);
 	head(to, "headgate_api_streams", "gauge", "Open streams of this API.");
-	hg_buf_fmt(to, "headgate_api_streams{kind=\"events\"} %u\n", a->event_count);
+	hg_buf_fmt(
+	        to, "headgate_api_streams{kind=\"events\"} %u\n", a->event_count - a->live_count);
+	hg_buf_fmt(to, "headgate_api_streams{kind=\"live\"} %u\n", a->live_count);
 	hg_buf_fmt(to, "headgate_api_streams{kind=\"logs\"} %u\n", a->log_count);
 	if (a->d.fleet && fleet_status(a->d.fleet, &s) == HG_OK) {
 		replicas(s, to);

@@ -1,7 +1,7 @@
 /*
  * What observe answers on DATA/run/observe.sock: GET /v1/logs, and Prometheus' HTTP API with
- * /federate. Bytes are passed on as they come, so that a search or a query that eats memory takes
- * observe and not control.
+ * /federate and /v1/columns. Bytes are passed on as they come, so that a search or a query that
+ * eats memory takes observe and not control.
  */
 #include "api_priv.h"
 
@@ -29,6 +29,7 @@ struct relay {
 	enum http1_body body;
 	uint64_t left;
 	bool streaming, full, metrics;
+	bool prometheus; /* errors are told as Prometheus' API tells them */
 };
 
 static const char *store_of(const struct relay *p)
@@ -60,7 +61,7 @@ static void on_gone(void *arg)
 /* Before the head: a problem. After it: the stream is cut, so that nobody takes it for whole. */
 static void relay_fail(struct relay *p, enum hg_rc rc, const char *why)
 {
-	struct api_request r = {.api = p->api, .call = p->call, .prometheus = p->metrics};
+	struct api_request r = {.api = p->api, .call = p->call, .prometheus = p->prometheus};
 	struct hg_err err = {0};
 	bool streaming = p->streaming;
 	const char *store = store_of(p);
@@ -248,6 +249,7 @@ static struct relay *relay_new(struct api_request *r, bool metrics)
 	p->api = a;
 	p->call = r->call;
 	p->metrics = metrics;
+	p->prometheus = metrics && !hg_str_starts(r->req->path, HG_STR("/v1/"));
 	p->fd = p->io.fd = -1;
 	hg_buf_init(&p->out, HEAD_MAX * 4 + API_BODY_MAX);
 	hg_buf_init(&p->in, 64u << 10);

@@ -1,5 +1,5 @@
 /* What is: status, apps, configuration, audit trail. */
-#include "api_priv.h"
+#include "live_priv.h"
 #include "gen/api_routes.h"
 #include "os/clock.h"
 #include "warden/warden.h"
@@ -34,79 +34,34 @@ enum hg_rc api_get_openapi(struct api_request *r, struct hg_err *err)
 	return HG_OK;
 }
 
-static json_t *replica_json(const struct fleet_replica_status *s)
+#define DOCUMENT_MAX ((size_t)64 << 20)
+
+static void process_write(struct json_out *j, const char *role, int pid)
 {
-	json_t *j = json_pack("{s:i,s:i,s:i,s:s,s:b,s:i,s:s,s:i,s:I,s:I,s:I,s:f,s:f,s:I,s:i}",
-	        "replica", (int)s->number, "release", (int)s->release, "incarnation",
-	        (int)s->incarnation, "state", fleet_state_name(s->state), "crash_loop",
-	        s->crash_loop, "pid", s->pid, "address", s->address, "restarts", (int)s->restarts,
-	        "since_ms", (json_int_t)s->since_ms, "started_ms", (json_int_t)s->started_ms,
-	        "next_start_ms", (json_int_t)s->next_start_ms, "cpu_seconds", s->cpu_seconds, "cpu",
-	        s->cpu, "memory_bytes", (json_int_t)s->memory_bytes, "in_flight",
-	        (int)s->in_flight);
-	if (!j) return json_null();
-	json_object_set_new(j, "reason", api_json_str(hg_str(s->reason)));
-	json_object_set_new(j, "limits",
-	        json_pack("{s:I,s:s,s:f,s:s}", "memory_bytes", (json_int_t)s->memory_limit,
-	                "memory_keeper", s->memory_keeper ? s->memory_keeper : "", "cpu",
-	                s->cpu_limit, "cpu_keeper", s->cpu_keeper ? s->cpu_keeper : ""));
-	if (s->has_exited)
-		json_object_set_new(j, "exit",
-		        json_pack("{s:i,s:s,s:I,s:b}", "status", s->exit_status, "text",
-		                s->exit_text, "at_ms", (json_int_t)s->exit_ms, "out_of_memory",
-		                s->exit_memory));
-	return j;
+	json_out_object(j);
+	json_out_key(j, "role");
+	json_out_cstr(j, role);
+	json_out_key(j, "pid");
+	json_out_int(j, pid);
+	json_out_end(j);
 }
 
-static void set_or_null(json_t *j, const char *key, double v)
-{
-	json_object_set_new(j, key, v < 0 ? json_null() : json_real(v));
-}
-
-static json_t *app_json(const struct api *a, const struct fleet_app_status *s)
-{
-	struct api_now now;
-	json_t *replicas = json_array(), *routes = json_array();
-	for (uint32_t i = 0; i < s->replica_count; i++)
-		json_array_append_new(replicas, replica_json(&s->replicas[i]));
-	for (uint32_t i = 0; i < s->route_count; i++)
-		json_array_append_new(routes, api_json_str(hg_str(s->routes[i])));
-	json_t *j = json_pack("{s:s,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:o,s:o}", "name", s->name,
-	        "release", (int)s->release, "desired", (int)s->desired, "desired_file",
-	        (int)s->desired_file, "ready", (int)s->ready, "starting", (int)s->starting, "total",
-	        (int)s->total, "updated", (int)s->updated, "restarts", (int)s->restarts, "phase",
-	        fleet_phase_name(s->phase), "replicas", replicas, "routes", routes);
-	if (!j) return json_null();
-	json_object_set_new(j, "reason", api_json_str(hg_str(s->reason)));
-	if (!api_rate_now(a, s->name, &now)) now = (struct api_now){0, -1, -1};
-	json_object_set_new(j, "rate", json_real(now.rate));
-	json_object_set_new(j, "maintenance", json_boolean(s->maintenance));
-	if (s->maintenance)
-		json_object_set_new(j, "maintenance_until_ms",
-		        json_integer((json_int_t)s->maintenance_until_ms));
-	set_or_null(j, "error_ratio", now.error_ratio);
-	set_or_null(j, "p95_seconds", now.p95_s);
-	return j;
-}
-
-static json_t *processes_json(const struct api *a)
+static void processes_write(struct json_out *j, const struct api *a)
 {
 	static const char *const names[] = {[WD_ROLE_WARDEN] = "warden",
 	        [WD_ROLE_CONTROL] = "control",
 	        [WD_ROLE_OBSERVE] = "observe",
 	        [WD_ROLE_EDGE] = "edge"};
 	struct warden_info w = {0};
-	json_t *list = json_array();
-	if (warden_find(a->d.data_dir, &w, NULL) < 0) return list;
-	if (w.warden_alive)
-		json_array_append_new(list, json_pack("{s:s,s:i}", "role", "warden", "pid", w.pid));
-	for (uint32_t i = 0; i < w.role_count && i < HG_COUNT(w.roles); i++) {
+	bool found = warden_find(a->d.data_dir, &w, NULL) == HG_OK;
+	json_out_array(j);
+	if (found && w.warden_alive) process_write(j, "warden", w.pid);
+	for (uint32_t i = 0; found && i < w.role_count && i < HG_COUNT(w.roles); i++) {
 		size_t role = (size_t)w.roles[i].role;
 		if (role >= HG_COUNT(names) || role == WD_ROLE_WARDEN) continue;
-		json_array_append_new(
-		        list, json_pack("{s:s,s:i}", "role", names[role], "pid", w.roles[i].pid));
+		process_write(j, names[role], w.roles[i].pid);
 	}
-	return list;
+	json_out_end(j);
 }
 
 void api_admin_address(const struct api *a, char *to, size_t cap)
@@ -117,21 +72,26 @@ void api_admin_address(const struct api *a, char *to, size_t cap)
 	to[sock_addr_text(&addr, to, cap)] = 0;
 }
 
-static json_t *listeners_json(const struct api *a)
+static void listeners_write(struct json_out *j, const struct api *a)
 {
 	char admin[SOCK_TEXT_MAX + 1];
 	struct hg_buf urls;
-	json_t *edge = json_array();
 	hg_buf_init(&urls, 16384);
 	if (a->d.edge_urls) a->d.edge_urls(a->d.arg, &urls);
 	struct hg_str rest = hg_str(hg_buf_text(&urls));
+	json_out_object(j);
+	json_out_key(j, "edge");
+	json_out_array(j);
 	while (rest.n) {
 		struct hg_str line = hg_str_cut(&rest, '\n');
-		if (line.n) json_array_append_new(edge, api_json_str(line));
+		if (line.n) json_out_str(j, line);
 	}
+	json_out_end(j);
 	hg_buf_free(&urls);
 	api_admin_address(a, admin, sizeof admin);
-	return json_pack("{s:o,s:s}", "edge", edge, "admin", admin);
+	json_out_key(j, "admin");
+	json_out_cstr(j, admin);
+	json_out_end(j);
 }
 
 /* One word for the whole: the worst that is true. */
@@ -148,72 +108,135 @@ static const char *overall(const struct fleet_status *s)
 	return starting ? "starting" : "running";
 }
 
-static json_t *apps_json(const struct api *a, const struct fleet_status *s)
+void api_platform_write(struct json_out *j, const struct api *a, const struct fleet_status *s)
 {
-	json_t *apps = json_array();
+	char problem[API_PROBLEM_MAX];
+	json_out_key(j, "state");
+	json_out_cstr(j, overall(s));
+	json_out_key(j, "listeners");
+	listeners_write(j, a);
+	json_out_key(j, "processes");
+	processes_write(j, a);
+	if (!api_certificates_problem(a, problem, sizeof problem)) return;
+	json_out_key(j, "certificates");
+	json_out_cstr(j, problem);
+}
+
+static void apps_write(struct json_out *j, const struct api *a, const struct fleet_status *s)
+{
+	json_out_key(j, "apps");
+	json_out_array(j);
 	for (uint32_t i = 0; i < s->app_count; i++)
-		json_array_append_new(apps, app_json(a, &s->apps[i]));
-	return apps;
+		api_app_write(j, a, &s->apps[i]);
+	json_out_end(j);
 }
 
 /* Artifacts that changes wait for. */
-static json_t *reading_json(const struct fleet *f)
+static void reading_write(struct json_out *j, const struct fleet *f)
 {
-	json_t *all = json_array();
 	const char *app;
 	uint64_t bytes;
-	for (uint32_t i = 0; fleet_reading_at(f, i, &app, &bytes); i++)
-		json_array_append_new(
-		        all, json_pack("{s:s,s:I}", "app", app, "bytes", (json_int_t)bytes));
-	return all;
+	json_out_key(j, "reading");
+	json_out_array(j);
+	for (uint32_t i = 0; fleet_reading_at(f, i, &app, &bytes); i++) {
+		json_out_object(j);
+		json_out_key(j, "app");
+		json_out_cstr(j, app);
+		json_out_key(j, "bytes");
+		json_out_u64(j, bytes);
+		json_out_end(j);
+	}
+	json_out_end(j);
+}
+
+/* A document that begins with its schema; what belongs into it is written next. */
+static void document_begin(struct json_out *j, struct hg_buf *text, const char *schema)
+{
+	hg_buf_init(text, DOCUMENT_MAX);
+	json_out_init(j, text);
+	json_out_object(j);
+	json_out_key(j, "schema");
+	json_out_cstr(j, schema);
+}
+
+static enum hg_rc document_end(struct api_request *r, struct json_out *j, struct hg_err *err)
+{
+	struct hg_buf *text = j->to;
+	enum hg_rc rc = HG_OK;
+	json_out_end(j);
+	if (!json_out_ok(j))
+		rc = hg_err_set(err, HG_E_NOMEM, "no memory for the status");
+	else
+		hg_buf_byte(text, '\n');
+	if (rc == HG_OK) api_text(r, 200, "application/json", hg_buf_view(text));
+	hg_buf_free(text);
+	return rc;
+}
+
+static void status_write(struct json_out *j, const struct api *a, const struct fleet_status *s)
+{
+	json_out_key(j, "version");
+	json_out_cstr(j, HG_VERSION);
+	json_out_key(j, "data");
+	json_out_cstr(j, a->d.data_dir);
+	json_out_key(j, "settled");
+	json_out_bool(j, s->settled);
+	json_out_key(j, "generation");
+	json_out_u64(j, s->generation);
+	json_out_key(j, "started_ms");
+	json_out_u64(j, a->started_ms);
+	json_out_key(j, "now_ms");
+	json_out_u64(j, clock_wall_ms());
+	api_platform_write(j, a, s);
+	apps_write(j, a, s);
+	reading_write(j, a->d.fleet);
 }
 
 enum hg_rc api_get_status(struct api_request *r, struct hg_err *err)
 {
 	struct fleet_status *s;
-	struct api *a = r->api;
-	enum hg_rc rc = fleet_status(a->d.fleet, &s);
+	struct json_out j;
+	struct hg_buf text;
+	enum hg_rc rc = fleet_status(r->api->d.fleet, &s);
 	if (rc < 0) return hg_err_set(err, rc, "no memory for the status");
-	r->reply = json_pack("{s:s,s:s,s:s,s:s,s:b,s:I,s:I,s:I,s:o,s:o,s:o}", "schema",
-	        "headgate.status/1", "version", HG_VERSION, "state", overall(s), "data",
-	        a->d.data_dir, "settled", s->settled, "generation", (json_int_t)s->generation,
-	        "started_ms", (json_int_t)a->started_ms, "now_ms", (json_int_t)clock_wall_ms(),
-	        "listeners", listeners_json(a), "processes", processes_json(a), "apps",
-	        apps_json(a, s));
-	json_object_set_new(r->reply, "reading", reading_json(a->d.fleet));
-	json_t *problem = api_certificates_problem(a);
-	if (problem) json_object_set_new(r->reply, "certificates", problem);
+	document_begin(&j, &text, "headgate.status/1");
+	status_write(&j, r->api, s);
 	fleet_status_free(s);
-	return HG_OK;
+	return document_end(r, &j, err);
 }
 
 enum hg_rc api_get_apps(struct api_request *r, struct hg_err *err)
 {
 	struct fleet_status *s;
+	struct json_out j;
+	struct hg_buf text;
 	enum hg_rc rc = fleet_status(r->api->d.fleet, &s);
 	if (rc < 0) return hg_err_set(err, rc, "no memory for the status");
-	r->reply =
-	        json_pack("{s:s,s:o}", "schema", "headgate.apps/1", "apps", apps_json(r->api, s));
+	document_begin(&j, &text, "headgate.apps/1");
+	apps_write(&j, r->api, s);
 	fleet_status_free(s);
-	return HG_OK;
+	return document_end(r, &j, err);
 }
 
 enum hg_rc api_get_app(struct api_request *r, struct hg_err *err)
 {
 	struct fleet_status *s;
+	struct json_out j;
+	struct hg_buf text;
 	enum hg_rc rc = fleet_status(r->api->d.fleet, &s);
 	if (rc < 0) return hg_err_set(err, rc, "no memory for the status");
 	rc = HG_E_NOT_FOUND;
 	for (uint32_t i = 0; i < s->app_count && rc < 0; i++) {
 		if (!hg_str_eq(hg_str(s->apps[i].name), r->param[0])) continue;
-		r->reply = json_pack("{s:s,s:o}", "schema", "headgate.app/1", "app",
-		        app_json(r->api, &s->apps[i]));
+		document_begin(&j, &text, "headgate.app/1");
+		json_out_key(&j, "app");
+		api_app_write(&j, r->api, &s->apps[i]);
 		rc = HG_OK;
 	}
 	fleet_status_free(s);
-	return rc < 0 ? hg_err_set(err, rc, "there is no app \"%.*s\"",
-	                        (int)HG_MIN(r->param[0].n, 64), r->param[0].p)
-	              : rc;
+	if (rc == HG_OK) return document_end(r, &j, err);
+	return hg_err_set(
+	        err, rc, "there is no app \"%.*s\"", (int)HG_MIN(r->param[0].n, 64), r->param[0].p);
 }
 
 enum hg_rc api_get_config(struct api_request *r, struct hg_err *err)

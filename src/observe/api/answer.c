@@ -10,9 +10,13 @@
 void pa_answer_error(struct serve_call *call, const struct pa_error *e)
 {
 	struct hg_buf b;
+	if (e->kind == PA_UNAVAILABLE) serve_field(call, "Retry-After", HG_STR("1"));
+	if (e->problem) {
+		serve_problem(call, pa_status(e->kind), pa_code(e->kind), e->text);
+		return;
+	}
 	hg_buf_init(&b, 16u << 10);
 	pa_error_json(e, &b);
-	if (e->kind == PA_UNAVAILABLE) serve_field(call, "Retry-After", HG_STR("1"));
 	serve_answer(call, pa_status(e->kind), JSON, hg_buf_view(&b));
 	hg_buf_free(&b);
 }

@@ -271,6 +271,17 @@ static bool read_cardinality(struct pa_job *job)
 	return pa_limit_of(&job->form, &job->limit, &job->error);
 }
 
+static bool read_columns(struct pa_job *job)
+{
+	struct pa_error *e = &job->error;
+	e->problem = true;
+	if (!pa_form_all(&job->form, "query", &job->queries, &job->query_n, e)) return false;
+	if (job->query_n == 0 || job->query_n > PA_COLUMNS_MAX)
+		return pa_fail_param(e, "query", "it is there %u times, and may be 1 to %d times",
+		        job->query_n, PA_COLUMNS_MAX);
+	return read_range(job);
+}
+
 #define M_GET  1u
 #define M_POST 2u
 
@@ -287,6 +298,7 @@ static const struct route {
         {"/api/v1/format_query", M_GET | M_POST, read_format, &pa_job_format},
         {"/api/v1/status/tsdb", M_GET, read_cardinality, &pa_job_cardinality},
         {"/federate", M_GET, read_federate, &pa_job_federate},
+        {"/v1/columns", M_POST, read_columns, &pa_job_columns},
 };
 
 static unsigned method_bit(enum http1_method m)
@@ -350,7 +362,7 @@ static bool form_read(struct pa_form *form, const struct serve_request *req, str
 static bool ours(struct hg_str path)
 {
 	return hg_str_starts(path, HG_STR("/api/v1/")) || hg_str_eq(path, HG_STR("/federate")) ||
-	       hg_str_starts(path, HG_STR("/-/"));
+	       hg_str_eq(path, HG_STR("/v1/columns")) || hg_str_starts(path, HG_STR("/-/"));
 }
 
 bool promapi_http(struct promapi *p, struct serve_call *call, const struct serve_request *req)
@@ -361,6 +373,7 @@ bool promapi_http(struct promapi *p, struct serve_call *call, const struct serve
 	if (!ours(req->path)) return false;
 	const struct route *r = route_find(req->path, &label);
 	p->stats.requests++;
+	e.problem = r && r->kind == &pa_job_columns;
 	if (r && !(r->methods & method_bit(req->method))) {
 		pa_refuse_method(call, r->methods & M_POST);
 		return true;

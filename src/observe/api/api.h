@@ -2,7 +2,8 @@
  * Prometheus' HTTP API over the metrics store, for Grafana, promtool and whoever else speaks it:
  * /api/v1/query, query_range, series, labels, label/NAME/values, format_query, metadata, targets,
  * rules, alerts, status/…, and /federate, /-/healthy, /-/ready. docs/promql.md says where it
- * differs from Prometheus'.
+ * differs from Prometheus'. Beside it /v1/columns, Headgate's own: many range queries in one
+ * request, values without their times.
  *
  * Parameters are read and answers are written on the loop's thread; what reads the store is run by
  * a few threads of its own, which take the lock around each access. A query ends early when its
@@ -56,9 +57,9 @@ HG_MUST enum hg_rc promapi_new(
 void promapi_free(struct promapi *p);
 
 /*
- * True: the path is one of its own (all below /api/v1/, /federate, /-/), and the call was answered
- * or will be. On the loop's thread; rooms that have paths of their own below /api/v1/ are asked
- * before.
+ * True: the path is one of its own (all below /api/v1/, /federate, /-/, /v1/columns), and the call
+ * was answered or will be. On the loop's thread; rooms that have paths of their own below /api/v1/
+ * are asked before.
  */
 bool promapi_http(struct promapi *p, struct serve_call *call, const struct serve_request *req);
 

@@ -13,6 +13,7 @@
 #define PA_PAIRS_MAX   4096u               /* parameters of a request */
 #define PA_POINTS_MAX  11000               /* of a series of a range query */
 #define PA_TIME_MAX_MS 10000000000000000ll /* 317 thousand years: room to add and subtract */
+#define PA_COLUMNS_MAX 24                  /* queries of one request for columns */
 #define PA_SLICE       ((size_t)256 << 10) /* what a turn of the loop makes of a large answer */
 #define PA_WHOLE       ((size_t)1 << 20)   /* a larger answer is streamed */
 #define PA_GZIP_LEAST  ((size_t)8 << 10)   /* smaller answers are not worth it */
@@ -33,6 +34,7 @@ enum pa_kind {
 
 struct pa_error {
 	enum pa_kind kind;
+	bool problem; /* is told as Headgate's own API tells it, and not in Prometheus' envelope */
 	char text[1024];
 };
 
@@ -43,6 +45,8 @@ bool pa_fail_param(struct pa_error *e, const char *name, const char *fmt, ...) H
 /* An error of the store or the engine; of the parser with its place, as of parameter `name`. */
 bool pa_fail_from(struct pa_error *e, const char *name, const struct hg_err *err);
 unsigned pa_status(enum pa_kind kind);
+/* The code of such an error in a problem. */
+enum hg_rc pa_code(enum pa_kind kind);
 void pa_error_json(const struct pa_error *e, struct hg_buf *to);
 
 /* ---- params.c ---- */
@@ -105,6 +109,8 @@ struct pa_job {
 
 	/* Asked. */
 	struct hg_str query, label;
+	const struct hg_str *queries; /* of /v1/columns */
+	uint32_t query_n;
 	const struct hg_str *match;
 	uint32_t match_n;
 	int64_t start_ms, end_ms, step_ms, lookback_ms;
@@ -136,10 +142,15 @@ struct pa_job {
 	bool streaming, blocked;
 };
 
-/* ---- query.c, names.c, federate.c, cardinality.c: what threads do ---- */
+/* ---- query.c, columns.c, names.c, federate.c, cardinality.c: what threads do ---- */
 
 extern const struct pa_kind_of_job pa_job_query, pa_job_series, pa_job_labels, pa_job_values,
-        pa_job_federate, pa_job_format, pa_job_cardinality;
+        pa_job_federate, pa_job_format, pa_job_cardinality, pa_job_columns;
+
+/* Evaluates `text` as the job was asked to, with so many bytes of memory. False: the error is set.
+ * *ret_result: the caller's. */
+HG_MUST bool pa_evaluate(struct pa_job *job, struct hg_str text, size_t memory,
+        const struct promql_result **ret_result, struct pa_error *ret_error);
 
 /* A reservation of the memory that all have; false: there is none (the error is set). */
 HG_MUST bool pa_reserve(struct pa_job *job);

@@ -21,6 +21,19 @@ unsigned pa_status(enum pa_kind kind)
 	return kinds[kind].status;
 }
 
+enum hg_rc pa_code(enum pa_kind kind)
+{
+	switch (kind) {
+	case PA_BAD_DATA: return HG_E_API_BODY;
+	case PA_TIMEOUT:
+	case PA_CANCELED: return HG_E_QUERY_TIME;
+	case PA_UNAVAILABLE: return HG_E_AGAIN;
+	case PA_NOT_FOUND: return HG_E_NOT_FOUND;
+	case PA_INTERNAL: return HG_E_NOMEM;
+	default: return HG_E_QUERY_FAILED;
+	}
+}
+
 bool pa_fail(struct pa_error *e, enum pa_kind kind, const char *fmt, ...)
 {
 	va_list ap;

@@ -147,7 +147,8 @@ static bool series_json(struct pa_job *job, struct hg_buf *to)
 		hg_buf_cstr(to, matrix ? ",\"values\":[" : ",\"value\":");
 	}
 	for (; job->point < s->n; job->point++) {
-		if (to->n >= job->full || to->failed) return false;
+		/* Not before the first: who goes on there would begin the series again. */
+		if (job->point && (to->n >= job->full || to->failed)) return false;
 		if (job->point) hg_buf_byte(to, ',');
 		point_json(to, s->t[job->point], s->v[job->point]);
 	}
@@ -189,14 +190,14 @@ static void unlock_of(void *arg)
 	pa_unlock(arg);
 }
 
-static struct promql_options options(struct pa_job *job)
+static struct promql_options options(struct pa_job *job, size_t memory)
 {
 	struct promql_options o = {.start_ms = job->start_ms,
 	        .end_ms = job->end_ms,
 	        .step_ms = job->range ? job->step_ms : 0,
 	        .lookback_ms = job->lookback_ms,
 	        .points_max = PA_POINTS_MAX + 1, /* both ends count */
-	        .memory_max = job->memory,
+	        .memory_max = memory,
 	        .deadline_ms = job->deadline_ms,
 	        .cancel = &job->cancel,
 	        .lock = lock_of,
@@ -211,47 +212,52 @@ static struct promql_options options(struct pa_job *job)
 }
 
 /* Parses; false: the error is set. */
-static bool parse(struct pa_job *job, struct promql_query **ret_query)
+static bool parse(const struct pa_job *job, struct hg_str text, struct promql_query **ret_query,
+        struct pa_error *ret_error)
 {
 	struct hg_err err = {0};
-	if (promql_parse(job->query, ret_query, &err) < 0)
-		return pa_fail_from(&job->error, "query", &err);
+	if (promql_parse(text, ret_query, &err) < 0) return pa_fail_from(ret_error, "query", &err);
 	enum promql_type type = promql_type_of(*ret_query);
 	if (!job->range || type == PROMQL_SCALAR || type == PROMQL_VECTOR) return true;
 	promql_free(*ret_query);
 	*ret_query = NULL;
-	return pa_fail_param(&job->error, "query",
+	return pa_fail_param(ret_error, "query",
 	        "invalid expression type \"%s\" for range query, must be Scalar or instant Vector",
 	        promql_type_name(type));
 }
 
-static void fail(struct pa_job *job, const struct hg_err *err)
+static bool failed(const struct pa_job *job, const struct hg_err *err, struct pa_error *ret_error)
 {
 	if (err->rc == HG_E_QUERY_TIME && atomic_load(&job->cancel))
-		(void)pa_fail(&job->error, PA_CANCELED, "query was canceled in query execution");
-	else if (err->rc == HG_E_QUERY_TIME)
-		(void)pa_fail(&job->error, PA_TIMEOUT, "query timed out in query execution");
-	else
-		(void)pa_fail_from(&job->error, "query", err);
+		return pa_fail(ret_error, PA_CANCELED, "query was canceled in query execution");
+	if (err->rc == HG_E_QUERY_TIME)
+		return pa_fail(ret_error, PA_TIMEOUT, "query timed out in query execution");
+	return pa_fail_from(ret_error, "query", err);
 }
 
-static void run_query(struct pa_job *job)
+bool pa_evaluate(struct pa_job *job, struct hg_str text, size_t memory,
+        const struct promql_result **ret_result, struct pa_error *ret_error)
 {
 	struct promql_query *q = NULL;
 	struct hg_err err = {0};
 	uint64_t began = clock_mono_ns();
-	if (!job->brief && !pa_reserve(job)) return;
-	if (!parse(job, &q)) return;
-	struct promql_options o = options(job);
-	enum hg_rc rc = promql_run(job->p->o.db, q, &o, &job->result, &err);
-	job->run_ns = clock_mono_ns() - began;
+	if (!parse(job, text, &q, ret_error)) return false;
+	struct promql_options o = options(job, memory);
+	enum hg_rc rc = promql_run(job->p->o.db, q, &o, ret_result, &err);
+	job->run_ns += clock_mono_ns() - began;
 	promql_free(q);
-	if (rc < 0) {
-		if (err.rc == HG_OK) (void)hg_err_set(&err, rc, "%s", hg_rc_info(rc)->summary);
-		fail(job, &err);
-		return;
+	if (rc == HG_OK) {
+		job->samples += (*ret_result)->samples;
+		return true;
 	}
-	job->samples = job->result->samples;
+	if (err.rc == HG_OK) (void)hg_err_set(&err, rc, "%s", hg_rc_info(rc)->summary);
+	return failed(job, &err, ret_error);
+}
+
+static void run_query(struct pa_job *job)
+{
+	if (!job->brief && !pa_reserve(job)) return;
+	if (!pa_evaluate(job, job->query, job->memory, &job->result, &job->error)) return;
 	bool many = job->result->type == PROMQL_VECTOR || job->result->type == PROMQL_MATRIX;
 	job->truncated = many && job->result->n > job->limit;
 	job->more = result_more;
@@ -278,7 +284,7 @@ static void format_free(struct pa_job *job)
 static void run_format(struct pa_job *job)
 {
 	struct promql_query *q = NULL;
-	if (!parse(job, &q)) return;
+	if (!parse(job, job->query, &q, &job->error)) return;
 	job->found = q;
 	job->found_free = format_free;
 	job->more = format_more;

@@ -114,6 +114,25 @@ bool serve_query(struct hg_str query, const char *name, char *to, size_t cap)
 
 #endif
 
+/* What runs: set by tests that need it. */
+HG_UNUSED static struct rollouts_view fake_views[4];
+HG_UNUSED static uint32_t fake_view_count;
+
+void rollouts_each(struct rollouts *r, rollouts_view_fn fn, void *arg)
+{
+	(void)r;
+	for (uint32_t i = 0; i < fake_view_count; i++)
+		fn(arg, &fake_views[i]);
+}
+
+bool rollouts_running(const struct rollouts *r, uint64_t id)
+{
+	(void)r;
+	for (uint32_t i = 0; i < fake_view_count; i++)
+		if (fake_views[i].id == id) return true;
+	return false;
+}
+
 #ifndef FAKES_OWN_ROLLOUTS
 
 static bool fake_unread(void);
@@ -199,7 +218,8 @@ enum hg_rc rollouts_show_json(
         struct rollouts *r, uint64_t id, struct hg_buf *to, struct hg_err *err)
 {
 	if (id != 42) return hg_err_set(err, HG_E_NOT_FOUND, "there is no rollout %d", (int)id);
-	hg_buf_cstr(to, "{\"schema\":\"headgate.rollout/1\",\"id\":42}");
+	hg_buf_fmt(to, "{\"schema\":\"headgate.rollout/1\",\"id\":42,\"why\":\"%s\"}",
+	        fake_view_count ? fake_views[0].why : "");
 	return fake_result(r, err);
 }
 
@@ -226,7 +246,10 @@ struct fleet {
 	uint32_t scaled, restarts;
 	struct fleet_maintenance maintenance;
 	struct fleet_watch *watch;
-	uint32_t to_read; /* so many artifacts were not read yet */
+	bool other;         /* there is an app "api", too */
+	uint32_t in_flight; /* of replica 1 of "web" */
+	const char *reason; /* of "web"; NULL: the usual one */
+	uint32_t to_read;   /* so many artifacts were not read yet */
 	struct fleet_reading **slot, reading;
 };
 
@@ -289,7 +312,7 @@ const char *fleet_phase_name(enum fleet_phase p)
 enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 {
 	static const char *const routes[] = {"*/"};
-	static const struct fleet_replica_status replicas[] = {
+	static struct fleet_replica_status replicas[] = {
 	        {.number = 1,
 	                .release = 1,
 	                .state = FLEET_READY,
@@ -306,21 +329,26 @@ enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 	                .exit_text = "exit status 1",
 	                .reason = "\xff is not UTF-8"},
 	};
-	static const struct fleet_app_status app = {.id = 1,
-	        .name = "web",
-	        .release = 1,
-	        .desired = 2,
-	        .ready = 1,
-	        .total = 2,
-	        .phase = FLEET_APP_DEGRADED,
-	        .reason = "replica 2 ended: exit status 1",
-	        .replicas = replicas,
-	        .replica_count = 2,
-	        .routes = routes,
-	        .route_count = 1};
-	(void)f;
+	static struct fleet_app_status apps[] = {
+	        {.id = 1,
+	                .name = "web",
+	                .release = 1,
+	                .desired = 2,
+	                .ready = 1,
+	                .total = 2,
+	                .phase = FLEET_APP_DEGRADED,
+	                .replicas = replicas,
+	                .replica_count = 2,
+	                .routes = routes,
+	                .route_count = 1},
+	        {.id = 2, .name = "api", .release = 1},
+	};
+	static const char usual[] = "replica 2 ended: exit status 1";
+	replicas[0].in_flight = f->in_flight;
+	(void)snprintf(apps[0].reason, sizeof apps[0].reason, "%s", f->reason ? f->reason : usual);
 	*ret_status = calloc(1, sizeof **ret_status);
-	**ret_status = (struct fleet_status){.generation = 7, .apps = &app, .app_count = 1};
+	**ret_status =
+	        (struct fleet_status){.generation = 7, .apps = apps, .app_count = f->other ? 2 : 1};
 	return HG_OK;
 }
 
@@ -361,6 +389,14 @@ enum hg_rc fleet_want(const struct fleet *f, struct hg_str app, struct fleet_wan
 {
 	(void)f, (void)app;
 	*ret_want = (struct fleet_want){.serving = 3};
+	return HG_OK;
+}
+
+enum hg_rc fleet_release_info(struct fleet *f, struct hg_str app, uint32_t release,
+        struct fleet_release_info *ret_info, struct hg_err *err)
+{
+	(void)f, (void)app, (void)err;
+	*ret_info = (struct fleet_release_info){.number = release, .version = "v1.0"};
 	return HG_OK;
 }
 

@@ -8,6 +8,7 @@
 #include "observe/api/api.c"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -606,6 +607,76 @@ static void who_reads_slowly_holds_up_nobody(void **state)
 	world_stop(&w);
 }
 
+#define COLUMNS_OF(more) "start=1699999940&end=1700000000&step=15" more
+
+static void columns_are_values_by_step_and_errors_in_their_place(void **state)
+{
+	struct world w;
+	(void)state;
+	world_start(&w, NULL);
+	add(&w, "n_total", "x", "", 0, 0.5, 3);
+	add(&w, "huge", "", "", 1e22, 0, 1);
+	ask(&w, "POST", "/v1/columns", "",
+	        COLUMNS_OF("&query=n_total offset 30s&query=sum(&query=huge*vector(1)-30&query=nope"
+	                   "&query=vector(1)/0&query=n_total[1m]"));
+	assert_answer(&w, 200,
+	        "{\"schema\":\"headgate.columns/1\",\"start_ms\":1699999940000,\"step_ms\":15000,"
+	        "\"n\":5,\"results\":[{\"error\":null,\"series\":[{\"labels\":{\"__name__\":"
+	        "\"n_total\",\"a\":\"x\"},\"values\":[null,null,null,null,0]}]},"
+	        "{\"error\":\"invalid parameter \\\"query\\\": 1:5: parse error: unexpected end of "
+	        "input in "
+	        "expression\",\"series\":[]},{\"error\":null,\"series\":[{\"labels\":{},\"values\":"
+	        "[null,null,null,null,1e+22]}]},"
+	        "{\"error\":null,\"series\":[]},{\"error\":null,\"series\":[{\"labels\":{},"
+	        "\"values\":[null,null,null,null,null]}]},{\"error\":\"invalid parameter "
+	        "\\\"query\\\": invalid expression type \\\"range vector\\\" for range query, must "
+	        "be Scalar or instant Vector\",\"series\":[]}]}\n");
+	/* What is wrong with all of it is a problem as in the rest of Headgate's own API. */
+	ask(&w, "POST", "/v1/columns", "", COLUMNS_OF(""));
+	assert_has(&w, 400, "\"detail\":\"invalid parameter \\\"query\\\": it is there 0 times");
+	ask(&w, "POST", "/v1/columns", "", "query=1&start=1&end=2");
+	assert_has(&w, 400, "\"status\":400,");
+	ask(&w, "POST", "/v1/columns", "", "query=%zz");
+	assert_has(&w, 400, "invalid URL escape");
+	get(&w, "/v1/columns?query=1&start=1&end=2&step=1");
+	assert_int_equal(w.status, 405);
+	world_stop(&w);
+}
+
+static void long_columns_come_in_slices_and_share_the_memory(void **state)
+{
+	struct promapi_options o = {.memory_max = (size_t)64 << 20};
+	struct world w;
+	struct promapi_stats st;
+	(void)state;
+	world_start(&w, &o);
+	many(&w);
+	ask(&w, "POST", "/v1/columns", "",
+	        "query=many&query=many%2Bmany&query=1&start=1699990000&end=1700000000&step=4");
+	assert_int_equal(w.status, 200);
+	json_t *j = json_loadb(w.body.p, w.body.n, 0, NULL);
+	json_t *all = json_object_get(j, "results"), *first = json_array_get(all, 0);
+	assert_int_equal(json_array_size(all), 3);
+	json_t *series = json_array_get(json_object_get(first, "series"), 1);
+	assert_int_equal(json_array_size(json_object_get(series, "values")), 2501);
+	/* The second had what the first one left. */
+	assert_true(json_is_string(json_object_get(json_array_get(all, 1), "error")));
+	assert_true(json_is_null(json_object_get(json_array_get(all, 2), "error")));
+	json_decref(j);
+	/* Wherever a slice ends: also right behind a series' labels. */
+	for (int end = 1699993900; end < 1699994200; end += 15) {
+		char target[128];
+		snprintf(target, sizeof target,
+		        "/api/v1/query_range?query=many&start=1699993600&end=%d&step=15", end);
+		get(&w, target);
+		assert_non_null(j = json_loadb(w.body.p, w.body.n, 0, NULL));
+		json_decref(j);
+	}
+	promapi_stats(w.api, &st);
+	assert_int_equal(st.memory, 0);
+	world_stop(&w);
+}
+
 static void stats_say_how_much_was_read(void **state)
 {
 	struct world w;
@@ -717,6 +788,8 @@ int main(void)
 	        cmocka_unit_test(more_than_may_wait_are_told_to_come_again),
 	        cmocka_unit_test(a_query_ends_at_its_deadline_and_at_its_memory),
 	        cmocka_unit_test(who_reads_slowly_holds_up_nobody),
+	        cmocka_unit_test(columns_are_values_by_step_and_errors_in_their_place),
+	        cmocka_unit_test(long_columns_come_in_slices_and_share_the_memory),
 	        cmocka_unit_test(stats_say_how_much_was_read),
 	        cmocka_unit_test(what_makes_the_series_is_counted),
 	        cmocka_unit_test(rules_and_alerts_are_asked_of_who_has_them),
