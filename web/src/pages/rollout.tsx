@@ -10,7 +10,7 @@ import { useResource } from "../lib/resource";
 import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
-import type { Event, Rollout } from "../lib/types";
+import type { Event, Rollout, Side } from "../lib/types";
 import { announce, Empty, Figure, State, Trouble, type Tone } from "../ui/bits";
 import { Act, ask, type Change } from "../ui/confirm";
 import { Evidence } from "./rollout_evidence";
@@ -141,6 +141,20 @@ function Buttons({ r }: { r: Rollout }) {
   );
 }
 
+function Ready({ side, color }: { side: Side; color: string }) {
+  return (
+    <div>
+      <dt>
+        <i class="swatch" style={{ "--swatch": `var(${color})` }} />
+        {side.version}
+      </dt>
+      <dd>
+        {side.ready}/{side.wanted} ready
+      </dd>
+    </div>
+  );
+}
+
 function Steps({ r }: { r: Rollout }) {
   const left = r.step.until_ms ? r.step.until_ms - now.value : 0;
   const share = r.step.until_ms > r.step.since_ms ? (now.value - r.step.since_ms) / (r.step.until_ms - r.step.since_ms) : 0;
@@ -178,24 +192,8 @@ function Steps({ r }: { r: Rollout }) {
           <dt>drawn</dt>
           <dd>{ratio(r.weight.actual)}</dd>
         </div>
-        <div>
-          <dt>
-            <i class="swatch" style={{ "--swatch": "var(--new)" }} />
-            {r.new.version}
-          </dt>
-          <dd>
-            {r.new.ready}/{r.new.wanted} ready
-          </dd>
-        </div>
-        <div>
-          <dt>
-            <i class="swatch" style={{ "--swatch": "var(--old)" }} />
-            {r.old.version}
-          </dt>
-          <dd>
-            {r.old.ready}/{r.old.wanted} ready
-          </dd>
-        </div>
+        {!r.outcome && <Ready side={r.new} color="--new" />}
+        {!r.outcome && <Ready side={r.old} color="--old" />}
       </dl>
     </section>
   );

@@ -167,7 +167,7 @@ function rangeY(p: ChartProps): (u: uPlot, low: number | null, high: number | nu
     let top = Math.max(high ?? 0, 0);
     for (const limit of p.limits ?? []) if (limit.value <= top * 4 || top === 0) top = Math.max(top, limit.value);
     if (p.max !== undefined) top = Math.max(p.max, top);
-    if (top === 0) top = 1;
+    if (top === 0) top = p.unit === "ratio" ? 0.01 : 1;
     const bottom = p.min ?? Math.min(0, low ?? 0);
     return [bottom, top * 1.08];
   };
