@@ -11,6 +11,9 @@ git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror || status=1
 say "tidy"
 python3 tools/tidy.py --build "$build" || status=1
 
+say "the dashboard's bundle"
+tools/web.sh --check >&2 || status=1
+
 say "cppcheck"
 mkdir -p "$build/lint-cache/cppcheck"
 git ls-files 'src/*.c' 'apps/*.c' | xargs cppcheck --quiet --enable=warning,portability,performance \
