@@ -133,6 +133,22 @@ static void codes_end_with_time_and_with_the_token_they_were_made_with(void **s)
 	q = sign_in(code, body);
 	refused(w, &q, 401, "HG1621");
 	free(code);
+
+	/* Likewise one that has expired meanwhile, and one that may less than the code. */
+	const struct store_token over[] = {
+	        {.name = HG_STR("over"), .role = STORE_ADMIN, .expires_ms = 1, .sha256 = {1}},
+	        {.name = HG_STR("less"), .role = STORE_VIEWER, .sha256 = {2}}};
+	free(ci);
+	ci = token_new(w, "other", "deployer");
+	for (size_t k = 0; k < HG_COUNT(over); k++) {
+		assert_int_equal(store_token_add(w->store, &over[k], NULL), HG_OK);
+		code = code_new(w, ci, "{}");
+		for (size_t i = 0; i < API_CODES_MAX; i++)
+			memcpy(w->api->codes.code[i].maker, over[k].sha256, 32);
+		q = sign_in(code, body);
+		refused(w, &q, 401, "HG1621");
+		free(code);
+	}
 	free(ci);
 }
 
