@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """What the dashboard stands on: its files, how a browser signs in, and the history of releases."""
 import gzip
+import http.client
 import json
 import re
+import time
 import unittest
 import urllib.parse
 
@@ -137,6 +139,36 @@ class Dashboard(unittest.TestCase):
         self.refused(409, "HG1623", "DELETE", "/v1/session", ever)
         for bad in ("soon", "0s", "2020-01-31", "30"):
             self.assertEqual(self.p.run("token", "create", "x", "--expires", bad, check=False).returncode, 2)
+
+    def stream(self, path, token):
+        """An open answer that never ends by itself, and its connection; the first bytes were read."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        self.addCleanup(c.close)
+        c.request("GET", path, headers={"Authorization": f"Bearer {token}", "Accept": "text/event-stream"})
+        answer = c.getresponse()
+        self.assertEqual(answer.status, 200)
+        self.assertTrue(answer.read1())
+        return answer
+
+    def until_over(self, answer):
+        end = time.monotonic() + 8
+        try:
+            while answer.read1():
+                self.assertLess(time.monotonic(), end, "the stream goes on")
+        except http.client.IncompleteRead:
+            pass  # what is not whole is cut
+
+    def test_streams_end_with_their_token(self):
+        brief, gone, kept = self.token("brief", "--expires", "4s"), self.token("gone"), self.token("kept")
+        wait_for(lambda: self.p.run("logs", "--limit", "1").stdout)
+        streams = [self.stream(path, token) for path in ("/v1/events", "/v1/live", "/v1/logs?follow=1")
+                   for token in (brief, gone)]
+        stays = self.stream("/v1/live", kept)
+        self.p.run("token", "revoke", "gone")
+        for answer in streams:
+            self.until_over(answer)
+        seen = stays.read1()
+        self.assertTrue(seen, "the stream of another token ended as well")
 
     def test_a_session_outlives_control_and_a_code_does_not(self):
         session, code = self.sign_in(), self.code()

@@ -377,6 +377,7 @@ static void on_tick(struct loop *l, struct loop_timer *t)
 {
 	struct api *a = HG_CONTAINER(t, struct api, tick);
 	api_rates_tick(a);
+	api_streams_check(a);
 	api_events_heartbeat(a);
 	api_sessions_tick(a);
 	if (loop_timer_start(l, t, API_TICK_MS, on_tick) < 0 && a->d.log)

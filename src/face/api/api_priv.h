@@ -39,7 +39,7 @@ struct api_request {
 	struct hg_str param[API_PARAMS_MAX]; /* of the path, in its order */
 	enum api_role role;
 	char who[96]; /* "unix:1000", "token:ci", "" */
-	struct {
+	struct api_by {
 		bool token, login;   /* else by the socket, or nobody */
 		uint64_t expires_ms; /* Unix time; 0: never */
 		uint8_t sha256[32];
@@ -114,6 +114,7 @@ struct api {
 	struct hg_list waiting; /* changes whose artifact is being read */
 	uint32_t event_count, log_count, query_count;
 	uint32_t live_count; /* of the event streams: those of /v1/live */
+	bool revoked;        /* a token, since streams were looked at */
 	uint64_t answers[6]; /* by class of the status */
 	struct api_codes codes;
 	uint64_t nobody_tat_ns, nobody_untold; /* audit lines of nobody: rate, and those left out */
@@ -141,6 +142,8 @@ HG_MUST enum hg_rc api_authorize(
         struct api_request *r, const struct api_route *route, struct hg_err *err);
 /* "127.0.0.1:4323", "[::1]", "localhost:1" and names under localhost. */
 bool api_host_allowed(struct hg_str authority);
+/* What was good when a stream was opened is no longer: the token has expired or was revoked. */
+bool api_by_over(const struct api *a, const struct api_by *by, uint64_t now_ms);
 /* A new secret of 32 random bytes, and the hash it is stored as. */
 #define API_TOKEN_TEXT 72
 HG_MUST enum hg_rc api_token_make(const char *prefix /* of four letters */,
@@ -176,6 +179,10 @@ void api_events_end(struct api *a);
 void api_relays_end(struct api *a);
 void api_events_push(struct loop *l, struct loop_task *t);
 void api_events_heartbeat(struct api *a);
+/* Ends streams of both kinds whose tokens are over. */
+void api_streams_check(struct api *a);
+void api_events_check(struct api *a, uint64_t now_ms);
+void api_relays_check(struct api *a, uint64_t now_ms);
 void api_metrics_text(struct api *a, struct hg_buf *to);
 
 /*

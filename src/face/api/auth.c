@@ -194,3 +194,16 @@ enum hg_rc api_authorize(struct api_request *r, const struct api_route *route, s
 	}
 	return HG_OK;
 }
+
+bool api_by_over(const struct api *a, const struct api_by *by, uint64_t now_ms)
+{
+	struct store_token t;
+	struct hg_buf name;
+	if (!by->token) return false;
+	if (by->expires_ms && by->expires_ms <= now_ms) return true;
+	if (!a->revoked) return false;
+	hg_buf_init(&name, 4096);
+	bool gone = store_token_find(a->d.store, by->sha256, &name, &t, NULL) == HG_E_NOT_FOUND;
+	hg_buf_free(&name);
+	return gone;
+}

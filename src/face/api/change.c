@@ -324,6 +324,7 @@ enum hg_rc api_delete_token(struct api_request *r, struct hg_err *err)
 		return hg_err_set(err, rc, "there is no token \"%.*s\"",
 		        (int)HG_MIN(r->param[0].n, 63), r->param[0].p);
 	if (rc < 0) return rc;
+	if (!r->dry_run) r->api->revoked = true;
 	r->reply = json_pack("{s:s,s:o,s:b}", "schema", "headgate.revoke/1", "name",
 	        api_json_str(r->param[0]), "dry_run", r->dry_run);
 	return HG_OK;

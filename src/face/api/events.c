@@ -61,6 +61,13 @@ static void write_event(void *arg, const struct store_event *e)
 	json_decref(j);
 }
 
+static void stream_end(struct event_stream *s)
+{
+	struct serve_call *call = s->call;
+	stream_free(s);
+	serve_end(call);
+}
+
 /* Everything the client has not seen, as far as there is room; more comes with the next turn. */
 static void stream_push(struct event_stream *s)
 {
@@ -69,10 +76,7 @@ static void stream_push(struct event_stream *s)
 	if (s->full) return;
 	s->sent = 0;
 	if (store_events(a->d.store, s->last, hg_str(s->app), PUSH_MAX, write_event, s, NULL) < 0) {
-		/* A client that reconnects with its last id loses nothing. */
-		struct serve_call *call = s->call;
-		stream_free(s);
-		serve_end(call);
+		stream_end(s); /* a client that reconnects with its last id loses nothing */
 		return;
 	}
 	if (s->sent == PUSH_MAX && !s->full) loop_task_queue(a->d.loop, &a->events_task);
@@ -104,6 +108,14 @@ void api_events_heartbeat(struct api *a)
 	}
 }
 
+void api_events_check(struct api *a, uint64_t now_ms)
+{
+	HG_LIST_EACH_SAFE (node, after, &a->event_streams) {
+		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
+		if (api_by_over(a, &s->by, now_ms)) stream_end(s);
+	}
+}
+
 static void last_id(void *arg, const struct store_event *e)
 {
 	*(uint64_t *)arg = e->id;
@@ -120,6 +132,7 @@ static enum hg_rc stream_new(
 	s->call = r->call;
 	s->last = after;
 	s->live = live;
+	s->by = r->by;
 	if (!serve_query(r->req->query, "app", s->app, sizeof s->app)) s->app[0] = 0;
 	hg_list_append(&a->event_streams, &s->node);
 	a->event_count++;
@@ -191,10 +204,7 @@ enum hg_rc api_get_events(struct api_request *r, struct hg_err *err)
 static void end_all(struct hg_list *streams)
 {
 	HG_LIST_EACH_SAFE (node, after, streams) {
-		struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
-		struct serve_call *call = s->call;
-		stream_free(s);
-		serve_end(call);
+		stream_end(HG_CONTAINER(node, struct event_stream, node));
 	}
 }
 

@@ -45,6 +45,7 @@ struct event_stream {
 	bool full; /* waits for room */
 	uint32_t sent;
 	struct live_reader *live; /* owned; NULL: the journal alone */
+	struct api_by by;
 };
 
 /* ---- events.c ---- */

@@ -4,6 +4,7 @@
  * eats memory takes observe and not control.
  */
 #include "api_priv.h"
+#include "os/clock.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@ struct relay {
 	uint64_t left;
 	bool streaming, full, metrics;
 	bool prometheus; /* errors are told as Prometheus' API tells them */
+	struct api_by by; /* what was shown when it was opened */
 };
 
 static const char *store_of(const struct relay *p)
@@ -248,6 +250,7 @@ static struct relay *relay_new(struct api_request *r, bool metrics)
 	p->magic = RELAY_MAGIC;
 	p->api = a;
 	p->call = r->call;
+	p->by = r->by;
 	p->metrics = metrics;
 	p->prometheus = metrics && !hg_str_starts(r->req->path, HG_STR("/v1/"));
 	p->fd = p->io.fd = -1;
@@ -325,6 +328,24 @@ void api_relays_end(struct api *a)
 	HG_LIST_EACH_SAFE (node, after, &a->relays) {
 		relay_fail(HG_CONTAINER(node, struct relay, node), HG_E_AGAIN, "control is ending");
 	}
+}
+
+/* One that is not followed is over soon. */
+void api_relays_check(struct api *a, uint64_t now_ms)
+{
+	HG_LIST_EACH_SAFE (node, after, &a->relays) {
+		struct relay *p = HG_CONTAINER(node, struct relay, node);
+		if (api_by_over(a, &p->by, now_ms))
+			relay_fail(p, HG_E_TOKEN_EXPIRED, "the token is over");
+	}
+}
+
+void api_streams_check(struct api *a)
+{
+	uint64_t now_ms = clock_wall_ms();
+	api_events_check(a, now_ms);
+	api_relays_check(a, now_ms);
+	a->revoked = false;
 }
 
 void api_streams_end(struct api *a)

@@ -311,6 +311,7 @@ enum hg_rc api_delete_session(struct api_request *r, struct hg_err *err)
 	}
 	if (!r->dry_run) rc = store_token_remove(r->api->d.store, hg_str(r->by.name), err);
 	if (rc < 0) return rc;
+	if (!r->dry_run) r->api->revoked = true;
 	r->reply = json_pack("{s:s,s:s,s:b}", "schema", "headgate.revoke/1", "name", r->by.name,
 	        "dry_run", r->dry_run);
 	return HG_OK;

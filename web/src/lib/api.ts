@@ -32,11 +32,12 @@ export interface Ask {
   form?: URLSearchParams;
   signal?: AbortSignal;
   headers?: Record<string, string>;
+  token?: string; // instead of the one in use
 }
 
 export async function request(path: string, ask: Ask = {}): Promise<Response> {
   const headers: Record<string, string> = { ...ask.headers };
-  const used = token.peek();
+  const used = ask.token ?? token.peek();
   if (used) headers.Authorization = `Bearer ${used}`;
   let body: BodyInit | undefined;
   if (ask.form) body = ask.form;
