@@ -93,14 +93,36 @@ static void escape(struct hg_buf *to, unsigned char c)
 	}
 }
 
+/* Bytes from the beginning that stand for themselves. */
+static size_t plain_n(struct hg_str s)
+{
+	size_t n = 0;
+	while (n < s.n && s.p[n] != '"' && s.p[n] != '\\' && (unsigned char)s.p[n] >= 0x20 &&
+	        (unsigned char)s.p[n] < 0x7f)
+		n++;
+	return n;
+}
+
+/* All of it stands for itself, as nearly always: one copy. */
+static void quote_plain(struct hg_buf *to, struct hg_str s)
+{
+	char *at = hg_buf_room(to, s.n + 2);
+	if (!at) return;
+	at[0] = '"';
+	if (s.n) memcpy(at + 1, s.p, s.n);
+	at[s.n + 1] = '"';
+	hg_buf_add(to, s.n + 2);
+}
+
 void json_quote(struct hg_buf *to, struct hg_str s)
 {
+	size_t plain = plain_n(s);
+	if (plain == s.n) {
+		quote_plain(to, s);
+		return;
+	}
 	hg_buf_byte(to, '"');
-	while (s.n) {
-		size_t plain = 0;
-		while (plain < s.n && s.p[plain] != '"' && s.p[plain] != '\\' &&
-		        (unsigned char)s.p[plain] >= 0x20 && (unsigned char)s.p[plain] < 0x7f)
-			plain++;
+	for (; s.n; plain = plain_n(s)) {
 		if (plain == 0 && (unsigned char)s.p[0] < 0x80) {
 			escape(to, (unsigned char)s.p[0]);
 			plain = 1;

@@ -132,6 +132,18 @@ static void head_write(struct json_out *j, const struct api *a, struct live_row 
 	json_out_end(j);
 }
 
+/* Nothing of its replicas is another than in the last turn. A false alarm by bytes between members
+ * costs no more than to look at the text. */
+static bool replicas_same(const struct api_live *l, const struct fleet_app_status *now, uint32_t i)
+{
+	if (!l->last || i >= l->last->app_count) return false;
+	const struct fleet_app_status *then = &l->last->apps[i];
+	if (then->replica_count != now->replica_count || strcmp(then->name, now->name) != 0)
+		return false;
+	return now->replica_count == 0 || memcmp(then->replicas, now->replicas,
+	                                          now->replica_count * sizeof *now->replicas) == 0;
+}
+
 static void rows_make(struct api_live *l, const struct fleet_status *s, struct hg_buf *fresh)
 {
 	struct api *a = l->api;
@@ -147,6 +159,7 @@ static void rows_make(struct api_live *l, const struct fleet_status *s, struct h
 		json_out_init(&j, fresh);
 		head_write(&j, a, row, &s->apps[i], rollouts);
 		live_part_set(&row->head, fresh, l->turn);
+		if (row->replicas.turn && replicas_same(l, &s->apps[i], i)) continue;
 		json_out_init(&j, fresh);
 		api_replicas_write(&j, &s->apps[i]);
 		live_part_set(&row->replicas, fresh, l->turn);
@@ -255,7 +268,8 @@ static void state_make(struct api_live *l, uint64_t now_ms, struct hg_buf *fresh
 	rows_make(l, s, fresh);
 	live_rows_sweep(&l->rows, l->turn, turn_least(l));
 	platform_make(l, s, fresh);
-	fleet_status_free(s);
+	if (l->last) fleet_status_free(l->last);
+	l->last = s;
 	/* Silences begin and alerts end by themselves, without an entry of the journal. */
 	if (!l->news && l->counted_ms && now_ms - l->counted_ms < LIVE_COUNTS_MS) return;
 	l->news = false;
@@ -367,19 +381,23 @@ static void part_write(
 	if (p->turn > seen) event_write(to, name, hg_buf_view(&p->text));
 }
 
-/* Everything that changed after the turn that the reader has seen. */
-static void state_write(const struct api_live *l, struct live_reader *r, struct hg_buf *to)
+/* Everything that changed after the turn `seen`, made once for all readers that have seen it. */
+static const struct hg_buf *delta_make(struct api_live *l, uint64_t seen)
 {
-	part_write(&l->platform, r->seen, "platform", to);
-	part_write(&l->counts, r->seen, "counts", to);
+	struct hg_buf *to = &l->delta.text;
+	if (l->delta.to == l->turn && l->delta.from == seen && !to->failed) return to;
+	l->delta.from = seen;
+	l->delta.to = l->turn;
+	hg_buf_reset(to);
+	part_write(&l->platform, seen, "platform", to);
+	part_write(&l->counts, seen, "counts", to);
 	size_t empty = to->n;
 	hg_buf_cstr(to, "event: apps\ndata: ");
-	if (live_rows_write(&l->rows, r->seen, to))
+	if (live_rows_write(&l->rows, seen, to))
 		hg_buf_cstr(to, "\n\n");
 	else
 		to->n = empty;
-	if (r->doc) part_write(&r->doc->part, r->seen, "rollout", to);
-	r->seen = l->turn;
+	return to;
 }
 
 static void trace_write(const struct api_live *l, struct live_reader *r, struct hg_buf *to)
@@ -403,21 +421,38 @@ static void clock_write(struct live_reader *r, struct hg_buf *to)
 	        (unsigned long long)clock_wall_ms());
 }
 
+/* What is the reader's own. */
+static void own_write(const struct api_live *l, struct live_reader *r, struct hg_buf *to)
+{
+	if (r->doc) part_write(&r->doc->part, r->seen, "rollout", to);
+	if (r->rollout) trace_write(l, r, to);
+	clock_write(r, to);
+}
+
+/* What there is no memory for is sent with the next turn: nothing of it counts as seen. */
 void api_live_push(struct event_stream *s)
 {
-	const struct api_live *l = s->api->live;
-	struct live_reader *r = s->live;
+	struct api_live *l = s->api->live;
+	struct live_reader *r = s->live, was = *r;
 	struct hg_buf b;
-	hg_buf_init(&b, 2 * LIVE_TEXT_MAX);
-	if (!r->greeted) hello_write(s, &b);
-	r->greeted = true;
-	if (r->seen < l->turn) state_write(l, r, &b);
-	if (r->rollout) trace_write(l, r, &b);
-	clock_write(r, &b);
-	if (b.failed) /* Nothing of it was sent: all of it is sent when there is memory. */
-		*r = (struct live_reader){.rollout = r->rollout, .doc = r->doc, .role = r->role};
-	else if (b.n)
-		api_stream_write(s, hg_buf_view(&b));
+	hg_buf_init(&b, LIVE_TEXT_MAX);
+	if (!r->greeted) {
+		hello_write(s, &b);
+		if (!b.failed) api_stream_write(s, hg_buf_view(&b));
+		r->greeted = !b.failed;
+		hg_buf_reset(&b);
+	}
+	const struct hg_buf *delta = r->seen < l->turn ? delta_make(l, r->seen) : NULL;
+	bool fine = r->greeted && (!delta || !delta->failed);
+	if (fine) own_write(l, r, &b);
+	if (fine && !b.failed) {
+		if (delta && delta->n) api_stream_write(s, hg_buf_view(delta));
+		if (b.n) api_stream_write(s, hg_buf_view(&b));
+		r->seen = l->turn;
+	} else {
+		was.greeted = r->greeted;
+		*r = was;
+	}
 	hg_buf_free(&b);
 }
 
@@ -427,6 +462,10 @@ static void state_free(struct api_live *l)
 	live_rows_free(&l->rows);
 	live_part_free(&l->platform);
 	live_part_free(&l->counts);
+	if (l->last) fleet_status_free(l->last);
+	l->last = NULL;
+	hg_buf_free(&l->delta.text);
+	l->delta.to = 0;
 	l->counted_ms = 0;
 }
 
@@ -488,6 +527,7 @@ enum hg_rc api_live_new(struct api *a, struct hg_err *err)
 	hg_list_init(&l->docs);
 	live_part_init(&l->platform);
 	live_part_init(&l->counts);
+	hg_buf_init(&l->delta.text, LIVE_TEXT_MAX);
 	l->ticked_ms = clock_mono_ms();
 	enum hg_rc rc = loop_timer_start(a->d.loop, &l->timer, LIVE_TICK_MS, on_timer);
 	if (rc < 0) {

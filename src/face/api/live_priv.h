@@ -176,6 +176,12 @@ struct api_live {
 	uint64_t turn;
 	struct live_rows rows;
 	struct live_part platform, counts;
+	struct fleet_status *last; /* what `rows` were made of */
+	/* What changed from one turn to another, as text: most readers are at the same turn. */
+	struct {
+		struct hg_buf text;
+		uint64_t from, to; /* 0: none */
+	} delta;
 	struct hg_list docs;
 	uint64_t ticked_ms, counted_ms; /* monotonic */
 	uint64_t docs_ms;

@@ -14,28 +14,51 @@ static double or_nan(double v)
 	return v < 0 ? (double)NAN : v;
 }
 
+/* What the release was asked: lanes count who answered, and a failure of the new release that the
+ * old one answered for it is none of them. */
+static struct api_point asked(const struct live_look *l, enum live_arm arm)
+{
+	struct api_point p = l->arm[arm];
+	if (arm != LIVE_NEW) return p;
+	p.total += l->rescued;
+	p.errors += l->rescued;
+	return p;
+}
+
+static struct api_now between(
+        const struct live_look *from, const struct live_look *to, enum live_arm arm)
+{
+	struct api_point a = asked(from, arm), b = asked(to, arm);
+	return api_rate_between(&a, &b);
+}
+
+/* Requests were drawn to the new release, and some of them answered by the old one. */
+static double split(const struct live_look *from, const struct live_look *to)
+{
+	double of_new = between(from, to, LIVE_NEW).rate;
+	double answered = api_rate_between(&from->arm[LIVE_NEW], &to->arm[LIVE_NEW]).rate +
+	                  api_rate_between(&from->arm[LIVE_OLD], &to->arm[LIVE_OLD]).rate;
+	return answered > 0 ? HG_MIN(of_new / answered, 1.0) : (double)NAN;
+}
+
 struct live_point live_point_of(
         const struct live_look *before, const struct live_look *window, const struct live_look *now)
 {
 	struct live_point p = {.t_ms = (double)now->wall_ms,
 	        .set = now->set,
-	        .actual = (double)NAN,
+	        .actual = split(window, now),
 	        .evidence = now->evidence,
 	        .rescued = (double)now->rescued,
 	        .seen = (double)now->seen};
-	double rate[LIVE_ARMS];
 	for (int i = 0; i < LIVE_ARMS; i++) {
-		struct api_now second = api_rate_between(&before->arm[i], &now->arm[i]);
-		struct api_now wide = api_rate_between(&window->arm[i], &now->arm[i]);
+		struct api_now second = between(before, now, (enum live_arm)i);
+		struct api_now wide = between(window, now, (enum live_arm)i);
 		bool time_passed = before->arm[i].at_ms < now->arm[i].at_ms;
 		p.arm[i].rate = time_passed ? second.rate : (double)NAN;
 		p.arm[i].error_ratio = or_nan(second.error_ratio);
 		p.arm[i].p50 = or_nan(wide.p50_s);
 		p.arm[i].p95 = or_nan(wide.p95_s);
-		rate[i] = wide.rate;
 	}
-	double all = rate[LIVE_NEW] + rate[LIVE_OLD];
-	if (all > 0) p.actual = rate[LIVE_NEW] / all;
 	return p;
 }
 

@@ -309,10 +309,12 @@ const char *fleet_phase_name(enum fleet_phase p)
 	return p == FLEET_APP_DEGRADED ? "degraded" : "running";
 }
 
+#ifndef FAKES_OWN_STATUS
+
 enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 {
 	static const char *const routes[] = {"*/"};
-	static struct fleet_replica_status replicas[] = {
+	static const struct fleet_replica_status replicas[] = {
 	        {.number = 1,
 	                .release = 1,
 	                .state = FLEET_READY,
@@ -329,7 +331,7 @@ enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 	                .exit_text = "exit status 1",
 	                .reason = "\xff is not UTF-8"},
 	};
-	static struct fleet_app_status apps[] = {
+	static const struct fleet_app_status apps[] = {
 	        {.id = 1,
 	                .name = "web",
 	                .release = 1,
@@ -343,12 +345,21 @@ enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
 	                .route_count = 1},
 	        {.id = 2, .name = "api", .release = 1},
 	};
-	static const char usual[] = "replica 2 ended: exit status 1";
-	replicas[0].in_flight = f->in_flight;
-	(void)snprintf(apps[0].reason, sizeof apps[0].reason, "%s", f->reason ? f->reason : usual);
-	*ret_status = calloc(1, sizeof **ret_status);
-	**ret_status =
-	        (struct fleet_status){.generation = 7, .apps = apps, .app_count = f->other ? 2 : 1};
+	/* As the real one, a copy. */
+	struct {
+		struct fleet_status s;
+		struct fleet_app_status apps[HG_COUNT(apps)];
+		struct fleet_replica_status replicas[HG_COUNT(replicas)];
+	} *copy = calloc(1, sizeof *copy);
+	memcpy(copy->apps, apps, sizeof apps);
+	memcpy(copy->replicas, replicas, sizeof replicas);
+	copy->apps[0].replicas = copy->replicas;
+	copy->replicas[0].in_flight = f->in_flight;
+	(void)snprintf(copy->apps[0].reason, sizeof copy->apps[0].reason, "%s",
+	        f->reason ? f->reason : "replica 2 ended: exit status 1");
+	copy->s = (struct fleet_status){
+	        .generation = 7, .apps = copy->apps, .app_count = f->other ? 2 : 1};
+	*ret_status = &copy->s;
 	return HG_OK;
 }
 
@@ -356,6 +367,8 @@ void fleet_status_free(struct fleet_status *s)
 {
 	free(s);
 }
+
+#endif
 
 enum hg_rc fleet_scale(struct fleet *f, struct hg_str app, uint32_t replicas, struct hg_err *err)
 {

@@ -156,7 +156,7 @@ static json_t *ask_json(struct world *w, const struct ask *q, unsigned want_stat
 	return j;
 }
 
-static unsigned ask_status(struct world *w, const struct ask *q)
+HG_UNUSED static unsigned ask_status(struct world *w, const struct ask *q)
 {
 	struct serve_call c;
 	ask(w, q, &c);
@@ -172,7 +172,7 @@ HG_UNUSED static void text_of(json_t *j, const char *key, char to[128])
 	json_decref(j);
 }
 
-static char *token_new(struct world *w, const char *name, const char *role)
+HG_UNUSED static char *token_new(struct world *w, const char *name, const char *role)
 {
 	char body[128];
 	snprintf(body, sizeof body, "{\"name\":\"%s\",\"role\":\"%s\"}", name, role);
