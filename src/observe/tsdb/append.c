@@ -5,6 +5,10 @@
 #define CHUNK_SAMPLES 128
 /* A chunk of noise: longer ones only cost those who read little of it. */
 #define CHUNK_STREAM_BYTES 3000
+/* Samples that come this fast make longer chunks, of ten minutes at most: the head of a chunk, its
+ * entry in the index and the reset in the journal are paid once. Slower ones would make a reader of
+ * a few minutes decode an hour. */
+#define CHUNK_FAST_MS 2500
 
 /* ------------------------------------------------------------------ windows */
 
@@ -165,6 +169,13 @@ static bool is_expired(const struct tsdb *db, int64_t now, int64_t t)
 	return db->o.keep_ms && now != TSDB_NO_MIN && t < now - db->o.keep_ms;
 }
 
+/* The first chunk of a series ends early, by its hash: those that began together would all end
+ * theirs together. */
+static uint16_t chunk_limit(const struct series *s, uint32_t samples, uint32_t spread, bool first)
+{
+	return (uint16_t)HG_MAX(first ? samples - s->hash % (spread + 1) : samples, 1u);
+}
+
 /* Makes s->open ready for one more sample at t: a chunk ends with its window. */
 static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 {
@@ -180,24 +191,28 @@ static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 	if (id == TSDB_NONE) return HG_E_NOMEM;
 	if (db->o.dir && !journal_hold(&w->journal)) return HG_E_NOMEM;
 	s->segment = w->journal.segment;
-	/* Series that began together must not all end their chunks together. */
-	uint32_t limit = db->o.chunk_samples;
-	if (!s->staggered) limit = limit - s->hash % (limit / 2 + 1);
+	s->limit = chunk_limit(s, db->o.chunk_samples, db->o.chunk_samples / 2, !s->staggered);
 	s->staggered = true;
-	s->limit = (uint16_t)HG_MAX(limit, 1u);
 	/* Each window has a journal of its own, which knows nothing of the series yet. */
 	if (s->window != w) s->coder.segment = 0;
 	s->window = w;
 	return HG_OK;
 }
 
-/* A window that is nearly over gets no chunk for its last few samples: the one before has them. */
+/* Whether an open chunk that is full takes more all the same. */
 static bool chunk_stretch(const struct tsdb *db, struct series *s)
 {
+	uint32_t usual = db->o.chunk_samples;
 	if (s->open.dt <= 0) return false;
+	if (s->open.dt <= CHUNK_FAST_MS && s->limit <= usual) {
+		uint32_t most = HG_MIN(usual * 15 / 8, (uint32_t)CODEC_CHUNK_MAX);
+		s->limit = chunk_limit(s, most, most * 3 / 4, s->limit < usual);
+		if (s->open.count < s->limit) return true;
+	}
+	/* A window that is nearly over gets no chunk for its last few samples: this one has them.
+	 */
 	int64_t left = (s->window->end - 1 - s->open.t) / s->open.dt;
-	if (!left || left > db->o.chunk_samples / 2 || s->open.count + left > CODEC_CHUNK_MAX)
-		return false;
+	if (!left || left > usual / 2 || s->open.count + left > CODEC_CHUNK_MAX) return false;
 	s->limit = (uint16_t)(s->open.count + left);
 	return true;
 }

@@ -9,12 +9,12 @@
 /*
  * How long a segment is: a start reads up to three of them, so short is good; but a chunk that is
  * not full when the second after its own ends is cut off, so there should be a chunk's samples of
- * every series in one: some 200 bytes each. With very many series a start would take too long: then
+ * every series in one: some 350 bytes each. With very many series a start would take too long: then
  * chunks are shorter.
  */
 #define SEGMENT_LEAST      (2u << 20)
 #define SEGMENT_MOST       (8u << 20)
-#define SEGMENT_FULL       208 /* bytes of a series, for a full chunk */
+#define SEGMENT_FULL       352 /* bytes of a series, for a full chunk */
 #define SEGMENT_PER_SERIES 64
 #define SEGMENT_MS         (30 * 60 * 1000)
 #define COMPRESS_LEAST     128

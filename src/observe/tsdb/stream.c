@@ -71,7 +71,7 @@ struct codec_step codec_step_of(struct codec_state *s, double v)
 	int64_t m;
 	memcpy(&bits, &v, sizeof bits);
 	s->bits = bits;
-	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m)) {
+	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m) && !decimal_is_noise(m, s->e)) {
 		uint64_t expected = (uint64_t)s->m + (uint64_t)s->d;
 		state_move(s, m);
 		s->misses = 0;

@@ -65,7 +65,10 @@ struct journal_coder {
 	uint32_t mean;       /* of the zigzag differences, in sixteenths */
 	uint8_t lead, width; /* of the last XOR that named them; width 0: none yet */
 	bool noisy;          /* the last value was an XOR */
-	uint32_t segment;    /* 1 + the segment it learned in */
+	/* Writer only: the frame that values since the last misfit would need, and how many bits
+	 * they paid more than that. */
+	uint8_t near_lead, near_trail, waste;
+	uint32_t segment; /* 1 + the segment it learned in */
 };
 
 struct series {
