@@ -79,8 +79,7 @@ bool append_flush_late(struct tsdb *db, uint32_t slot)
 	        !window_record(l->window, window_id_have(l->window, slot), true, l->t, l->v, l->n))
 		return false;
 	if (l->n && db->o.dir) journal_release(&l->window->journal, l->segment);
-	free(l);
-	s->late = NULL;
+	head_late_free(&db->head, s);
 	return true;
 }
 
@@ -118,6 +117,7 @@ static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
 	if (s->late) return s->late;
 	struct late *l = malloc(sizeof *l);
 	if (!l) return NULL;
+	db->head.held_bytes += sizeof *l;
 	l->window = w;
 	l->n = 0;
 	s->late = l;
@@ -234,10 +234,12 @@ enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	if (rc != HG_OK) return rc;
 	struct journal *j = &s->window->journal;
 	bool journaled = db->o.dir && !db->replaying, begins = !s->open.count;
+	uint16_t cap = s->open.cap;
 	if ((journaled && !journal_room(j)) || !stream_add(&s->open, t, v, &step)) {
 		if (begins && db->o.dir) journal_release(j, s->segment);
 		return HG_E_NOMEM;
 	}
+	db->head.held_bytes += (uint64_t)(s->open.cap - cap);
 	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, &step, &s->coder);
 	count_sample(db, s, t, v);
 	s->window->idle = 0;
@@ -276,6 +278,17 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 
 /* ------------------------------------------------------------------ series */
 
+/* A frame of series holds one at least. */
+#define TSDB_LABELS_BYTES (1u << 20)
+
+static size_t labels_bytes(struct labels ls)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < ls.n; i++)
+		n += ls.at[i].name.n + ls.at[i].value.n;
+	return n;
+}
+
 static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *err)
 {
 	struct head *h = &db->head;
@@ -287,7 +300,7 @@ static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *
 	app->refused++;
 	db->stats.refused_series++;
 	if (!err) return HG_E_TSDB_QUOTA;
-	struct hg_str name = app->symbol == TSDB_NONE ? HG_STR("?") : head_text(h, app->symbol);
+	struct hg_str name = app->symbol == APP_NAMELESS ? HG_STR("?") : head_text(h, app->symbol);
 	struct hg_str worst = app->worst == TSDB_NONE ? HG_STR("?") : head_text(h, app->worst);
 	hg_err_set(err, HG_E_TSDB_QUOTA, "app \"%.*s\" has its %u series", (int)HG_MIN(name.n, 64u),
 	        name.p, db->o.series_per_app);
@@ -318,9 +331,11 @@ enum hg_rc tsdb_series(struct tsdb *db, struct labels ls, tsdb_ref *ret_ref, str
 	if (slot == TSDB_NONE) {
 		if (h->live % 64 == 0) tsdb_memory_look(db);
 		if (db->full) return refuse_full(db, err);
+		if (labels_bytes(ls) > TSDB_LABELS_BYTES)
+			return hg_err_set(err, HG_E_INVALID, "labels of a series are over 1 MiB");
 		uint32_t app = head_app(h, ls);
 		if (app == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-		if (db->o.series_per_app && !h->apps[app].own &&
+		if (db->o.series_per_app && h->apps[app].symbol != APP_OWN &&
 		        h->apps[app].series >= db->o.series_per_app)
 			return refuse_quota(db, &h->apps[app], err);
 		slot = head_make(h, ls);

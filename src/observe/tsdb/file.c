@@ -9,6 +9,7 @@
 #include "os/shm.h"
 
 #define SERIES_PER_FRAME 20000
+#define SERIES_BYTES     (4u << 20) /* of labels in a frame, before compression */
 #define MAP_LEAST        (1u << 20)
 
 /* ------------------------------------------------------------------ heads */
@@ -102,8 +103,7 @@ int window_make(struct tsdb *db, struct window *w)
 static int tail_flush(struct tsdb *db, struct window *w)
 {
 	if (!w->tail.n) return 0;
-	struct frame_head h = frame_head_make(FRAME_CHUNKS, NULL, w->tail.n - FRAME_HEAD_BYTES);
-	memcpy(w->tail.p, &h, sizeof h);
+	window_frame_end(w);
 	int rc = file_put(db, w->fd, w->tail.p, w->tail.n, w->written);
 	if (rc < 0) return rc;
 	w->written = w->size;
@@ -134,14 +134,15 @@ static void series_put(
 
 /* varint first id · varint count · varint raw bytes · zstd of, for each: varint labels, and their
  * names and values as varint length and bytes */
-static int series_frame(struct tsdb *db, struct window *w, uint32_t n)
+static int series_frame(struct tsdb *db, struct window *w)
 {
 	struct hg_buf raw, *to = &db->scratch;
+	uint32_t n = 0, most = HG_MIN(w->ids - w->ids_written, SERIES_PER_FRAME);
 	int rc = -ENOMEM;
 	hg_buf_init(&raw, FRAME_MAX);
 	hg_buf_reset(to);
-	for (uint32_t i = 0; i < n; i++)
-		series_put(db, w, w->ids_written + i, &raw);
+	for (; n < most && raw.n < SERIES_BYTES && !raw.failed; n++)
+		series_put(db, w, w->ids_written + n, &raw);
 	size_t bound = FRAME_HEAD_BYTES + 30 + ZSTD_compressBound(raw.n);
 	uint8_t *at = raw.failed ? NULL : (uint8_t *)hg_buf_room(to, bound);
 	if (!at || (!db->zstd && !(db->zstd = ZSTD_createCCtx()))) goto out;
@@ -168,7 +169,7 @@ int window_flush(struct tsdb *db, struct window *w)
 	int rc = window_make(db, w);
 	if (rc == 0) rc = tail_flush(db, w);
 	while (rc == 0 && w->ids_written < w->ids)
-		rc = series_frame(db, w, HG_MIN(w->ids - w->ids_written, SERIES_PER_FRAME));
+		rc = series_frame(db, w);
 	return rc;
 }
 
@@ -266,11 +267,14 @@ bool window_walk(struct window *w, uint64_t *damaged,
 		if (!window_map(w, w->written)) return false;
 		frames_walk(w->map, w->written, damaged, walk_frame, &k);
 	}
-	if (w->tail.n) {
-		struct frame_at f = {FRAME_CHUNKS, w->written,
-		        (const uint8_t *)w->tail.p + FRAME_HEAD_BYTES,
-		        w->tail.n - FRAME_HEAD_BYTES};
+	window_frame_end(w);
+	for (size_t at = 0; at < w->tail.n;) {
+		struct frame_head h;
+		const uint8_t *p = (const uint8_t *)w->tail.p + at;
+		memcpy(&h, p, sizeof h);
+		struct frame_at f = {FRAME_CHUNKS, w->written + at, p + sizeof h, h.bytes};
 		records_walk(&f, w->start, damaged, fn, arg);
+		at += sizeof h + h.bytes;
 	}
 	return true;
 }

@@ -72,6 +72,8 @@ _Static_assert(sizeof(struct records_head) == FRAME_HEAD_BYTES, "layout");
 _Static_assert(sizeof(struct file_foot) == FOOT_BYTES, "layout");
 
 /* ---- window.c: chunks as records */
+/* The head of the frame that is being made says how long it is; more may be added later. */
+void window_frame_end(struct window *w);
 HG_MUST bool record_parse(const uint8_t *p, size_t n, int64_t start, uint64_t place, bool check,
         struct record *ret_record, size_t *ret_bytes);
 

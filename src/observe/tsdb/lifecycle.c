@@ -17,10 +17,7 @@ static void series_let_go(struct tsdb *db, struct window *w)
 			stream_reset(&s->open);
 			s->window = NULL;
 		}
-		if (s->late && s->late->window == w) {
-			free(s->late);
-			s->late = NULL;
-		}
+		if (s->late && s->late->window == w) head_late_free(&db->head, s);
 	}
 }
 
