@@ -124,13 +124,24 @@ static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
 	return l;
 }
 
+/*
+ * What lateness is measured by. A clock that was wrong has given the series a sample of years to
+ * come; once it is right, what comes now is late beside that one and must be taken all the same, or
+ * nothing would be until then.
+ */
+static int64_t newest_of(const struct tsdb *db, const struct series *s)
+{
+	bool ahead = db->now_ms != TSDB_NO_MIN && s->last_t > db->now_ms + TSDB_AHEAD_MS;
+	return ahead ? db->now_ms : s->last_t;
+}
+
 /* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
  * own that readers merge. */
 enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
-	const struct series *s = &db->head.series[slot];
-	bool bound = db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms;
-	if (bound && !db->replaying) return late_refuse(db);
+	bool refused = db->o.out_of_order_ms < 0 ||
+	               newest_of(db, &db->head.series[slot]) - t > db->o.out_of_order_ms;
+	if (refused && !db->replaying) return late_refuse(db);
 	struct window *w = append_window(db, t);
 	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
 	struct late *l = late_of(db, slot, w);
@@ -157,6 +168,7 @@ enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	l->t[i] = t;
 	l->v[i] = v;
 	l->n++;
+	w->idle = 0;
 	db->stats.samples++;
 	db->stats.out_of_order++;
 	return HG_OK;

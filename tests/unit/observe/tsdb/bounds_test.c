@@ -237,6 +237,58 @@ static void test_memory_of_open_chunks_and_late_samples_is_counted(void **state)
 	tsdb_close(db);
 }
 
+static int64_t clock_ms = 1700006400000;
+
+static int64_t clock_now(void)
+{
+	return clock_ms;
+}
+
+/* Nobody could write to a series for as many years as a clock had been ahead. */
+static void test_a_clock_that_was_years_ahead_stops_nobody(void **state)
+{
+	(void)state;
+	struct box b;
+	tsdb_ref ref;
+	uint32_t series;
+	box_init(&b);
+	b.o.window_ms = 0;
+	b.o.now_ms = clock_now;
+	clock_ms += 4 * INT64_C(31536000000);
+	struct tsdb *db = open_store(&b.o);
+	assert_int_equal(series_of(db, "i", 1, "", &ref), HG_OK);
+	assert_int_equal(tsdb_append(db, ref, clock_ms, 1), HG_OK);
+	assert_int_equal(tsdb_commit(db), HG_OK);
+	clock_ms = 1700006400000;
+	for (int k = 0; k < 2000; k++, clock_ms += 1000) {
+		/* Half of them after a restart. */
+		if (k == 1000) {
+			tsdb_close(db);
+			db = open_store(&b.o);
+			assert_int_equal(series_of(db, "i", 1, "", &ref), HG_OK);
+		}
+		assert_int_equal(tsdb_commit(db), HG_OK);
+		assert_int_equal(tsdb_append(db, ref, clock_ms, k), HG_OK);
+	}
+	/* A sample a minute: the window it stands in is not over. */
+	char files[32][64];
+	for (int k = 0; k < 20; k++, clock_ms += 60000) {
+		assert_int_equal(tsdb_append(db, ref, clock_ms, k), HG_OK);
+		for (int i = 0; i < 60; i++)
+			assert_int_equal(tsdb_commit(db), HG_OK);
+	}
+	assert_int_equal(box_files(b.dir, ".hgm", files, 32), 2);
+	assert_int_equal(samples_of(db, &series), 2021);
+	assert_int_equal(series, 1);
+	/* What is older than is taken late is refused as ever. */
+	assert_int_equal(tsdb_append(db, ref, clock_ms - 700000, 7), HG_E_TSDB_ORDER);
+	tsdb_close(db);
+	db = open_store(&b.o);
+	assert_int_equal(samples_of(db, &series), 2021);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +298,7 @@ int main(void)
 	        cmocka_unit_test(test_a_series_costs_the_same_however_many_apps_there_are),
 	        cmocka_unit_test(test_series_that_follow_others_cost_the_same),
 	        cmocka_unit_test(test_memory_of_open_chunks_and_late_samples_is_counted),
+	        cmocka_unit_test(test_a_clock_that_was_years_ahead_stops_nobody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
