@@ -82,6 +82,37 @@ int file_put(struct tsdb *db, int fd, const void *bytes, size_t n, uint64_t at)
 	return rc;
 }
 
+#define PUT_BYTES (1u << 20)
+
+/* Bytes of whole frames from `from` on, one at least, up to about PUT_BYTES. */
+static size_t frames_some(const struct hg_buf *frames, size_t from, size_t bytes_at)
+{
+	size_t to = from;
+	while (to < frames->n && to - from < PUT_BYTES) {
+		uint32_t bytes;
+		memcpy(&bytes, frames->p + to + bytes_at, sizeof bytes);
+		to += FRAME_HEAD_BYTES + bytes;
+	}
+	HG_ASSERT(to <= frames->n);
+	return to - from;
+}
+
+int file_put_frames(struct tsdb *db, int fd, struct hg_buf *frames, size_t bytes_at, uint64_t *at)
+{
+	size_t put = 0;
+	int rc = 0;
+	while (put < frames->n) {
+		size_t n = frames_some(frames, put, bytes_at);
+		rc = file_put(db, fd, frames->p + put, n, *at);
+		if (rc < 0) break;
+		put += n;
+		*at += n;
+	}
+	hg_buf_drop(frames, put);
+	if (rc < 0) (void)!disk_cut(fd, *at);
+	return rc;
+}
+
 int window_make(struct tsdb *db, struct window *w)
 {
 	char name[NAME_BYTES];
@@ -104,9 +135,11 @@ static int tail_flush(struct tsdb *db, struct window *w)
 {
 	if (!w->tail.n) return 0;
 	window_frame_end(w);
-	int rc = file_put(db, w->fd, w->tail.p, w->tail.n, w->written);
+	size_t before = w->tail.n;
+	int rc = file_put_frames(
+	        db, w->fd, &w->tail, offsetof(struct frame_head, bytes), &w->written);
+	w->frame_at = w->tail.n ? w->frame_at - (before - w->tail.n) : 0;
 	if (rc < 0) return rc;
-	w->written = w->size;
 	/* What a full disk left behind is not kept for ever. */
 	if (w->tail.cap > 16 * TAIL_BYTES)
 		hg_buf_free(&w->tail);

@@ -88,6 +88,14 @@ void window_name(const struct window *w, char to[static NAME_BYTES]);
 void segment_name(const struct window *w, uint32_t segment, char to[static NAME_BYTES]);
 /* Writes and counts. */
 HG_MUST int file_put(struct tsdb *db, int fd, const void *bytes, size_t n, uint64_t at);
+/*
+ * The same for whole frames, the first FRAME_HEAD_BYTES of each saying at `bytes_at` how many
+ * follow: what was written leaves `frames` and *at moves on, so that a disk with little room takes
+ * what it can, once. The rest waits, and what is torn of it in the file is cut off: it would take
+ * others' room for nothing.
+ */
+HG_MUST int file_put_frames(
+        struct tsdb *db, int fd, struct hg_buf *frames, size_t bytes_at, uint64_t *at);
 /* Makes the file when it is not there yet. */
 HG_MUST int window_make(struct tsdb *db, struct window *w);
 /* Chunks that wait, and series that have no frame yet, go to the file. */

@@ -116,12 +116,11 @@ int journal_write(struct tsdb *db, struct window *w)
 	if (rc == 0 && !tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 1, sizeof *j->at))
 		rc = -ENOMEM;
 	if (rc == 0) rc = segment_make(db, w);
-	if (rc == 0) rc = file_put(db, j->fd, j->sealed.p, j->sealed.n, j->size);
 	if (rc < 0) return rc;
-	j->size += j->sealed.n;
+	rc = file_put_frames(db, j->fd, &j->sealed, offsetof(struct records_head, bytes), &j->size);
 	j->at[j->segment - j->oldest].bytes = j->size;
-	buf_empty(&j->sealed);
-	return 0;
+	if (rc == 0) buf_empty(&j->sealed);
+	return rc;
 }
 
 /* The chunks that still begin in the oldest segment end now: their series are slow. */

@@ -97,6 +97,65 @@ static void test_chunks_that_waited_for_a_disk_are_read_after_a_restart(void **s
 	box_fini(&b);
 }
 
+static uint64_t written(void)
+{
+	char text[512], *at;
+	FILE *f = fopen("/proc/self/io", "r");
+	assert_non_null(f);
+	text[fread(text, 1, sizeof text - 1, f)] = 0;
+	fclose(f);
+	at = strstr(text, "wchar: ");
+	assert_non_null(at);
+	return strtoull(at + 7, NULL, 10);
+}
+
+/* A disk with room for a part of what waited was written full again each second, for nothing: it
+ * was all or nothing, and the torn part kept others' room. */
+static void test_a_disk_with_little_room_takes_what_it_can_once(void **state)
+{
+	(void)state;
+	struct box b;
+	struct rlimit was, tight;
+	struct hg_rand r;
+	tsdb_ref ref;
+	uint32_t series;
+	box_init(&b);
+	hg_rand_seed(&r, 4);
+	b.o.window_ms = 0;
+	struct tsdb *db = open_store(&b.o);
+	assert_int_equal(series_of(db, "i", 1, "", &ref), HG_OK);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	tight = was;
+	tight.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	int64_t t = 1700006400000;
+	for (int k = 0; k < 400000; k++, t += 10) {
+		assert_int_equal(tsdb_append(db, ref, t, hg_rand_unit(&r)), HG_OK);
+		if (k % 1000 == 0) assert_int_equal(tsdb_commit(db), HG_E_TSDB_DISK);
+	}
+	/* Of some 3 MB of records and as many of chunks, files of 2 MB. */
+	tight.rlim_cur = 2 << 20;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	uint64_t before = written();
+	for (int k = 0; k < 20; k++)
+		assert_int_equal(tsdb_commit(db), HG_E_TSDB_DISK);
+	assert_true(written() - before > 1 << 20);
+	/* A megabyte is tried at a time. */
+	assert_true(written() - before < (2 + 20) << 20);
+	char names[8][64];
+	uint32_t n = box_files(b.dir, ".hgj", names, 8);
+	for (uint32_t i = 0; i < n; i++)
+		assert_true(box_size(b.dir, names[i]) <= 2 << 20);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	assert_int_equal(tsdb_commit(db), HG_OK);
+	tsdb_close(db);
+	db = open_store(&b.o);
+	assert_int_equal(samples_of(db, &series), 400000);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 /* 20,000 new series with labels of 4 KB did not fit in one frame, and then nothing was ever written
  * again. */
 static void test_series_with_long_labels_are_written(void **state)
@@ -293,6 +352,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_chunks_that_waited_for_a_disk_are_read_after_a_restart),
+	        cmocka_unit_test(test_a_disk_with_little_room_takes_what_it_can_once),
 	        cmocka_unit_test(test_series_with_long_labels_are_written),
 	        cmocka_unit_test(test_a_journal_waits_for_a_window_that_cannot_be_read),
 	        cmocka_unit_test(test_a_series_costs_the_same_however_many_apps_there_are),
