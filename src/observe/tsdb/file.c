@@ -17,7 +17,7 @@
 struct file_head file_head_make(uint32_t magic, int64_t start, uint32_t seq, uint32_t segment)
 {
 	struct file_head h = {.magic = magic,
-	        .version = FILE_VERSION,
+	        .version = magic == MAGIC_JOURNAL ? JOURNAL_VERSION : FILE_VERSION,
 	        .start = start,
 	        .seq = seq,
 	        .segment = segment};
@@ -27,7 +27,8 @@ struct file_head file_head_make(uint32_t magic, int64_t start, uint32_t seq, uin
 
 bool file_head_valid(const struct file_head *h, uint32_t magic)
 {
-	return h->magic == magic && h->version == FILE_VERSION &&
+	uint32_t newest = magic == MAGIC_JOURNAL ? JOURNAL_VERSION : FILE_VERSION;
+	return h->magic == magic && h->version && h->version <= newest &&
 	       h->crc == hg_crc32c(0, h, offsetof(struct file_head, crc));
 }
 

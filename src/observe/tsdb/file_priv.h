@@ -18,6 +18,7 @@
 #define FRAME_HEAD_BYTES 16u
 #define FOOT_BYTES       64u
 #define FILE_VERSION     1u
+#define JOURNAL_VERSION  2u           /* 1 is read as well: its expectations are whole numbers */
 #define TAIL_BYTES       (64u * 1024) /* chunks are written in frames of about this size */
 #define FRAME_MAX        (64u << 20)  /* larger ones are damage */
 #define INDEX_HEAD       8u           /* numbers */
@@ -147,12 +148,13 @@ struct journal_reader {
 	struct journal_series *at; /* by id */
 	uint32_t ids, cap;
 	uint32_t most; /* ids are below: more are damage, and memory */
+	uint8_t shift; /* of what is expected, in this segment */
 	/* `reset`: a chunk begins here. False stops. */
 	bool (*fn)(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late);
 	void *arg;
 };
-/* A segment begins. */
-void journal_reader_segment(struct journal_reader *r);
+/* A segment of that version begins. */
+void journal_reader_segment(struct journal_reader *r, uint32_t version);
 HG_MUST bool journal_read(
         struct journal_reader *r, struct hg_str runs, const uint8_t *bits, size_t bit_bytes);
 
