@@ -135,13 +135,17 @@ static int64_t newest_of(const struct tsdb *db, const struct series *s)
 	return ahead ? db->now_ms : s->last_t;
 }
 
+static bool is_too_late(const struct tsdb *db, const struct series *s, int64_t t)
+{
+	return db->o.out_of_order_ms < 0 || newest_of(db, s) - t > db->o.out_of_order_ms;
+}
+
 /* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
  * own that readers merge. */
 enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
-	bool refused = db->o.out_of_order_ms < 0 ||
-	               newest_of(db, &db->head.series[slot]) - t > db->o.out_of_order_ms;
-	if (refused && !db->replaying) return late_refuse(db);
+	/* What was journaled was taken; and of its series nothing newer need be known yet. */
+	if (!db->replaying && is_too_late(db, &db->head.series[slot], t)) return late_refuse(db);
 	struct window *w = append_window(db, t);
 	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
 	struct late *l = late_of(db, slot, w);

@@ -77,9 +77,9 @@ static void test_chunks_that_waited_for_a_disk_are_read_after_a_restart(void **s
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
 	for (uint32_t i = 0; i < 64; i++)
 		assert_int_equal(series_of(db, "i", i, "", &ref[i]), HG_OK);
-	/* 12 million samples of noise are some 80 MiB of chunks. */
+	/* 10 million samples of noise are 67 MiB of chunks. */
 	int64_t t = 1700006400000;
-	for (int k = 0; k < 190000; k++, t += 30)
+	for (int k = 0; k < 160000; k++, t += 30)
 		for (uint32_t i = 0; i < 64; i++)
 			assert_int_equal(tsdb_append(db, ref[i], t, hg_rand_unit(&r)), HG_OK);
 	assert_int_equal(tsdb_commit(db), HG_E_TSDB_DISK);
@@ -90,7 +90,7 @@ static void test_chunks_that_waited_for_a_disk_are_read_after_a_restart(void **s
 		assert_int_equal(tsdb_commit(db), HG_OK);
 	tsdb_close(db);
 	db = open_store(&b.o);
-	assert_int_equal(samples_of(db, &series), 64 * 190000 + 1);
+	assert_int_equal(samples_of(db, &series), 64 * 160000 + 1);
 	tsdb_stats(db, &st);
 	assert_int_equal(st.damaged, 0);
 	tsdb_close(db);
