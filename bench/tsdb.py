@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The metrics store and the scraper beside Debian's Prometheus, in one run over one exporter.
 
-usage: bench/tsdb.py BUILD [--write] [--seconds N] [--quick]
+usage: bench/tsdb.py BUILD [--write] [--seconds N] [--quick] [--written]
+--written: only bytes written in the long run, which no other work on the machine changes.
 Both scrape 10,000 series a second, first as one target, then as 200, at the same time; then both are
 killed (-9) and started again, and two hours at 15 s are back-filled and asked. Ours is
 tests/e2e/metrics_drive (loop, scraper, store, PromQL, API, remote write: what the process observe runs)."""
@@ -11,6 +12,7 @@ import pathlib
 import re
 import shutil
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,7 @@ parser.add_argument("build")
 parser.add_argument("--write", action="store_true")
 parser.add_argument("--seconds", type=int, default=180)
 parser.add_argument("--quick", action="store_true", help="one target for a few seconds; no figures to keep")
+parser.add_argument("--written", action="store_true", help="only bytes written in the long run")
 args = parser.parse_args()
 import common  # noqa: E402
 
@@ -31,6 +34,7 @@ import prometheus  # noqa: E402
 
 SERIES, WARM = 10000, 15
 FROM = 1_700_006_400  # a multiple of two hours
+LONG_STEPS = 900  # of a second, for Prometheus, whose bytes of a sample do not change after the first minutes
 STEPS, STEP_MS = 480, 15000
 
 
@@ -92,6 +96,12 @@ def scrape_config(port, targets):
     return "scrape_configs: [" + ", ".join(jobs) + "]\n"
 
 
+def appended(theirs):
+    """Samples that Prometheus has taken."""
+    return sum(float(m) for m in re.findall(r"^prometheus_tsdb_head_samples_appended_total(?:{[^}]*})? (\S+)",
+                                            theirs.get("/metrics", raw=True).decode(), re.M))
+
+
 def live(targets, seconds):
     port = common.free_port()
     mix = common.Process([BUILD / "bench/tsdb-mix", "serve", f"127.0.0.1:{port}"])
@@ -103,7 +113,7 @@ def live(targets, seconds):
         say(f"{targets} target(s): warming up, then {seconds} s")
         time.sleep(WARM)
         figures = [Figures(theirs.child.pid), Figures(ours.child.pid)]
-        before = ours.stats()
+        before, their_before = ours.stats(), appended(theirs)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(min(5, max(0.1, end - time.monotonic())))
@@ -114,13 +124,13 @@ def live(targets, seconds):
         stats = ours.stats()
         samples = stats["samples"]
         data = theirs.dir / "data"
-        head = theirs.get("/metrics", raw=True).decode()
-        their_samples = sum(float(m) for m in re.findall(
-            r"^prometheus_tsdb_head_samples_appended_total(?:{[^}]*})? (\S+)", head, re.M))
+        their_samples = appended(theirs)
         out = {"targets": targets, "figures": figures, "ours": stats, "samples": samples, "their_samples": their_samples,
                "their_wal": tree_bytes(data / "wal") / their_samples,
                "their_chunks": tree_bytes(data / "chunks_head") / their_samples,
                "written": stats["written"] / samples,
+               "io": (figures[1].wchar / (samples - before["samples"]),
+                      figures[0].wchar / (their_samples - their_before)),
                "rate": (samples - before["samples"]) / seconds}
         snapshot = theirs.get("/api/v1/admin/tsdb/snapshot", raw=False, skip_head="false")
         if snapshot["status"] != "success":
@@ -215,6 +225,77 @@ def backfilled(quick):
         shutil.rmtree(box, ignore_errors=True)
 
 
+def label_bytes(name):
+    """Labels of a series as the text formats write it, as fields of prometheus.TimeSeries."""
+    metric, _, rest = name.partition("{")
+    pairs = [("__name__", metric)] + re.findall(r'([a-z_]+)="([^"]*)"', rest)
+    return b"".join(prometheus.field(1, prometheus.field(1, k.encode()) + prometheus.field(2, v.encode()))
+                    for k, v in sorted(pairs))
+
+
+def remote_filled(steps, step_ms):
+    """The samples of `mix` by remote write, a request a step: what Prometheus writes of them."""
+    theirs = prometheus.Prometheus(retention="100y")
+    mix = subprocess.Popen([BUILD / "bench/tsdb-mix", "openmetrics", str(FROM), str(steps), str(step_ms)],
+                           stdout=subprocess.PIPE, text=True, bufsize=1 << 20)
+    try:
+        before, heads = wchar(theirs.child.pid), {}
+        for step in range(steps):
+            tail, body = b"\x10" + prometheus.varint(FROM * 1000 + step * step_ms), []
+            for _ in range(SERIES):
+                name, value, _ = mix.stdout.readline().split(" ")
+                head = heads.get(name)
+                if head is None:
+                    labels = label_bytes(name)
+                    sample = b"\x12" + prometheus.varint(9 + len(tail)) + b"\x09"
+                    size = len(labels) + len(sample) + 8 + len(tail)
+                    head = heads[name] = b"\x0a" + prometheus.varint(size) + labels + sample
+                body.append(head + struct.pack("<d", float(value)) + tail)
+            status, text = theirs.write(prometheus.snappy(b"".join(body)))
+            if status != 204:
+                raise SystemExit(f"Prometheus answers {status}: {text}")
+        n, data = steps * SERIES, theirs.dir / "data"
+        out = {"io": (wchar(theirs.child.pid) - before) / n, "wal": tree_bytes(data / "wal") / n,
+               "chunks": tree_bytes(data / "chunks_head") / n}
+        snapshot = theirs.get("/api/v1/admin/tsdb/snapshot", raw=False, skip_head="false")
+        out["block"] = tree_bytes(data / "snapshots" / snapshot["data"]["name"]) / n
+        return out
+    finally:
+        mix.kill()
+        mix.wait()
+        theirs.stop()
+
+
+def long_written():
+    """Rows: step, ours until all windows are closed, Prometheus."""
+    rows = []
+    for step_ms, steps, their_steps in ((1000, 7200, LONG_STEPS), (STEP_MS, STEPS, STEPS)):
+        box = pathlib.Path(tempfile.mkdtemp(prefix="hg-bench-tsdb-"))
+        try:
+            say(f"two virtual hours, a sample each {step_ms} ms: ours, then {their_steps} samples to Prometheus")
+            made = subprocess.run([BUILD / "bench/tsdb-mix", "close", box / "metrics", str(FROM), str(steps), str(step_ms)],
+                                  capture_output=True, text=True, check=True).stdout
+            own = {k: float(v) for k, v in (line.split() for line in made.splitlines())}
+            rows.append((step_ms, own["written"] / own["samples"], own["disk"] / own["samples"],
+                         remote_filled(their_steps, step_ms)))
+        finally:
+            shutil.rmtree(box, ignore_errors=True)
+    return rows
+
+
+def long_text(rows):
+    t = ["Two virtual hours, 10,000 series, a commit a step, until every window is closed: all that is written, by "
+         "/proc/PID/io (journal, chunks, names, index). Prometheus got the same samples by remote write, a request a step "
+         f"({LONG_STEPS} of them at 1 s); its log and chunks by /proc/PID/io, the block of two hours by a snapshot.\n",
+         "| B/sample | ours | Prometheus: log | log and chunks | with the block | to the log alone (≤ 0.3×) | to all |",
+         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for step_ms, written, _, p in rows:
+        every = p["io"] + p["block"]
+        t.append(f"| every {step_ms // 1000} s | {written:.2f} | {p['wal']:.2f} | {p['io']:.2f} | {every:.2f} | "
+                 f"{written / p['wal']:.2f}× | {written / every:.2f}× |")
+    return "\n".join(t) + "\n"
+
+
 def ratio(ours, theirs, bar):
     return f"{ours / theirs:.2f}× (≤ {bar}×)"
 
@@ -228,6 +309,7 @@ def live_rows(one, seconds):
             ("written, B/sample (theirs: log alone)", one["written"], one["their_wal"], "{:.2f}", "0.3"),
             ("written with what is kept, B/sample (theirs: log and chunks)", one["written"],
              one["their_wal"] + one["their_chunks"], "{:.2f}", "0.3"),
+            ("written by /proc/PID/io (theirs: also requests)", *one["io"], "{:.2f}", "0.3"),
             ("kept, B/sample, closed (theirs: block of a snapshot)", one["kept"], one["their_block"], "{:.2f}", "0.6")]
     text = [f"| {name} | {f.format(a)} | {f.format(b)} | {ratio(a, b, bar)} |" for name, a, b, f, bar in rows]
     (their_least, their_middle), (our_least, our_middle) = one["restart"]
@@ -236,7 +318,7 @@ def live_rows(one, seconds):
     return text
 
 
-def text_of(results, back, seconds):
+def text_of(results, back, rows, seconds):
     t = ["`bench/tsdb.py`: one exporter (`bench/tsdb/mix.c`, 10,000 series, a new value each second), scraped by both in "
          f"the same {seconds} s after {WARM} s of warm-up. Ours is the observe process' rooms on one loop "
          "(`tests/e2e/metrics_drive.c`).\n"]
@@ -246,6 +328,8 @@ def text_of(results, back, seconds):
         t += live_rows(one, seconds)
         t += ["", f"{one['rate']:.0f} samples/s taken; {one['ours']['scrapes_failed']:.0f} scrapes failed; longest commit "
               f"{one['ours']['worst_commit_ms']:.0f} ms; {one['replayed']:.0f} samples replayed at the last restart.\n"]
+    if rows:
+        t.append(long_text(rows))
     t += [f"Two hours at 15 s, back-filled ({STEPS} samples a series): written with index {back['all_written']:.2f} B/sample, "
           f"kept {back['kept']:.2f}, Prometheus' block (promtool) {back['their_block']:.2f}: "
           f"{ratio(back['kept'], back['their_block'], '0.6')}. Memory after the queries, RSS (PSS) MiB: ours "
@@ -263,9 +347,12 @@ def text_of(results, back, seconds):
 def main():
     common.need("prometheus", "promtool")
     subprocess.run(["ninja", "-C", str(BUILD), "--quiet", "bench/tsdb-mix", "tests/e2e/metrics_drive"], check=True)
+    if args.written:
+        print(long_text(long_written()))
+        return
     seconds = 10 if args.quick else args.seconds
     results = [live(targets, seconds) for targets in ((1,) if args.quick else (1, 200))]
-    text = text_of(results, backfilled(args.quick), seconds)
+    text = text_of(results, backfilled(args.quick), [] if args.quick else long_written(), seconds)
     print(text)
     if args.write and not args.quick:
         common.write_section("Metrics beside Prometheus", text)

@@ -195,6 +195,8 @@ static void counts_write(int signo)
 }
 #endif
 
+#define OBSERVE_NICE 5 /* beside one busy thread it still has a quarter of a core */
+
 HG_NORETURN static void role_child(struct role *r, int fd)
 {
 	struct warden *w = r->w;
@@ -205,6 +207,8 @@ HG_NORETURN static void role_child(struct role *r, int fd)
 	        .incarnation = r->incarnation,
 	        .data_dir = w->data_dir};
 	setsid(); /* Ctrl-C in the terminal is for the warden alone */
+	/* What remembers steps back behind what serves where they want the same core. */
+	if (r->role == WD_ROLE_OBSERVE) (void)!nice(OBSERVE_NICE);
 	proc_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 #ifdef HG_COVERAGE

@@ -2,6 +2,7 @@
 """What the metrics store knows, asked as people ask it: exact counts of the edge, replicas' own metrics over their
 sockets, the machine and Headgate's processes; and that deaths of observe and control cost nobody a count."""
 import json
+import os
 import time
 import unittest
 
@@ -88,6 +89,9 @@ class Store(unittest.TestCase):
             self.assertGreater(kills, 1)
             self.assertEqual(done["failed_get"] + done["failed_post"], 0, done)
             self.wait_value(p, count, done["requests"])
+            # Each of them steps back behind those that serve.
+            nice = {role: os.getpriority(os.PRIO_PROCESS, p.pids(role)[0]) for role in ("edge", "observe")}
+            self.assertEqual(nice["observe"], min(19, nice["edge"] + 5))
             # The last one was told by the warden what to ask, while control had nothing to do.
             self.wait_value(p, f'count(timestamp(up{{job="feedback"}} == 1) > {time.time():.0f})', 3)
             # increase() sees no reset in any of it.

@@ -5,6 +5,10 @@
 #define CHUNK_SAMPLES 128
 /* A chunk of noise: longer ones only cost those who read little of it. */
 #define CHUNK_STREAM_BYTES 3000
+/* Samples that come this fast make longer chunks, of ten minutes at most: the head of a chunk, its
+ * entry in the index and the reset in the journal are paid once. Slower ones would make a reader of
+ * a few minutes decode an hour. */
+#define CHUNK_FAST_MS 2500
 
 /* ------------------------------------------------------------------ windows */
 
@@ -75,8 +79,7 @@ bool append_flush_late(struct tsdb *db, uint32_t slot)
 	        !window_record(l->window, window_id_have(l->window, slot), true, l->t, l->v, l->n))
 		return false;
 	if (l->n && db->o.dir) journal_release(&l->window->journal, l->segment);
-	free(l);
-	s->late = NULL;
+	head_late_free(&db->head, s);
 	return true;
 }
 
@@ -114,19 +117,35 @@ static struct late *late_of(struct tsdb *db, uint32_t slot, struct window *w)
 	if (s->late) return s->late;
 	struct late *l = malloc(sizeof *l);
 	if (!l) return NULL;
+	db->head.held_bytes += sizeof *l;
 	l->window = w;
 	l->n = 0;
 	s->late = l;
 	return l;
 }
 
+/*
+ * What lateness is measured by. A clock that was wrong has given the series a sample of years to
+ * come; once it is right, what comes now is late beside that one and must be taken all the same, or
+ * nothing would be until then.
+ */
+static int64_t newest_of(const struct tsdb *db, const struct series *s)
+{
+	bool ahead = db->now_ms != TSDB_NO_MIN && s->last_t > db->now_ms + TSDB_AHEAD_MS;
+	return ahead ? db->now_ms : s->last_t;
+}
+
+static bool is_too_late(const struct tsdb *db, const struct series *s, int64_t t)
+{
+	return db->o.out_of_order_ms < 0 || newest_of(db, s) - t > db->o.out_of_order_ms;
+}
+
 /* Behind the newest, within the bound: it waits in order with others, and becomes a chunk of its
  * own that readers merge. */
 enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 {
-	const struct series *s = &db->head.series[slot];
-	bool bound = db->o.out_of_order_ms < 0 || s->last_t - t > db->o.out_of_order_ms;
-	if (bound && !db->replaying) return late_refuse(db);
+	/* What was journaled was taken; and of its series nothing newer need be known yet. */
+	if (!db->replaying && is_too_late(db, &db->head.series[slot], t)) return late_refuse(db);
 	struct window *w = append_window(db, t);
 	if (!w || window_id(w, slot) == TSDB_NONE) return w ? HG_E_NOMEM : late_refuse(db);
 	struct late *l = late_of(db, slot, w);
@@ -153,6 +172,7 @@ enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	l->t[i] = t;
 	l->v[i] = v;
 	l->n++;
+	w->idle = 0;
 	db->stats.samples++;
 	db->stats.out_of_order++;
 	return HG_OK;
@@ -163,6 +183,13 @@ enum hg_rc append_late(struct tsdb *db, uint32_t slot, int64_t t, double v)
 static bool is_expired(const struct tsdb *db, int64_t now, int64_t t)
 {
 	return db->o.keep_ms && now != TSDB_NO_MIN && t < now - db->o.keep_ms;
+}
+
+/* The first chunk of a series ends early, by its hash: those that began together would all end
+ * theirs together. */
+static uint16_t chunk_limit(const struct series *s, uint32_t samples, uint32_t spread, bool first)
+{
+	return (uint16_t)HG_MAX(first ? samples - s->hash % (spread + 1) : samples, 1u);
 }
 
 /* Makes s->open ready for one more sample at t: a chunk ends with its window. */
@@ -180,24 +207,28 @@ static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 	if (id == TSDB_NONE) return HG_E_NOMEM;
 	if (db->o.dir && !journal_hold(&w->journal)) return HG_E_NOMEM;
 	s->segment = w->journal.segment;
-	/* Series that began together must not all end their chunks together. */
-	uint32_t limit = db->o.chunk_samples;
-	if (!s->staggered) limit = limit - s->hash % (limit / 2 + 1);
+	s->limit = chunk_limit(s, db->o.chunk_samples, db->o.chunk_samples / 2, !s->staggered);
 	s->staggered = true;
-	s->limit = (uint16_t)HG_MAX(limit, 1u);
 	/* Each window has a journal of its own, which knows nothing of the series yet. */
 	if (s->window != w) s->coder.segment = 0;
 	s->window = w;
 	return HG_OK;
 }
 
-/* A window that is nearly over gets no chunk for its last few samples: the one before has them. */
+/* Whether an open chunk that is full takes more all the same. */
 static bool chunk_stretch(const struct tsdb *db, struct series *s)
 {
+	uint32_t usual = db->o.chunk_samples;
 	if (s->open.dt <= 0) return false;
+	if (s->open.dt <= CHUNK_FAST_MS && s->limit <= usual) {
+		uint32_t most = HG_MIN(usual * 15 / 8, (uint32_t)CODEC_CHUNK_MAX);
+		s->limit = chunk_limit(s, most, most * 3 / 4, s->limit < usual);
+		if (s->open.count < s->limit) return true;
+	}
+	/* A window that is nearly over gets no chunk for its last few samples: this one has them.
+	 */
 	int64_t left = (s->window->end - 1 - s->open.t) / s->open.dt;
-	if (!left || left > db->o.chunk_samples / 2 || s->open.count + left > CODEC_CHUNK_MAX)
-		return false;
+	if (!left || left > usual / 2 || s->open.count + left > CODEC_CHUNK_MAX) return false;
 	s->limit = (uint16_t)(s->open.count + left);
 	return true;
 }
@@ -219,10 +250,12 @@ enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	if (rc != HG_OK) return rc;
 	struct journal *j = &s->window->journal;
 	bool journaled = db->o.dir && !db->replaying, begins = !s->open.count;
+	uint16_t cap = s->open.cap;
 	if ((journaled && !journal_room(j)) || !stream_add(&s->open, t, v, &step)) {
 		if (begins && db->o.dir) journal_release(j, s->segment);
 		return HG_E_NOMEM;
 	}
+	db->head.held_bytes += (uint64_t)(s->open.cap - cap);
 	if (journaled) journal_add(j, window_id_have(s->window, slot), t, begins, &step, &s->coder);
 	count_sample(db, s, t, v);
 	s->window->idle = 0;
@@ -261,6 +294,17 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 
 /* ------------------------------------------------------------------ series */
 
+/* A frame of series holds one at least. */
+#define TSDB_LABELS_BYTES (1u << 20)
+
+static size_t labels_bytes(struct labels ls)
+{
+	size_t n = 0;
+	for (uint32_t i = 0; i < ls.n; i++)
+		n += ls.at[i].name.n + ls.at[i].value.n;
+	return n;
+}
+
 static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *err)
 {
 	struct head *h = &db->head;
@@ -272,7 +316,7 @@ static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *
 	app->refused++;
 	db->stats.refused_series++;
 	if (!err) return HG_E_TSDB_QUOTA;
-	struct hg_str name = app->symbol == TSDB_NONE ? HG_STR("?") : head_text(h, app->symbol);
+	struct hg_str name = app->symbol == APP_NAMELESS ? HG_STR("?") : head_text(h, app->symbol);
 	struct hg_str worst = app->worst == TSDB_NONE ? HG_STR("?") : head_text(h, app->worst);
 	hg_err_set(err, HG_E_TSDB_QUOTA, "app \"%.*s\" has its %u series", (int)HG_MIN(name.n, 64u),
 	        name.p, db->o.series_per_app);
@@ -303,9 +347,11 @@ enum hg_rc tsdb_series(struct tsdb *db, struct labels ls, tsdb_ref *ret_ref, str
 	if (slot == TSDB_NONE) {
 		if (h->live % 64 == 0) tsdb_memory_look(db);
 		if (db->full) return refuse_full(db, err);
+		if (labels_bytes(ls) > TSDB_LABELS_BYTES)
+			return hg_err_set(err, HG_E_INVALID, "labels of a series are over 1 MiB");
 		uint32_t app = head_app(h, ls);
 		if (app == TSDB_NONE) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-		if (db->o.series_per_app && !h->apps[app].own &&
+		if (db->o.series_per_app && h->apps[app].symbol != APP_OWN &&
 		        h->apps[app].series >= db->o.series_per_app)
 			return refuse_quota(db, &h->apps[app], err);
 		slot = head_make(h, ls);

@@ -9,6 +9,9 @@
  *           differences), n - 2 of them, padded to a byte
  *   values  byte VALUES_CONST: the 8 bytes of all of them
  *           byte VALUES_DECIMAL: below · byte VALUES_XOR: 8 bytes of the first, then Gorilla's bits
+ *           byte VALUES_SPLIT: byte k · byte zeros · u16 greatest top · for each its Rice code of
+ *           greatest top - top, and 52 - zeros bits. A top is sign and exponent, the 12 bits in
+ *           front of a double; all values end in `zeros` zero bits at least
  *   decimal byte e · byte order and form · byte k · varint number of exceptions, each varint place
  *           and 8 bytes · the first `order` integers (zigzag varints) · zigzag varint base · bits
  * of n - order residuals: the integers, their differences or the differences of these, minus base,
@@ -16,7 +19,7 @@
  * low bits; RICE_LONG ones are followed by 64 plain bits instead. Bits are written from the highest
  * of a byte on.
  */
-enum { VALUES_CONST, VALUES_DECIMAL, VALUES_XOR };
+enum { VALUES_CONST, VALUES_DECIMAL, VALUES_XOR, VALUES_SPLIT };
 enum { FORM_PLAIN = 4, ORDER_MASK = 3 };
 
 /* ------------------------------------------------------------------ Rice codes */
@@ -372,6 +375,56 @@ static bool xor_get(struct span *in, uint32_t n, double *v)
 	return !in->bad && !b.bad;
 }
 
+#define FRACTION_BITS 52
+#define FRACTION_MASK ((UINT64_C(1) << FRACTION_BITS) - 1)
+#define TOP_MOST      0xfffu
+
+/*
+ * Noise: the bits of a fraction say nothing about the next one's, so each stands for itself, and
+ * only sizes are told apart. XOR would pay for a frame that one small value made wide.
+ */
+static uint8_t *split_put(const double *v, uint32_t n, uint8_t *to)
+{
+	uint64_t raw[CODEC_CHUNK_MAX], top[CODEC_CHUNK_MAX], bits, all = 0;
+	uint16_t most = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(&raw[i], &v[i], 8);
+		top[i] = raw[i] >> FRACTION_BITS;
+		most = HG_MAX(most, (uint16_t)top[i]);
+		all |= raw[i] & FRACTION_MASK;
+	}
+	for (uint32_t i = 0; i < n; i++)
+		top[i] = most - top[i];
+	unsigned k = rice_best(top, n, &bits);
+	unsigned zeros = all ? (unsigned)__builtin_ctzll(all) : FRACTION_BITS;
+	*to++ = VALUES_SPLIT;
+	*to++ = (uint8_t)k;
+	*to++ = (uint8_t)zeros;
+	memcpy(to, &most, sizeof most);
+	struct bits_out o = {.p = to + sizeof most};
+	for (uint32_t i = 0; i < n; i++) {
+		rice_put(&o, top[i], k);
+		bits_put(&o, (raw[i] & FRACTION_MASK) >> zeros, FRACTION_BITS - zeros);
+	}
+	return bits_end(&o);
+}
+
+static bool split_get(struct span *in, uint32_t n, double *v)
+{
+	unsigned k = span_byte(in), zeros = span_byte(in);
+	uint64_t most = span_le(in, 2);
+	if (in->bad || k > RICE_MAX || zeros > FRACTION_BITS || most > TOP_MOST) return false;
+	struct bits_in b = {.p = in->p, .end = in->end};
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t less = rice_get(&b, k);
+		uint64_t bits = bits_get(&b, FRACTION_BITS - zeros) << zeros;
+		if (less > most) return false;
+		bits |= (most - less) << FRACTION_BITS;
+		memcpy(&v[i], &bits, 8);
+	}
+	return !b.bad;
+}
+
 /* ------------------------------------------------------------------ the whole */
 
 static bool all_same(const double *v, uint32_t n)
@@ -392,12 +445,13 @@ size_t chunk_encode(const int64_t *t, const double *v, uint32_t n, int64_t base,
 	}
 	uint8_t *decimal = decimals_put(v, n, p);
 	if (decimal && (size_t)(decimal - p) < n * 6u) return (size_t)(decimal - to);
-	/* Wide integers: whichever is smaller. */
-	uint8_t other[CODEC_CHUNK_BYTES];
-	uint8_t *end = xor_put(v, n, other);
-	size_t size = (size_t)(end - other);
+	/* Wide integers, noise, rare changes among noise: whichever is smallest. */
+	uint8_t xors[CODEC_CHUNK_BYTES], split[CODEC_CHUNK_BYTES];
+	size_t xor_size = (size_t)(xor_put(v, n, xors) - xors);
+	size_t split_size = (size_t)(split_put(v, n, split) - split);
+	size_t size = HG_MIN(xor_size, split_size);
 	if (decimal && (size_t)(decimal - p) <= size) return (size_t)(decimal - to);
-	memcpy(p, other, size);
+	memcpy(p, xor_size <= split_size ? xors : split, size);
 	return (size_t)(p + size - to);
 }
 
@@ -418,6 +472,8 @@ uint32_t chunk_decode(struct hg_str bytes, int64_t base, int64_t *t, double *v)
 		good = decimals_get(&in, (uint32_t)n, v);
 	} else if (form == VALUES_XOR) {
 		good = xor_get(&in, (uint32_t)n, v);
+	} else if (form == VALUES_SPLIT) {
+		good = split_get(&in, (uint32_t)n, v);
 	}
 	return good ? (uint32_t)n : 0;
 }

@@ -86,15 +86,19 @@ static inline uint64_t span_le(struct span *s, unsigned bytes)
 /* What the next value of a stream is told against. */
 struct codec_state {
 	int64_t m;      /* last decimal's integer */
-	int64_t d;      /* how much it is expected to grow */
+	int64_t d;      /* how much it is expected to grow, in 2^-shift */
 	uint64_t bits;  /* last value */
 	uint8_t e;      /* scale of the values (decimal_priv.h); CODEC_NO_EXP at first */
 	uint8_t misses; /* writer only: values in a row that had no scale */
+	uint8_t shift;
 };
+
+#define CODEC_SHIFT     4 /* so that counters that grow by one or two have an expectation, too */
+#define CODEC_SHIFT_OLD 0 /* in journals of version 1 */
 
 static inline void codec_state_init(struct codec_state *s)
 {
-	*s = (struct codec_state){.e = CODEC_NO_EXP};
+	*s = (struct codec_state){.e = CODEC_NO_EXP, .shift = CODEC_SHIFT};
 }
 
 /* One value, told against the state. */

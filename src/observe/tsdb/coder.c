@@ -14,12 +14,15 @@
 #define ESCAPE     20
 #define MEAN_START (16u * 16)
 #define MEAN_MOST  (1u << 26)
+#define FRAME_COST 14 /* bits that a new frame of an XOR takes */
+#define NEAR_NONE  64
 
 enum escape { ESCAPE_WIDE, ESCAPE_SCALE, ESCAPE_XOR, ESCAPE_RESET };
 
 void coder_init(struct journal_coder *c)
 {
-	*c = (struct journal_coder){.mean = MEAN_START};
+	*c = (struct journal_coder){
+	        .mean = MEAN_START, .near_lead = NEAR_NONE, .near_trail = NEAR_NONE};
 }
 
 /* About log2 of the mean times ln 2, which is best for what falls off geometrically. */
@@ -46,6 +49,42 @@ static void put_escape(struct bits_out *o, enum escape what)
 	bits_put(o, ((1ull << ESCAPE) - 1) << 2 | what, ESCAPE + 2);
 }
 
+/*
+ * Which frame the next XOR stands in; false: in the one before. A frame grows with what does not
+ * fit. One value far from all others makes it wide: those that came since then would fit in a
+ * narrower one, and get it once they have paid for it.
+ */
+static bool frame_choose(struct journal_coder *c, unsigned lead, unsigned trail)
+{
+	unsigned end = 64u - c->lead - c->width; /* zeros behind it */
+	bool fits = c->width && lead >= c->lead && trail >= end;
+	if (!fits) {
+		if (c->width) {
+			lead = HG_MIN(lead, (unsigned)c->lead);
+			trail = HG_MIN(trail, end);
+		}
+		c->near_lead = c->near_trail = NEAR_NONE;
+	} else {
+		c->near_lead = (uint8_t)HG_MIN(c->near_lead, lead);
+		c->near_trail = (uint8_t)HG_MIN(c->near_trail, trail);
+		lead = c->near_lead;
+		trail = c->near_trail;
+		unsigned less = c->width - (64 - lead - trail);
+		c->waste = (uint8_t)(c->waste + less);
+		if (less && c->waste < FRAME_COST) return false;
+		if (!less) {
+			/* It is needed as wide as it is: what was saved up says nothing. */
+			c->near_lead = c->near_trail = NEAR_NONE;
+			c->waste = 0;
+			return false;
+		}
+	}
+	c->lead = (uint8_t)lead;
+	c->width = (uint8_t)(64 - lead - trail);
+	c->waste = 0;
+	return true;
+}
+
 static void put_xor(struct bits_out *o, struct journal_coder *c, uint64_t x)
 {
 	if (!x) {
@@ -53,16 +92,12 @@ static void put_xor(struct bits_out *o, struct journal_coder *c, uint64_t x)
 		return;
 	}
 	unsigned lead = (unsigned)__builtin_clzll(x), trail = (unsigned)__builtin_ctzll(x);
-	unsigned width = 64 - lead - trail;
-	bool fits = c->width && lead >= c->lead && trail >= 64u - c->lead - c->width;
-	if (fits && c->width <= width + 12) {
-		bits_put(o, 1, 2);
-	} else {
-		c->lead = (uint8_t)lead;
-		c->width = (uint8_t)width;
+	if (frame_choose(c, lead, trail)) {
 		bits_put(o, 2, 2);
-		bits_put(o, lead, 6);
-		bits_put(o, width - 1, 6);
+		bits_put(o, c->lead, 6);
+		bits_put(o, c->width - 1u, 6);
+	} else {
+		bits_put(o, 1, 2);
 	}
 	bits_put(o, x >> (64 - c->lead - c->width), c->width);
 }

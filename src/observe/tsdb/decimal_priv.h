@@ -45,12 +45,26 @@ static inline uint8_t decimal_exponent(double v, uint8_t from, int64_t *ret_m)
 	return CODEC_NO_EXP;
 }
 
+/*
+ * One double in three with noise in all bits is a decimal of 15 digits by chance, and its integer
+ * as long as the double: that is no scale in which the next one differs little.
+ */
+#define DECIMAL_NOISE_EXP 12
+#define DECIMAL_NOISE     (INT64_C(1) << 46)
+
+static inline bool decimal_is_noise(int64_t m, uint8_t e)
+{
+	return e >= DECIMAL_NOISE_EXP && e <= DECIMAL_EXP_MAX &&
+	       (m >= DECIMAL_NOISE || m <= -DECIMAL_NOISE);
+}
+
 /* The scale that makes the smallest integers; CODEC_NO_EXP when none fits. */
 static inline uint8_t decimal_scale(double v, int64_t *ret_m)
 {
 	if ((v >= 4096 || v <= -4096) && decimal_is(v, DECIMAL_PAGES, ret_m)) return DECIMAL_PAGES;
 	if ((v >= 1024 || v <= -1024) && decimal_is(v, DECIMAL_KIB, ret_m)) return DECIMAL_KIB;
-	return decimal_exponent(v, 0, ret_m);
+	uint8_t e = decimal_exponent(v, 0, ret_m);
+	return e != CODEC_NO_EXP && decimal_is_noise(*ret_m, e) ? CODEC_NO_EXP : e;
 }
 
 #endif

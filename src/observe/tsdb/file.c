@@ -9,6 +9,7 @@
 #include "os/shm.h"
 
 #define SERIES_PER_FRAME 20000
+#define SERIES_BYTES     (4u << 20) /* of labels in a frame, before compression */
 #define MAP_LEAST        (1u << 20)
 
 /* ------------------------------------------------------------------ heads */
@@ -16,7 +17,7 @@
 struct file_head file_head_make(uint32_t magic, int64_t start, uint32_t seq, uint32_t segment)
 {
 	struct file_head h = {.magic = magic,
-	        .version = FILE_VERSION,
+	        .version = magic == MAGIC_JOURNAL ? JOURNAL_VERSION : FILE_VERSION,
 	        .start = start,
 	        .seq = seq,
 	        .segment = segment};
@@ -26,7 +27,8 @@ struct file_head file_head_make(uint32_t magic, int64_t start, uint32_t seq, uin
 
 bool file_head_valid(const struct file_head *h, uint32_t magic)
 {
-	return h->magic == magic && h->version == FILE_VERSION &&
+	uint32_t newest = magic == MAGIC_JOURNAL ? JOURNAL_VERSION : FILE_VERSION;
+	return h->magic == magic && h->version && h->version <= newest &&
 	       h->crc == hg_crc32c(0, h, offsetof(struct file_head, crc));
 }
 
@@ -81,6 +83,37 @@ int file_put(struct tsdb *db, int fd, const void *bytes, size_t n, uint64_t at)
 	return rc;
 }
 
+#define PUT_BYTES (1u << 20)
+
+/* Bytes of whole frames from `from` on, one at least, up to about PUT_BYTES. */
+static size_t frames_some(const struct hg_buf *frames, size_t from, size_t bytes_at)
+{
+	size_t to = from;
+	while (to < frames->n && to - from < PUT_BYTES) {
+		uint32_t bytes;
+		memcpy(&bytes, frames->p + to + bytes_at, sizeof bytes);
+		to += FRAME_HEAD_BYTES + bytes;
+	}
+	HG_ASSERT(to <= frames->n);
+	return to - from;
+}
+
+int file_put_frames(struct tsdb *db, int fd, struct hg_buf *frames, size_t bytes_at, uint64_t *at)
+{
+	size_t put = 0;
+	int rc = 0;
+	while (put < frames->n) {
+		size_t n = frames_some(frames, put, bytes_at);
+		rc = file_put(db, fd, frames->p + put, n, *at);
+		if (rc < 0) break;
+		put += n;
+		*at += n;
+	}
+	hg_buf_drop(frames, put);
+	if (rc < 0) (void)!disk_cut(fd, *at);
+	return rc;
+}
+
 int window_make(struct tsdb *db, struct window *w)
 {
 	char name[NAME_BYTES];
@@ -102,11 +135,12 @@ int window_make(struct tsdb *db, struct window *w)
 static int tail_flush(struct tsdb *db, struct window *w)
 {
 	if (!w->tail.n) return 0;
-	struct frame_head h = frame_head_make(FRAME_CHUNKS, NULL, w->tail.n - FRAME_HEAD_BYTES);
-	memcpy(w->tail.p, &h, sizeof h);
-	int rc = file_put(db, w->fd, w->tail.p, w->tail.n, w->written);
+	window_frame_end(w);
+	size_t before = w->tail.n;
+	int rc = file_put_frames(
+	        db, w->fd, &w->tail, offsetof(struct frame_head, bytes), &w->written);
+	w->frame_at = w->tail.n ? w->frame_at - (before - w->tail.n) : 0;
 	if (rc < 0) return rc;
-	w->written = w->size;
 	/* What a full disk left behind is not kept for ever. */
 	if (w->tail.cap > 16 * TAIL_BYTES)
 		hg_buf_free(&w->tail);
@@ -134,14 +168,15 @@ static void series_put(
 
 /* varint first id · varint count · varint raw bytes · zstd of, for each: varint labels, and their
  * names and values as varint length and bytes */
-static int series_frame(struct tsdb *db, struct window *w, uint32_t n)
+static int series_frame(struct tsdb *db, struct window *w)
 {
 	struct hg_buf raw, *to = &db->scratch;
+	uint32_t n = 0, most = HG_MIN(w->ids - w->ids_written, SERIES_PER_FRAME);
 	int rc = -ENOMEM;
 	hg_buf_init(&raw, FRAME_MAX);
 	hg_buf_reset(to);
-	for (uint32_t i = 0; i < n; i++)
-		series_put(db, w, w->ids_written + i, &raw);
+	for (; n < most && raw.n < SERIES_BYTES && !raw.failed; n++)
+		series_put(db, w, w->ids_written + n, &raw);
 	size_t bound = FRAME_HEAD_BYTES + 30 + ZSTD_compressBound(raw.n);
 	uint8_t *at = raw.failed ? NULL : (uint8_t *)hg_buf_room(to, bound);
 	if (!at || (!db->zstd && !(db->zstd = ZSTD_createCCtx()))) goto out;
@@ -168,7 +203,7 @@ int window_flush(struct tsdb *db, struct window *w)
 	int rc = window_make(db, w);
 	if (rc == 0) rc = tail_flush(db, w);
 	while (rc == 0 && w->ids_written < w->ids)
-		rc = series_frame(db, w, HG_MIN(w->ids - w->ids_written, SERIES_PER_FRAME));
+		rc = series_frame(db, w);
 	return rc;
 }
 
@@ -266,11 +301,14 @@ bool window_walk(struct window *w, uint64_t *damaged,
 		if (!window_map(w, w->written)) return false;
 		frames_walk(w->map, w->written, damaged, walk_frame, &k);
 	}
-	if (w->tail.n) {
-		struct frame_at f = {FRAME_CHUNKS, w->written,
-		        (const uint8_t *)w->tail.p + FRAME_HEAD_BYTES,
-		        w->tail.n - FRAME_HEAD_BYTES};
+	window_frame_end(w);
+	for (size_t at = 0; at < w->tail.n;) {
+		struct frame_head h;
+		const uint8_t *p = (const uint8_t *)w->tail.p + at;
+		memcpy(&h, p, sizeof h);
+		struct frame_at f = {FRAME_CHUNKS, w->written + at, p + sizeof h, h.bytes};
 		records_walk(&f, w->start, damaged, fn, arg);
+		at += sizeof h + h.bytes;
 	}
 	return true;
 }

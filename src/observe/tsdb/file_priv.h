@@ -18,6 +18,7 @@
 #define FRAME_HEAD_BYTES 16u
 #define FOOT_BYTES       64u
 #define FILE_VERSION     1u
+#define JOURNAL_VERSION  2u           /* 1 is read as well: its expectations are whole numbers */
 #define TAIL_BYTES       (64u * 1024) /* chunks are written in frames of about this size */
 #define FRAME_MAX        (64u << 20)  /* larger ones are damage */
 #define INDEX_HEAD       8u           /* numbers */
@@ -72,6 +73,8 @@ _Static_assert(sizeof(struct records_head) == FRAME_HEAD_BYTES, "layout");
 _Static_assert(sizeof(struct file_foot) == FOOT_BYTES, "layout");
 
 /* ---- window.c: chunks as records */
+/* The head of the frame that is being made says how long it is; more may be added later. */
+void window_frame_end(struct window *w);
 HG_MUST bool record_parse(const uint8_t *p, size_t n, int64_t start, uint64_t place, bool check,
         struct record *ret_record, size_t *ret_bytes);
 
@@ -86,6 +89,14 @@ void window_name(const struct window *w, char to[static NAME_BYTES]);
 void segment_name(const struct window *w, uint32_t segment, char to[static NAME_BYTES]);
 /* Writes and counts. */
 HG_MUST int file_put(struct tsdb *db, int fd, const void *bytes, size_t n, uint64_t at);
+/*
+ * The same for whole frames, the first FRAME_HEAD_BYTES of each saying at `bytes_at` how many
+ * follow: what was written leaves `frames` and *at moves on, so that a disk with little room takes
+ * what it can, once. The rest waits, and what is torn of it in the file is cut off: it would take
+ * others' room for nothing.
+ */
+HG_MUST int file_put_frames(
+        struct tsdb *db, int fd, struct hg_buf *frames, size_t bytes_at, uint64_t *at);
 /* Makes the file when it is not there yet. */
 HG_MUST int window_make(struct tsdb *db, struct window *w);
 /* Chunks that wait, and series that have no frame yet, go to the file. */
@@ -137,12 +148,13 @@ struct journal_reader {
 	struct journal_series *at; /* by id */
 	uint32_t ids, cap;
 	uint32_t most; /* ids are below: more are damage, and memory */
+	uint8_t shift; /* of what is expected, in this segment */
 	/* `reset`: a chunk begins here. False stops. */
 	bool (*fn)(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late);
 	void *arg;
 };
-/* A segment begins. */
-void journal_reader_segment(struct journal_reader *r);
+/* A segment of that version begins. */
+void journal_reader_segment(struct journal_reader *r, uint32_t version);
 HG_MUST bool journal_read(
         struct journal_reader *r, struct hg_str runs, const uint8_t *bits, size_t bit_bytes);
 

@@ -155,14 +155,12 @@ static struct posting *posting_make(struct head *h, uint32_t name, uint32_t valu
 	return &h->postings[h->posting_n++];
 }
 
-/* Slots are used again, so the newest is not always the highest. */
+/* In no order: slots are used again, and keeping one would cost a pass for each series that comes
+ * after others have gone. Whoever selects makes bits of them. */
 static bool posting_add(struct posting *p, uint32_t slot)
 {
 	if (!tsdb_grow(&p->slots, &p->cap, p->n + 1, sizeof *p->slots)) return false;
-	uint32_t i = p->n++;
-	for (; i && p->slots[i - 1] > slot; i--)
-		p->slots[i] = p->slots[i - 1];
-	p->slots[i] = slot;
+	p->slots[p->n++] = slot;
 	return true;
 }
 
@@ -193,7 +191,6 @@ static bool table_room(struct head *h)
 	return true;
 }
 
-/* The app's place among `apps`, made when needed; TSDB_NONE without memory. */
 /* What Headgate counts itself: no scraper and no sender leaves the label job out. */
 static bool is_own(struct labels ls)
 {
@@ -201,31 +198,27 @@ static bool is_own(struct labels ls)
 	return hg_str_starts(name, HG_STR("headgate_")) && !labels_get(ls, HG_STR("job")).n;
 }
 
-static bool app_is(const struct head *h, const struct app *a, bool own, struct hg_str name)
-{
-	if (a->own || own) return a->own && own;
-	return a->symbol == TSDB_NONE ? !name.n : hg_str_eq(head_text(h, a->symbol), name);
-}
-
+/* Whoever sends chooses how many apps there are: they are found by a hash, as all else. */
 uint32_t head_app(struct head *h, struct labels ls)
 {
-	bool own = is_own(ls);
+	uint32_t symbol = is_own(ls) ? APP_OWN : APP_NAMELESS;
 	struct hg_str name = labels_get(ls, HG_STR("app"));
 	if (!name.n) name = labels_get(ls, HG_STR("job"));
-	/* Series of an app, and apps in their order, mostly come one after the other. */
-	for (uint32_t i = 0; i < h->app_n; i++) {
-		uint32_t at = (h->app_last + i) % h->app_n;
-		if (!app_is(h, &h->apps[at], own, name)) continue;
-		h->app_last = at;
-		return at;
-	}
-	if (!tsdb_grow(&h->apps, &h->app_cap, h->app_n + 1, sizeof *h->apps)) return TSDB_NONE;
-	uint32_t symbol = TSDB_NONE;
-	if (name.n && !own) {
+	bool named = symbol != APP_OWN && name.n;
+	if (named) symbol = head_symbol(h, name);
+	/* A symbol that is not there is no app's; without a name the number stands for itself. */
+	uint32_t i =
+	        named && symbol == TSDB_NONE ? TSDB_NONE : key_find(h, key_of(TSDB_NONE, symbol));
+	if (i != TSDB_NONE) return i;
+	if (!keys_room(h) || !tsdb_grow(&h->apps, &h->app_cap, h->app_n + 1, sizeof *h->apps))
+		return TSDB_NONE;
+	if (named) {
 		symbol = symbols_take(&h->symbols, name, text_hash(h, name));
 		if (symbol == TSDB_NONE) return TSDB_NONE;
 	}
-	h->apps[h->app_n] = (struct app){.symbol = symbol, .own = own};
+	h->apps[h->app_n] = (struct app){.symbol = symbol};
+	keys_put(h->keys, h->key_at, h->key_cap, key_of(TSDB_NONE, symbol), h->app_n);
+	h->key_n++;
 	return h->app_n++;
 }
 
@@ -314,10 +307,18 @@ static void table_remove(struct head *h, uint32_t slot)
 	h->table[hole] = 0;
 }
 
-static void series_fini(struct series *s)
+void head_late_free(struct head *h, struct series *s)
 {
-	free(s->pairs);
 	free(s->late);
+	s->late = NULL;
+	h->held_bytes -= sizeof *s->late;
+}
+
+static void series_fini(struct head *h, struct series *s)
+{
+	if (s->late) head_late_free(h, s);
+	h->held_bytes -= s->open.cap;
+	free(s->pairs);
 	free(s->open.p);
 }
 
@@ -327,6 +328,33 @@ static uint32_t slots_filter(const struct head *h, uint32_t *slots, uint32_t n)
 	for (uint32_t i = 0; i < n; i++)
 		if (h->series[slots[i]].used) slots[to++] = slots[i];
 	return to;
+}
+
+/* Apps without series go; those behind them move up. Without memory they wait for the next time. */
+static void apps_sweep(struct head *h)
+{
+	uint32_t *to = malloc((h->app_n + 1) * sizeof *to), n = 0;
+	if (!to) return;
+	for (uint32_t i = 0; i < h->app_n; i++) {
+		struct app a = h->apps[i];
+		if (a.series) {
+			to[i] = n;
+			h->apps[n++] = a;
+		} else if (a.symbol != APP_NAMELESS && a.symbol != APP_OWN) {
+			symbols_give(&h->symbols, a.symbol);
+		}
+	}
+	h->app_n = n;
+	for (uint32_t i = 0; i < h->n; i++)
+		if (h->series[i].used) h->series[i].app = to[h->series[i].app];
+	free(to);
+}
+
+static void apps_keys(struct head *h)
+{
+	for (uint32_t i = 0; i < h->app_n; i++)
+		keys_put(h->keys, h->key_at, h->key_cap, key_of(TSDB_NONE, h->apps[i].symbol), i);
+	h->key_n += h->app_n;
 }
 
 /* Postings of which nothing is left go, and their names; the keys are made anew. */
@@ -344,6 +372,7 @@ static void postings_sweep(struct head *h)
 	h->posting_n = to;
 	memset(h->key_at, 0, h->key_cap * sizeof *h->key_at);
 	h->key_n = 0;
+	apps_keys(h);
 	for (uint32_t i = 0; i < h->name_n; i++)
 		h->names[i].n = 0;
 	for (uint32_t i = 0; i < h->name_n; i++) {
@@ -378,13 +407,14 @@ void head_sweep(struct head *h, bool (*unused)(void *arg, uint32_t slot), void *
 	h->fresh_n = slots_filter(h, h->fresh, h->fresh_n);
 	for (uint32_t i = 0; i < h->ordered; i++)
 		h->series[h->order[i]].rank = i;
+	apps_sweep(h);
 	postings_sweep(h);
 	for (uint32_t i = 0; i < h->n; i++) {
 		struct series *s = &h->series[i];
 		if (s->used || !s->pairs) continue;
 		for (uint32_t k = 0; k < 2u * s->n; k++)
 			symbols_give(&h->symbols, s->pairs[k]);
-		series_fini(s);
+		series_fini(h, s);
 		*s = (struct series){.generation = s->generation};
 	}
 	/* A name whose last value went keeps its entry; its symbol may go. */
@@ -469,14 +499,16 @@ uint64_t head_memory(const struct head *h)
 	n += (uint64_t)h->posting_cap * sizeof *h->postings;
 	n += ((uint64_t)h->order_cap + h->fresh_cap + h->free_cap) * 4;
 	/* What hangs off each of them, by a usual size: exact sums would cost a pass or a counter
-	 * on every path. Eight labels: 64 bytes of pairs, 48 of postings, 120 of an open chunk. */
-	return n + (uint64_t)h->live * (64 + 48 + 120 + 32) + (uint64_t)h->symbols.used * 56;
+	 * on every path. Eight labels: 64 bytes of pairs, 48 of postings. Open chunks differ by
+	 * far more than that, and are counted. */
+	n += h->held_bytes + (uint64_t)h->app_cap * sizeof *h->apps;
+	return n + (uint64_t)h->live * (64 + 48 + 48) + (uint64_t)h->symbols.used * 56;
 }
 
 void head_fini(struct head *h)
 {
 	for (uint32_t i = 0; i < h->n; i++)
-		series_fini(&h->series[i]);
+		series_fini(h, &h->series[i]);
 	for (uint32_t i = 0; i < h->posting_n; i++)
 		free(h->postings[i].slots);
 	for (uint32_t i = 0; i < h->name_n; i++)

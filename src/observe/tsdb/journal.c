@@ -137,8 +137,9 @@ static bool reader_room(struct journal_reader *r, uint32_t ids)
 	return true;
 }
 
-void journal_reader_segment(struct journal_reader *r)
+void journal_reader_segment(struct journal_reader *r, uint32_t version)
 {
+	r->shift = version < JOURNAL_VERSION ? CODEC_SHIFT_OLD : CODEC_SHIFT;
 	for (uint32_t i = 0; i < r->ids; i++)
 		coder_init(&r->at[i].coder);
 }
@@ -153,6 +154,7 @@ static bool read_value(struct journal_reader *r, struct bits_in *in, uint32_t id
 	if (!coder_get(in, &s->coder, &reset, &step)) return false;
 	if (reset) {
 		codec_state_init(&s->state);
+		s->state.shift = r->shift;
 		s->synced = true;
 	}
 	if (!s->synced) return true;

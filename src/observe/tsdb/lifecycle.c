@@ -17,10 +17,7 @@ static void series_let_go(struct tsdb *db, struct window *w)
 			stream_reset(&s->open);
 			s->window = NULL;
 		}
-		if (s->late && s->late->window == w) {
-			free(s->late);
-			s->late = NULL;
-		}
+		if (s->late && s->late->window == w) head_late_free(&db->head, s);
 	}
 }
 
@@ -123,13 +120,16 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 {
 	struct window *most_idle = NULL;
 	uint32_t open = 0;
+	int64_t newest = db->max_ms;
+	/* A sample of years to come, from a clock that was wrong, does not end the present. */
+	if (db->now_ms != TSDB_NO_MIN) newest = HG_MIN(newest, db->now_ms + TSDB_AHEAD_MS);
 	for (uint32_t i = 0; i < db->window_n; i++) {
 		struct window *w = db->windows[i];
 		if (w->closed) continue;
 		open++;
 		/* Selections hold ids of open windows: they mean nothing once it is closed. */
 		if (w->pins || !w->idle) continue;
-		bool over = db->max_ms >= w->end + grace;
+		bool over = newest >= w->end + grace;
 		if (over && w->idle >= IDLE_COMMITS) return w;
 		if (over && (!most_idle || w->idle > most_idle->idle)) most_idle = w;
 	}

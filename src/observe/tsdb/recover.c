@@ -194,7 +194,10 @@ static bool list_file(void *arg, const char *name)
 	if (!l->journals) return list_window(l, name, start, seq);
 	for (uint32_t i = 0; i < l->db->window_n; i++) {
 		struct window *w = l->db->windows[i];
-		if (w->start != start || w->seq != seq || w->closed) continue;
+		if (w->start != start || w->seq != seq) continue;
+		/* What cannot be opened today may be well tomorrow: its journal waits as well. */
+		if (w->broken) return true;
+		if (w->closed) break;
 		struct journal *j = &w->journal;
 		bool first = !w->has_journal;
 		w->has_journal = true;

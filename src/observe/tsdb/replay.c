@@ -22,6 +22,7 @@ struct replay {
 	uint32_t number; /* of the next frame */
 	bool any;        /* a frame was seen */
 	bool lost;       /* the rest of this segment cannot be read */
+	bool old;        /* a segment has another version: no open chunk can be gone on with */
 	bool damaged, failed;
 };
 
@@ -104,7 +105,6 @@ static int segment_read(struct replay *r, uint32_t segment)
 	char name[NAME_BYTES];
 	struct file_head head;
 	r->lost = false;
-	journal_reader_segment(&r->reader);
 	segment_name(w, segment, name);
 	int fd = disk_open(r->db->dir, name, O_RDWR);
 	if (fd < 0) {
@@ -119,6 +119,8 @@ static int segment_read(struct replay *r, uint32_t segment)
 	if (p) memcpy(&head, p, sizeof head);
 	if (p && file_head_valid(&head, MAGIC_JOURNAL) && head.start == w->start &&
 	        head.seq == w->seq && head.segment == segment) {
+		journal_reader_segment(&r->reader, head.version);
+		r->old |= head.version != JOURNAL_VERSION;
 		whole = replay_frames(r, p, (uint64_t)size);
 	} else if (size > FILE_HEAD_BYTES) {
 		replay_lose(r);
@@ -178,7 +180,7 @@ enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err)
 	db->replaying = false;
 	j->segment = last + 1;
 	bool good = !r.failed && ids_reserve(w, r.reader.ids);
-	if (good && r.damaged) good = open_chunks_end(db, w);
+	if (good && (r.damaged || r.old)) good = open_chunks_end(db, w);
 	j->number = r.number;
 	free(r.reader.at);
 	if (rc < 0)

@@ -9,12 +9,12 @@
 /*
  * How long a segment is: a start reads up to three of them, so short is good; but a chunk that is
  * not full when the second after its own ends is cut off, so there should be a chunk's samples of
- * every series in one: some 200 bytes each. With very many series a start would take too long: then
+ * every series in one: some 350 bytes each. With very many series a start would take too long: then
  * chunks are shorter.
  */
 #define SEGMENT_LEAST      (2u << 20)
 #define SEGMENT_MOST       (8u << 20)
-#define SEGMENT_FULL       208 /* bytes of a series, for a full chunk */
+#define SEGMENT_FULL       352 /* bytes of a series, for a full chunk */
 #define SEGMENT_PER_SERIES 64
 #define SEGMENT_MS         (30 * 60 * 1000)
 #define COMPRESS_LEAST     128
@@ -116,12 +116,11 @@ int journal_write(struct tsdb *db, struct window *w)
 	if (rc == 0 && !tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 1, sizeof *j->at))
 		rc = -ENOMEM;
 	if (rc == 0) rc = segment_make(db, w);
-	if (rc == 0) rc = file_put(db, j->fd, j->sealed.p, j->sealed.n, j->size);
 	if (rc < 0) return rc;
-	j->size += j->sealed.n;
+	rc = file_put_frames(db, j->fd, &j->sealed, offsetof(struct records_head, bytes), &j->size);
 	j->at[j->segment - j->oldest].bytes = j->size;
-	buf_empty(&j->sealed);
-	return 0;
+	if (rc == 0) buf_empty(&j->sealed);
+	return rc;
 }
 
 /* The chunks that still begin in the oldest segment end now: their series are slow. */

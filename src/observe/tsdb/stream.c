@@ -59,10 +59,15 @@ static size_t put_xor(uint64_t x, uint8_t *to)
 /* The expectation follows the differences slowly: counters grow evenly, gauges stand. */
 static void state_move(struct codec_state *s, int64_t m)
 {
-	int64_t delta = (int64_t)((uint64_t)m - (uint64_t)s->m);
-	s->d = (int64_t)((uint64_t)s->d +
-	                 (uint64_t)(((int64_t)((uint64_t)delta - (uint64_t)s->d)) / 8));
+	uint64_t delta = ((uint64_t)m - (uint64_t)s->m) << s->shift;
+	s->d = (int64_t)((uint64_t)s->d + (uint64_t)((int64_t)(delta - (uint64_t)s->d) / 8));
 	s->m = m;
+}
+
+static uint64_t state_expected(const struct codec_state *s)
+{
+	uint64_t half = (UINT64_C(1) << s->shift) / 2;
+	return (uint64_t)s->m + (uint64_t)((int64_t)((uint64_t)s->d + half) >> s->shift);
 }
 
 struct codec_step codec_step_of(struct codec_state *s, double v)
@@ -71,8 +76,8 @@ struct codec_step codec_step_of(struct codec_state *s, double v)
 	int64_t m;
 	memcpy(&bits, &v, sizeof bits);
 	s->bits = bits;
-	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m)) {
-		uint64_t expected = (uint64_t)s->m + (uint64_t)s->d;
+	if (s->e != CODEC_NO_EXP && decimal_is(v, s->e, &m) && !decimal_is_noise(m, s->e)) {
+		uint64_t expected = state_expected(s);
 		state_move(s, m);
 		s->misses = 0;
 		return (struct codec_step){
@@ -102,8 +107,7 @@ bool codec_step_apply(struct codec_state *s, const struct codec_step *step, doub
 	}
 	if (step->kind == CODEC_RESIDUAL) {
 		if (s->e > DECIMAL_SCALE_MAX) return false;
-		state_move(s,
-		        (int64_t)((uint64_t)s->m + (uint64_t)s->d + (uint64_t)unzigzag(step->u)));
+		state_move(s, (int64_t)(state_expected(s) + (uint64_t)unzigzag(step->u)));
 	} else {
 		if (step->e > DECIMAL_SCALE_MAX) return false;
 		s->e = step->e;

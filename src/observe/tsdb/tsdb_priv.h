@@ -39,7 +39,7 @@ struct symbols {
 	uint32_t *slots, slot_cap, used; /* open addressing: 1 + number */
 };
 
-/* Series with one value of a label, by rising slot. */
+/* Series with one value of a label, in no order. */
 struct posting {
 	uint32_t name, value;
 	uint32_t n, cap;
@@ -65,7 +65,10 @@ struct journal_coder {
 	uint32_t mean;       /* of the zigzag differences, in sixteenths */
 	uint8_t lead, width; /* of the last XOR that named them; width 0: none yet */
 	bool noisy;          /* the last value was an XOR */
-	uint32_t segment;    /* 1 + the segment it learned in */
+	/* Writer only: the frame that values since the last misfit would need, and how many bits
+	 * they paid more than that. */
+	uint8_t near_lead, near_trail, waste;
+	uint32_t segment; /* 1 + the segment it learned in */
 };
 
 struct series {
@@ -84,11 +87,12 @@ struct series {
 };
 
 struct app {
-	uint32_t symbol, series;     /* symbol TSDB_NONE: series without app and job */
+	uint32_t symbol, series;     /* APP_NAMELESS: series without app and job; or APP_OWN */
 	uint64_t refused, looked_at; /* how many were refused, and when `worst` was found */
 	uint32_t worst, worst_values;
-	bool own; /* Headgate's own series: no quota */
 };
+#define APP_NAMELESS TSDB_NONE
+#define APP_OWN      (TSDB_NONE - 1) /* Headgate's own series: no quota */
 
 struct head {
 	struct symbols symbols;
@@ -100,12 +104,15 @@ struct head {
 	uint32_t posting_n, posting_cap;
 	struct head_name *names;
 	uint32_t name_n, name_cap;
-	uint64_t *keys; /* open addressing: name << 32 | value; names have the value TSDB_NONE */
+	/* Open addressing: name << 32 | value; names have the value TSDB_NONE, and apps the name
+	 * TSDB_NONE with their symbol. */
+	uint64_t *keys;
 	uint32_t *key_at, key_cap, key_n;
 	uint32_t *order, ordered, order_cap; /* slots by labels, their place is series.rank */
 	uint32_t *fresh, fresh_n, fresh_cap; /* slots that have no place yet */
 	struct app *apps;
-	uint32_t app_n, app_cap, app_last; /* app_last: whose series came last */
+	uint32_t app_n, app_cap;
+	uint64_t held_bytes; /* of open chunks and late samples */
 	uint8_t seed[16];
 };
 
@@ -168,6 +175,7 @@ struct window {
 	/* Bytes [0, written) are in the file, [written, size) in `tail`. */
 	uint64_t size, written, synced;
 	struct hg_buf tail;
+	size_t frame_at; /* in the tail: head of the frame that takes the next chunk */
 	const uint8_t *map;
 	size_t map_bytes;
 	/* open: */
@@ -221,6 +229,8 @@ void head_sweep(struct head *h, bool (*unused)(void *arg, uint32_t slot), void *
 HG_MUST bool head_rank(struct head *h);
 struct hg_str head_text(const struct head *h, uint32_t symbol);
 uint64_t head_memory(const struct head *h);
+/* Late samples of a series, which has some, go. */
+void head_late_free(struct head *h, struct series *s);
 /* The label name with the most values among the series of an app. */
 uint32_t head_worst(const struct head *h, uint32_t app, uint32_t *ret_values);
 const struct posting *head_posting(const struct head *h, uint32_t name, uint32_t value);

@@ -54,18 +54,36 @@ uint32_t window_id(struct window *w, uint32_t slot)
 	return id;
 }
 
+void window_frame_end(struct window *w)
+{
+	if (!w->tail.n) return;
+	struct frame_head h =
+	        frame_head_make(FRAME_CHUNKS, NULL, w->tail.n - w->frame_at - FRAME_HEAD_BYTES);
+	memcpy(w->tail.p + w->frame_at, &h, sizeof h);
+}
+
+/*
+ * Place for one more chunk in a frame. However much waits for a disk or ends at once with a window,
+ * a frame stays small: one beyond FRAME_MAX would be damage to whoever reads it.
+ */
+static bool frame_ready(struct window *w)
+{
+	if (w->tail.n && w->tail.n - w->frame_at < TAIL_BYTES) return true;
+	if (!hg_buf_room(&w->tail, FRAME_HEAD_BYTES)) return false;
+	window_frame_end(w);
+	w->frame_at = w->tail.n;
+	hg_buf_add(&w->tail, FRAME_HEAD_BYTES);
+	w->size += FRAME_HEAD_BYTES;
+	window_frame_end(w);
+	return true;
+}
+
 bool window_record(
         struct window *w, uint32_t id, bool late, const int64_t *t, const double *v, uint32_t n)
 {
 	uint8_t chunk[CODEC_CHUNK_BYTES], head[64];
 	size_t size = chunk_encode(t, v, n, t[0], chunk);
-	/* The head of a frame is written when the frame is; its place is kept here. */
-	if (!w->tail.n) {
-		if (!hg_buf_room(&w->tail, FRAME_HEAD_BYTES)) goto failed;
-		memset(w->tail.p, 0, FRAME_HEAD_BYTES);
-		hg_buf_add(&w->tail, FRAME_HEAD_BYTES);
-		w->size += FRAME_HEAD_BYTES;
-	}
+	if (!frame_ready(w)) goto failed;
 	uint64_t place = w->size, before = w->last[id] & ~TSDB_LATE_CHAIN;
 	uint8_t *p = varint_put(head, (uint64_t)id << 1 | late);
 	p = varint_put(p, before ? place - before : 0);

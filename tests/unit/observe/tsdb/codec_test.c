@@ -95,6 +95,7 @@ static void test_sizes_of_usual_series(void **state)
 	        {COUNTER, 0.85},  /* 40 steps are 5.3 bits, and 6 as plain ones */
 	        {DECIMALS, 1.90}, /* 10,000 values are 13.3 bits */
 	        {WALK, 0.40},     /* three steps are 1.6 bits */
+	        {NOISE, 7.05},    /* 53 bits, and two or three for the size */
 	};
 	struct hg_rand r;
 	int64_t t[CODEC_CHUNK_MAX];

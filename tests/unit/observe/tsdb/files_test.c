@@ -1,5 +1,6 @@
 /* A store on a disk: windows that close, restarts, damage, a disk that is full. */
 #include "box.h"
+#include "old.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -467,6 +468,84 @@ static void test_a_selection_outlives_what_happens_meanwhile(void **state)
 	box_fini(&b);
 }
 
+static void put_file(const char *dir, const char *name, const uint8_t *bytes, size_t n)
+{
+	char path[200];
+	snprintf(path, sizeof path, "%s/%s", dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, n), n);
+	close(fd);
+}
+
+static double old_value(uint32_t i, uint32_t k)
+{
+	return i == 0 ? k * (k + 1) / 2 : i == 1 ? k * k % 7 / 8.0 : 1.0 / (k + 3);
+}
+
+static void old_check(struct tsdb *db, uint32_t n)
+{
+	struct tsdb_selection *sel;
+	struct hg_err err = {0};
+	struct tsdb_samples got = {0};
+	assert_int_equal(tsdb_select(db, NULL, 0, TSDB_NO_MIN, TSDB_NO_MAX, &sel, &err), HG_OK);
+	assert_int_equal(tsdb_selection_count(sel), 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		assert_int_equal(
+		        tsdb_selection_read(sel, i, TSDB_NO_MIN, TSDB_NO_MAX, &got), HG_OK);
+		assert_int_equal(got.n, n);
+		for (uint32_t k = 0; k < n; k++) {
+			double v = old_value(i, k);
+			assert_int_equal(got.t[k], OLD_START + k * 1000);
+			assert_memory_equal(&got.v[k], &v, sizeof v);
+		}
+	}
+	tsdb_selection_free(sel);
+	tsdb_samples_free(&got);
+}
+
+/* The version of journals has changed; what stands in an old one is read, and gone on with. */
+static void test_a_store_of_an_earlier_version_is_read_and_gone_on_with(void **state)
+{
+	(void)state;
+	struct box b;
+	struct tsdb *db;
+	struct hg_err err = {0};
+	struct tsdb_stats st;
+	box_init(&b);
+	assert_int_equal(mkdir(b.dir, 0700), 0);
+	put_file(b.dir, OLD_WINDOW, old_window, sizeof old_window);
+	put_file(b.dir, OLD_JOURNAL, old_journal, sizeof old_journal);
+	assert_int_equal(tsdb_open(&b.o, &db, &err), HG_OK);
+	tsdb_stats(db, &st);
+	assert_int_equal(st.replayed, 120);
+	assert_int_equal(st.damaged, 0);
+	for (uint32_t k = 40; k < 60; k++) {
+		if (k == 50) {
+			tsdb_close(db);
+			assert_int_equal(tsdb_open(&b.o, &db, &err), HG_OK);
+		}
+		old_check(db, k);
+		for (uint32_t i = 0; i < 3; i++) {
+			char text[8];
+			tsdb_ref ref;
+			snprintf(text, sizeof text, "%u", i);
+			struct label at[] = {
+			        {LABEL_METRIC, HG_STR("x")}, {HG_STR("i"), hg_str(text)}};
+			assert_int_equal(
+			        tsdb_series(db, (struct labels){at, 2}, &ref, &err), HG_OK);
+			assert_int_equal(
+			        tsdb_append(db, ref, OLD_START + k * 1000, old_value(i, k)), HG_OK);
+		}
+		assert_int_equal(tsdb_commit(db), HG_OK);
+	}
+	tsdb_close(db);
+	assert_int_equal(tsdb_open(&b.o, &db, &err), HG_OK);
+	old_check(db, 60);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -480,6 +559,7 @@ int main(void)
 	        cmocka_unit_test(test_a_disk_that_stays_full_ends_at_the_cap_on_memory),
 	        cmocka_unit_test(test_one_folder_has_one_owner),
 	        cmocka_unit_test(test_a_selection_outlives_what_happens_meanwhile),
+	        cmocka_unit_test(test_a_store_of_an_earlier_version_is_read_and_gone_on_with),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
