@@ -194,6 +194,7 @@ static void times_fill(const struct notify_state *s, const struct notify_input *
 	uint64_t resolve = s->conf && s->conf->resolve_ms ? s->conf->resolve_ms : NOTIFY_RESOLVE_MS;
 	a->starts_ms = in->starts_ms ? in->starts_ms : in->ends_ms ? in->ends_ms : now_ms;
 	a->timeout = !in->ends_ms;
+	a->rule = in->rule;
 	a->ends_ms = in->ends_ms ? in->ends_ms : now_ms + resolve;
 	a->updated_ms = now_ms;
 }
@@ -252,6 +253,7 @@ enum hg_rc notify_restore(
 	slot->a.ends_ms = in->ends_ms;
 	slot->a.updated_ms = updated_ms;
 	slot->a.timeout = timeout;
+	slot->a.rule = in->rule;
 	return HG_OK;
 }
 

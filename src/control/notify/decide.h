@@ -116,6 +116,7 @@ struct notify_alert {
 	struct hg_str generator;
 	uint64_t starts_ms, ends_ms, updated_ms;
 	bool timeout;    /* nobody gave an end: it ends when nobody repeats it */
+	bool rule;       /* of a rule, by observe */
 	uint32_t groups; /* that hold it */
 };
 
@@ -130,6 +131,7 @@ struct notify_input {
 	struct labels labels, annotations;
 	struct hg_str generator;
 	uint64_t starts_ms, ends_ms;
+	bool rule; /* of a rule: who evaluates them knows when it is over */
 };
 
 /* ---- silences ---- */
