@@ -238,20 +238,20 @@ static void build_page(struct intake *in, struct hg_str series)
 		        plain(in, l.value, l.value_escaped));
 }
 
-bool intake_page(struct intake *in, struct hg_str page)
+enum intake_page intake_page(struct intake *in, struct promread *page, uint32_t most)
 {
-	struct promread r = promread_over(page, PROMREAD_TEXT);
 	struct promread_entry e;
-	for (;;) {
-		enum promread_event ev = promread_next(&r, (struct hg_str){NULL, 0}, &e);
-		if (ev == PROMREAD_END) return true;
-		if (ev == PROMREAD_BAD) return false;
+	for (uint32_t i = 0; i < most; i++) {
+		enum promread_event ev = promread_next(page, (struct hg_str){NULL, 0}, &e);
+		if (ev == PROMREAD_END) return INTAKE_READ;
+		if (ev == PROMREAD_BAD) return INTAKE_BAD;
 		if (ev != PROMREAD_SAMPLE) continue;
 		struct intake_place *p = seen(in, e.series);
 		if (!p || append(in, p, e.value, false)) continue;
 		build_page(in, e.series);
 		(void)append(in, p, e.value, true);
 	}
+	return INTAKE_MORE;
 }
 
 void intake_end(struct intake *in, bool all)
