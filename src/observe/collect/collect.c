@@ -122,6 +122,28 @@ void collect_image(struct collect *c, const struct snap_image *image)
 
 /* ---- life ---- */
 
+static void on_family(void *arg, const char *name, const char *type, const char *help)
+{
+	scrape_meta_own(arg, hg_str(name), type, hg_str(help));
+}
+
+static void on_sample(
+        void *arg, const char *name, const struct prom_label *labels, size_t n, double value)
+{
+	(void)arg, (void)name, (void)labels, (void)n, (void)value;
+}
+
+/* What the meter's series mean, also of those that there are none of yet. */
+static void families_tell(struct collect *c)
+{
+	const struct meter_series_view none = {.meter = c->o.meter};
+	const struct meter_series_sink sink = {
+	        .family = on_family, .sample = on_sample, .arg = c->scrape};
+	for (size_t i = 0; i < SOURCES; i++)
+		c->in[i].scrape = c->scrape;
+	if (c->o.meter) meter_series(&none, &sink);
+}
+
 enum hg_rc collect_new(
         const struct collect_options *o, struct collect **ret_collect, struct hg_err *err)
 {
@@ -139,6 +161,7 @@ enum hg_rc collect_new(
 		        .loop = o->loop, .db = o->db, .now_ms = o->now_ms, .log = o->log};
 		rc = scrape_new(&so, &c->scrape, err);
 	}
+	if (rc == HG_OK) families_tell(c);
 	if (rc < 0) {
 		if (err && !err->message[0]) hg_err_set(err, rc, "out of memory");
 		collect_free(c);

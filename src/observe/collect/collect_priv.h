@@ -34,7 +34,10 @@ struct intake {
 	struct hg_buf scratch;
 	struct hg_arena texts;
 	uint64_t samples, refused, ended;
-	char why[160]; /* of the last refusal */
+	char why[160];         /* of the last refusal */
+	struct scrape *scrape; /* is told what metrics mean; NULL: nobody is */
+	struct hg_str help;    /* of a page: of the last HELP line, whose family is */
+	struct hg_str help_of;
 };
 
 void intake_init(struct intake *in, struct tsdb *db, const uint8_t key[16]);

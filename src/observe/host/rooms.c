@@ -10,6 +10,7 @@
 #include "os/clock.h"
 
 #define RULES_JSON_MAX ((size_t)64 << 20)
+#define CONF_SHOWN_MAX ((size_t)1 << 20)
 
 static int64_t wall_ms(void)
 {
@@ -190,6 +191,15 @@ static void api_conf_(void *room, const struct observe_conf *c)
 	/* Without memory for a copy /federate goes on with those before. */
 	(void)!promapi_external_labels(room, external_of(c, &b));
 	labels_builder_fini(&b);
+	struct hg_buf text;
+	hg_buf_init(&text, CONF_SHOWN_MAX);
+	host_conf_show(c, &text);
+	if (text.failed) {
+		hg_buf_reset(&text);
+		hg_buf_cstr(&text, "# larger than 1 MiB\n");
+	}
+	(void)!promapi_config_text(room, hg_buf_view(&text));
+	hg_buf_free(&text);
 }
 
 static void api_free_(void *room)

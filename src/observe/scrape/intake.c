@@ -181,8 +181,9 @@ struct reading {
 	struct intake *in;
 	struct target *t;
 	struct promread r;
-	uint32_t cursor; /* in the order of the last answer */
-	bool moved;      /* this one's is different */
+	uint32_t cursor;         /* in the order of the last answer */
+	bool moved;              /* this one's is different */
+	struct meta_text family; /* its lines so far; type NULL: none */
 	struct intake_counts counts;
 };
 
@@ -256,6 +257,26 @@ static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e,
 	        "there are more samples than sample_limit allows (%u)", c->sample_limit);
 }
 
+/* ---- HELP, TYPE and UNIT ---- */
+
+static void family_end(struct reading *d)
+{
+	if (!d->family.type) return;
+	scrape_meta_add(d->in->meta, &d->in->families, &d->t->meta, &d->family);
+	d->family = (struct meta_text){0};
+}
+
+static void family_line(struct reading *d, enum promread_event what, const struct promread_entry *e)
+{
+	struct meta_text *f = &d->family;
+	if (f->type && !hg_str_eq(f->family, e->family)) family_end(d);
+	f->family = e->family;
+	if (!f->type) f->type = promread_type_name(PROMREAD_UNKNOWN);
+	if (what == PROMREAD_HELP) f->help = e->text;
+	if (what == PROMREAD_UNIT) f->unit = e->text;
+	if (what == PROMREAD_TYPE) f->type = promread_type_name(e->type);
+}
+
 static enum hg_rc read_all(struct reading *d, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
@@ -265,11 +286,15 @@ static enum hg_rc read_all(struct reading *d, struct hg_err *err)
 	while (rc >= 0) {
 		struct hg_str hint = {0};
 		if (d->cursor < s->order_n) hint = scrape_series_text(s, s->order[d->cursor]);
-		switch (promread_next(&d->r, hint, &e)) {
-		case PROMREAD_END: return HG_OK;
+		enum promread_event what = promread_next(&d->r, hint, &e);
+		switch (what) {
+		case PROMREAD_END: family_end(d); return HG_OK;
 		case PROMREAD_BAD: return promread_err(&d->r, d->t->place.url, err);
-		case PROMREAD_SAMPLE: rc = read_sample(d, &e, err); break;
-		default: break; /* HELP, TYPE and UNIT say nothing about samples */
+		case PROMREAD_SAMPLE:
+			family_end(d);
+			rc = read_sample(d, &e, err);
+			break;
+		default: family_line(d, what, &e); break;
 		}
 	}
 	if (rc == HG_E_NOMEM) (void)hg_err_set(err, rc, "no memory for the samples of a target");
@@ -373,11 +398,13 @@ enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str
 	*ret_counts = d.counts;
 	if (rc < 0) {
 		forget_fresh(&d);
+		scrape_meta_list_clear(in->meta, &in->families);
 		return rc;
 	}
 	for (uint32_t i = 0; i < in->n; i++)
 		append(&d, &in->row[i], t_ms);
 	end_missing(&d, t_ms);
+	scrape_meta_replace(in->meta, &t->meta, &in->families);
 	(void)keep_order(&d);
 	scrape_series_tidy(&t->series);
 	hg_arena_fini(&in->texts);
@@ -420,6 +447,7 @@ void scrape_intake_report(
 void scrape_intake_fini(struct intake *in)
 {
 	free(in->row);
+	scrape_meta_list_fini(in->meta, &in->families);
 	labels_builder_fini(&in->builder);
 	hg_arena_fini(&in->texts);
 	*in = (struct intake){0};

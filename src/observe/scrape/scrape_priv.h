@@ -88,6 +88,50 @@ HG_MUST enum hg_rc scrape_place_make(struct job *j, const struct scrape_target_c
         struct place *ret_place, struct hg_err *err);
 void scrape_place_fini(struct place *p);
 
+/* ---- meta.c: what metrics mean ---- */
+
+#define META_ENTRIES_MAX SCRAPE_META_MAX
+#define META_EACH_MAX    4096u /* families of one target */
+#define META_TEXT_MAX    1024u
+#define META_BUCKETS     2048u
+
+/* Texts as they stand in an answer. */
+struct meta_text {
+	struct hg_str family, help, unit;
+	const char *type; /* static */
+};
+
+struct meta_entry {
+	struct meta_entry *next;
+	uint64_t hash; /* keyed, of the texts as they were written */
+	uint32_t refs;
+	bool own; /* for ever: of series that are not scraped */
+	struct hg_str family, help, unit;
+	const char *type;
+	char bytes[];
+};
+
+struct meta {
+	const uint8_t *key;
+	struct meta_entry *bucket[META_BUCKETS];
+	uint32_t n;
+};
+
+struct meta_list {
+	struct meta_entry **at;
+	uint32_t n, cap;
+};
+
+/* One more of the answer that is being read; `before`: the list of the last one. What there is no
+ * room for is left out. */
+void scrape_meta_add(struct meta *m, struct meta_list *l, const struct meta_list *before,
+        const struct meta_text *t);
+/* `list` becomes `by`, which is empty then. */
+void scrape_meta_replace(struct meta *m, struct meta_list *list, struct meta_list *by);
+void scrape_meta_list_clear(struct meta *m, struct meta_list *l);
+void scrape_meta_list_fini(struct meta *m, struct meta_list *l);
+void scrape_meta_fini(struct meta *m);
+
 /* ---- intake.c: from an answer to samples ---- */
 
 /* One sample of the answer that is being read. */
@@ -107,6 +151,8 @@ struct intake {
 	uint32_t n, cap;
 	struct labels_builder builder;
 	struct hg_arena texts;
+	struct meta *meta;
+	struct meta_list families; /* of the answer that is being read */
 };
 
 struct intake_counts {
@@ -196,6 +242,7 @@ struct target {
 	struct loop_timer timer;
 	struct get get;
 	struct series series;
+	struct meta_list meta; /* of the last good answer */
 	tsdb_ref report[REPORTS];
 	int64_t t_ms; /* of the scrape that is under way */
 	uint64_t began_ns;
@@ -212,6 +259,7 @@ struct scrape {
 	struct hg_list targets;
 	uint32_t target_n;
 	char *chunk;
+	struct meta meta;
 	struct intake intake;
 	struct scrape_stats stats;
 	struct loop_timer commit;

@@ -778,6 +778,53 @@ static void names_that_old_readers_do_not_know_are_made_for_them(void **state)
 	world_stop(&w);
 }
 
+static void what_metrics_mean_is_told_as_prometheus_does(void **state)
+{
+	static const struct {
+		const char *target, *body;
+	} row[] = {
+	        {"/api/v1/metadata", OK_DATA
+	                "{\"a_total\":[{\"type\":\"counter\",\"help\":\"One \\\"x\\\".\",\"unit\":"
+	                "\"\"},{\"type\":\"gauge\",\"help\":\"Two.\",\"unit\":\"\"}],\"b\":[{"
+	                "\"type\":\"gauge\",\"help\":\"\",\"unit\":\"\"}]}}"},
+	        {"/api/v1/metadata?limit=1&limit_per_metric=1", OK_DATA
+	                "{\"a_total\":[{\"type\":\"counter\",\"help\":\"One \\\"x\\\".\",\"unit\":"
+	                "\"\"}]}}"},
+	        {"/api/v1/metadata?metric=b&limit=-1",
+	                OK_DATA "{\"b\":[{\"type\":\"gauge\",\"help\":\"\",\"unit\":\"\"}]}}"},
+	        {"/api/v1/metadata?metric=c", OK_DATA "{}}"},
+	        {"/api/v1/metadata?limit=0", OK_DATA "{}}"},
+	        {"/api/v1/targets/metadata", OK_DATA "[]}"},
+	        {"/api/v1/targets/metadata?match_target=%7Bjob%3D%22x%22%7D&metric=b&limit=2",
+	                OK_DATA "[]}"},
+	};
+	struct world w;
+	struct loop *loop = NULL;
+	struct scrape *scrape = NULL;
+	struct hg_err err = {0};
+	(void)state;
+	assert_int_equal(loop_new(&loop), HG_OK);
+	struct scrape_options so = {.loop = loop, .now_ms = now_ms};
+	assert_int_equal(scrape_new(&so, &scrape, &err), HG_OK);
+	scrape_meta_own(scrape, HG_STR("b"), "gauge", HG_STR(""));
+	scrape_meta_own(scrape, HG_STR("a_total"), "gauge", HG_STR("Two."));
+	scrape_meta_own(scrape, HG_STR("a_total"), "counter", HG_STR("One \"x\"."));
+	world_start(&w, &(struct promapi_options){.scrape = scrape});
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		get(&w, row[i].target);
+		assert_answer(&w, 200, row[i].body);
+	}
+	get(&w, "/api/v1/metadata?limit=many");
+	assert_answer(&w, 400,
+	        "{\"status\":\"error\",\"errorType\":\"bad_data\",\"error\":\"limit must be a "
+	        "number\"}");
+	get(&w, "/api/v1/targets/metadata?match_target=sum(up)");
+	assert_int_equal(w.status, 400);
+	world_stop(&w);
+	scrape_free(scrape);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -794,6 +841,7 @@ int main(void)
 	        cmocka_unit_test(what_makes_the_series_is_counted),
 	        cmocka_unit_test(rules_and_alerts_are_asked_of_who_has_them),
 	        cmocka_unit_test(names_that_old_readers_do_not_know_are_made_for_them),
+	        cmocka_unit_test(what_metrics_mean_is_told_as_prometheus_does),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
