@@ -13,6 +13,12 @@ const char *__lsan_default_suppressions(void)
 	return "leak:libfyaml.so";
 }
 
+const char *__lsan_default_options(void);
+const char *__lsan_default_options(void)
+{
+	return "print_suppressions=0";
+}
+
 static void evaluate(struct rules_file *f)
 {
 	struct tsdb_options o = {0};

@@ -96,6 +96,7 @@ static enum hg_rc template_query(void *arg, struct hg_str expr, struct hg_arena 
 static struct hg_str path_of(struct hg_str url)
 {
 	size_t at = 0;
+	if (!url.n) return url;
 	for (size_t i = 0; i + 2 < url.n; i++)
 		if (url.p[i] == ':' && url.p[i + 1] == '/' && url.p[i + 2] == '/') at = i + 3;
 	struct hg_str rest = {url.p + at, url.n - at};
