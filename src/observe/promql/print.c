@@ -81,6 +81,8 @@ static void selector_head(struct hg_buf *to, const struct pq_node *n)
 		pq_quote(to, m->value);
 	}
 	if (any) hg_buf_byte(to, '}');
+	/* The second of info() may be. */
+	if (!any && !outside) hg_buf_cstr(to, "{}");
 }
 
 static void modifiers(struct hg_buf *to, const struct pq_node *n)
