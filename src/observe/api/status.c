@@ -266,7 +266,7 @@ static const struct {
         {"alerts", alerts, false},
         {"metadata", pa_metadata, false},
         {"notifications", empty_list, false},
-        {"query_exemplars", empty_list, true},
+        {"query_exemplars", pa_exemplars, true},
         {"rules", rules, false},
         {"scrape_pools", scrape_pools, false},
         {"status/buildinfo", build, false},

@@ -224,6 +224,25 @@ static enum hg_rc find_place(struct reading *d, struct hg_str text, uint32_t *re
 	return HG_OK;
 }
 
+/* Of a row that was read. What there is no memory for is passed over. */
+static void note_exemplar(struct reading *d, const struct promread_entry *e)
+{
+	struct intake *in = d->in;
+	if (e->exemplar.n > EXEMPLAR_TEXT || in->exemplar_n == EXEMPLAR_LINES) return;
+	if (in->exemplar_n == in->exemplar_cap) {
+		uint32_t cap = in->exemplar_cap ? in->exemplar_cap * 2 : 64;
+		struct intake_exemplar *more = realloc(in->exemplar, cap * sizeof *more);
+		if (!more) return;
+		in->exemplar = more;
+		in->exemplar_cap = cap;
+	}
+	in->exemplar[in->exemplar_n++] = (struct intake_exemplar){.row = in->n - 1,
+	        .own_time = e->exemplar_has_time,
+	        .labels = e->exemplar,
+	        .value = e->exemplar_value,
+	        .t_ms = e->exemplar_time_ms};
+}
+
 static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
@@ -251,6 +270,7 @@ static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e,
 	d->counts.scraped++;
 	if (s->at[row->place].dropped) return HG_OK;
 	d->counts.kept++;
+	if (e->has_exemplar) note_exemplar(d, e);
 	d->counts.added += row->fresh;
 	if (!c->sample_limit || d->counts.kept <= c->sample_limit) return HG_OK;
 	return hg_err_set(err, HG_E_TOO_LARGE,
@@ -343,6 +363,46 @@ static void append(struct reading *d, const struct intake_row *row, int64_t t_ms
 	p->live = !row->own_time || d->t->job->c.track_timestamps_staleness;
 }
 
+static uint64_t print_of(const struct reading *d, const struct intake_exemplar *e)
+{
+	const uint8_t *key = d->t->scrape->key;
+	struct {
+		double v;
+		int64_t t;
+	} n = {e->value, e->own_time ? e->t_ms : 0};
+	return hg_siphash(key, e->labels.p, e->labels.n) * 31 + hg_siphash(key, &n, sizeof n);
+}
+
+/* The labels of an exemplar, cloned. */
+static enum hg_rc exemplar_labels(struct reading *d, struct hg_str text, struct labels *ret)
+{
+	struct naming n = {.in = d->in, .t = d->t};
+	struct labels ls;
+	struct hg_err err;
+	hg_buf_init(&n.text, TEXTS_BYTES);
+	enum hg_rc rc = parse_labels(&n, text, &err);
+	hg_buf_free(&n.text);
+	if (rc >= 0) rc = labels_builder_done(&d->in->builder, &ls);
+	return rc < 0 ? rc : labels_clone(ls, ret);
+}
+
+static void keep_exemplar(struct reading *d, const struct intake_exemplar *e, int64_t t_ms)
+{
+	const struct intake_row *row = &d->in->row[e->row];
+	struct hg_str text = scrape_series_text(&d->t->series, row->place);
+	uint64_t series = hg_siphash(d->t->scrape->key, text.p, text.n) ^ (uintptr_t)d->t;
+	struct labels ls, own;
+	struct hg_err err;
+	bool dropped;
+	if (!scrape_exemplar_is_new(d->in->exemplars, series, print_of(d, e)) ||
+	        exemplar_labels(d, e->labels, &own) < 0)
+		return;
+	if (name_series(d->in, d->t, text, (enum promread_type)row->type, &ls, &dropped, &err) >= 0)
+		scrape_exemplar_add(
+		        d->in->exemplars, ls, own, e->value, e->own_time ? e->t_ms : t_ms);
+	labels_free(own);
+}
+
 static void end_series(struct intake *in, struct series_place *p, int64_t t_ms, bool unless_newer)
 {
 	bool was = p->live && p->ref;
@@ -393,7 +453,7 @@ enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str
 {
 	struct reading d = {.in = in, .t = t, .r = promread_over(body, format)};
 	enum hg_rc rc;
-	in->n = 0;
+	in->n = in->exemplar_n = 0;
 	rc = read_all(&d, err);
 	*ret_counts = d.counts;
 	if (rc < 0) {
@@ -403,6 +463,8 @@ enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str
 	}
 	for (uint32_t i = 0; i < in->n; i++)
 		append(&d, &in->row[i], t_ms);
+	for (uint32_t i = 0; i < in->exemplar_n; i++)
+		keep_exemplar(&d, &in->exemplar[i], t_ms);
 	end_missing(&d, t_ms);
 	scrape_meta_replace(in->meta, &t->meta, &in->families);
 	(void)keep_order(&d);
@@ -447,6 +509,7 @@ void scrape_intake_report(
 void scrape_intake_fini(struct intake *in)
 {
 	free(in->row);
+	free(in->exemplar);
 	scrape_meta_list_fini(in->meta, &in->families);
 	labels_builder_fini(&in->builder);
 	hg_arena_fini(&in->texts);

@@ -342,7 +342,8 @@ enum hg_rc scrape_new(
 	if (getrandom(s->key, sizeof s->key, GRND_NONBLOCK) < 0) s->key[0] = 1;
 	hg_list_init(&s->targets);
 	s->meta.key = s->key;
-	s->intake = (struct intake){.db = o->db, .stats = &s->stats, .meta = &s->meta};
+	s->intake = (struct intake){
+	        .db = o->db, .stats = &s->stats, .meta = &s->meta, .exemplars = &s->exemplars};
 	hg_arena_init(&s->intake.texts, "labels of a sample", 4u << 20);
 	labels_builder_init(&s->intake.builder);
 	*ret_scrape = s;
@@ -358,6 +359,7 @@ void scrape_free(struct scrape *s)
 	loop_timer_stop(s->o.loop, &s->commit);
 	scrape_intake_fini(&s->intake);
 	scrape_meta_fini(&s->meta);
+	scrape_exemplars_fini(&s->exemplars);
 	free(s->chunk);
 	free(s);
 }

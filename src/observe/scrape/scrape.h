@@ -113,6 +113,18 @@ uint32_t scrape_meta_all(const struct scrape *s, struct scrape_meta *ret, uint32
 /* Those of a target's last good answer, in its order; start with *at = 0, false at the end. */
 bool scrape_meta_next(const struct scrape_status *of, uint32_t *at, struct scrape_meta *ret);
 
+/* ---- exemplars ---- */
+
+#define SCRAPE_EXEMPLARS_MAX 8192u /* the newest of all targets; of at most 8 MiB */
+
+struct scrape_exemplar {
+	struct labels series, labels;
+	double value;
+	int64_t t_ms; /* its own, or the scrape's */
+};
+/* Walks them, oldest first; start with *at = 0, false at the end. Valid until the loop turns. */
+bool scrape_exemplar_next(const struct scrape *s, size_t *at, struct scrape_exemplar *ret);
+
 struct scrape_stats {
 	uint64_t scrapes, failed, samples, bytes;
 	uint64_t refused_series, refused_samples; /* by the store: quota, order, memory */

@@ -132,6 +132,41 @@ void scrape_meta_list_clear(struct meta *m, struct meta_list *l);
 void scrape_meta_list_fini(struct meta *m, struct meta_list *l);
 void scrape_meta_fini(struct meta *m);
 
+/* ---- exemplar.c ---- */
+
+#define EXEMPLARS_MAX   SCRAPE_EXEMPLARS_MAX
+#define EXEMPLAR_BYTES  ((size_t)8 << 20)
+#define EXEMPLAR_SLOTS  16384u
+#define EXEMPLAR_PROBES 8u
+#define EXEMPLAR_TEXT   1024u  /* of one, as it is written; longer ones are passed over */
+#define EXEMPLAR_LINES  10000u /* of an answer */
+
+struct exemplar {
+	struct labels series, labels; /* owned */
+	double value;
+	int64_t t_ms;
+};
+
+/* What a series had last: it comes again with each scrape. */
+struct exemplar_seen {
+	uint64_t series, print;
+};
+
+/* Memory only once there is an exemplar. */
+struct exemplars {
+	struct exemplar *ring;
+	struct exemplar_seen *seen;
+	uint32_t first, n;
+	size_t bytes;
+};
+
+/* Hashes of the series and of the exemplar; false: the series had it already, or no memory. */
+HG_MUST bool scrape_exemplar_is_new(struct exemplars *x, uint64_t series, uint64_t print);
+/* Copies; the oldest ones make room. */
+void scrape_exemplar_add(
+        struct exemplars *x, struct labels series, struct labels labels, double v, int64_t t_ms);
+void scrape_exemplars_fini(struct exemplars *x);
+
 /* ---- intake.c: from an answer to samples ---- */
 
 /* One sample of the answer that is being read. */
@@ -141,6 +176,15 @@ struct intake_row {
 	uint8_t type; /* enum promread_type: of the TYPE line before it */
 	int64_t t_ms;
 	double value;
+};
+
+/* An exemplar of the answer that is being read. */
+struct intake_exemplar {
+	uint32_t row;
+	bool own_time;
+	struct hg_str labels; /* within the answer */
+	double value;
+	int64_t t_ms;
 };
 
 /* Memory that all targets share; one answer is read at a time. */
@@ -153,6 +197,9 @@ struct intake {
 	struct hg_arena texts;
 	struct meta *meta;
 	struct meta_list families; /* of the answer that is being read */
+	struct exemplars *exemplars;
+	struct intake_exemplar *exemplar;
+	uint32_t exemplar_n, exemplar_cap;
 };
 
 struct intake_counts {
@@ -260,6 +307,7 @@ struct scrape {
 	uint32_t target_n;
 	char *chunk;
 	struct meta meta;
+	struct exemplars exemplars;
 	struct intake intake;
 	struct scrape_stats stats;
 	struct loop_timer commit;

@@ -6,9 +6,11 @@
 
 #include "observe/api/answer.c"
 #include "observe/api/api.c"
+#include "observe/scrape/scrape_priv.h"
 
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -825,6 +827,64 @@ static void what_metrics_mean_is_told_as_prometheus_does(void **state)
 	loop_free(loop);
 }
 
+static void exemplars_are_those_of_the_series_that_are_asked_for(void **state)
+{
+#define FIRST                                                                                    \
+	"{\"seriesLabels\":{\"__name__\":\"a_total\",\"x\":\"1\"},\"exemplars\":[{\"labels\":{"  \
+	"\"trace_id\":\"t1\"},\"value\":\"2.5\",\"timestamp\":1700000000},{\"labels\":{\"trace_" \
+	"id\":"                                                                                  \
+	"\"t2\"},\"value\":\"+Inf\",\"timestamp\":1700000001.5}]}"
+#define SECOND                                                                                  \
+	"{\"seriesLabels\":{\"__name__\":\"b\"},\"exemplars\":[{\"labels\":{},\"value\":\"1\"," \
+	"\"timestamp\":1700000000}]}"
+	static const struct {
+		const char *target, *body;
+	} row[] = {
+	        {"/api/v1/query_exemplars?query=a_total&start=0&end=1800000000",
+	                OK_DATA "[" FIRST "]}"},
+	        {"/api/v1/query_exemplars?query=sum(rate(a_total[5m]))/b",
+	                OK_DATA "[" FIRST "," SECOND "]}"},
+	        {"/api/v1/query_exemplars?query=b&start=1700000000&end=1700000000",
+	                OK_DATA "[" SECOND "]}"},
+	        {"/api/v1/query_exemplars?query=b&start=1700000001", OK_DATA "[]}"},
+	        {"/api/v1/query_exemplars?query=a_total%7Bx=~%22%5B2-9%5D%22%7D", OK_DATA "[]}"},
+	        {"/api/v1/query_exemplars?query=1", OK_DATA "[]}"},
+	};
+	struct label a[] = {{LABEL_METRIC, HG_STR("a_total")}, {HG_STR("x"), HG_STR("1")}};
+	struct label b[] = {{LABEL_METRIC, HG_STR("b")}};
+	struct label t[] = {{HG_STR("trace_id"), HG_STR("t1")}, {HG_STR("trace_id"), HG_STR("t2")}};
+	struct world w;
+	struct loop *loop = NULL;
+	struct scrape *scrape = NULL;
+	struct hg_err err = {0};
+	(void)state;
+	assert_int_equal(loop_new(&loop), HG_OK);
+	struct scrape_options so = {.loop = loop, .now_ms = now_ms};
+	assert_int_equal(scrape_new(&so, &scrape, &err), HG_OK);
+	struct exemplars *x = &scrape->exemplars;
+	assert_true(scrape_exemplar_is_new(x, 1, 1));
+	scrape_exemplar_add(
+	        x, (struct labels){a, 2}, (struct labels){t + 1, 1}, INFINITY, NOW + 1500);
+	scrape_exemplar_add(x, (struct labels){b, 1}, (struct labels){0}, 1, NOW);
+	scrape_exemplar_add(x, (struct labels){a, 2}, (struct labels){t, 1}, 2.5, NOW);
+	world_start(&w, &(struct promapi_options){.scrape = scrape});
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		get(&w, row[i].target);
+		assert_answer(&w, 200, row[i].body);
+	}
+	ask(&w, "POST", "/api/v1/query_exemplars", "", "query=b");
+	assert_answer(&w, 200, OK_DATA "[" SECOND "]}");
+	static const char *const wrong[] = {
+	        "query=b&start=2&end=1", "query=b(", "", "query=b&start=x"};
+	for (size_t i = 0; i < HG_COUNT(wrong); i++) {
+		ask(&w, "POST", "/api/v1/query_exemplars", "", wrong[i]);
+		assert_int_equal(w.status, 400);
+	}
+	world_stop(&w);
+	scrape_free(scrape);
+	loop_free(loop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -842,6 +902,7 @@ int main(void)
 	        cmocka_unit_test(rules_and_alerts_are_asked_of_who_has_them),
 	        cmocka_unit_test(names_that_old_readers_do_not_know_are_made_for_them),
 	        cmocka_unit_test(what_metrics_mean_is_told_as_prometheus_does),
+	        cmocka_unit_test(exemplars_are_those_of_the_series_that_are_asked_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
