@@ -481,15 +481,17 @@ static void test_a_first_look_takes_turns_and_leaves_no_gap(void **state)
 	print_message("# %.1f ms in %u turns, the longest took %.1f ms\n",
 	        (double)w.c->took_ns / 1e6, turns, (double)w.c->longest_ns / 1e6);
 	assert_int_equal(w.c->rounds, 1);
-	/* The pieces are far smaller than a turn; the rest is what else the machine does. */
-	assert_true(w.c->longest_ns < w.c->took_ns / 4 || w.c->took_ns < 4 * ROUND_TURN_NS);
-	assert_true(turns > w.c->took_ns / ROUND_TURN_NS / 4);
+	assert_true(turns > 2);
 	assert_shelf(w.db, count, "1005000=1");
 	assert_shelf(w.db, "of_the_board{i=\"9999\"}", "1005000=1");
 	/* Half of the next one: what has not come yet is as it was, and nothing has ended. */
 	round_begin(w.c, 1010000);
-	for (unsigned i = 0; i < 500; i++)
+	for (unsigned i = 0; i < 500; i++) {
+		uint64_t before = w.c->in[FROM_METER].samples;
 		assert_false(round_some(w.c, 1));
+		/* The piece between two looks at the clock is a release, a replica or an app. */
+		assert_true(w.c->in[FROM_METER].samples - before <= 100);
+	}
 	assert_shelf(w.db, count, "1005000=1");
 	for (size_t i = 0; i < SOURCES; i++)
 		assert_int_equal(w.c->in[i].ended, 0);
