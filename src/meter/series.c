@@ -65,7 +65,8 @@ static void release_set(
 
 static bool is_shown(const struct meter_series_view *v, const struct meter_series_lane *l)
 {
-	return v->lane_n <= METER_SERIES_ZEROS || meter_lane_used(v->meter, l->lane);
+	size_t all = v->lanes_all ? v->lanes_all : v->lane_n;
+	return all <= METER_SERIES_ZEROS || meter_lane_used(v->meter, l->lane);
 }
 
 /* Those a rate is commonly taken of are there from the start with 0, the others when they occur. */
@@ -554,6 +555,51 @@ void meter_series(const struct meter_series_view *v, const struct meter_series_s
 	denials(v, s);
 	edge(v, s);
 	handshakes(v, s);
+}
+
+/* ---- in pieces ---- */
+
+static void lane_piece(
+        const struct meter_series_view *v, size_t *at, const struct meter_series_sink *s)
+{
+	bool shown;
+	size_t end = release_end(v, *at, &shown);
+	const struct meter_series_view part = {.meter = v->meter,
+	        .lanes = v->lanes + *at,
+	        .lane_n = end - *at,
+	        .lanes_all = v->lane_n};
+	requests(&part, s);
+	durations(&part, s);
+	upstream(&part, s);
+	*at = end;
+}
+
+bool meter_series_piece(
+        const struct meter_series_view *v, size_t *at, const struct meter_series_sink *s)
+{
+	struct meter_series_view part = {.meter = v->meter, .lanes_all = v->lane_n};
+	if (*at < v->lane_n) {
+		lane_piece(v, at, s);
+		return false;
+	}
+	size_t i = (*at)++ - v->lane_n;
+	if (i < v->replica_n) {
+		part.replicas = v->replicas + i;
+		part.replica_n = 1;
+		replicas(&part, s);
+		return false;
+	}
+	i -= v->replica_n;
+	if (i < v->app_n) {
+		part.apps = v->apps + i;
+		part.app_n = 1;
+		guards(&part, s);
+		denials(&part, s);
+		return false;
+	}
+	edge(v, s);
+	handshakes(v, s);
+	return true;
 }
 
 /* ---- as text ---- */

@@ -44,6 +44,7 @@ struct meter_series_view {
 	size_t app_n;
 	const struct meter_series_replica *replicas;
 	size_t replica_n;
+	size_t lanes_all; /* this is a part of a view with so many lanes; 0: it is all of it */
 };
 
 struct meter_series_sink {
@@ -64,6 +65,13 @@ struct meter_series_sink {
 
 /* All families. */
 void meter_series(const struct meter_series_view *v, const struct meter_series_sink *s);
+/*
+ * The same in pieces, for who must not take long at a time: a release with all its lanes, a
+ * replica, an app, and at last what is of workers. *at begins with 0. True: that was the last
+ * piece. The samples of a family do not come together.
+ */
+bool meter_series_piece(
+        const struct meter_series_view *v, size_t *at, const struct meter_series_sink *s);
 /* A sink that writes the text format. */
 struct meter_series_sink meter_series_text(struct hg_buf *to);
 

@@ -110,8 +110,9 @@ static bool quoted(struct promread *r, struct hg_str *ret_text)
 	const char *p = r->text.p;
 	bool high = false;
 	for (; at < r->text.n && p[at] != '"' && p[at] != '\n'; at++) {
-		high |= (unsigned char)p[at] >= 0x80;
+		/* An escape's second byte is looked at as well: it may be any. */
 		if (p[at] == '\\' && at + 1 < r->text.n && p[at + 1] != '\n') at++;
+		high |= (unsigned char)p[at] >= 0x80;
 	}
 	if (at >= r->text.n || p[at] != '"') return bad(r, r->at, "the closing quote is missing");
 	*ret_text = (struct hg_str){p + from, at - from};

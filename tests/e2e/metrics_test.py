@@ -3,6 +3,7 @@
 sockets, the machine and Headgate's processes; and that deaths of observe and control cost nobody a count."""
 import json
 import os
+import socket
 import time
 import unittest
 
@@ -111,6 +112,29 @@ class Store(unittest.TestCase):
                           'headgate_process_threads{process="control"} > 0',
                           'headgate_tsdb_state{state="well"} == 1', 'headgate_slo_objective_ratio > 0'):
                 wait_for(lambda: self.one(p, query) is not None, 30)
+            # What they mean, and what is asked: of the edge, of the machine, of control and of the app's own page.
+            def api(path):
+                with socket.socket(socket.AF_UNIX) as c:
+                    c.connect(str(p.data / "control.sock"))
+                    c.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                    head, _, body = b"".join(iter(lambda: c.recv(65536), b"")).partition(b"\r\n\r\n")
+                self.assertTrue(head.startswith(b"HTTP/1.1 200"), head)
+                if b"chunked" in head.lower():
+                    body = b"".join(x for x in body.split(b"\r\n")[1::2])
+                return json.loads(body)["data"]
+            meant = api("/api/v1/metadata")
+            for name, kind in (("headgate_requests_total", "counter"), ("headgate_replica_duration_seconds", "histogram"),
+                               ("node_memory_MemAvailable_bytes", "gauge"), ("headgate_slo_objective_ratio", "gauge"),
+                               ("headgate_tsdb_state", "gauge")):
+                self.assertEqual([m["type"] for m in meant[name]], [kind], name)
+                self.assertTrue(meant[name][0]["help"], name)
+            of_app = api("/api/v1/targets/metadata?match_target=%7Bjob%3D%22feedback%22%7D&limit=5")
+            self.assertEqual(len(of_app), 5)
+            self.assertEqual({m["target"]["job"] for m in of_app}, {"feedback"})
+            self.assertIn(of_app[0]["metric"], meant)
+            yaml = api("/api/v1/status/config")["yaml"]
+            self.assertIn('- job_name: "edge-of-nowhere"\n', yaml)
+            self.assertIn('- job_name: "feedback"\n', yaml)
             # Whatever there is without being asked for is in the page about it.
             page = (ROOT / "docs/howto/metrics.md").read_text()
             done = p.run("query", 'count by (__name__) ({__name__=~"(headgate|node)_.+"})', "--json")

@@ -3,6 +3,7 @@ import contextlib
 import glob
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -71,6 +72,35 @@ def store():
             p.terminate()
             p.wait(timeout=30)
             p.stdout.close()
+
+
+class Without(unittest.TestCase):
+    """Control is dead or hangs: observe is asked itself."""
+
+    def test_a_query_is_answered_without_control(self):
+        text = (f"version: 1\nproject: q\nadmin: {{{{listen: 127.0.0.1:{harness.free_port()}}}}}\n"
+                "edge: {{listen: {{http: {port}}}}}\napps: {{a: {{command: sleep 1000}}}}\n")
+        with harness.Platform(text) as p:
+            p.up()
+            harness.wait_for(lambda: p.run("query", "vector(42)", check=False).returncode == 0, 30)
+            with_control = p.run("query", "vector(42)")
+            self.assertEqual(with_control.stderr, "")
+            control = p.pids("control")[0]
+            os.kill(control, signal.SIGSTOP)  # accepts, and says nothing
+            try:
+                done = p.run("query", "vector(42)")
+                self.assertEqual(done.stdout, with_control.stdout)
+                self.assertIn("observe was asked itself", done.stderr)
+                self.assertIn("42", p.run("query", "--json", "vector(42)").stdout)
+                # A mistake is told as it is with control.
+                done = p.run("query", "sum(vector(1)) by (a) + on (b) group_left foo", check=False)
+                self.assertNotIn("42", done.stdout)
+            finally:
+                os.kill(control, signal.SIGCONT)
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([HEADGATE, "--data", folder, "query", "1"], capture_output=True, text=True, timeout=60)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("no Headgate runs", done.stderr)
 
 
 class AskTest(unittest.TestCase):

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Rules: the same verdicts as promtool's over files of our own; and an alert of headgate.yaml that reaches a
 webhook, over kill -9 of observe and of control, told once."""
+import http.server
 import json
 import os
 import pathlib
@@ -8,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 
@@ -136,6 +138,39 @@ class Play(unittest.TestCase):
         done = self.headgate("config", "check")
         self.assertRegex(done.stderr, r'none\.yml:5:5: error HG1705: unknown key "exp"')
 
+    def test_config_check_refuses_what_control_would_with_its_place(self):
+        more = ("  mail: {server: 'smtp://127.0.0.1:25', from: a@example.com}\n"
+                "  times: {night: {zone: Europe/Zurich,\n    at: ['22:00-24:00', '00:00-06:00']}}\n")
+        good = PLAY + more
+        (self.dir / "headgate.yaml").write_text(good)
+        self.assertEqual(self.headgate("config", "check").returncode, 0)
+        for was, now, caret, what in (  # the place is that of `caret` in the file
+                ("['severity=\"warning\"']", "['severity=\"warning\"', 'a~b']", "'a~b'", "a~b"),
+                ("['severity=\"critical\"']", "['severity=~\"(\"']", "'severity=~", "severity=~"),
+                ("slack: S", "slack: S, text: '{{ .Nope'", "'{{ .Nope'", "template `text` of receiver"),
+                ("slack: S", "email: [a@b.ch, nobody]", "nobody", "is no address"),
+                ("Europe/Zurich", "Europe/Zurig", "Europe/Zurig", "no time zone"),
+                ("00:00-06:00", "06:00-00:00", "'06:00-00:00'", "no time of the day"),
+                ("a@example.com", "nobody", "nobody", "is no address"),
+                ("warning: team", "routes: [{match: ['a=b', '=x'], to: team}]", "'=x'", "no matcher"),
+                ("smtp://127.0.0.1:25", "http://x", "'http://x'", "alerts.mail.server")):
+            self.assertIn(was, good)
+            text = good.replace(was, now)
+            (self.dir / "headgate.yaml").write_text(text)
+            done = self.headgate("config", "check")
+            before = text[:text.index(caret)]
+            place = f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+            with self.subTest(now):
+                self.assertEqual(done.returncode, 3, done.stderr)
+                self.assertRegex(done.stderr, rf"headgate\.yaml:{place}: error HG\d+: .*{what}")
+                told = json.loads(self.headgate("config", "check", "--json").stdout)
+                self.assertFalse(told["valid"])
+                self.assertEqual([f"{e['line']}:{e['column']}" for e in told["errors"]], [place])
+        # All that is wrong at once: a receiver's and a rule's.
+        (self.dir / "headgate.yaml").write_text(good.replace("x > 5", "x >> 5").replace("a@example.com", "nobody"))
+        told = json.loads(self.headgate("config", "check", "--json").stdout)
+        self.assertEqual([e["line"] for e in told["errors"]], [13, 7])
+
 
 def config(admin, more=""):
     return f"""
@@ -232,6 +267,128 @@ class Alert(unittest.TestCase):
         self.p.run("reload", "-f", self.p.file)
         wait_for(lambda: len(self.told("SleeperIsUp")) == 2, 60)
         self.assertEqual(self.told("SleeperIsUp")[1][0], "resolved")
+
+
+class Exporter:
+    """Metrics at a port: what `lines` has, and a counter that rises by 1 a scrape."""
+
+    def __init__(self):
+        self.lines, self.scrapes, me = "", 0, self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                me.scrapes += 1
+                body = f"{me.lines}work_total {me.scrapes}\n".encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.port = self.server.server_port
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+ENDS = """
+version: 1
+project: ends
+admin: {{listen: 127.0.0.1:{admin}}}
+edge: {{workers: 1, listen: {{http: {http}}}}}
+apps:
+  sleeper: {{command: sleep 1000, replicas: 1}}
+observe:
+  targets: [{{job: own, address: "127.0.0.1:{port}", every: 1s}}]
+alerts:
+  settle: 0s
+  import: [rules.yml]
+  receivers: {{hooks: {{webhook: HOOK_URL}}}}
+  route: {{wait: 0s, interval: 1s, repeat: 1h, to: hooks}}
+"""
+ENDS_RULES = """groups:
+- name: slow
+  interval: 10s
+  rules:
+  - {alert: Broken, expr: broken > 0}
+- name: fast
+  interval: 1s
+  rules:
+  - {alert: Working, expr: 'rate(work_total[3s]) > 0'}
+  - {alert: Waits, expr: 'stuck > 0', for: 2s}
+"""
+
+
+class End(unittest.TestCase):
+    """An alert that ends while observe is away."""
+
+    def setUp(self):
+        self.hook, self.admin, self.exporter = Receiver(tls=False), free_port(), Exporter()
+        self.exporter.lines = "broken 1\nstuck 1\n"
+        self.p = Platform()
+        self.p.file.write_text(ENDS.format(admin=self.admin, http=free_port(), port=self.exporter.port))
+        (self.p.file.parent / "rules.yml").write_text(ENDS_RULES)
+        self.p.__enter__()
+        self.p.run("secret", "set", "HOOK_URL", input=self.hook.url("/hook", "127.0.0.1"))
+        self.p.up()
+        self.token = self.p.run("token", "create", "viewer", "--role", "viewer").stdout.split()[-1]
+
+    def tearDown(self):
+        self.p.__exit__(None, None, None)
+        self.hook.close()
+        self.exporter.close()
+
+    def told(self, name):
+        return [a["status"] for d in list(self.hook.got) for a in d.json["alerts"] if a["labels"]["alertname"] == name]
+
+    def evaluated(self):
+        _, _, text = request(self.admin, "GET", "/api/v1/rules", headers={"Authorization": f"Bearer {self.token}"})
+        return {g["name"]: g["lastEvaluation"] for g in json.loads(text)["data"]["groups"]}["slow"]
+
+    def pid(self, role):
+        try:
+            return next(iter(self.p.pids(role)), None)
+        except (AssertionError, ValueError):
+            return None
+
+    def kill(self, *roles):
+        """All of them at once, right after the slow group was evaluated."""
+        before = self.evaluated()
+        wait_for(lambda: self.evaluated() != before, 60)
+        gone = {r: self.pid(r) for r in roles}
+        for pid in gone.values():
+            kill(pid)
+        return gone
+
+    def test_it_is_told_at_once_when_observe_knows_all_that_fires(self):
+        wait_for(lambda: all(self.told(n) for n in ("Broken", "Working", "Waits")), 60)
+        gone = self.kill("observe")
+        self.exporter.lines = "broken 0\nstuck 1\n"
+        began = time.monotonic()
+        wait_for(lambda: len(self.told("Broken")) == 2, 60)
+        self.assertEqual(self.told("Broken"), ["firing", "resolved"])
+        self.assertNotEqual(self.pid("observe"), gone["observe"])
+        # Not before it has looked long enough: two rounds of what comes every 5 s.
+        self.assertGreater(time.monotonic() - began, 8)
+        # What goes on was never over: not while rates could not be told, not while `for` was waited for.
+        for name in ("Working", "Waits"):
+            self.assertEqual(self.told(name), ["firing"])
+        # The same when control is killed with it: what it was told of is in its store.
+        self.exporter.lines = "broken 1\nstuck 1\n"
+        wait_for(lambda: len(self.told("Broken")) == 3, 60)
+        self.kill("observe", "control")
+        self.exporter.lines = "broken 0\nstuck 1\n"
+        wait_for(lambda: len(self.told("Broken")) == 4, 60)
+        self.assertEqual(self.told("Broken"), ["firing", "resolved"] * 2)
+        for name in ("Working", "Waits"):
+            self.assertEqual(self.told(name), ["firing"])
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@
  * Control asks, observe does not push: whatever parses metrics of strangers needs no door to
  * control, and nothing has to be kept for a receiver that is away. Each answer has all alerts that
  * fire, so an answer that was lost, a control or an observe that was killed in between cost a
- * second and no alert; an alert ends when observe says so, or when nobody has confirmed it for four
- * minutes (four intervals of its group, when that is more), as in Prometheus. The question waits at
+ * second and no alert; an alert ends when observe says so, when it is not in an answer that has all
+ * that fires (observe/rules/rules.h: "complete"), or when nobody has confirmed it for four minutes
+ * (four intervals of its group, when that is more), as in Prometheus. The question waits at
  * observe's until there is news (25 s at most).
  */
 #ifndef CONTROL_ALERT_ALERT_H

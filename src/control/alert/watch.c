@@ -1,34 +1,24 @@
 /* A connection to observe that waits for news of alerts, and hands them on. */
-#include "control/alert/alert.h"
-#include "control/notify/notify.h"
+#include "control/alert/alert_priv.h"
 
 #include "os/sock.h"
 #include "wire/http1.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#define ANSWER_MAX  ((size_t)64 << 20)
-#define WAIT_MS     25000u /* at observe's, without news */
-#define ANSWER_MS   40000u
-#define AGAIN_MS    500u /* when nobody answered */
-#define BETWEEN_MS  50u  /* between two questions: a flood of news is one */
-#define EPOCH_SIZE  64u
-#define ALERTS_MAX  NOTIFY_ALERTS_MAX
-#define LABELS_EACH 256u
-
-/* An alert that fires, and since when. */
-struct told {
-	uint64_t hash, starts_ms;
-};
+#define ANSWER_MAX ((size_t)64 << 20)
+#define WAIT_MS    25000u /* at observe's, without news */
+#define ANSWER_MS  40000u
+#define AGAIN_MS   500u /* when nobody answered */
+#define BETWEEN_MS 50u  /* between two questions: a flood of news is one */
+#define EPOCH_SIZE 64u
 
 struct alert_watch {
 	struct alert_watch_options o;
-	struct told *told; /* of the last answer */
-	uint32_t told_n;
+	struct told_set told; /* of the last answer */
 	struct sock_addr addr;
 	int fd;
 	struct loop_io io;
@@ -67,83 +57,72 @@ static void failed(struct alert_watch *w, const char *why)
 
 /* ---- what observe says ---- */
 
-struct taking {
-	struct alert_watch *w;
-	struct hg_arena mem;
-	uint64_t now_ms;
-	struct told *told; /* of this answer, with room for all of it */
-	uint32_t told_n;
-};
-
-static int by_alert(const void *a, const void *b)
+/* All that fires is in the store: whoever keeps incidents hears of what is new. False: one could
+ * not be kept, and is to be told again. */
+static bool tell_firing(struct alert_watch *w, const struct news *n, struct told_set *told)
 {
-	const struct told *x = a, *y = b;
-	int d = (x->hash > y->hash) - (x->hash < y->hash);
-	return d ? d : (x->starts_ms > y->starts_ms) - (x->starts_ms < y->starts_ms);
-}
-
-/* In a storm of alerts each answer has thousands of them. */
-static bool was_told(const struct alert_watch *w, const struct told *t)
-{
-	return w->told_n && bsearch(t, w->told, w->told_n, sizeof *t, by_alert);
-}
-
-/* False: it could not be kept, and is to be told again. */
-static bool tell_firing(struct taking *t, const struct notify_input *in)
-{
-	const struct alert_watch_options *o = &t->w->o;
-	struct hg_err err = {0};
-	struct told one = {labels_hash(in->labels), in->starts_ms};
-	if (!o->on_firing) return true;
-	if (!was_told(t->w, &one) && o->on_firing(o->arg, in, &err) < 0) {
-		if (o->log) hg_log(o->log, HG_ERROR, "alert.not_kept", HG_S("error", err.message));
-		return false;
+	const struct alert_watch_options *o = &w->o;
+	bool kept = true;
+	for (uint32_t i = 0; i < n->count; i++) {
+		const struct news_alert *a = &n->alerts[i];
+		struct told one = {a->print, a->in.starts_ms};
+		struct hg_err err = {0};
+		if (!a->fires || a->refused) continue;
+		if (o->on_firing && !told_has(&w->told, one) &&
+		        o->on_firing(o->arg, &a->in, &err) < 0) {
+			if (o->log)
+				hg_log(o->log, HG_ERROR, "alert.not_kept",
+				        HG_S("error", err.message));
+			kept = false;
+			continue;
+		}
+		told->at[told->n++] = one;
 	}
-	t->told[t->told_n++] = one;
-	return true;
+	told_sort(told);
+	return kept;
 }
 
-static struct labels labels_of(struct taking *t, const json_t *from)
+/* What fired and is not there any more, when observe knows all that does. */
+static uint32_t put_missing(struct alert_watch *w, const struct news *n)
 {
-	size_t n = json_object_size(from);
-	struct label *at = hg_arena_array(&t->mem, HG_MIN(n, (size_t)LABELS_EACH) + 1, sizeof *at);
+	struct notify_state *s = notify_view(w->o.notify);
+	uint64_t now = w->o.wall_ms();
 	uint32_t count = 0;
-	const char *name;
-	json_t *value;
-	if (!at) return (struct labels){0};
-	json_object_foreach((json_t *)from, name, value)
-	{
-		struct hg_str own = hg_str(name);
-		const char *text = json_string_value(value);
-		if (!text || !text[0] || count == LABELS_EACH) continue;
-		uint32_t k = count++;
-		for (; k && label_text_compare(at[k - 1].name, own) > 0; k--)
-			at[k] = at[k - 1];
-		at[k] = (struct label){own, {text, json_string_length(value)}};
+	for (uint32_t i = 0; i < notify_alert_count(s); i++) {
+		const struct notify_alert *a = notify_alert_at(s, i);
+		if (!news_misses(n, a, now)) continue;
+		const struct notify_input over = {.labels = a->labels,
+		        .annotations = a->annotations,
+		        .generator = a->generator,
+		        .starts_ms = HG_MIN(a->starts_ms, now),
+		        .ends_ms = now,
+		        .rule = true};
+		count += notify_put(s, &over, now, NULL, NULL) == HG_OK;
 	}
-	return (struct labels){at, count};
+	return count;
 }
 
-static bool take_one(struct taking *t, const json_t *a)
+/* One transaction for all: in a storm there are thousands. False: try again. */
+static bool put_all(struct alert_watch *w, struct news *n)
 {
+	struct notify_state *s = notify_view(w->o.notify);
 	struct hg_err err = {0};
-	const char *url = json_string_value(json_object_get(a, "url"));
-	json_int_t starts = json_integer_value(json_object_get(a, "starts"));
-	json_int_t ends = json_integer_value(json_object_get(a, "ends"));
-	json_int_t valid = json_integer_value(json_object_get(a, "valid"));
-	struct notify_input in = {.labels = labels_of(t, json_object_get(a, "labels")),
-	        .annotations = labels_of(t, json_object_get(a, "annotations")),
-	        .generator = hg_str(url ? url : ""),
-	        .starts_ms = starts > 0 ? (uint64_t)starts : t->now_ms,
-	        .ends_ms = ends > 0 ? (uint64_t)ends : t->now_ms + (uint64_t)HG_MAX(valid, 1)};
-	/* A clock that was set must not make an end before the beginning. */
-	in.starts_ms = HG_MIN(in.starts_ms, in.ends_ms);
-	enum hg_rc rc = notify_alert(t->w->o.notify, &in, 1, &err);
-	if (rc == HG_OK) return ends > 0 || tell_firing(t, &in);
-	if (t->w->o.log)
-		hg_log(t->w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
-	/* What is wrong in itself will not be better next time. */
-	return rc == HG_E_ALERT_BODY || rc == HG_E_ALERT_LIMIT;
+	bool good = true;
+	for (uint32_t i = 0; i < n->count; i++) {
+		struct news_alert *a = &n->alerts[i];
+		enum hg_rc rc = notify_put(s, &a->in, w->o.wall_ms(), NULL, &err);
+		if (rc == HG_OK) continue;
+		if (w->o.log)
+			hg_log(w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
+		a->refused = true;
+		/* What is wrong in itself will not be better next time. */
+		good = good && (rc == HG_E_ALERT_BODY || rc == HG_E_ALERT_LIMIT);
+	}
+	uint32_t over = put_missing(w, n);
+	if (over && w->o.log) hg_log(w->o.log, HG_INFO, "alert.over", HG_I("alerts", over));
+	if (notify_changed(w->o.notify, &err) == HG_OK) return good;
+	if (w->o.log) hg_log(w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
+	return false;
 }
 
 enum outcome { TAKEN, NOT_KEPT, NONSENSE };
@@ -151,36 +130,27 @@ enum outcome { TAKEN, NOT_KEPT, NONSENSE };
 /* All that was told is in the store when `after` rises: what comes in between is told again. */
 static enum outcome take(struct alert_watch *w, struct hg_str body)
 {
-	struct taking t = {.w = w, .now_ms = w->o.wall_ms()};
-	json_error_t e;
-	json_t *doc = json_loadb(body.p ? body.p : "", body.n, 0, &e), *a;
-	const char *epoch = json_string_value(json_object_get(doc, "epoch"));
-	const json_t *list = json_object_get(doc, "alerts");
-	bool good = epoch && json_is_array(list) && json_array_size(list) <= 4ul * ALERTS_MAX;
-	bool kept = true;
-	size_t i;
-	t.told = calloc(json_array_size(list) + 1, sizeof *t.told);
-	good = good && t.told;
-	if (good) json_array_foreach(list, i, a)
-		{
-			hg_arena_init(&t.mem, "alert", 1 << 20);
-			kept = take_one(&t, a) && kept;
-			hg_arena_fini(&t.mem);
-		}
-	if (good && kept) {
-		(void)hg_str_copy(hg_str(epoch), w->epoch, sizeof w->epoch);
-		w->after = (uint64_t)json_integer_value(json_object_get(doc, "at"));
+	struct news n;
+	struct told_set told = {0};
+	if (!news_read(body, w->o.wall_ms(), &n)) return NONSENSE;
+	if (!told_room(&told, n.count)) {
+		news_free(&n);
+		return NOT_KEPT;
 	}
-	if (good) {
-		free(w->told);
-		if (t.told_n) qsort(t.told, t.told_n, sizeof *t.told, by_alert);
-		w->told = t.told;
-		w->told_n = t.told_n;
+	bool kept = put_all(w, &n);
+	if (kept) {
+		kept = tell_firing(w, &n, &told);
+		free(w->told.at);
+		w->told = told;
 	} else {
-		free(t.told);
+		free(told.at);
 	}
-	json_decref(doc);
-	return !good ? NONSENSE : kept ? TAKEN : NOT_KEPT;
+	if (kept) {
+		(void)hg_str_copy(n.epoch, w->epoch, sizeof w->epoch);
+		w->after = n.at;
+	}
+	news_free(&n);
+	return kept ? TAKEN : NOT_KEPT;
 }
 
 static void answered(struct alert_watch *w)
@@ -285,6 +255,6 @@ void alert_watch_free(struct alert_watch *w)
 	if (w->fd >= 0) close(w->fd);
 	hg_buf_free(&w->out);
 	hg_buf_free(&w->in);
-	free(w->told);
+	free(w->told.at);
 	free(w);
 }

@@ -175,6 +175,25 @@ static enum hg_rc slot_new(struct notify_state *s, const struct notify_input *in
 	return HG_OK;
 }
 
+/*
+ * Rules tell of each alert again and again: what differs is only that it ends later, and the store
+ * need not hear of each time. After a crash it ends as much earlier, which is still after the
+ * next answer of those who evaluate rules.
+ */
+static bool is_news(const struct notify_alert_slot *slot, const struct notify_alert *old)
+{
+	const struct notify_alert *a = &slot->a;
+	return slot->dirty || !a->rule || !old->rule || a->starts_ms != old->starts_ms ||
+	       a->timeout != old->timeout || a->ends_ms < old->ends_ms ||
+	       a->ends_ms > slot->kept_ends_ms + NOTIFY_KEPT_MS || a->ends_ms < slot->kept_ends_ms;
+}
+
+static bool is_same(const struct notify_alert *a, const struct notify_input *in)
+{
+	return labels_equal(a->annotations, in->annotations) &&
+	       hg_str_eq(a->generator, in->generator);
+}
+
 /* Alertmanager's Merge of two that overlap; `a` was heard of later. */
 static void merge(struct notify_alert *a, const struct notify_alert *old, uint64_t now_ms)
 {
@@ -194,6 +213,7 @@ static void times_fill(const struct notify_state *s, const struct notify_input *
 	uint64_t resolve = s->conf && s->conf->resolve_ms ? s->conf->resolve_ms : NOTIFY_RESOLVE_MS;
 	a->starts_ms = in->starts_ms ? in->starts_ms : in->ends_ms ? in->ends_ms : now_ms;
 	a->timeout = !in->ends_ms;
+	a->rule = in->rule;
 	a->ends_ms = in->ends_ms ? in->ends_ms : now_ms + resolve;
 	a->updated_ms = now_ms;
 }
@@ -202,6 +222,7 @@ enum hg_rc notify_put(struct notify_state *s, const struct notify_input *in, uin
         const struct notify_alert **ret_alert, struct hg_err *err)
 {
 	struct notify_alert_slot *slot = NULL;
+	bool news = true;
 	enum hg_rc rc = check(in, err);
 	if (rc < 0) return rc;
 	uint64_t fingerprint = notify_fingerprint(in->labels);
@@ -214,19 +235,22 @@ enum hg_rc notify_put(struct notify_state *s, const struct notify_input *in, uin
 			return hg_err_set(
 			        err, HG_E_ALERT_BODY, "another alert has the same fingerprint");
 		struct notify_alert old = slot->a;
-		if (!fill(&slot->a, in)) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+		bool same = is_same(&old, in);
+		if (!same && !fill(&slot->a, in))
+			return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 		times_fill(s, in, now_ms, &slot->a);
 		const struct notify_alert *a = &slot->a;
 		bool overlap = (a->ends_ms > old.starts_ms && a->ends_ms < old.ends_ms) ||
 		               (a->starts_ms > old.starts_ms && a->starts_ms < old.ends_ms);
 		if (overlap) merge(&slot->a, &old, now_ms);
+		news = !same || is_news(slot, &old);
 	} else {
 		rc = slot_new(s, in, fingerprint, at, &slot, err);
 		if (rc < 0) return rc;
 		HG_ASSERT(slot);
 		times_fill(s, in, now_ms, &slot->a);
 	}
-	slot->dirty = true;
+	slot->dirty = news;
 	s->sources_valid = false;
 	if (ret_alert) *ret_alert = &slot->a;
 	rc = s->conf ? notify_group_alert(s, &slot->a) : HG_OK;
@@ -252,6 +276,8 @@ enum hg_rc notify_restore(
 	slot->a.ends_ms = in->ends_ms;
 	slot->a.updated_ms = updated_ms;
 	slot->a.timeout = timeout;
+	slot->a.rule = in->rule;
+	slot->kept_ends_ms = in->ends_ms;
 	return HG_OK;
 }
 
@@ -308,7 +334,9 @@ static enum hg_rc alert_changes(struct notify_state *s, notify_changed_fn fn, vo
 		if (!s->alerts[i]->dirty) continue;
 		rc = fn(arg, &(struct notify_changed){
 		                     .what = NOTIFY_ALERT_SET, .alert = &s->alerts[i]->a});
-		if (rc == HG_OK) s->alerts[i]->dirty = false;
+		if (rc < 0) break;
+		s->alerts[i]->dirty = false;
+		s->alerts[i]->kept_ends_ms = s->alerts[i]->a.ends_ms;
 	}
 	return rc;
 }

@@ -44,6 +44,21 @@ static bool failed(struct making *m, enum hg_rc rc, const char *fmt, ...)
 	return false;
 }
 
+/* The place is an item of a list, or a key, below what is being read. */
+static void at_item(struct making *m, const char *key, uint32_t i)
+{
+	char path[sizeof m->path + 48];
+	(void)snprintf(path, sizeof path, "%s%s%s.%u", m->path, m->path[0] ? "." : "", key, i);
+	spec_alerts_place(m->s, path, m->err);
+}
+
+static void at_key(struct making *m, const char *key)
+{
+	char path[sizeof m->path + 48];
+	(void)snprintf(path, sizeof path, "%s.%s", m->path, key);
+	spec_alerts_place(m->s, path, m->err);
+}
+
 static void *take(struct making *m, size_t n, size_t size)
 {
 	void *p = hg_arena_array(&m->p->mem, n ? n : 1, size);
@@ -74,8 +89,8 @@ static bool keep_re(struct making *m, struct re *re)
 	return true;
 }
 
-static bool matchers(
-        struct making *m, const struct hg_str *from, uint32_t n, const struct label_matcher **ret)
+static bool matchers(struct making *m, const char *key, const struct hg_str *from, uint32_t n,
+        const struct label_matcher **ret)
 {
 	struct label_matcher *to = take(m, n, sizeof *to);
 	struct hg_err why = {0};
@@ -85,12 +100,16 @@ static bool matchers(
 		if (notify_matcher_parse(own, &m->p->mem, &to[i], &why) < 0) {
 			(void)failed(m, HG_E_CONFIG_VALUE, "%.200s", why.message);
 			hg_err_hint(m->err, "write NAME=\"VALUE\", !=, =~ or !~");
+			at_item(m, key, i);
 			return false;
 		}
 		if (to[i].op != LABEL_RE && to[i].op != LABEL_NRE) continue;
-		if (re_compile(to[i].value, RE_LABEL, &to[i].re, &why) < 0)
-			return failed(m, HG_E_CONFIG_VALUE, "\"%.*s\": %.150s",
+		if (re_compile(to[i].value, RE_LABEL, &to[i].re, &why) < 0) {
+			(void)failed(m, HG_E_CONFIG_VALUE, "\"%.*s\": %.150s",
 			        (int)HG_MIN(own.n, 60), own.p, why.message);
+			at_item(m, key, i);
+			return false;
+		}
 		if (!keep_re(m, to[i].re)) return false;
 	}
 	*ret = to;
@@ -150,6 +169,7 @@ static bool template(struct making *m, const struct spec_receiver *r, const char
 	        why.message);
 	hg_err_detail(m->err, "in line %u, column %u of the template", why.line, why.column);
 	if (why.hint[0]) hg_err_hint(m->err, "%s", why.hint);
+	at_key(m, what);
 	return false;
 }
 
@@ -173,9 +193,12 @@ static bool receiver(struct making *m, const struct spec_receiver *r, uint32_t a
 			return failed(m, HG_E_CONFIG_MISSING,
 			        "receiver \"%.60s\" has `email`, but there is no `alerts.mail`",
 			        r->name.p);
-		if (!mail_address_parse(r->email[i], &a))
-			return failed(
+		if (!mail_address_parse(r->email[i], &a)) {
+			(void)failed(
 			        m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address", r->email[i].p);
+			at_item(m, "email", i);
+			return false;
+		}
 		good = channel(m, NOTIFY_EMAIL, HG_STR(""), a.addr, r, at);
 	}
 	if (good && !to->count)
@@ -205,8 +228,11 @@ static bool mail(struct making *m, const struct spec_alert_mail *from)
 	                 : from->tls == SPEC_ALERT_MAIL_TLS_TRY ? SMTP_TLS_TRY
 	                                                        : SMTP_TLS_REQUIRED;
 	m->p->mail.set = true;
-	if (!mail_address_parse(address, &m->p->mail.from))
-		return failed(m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address", address.p);
+	if (!mail_address_parse(address, &m->p->mail.from)) {
+		(void)failed(m, HG_E_CONFIG_VALUE, "\"%.100s\" is no address", address.p);
+		at_key(m, "from");
+		return false;
+	}
 	if (!user.n != !password.n)
 		return failed(m, HG_E_CONFIG_MISSING,
 		        "`alerts.mail` has only one of `user` and `password`");
@@ -218,7 +244,9 @@ static bool mail(struct making *m, const struct spec_alert_mail *from)
 	        .timeout_ms = 1000};
 	struct hg_err why = {0};
 	if (smtp_check(&test, &why) == HG_OK) return true;
-	return failed(m, HG_E_CONFIG_VALUE, "`alerts.mail.server`: %.200s", why.message);
+	(void)failed(m, HG_E_CONFIG_VALUE, "`alerts.mail.server`: %.200s", why.message);
+	at_key(m, "server");
+	return false;
 }
 
 /* ---- times ---- */
@@ -253,7 +281,7 @@ static bool minute_of(struct hg_str s, int32_t *ret)
 }
 
 struct range {
-	const char *what;
+	const char *key, *what;
 	const char *const *names;
 	uint32_t name_count;
 	int32_t min, max;
@@ -283,9 +311,10 @@ static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const
 				       number_of(rest, r->names, 7, &to[i].to) && to[i].from >= 0 &&
 				       to[i].to <= 6 && to[i].from <= to[i].to;
 		}
-		if (!good)
-			return failed(
-			        m, HG_E_CONFIG_VALUE, "\"%.60s\" is no %s", from[i].p, r->what);
+		if (good) continue;
+		(void)failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no %s", from[i].p, r->what);
+		at_item(m, r->key, i);
+		return false;
 	}
 	*ret = to;
 	return to != NULL;
@@ -298,8 +327,11 @@ static bool zone(struct making *m, struct hg_str name, const struct tzif **ret)
 	struct hg_err why = {0};
 	*ret = NULL;
 	if (!name.n || hg_str_eq(name, HG_STR("UTC"))) return true;
-	if (!tzif_name_ok(name))
-		return failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no time zone", name.p);
+	if (!tzif_name_ok(name)) {
+		(void)failed(m, HG_E_CONFIG_VALUE, "\"%.60s\" is no time zone", name.p);
+		at_key(m, "zone");
+		return false;
+	}
 	snprintf(path, sizeof path, "/usr/share/zoneinfo/%.*s", HG_STR_ARG(name));
 	struct tzif *z = NULL;
 	enum hg_rc rc = file_read(path, TZIF_MAX, &b, &why);
@@ -309,6 +341,7 @@ static bool zone(struct making *m, struct hg_str name, const struct tzif **ret)
 		(void)failed(m, HG_E_CONFIG_VALUE, "there is no time zone \"%.60s\"", name.p);
 		hg_err_hint(
 		        m->err, "a name as Europe/Zurich; the package tzdata must be installed");
+		at_key(m, "zone");
 		return false;
 	}
 	m->p->zones[m->p->zone_count++] = z;
@@ -318,11 +351,11 @@ static bool zone(struct making *m, struct hg_str name, const struct tzif **ret)
 
 static bool times(struct making *m)
 {
-	static const struct range minute = {"time of the day", NULL, 0, 0, 0};
-	static const struct range weekday = {"day of the week", weekdays, 7, 0, 6};
-	static const struct range day = {"day of the month", NULL, 0, -31, 31};
-	static const struct range month = {"month", months, 13, 1, 12};
-	static const struct range year = {"year", NULL, 0, 1970, 9999};
+	static const struct range minute = {"at", "time of the day", NULL, 0, 0, 0};
+	static const struct range weekday = {"weekdays", "day of the week", weekdays, 7, 0, 6};
+	static const struct range day = {"days", "day of the month", NULL, 0, -31, 31};
+	static const struct range month = {"months", "month", months, 13, 1, 12};
+	static const struct range year = {"years", "year", NULL, 0, 1970, 9999};
 	const struct spec_alerts *a = &m->s->alerts;
 	struct notify_times *to = take(m, a->time_count, sizeof *to);
 	m->p->zones = take(m, a->time_count, sizeof(struct tzif *));
@@ -353,8 +386,8 @@ static bool times(struct making *m)
 
 /* ---- routes ---- */
 
-static bool named(
-        struct making *m, const struct hg_str *from, uint32_t n, bool is_time, const uint32_t **ret)
+static bool named(struct making *m, const char *key, const struct hg_str *from, uint32_t n,
+        bool is_time, const uint32_t **ret)
 {
 	uint32_t *to = take(m, n, sizeof *to);
 	const struct spec_alerts *a = &m->s->alerts;
@@ -371,6 +404,7 @@ static bool named(
 		(void)failed(m, HG_E_CONFIG_REFERENCE, "there is no %s \"%.60s\"",
 		        is_time ? "time" : "receiver", from[i].p);
 		if (near) hg_err_hint(m->err, "did you mean \"%s\"?", near);
+		at_item(m, key, i);
 		return false;
 	}
 	*ret = to;
@@ -428,11 +462,11 @@ static bool group_by(struct making *m, const struct hg_str *by, uint32_t n, stru
 static bool route_fill(struct making *m, const struct spec_alert_leaf *from, uint32_t parent,
         struct notify_route *r)
 {
-	if (!matchers(m, from->match, from->match_count, &r->matchers)) return false;
+	if (!matchers(m, "match", from->match, from->match_count, &r->matchers)) return false;
 	r->matcher_count = from->match_count;
 	if (!route_key(m, &m->routes[parent], r)) return false;
 	if (from->to_count) {
-		if (!named(m, from->to, from->to_count, false, &r->receivers)) return false;
+		if (!named(m, "to", from->to, from->to_count, false, &r->receivers)) return false;
 		r->receiver_count = from->to_count;
 	}
 	if (!group_by(m, from->group_by, from->group_by_count, r)) return false;
@@ -440,8 +474,8 @@ static bool route_fill(struct making *m, const struct spec_alert_leaf *from, uin
 	if (from->interval_ms) r->interval_ms = from->interval_ms;
 	if (from->repeat_ms) r->repeat_ms = from->repeat_ms;
 	r->go_on = from->continue_;
-	if (!named(m, from->mute, from->mute_count, true, &r->mute) ||
-	        !named(m, from->active, from->active_count, true, &r->active))
+	if (!named(m, "mute", from->mute, from->mute_count, true, &r->mute) ||
+	        !named(m, "active", from->active, from->active_count, true, &r->active))
 		return false;
 	r->mute_count = from->mute_count;
 	r->active_count = from->active_count;
@@ -491,11 +525,11 @@ static bool severity(
 	struct label_matcher *match = take(m, 1, sizeof *match);
 	if (!n) return true;
 	if (!match) return false;
-	snprintf(m->path, sizeof m->path, "route.%s", name);
+	snprintf(m->path, sizeof m->path, "route");
 	struct notify_route *r = route_new(m, 0, last);
 	*match = (struct label_matcher){
 	        .op = LABEL_EQ, .name = HG_STR("severity"), .value = hg_str(name)};
-	if (!r || !named(m, to, n, false, &r->receivers)) return false;
+	if (!r || !named(m, name, to, n, false, &r->receivers)) return false;
 	r->receiver_count = n;
 	r->matchers = match;
 	r->matcher_count = 1;
@@ -522,7 +556,7 @@ static bool routes(struct making *m)
 		root->group_by = usual;
 		root->group_by_count = HG_COUNT(usual);
 	}
-	return named(m, from->to, from->to_count, false, &root->receivers) &&
+	return named(m, "to", from->to, from->to_count, false, &root->receivers) &&
 	       group_by(m, from->group_by, from->group_by_count, root) && branches(m, &last) &&
 	       severity(m, "info", from->info, from->info_count, &last) &&
 	       severity(m, "warning", from->warning, from->warning_count, &last) &&
@@ -540,8 +574,8 @@ static bool inhibits(struct making *m)
 		to[i] = (struct notify_inhibit){.source_count = from->source_count,
 		        .target_count = from->target_count,
 		        .equal_count = from->equal_count};
-		if (!matchers(m, from->source, from->source_count, &to[i].source) ||
-		        !matchers(m, from->target, from->target_count, &to[i].target) ||
+		if (!matchers(m, "source", from->source, from->source_count, &to[i].source) ||
+		        !matchers(m, "target", from->target, from->target_count, &to[i].target) ||
 		        !texts(m, from->equal, from->equal_count, &to[i].equal))
 			return false;
 	}

@@ -23,6 +23,7 @@
 #define NOTIFY_SILENCES_MAX   1000u
 #define NOTIFY_LOG_MAX        8000u
 #define NOTIFY_LABEL_BYTES    16384u     /* of one alert: labels and annotations, each */
+#define NOTIFY_KEPT_MS        60000u     /* how much later an alert ends than the store knows */
 #define NOTIFY_RESOLVE_MS     300000u    /* an alert without an end that nobody repeats */
 #define NOTIFY_KEEP_MS        432000000u /* silences that ended: 120 h */
 #define NOTIFY_ID_SIZE        37u
@@ -116,6 +117,7 @@ struct notify_alert {
 	struct hg_str generator;
 	uint64_t starts_ms, ends_ms, updated_ms;
 	bool timeout;    /* nobody gave an end: it ends when nobody repeats it */
+	bool rule;       /* of a rule, by observe */
 	uint32_t groups; /* that hold it */
 };
 
@@ -130,6 +132,7 @@ struct notify_input {
 	struct labels labels, annotations;
 	struct hg_str generator;
 	uint64_t starts_ms, ends_ms;
+	bool rule; /* of a rule: who evaluates them knows when it is over */
 };
 
 /* ---- silences ---- */

@@ -8,6 +8,7 @@
 /* Each has what must be written of it. Alerts that are gone are remembered until that is done. */
 struct notify_alert_slot {
 	struct notify_alert a;
+	uint64_t kept_ends_ms; /* as the store has it */
 	bool dirty;
 };
 

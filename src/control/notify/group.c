@@ -127,9 +127,14 @@ static enum hg_rc group_new(struct notify_state *s, uint32_t route, struct label
 
 static enum hg_rc member_add(struct notify_group *g, struct notify_alert *a)
 {
-	uint32_t at = 0;
-	while (at < g->alert_count && g->alerts[at]->fingerprint < a->fingerprint)
-		at++;
+	uint32_t at = 0, end = g->alert_count;
+	while (at < end) {
+		uint32_t mid = at + (end - at) / 2;
+		if (g->alerts[mid]->fingerprint < a->fingerprint)
+			at = mid + 1;
+		else
+			end = mid;
+	}
 	if (at < g->alert_count && g->alerts[at] == a) return HG_OK;
 	if (!notify_room((void *)&g->alerts, g->alert_count, &g->alert_cap, sizeof *g->alerts))
 		return HG_E_NOMEM;
@@ -311,7 +316,16 @@ static void entry_done(struct notify_entry_slot *slot, uint64_t looked_ms, uint6
 
 static bool is_member(const uint64_t *list, uint32_t n, uint64_t v)
 {
-	return notify_subset(&v, 1, list, n);
+	uint32_t from = 0, to = n;
+	while (from < to) {
+		uint32_t mid = from + (to - from) / 2;
+		if (list[mid] == v) return true;
+		if (list[mid] < v)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return false;
 }
 
 static int by_labels(const void *a, const void *b)

@@ -58,13 +58,15 @@ struct notify_message {
 	struct labels group_labels;
 	const struct notify_alert *const *alerts;
 	uint32_t firing, count;
+	uint32_t shown; /* of these the first ones are listed; the others are counted */
 	const char *id;
 	uint64_t now_ms;
 	/* A template failed: why; the text is a plain one then. */
 	char template_error[320];
 };
 
-/* The JSON body of a Slack message, a PagerDuty event (`key`: the routing key) or a webhook.
+/*
+ * The JSON body of a Slack message, a PagerDuty event (`key`: the routing key) or a webhook.
  * False: too large, or no memory. */
 HG_MUST bool notify_body(struct notify_message *m, struct hg_str key, struct hg_buf *to);
 /* The mail, as wire/mail.h writes it. */

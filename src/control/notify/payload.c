@@ -8,7 +8,8 @@
 #include "wire/date.h"
 #include "wire/json.h"
 
-#define DATA_BYTES    ((size_t)8 << 20)
+#define DATA_BYTES    ((size_t)64 << 20) /* 10,000 alerts */
+#define SHOWN_LEAST   8u                 /* so many are listed whenever one can be */
 #define TITLE_RUNES   1024u
 #define PAGERDUTY_MAX 512000u
 
@@ -72,12 +73,12 @@ static struct gt_value alert_value(struct hg_arena *mem, const struct notify_ale
 static struct gt_value data_of(struct hg_arena *mem, const struct notify_message *m)
 {
 	struct gt_member *at = hg_arena_array(mem, 9, sizeof *at);
-	struct gt_value *list = hg_arena_array(mem, m->count + 1, sizeof *list);
+	struct gt_value *list = hg_arena_array(mem, m->shown + 1, sizeof *list);
 	if (!at || !list) return (struct gt_value){0};
-	for (uint32_t i = 0; i < m->count; i++)
+	for (uint32_t i = 0; i < m->shown; i++)
 		list[i] = alert_value(mem, m->alerts[i], i < m->firing);
 	const struct notify_conf *c = &m->plan->conf;
-	at[0] = (struct gt_member){HG_STR("Alerts"), gt_list(list, m->count, GT_ALERTS)};
+	at[0] = (struct gt_member){HG_STR("Alerts"), gt_list(list, m->shown, GT_ALERTS)};
 	at[1] = (struct gt_member){HG_STR("CommonAnnotations"), map_of(mem, common(mem, m, true))};
 	at[2] = (struct gt_member){HG_STR("CommonLabels"), map_of(mem, common(mem, m, false))};
 	at[3] = (struct gt_member){HG_STR("ExternalURL"), gt_str(hg_str(m->plan->external_url))};
@@ -87,7 +88,7 @@ static struct gt_value data_of(struct hg_arena *mem, const struct notify_message
 	        HG_STR("Receiver"), gt_str(c->receivers[channel_of(m)->receiver].name)};
 	at[7] = (struct gt_member){
 	        HG_STR("Status"), gt_str(all_over(m) ? HG_STR("resolved") : HG_STR("firing"))};
-	at[8] = (struct gt_member){HG_STR("TruncatedAlerts"), gt_int(0)};
+	at[8] = (struct gt_member){HG_STR("TruncatedAlerts"), gt_int(m->count - m->shown)};
 	return gt_map(at, 9, GT_OBJECT);
 }
 
@@ -96,29 +97,55 @@ static void plain(const struct notify_message *m, bool title, struct hg_buf *to)
 {
 	hg_buf_fmt(to, "[%s:%u] %.*s", all_over(m) ? "RESOLVED" : "FIRING",
 	        all_over(m) ? m->count : m->firing, HG_STR_ARG(m->group));
-	for (uint32_t i = 0; i < m->count && !title; i++) {
+	for (uint32_t i = 0; i < m->shown && !title; i++) {
 		hg_buf_fmt(to, "\n%s ", i < m->firing ? "firing" : "resolved");
 		labels_print(to, m->alerts[i]->labels);
 	}
 }
 
-static void run(struct notify_message *m, struct hg_str name, bool title, struct hg_buf *to)
+static enum hg_rc run_once(
+        const struct notify_message *m, struct hg_str name, struct hg_buf *to, struct hg_err *err)
 {
 	struct hg_arena mem;
-	struct hg_err err = {0};
 	struct gotemplate_env env = {
 	        .now_ms = m->now_ms, .external_url = hg_str(m->plan->external_url)};
+	hg_buf_reset(to);
 	hg_arena_init(&mem, "notification", DATA_BYTES);
 	struct gt_value dot = data_of(&mem, m);
 	enum hg_rc rc =
 	        dot.kind == GT_MAP
-	                ? gotemplate_run(m->plan->templates, name, &dot, NULL, &env, &mem, to, &err)
-	                : hg_err_set(&err, HG_E_TOO_LARGE, "the alerts are too large");
+	                ? gotemplate_run(m->plan->templates, name, &dot, NULL, &env, &mem, to, err)
+	                : hg_err_set(err, HG_E_TOO_LARGE, "the alerts are too large");
 	hg_arena_fini(&mem);
-	if (rc == HG_OK) return;
-	(void)hg_str_copy(hg_str(err.message), m->template_error, sizeof m->template_error);
-	hg_buf_reset(to);
-	plain(m, title, to);
+	return rc;
+}
+
+static bool fewer(struct notify_message *m)
+{
+	if (m->shown <= SHOWN_LEAST) return false;
+	m->shown /= 2;
+	return true;
+}
+
+/* In a storm what is said of each alert may be more than a message takes: then fewer are listed,
+ * so that people are told at all. */
+static void run(struct notify_message *m, struct hg_str name, bool title, struct hg_buf *to)
+{
+	struct hg_err first = {0}, err = {0};
+	m->shown = m->count;
+	enum hg_rc rc = run_once(m, name, to, &first);
+	while (rc < 0 && fewer(m))
+		rc = run_once(m, name, to, &err);
+	if (rc < 0) {
+		(void)hg_str_copy(
+		        hg_str(first.message), m->template_error, sizeof m->template_error);
+		m->shown = m->count;
+		do {
+			hg_buf_reset(to);
+			plain(m, title, to);
+		} while (to->failed && fewer(m));
+	}
+	if (m->shown < m->count && !title) hg_buf_fmt(to, "\nand %u more", m->count - m->shown);
 }
 
 /* At most so many code points, the last one "…". */
@@ -279,7 +306,7 @@ static void webhook(struct notify_message *m, struct json_out *j)
 	member(j, "status", all_over(m) ? HG_STR("resolved") : HG_STR("firing"));
 	json_out_key(j, "alerts");
 	json_out_array(j);
-	for (uint32_t i = 0; i < m->count; i++)
+	for (uint32_t i = 0; i < m->shown; i++)
 		webhook_alert(j, m->alerts[i], i < m->firing);
 	json_out_end(j);
 	labels_json(j, "groupLabels", m->group_labels);
@@ -289,7 +316,7 @@ static void webhook(struct notify_message *m, struct json_out *j)
 	member(j, "version", HG_STR("4"));
 	member(j, "groupKey", m->group);
 	json_out_key(j, "truncatedAlerts");
-	json_out_u64(j, 0);
+	json_out_u64(j, m->count - m->shown);
 	json_out_end(j);
 	hg_arena_fini(&mem);
 }
@@ -301,7 +328,13 @@ bool notify_body(struct notify_message *m, struct hg_str key, struct hg_buf *to)
 	enum notify_kind kind = channel_of(m)->kind;
 	json_out_init(&j, to);
 	if (kind == NOTIFY_WEBHOOK) {
+		m->shown = m->count;
 		webhook(m, &j);
+		while (!json_out_ok(&j) && fewer(m)) {
+			hg_buf_reset(to);
+			json_out_init(&j, to);
+			webhook(m, &j);
+		}
 		return json_out_ok(&j);
 	}
 	texts_make(m, &t);

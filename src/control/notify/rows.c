@@ -26,11 +26,11 @@ static json_t *prints_json(const uint64_t *at, uint32_t n)
 
 static json_t *alert_json(const struct notify_alert *a)
 {
-	return json_pack("{s:o,s:o,s:s%,s:I,s:I,s:I,s:b}", "labels", labels_json(a->labels),
+	return json_pack("{s:o,s:o,s:s%,s:I,s:I,s:I,s:b,s:b}", "labels", labels_json(a->labels),
 	        "annotations", labels_json(a->annotations), "generator",
 	        a->generator.p ? a->generator.p : "", a->generator.n, "starts",
 	        (json_int_t)a->starts_ms, "ends", (json_int_t)a->ends_ms, "updated",
-	        (json_int_t)a->updated_ms, "timeout", a->timeout);
+	        (json_int_t)a->updated_ms, "timeout", a->timeout, "rule", a->rule);
 }
 
 static json_t *entry_json(const struct notify_entry *e)
@@ -166,6 +166,7 @@ static void read_alert(void *arg, struct hg_str key, struct hg_str value)
 	in.generator = text_of(json_object_get(o, "generator"));
 	in.starts_ms = number_of(o, "starts");
 	in.ends_ms = number_of(o, "ends");
+	in.rule = json_is_true(json_object_get(o, "rule"));
 	if (rc == HG_OK)
 		rc = notify_restore(r->n->state, &in, number_of(o, "updated"),
 		        json_is_true(json_object_get(o, "timeout")));

@@ -16,6 +16,12 @@ HG_MUST enum hg_rc cli_call(const struct cli *c, const char *method, const char 
  * few seconds a line on stderr says how far it is. */
 HG_MUST enum hg_rc cli_call_patient(const struct cli *c, const char *path, const json_t *body,
         json_t **ret_json, struct hg_err *err);
+/*
+ * GET of the API of metrics. Control passes it on; when it does not answer, observe is asked itself
+ * (*ret_without), which whoever Headgate runs as, and root, may.
+ */
+HG_MUST enum hg_rc cli_call_metrics(const struct cli *c, const char *path, uint32_t timeout_ms,
+        json_t **ret_json, bool *ret_without, struct hg_err *err);
 /* GET, one call of `line` for each line as it comes; false from it ends. `timeout_ms`: between
  * two pieces of the answer. */
 HG_MUST enum hg_rc cli_lines(const struct cli *c, const char *path, uint32_t timeout_ms,

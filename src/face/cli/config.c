@@ -3,6 +3,8 @@
 #include "client_priv.h"
 
 #include "control/alert/alert.h"
+#include "control/notify/notify.h"
+#include "spec/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,27 +99,39 @@ static int refuse_unavailable(const struct spec *s)
 	return status;
 }
 
-static void on_rule_note(void *arg, const struct hg_err *e)
+/* One more problem of what the configuration says or names, in the same list as the others. */
+static void problem_add(struct spec_report *r, const struct hg_err *e)
 {
-	hg_err_print(e, arg);
+	struct hg_err *to =
+	        e->warning ? spec_report_warning(r, 0, 0) : spec_report_error(r, e->rc, 0, 0);
+	*to = *e;
+	if (e->line && !e->snippet[0] && hg_str_eq(hg_str(e->file), r->file))
+		spec_err_place(to, r->file, r->text, e->line, e->column);
 }
 
-/* The files of rules that the configuration names, and what is probably not meant in them. */
-static int rules_check(const struct cli_config *k)
+static void on_rule_note(void *arg, const struct hg_err *e)
 {
+	problem_add(arg, e);
+}
+
+/* What control would refuse of `alerts`, by the same code: who is told, and the files of rules;
+ * these with what is probably not meant in them. */
+static enum hg_rc alerts_check(struct cli_config *k)
+{
+	const struct spec_alerts *a = &k->spec->alerts;
 	struct alert_rules *rules = NULL;
+	struct notify_plan *plan = NULL;
 	struct hg_err err = {0};
-	struct hg_buf notes;
-	if (!k->spec->alerts.rule_count && !k->spec->alerts.import_count) return 0;
-	hg_buf_init(&notes, 1u << 20);
-	enum hg_rc rc = alert_rules_read(k->spec, k->dir, on_rule_note, &notes, &rules, &err);
-	if (notes.n) {
-		fflush(stdout);
-		fputs(hg_buf_text(&notes), stderr);
-	}
-	hg_buf_free(&notes);
+	enum hg_rc rc = notify_check(k->spec, &plan, &err);
+	notify_plan_free(plan);
+	if (rc < 0) problem_add(k->report, &err);
+	if (!a->rule_count && !a->import_count) return rc;
+	err = (struct hg_err){0};
+	enum hg_rc of_rules =
+	        alert_rules_read(k->spec, k->dir, on_rule_note, k->report, &rules, &err);
 	alert_rules_free(rules);
-	return rc < 0 ? cli_fail(&err) : 0;
+	if (of_rules < 0) problem_add(k->report, &err);
+	return rc < 0 ? rc : of_rules;
 }
 
 int cli_config_load(const struct cli *c, struct cli_config *k, const char *file, const char *text,
@@ -143,13 +157,13 @@ int cli_config_load(const struct cli *c, struct cli_config *k, const char *file,
 	struct spec_source from = {hg_buf_view(&k->text), k->file, k->environment, k->dir};
 	enum hg_rc rc = spec_load(&from, &k->mem, k->report, &k->spec);
 	if (rc == HG_OK) rc = spec_check(k->spec, k->report);
+	if (rc == HG_OK) rc = alerts_check(k);
 	report_print(k->report);
 	if (rc < 0) {
 		cli_next(NULL, "headgate help %s", hg_rc_info(rc)->code);
 		return hg_rc_info(rc)->exit_status;
 	}
 	int status = runnable ? refuse_unavailable(k->spec) : 0;
-	if (!status) status = rules_check(k);
 	return status ? status : cli_config_certs(k, runnable);
 }
 

@@ -319,9 +319,11 @@ int cli_do_query_run(struct cli *c)
 	if (rc < 0) return cli_fail(&err);
 	hg_buf_init(&path, (size_t)4 << 20);
 	path_make(expr, &s, &path);
-	rc = cli_call(c, "GET", hg_buf_text(&path), NULL, QUERY_MS, &doc, &err);
+	bool without;
+	rc = cli_call_metrics(c, hg_buf_text(&path), QUERY_MS, &doc, &without, &err);
 	hg_buf_free(&path);
 	if (rc < 0) return cli_fail(&err);
+	if (without) cli_say("control does not answer; observe was asked itself");
 	if (cli_has(&c->args, CLI_F_JSON)) {
 		json_t *out = json_pack("{s:s}", "schema", "headgate.query/1");
 		(void)json_object_update(out, doc);

@@ -181,7 +181,22 @@ void pa_answer_job(struct pa_job *job);
 void pa_fill(struct pa_job *job, size_t least);
 void pa_answer_gone(void *job);
 
-/* ---- status.c: what needs no thread ---- */
+/* ---- status.c, metadata.c, exemplars.c: what needs no thread ---- */
+
+struct pa_ask {
+	struct promapi *p;
+	struct serve_call *call;
+	struct pa_form *form;
+	bool get;
+	struct pa_error error;
+};
+
+/* Writes the value of "data"; false: a->error is set. */
+typedef bool (*pa_data_fn)(struct pa_ask *a, struct json_out *j);
+
+bool pa_metadata(struct pa_ask *a, struct json_out *j);
+bool pa_exemplars(struct pa_ask *a, struct json_out *j);
+bool pa_targets_metadata(struct pa_ask *a, struct json_out *j);
 
 /* Answers also what is at no path. */
 void pa_status_http(struct promapi *p, struct serve_call *call, const struct serve_request *req,

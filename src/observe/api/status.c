@@ -6,17 +6,6 @@
 /* The Prometheus whose API is spoken: Grafana asks for it to know what it may ask. */
 #define SPOKEN "3.14.0"
 
-struct ask {
-	struct promapi *p;
-	struct serve_call *call;
-	struct pa_form *form;
-	bool get;
-	struct pa_error error;
-};
-
-/* Writes the value of "data"; false: a->error is set. */
-typedef bool (*data_fn)(struct ask *a, struct json_out *j);
-
 static void text(struct json_out *j, const char *key, struct hg_str v)
 {
 	json_out_key(j, key);
@@ -87,7 +76,7 @@ static void target_json(struct json_out *j, const struct scrape_status *t)
 	json_out_end(j);
 }
 
-static void targets_where(const struct ask *a, struct json_out *j, bool dropped, bool wanted)
+static void targets_where(const struct pa_ask *a, struct json_out *j, bool dropped, bool wanted)
 {
 	struct hg_str pool = pa_form_get(a->form, "scrapePool");
 	struct scrape_status t;
@@ -99,7 +88,7 @@ static void targets_where(const struct ask *a, struct json_out *j, bool dropped,
 	json_out_end(j);
 }
 
-static bool targets(struct ask *a, struct json_out *j)
+static bool targets(struct pa_ask *a, struct json_out *j)
 {
 	struct hg_str state = pa_form_get(a->form, "state");
 	bool any = !state.n || hg_str_eq_nocase(state, HG_STR("any"));
@@ -113,7 +102,7 @@ static bool targets(struct ask *a, struct json_out *j)
 }
 
 /* Targets of a job follow each other. */
-static bool scrape_pools(struct ask *a, struct json_out *j)
+static bool scrape_pools(struct pa_ask *a, struct json_out *j)
 {
 	struct scrape_status t;
 	struct hg_str last = {0};
@@ -139,7 +128,7 @@ static bool yes(struct hg_str s)
 	       hg_str_eq(s, HG_STR("t")) || hg_str_eq(s, HG_STR("TRUE"));
 }
 
-static bool rules(struct ask *a, struct json_out *j)
+static bool rules(struct pa_ask *a, struct json_out *j)
 {
 	struct hg_str type = pa_form_get(a->form, "type");
 	bool alert = hg_str_eq_nocase(type, HG_STR("alert"));
@@ -161,7 +150,7 @@ static bool rules(struct ask *a, struct json_out *j)
 	return true;
 }
 
-static bool alerts(struct ask *a, struct json_out *j)
+static bool alerts(struct pa_ask *a, struct json_out *j)
 {
 	if (a->p->rules.alerts)
 		a->p->rules.alerts(a->p->rules.arg, j);
@@ -172,7 +161,7 @@ static bool alerts(struct ask *a, struct json_out *j)
 
 /* ---- the state of all this ---- */
 
-static bool config(struct ask *a, struct json_out *j)
+static bool config(struct pa_ask *a, struct json_out *j)
 {
 	json_out_object(j);
 	text(j, "yaml", hg_buf_view(&a->p->config));
@@ -189,7 +178,7 @@ static void number(struct json_out *j, const char *key, uint64_t v)
 }
 
 /* In Prometheus' words, what it has as flags. */
-static bool flags(struct ask *a, struct json_out *j)
+static bool flags(struct pa_ask *a, struct json_out *j)
 {
 	const struct promapi_options *o = &a->p->o;
 	json_out_object(j);
@@ -205,7 +194,7 @@ static bool flags(struct ask *a, struct json_out *j)
 	return true;
 }
 
-static bool runtime(struct ask *a, struct json_out *j)
+static bool runtime(struct pa_ask *a, struct json_out *j)
 {
 	struct tsdb_stats st;
 	tsdb_stats(a->p->o.db, &st);
@@ -227,7 +216,7 @@ static bool runtime(struct ask *a, struct json_out *j)
 	return true;
 }
 
-static bool build(struct ask *a, struct json_out *j)
+static bool build(struct pa_ask *a, struct json_out *j)
 {
 	char revision[64];
 	struct hg_out o = hg_out_over(revision, sizeof revision);
@@ -249,27 +238,20 @@ static bool fixed(struct json_out *j, const char *json)
 	return true;
 }
 
-static bool replay(struct ask *a, struct json_out *j)
+static bool replay(struct pa_ask *a, struct json_out *j)
 {
 	(void)a;
 	return fixed(j, "{\"min\":0,\"max\":0,\"current\":0,\"state\":\"done\"}");
 }
 
-/* Neither HELP and TYPE nor exemplars are kept. */
-static bool empty_map(struct ask *a, struct json_out *j)
-{
-	(void)a;
-	return fixed(j, "{}");
-}
-
-static bool empty_list(struct ask *a, struct json_out *j)
+static bool empty_list(struct pa_ask *a, struct json_out *j)
 {
 	(void)a;
 	return fixed(j, "[]");
 }
 
 /* Alerts go to Headgate's own notifications, /api/v2 at the same address. */
-static bool alertmanagers(struct ask *a, struct json_out *j)
+static bool alertmanagers(struct pa_ask *a, struct json_out *j)
 {
 	(void)a;
 	return fixed(j, "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}");
@@ -277,14 +259,14 @@ static bool alertmanagers(struct ask *a, struct json_out *j)
 
 static const struct {
 	const char *path; /* behind /api/v1/ */
-	data_fn data;
+	pa_data_fn data;
 	bool post; /* may be asked by POST as well */
 } row[] = {
         {"alertmanagers", alertmanagers, false},
         {"alerts", alerts, false},
-        {"metadata", empty_map, false},
+        {"metadata", pa_metadata, false},
         {"notifications", empty_list, false},
-        {"query_exemplars", empty_list, true},
+        {"query_exemplars", pa_exemplars, true},
         {"rules", rules, false},
         {"scrape_pools", scrape_pools, false},
         {"status/buildinfo", build, false},
@@ -293,10 +275,10 @@ static const struct {
         {"status/runtimeinfo", runtime, false},
         {"status/walreplay", replay, false},
         {"targets", targets, false},
-        {"targets/metadata", empty_list, false},
+        {"targets/metadata", pa_targets_metadata, false},
 };
 
-static void answer(struct ask *a, data_fn fn)
+static void answer(struct pa_ask *a, pa_data_fn fn)
 {
 	struct hg_buf b;
 	struct json_out j;
@@ -312,13 +294,13 @@ static void answer(struct ask *a, data_fn fn)
 	hg_buf_free(&b);
 }
 
-static void plain(struct ask *a, unsigned status, struct hg_str body)
+static void plain(struct pa_ask *a, unsigned status, struct hg_str body)
 {
 	serve_answer(a->call, status, "text/plain; charset=utf-8", body);
 }
 
 /* /-/healthy and the rest of the management API. */
-static void management(struct ask *a, struct hg_str path)
+static void management(struct pa_ask *a, struct hg_str path)
 {
 	bool healthy = hg_str_eq(path, HG_STR("/-/healthy"));
 	if (a->get && healthy)
@@ -337,7 +319,7 @@ void pa_status_http(struct promapi *p, struct serve_call *call, const struct ser
         struct pa_form *form)
 {
 	struct hg_str path = req->path, head = HG_STR("/api/v1/");
-	struct ask a = {.p = p,
+	struct pa_ask a = {.p = p,
 	        .call = call,
 	        .form = form,
 	        .get = req->method == HTTP1_GET || req->method == HTTP1_HEAD};

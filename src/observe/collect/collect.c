@@ -3,8 +3,6 @@
 
 #include <stdlib.h>
 
-#include "meter/board.h"
-#include "os/clock.h"
 #include "os/file.h"
 
 #define JOBS_ARENA  ((size_t)64 << 20)
@@ -13,94 +11,9 @@
 #define ON_TIME_MS  50    /* 1 % of the interval: the sample has the planned time */
 #define TELL_ROUNDS 60u   /* refusals are on the log every five minutes */
 
-/* Where samples come from; each knows which of its series are gone. */
-enum source { FROM_METER, FROM_MACHINE, FROM_OWN, FROM_BOARD, SOURCES };
-
-struct collect {
-	struct collect_options o;
-	struct intake in[SOURCES];
-	struct view view;
-	struct look look;
-	struct scrape *scrape;
-	const struct observe_conf *conf; /* NULL: none yet */
-	struct loop_timer timer;
-	struct hg_buf page;
-	struct board_page board;
-	bool board_ended; /* its series have their markers */
-	uint64_t table_seen, jobs_ms, looked_ms;
-	bool jobs_due;
-	uint32_t unasked;
-	int64_t planned_ms, last_ms;
-	uint64_t rounds, late, bad_pages, jobs_failed, took_ns, refused_told;
-};
-
 static void on_timer(struct loop *l, struct loop_timer *t);
 
-/* ---- one look ---- */
-
-static void from_board(struct collect *c, int64_t t_ms)
-{
-	struct intake *in = &c->in[FROM_BOARD];
-	uint64_t now = clock_mono_ms();
-	bool there = c->o.board && board_read(c->o.board, &c->page, &c->board);
-	if (c->board.pid) c->look.control_pid = c->board.pid;
-	if (!there || now > c->board.at_ms + COLLECT_BOARD_MS) {
-		/* One turn without (it was being written) is no reason; a minute is. */
-		if (c->board_ended || now <= c->board.at_ms + COLLECT_BOARD_MS) return;
-		intake_begin(in, t_ms);
-		intake_end(in, true);
-		c->board_ended = true;
-		return;
-	}
-	c->board_ended = false;
-	intake_begin(in, t_ms);
-	/* Half a page is no page: what did not come has not ended. */
-	if (intake_page(in, hg_buf_view(&c->page)))
-		intake_end(in, false);
-	else
-		c->bad_pages++;
-}
-
-static void from_own(struct collect *c, int64_t t_ms)
-{
-	struct intake *in = &c->in[FROM_OWN];
-	if (!c->o.own) return;
-	hg_buf_reset(&c->page);
-	c->o.own(c->o.arg, &c->page);
-	intake_begin(in, t_ms);
-	if (!c->page.failed && intake_page(in, hg_buf_view(&c->page)))
-		intake_end(in, false);
-	else
-		c->bad_pages++;
-}
-
-static void look_all(struct collect *c, int64_t t_ms)
-{
-	uint64_t began = clock_mono_ns();
-	/* Times rise, also when something was looked at out of turn. */
-	if (t_ms <= c->last_ms && c->last_ms - t_ms < 1000) t_ms = c->last_ms + 1;
-	c->last_ms = t_ms;
-	if (c->o.meter) {
-		struct meter_series_sink sink = intake_sink(&c->in[FROM_METER]);
-		uint64_t now = clock_mono_ms();
-		view_table(&c->view, c->o.table, c->o.board, c->looked_ms);
-		c->looked_ms = now;
-		struct meter_series_view v = view_of(&c->view, c->o.meter);
-		intake_begin(&c->in[FROM_METER], t_ms);
-		meter_series(&v, &sink);
-		intake_end(&c->in[FROM_METER], false);
-		view_looked(&c->view);
-	}
-	from_board(c, t_ms);
-	struct meter_series_sink sink = intake_sink(&c->in[FROM_MACHINE]);
-	intake_begin(&c->in[FROM_MACHINE], t_ms);
-	look_machine(&c->look, &sink);
-	look_processes(&c->look, &sink);
-	intake_end(&c->in[FROM_MACHINE], false);
-	from_own(c, t_ms);
-	c->rounds++;
-	c->took_ns = clock_mono_ns() - began;
-}
+/* ---- looks ---- */
 
 /* What the store has refused, now and then: the reason names the label that explodes. */
 static void tell_refused(struct collect *c)
@@ -131,15 +44,23 @@ static void on_timer(struct loop *l, struct loop_timer *t)
 	struct collect *c = HG_CONTAINER(t, struct collect, timer);
 	int64_t now = c->o.now_ms(), late = now - c->planned_ms;
 	(void)l;
-	if (c->planned_ms && late > ON_TIME_MS) c->late++;
-	look_all(c, late >= 0 && late <= ON_TIME_MS ? c->planned_ms : now);
+	if (!c->round.under_way) {
+		if (c->planned_ms && late > ON_TIME_MS) c->late++;
+		round_begin(c, late >= 0 && late <= ON_TIME_MS ? c->planned_ms : now);
+	}
+	if (!round_some(c, ROUND_TURN_NS)) {
+		if (loop_timer_start(c->o.loop, &c->timer, 0, on_timer) < 0) loop_stop(c->o.loop);
+		return;
+	}
 	tell_refused(c);
 	timer_start(c);
 }
 
 void collect_last(struct collect *c)
 {
-	look_all(c, c->o.now_ms());
+	if (c->round.under_way) (void)round_some(c, UINT64_MAX);
+	round_begin(c, c->o.now_ms());
+	(void)round_some(c, UINT64_MAX);
 }
 
 /* ---- jobs ---- */
@@ -174,7 +95,10 @@ void collect_tick(struct collect *c, uint64_t mono_ms)
 	        c->o.table ? atomic_load_explicit(&c->o.table->generation, memory_order_acquire)
 	                   : 0;
 	if (seen != c->table_seen) c->jobs_due = true;
-	if (!c->conf || !c->jobs_due || (c->jobs_ms && mono_ms < c->jobs_ms + JOBS_MS)) return;
+	/* A round uses the view of the table. */
+	if (!c->conf || !c->jobs_due || c->round.under_way ||
+	        (c->jobs_ms && mono_ms < c->jobs_ms + JOBS_MS))
+		return;
 	c->table_seen = seen;
 	c->jobs_due = false;
 	c->jobs_ms = mono_ms;
@@ -191,11 +115,34 @@ void collect_image(struct collect *c, const struct snap_image *image)
 {
 	if (view_image(&c->view, image) < 0)
 		hg_log(c->o.log, HG_ERROR, "metrics.no_memory", HG_S("error", "names of lanes"));
+	c->round.under_way = false; /* its names are those of the image before */
 	/* At once: what begins is seen while it is 0. */
 	if (loop_timer_start(c->o.loop, &c->timer, 0, on_timer) < 0) loop_stop(c->o.loop);
 }
 
 /* ---- life ---- */
+
+static void on_family(void *arg, const char *name, const char *type, const char *help)
+{
+	scrape_meta_own(arg, hg_str(name), type, hg_str(help));
+}
+
+static void on_sample(
+        void *arg, const char *name, const struct prom_label *labels, size_t n, double value)
+{
+	(void)arg, (void)name, (void)labels, (void)n, (void)value;
+}
+
+/* What the meter's series mean, also of those that there are none of yet. */
+static void families_tell(struct collect *c)
+{
+	const struct meter_series_view none = {.meter = c->o.meter};
+	const struct meter_series_sink sink = {
+	        .family = on_family, .sample = on_sample, .arg = c->scrape};
+	for (size_t i = 0; i < SOURCES; i++)
+		c->in[i].scrape = c->scrape;
+	if (c->o.meter) meter_series(&none, &sink);
+}
 
 enum hg_rc collect_new(
         const struct collect_options *o, struct collect **ret_collect, struct hg_err *err)
@@ -214,6 +161,7 @@ enum hg_rc collect_new(
 		        .loop = o->loop, .db = o->db, .now_ms = o->now_ms, .log = o->log};
 		rc = scrape_new(&so, &c->scrape, err);
 	}
+	if (rc == HG_OK) families_tell(c);
 	if (rc < 0) {
 		if (err && !err->message[0]) hg_err_set(err, rc, "out of memory");
 		collect_free(c);
@@ -265,6 +213,9 @@ void collect_metrics(const struct collect *c, struct hg_buf *to)
 	        (double)c->late);
 	line(to, "headgate_collect_seconds", "gauge", "What the last look took.",
 	        (double)c->took_ns / 1e9);
+	line(to, "headgate_collect_turn_seconds", "gauge",
+	        "Of that the longest time in which nothing else was done.",
+	        (double)c->longest_ns / 1e9);
 	line(to, "headgate_collect_series", "gauge", "Series that come without being asked for.",
 	        (double)series);
 	line(to, "headgate_collect_samples_total", "counter", "Their samples.", (double)samples);

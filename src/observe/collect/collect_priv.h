@@ -2,9 +2,11 @@
 #ifndef OBSERVE_COLLECT_COLLECT_PRIV_H
 #define OBSERVE_COLLECT_COLLECT_PRIV_H
 
+#include "meter/board.h"
 #include "meter/series.h"
 #include "observe/collect/collect.h"
 #include "observe/scrape/replicas.h"
+#include "wire/promread.h"
 
 /* ---- intake.c: samples of one source, and the end of series that it has no more ---- */
 
@@ -32,7 +34,10 @@ struct intake {
 	struct hg_buf scratch;
 	struct hg_arena texts;
 	uint64_t samples, refused, ended;
-	char why[160]; /* of the last refusal */
+	char why[160];         /* of the last refusal */
+	struct scrape *scrape; /* is told what metrics mean; NULL: nobody is */
+	struct hg_str help;    /* of a page: of the last HELP line, whose family is */
+	struct hg_str help_of;
 };
 
 void intake_init(struct intake *in, struct tsdb *db, const uint8_t key[16]);
@@ -41,8 +46,9 @@ void intake_fini(struct intake *in);
 void intake_begin(struct intake *in, int64_t t_ms);
 /* A sink for meter_series and the like. */
 struct meter_series_sink intake_sink(struct intake *in);
-/* All samples of a page; what cannot be read ends it: false. */
-HG_MUST bool intake_page(struct intake *in, struct hg_str page);
+/* The next `most` lines of a page; what cannot be read ends it. */
+enum intake_page { INTAKE_MORE, INTAKE_READ, INTAKE_BAD };
+enum intake_page intake_page(struct intake *in, struct promread *page, uint32_t most);
 /* Series that did not come since intake_begin end with a marker; all of them if `all`. */
 void intake_end(struct intake *in, bool all);
 
@@ -101,6 +107,53 @@ void look_init(struct look *l, const char *data_dir, const struct meter *m, uint
 void look_fini(struct look *l);
 void look_machine(struct look *l, const struct meter_series_sink *to);
 void look_processes(struct look *l, const struct meter_series_sink *to);
+
+/* ---- round.c: one look at everything ---- */
+
+#define ROUND_TURN_NS 5000000u /* of the loop: logs and queries wait meanwhile */
+
+/* Where samples come from; each knows which of its series are gone. */
+enum source { FROM_METER, FROM_BOARD, FROM_MACHINE, FROM_OWN, SOURCES };
+
+struct round {
+	bool under_way;
+	int64_t t_ms;
+	enum source from; /* which is looked at */
+	bool begun;
+	size_t piece; /* of the meter */
+	struct promread page;
+	uint64_t took_ns, longest_ns; /* altogether; in one turn */
+};
+
+struct collect {
+	struct collect_options o;
+	struct intake in[SOURCES];
+	struct view view;
+	struct look look;
+	struct scrape *scrape;
+	const struct observe_conf *conf; /* NULL: none yet */
+	struct loop_timer timer;
+	struct round round;
+	struct hg_buf page;
+	struct board_page board;
+	bool board_ended; /* its series have their markers */
+	uint64_t table_seen, jobs_ms, looked_ms;
+	bool jobs_due;
+	uint32_t unasked;
+	int64_t planned_ms, last_ms;
+	uint64_t rounds, late, bad_pages, jobs_failed, took_ns, longest_ns, refused_told;
+};
+
+/*
+ * Begins to look. All samples of a round have its time, however many turns it takes: with a new
+ * configuration of a thousand apps each of a hundred thousand series is new to the store, and that
+ * is a second. Until a series has its sample the one before counts, so that nobody sees a gap; what
+ * did not come ends when its source was looked at as a whole. A round under way is given up: what
+ * it had not come to comes with this one.
+ */
+void round_begin(struct collect *c, int64_t t_ms);
+/* Goes on for so long at least; UINT64_MAX: until the end. True: that was all. */
+bool round_some(struct collect *c, uint64_t for_ns);
 
 /* ---- jobs.c: the scraper's jobs ---- */
 

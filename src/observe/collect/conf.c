@@ -438,6 +438,7 @@ enum hg_rc observe_conf_read(
 		if (s) sections[i].read(&r, s, &c);
 	}
 	json_decref(j);
+	c.told = true;
 	if (r.rc == HG_OK) *ret_conf = c;
 	return r.rc;
 }

@@ -99,6 +99,7 @@ struct observe_conf {
 	const struct observe_conf_target *targets;
 	uint32_t target_n;
 	struct observe_conf_rules rules;
+	bool told; /* false: the defaults, as control has said nothing yet */
 };
 
 /* What holds until control has said anything. */

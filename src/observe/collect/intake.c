@@ -36,6 +36,7 @@ void intake_begin(struct intake *in, int64_t t_ms)
 	in->t_ms = t_ms;
 	in->whole = false;
 	in->next = 0;
+	in->help = in->help_of = (struct hg_str){0};
 }
 
 /* ---- the table ---- */
@@ -173,7 +174,10 @@ static void build(struct intake *in, const char *name, const struct prom_label *
 
 static void on_family(void *arg, const char *name, const char *type, const char *help)
 {
-	(void)arg, (void)name, (void)type, (void)help;
+	const struct intake *in = arg;
+	/* They are the same at each look. */
+	if (in->scrape && in->round == 1)
+		scrape_meta_own(in->scrape, hg_str(name), type, hg_str(help));
 }
 
 static void on_sample(
@@ -238,20 +242,36 @@ static void build_page(struct intake *in, struct hg_str series)
 		        plain(in, l.value, l.value_escaped));
 }
 
-bool intake_page(struct intake *in, struct hg_str page)
+/* HELP comes before TYPE, in all pages of ours. */
+static void page_family(struct intake *in, enum promread_event what, const struct promread_entry *e)
 {
-	struct promread r = promread_over(page, PROMREAD_TEXT);
+	if (what == PROMREAD_HELP) {
+		in->help = e->text;
+		in->help_of = e->family;
+	}
+	if (what != PROMREAD_TYPE || !in->scrape) return;
+	bool has = hg_str_eq(in->help_of, e->family);
+	scrape_meta_own(in->scrape, e->family, promread_type_name(e->type),
+	        has ? in->help : (struct hg_str){0});
+}
+
+enum intake_page intake_page(struct intake *in, struct promread *page, uint32_t most)
+{
 	struct promread_entry e;
-	for (;;) {
-		enum promread_event ev = promread_next(&r, (struct hg_str){NULL, 0}, &e);
-		if (ev == PROMREAD_END) return true;
-		if (ev == PROMREAD_BAD) return false;
-		if (ev != PROMREAD_SAMPLE) continue;
+	for (uint32_t i = 0; i < most; i++) {
+		enum promread_event ev = promread_next(page, (struct hg_str){NULL, 0}, &e);
+		if (ev == PROMREAD_END) return INTAKE_READ;
+		if (ev == PROMREAD_BAD) return INTAKE_BAD;
+		if (ev != PROMREAD_SAMPLE) {
+			page_family(in, ev, &e);
+			continue;
+		}
 		struct intake_place *p = seen(in, e.series);
 		if (!p || append(in, p, e.value, false)) continue;
 		build_page(in, e.series);
 		(void)append(in, p, e.value, true);
 	}
+	return INTAKE_MORE;
 }
 
 void intake_end(struct intake *in, bool all)

@@ -149,6 +149,11 @@ void rooms_tell_image(struct host *h);
 void rooms_tick(struct host *h, uint64_t now_ms);
 void rooms_stop(struct host *h);
 
+/* ---- conf_show.c ---- */
+
+/* The configuration in the words of a prometheus.yml, for status/config; without secrets. */
+void host_conf_show(const struct observe_conf *c, struct hg_buf *to);
+
 /* ---- http.c ---- */
 
 /* All that this process says of itself, in the text format. */

@@ -6,9 +6,11 @@
 #include "observe/api/api.h"
 #include "observe/collect/collect.h"
 #include "observe/rules/rules.h"
+#include "observe/scrape/scrape.h"
 #include "os/clock.h"
 
 #define RULES_JSON_MAX ((size_t)64 << 20)
+#define CONF_SHOWN_MAX ((size_t)1 << 20)
 
 static int64_t wall_ms(void)
 {
@@ -102,6 +104,19 @@ static bool rules_http_(void *room, struct serve_call *call, const struct serve_
 	return rules_http(room, call, req);
 }
 
+/* After that long every series that comes again and again has come twice: rates are there again. */
+static int64_t settle_ms(const struct observe_conf *c)
+{
+	uint32_t longest = COLLECT_INTERVAL_MS;
+	for (uint32_t i = 0; i < c->app_n; i++)
+		longest = HG_MAX(longest,
+		        c->apps[i].interval_ms ? c->apps[i].interval_ms : SCRAPE_INTERVAL_MS);
+	for (uint32_t i = 0; i < c->target_n; i++)
+		longest = HG_MAX(longest,
+		        c->targets[i].interval_ms ? c->targets[i].interval_ms : SCRAPE_INTERVAL_MS);
+	return 2 * (int64_t)longest;
+}
+
 static void rules_conf_(void *room, const struct observe_conf *c)
 {
 	struct rules_source files[OBSERVE_RULES_MAX];
@@ -115,7 +130,9 @@ static void rules_conf_(void *room, const struct observe_conf *c)
 	        .external = external_of(c, &b),
 	        .every_ms = c->rules.every_ms,
 	        .url = c->rules.url,
-	        .builtin = true};
+	        .builtin = true,
+	        .configured = c->told,
+	        .settle_ms = settle_ms(c)};
 	/* Control has checked them; what another version of it took stays out, and the log says so.
 	 */
 	if (rules_apply(room, &conf, &err) < 0) rules_complain(room, &err);
@@ -174,6 +191,15 @@ static void api_conf_(void *room, const struct observe_conf *c)
 	/* Without memory for a copy /federate goes on with those before. */
 	(void)!promapi_external_labels(room, external_of(c, &b));
 	labels_builder_fini(&b);
+	struct hg_buf text;
+	hg_buf_init(&text, CONF_SHOWN_MAX);
+	host_conf_show(c, &text);
+	if (text.failed) {
+		hg_buf_reset(&text);
+		hg_buf_cstr(&text, "# larger than 1 MiB\n");
+	}
+	(void)!promapi_config_text(room, hg_buf_view(&text));
+	hg_buf_free(&text);
 }
 
 static void api_free_(void *room)

@@ -240,3 +240,20 @@ bool promql_matchers(
 	*ret_n = n->u.sel.n;
 	return true;
 }
+
+static bool selectors(const struct pq_node *n,
+        bool (*fn)(void *arg, const struct label_matcher *m, uint32_t n), void *arg)
+{
+	struct pq_node *child[PQ_ARGS_MAX];
+	if (n->kind == PQ_K_SELECTOR) return fn(arg, n->u.sel.m, n->u.sel.n);
+	uint32_t count = pq_children(n, child);
+	for (uint32_t i = 0; i < count; i++)
+		if (!selectors(child[i], fn, arg)) return false;
+	return true;
+}
+
+bool promql_selectors(const struct promql_query *q,
+        bool (*fn)(void *arg, const struct label_matcher *m, uint32_t n), void *arg)
+{
+	return selectors(q->root, fn, arg);
+}

@@ -81,6 +81,8 @@ static void selector_head(struct hg_buf *to, const struct pq_node *n)
 		pq_quote(to, m->value);
 	}
 	if (any) hg_buf_byte(to, '}');
+	/* The second of info() may be. */
+	if (!any && !outside) hg_buf_cstr(to, "{}");
 }
 
 static void modifiers(struct hg_buf *to, const struct pq_node *n)
@@ -95,10 +97,19 @@ static void modifiers(struct hg_buf *to, const struct pq_node *n)
 	span(to, n->offset, true);
 }
 
+/* Of an operator. Infinity has no sign there: before `^`, "+Inf" would be the sign of the power. */
+static void left(struct hg_buf *to, const struct pq_node *n)
+{
+	if (n->kind == PQ_K_NUMBER && isinf(n->u.number.v) && n->u.number.v > 0)
+		hg_buf_cstr(to, "Inf");
+	else
+		pq_node_print(to, n);
+}
+
 static void binary(struct hg_buf *to, const struct pq_node *n)
 {
 	const struct pq_matching *m = &n->u.bin.match;
-	pq_node_print(to, n->u.bin.l);
+	left(to, n->u.bin.l);
 	hg_buf_fmt(to, " %s", pq_op_name(n->u.bin.op));
 	if (n->u.bin.to_bool) hg_buf_cstr(to, " bool");
 	if (m->given &&

@@ -55,6 +55,10 @@ bool promql_is_experimental(const struct promql_query *q);
 bool promql_matchers(
         const struct promql_query *q, const struct label_matcher **ret_matchers, uint32_t *ret_n);
 
+/* Each selector of series in it, as above; false from `fn` ends the walk and is the result. */
+bool promql_selectors(const struct promql_query *q,
+        bool (*fn)(void *arg, const struct label_matcher *m, uint32_t n), void *arg);
+
 /*
  * Puts "@ at_ms" on every selector and subquery that has none and stands in no subquery that has
  * one: what the test language calls the second run. False, and nothing changed, when the query

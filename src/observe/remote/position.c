@@ -16,21 +16,27 @@ static bool number(struct hg_str s, int64_t *ret_ms)
 	return true;
 }
 
-bool position_read(int dir, const char *name, struct position *ret_position)
+int remote_dir_open(struct remote_dir *d)
+{
+	if (d->at < 0) d->at = disk_dir(AT_FDCWD, d->path);
+	return d->at < 0 ? d->at : 0;
+}
+
+enum hg_rc position_read(int dir, const char *name, struct position *ret_position)
 {
 	char text[128];
 	struct position p;
 	int fd = disk_open(dir, name, O_RDONLY);
-	if (fd < 0) return false;
+	if (fd < 0) return HG_E_NOT_FOUND;
 	ssize_t n = disk_read(fd, text, sizeof text, 0);
 	disk_close(fd);
 	struct hg_str s = {text, n > 0 ? (size_t)n : 0};
-	if (!hg_str_starts(s, HG_STR(HEAD)) || s.p[s.n - 1] != '\n') return false;
+	if (!hg_str_starts(s, HG_STR(HEAD)) || s.p[s.n - 1] != '\n') return HG_E_INVALID;
 	s = (struct hg_str){s.p + sizeof HEAD - 1, s.n - sizeof HEAD};
 	struct hg_str passed = hg_str_cut(&s, ' ');
-	if (!number(passed, &p.passed_ms) || !number(s, &p.until_ms)) return false;
+	if (!number(passed, &p.passed_ms) || !number(s, &p.until_ms)) return HG_E_INVALID;
 	*ret_position = p;
-	return true;
+	return HG_OK;
 }
 
 int position_write(int dir, const char *name, struct position p)
@@ -44,5 +50,6 @@ int position_write(int dir, const char *name, struct position p)
 	int rc = disk_write(fd, text, (size_t)n, 0);
 	disk_close(fd);
 	if (rc == 0 && renameat(dir, beside, dir, name) < 0) rc = -errno;
+	if (rc < 0) (void)disk_unlink(dir, beside);
 	return rc;
 }

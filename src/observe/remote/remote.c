@@ -8,7 +8,7 @@
 
 struct remote {
 	struct remote_options o;
-	int dir;
+	struct remote_dir dir;
 	bool receives;
 	struct fetch *fetch;
 	struct receive receive;
@@ -25,9 +25,8 @@ enum hg_rc remote_new(
 	r->o = *o;
 	receive_init(&r->receive, o->db);
 	enum hg_rc rc = fetch_new(o->loop, &r->fetch, err);
-	r->dir = disk_dir(AT_FDCWD, o->dir);
-	if (rc == HG_OK && r->dir < 0)
-		rc = hg_err_set(err, HG_E_IO, "cannot open %s: %s", o->dir, strerror(-r->dir));
+	r->dir = (struct remote_dir){.path = strdup(o->dir), .at = -1};
+	if (rc == HG_OK && !r->dir.path) rc = hg_err_set(err, HG_E_NOMEM, "out of memory");
 	if (rc != HG_OK) {
 		remote_free(r);
 		return rc;
@@ -43,7 +42,8 @@ void remote_free(struct remote *r)
 		target_free(r->target[i]);
 	fetch_free(r->fetch);
 	receive_fini(&r->receive);
-	disk_close(r->dir);
+	if (r->dir.at >= 0) disk_close(r->dir.at);
+	free(r->dir.path);
 	free(r);
 }
 
@@ -66,12 +66,12 @@ enum hg_rc remote_check(const struct remote_conf *c, struct hg_err *err)
 	return HG_OK;
 }
 
-static struct target_place place_of(const struct remote *r, const struct remote_conf *c)
+static struct target_place place_of(struct remote *r, const struct remote_conf *c)
 {
 	return (struct target_place){.loop = r->o.loop,
 	        .fetch = r->fetch,
 	        .db = r->o.db,
-	        .dir = r->dir,
+	        .dir = &r->dir,
 	        .now_ms = r->o.now_ms,
 	        .log = r->o.log,
 	        .external = c->external,
@@ -152,7 +152,16 @@ static void metric(struct hg_buf *b, const char *name, const char *help, uint64_
 	        name, help, name, name, v);
 }
 
-enum of_target { OF_SAMPLES, OF_DROPPED, OF_RETRIES, OF_BYTES, OF_POSITION, OF_FLYING, OF_FAILING };
+enum of_target {
+	OF_SAMPLES,
+	OF_DROPPED,
+	OF_RETRIES,
+	OF_BYTES,
+	OF_POSITION,
+	OF_FLYING,
+	OF_FAILING,
+	OF_UNKEPT
+};
 
 static const struct {
 	const char *name, *type, *help;
@@ -165,6 +174,8 @@ static const struct {
         [OF_POSITION] = {"position_seconds", "gauge", "Unix time up to which everything was sent."},
         [OF_FLYING] = {"requests_under_way", "gauge", "Requests without an answer yet."},
         [OF_FAILING] = {"failing", "gauge", "1 when the last request was not taken."},
+        [OF_UNKEPT] = {"position_unkept", "gauge",
+                "1 when the position cannot be written: what is sent may be sent again."},
 };
 
 static void put_value(struct hg_buf *to, const struct remote_status *s, enum of_target what)
@@ -180,6 +191,7 @@ static void put_value(struct hg_buf *to, const struct remote_status *s, enum of_
 		break;
 	case OF_FLYING: hg_buf_u64(to, s->flying); break;
 	case OF_FAILING: hg_buf_u64(to, s->failing); break;
+	case OF_UNKEPT: hg_buf_u64(to, s->unkept); break;
 	}
 }
 

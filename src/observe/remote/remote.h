@@ -108,6 +108,7 @@ struct remote_status {
 	        bytes;   /* acknowledged; refused by 4xx; since the start */
 	uint32_t flying; /* requests under way */
 	bool failing;    /* the last request was not taken */
+	bool unkept;     /* the position could not be written: a full disk */
 	const char *why; /* then: what happened; else "" */
 };
 bool remote_status_next(const struct remote *r, size_t *at, struct remote_status *ret_status);

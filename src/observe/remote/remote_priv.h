@@ -51,13 +51,21 @@ uint64_t send_pause(uint32_t tries, uint64_t asked_ms, uint64_t random);
  */
 int64_t send_until(int64_t passed_ms, int64_t now_ms);
 
+/* Where positions are kept; made when it can be: on a full disk not at once. */
+struct remote_dir {
+	char *path;
+	int at; /* < 0: not yet */
+};
+/* Opens it if that was not possible before; 0 or -errno. */
+HG_MUST int remote_dir_open(struct remote_dir *d);
+
 /* ---- target.c */
 struct target;
 struct target_place {
 	struct loop *loop;
 	struct fetch *fetch;
 	struct tsdb *db;
-	int dir; /* of the positions */
+	struct remote_dir *dir; /* of the positions */
 	int64_t (*now_ms)(void);
 	struct hg_log *log;
 	const struct label *external;
@@ -81,8 +89,8 @@ void target_status(const struct target *t, struct remote_status *ret_status);
 struct position {
 	int64_t passed_ms, until_ms;
 };
-/* False: there is none that can be read. */
-HG_MUST bool position_read(int dir, const char *name, struct position *ret_position);
+/* HG_E_NOT_FOUND: there is none; HG_E_INVALID: it is damaged. */
+HG_MUST enum hg_rc position_read(int dir, const char *name, struct position *ret_position);
 /* 0 or -errno. A kill leaves the old one or the new one; the disk is not waited for. */
 HG_MUST int position_write(int dir, const char *name, struct position p);
 

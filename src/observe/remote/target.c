@@ -304,10 +304,16 @@ static void working(struct target *t)
 
 static void position_keep(struct target *t)
 {
-	int rc = position_write(t->place.dir, t->name, t->at);
-	if (rc < 0 && t->place.log)
-		hg_log(t->place.log, HG_WARN, "remote.position_lost", HG_S("remote", t->name),
-		        HG_I("errno", -rc));
+	int rc = remote_dir_open(t->place.dir);
+	if (rc == 0) rc = position_write(t->place.dir->at, t->name, t->at);
+	bool was = t->count.unkept;
+	t->count.unkept = rc < 0;
+	if (t->count.unkept == was || !t->place.log) return;
+	if (rc < 0)
+		hg_log(t->place.log, HG_WARN, "remote.position_unkept", HG_S("remote", t->name),
+		        HG_S("error", strerror(-rc)));
+	else
+		hg_log(t->place.log, HG_INFO, "remote.position_kept", HG_S("remote", t->name));
 }
 
 /* ------------------------------------------------------------------ batches */
@@ -663,8 +669,13 @@ static void target_begin(struct target *t)
 {
 	int64_t now = t->place.now_ms();
 	/* A new one begins with now: what has this very time is sent. */
-	if (!position_read(t->place.dir, t->name, &t->at))
-		t->at = (struct position){.passed_ms = now - 1, .until_ms = now - 1};
+	enum hg_rc rc = HG_E_NOT_FOUND;
+	if (remote_dir_open(t->place.dir) == 0)
+		rc = position_read(t->place.dir->at, t->name, &t->at);
+	if (rc < 0) t->at = (struct position){.passed_ms = now - 1, .until_ms = now - 1};
+	if (rc == HG_E_INVALID && t->place.log)
+		hg_log(t->place.log, HG_ERROR, "remote.position_damaged", HG_S("remote", t->name),
+		        HG_S("error", "what has come before now is not sent"));
 	/* A clock that was set back: what is sent from now on counts. */
 	if (t->at.passed_ms > now) t->at.passed_ms = now;
 	t->at.until_ms = HG_MAX(t->at.until_ms, t->at.passed_ms);
@@ -695,7 +706,7 @@ enum hg_rc target_new(const struct target_place *place, const struct remote_targ
 	if (rc == HG_OK && !settings_copy(t, conf))
 		rc = hg_err_set(err, HG_E_NOMEM, "there is no memory for a remote write");
 	if (rc != HG_OK) {
-		t->place.dir = -1;
+		t->place.dir = NULL;
 		target_free(t);
 		return rc;
 	}
@@ -714,7 +725,7 @@ void target_free(struct target *t)
 		loop_timer_stop(t->place.loop, &t->batch[i].timer);
 		hg_buf_free(&t->batch[i].body);
 	}
-	if (t->place.dir >= 0) position_keep(t);
+	if (t->place.dir) position_keep(t);
 	relabel_free(t->relabel);
 	labels_free(t->cursor);
 	labels_builder_fini(&t->builder);

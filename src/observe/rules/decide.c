@@ -66,6 +66,11 @@ int64_t rules_active_since(const struct rules_before *b, const struct rules_ask 
 	return b->active_ms + down;
 }
 
+bool rules_knows(int64_t after_start_ms, int64_t settle_ms, int64_t keep_firing_ms)
+{
+	return after_start_ms >= HG_MAX(settle_ms, keep_firing_ms);
+}
+
 static enum hg_rc alert_make(
         const struct rules_sample *s, const struct rules_ask *ask, struct rules_alert *ret)
 {

@@ -69,6 +69,12 @@ struct rules_ask {
 HG_MUST enum hg_rc rules_decide(
         struct rules_alerts *alerts, const struct rules_ask *ask, struct hg_err *err);
 void rules_alerts_free(struct rules_alerts *alerts);
+/*
+ * Whether a rule that was evaluated without an error this long after the process started knows all
+ * that fires of it. Before `settle_ms` samples may be missing that only this process did not take;
+ * what `keep_firing_for` held at the last end is held as long once more, as its begin is not known.
+ */
+bool rules_knows(int64_t after_start_ms, int64_t settle_ms, int64_t keep_firing_ms);
 /* Since when an alert that is taken up again counts as active. */
 int64_t rules_active_since(const struct rules_before *b, const struct rules_ask *ask);
 

@@ -96,6 +96,7 @@ static enum hg_rc template_query(void *arg, struct hg_str expr, struct hg_arena 
 static struct hg_str path_of(struct hg_str url)
 {
 	size_t at = 0;
+	if (!url.n) return url;
 	for (size_t i = 0; i + 2 < url.n; i++)
 		if (url.p[i] == ':' && url.p[i + 1] == '/' && url.p[i + 2] == '/') at = i + 3;
 	struct hg_str rest = {url.p + at, url.n - at};
@@ -224,11 +225,17 @@ static struct labels bare(struct labels_builder *b, struct labels ls)
 	return out;
 }
 
+static int by_labels(const void *a, const void *b)
+{
+	const struct rules_sample *x = a, *y = b;
+	return labels_compare(x->labels, y->labels);
+}
+
+/* The samples are in order: a storm has ten thousand, and the store as many from before. */
 static struct rules_sample *sample_find(struct rules_outcome *out, struct labels ls)
 {
-	for (uint32_t i = 0; i < out->n; i++)
-		if (labels_equal(out->samples[i].labels, ls)) return &out->samples[i];
-	return NULL;
+	const struct rules_sample key = {.labels = ls};
+	return out->n ? bsearch(&key, out->samples, out->n, sizeof *out->samples, by_labels) : NULL;
 }
 
 static void before_read(struct expanding *x, const struct label_matcher *m, uint32_t n, bool state)
@@ -269,6 +276,7 @@ static void restore(struct expanding *x)
 	        {.op = LABEL_EQ, .name = LABEL_METRIC, .value = NAME_ALERTS},
 	        {.op = LABEL_EQ, .name = HG_STR("alertname"), .value = x->rule->name},
 	        {.op = LABEL_EQ, .name = HG_STR("alertstate"), .value = HG_STR("firing")}};
+	if (x->out->n) qsort(x->out->samples, x->out->n, sizeof *x->out->samples, by_labels);
 	lock(x->w);
 	before_read(x, m, HG_COUNT(m), true);
 	before_read(x, fires, HG_COUNT(fires), false);

@@ -24,7 +24,7 @@ static void time_out(struct json_out *j, const char *key, int64_t ms)
 static void labels_out(struct json_out *j, const char *key, struct labels ls)
 {
 	char name[1024];
-	json_out_key(j, key);
+	if (key) json_out_key(j, key);
 	json_out_object(j);
 	for (uint32_t i = 0; i < ls.n; i++) {
 		if (!hg_str_copy(ls.at[i].name, name, sizeof name)) continue;
@@ -239,6 +239,30 @@ static void news_out(struct json_out *j, const struct rules *r, const struct rul
 	json_out_end(j);
 }
 
+/* What waits for its `for` is not over: it may have fired before the process was started. */
+static void pending_out(struct json_out *j, const struct rules_live *l)
+{
+	for (uint32_t i = 0; i < l->alerts.n; i++)
+		if (l->alerts.at[i].state == RULES_PENDING)
+			labels_out(j, NULL, l->alerts.at[i].labels);
+}
+
+static void unknown_out(struct json_out *j, const struct rules_live *l)
+{
+	if (l->rule->alerting && !l->known) json_out_str(j, l->rule->name);
+}
+
+static void each_rule(struct json_out *j, const struct rules *r, const char *key,
+        void (*out)(struct json_out *j, const struct rules_live *l))
+{
+	json_out_key(j, key);
+	json_out_array(j);
+	for (uint32_t i = 0; i < r->n; i++)
+		for (uint32_t k = 0; k < r->groups[i].n; k++)
+			out(j, &r->groups[i].rules[k]);
+	json_out_end(j);
+}
+
 void rules_news_json(const struct rules *r, struct hg_str epoch, uint64_t after, struct hg_buf *to)
 {
 	struct json_out j;
@@ -263,6 +287,10 @@ void rules_news_json(const struct rules *r, struct hg_str epoch, uint64_t after,
 		}
 	}
 	json_out_end(&j);
+	each_rule(&j, r, "pending", pending_out);
+	json_out_key(&j, "complete");
+	json_out_bool(&j, r->configured);
+	each_rule(&j, r, "incomplete", unknown_out);
 	json_out_end(&j);
 	if (!json_out_ok(&j)) to->failed = true;
 }

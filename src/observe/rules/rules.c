@@ -49,6 +49,19 @@ static void group_end(struct rules *r)
 
 static void job_next(struct rules *r);
 
+/* Once it is known what fires, those who ask are told: it may be that something does not any more.
+ */
+static void known(struct rules *r, struct rules_live *l)
+{
+	int64_t after = (int64_t)((r->job.began_ns - r->started_ns) / 1000000);
+	if (l->known || l->error[0] || !rules_knows(after, r->settle_ms, l->rule->keep_firing_ms))
+		return;
+	l->known = true;
+	if (!l->rule->alerting) return;
+	r->change++;
+	r->news = true;
+}
+
 static void job_done(void *arg)
 {
 	struct rules *r = arg;
@@ -64,6 +77,7 @@ static void job_done(void *arg)
 	rules_outcome_free(&j->out);
 	l->took_s = j->took_s;
 	l->restored = l->restored || g->iterations + 1 >= RESTORE_ROUNDS;
+	known(r, l);
 	if (l->error[0]) {
 		g->failures++;
 		if (was_well && r->o.log)
@@ -332,6 +346,10 @@ enum hg_rc rules_apply(struct rules *r, const struct rules_conf *conf, struct hg
 	r->mem = m.mem;
 	r->external = m.external;
 	r->url = m.url;
+	/* Only now what people want to know is looked at. */
+	if (conf->configured && !r->configured) r->started_ns = clock_mono_ns();
+	r->configured = conf->configured;
+	r->settle_ms = conf->settle_ms;
 	making_fini(&old);
 	rules_empty_start(r);
 	look(r);
@@ -368,6 +386,7 @@ enum hg_rc rules_new(const struct rules_options *o, struct rules **ret_rules, st
 	r->o = *o;
 	hg_list_init(&r->waiters);
 	r->started_ms = o->wall_ms();
+	r->started_ns = clock_mono_ns();
 	hg_rand_seed(&rand, clock_wall_ns() ^ (uint64_t)(uintptr_t)r);
 	(void)snprintf(
 	        r->epoch, sizeof r->epoch, "%016llx", (unsigned long long)hg_rand_u64(&rand));

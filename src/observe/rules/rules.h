@@ -142,6 +142,12 @@ struct rules_conf {
 	struct labels external; /* $externalLabels */
 	struct hg_str url;      /* of this Headgate: $externalURL, links of alerts; may be empty */
 	bool builtin;           /* the built-in recording rules as well */
+	/* These are the rules that people want, not what holds until they are known. Until then
+	 * rules_news_json does not say that it has all that fires. */
+	bool configured;
+	/* After the start samples may be missing for that long: what does not fire meanwhile is not
+	 * known to be over. */
+	int64_t settle_ms;
 };
 
 /*
@@ -172,8 +178,13 @@ void rules_metrics(const struct rules *r, struct hg_buf *to);
 /*
  * For whoever tells people: all alerts that fire, and those that ceased to fire after `after`.
  * {"epoch":"…","at":N,"alerts":[{"labels":{},"annotations":{},"starts":ms,"ends":ms,"valid":ms,
- * "url":"…"}]}; "ends" 0: it fires, and counts for "valid" more ms. `at` is what to ask for next
- * time. Another epoch: another process, everything is told.
+ * "url":"…"}],"pending":[{}],"complete":true,"incomplete":["…"]}; "ends" 0: it fires, and counts
+ * for "valid" more ms. `at` is what to ask for next time. Another epoch: another process,
+ * everything is told.
+ *
+ * With "complete", an alert that is neither in "alerts" nor (by its labels) in "pending" is over,
+ * unless "incomplete" has its name: rules of that name were not evaluated yet since they came, or
+ * only while samples may have been missing. Without it nothing follows from what is not there.
  */
 void rules_news_json(const struct rules *r, struct hg_str epoch, uint64_t after, struct hg_buf *to);
 struct serve_call;

@@ -64,6 +64,7 @@ struct rules_live {
 	struct rules_written *written; /* sorted by labels */
 	uint32_t written_n, written_cap;
 	bool restored;
+	bool known; /* what fires of it is all that does: rules_knows() */
 	/* Health, of the last evaluation. */
 	bool asked;
 	char error[320];
@@ -130,7 +131,10 @@ struct rules {
 	struct rules_job job;
 	bool busy, news;
 	uint64_t change; /* rises with each evaluation in which alerts began or ceased to fire */
+	bool configured;
+	int64_t settle_ms;
 	int64_t started_ms;
+	uint64_t started_ns; /* the same by the clock that nobody sets */
 	char epoch[17];
 };
 

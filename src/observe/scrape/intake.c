@@ -181,8 +181,9 @@ struct reading {
 	struct intake *in;
 	struct target *t;
 	struct promread r;
-	uint32_t cursor; /* in the order of the last answer */
-	bool moved;      /* this one's is different */
+	uint32_t cursor;         /* in the order of the last answer */
+	bool moved;              /* this one's is different */
+	struct meta_text family; /* its lines so far; type NULL: none */
 	struct intake_counts counts;
 };
 
@@ -223,6 +224,25 @@ static enum hg_rc find_place(struct reading *d, struct hg_str text, uint32_t *re
 	return HG_OK;
 }
 
+/* Of a row that was read. What there is no memory for is passed over. */
+static void note_exemplar(struct reading *d, const struct promread_entry *e)
+{
+	struct intake *in = d->in;
+	if (e->exemplar.n > EXEMPLAR_TEXT || in->exemplar_n == EXEMPLAR_LINES) return;
+	if (in->exemplar_n == in->exemplar_cap) {
+		uint32_t cap = in->exemplar_cap ? in->exemplar_cap * 2 : 64;
+		struct intake_exemplar *more = realloc(in->exemplar, cap * sizeof *more);
+		if (!more) return;
+		in->exemplar = more;
+		in->exemplar_cap = cap;
+	}
+	in->exemplar[in->exemplar_n++] = (struct intake_exemplar){.row = in->n - 1,
+	        .own_time = e->exemplar_has_time,
+	        .labels = e->exemplar,
+	        .value = e->exemplar_value,
+	        .t_ms = e->exemplar_time_ms};
+}
+
 static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
@@ -250,10 +270,31 @@ static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e,
 	d->counts.scraped++;
 	if (s->at[row->place].dropped) return HG_OK;
 	d->counts.kept++;
+	if (e->has_exemplar) note_exemplar(d, e);
 	d->counts.added += row->fresh;
 	if (!c->sample_limit || d->counts.kept <= c->sample_limit) return HG_OK;
 	return hg_err_set(err, HG_E_TOO_LARGE,
 	        "there are more samples than sample_limit allows (%u)", c->sample_limit);
+}
+
+/* ---- HELP, TYPE and UNIT ---- */
+
+static void family_end(struct reading *d)
+{
+	if (!d->family.type) return;
+	scrape_meta_add(d->in->meta, &d->in->families, &d->t->meta, &d->family);
+	d->family = (struct meta_text){0};
+}
+
+static void family_line(struct reading *d, enum promread_event what, const struct promread_entry *e)
+{
+	struct meta_text *f = &d->family;
+	if (f->type && !hg_str_eq(f->family, e->family)) family_end(d);
+	f->family = e->family;
+	if (!f->type) f->type = promread_type_name(PROMREAD_UNKNOWN);
+	if (what == PROMREAD_HELP) f->help = e->text;
+	if (what == PROMREAD_UNIT) f->unit = e->text;
+	if (what == PROMREAD_TYPE) f->type = promread_type_name(e->type);
 }
 
 static enum hg_rc read_all(struct reading *d, struct hg_err *err)
@@ -265,11 +306,15 @@ static enum hg_rc read_all(struct reading *d, struct hg_err *err)
 	while (rc >= 0) {
 		struct hg_str hint = {0};
 		if (d->cursor < s->order_n) hint = scrape_series_text(s, s->order[d->cursor]);
-		switch (promread_next(&d->r, hint, &e)) {
-		case PROMREAD_END: return HG_OK;
+		enum promread_event what = promread_next(&d->r, hint, &e);
+		switch (what) {
+		case PROMREAD_END: family_end(d); return HG_OK;
 		case PROMREAD_BAD: return promread_err(&d->r, d->t->place.url, err);
-		case PROMREAD_SAMPLE: rc = read_sample(d, &e, err); break;
-		default: break; /* HELP, TYPE and UNIT say nothing about samples */
+		case PROMREAD_SAMPLE:
+			family_end(d);
+			rc = read_sample(d, &e, err);
+			break;
+		default: family_line(d, what, &e); break;
 		}
 	}
 	if (rc == HG_E_NOMEM) (void)hg_err_set(err, rc, "no memory for the samples of a target");
@@ -316,6 +361,46 @@ static void append(struct reading *d, const struct intake_row *row, int64_t t_ms
 	else
 		d->in->stats->refused_samples++;
 	p->live = !row->own_time || d->t->job->c.track_timestamps_staleness;
+}
+
+static uint64_t print_of(const struct reading *d, const struct intake_exemplar *e)
+{
+	const uint8_t *key = d->t->scrape->key;
+	struct {
+		double v;
+		int64_t t;
+	} n = {e->value, e->own_time ? e->t_ms : 0};
+	return hg_siphash(key, e->labels.p, e->labels.n) * 31 + hg_siphash(key, &n, sizeof n);
+}
+
+/* The labels of an exemplar, cloned. */
+static enum hg_rc exemplar_labels(struct reading *d, struct hg_str text, struct labels *ret)
+{
+	struct naming n = {.in = d->in, .t = d->t};
+	struct labels ls;
+	struct hg_err err;
+	hg_buf_init(&n.text, TEXTS_BYTES);
+	enum hg_rc rc = parse_labels(&n, text, &err);
+	hg_buf_free(&n.text);
+	if (rc >= 0) rc = labels_builder_done(&d->in->builder, &ls);
+	return rc < 0 ? rc : labels_clone(ls, ret);
+}
+
+static void keep_exemplar(struct reading *d, const struct intake_exemplar *e, int64_t t_ms)
+{
+	const struct intake_row *row = &d->in->row[e->row];
+	struct hg_str text = scrape_series_text(&d->t->series, row->place);
+	uint64_t series = hg_siphash(d->t->scrape->key, text.p, text.n) ^ (uintptr_t)d->t;
+	struct labels ls, own;
+	struct hg_err err;
+	bool dropped;
+	if (!scrape_exemplar_is_new(d->in->exemplars, series, print_of(d, e)) ||
+	        exemplar_labels(d, e->labels, &own) < 0)
+		return;
+	if (name_series(d->in, d->t, text, (enum promread_type)row->type, &ls, &dropped, &err) >= 0)
+		scrape_exemplar_add(
+		        d->in->exemplars, ls, own, e->value, e->own_time ? e->t_ms : t_ms);
+	labels_free(own);
 }
 
 static void end_series(struct intake *in, struct series_place *p, int64_t t_ms, bool unless_newer)
@@ -368,16 +453,20 @@ enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str
 {
 	struct reading d = {.in = in, .t = t, .r = promread_over(body, format)};
 	enum hg_rc rc;
-	in->n = 0;
+	in->n = in->exemplar_n = 0;
 	rc = read_all(&d, err);
 	*ret_counts = d.counts;
 	if (rc < 0) {
 		forget_fresh(&d);
+		scrape_meta_list_clear(in->meta, &in->families);
 		return rc;
 	}
 	for (uint32_t i = 0; i < in->n; i++)
 		append(&d, &in->row[i], t_ms);
+	for (uint32_t i = 0; i < in->exemplar_n; i++)
+		keep_exemplar(&d, &in->exemplar[i], t_ms);
 	end_missing(&d, t_ms);
+	scrape_meta_replace(in->meta, &t->meta, &in->families);
 	(void)keep_order(&d);
 	scrape_series_tidy(&t->series);
 	hg_arena_fini(&in->texts);
@@ -420,6 +509,8 @@ void scrape_intake_report(
 void scrape_intake_fini(struct intake *in)
 {
 	free(in->row);
+	free(in->exemplar);
+	scrape_meta_list_fini(in->meta, &in->families);
 	labels_builder_fini(&in->builder);
 	hg_arena_fini(&in->texts);
 	*in = (struct intake){0};

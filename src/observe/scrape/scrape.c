@@ -148,6 +148,7 @@ static void target_free(struct target *t)
 	hg_list_remove(&t->node);
 	s->target_n--;
 	scrape_series_fini(&t->series);
+	scrape_meta_list_fini(&s->meta, &t->meta);
 	scrape_place_fini(&t->place);
 	scrape_job_unref(t->job);
 	t->magic = 0;
@@ -340,7 +341,9 @@ enum hg_rc scrape_new(
 	/* Without randomness an application could slow down its own scrapes, no more. */
 	if (getrandom(s->key, sizeof s->key, GRND_NONBLOCK) < 0) s->key[0] = 1;
 	hg_list_init(&s->targets);
-	s->intake = (struct intake){.db = o->db, .stats = &s->stats};
+	s->meta.key = s->key;
+	s->intake = (struct intake){
+	        .db = o->db, .stats = &s->stats, .meta = &s->meta, .exemplars = &s->exemplars};
 	hg_arena_init(&s->intake.texts, "labels of a sample", 4u << 20);
 	labels_builder_init(&s->intake.builder);
 	*ret_scrape = s;
@@ -355,6 +358,8 @@ void scrape_free(struct scrape *s)
 	}
 	loop_timer_stop(s->o.loop, &s->commit);
 	scrape_intake_fini(&s->intake);
+	scrape_meta_fini(&s->meta);
+	scrape_exemplars_fini(&s->exemplars);
 	free(s->chunk);
 	free(s);
 }
@@ -378,7 +383,8 @@ bool scrape_status_next(const struct scrape *s, size_t *at, struct scrape_status
 		        .interval_ms = t->job->c.interval_ms,
 		        .timeout_ms = t->job->c.timeout_ms,
 		        .samples = t->samples,
-		        .series = t->series.used};
+		        .series = t->series.used,
+		        .meta = &t->meta};
 		return true;
 	}
 	return false;

@@ -77,6 +77,8 @@ void scrape_free(struct scrape *s);
 HG_MUST enum hg_rc scrape_apply(
         struct scrape *s, const struct scrape_job_conf *jobs, uint32_t n, struct hg_err *err);
 
+struct meta_list;
+
 enum scrape_health { SCRAPE_UNKNOWN, SCRAPE_UP, SCRAPE_DOWN };
 
 struct scrape_status {
@@ -89,10 +91,39 @@ struct scrape_status {
 	int64_t last_ms; /* 0: never */
 	double duration_s;
 	uint32_t interval_ms, timeout_ms;
-	uint32_t samples, series; /* of the last good scrape; that are remembered */
+	uint32_t samples, series;     /* of the last good scrape; that are remembered */
+	const struct meta_list *meta; /* for scrape_meta_next */
 };
 /* Walks the targets; start with *at = 0, false at the end. Valid until the loop turns. */
 bool scrape_status_next(const struct scrape *s, size_t *at, struct scrape_status *ret_status);
+
+/* ---- what metrics mean ---- */
+
+#define SCRAPE_META_MAX 8192u /* families with different texts; what comes then is left out */
+
+/* HELP, TYPE and UNIT of a family; texts of at most 1 KiB. Valid until the loop turns. */
+struct scrape_meta {
+	struct hg_str family, help, unit;
+	const char *type; /* "counter", …, "unknown" */
+};
+/* Of series that come without a scrape; `type` is static, texts are copied. Once is enough. */
+void scrape_meta_own(struct scrape *s, struct hg_str family, const char *type, struct hg_str help);
+/* All there are, each once, in no order; their number. */
+uint32_t scrape_meta_all(const struct scrape *s, struct scrape_meta *ret, uint32_t max);
+/* Those of a target's last good answer, in its order; start with *at = 0, false at the end. */
+bool scrape_meta_next(const struct scrape_status *of, uint32_t *at, struct scrape_meta *ret);
+
+/* ---- exemplars ---- */
+
+#define SCRAPE_EXEMPLARS_MAX 8192u /* the newest of all targets; of at most 8 MiB */
+
+struct scrape_exemplar {
+	struct labels series, labels;
+	double value;
+	int64_t t_ms; /* its own, or the scrape's */
+};
+/* Walks them, oldest first; start with *at = 0, false at the end. Valid until the loop turns. */
+bool scrape_exemplar_next(const struct scrape *s, size_t *at, struct scrape_exemplar *ret);
 
 struct scrape_stats {
 	uint64_t scrapes, failed, samples, bytes;

@@ -88,6 +88,85 @@ HG_MUST enum hg_rc scrape_place_make(struct job *j, const struct scrape_target_c
         struct place *ret_place, struct hg_err *err);
 void scrape_place_fini(struct place *p);
 
+/* ---- meta.c: what metrics mean ---- */
+
+#define META_ENTRIES_MAX SCRAPE_META_MAX
+#define META_EACH_MAX    4096u /* families of one target */
+#define META_TEXT_MAX    1024u
+#define META_BUCKETS     2048u
+
+/* Texts as they stand in an answer. */
+struct meta_text {
+	struct hg_str family, help, unit;
+	const char *type; /* static */
+};
+
+struct meta_entry {
+	struct meta_entry *next;
+	uint64_t hash; /* keyed, of the texts as they were written */
+	uint32_t refs;
+	bool own; /* for ever: of series that are not scraped */
+	struct hg_str family, help, unit;
+	const char *type;
+	char bytes[];
+};
+
+struct meta {
+	const uint8_t *key;
+	struct meta_entry *bucket[META_BUCKETS];
+	uint32_t n;
+};
+
+struct meta_list {
+	struct meta_entry **at;
+	uint32_t n, cap;
+};
+
+/* One more of the answer that is being read; `before`: the list of the last one. What there is no
+ * room for is left out. */
+void scrape_meta_add(struct meta *m, struct meta_list *l, const struct meta_list *before,
+        const struct meta_text *t);
+/* `list` becomes `by`, which is empty then. */
+void scrape_meta_replace(struct meta *m, struct meta_list *list, struct meta_list *by);
+void scrape_meta_list_clear(struct meta *m, struct meta_list *l);
+void scrape_meta_list_fini(struct meta *m, struct meta_list *l);
+void scrape_meta_fini(struct meta *m);
+
+/* ---- exemplar.c ---- */
+
+#define EXEMPLARS_MAX   SCRAPE_EXEMPLARS_MAX
+#define EXEMPLAR_BYTES  ((size_t)8 << 20)
+#define EXEMPLAR_SLOTS  16384u
+#define EXEMPLAR_PROBES 8u
+#define EXEMPLAR_TEXT   1024u  /* of one, as it is written; longer ones are passed over */
+#define EXEMPLAR_LINES  10000u /* of an answer */
+
+struct exemplar {
+	struct labels series, labels; /* owned */
+	double value;
+	int64_t t_ms;
+};
+
+/* What a series had last: it comes again with each scrape. */
+struct exemplar_seen {
+	uint64_t series, print;
+};
+
+/* Memory only once there is an exemplar. */
+struct exemplars {
+	struct exemplar *ring;
+	struct exemplar_seen *seen;
+	uint32_t first, n;
+	size_t bytes;
+};
+
+/* Hashes of the series and of the exemplar; false: the series had it already, or no memory. */
+HG_MUST bool scrape_exemplar_is_new(struct exemplars *x, uint64_t series, uint64_t print);
+/* Copies; the oldest ones make room. */
+void scrape_exemplar_add(
+        struct exemplars *x, struct labels series, struct labels labels, double v, int64_t t_ms);
+void scrape_exemplars_fini(struct exemplars *x);
+
 /* ---- intake.c: from an answer to samples ---- */
 
 /* One sample of the answer that is being read. */
@@ -99,6 +178,15 @@ struct intake_row {
 	double value;
 };
 
+/* An exemplar of the answer that is being read. */
+struct intake_exemplar {
+	uint32_t row;
+	bool own_time;
+	struct hg_str labels; /* within the answer */
+	double value;
+	int64_t t_ms;
+};
+
 /* Memory that all targets share; one answer is read at a time. */
 struct intake {
 	struct tsdb *db;
@@ -107,6 +195,11 @@ struct intake {
 	uint32_t n, cap;
 	struct labels_builder builder;
 	struct hg_arena texts;
+	struct meta *meta;
+	struct meta_list families; /* of the answer that is being read */
+	struct exemplars *exemplars;
+	struct intake_exemplar *exemplar;
+	uint32_t exemplar_n, exemplar_cap;
 };
 
 struct intake_counts {
@@ -196,6 +289,7 @@ struct target {
 	struct loop_timer timer;
 	struct get get;
 	struct series series;
+	struct meta_list meta; /* of the last good answer */
 	tsdb_ref report[REPORTS];
 	int64_t t_ms; /* of the scrape that is under way */
 	uint64_t began_ns;
@@ -212,6 +306,8 @@ struct scrape {
 	struct hg_list targets;
 	uint32_t target_n;
 	char *chunk;
+	struct meta meta;
+	struct exemplars exemplars;
 	struct intake intake;
 	struct scrape_stats stats;
 	struct loop_timer commit;

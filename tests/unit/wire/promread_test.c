@@ -98,6 +98,7 @@ static void the_text_format_is_read_as_prometheus_reads_it(void **s)
 	        {"a{b=\"c} 1\n", "bad 1:5 the closing quote is missing;"},
 	        {"a{b=\"c\\\"} 1\n", "bad 1:5 the closing quote is missing;"},
 	        {"a{b=\"\xff\"} 1\n", "bad 1:5 this is not UTF-8;"},
+	        {"a{b=\"\\\xff\"} 1\n", "bad 1:5 this is not UTF-8;"},
 	        {"a{b} 1\n", "bad 1:4 = should stand here;"},
 	        {"a{,} 1\n", "bad 1:3 the name of a label should stand here;"},
 	        {"a{b:c=\"d\"} 1\n", "bad 1:4 = should stand here;"},

@@ -607,6 +607,51 @@ static void limits_are_errors(void **state)
 	notify_state_free(s);
 }
 
+static enum hg_rc count_change(void *arg, const struct notify_changed *c)
+{
+	if (c->what == NOTIFY_ALERT_SET) ++*(unsigned *)arg;
+	return HG_OK;
+}
+
+/* How often the store is told of an alert that is told of now, and ends `valid` later. */
+static unsigned changes(struct notify_state *s, struct notify_input in, uint64_t now, bool rule)
+{
+	struct world_labels w;
+	unsigned n = 0;
+	in.labels = world_labels(&w, "alertname=A");
+	in.rule = rule;
+	assert_int_equal(notify_put(s, &in, now, NULL, NULL), HG_OK);
+	assert_int_equal(notify_changes(s, count_change, &n), HG_OK);
+	return n;
+}
+
+static void that_a_rules_alert_goes_on_is_written_once_a_minute(void **state)
+{
+	(void)state;
+	struct notify_state *s = NULL;
+	struct world_labels notes;
+	struct notify_input in = {.starts_ms = T0, .ends_ms = T0 + 4 * MIN_MS};
+	assert_int_equal(notify_state_new(1, &s), HG_OK);
+	assert_int_equal(changes(s, in, T0, true), 1);
+	for (uint64_t t = T0 + 1000; t <= T0 + MIN_MS; t += 1000) {
+		in.ends_ms = t + 4 * MIN_MS;
+		assert_int_equal(changes(s, in, t, true), 0);
+	}
+	in.ends_ms = T0 + 5 * MIN_MS + 1000;
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 1000, true), 1);
+	/* What is said of it changed; it ends; it begins again; somebody else tells. */
+	in.annotations = world_labels(&notes, "summary=b");
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 2000, true), 1);
+	in.ends_ms = T0 + MIN_MS + 3000;
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 3000, true), 1);
+	in.starts_ms = T0 + MIN_MS + 4000;
+	in.ends_ms = T0 + 5 * MIN_MS;
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 4000, true), 1);
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 4000, false), 1);
+	assert_int_equal(changes(s, in, T0 + MIN_MS + 4000, false), 1);
+	notify_state_free(s);
+}
+
 static void the_fingerprint_is_that_of_prometheus(void **state)
 {
 	(void)state;
@@ -636,6 +681,7 @@ int main(void)
 	        cmocka_unit_test(a_send_that_was_cut_off_is_sent_again_with_its_id),
 	        cmocka_unit_test(after_a_start_what_inhibits_may_come_first),
 	        cmocka_unit_test(limits_are_errors),
+	        cmocka_unit_test(that_a_rules_alert_goes_on_is_written_once_a_minute),
 	        cmocka_unit_test(the_fingerprint_is_that_of_prometheus),
 	};
 	return cmocka_run_group_tests_name("decide", tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include "tests/unit/observe/collect/shelf.h"
 
 #include "observe/collect/collect.c"
+#include "observe/collect/round.c"
 
 #include <unistd.h>
 
@@ -378,20 +379,17 @@ static void test_replicas_and_targets_are_asked(void **state)
 	world_fini(&w);
 }
 
+#define THOUSAND 1000u
+
 /* As many apps as there may be, each with a replica, and all of them asked. */
-static void test_a_thousand_apps_are_looked_at(void **state)
+static const struct snap_image *thousand_make(struct world *w)
 {
-	enum { N = 1000 };
-	static struct snap_in_app apps[N];
-	static struct snap_in_route routes[N];
-	static struct snap_in_lane lanes[N];
-	static char names[N][16];
-	struct world w;
-	struct tsdb_stats st;
+	static struct snap_in_app apps[THOUSAND];
+	static struct snap_in_route routes[THOUSAND];
+	static struct snap_in_lane lanes[THOUSAND];
+	static char names[THOUSAND][16];
 	struct hg_err err = {0};
-	(void)state;
-	world_init(&w);
-	for (uint32_t i = 0; i < N; i++) {
+	for (uint32_t i = 0; i < THOUSAND; i++) {
 		snprintf(names[i], sizeof names[i], "app-%u", i);
 		apps[i] = (struct snap_in_app){.name = hg_str(names[i]), .fixed = {.id = 100 + i}};
 		lanes[i] = (struct snap_in_lane){1, 2 * i + 1};
@@ -402,22 +400,33 @@ static void test_a_thousand_apps_are_looked_at(void **state)
 		        .lanes = &lanes[i],
 		        .lane_count = 1,
 		        .lane_none = 2 * i};
-		request(&w, i % 2, 2 * i + 1, 200, i);
+		request(w, i % 2, 2 * i + 1, 200, i);
 		const struct snap_endpoint e = {
 		        .state = SNAP_EP_UP, .app = 100 + i, .release = 1, .replica = 1};
-		snap_table_set(w.table, i, &e);
+		snap_table_set(w->table, i, &e);
 	}
 	const struct snap_in in = {.generation = 2,
 	        .apps = apps,
-	        .app_count = N,
+	        .app_count = THOUSAND,
 	        .routes = routes,
-	        .route_count = N,
+	        .route_count = THOUSAND,
 	        .via = HG_STR("x")};
 	const struct snap_image *image;
 	int fd;
 	assert_int_equal(snap_build(&in, &fd, &err), HG_OK);
 	assert_int_equal(snap_map(fd, &image), HG_OK);
 	close(fd);
+	return image;
+}
+
+static void test_a_thousand_apps_are_looked_at(void **state)
+{
+	enum { N = THOUSAND };
+	struct world w;
+	struct tsdb_stats st;
+	(void)state;
+	world_init(&w);
+	const struct snap_image *image = thousand_make(&w);
 	collect_image(w.c, image);
 	look(&w, 1005000);
 	double first_ms = (double)w.c->took_ns / 1e6;
@@ -443,6 +452,74 @@ static void test_a_thousand_apps_are_looked_at(void **state)
 	world_fini(&w);
 }
 
+/* A turn of the loop; what is due is done, nothing is waited for. */
+static void turn(struct world *w)
+{
+	assert_int_equal(loop_turn(w->loop, 1), HG_OK);
+}
+
+static void test_a_first_look_takes_turns_and_leaves_no_gap(void **state)
+{
+	static const char count[] =
+	        "headgate_request_duration_seconds_count{app=\"app-999\", release=\"1\"}";
+	struct world w;
+	struct hg_buf page;
+	unsigned turns = 0;
+	(void)state;
+	world_init(&w);
+	const struct snap_image *image = thousand_make(&w);
+	/* Control knows as many series. */
+	hg_buf_init(&page, 1 << 20);
+	for (unsigned i = 0; i < 10000; i++)
+		hg_buf_fmt(&page, "of_the_board{i=\"%u\"} 1\n", i);
+	board_write(w.board, hg_buf_view(&page), 77, clock_mono_ms());
+	hg_buf_free(&page);
+	collect_image(w.c, image);
+	clock_ms = 1005000;
+	for (; w.c->rounds == 0 && turns < 100000; turns++)
+		turn(&w);
+	print_message("# %.1f ms in %u turns, the longest took %.1f ms\n",
+	        (double)w.c->took_ns / 1e6, turns, (double)w.c->longest_ns / 1e6);
+	assert_int_equal(w.c->rounds, 1);
+	assert_true(turns > 2);
+	assert_shelf(w.db, count, "1005000=1");
+	assert_shelf(w.db, "of_the_board{i=\"9999\"}", "1005000=1");
+	/* Half of the next one: what has not come yet is as it was, and nothing has ended. */
+	round_begin(w.c, 1010000);
+	for (unsigned i = 0; i < 500; i++) {
+		uint64_t before = w.c->in[FROM_METER].samples;
+		assert_false(round_some(w.c, 1));
+		/* The piece between two looks at the clock is a release, a replica or an app. */
+		assert_true(w.c->in[FROM_METER].samples - before <= 100);
+	}
+	assert_shelf(w.db, count, "1005000=1");
+	for (size_t i = 0; i < SOURCES; i++)
+		assert_int_equal(w.c->in[i].ended, 0);
+	/* Meanwhile the table is not looked at: the round's replicas are its own. */
+	static const struct observe_conf conf = {0};
+	collect_conf(w.c, &conf);
+	collect_tick(w.c, 5000);
+	assert_true(w.c->jobs_due);
+	assert_true(round_some(w.c, UINT64_MAX));
+	assert_shelf(w.db, count, "1005000=1 1010000=1");
+	/* Another configuration in the middle of a round: that is given up, and what is gone ends.
+	 */
+	round_begin(w.c, 1015000);
+	for (unsigned i = 0; i < 500; i++)
+		assert_false(round_some(w.c, 1));
+	collect_image(w.c, w.image);
+	snap_unmap(image);
+	clock_ms = 1016000;
+	for (uint64_t before = w.c->rounds; w.c->rounds == before;)
+		turn(&w);
+	assert_shelf(w.db, count, "1005000=1 1010000=1 1016000=stale");
+	assert_shelf(w.db, "headgate_request_duration_seconds_count{app=\"app-1\", release=\"1\"}",
+	        "1005000=1 1010000=1 1015000=1 1016000=stale");
+	assert_shelf(w.db, "headgate_request_duration_seconds_count{app=\"web\", release=\"1\"}",
+	        "1016000=1"); /* its lane counts those of app-4 */
+	world_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -456,6 +533,7 @@ int main(void)
 	        cmocka_unit_test(test_looks_in_the_same_moment_have_times_of_their_own),
 	        cmocka_unit_test(test_replicas_and_targets_are_asked),
 	        cmocka_unit_test(test_a_thousand_apps_are_looked_at),
+	        cmocka_unit_test(test_a_first_look_takes_turns_and_leaves_no_gap),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

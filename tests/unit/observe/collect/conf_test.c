@@ -131,6 +131,8 @@ static void test_what_is_not_said_has_its_default(void **state)
 	box_init(&b);
 	observe_conf_defaults(&d);
 	assert_int_equal(observe_conf_read(HG_STR("{\"version\":1}"), &b.a, &c, &b.err), HG_OK);
+	assert_false(d.told);
+	d.told = true;
 	assert_memory_equal(&c, &d, sizeof c);
 	assert_int_equal(d.store.keep_ms, 15ull * 24 * 3600 * 1000);
 	/* A section of a room that this program does not have is no reason to refuse the rest. */

@@ -111,15 +111,20 @@ static void test_a_page_becomes_samples_and_half_a_page_ends_nothing(void **stat
 {
 	struct tsdb *db = shelf_open(0);
 	struct intake in;
+	struct promread page;
 	(void)state;
 	intake_init(&in, db, key);
 	intake_begin(&in, 1000);
-	assert_true(intake_page(&in, HG_STR("# TYPE a counter\na{x=\"q\\\"\\n\\\\\"} 1\nb 2.5\n")));
+	page = promread_over(
+	        HG_STR("# TYPE a counter\na{x=\"q\\\"\\n\\\\\"} 1\nb 2.5\n"), PROMREAD_TEXT);
+	assert_int_equal(intake_page(&in, &page, 2), INTAKE_MORE);
+	assert_int_equal(intake_page(&in, &page, 9), INTAKE_READ);
 	intake_end(&in, false);
 	assert_shelf(db, "a{x=\"q\\\"\\n\\\\\"}", "1000=1");
 	assert_shelf(db, "b", "1000=2.5");
 	intake_begin(&in, 2000);
-	assert_false(intake_page(&in, HG_STR("b 3\na{x=")));
+	page = promread_over(HG_STR("b 3\na{x="), PROMREAD_TEXT);
+	assert_int_equal(intake_page(&in, &page, 9), INTAKE_BAD);
 	assert_shelf(db, "b", "1000=2.5 2000=3");
 	assert_int_equal(in.n, 2);
 	intake_fini(&in);

@@ -15,6 +15,9 @@ static void what_is_printed_reads_back(void **s)
 	        {"0x10 + 010", "16 + 8"},
 	        {"5m", NULL},
 	        {"+Inf", NULL},
+	        {"2 ^ Inf ^ 3", NULL},
+	        {"+Inf ^ 3", "+Inf ^ 3"},
+	        {"11 ^ 1e999 ^ 3", "11 ^ Inf ^ 3"},
 	        {"nan", "NaN"},
 	        {"\"a\\\"b\\n\"", NULL},
 	        {"'x' # comment", "\"x\""},
@@ -59,6 +62,7 @@ static void what_is_printed_reads_back(void **s)
 	        {"time()", NULL},
 	        {"histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))", NULL},
 	        {"info(foo, {region=~\".*\"})", NULL},
+	        {"info(foo, {})", NULL},
 	};
 	(void)s;
 	for (size_t i = 0; i < HG_COUNT(row); i++) {

@@ -6,6 +6,10 @@
 
 #include "world.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
 static struct remote_target_conf conf_of(struct world *w)
 {
 	return (struct remote_target_conf){.name = HG_STR("one"),
@@ -317,6 +321,112 @@ static void after_a_kill_nothing_is_missing_and_the_same_is_sent(void **state)
 	world_free(w);
 }
 
+/* How often a word is in what was logged. */
+static unsigned logged(const char *text, const char *word)
+{
+	unsigned n = 0;
+	for (const char *at = text; (at = strstr(at, word)); at++)
+		n++;
+	return n;
+}
+
+static uint64_t wall(void)
+{
+	return (uint64_t)clock_ms;
+}
+
+static void a_full_disk_stops_nothing_and_is_said_once(void **state)
+{
+	static char text[65536];
+	struct rlimit was, tight;
+	struct world *w = world_new();
+	struct remote_target_conf c = conf_of(w);
+	int log[2];
+	(void)state;
+	assert_int_equal(pipe(log), 0);
+	struct hg_log to = {.fd = log[1], .least = HG_INFO, .who = "test", .wall_ms = wall};
+	w->log = &to;
+	remote_free(w->sender);
+	w->sender = remote_open(w, w->from, w->from_dir);
+	apply(w, &c);
+	samples(w, 100, START + 5000);
+	passes(w, START + 5000);
+	/* No file may grow: as on a full disk, a new one stays empty. */
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+	tight = (struct rlimit){1, was.rlim_max};
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+	for (int k = 2; k <= 5; k++) {
+		samples(w, 100, START + k * 5000);
+		passes(w, START + k * 5000);
+	}
+	assert_true(status(w).unkept);
+	assert_false(status(w).failing);
+	assert_int_equal(status(w).samples, 500);
+	/* A kill: the position on the disk is whole, and older. What went out since goes out again.
+	 */
+	killed(w, &c);
+	samples(w, 100, START + 30000);
+	passes(w, START + 30000);
+	assert_true(same(w));
+	assert_true(status(w).samples >= 100 && status(w).samples <= 600);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+	samples(w, 100, START + 35000);
+	passes(w, START + 35000);
+	samples(w, 100, START + 40000);
+	passes(w, START + 40000);
+	assert_false(status(w).unkept);
+	assert_true(same(w));
+	remote_free(w->sender);
+	w->sender = NULL;
+	assert_true(read(log[0], text, sizeof text - 1) > 0);
+	/* Once of each process, and once that it is over. */
+	assert_int_equal(logged(text, "remote.position_unkept"), 2);
+	assert_int_equal(logged(text, "remote.position_kept"), 1);
+	assert_int_equal(logged(text, "remote.position_damaged"), 0);
+	close(log[0]);
+	close(log[1]);
+	world_free(w);
+}
+
+static void without_room_for_its_folder_it_sends_and_makes_it_later(void **state)
+{
+	struct world *w = world_new();
+	struct remote_target_conf c = conf_of(w);
+	char dir[120], file[140];
+	(void)state;
+	(void)snprintf(dir, sizeof dir, "%s/later/remote", w->dir);
+	(void)snprintf(file, sizeof file, "%s/one", dir);
+	remote_free(w->sender);
+	w->sender = remote_open(w, w->from, dir);
+	apply(w, &c);
+	samples(w, 100, START + 5000);
+	passes(w, START + 5000);
+	assert_true(same(w));
+	assert_true(status(w).unkept);
+	*strrchr(dir, '/') = 0;
+	assert_int_equal(mkdir(dir, 0700), 0);
+	samples(w, 100, START + 10000);
+	passes(w, START + 10000);
+	samples(w, 100, START + 15000);
+	passes(w, START + 15000);
+	assert_false(status(w).unkept);
+	assert_int_equal(access(file, R_OK), 0);
+	/* Half a position is said to be damaged, and none. */
+	remote_free(w->sender);
+	assert_int_equal(truncate(file, 20), 0);
+	struct position p;
+	int at = disk_dir(AT_FDCWD, dir);
+	assert_true(at >= 0);
+	assert_int_equal(position_read(at, "remote/one", &p), HG_E_INVALID);
+	assert_int_equal(truncate(file, 0), 0);
+	assert_int_equal(position_read(at, "remote/one", &p), HG_E_INVALID);
+	assert_int_equal(position_read(at, "remote/two", &p), HG_E_NOT_FOUND);
+	disk_close(at);
+	w->sender = NULL;
+	world_free(w);
+}
+
 static void hours_without_a_receiver_are_sent_in_slices(void **state)
 {
 	struct world *w = world_new();
@@ -446,6 +556,8 @@ int main(void)
 	        cmocka_unit_test(requests_under_way_are_bounded),
 	        cmocka_unit_test(a_selection_is_not_held_for_a_receiver_that_is_away),
 	        cmocka_unit_test(after_a_kill_nothing_is_missing_and_the_same_is_sent),
+	        cmocka_unit_test(a_full_disk_stops_nothing_and_is_said_once),
+	        cmocka_unit_test(without_room_for_its_folder_it_sends_and_makes_it_later),
 	        cmocka_unit_test(hours_without_a_receiver_are_sent_in_slices),
 	        cmocka_unit_test(the_same_settings_disturb_nobody),
 	        cmocka_unit_test(settings_that_cannot_be_used_are_refused),

@@ -30,6 +30,7 @@ struct world {
 	struct serve *serve;
 	int listener;
 	char dir[64], url[64], from_dir[80], to_dir[80];
+	struct hg_log *log; /* of remotes that are opened from now on */
 	/* What the server does: `say` 0: what the receiver says. */
 	unsigned say, times; /* the next so many requests get this status */
 	const char *retry_after;
@@ -77,7 +78,8 @@ static inline int world_remove(const char *path, const struct stat *st, int flag
 
 static inline struct remote *remote_open(struct world *w, struct tsdb *db, const char *dir)
 {
-	struct remote_options o = {.loop = w->loop, .db = db, .dir = dir, .now_ms = now_ms};
+	struct remote_options o = {
+	        .loop = w->loop, .db = db, .dir = dir, .now_ms = now_ms, .log = w->log};
 	struct remote *r;
 	struct hg_err err = {0};
 	if (remote_new(&o, &r, &err) != HG_OK) fail_msg("%s", err.message);

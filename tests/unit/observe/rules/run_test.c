@@ -317,6 +317,9 @@ static void on_the_loop_groups_take_their_turns_and_news_are_told(void **state)
 	assert_non_null(strstr(hg_buf_text(&b), "\"alertname\":\"Always\""));
 	assert_non_null(strstr(hg_buf_text(&b), "\"ends\":0,\"valid\":240000"));
 	assert_non_null(strstr(hg_buf_text(&b), "http://hg/graph?g0.expr=vector%281%29&g0.tab=1"));
+	/* Nobody has said that these are the rules that people want. */
+	assert_non_null(
+	        strstr(hg_buf_text(&b), "\"pending\":[],\"complete\":false,\"incomplete\":[]"));
 	assert_false(rules_has_news(r, hg_str(r->epoch), r->change));
 	/* A mistake leaves what is in force. */
 	struct rules_source wrong = {HG_STR("c.yml"), HG_STR("groups: 5")};
@@ -344,6 +347,57 @@ static void on_the_loop_groups_take_their_turns_and_news_are_told(void **state)
 	hg_buf_reset(&b);
 	rules_alerts_json(r, &b);
 	assert_non_null(strstr(hg_buf_text(&b), "\"activeAt\":\"20"));
+	hg_buf_free(&b);
+	rules_free(r);
+	tsdb_close(db);
+	loop_free(l);
+}
+
+static void what_fires_is_known_after_a_while_and_that_is_news(void **state)
+{
+	(void)state;
+	struct tsdb_options to = {0};
+	struct loop *l = NULL;
+	struct tsdb *db = NULL;
+	struct rules *r = NULL;
+	struct seen seen = {0};
+	struct hg_err err = {0};
+	struct hg_buf b;
+	hg_buf_init(&b, 1 << 20);
+	assert_int_equal(loop_new(&l), HG_OK);
+	assert_int_equal(tsdb_open(&to, &db, NULL), HG_OK);
+	struct rules_options o = {
+	        .loop = l, .db = db, .wall_ms = wall, .on_news = on_news, .arg = &seen};
+	assert_int_equal(rules_new(&o, &r, &err), HG_OK);
+	struct rules_source src = {HG_STR("a.yml"),
+	        HG_STR("groups:\n- name: a\n  interval: 100ms\n  rules:\n"
+	               "  - {record: one, expr: '1'}\n"
+	               "  - {alert: Never, expr: none > 1}\n"
+	               "  - {alert: Held, expr: none > 1, keep_firing_for: 1h}\n"
+	               "  - {alert: Waits, expr: vector(1), for: 1h, labels: {a: b}}\n"
+	               "  - {alert: Fails, expr: \"label_replace(vector(1), 'x', '$1', 'y', "
+	               "'(')\"}\n")};
+	struct rules_conf c = {
+	        .files = &src, .file_count = 1, .configured = true, .settle_ms = 400};
+	if (rules_apply(r, &c, &err) < 0) fail_msg("%s", err.message);
+	turn_until(l, r, 1);
+	rules_news_json(r, HG_STR(""), 0, &b);
+	assert_non_null(strstr(hg_buf_text(&b), "\"complete\":true"));
+	assert_non_null(
+	        strstr(hg_buf_text(&b), "\"incomplete\":[\"Never\",\"Held\",\"Waits\",\"Fails\"]"));
+	assert_int_equal(seen.news, 0);
+	turn_until(l, r, 7);
+	assert_int_equal(seen.news, 1);
+	hg_buf_reset(&b);
+	rules_news_json(r, HG_STR(""), 0, &b);
+	assert_non_null(strstr(hg_buf_text(&b), "\"incomplete\":[\"Held\",\"Fails\"]"));
+	assert_non_null(
+	        strstr(hg_buf_text(&b), "\"pending\":[{\"a\":\"b\",\"alertname\":\"Waits\"}]"));
+	/* The same rules once more are known as before. */
+	assert_int_equal(rules_apply(r, &c, &err), HG_OK);
+	hg_buf_reset(&b);
+	rules_news_json(r, HG_STR(""), 0, &b);
+	assert_non_null(strstr(hg_buf_text(&b), "\"incomplete\":[\"Held\",\"Fails\"]"));
 	hg_buf_free(&b);
 	rules_free(r);
 	tsdb_close(db);
@@ -425,6 +479,7 @@ int main(void)
 	        cmocka_unit_test(what_fired_fires_on_after_a_restart),
 	        cmocka_unit_test(what_had_ended_before_a_restart_begins_anew),
 	        cmocka_unit_test(on_the_loop_groups_take_their_turns_and_news_are_told),
+	        cmocka_unit_test(what_fires_is_known_after_a_while_and_that_is_news),
 	        cmocka_unit_test(what_is_taken_out_of_the_file_has_ended),
 	        cmocka_unit_test(rules_whose_series_are_not_there_are_counted),
 	};
