@@ -15,6 +15,7 @@ import { announce, Announcer, Dialog } from "./ui/bits";
 import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
 import { Login } from "./pages/login";
+import { Logs } from "./pages/logs";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
 
@@ -29,6 +30,7 @@ interface Page {
 export const PAGES: Page[] = [
   { name: "overview", title: "Overview", body: Overview },
   { name: "rollouts", title: "Releases", body: Rollouts },
+  { name: "logs", title: "Logs", body: Logs, ranged: true },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;
