@@ -1,5 +1,5 @@
 // Logs: the lines of all replicas, searched by the store, as many as are wished for, and what comes now.
-import { useComputed, useSignal } from "@preact/signals";
+import { useSignal, type Signal } from "@preact/signals";
 import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Feed, MOST_LINES, type Ask } from "../lib/feed";
@@ -70,8 +70,11 @@ function marked(text: string, q: string): ComponentChildren {
   return parts;
 }
 
+// No screen shows more of a line than this; the whole is in its panel.
+const cut = (text: string) => (text.length > 600 ? `${text.slice(0, 600)}…` : text);
+
 function Cells({ line, q }: { line: LogLine; q: string }) {
-  const s = said(line.text.length > 4000 ? line.text.slice(0, 4000) : line.text);
+  const s = said(line.text);
   return (
     <>
       <span role="cell" class="dim when">
@@ -87,8 +90,8 @@ function Cells({ line, q }: { line: LogLine; q: string }) {
         {line.release ? `r${line.release} / ${line.replica}` : ""}
       </span>
       <span role="cell" class="text">
-        {marked(s.message, q)}
-        {s.rest && <span class="dim"> {marked(s.rest, q)}</span>}
+        {marked(cut(s.message), q)}
+        {s.rest && <span class="dim"> {marked(cut(s.rest), q)}</span>}
       </span>
     </>
   );
@@ -156,48 +159,95 @@ function usePhone(): boolean {
   return phone.value;
 }
 
-export function Logs() {
-  const { feed, asked } = useFeed();
-  const follow = useSignal(true);
+const FILTERS = ["q", "app", "level", "release", "replica"];
+
+interface Jump {
+  row: number;
+}
+
+// All that changes with every frame while lines come; what is beside it is not drawn again.
+function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; jump: Signal<Jump | null> }) {
   const seen = useRef(0); // of the lines that came, when following ended
-  const jump = useSignal<{ row: number } | null>(null);
   const q = param("q");
   const { cells, lineAt } = useCells(feed, q);
   const phone = usePhone();
-  const lines = useComputed(() => feed?.turn.value);
-  void lines.value;
-  void feed?.turn.value;
+  const opened = param("line");
+  void feed.turn.value;
 
   const setFollow = (on: boolean) => {
-    if (follow.peek() && !on) seen.current = feed?.came ?? 0;
+    if (follow.peek() && !on) seen.current = feed.came;
     if (follow.peek() !== on) follow.value = on;
   };
-  const latest = useRef(setFollow);
-  latest.current = setFollow;
-  useEffect(() => {
-    follow.value = true;
-    seen.current = 0;
-  }, [feed]);
   useEffect(() => {
     pageKeys.value = [
-      { keys: "f", what: "follow new lines, or pause", act: () => latest.current(!follow.peek()) },
+      { keys: "f", what: "follow new lines, or pause", act: () => setFollow(!follow.peek()) },
       { keys: "x", what: "close the opened line", act: () => setQuery({ line: undefined }) },
     ];
-  }, []);
-  const goTo = (startMs: number, endMs: number) => {
-    const row = feed?.rowAt(startMs) ?? -1;
-    if (row < 0) return setQuery({ from: startMs, to: endMs });
-    setFollow(false);
-    jump.value = { row };
-  };
-  const opened = param("line");
-  const waiting = feed && live.value && !follow.value ? feed.came - seen.current : 0;
+  }, [feed]);
   const open = (i: number) => {
     const line = lineAt(i);
     if (!line) return;
     setFollow(false);
     setQuery({ line: line.cursor });
     announce(`line of ${line.app} opened`);
+  };
+  const waiting = live.value && !follow.value ? feed.came - seen.current : 0;
+  return (
+    <section class="card whole lines" aria-labelledby="lines-title">
+      <h2 id="lines-title" class="hidden">
+        Lines
+      </h2>
+      <Standing feed={feed} follow={follow.value} setFollow={setFollow} />
+      {feed.problem.value && <Trouble problem={feed.problem.value} />}
+      {feed.count > 0 && (
+        <Rows
+          label="Log lines, the newest last"
+          className="loglist"
+          columns={["time", "level", "app", "replica", "text"]}
+          count={feed.count}
+          ahead={feed.ahead}
+          rowHeight={phone ? 44 : 22}
+          follow={follow.value}
+          onFollow={setFollow}
+          onNearStart={() => !follow.peek() && void feed.older(PAGE)}
+          keyOf={(i) => feed.keyAt(i)}
+          rowClass={(i) => lineAt(i)?.level ?? ""}
+          selected={(i) => lineAt(i)?.cursor === opened}
+          cells={cells}
+          onRow={open}
+          jump={jump.value}
+        />
+      )}
+      {feed.count === 0 && !feed.loading.value && !feed.problem.value && (
+        <Empty>
+          {FILTERS.some((name) => param(name))
+            ? "No line in this time is like that. A longer time, or fewer filters, may find some."
+            : "No line in this time. What replicas write to stdout and stderr appears here."}
+        </Empty>
+      )}
+      {waiting > 0 && (
+        <button type="button" class="primary waiting" data-waiting={waiting} onClick={() => setFollow(true)}>
+          ↓ {count(waiting)} new {waiting === 1 ? "line" : "lines"}
+        </button>
+      )}
+    </section>
+  );
+}
+
+export function Logs() {
+  const { feed, asked } = useFeed();
+  const follow = useSignal(true);
+  const jump = useSignal<Jump | null>(null);
+  const opened = param("line");
+  useEffect(() => {
+    follow.value = true;
+    jump.value = null;
+  }, [feed]);
+  const goTo = (startMs: number, endMs: number) => {
+    const row = feed?.rowAt(startMs) ?? -1;
+    if (row < 0) return setQuery({ from: startMs, to: endMs });
+    follow.value = false;
+    jump.value = { row };
   };
   return (
     <>
@@ -206,45 +256,8 @@ export function Logs() {
         <Filters />
       </header>
       <Volume asked={asked} goTo={goTo} />
-      {feed?.problem.value && <Trouble problem={feed.problem.value} />}
       <div class={`logs ${opened ? "opened" : ""}`}>
-        <section class="card whole" aria-labelledby="lines-title">
-          <h2 id="lines-title" class="hidden">
-            Lines
-          </h2>
-          {feed && <Standing feed={feed} follow={follow.value} setFollow={setFollow} />}
-          {feed && feed.count > 0 && (
-            <Rows
-              label="Log lines, the newest last"
-              className="loglist"
-              columns={["time", "level", "app", "replica", "text"]}
-              count={feed.count}
-              ahead={feed.ahead}
-              rowHeight={phone ? 44 : 22}
-              follow={follow.value}
-              onFollow={setFollow}
-              onNearStart={() => !follow.peek() && void feed.older(PAGE)}
-              keyOf={(i) => feed.keyAt(i)}
-              rowClass={(i) => lineAt(i)?.level ?? ""}
-              selected={(i) => lineAt(i)?.cursor === opened}
-              cells={cells}
-              onRow={open}
-              jump={jump.value}
-            />
-          )}
-          {feed && feed.count === 0 && !feed.loading.value && !feed.problem.value && (
-            <Empty>
-              {q || param("app") || param("level") || param("release") || param("replica")
-                ? "No line in this time is like that. A longer time, or fewer filters, may find some."
-                : "No line in this time. What replicas write to stdout and stderr appears here."}
-            </Empty>
-          )}
-          {waiting > 0 && (
-            <button type="button" class="primary waiting" data-waiting={waiting} onClick={() => setFollow(true)}>
-              ↓ {count(waiting)} new {waiting === 1 ? "line" : "lines"}
-            </button>
-          )}
-        </section>
+        {feed && <Lines feed={feed} follow={follow} jump={jump} />}
         {opened && <LinePanel cursor={opened} key={opened} />}
       </div>
     </>

@@ -5,6 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
 const SPARE = 12; // rows drawn beyond both edges
+const REACH = 4000; // rows that are placed from the same origin: those that stay are not laid out or painted again
 const TALLEST = 16_000_000; // px; browsers draw nothing beyond about 17 million
 
 export interface RowsProps {
@@ -29,7 +30,7 @@ export function Rows(p: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const view = useSignal(600);
   const turn = useSignal(0);
-  const s = useRef({ top: 0, set: 0, ahead: p.ahead, jump: null as RowsProps["jump"] }).current;
+  const s = useRef({ top: 0, set: 0, origin: 0, ahead: p.ahead, jump: null as RowsProps["jump"] }).current;
   void turn.value;
 
   const total = p.count * p.rowHeight;
@@ -37,6 +38,7 @@ export function Rows(p: RowsProps) {
   const most = Math.max(0, total - view.value);
   const pace = most && tall > view.value ? most / (tall - view.value) : 1; // px of rows for one px of scrolling
   s.top += (p.ahead - s.ahead) * p.rowHeight;
+  s.origin += p.ahead - s.ahead;
   s.ahead = p.ahead;
   if (p.jump && p.jump !== s.jump) s.top = p.jump.row * p.rowHeight - view.value / 2;
   else if (p.follow) s.top = most;
@@ -45,6 +47,7 @@ export function Rows(p: RowsProps) {
   const scroll = s.top / pace;
   const first = Math.max(0, Math.floor(s.top / p.rowHeight) - SPARE);
   const last = Math.min(p.count, Math.ceil((s.top + view.value) / p.rowHeight) + SPARE);
+  if (first < s.origin || last > s.origin + REACH) s.origin = Math.max(0, first - REACH / 4);
   const focused = !!box.current && box.current !== document.activeElement && box.current.contains(document.activeElement);
 
   useLayoutEffect(() => {
@@ -85,7 +88,7 @@ export function Rows(p: RowsProps) {
         data-row
         data-i={i}
         tabIndex={-1}
-        style={{ height: `${p.rowHeight}px` }}
+        style={{ height: `${p.rowHeight}px`, top: `${(i - s.origin) * p.rowHeight}px` }}
       >
         {p.cells(i)}
       </div>,
@@ -121,7 +124,7 @@ export function Rows(p: RowsProps) {
         }}
       >
         <div class="vspace" role="presentation" style={{ height: `${tall}px` }}>
-          <div class="vlayer" role="presentation" style={{ transform: `translateY(${scroll + first * p.rowHeight - s.top}px)` }}>
+          <div class="vlayer" role="presentation" style={{ transform: `translateY(${scroll + s.origin * p.rowHeight - s.top}px)` }}>
             {rows}
           </div>
         </div>
