@@ -82,6 +82,7 @@ export function logStandIn(o, apps, clock) {
   }
   function logs(req, res, q) {
     res.writeHead(200, { "Content-Type": "application/x-ndjson", "Cache-Control": "no-store" });
+    res.flushHeaders();
     if (q.get("follow") === "1") follow(req, res, q);
     else search(req, res, q);
   }

@@ -3,9 +3,11 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get, problemOf } from "../lib/api";
 import { ofDetails } from "../lib/changes";
-import { count, stamp } from "../lib/format";
+import { count, stamp, when } from "../lib/format";
 import { pageKeys } from "../lib/keys";
 import { param, setQuery } from "../lib/route";
+import { narrow } from "../lib/screen";
+import { now } from "../lib/time";
 import type { AuditEntry, Problem } from "../lib/types";
 import { Ago, announce, Empty, State, Trouble, type Tone } from "../ui/bits";
 import { Changes } from "../ui/changes";
@@ -25,7 +27,7 @@ const toneOf = (e: AuditEntry): Tone => (e.result === "ok" ? "good" : "bad");
 function whence(who: string): { name: string; from: string } {
   const at = who.indexOf(":");
   const kind = who.slice(0, at);
-  if (kind === "unix") return { name: who.slice(at + 1) === "0" ? "root" : `user ${who.slice(at + 1)}`, from: "the machine's socket" };
+  if (kind === "unix") return { name: who.slice(at + 1) === "0" ? "root" : `user ${who.slice(at + 1)}`, from: "the socket" };
   if (kind === "token") return { name: who.slice(at + 1), from: "a token" };
   return { name: who, from: at < 0 ? "–" : kind };
 }
@@ -36,9 +38,11 @@ function Cells({ e }: { e: AuditEntry }) {
   return (
     <>
       <span role="cell" class="dim num when" title={stamp(e.ts_ms)}>
-        {stamp(e.ts_ms)}
+        {when(e.ts_ms, now.value)}
       </span>
-      <span role="cell">{name}</span>
+      <span role="cell" class="who">
+        {name}
+      </span>
       <span role="cell" class="dim">
         {from}
       </span>
@@ -76,8 +80,7 @@ function Entry({ e, close }: { e: AuditEntry; close: () => void }) {
       <p>
         <State tone={toneOf(e)}>{e.result === "ok" ? "done" : `refused: ${e.result}`}</State> <Ago ms={e.ts_ms} /> <span class="dim">({stamp(e.ts_ms)})</span>
       </p>
-      <table class="members">
-        <caption class="hidden">The entry</caption>
+      <table class="members" aria-label="The entry">
         <tbody>
           <tr>
             <th scope="row">who</th>
@@ -176,7 +179,7 @@ export function Audit() {
             className="audit"
             columns={["time", "who", "from", "what", "target", "result"]}
             count={list.length}
-            rowHeight={32}
+            rowHeight={narrow.value ? 48 : 32}
             keyOf={(i) => list[i]?.id ?? i}
             cells={(i) => <Cells e={list[i]!} />}
             onNearEnd={() => void t.more()}

@@ -7,6 +7,7 @@ import { bytes, count } from "../lib/format";
 import { pageKeys } from "../lib/keys";
 import { said, timeOfLine, toneOfLevel } from "../lib/logtext";
 import { param, setQuery } from "../lib/route";
+import { narrow } from "../lib/screen";
 import { from, live, serverNow, timeOf, to } from "../lib/time";
 import type { LogLine } from "../lib/types";
 import { announce, Empty, State, Trouble } from "../ui/bits";
@@ -148,17 +149,6 @@ function Standing({ feed, follow, setFollow }: { feed: Feed; follow: boolean; se
   );
 }
 
-function usePhone(): boolean {
-  const query = useMemo(() => matchMedia("(max-width: 760px)"), []);
-  const phone = useSignal(query.matches);
-  useEffect(() => {
-    const change = () => (phone.value = query.matches);
-    query.addEventListener("change", change);
-    return () => query.removeEventListener("change", change);
-  }, []);
-  return phone.value;
-}
-
 const FILTERS = ["q", "app", "level", "release", "replica"];
 
 interface Jump {
@@ -170,7 +160,6 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
   const seen = useRef(0); // of the lines that came, when following ended
   const q = param("q");
   const { cells, lineAt } = useCells(feed, q);
-  const phone = usePhone();
   const opened = param("line");
   void feed.turn.value;
 
@@ -206,7 +195,7 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
           columns={["time", "level", "app", "replica", "text"]}
           count={feed.count}
           ahead={feed.ahead}
-          rowHeight={phone ? 44 : 22}
+          rowHeight={narrow.value ? 44 : 22}
           follow={follow.value}
           onFollow={setFollow}
           onNearStart={() => !follow.peek() && void feed.older(PAGE)}
