@@ -180,6 +180,10 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
     setQuery({ line: line.cursor });
     announce(`line of ${line.app} opened`);
   };
+  const toEnd = () => {
+    setFollow(true);
+    document.querySelector<HTMLElement>(".loglist .vbody")?.focus({ preventScroll: true }); // the button goes away
+  };
   const waiting = live.value && !follow.value ? feed.came - seen.current : 0;
   return (
     <section class="card whole lines" aria-labelledby="lines-title">
@@ -215,7 +219,7 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
         </Empty>
       )}
       {waiting > 0 && (
-        <button type="button" class="primary waiting" data-waiting={waiting} onClick={() => setFollow(true)}>
+        <button type="button" class="primary waiting" data-waiting={waiting} onClick={toEnd}>
           ↓ {count(waiting)} new {waiting === 1 ? "line" : "lines"}
         </button>
       )}

@@ -111,7 +111,7 @@ export function Volume({ asked, goTo }: { asked: string; goTo: (startMs: number,
         <Table v={v} go={go} />
       ) : (
         <div
-          class="bars"
+          class="levels"
           role="slider"
           tabIndex={0}
           aria-label="Lines by level; Enter goes to the time"

@@ -67,7 +67,8 @@ export function Rows(p: RowsProps) {
   }, [first === 0, p.count]);
 
   const scrolled = () => {
-    const host = box.current!;
+    const host = box.current;
+    if (!host) return; // said of a list that is gone
     if (Math.abs(host.scrollTop - s.set) < 1) return; // our own
     const down = host.scrollTop > s.set;
     s.set = host.scrollTop;
@@ -113,6 +114,9 @@ export function Rows(p: RowsProps) {
         tabIndex={0}
         aria-label={p.label}
         onScroll={scrolled}
+        onFocusIn={(e) => {
+          if (e.target !== e.currentTarget) p.onFollow(false); // a row that is looked at does not run away
+        }}
         onClick={(e) => {
           const i = rowOf(e);
           if (i >= 0 && !getSelection()?.toString()) p.onRow(i);
