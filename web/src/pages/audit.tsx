@@ -101,7 +101,7 @@ function Entry({ e, close }: { e: AuditEntry; close: () => void }) {
         </tbody>
       </table>
       <h3>Details</h3>
-      {details.length ? <Changes of={details} label="Details" /> : <p class="hint">Nothing more was asked for than what is above.</p>}
+      {details.length ? <Changes of={details} label="Details" /> : <p class="hint">The trail holds nothing more about it.</p>}
       {e.result !== "ok" && (
         <p class="hint">
           <code>headgate help {e.result}</code> explains it.
