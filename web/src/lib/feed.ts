@@ -112,6 +112,7 @@ export class Feed {
 
   private async read(path: string, to: Run) {
     const reader = (await request(path, { signal: this.abort.signal })).body!.getReader();
+    this.problem.value = null;
     if (to === this.front) this.tail.value = "live";
     for (;;) {
       const { done, value } = await reader.read();
@@ -141,7 +142,6 @@ export class Feed {
     const oldest = parse(this.back.line(this.back.end - 1))?.cursor;
     try {
       if (wanted) await this.read(this.query({ order: "newest", limit: String(wanted), ...(oldest ? { cursor: oldest } : {}) }), this.back);
-      this.problem.value = null;
       this.more = this.full || this.back.count - had >= wanted;
       this.full ||= this.more && this.count >= MOST_LINES;
     } catch (error) {
@@ -162,9 +162,10 @@ export class Feed {
       const newest = parse(this.front.count ? this.front.line(this.front.end - 1) : this.back.line(0))?.cursor;
       try {
         await this.read(this.query({ follow: "1", ...(newest ? { cursor: newest } : { since: this.since }) }), this.front);
-        this.problem.value = null;
       } catch (error) {
         this.failed(error);
+        const { status } = problemOf(error);
+        if (status >= 400 && status < 500) return; // asking once more would be answered the same
       }
       this.front.cut();
       if (this.abort.signal.aborted) return;

@@ -13,7 +13,7 @@ import type { LogLine } from "../lib/types";
 import { announce, Empty, State, Trouble } from "../ui/bits";
 import { Rows } from "../ui/rows";
 import { Filters } from "./logs_filters";
-import { LinePanel } from "./logs_line";
+import { closeLine, focusList, LinePanel } from "./logs_line";
 import { Volume } from "./logs_volume";
 
 const PAGE = 20_000; // older lines, when the oldest one is in view
@@ -157,20 +157,22 @@ interface Jump {
 
 // All that changes with every frame while lines come; what is beside it is not drawn again.
 function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; jump: Signal<Jump | null> }) {
+  const followed = useRef(true);
   const seen = useRef(0); // of the lines that came, when following ended
   const q = param("q");
   const { cells, lineAt } = useCells(feed, q);
   const opened = param("line");
   void feed.turn.value;
 
+  if (followed.current && !follow.value) seen.current = feed.came;
+  followed.current = follow.value;
   const setFollow = (on: boolean) => {
-    if (follow.peek() && !on) seen.current = feed.came;
     if (follow.peek() !== on) follow.value = on;
   };
   useEffect(() => {
     pageKeys.value = [
       { keys: "f", what: "follow new lines, or pause", act: () => setFollow(!follow.peek()) },
-      { keys: "x", what: "close the opened line", act: () => setQuery({ line: undefined }) },
+      { keys: "x", what: "close the opened line", act: closeLine },
     ];
   }, [feed]);
   const open = (i: number) => {
@@ -182,7 +184,7 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
   };
   const toEnd = () => {
     setFollow(true);
-    document.querySelector<HTMLElement>(".loglist .vbody")?.focus({ preventScroll: true }); // the button goes away
+    focusList(); // the button goes away
   };
   const waiting = live.value && !follow.value ? feed.came - seen.current : 0;
   return (
@@ -251,7 +253,7 @@ export function Logs() {
       <Volume asked={asked} goTo={goTo} />
       <div class={`logs ${opened ? "opened" : ""}`}>
         {feed && <Lines feed={feed} follow={follow} jump={jump} />}
-        {opened && <LinePanel cursor={opened} key={opened} />}
+        {opened && <LinePanel cursor={opened} />}
       </div>
     </>
   );

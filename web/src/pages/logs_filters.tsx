@@ -8,7 +8,7 @@ const LEVELS: [string, string][] = [
   ["warn", "warn and worse"],
   ["error", "errors"],
 ];
-const OWN = ["control", "edge", "observe", "warden"]; // Headgate's own processes write here as well
+const OWN = ["control", "edge"]; // Headgate's own processes write here as well
 
 function Pick({ name, label, options }: { name: string; label: string; options: [string, string][] }) {
   return (

@@ -137,12 +137,15 @@ function Body({ line, lines }: { line: LogLine; lines: LogLine[] }) {
   );
 }
 
+export const focusList = () => document.querySelector<HTMLElement>(".loglist .vbody")?.focus({ preventScroll: true });
+
+export function closeLine() {
+  setQuery({ line: undefined });
+  focusList();
+}
+
 export function LinePanel({ cursor }: { cursor: string }) {
   const asked = useResource((signal) => around(cursor, signal), [cursor]);
-  const close = () => {
-    setQuery({ line: undefined });
-    document.querySelector<HTMLElement>(".loglist .vbody")?.focus({ preventScroll: true });
-  };
   return (
     <aside
       class="card line"
@@ -150,12 +153,12 @@ export function LinePanel({ cursor }: { cursor: string }) {
       onKeyDown={(e) => {
         if (e.key !== "Escape") return;
         e.stopPropagation();
-        close();
+        closeLine();
       }}
     >
       <header>
         <h2 id="line-title">One line</h2>
-        <button type="button" class="quiet small" onClick={close}>
+        <button type="button" class="quiet small" onClick={closeLine}>
           Close
         </button>
       </header>

@@ -10,6 +10,7 @@ import { askOf } from "./logs";
 
 const LEVELS = ["error", "warn", "info", "debug"] as const;
 const AGAIN_MS = 15_000;
+const BUCKETS = 100;
 
 const sum = (v: LogVolume, i: number) => LEVELS.reduce((n, level) => n + v[level][i]!, 0);
 
@@ -77,11 +78,12 @@ function Table({ v, go }: { v: LogVolume; go: (i: number) => void }) {
 }
 
 export function Volume({ asked, goTo }: { asked: string; goTo: (startMs: number, endMs: number) => void }) {
-  const turn = useComputed(() => (live.value ? Math.floor(now.value / AGAIN_MS) : 0));
+  // A long time is not counted again and again for a bar that hardly grows.
+  const turn = useComputed(() => (live.value ? Math.floor(now.value / Math.max(AGAIN_MS, spanOf(now.value, BUCKETS).stepMs / 4)) : 0));
   const picked = useSignal(-1);
   const data = useResource(
     (signal) => {
-      const s = spanOf(serverNow(), 100);
+      const s = spanOf(serverNow(), BUCKETS);
       const until = s.endMs + s.stepMs;
       const query = new URLSearchParams({ ...askOf(), since: String(s.startMs), until: String(until), buckets: String((until - s.startMs) / s.stepMs) });
       return get<LogVolume>(`/v1/logs/volume?${query}`, signal);
