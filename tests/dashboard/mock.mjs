@@ -6,6 +6,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { auditOf, configOf, logStandIn, reloadOf } from "./mock_logs.mjs";
 
 const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../web/dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -277,31 +278,7 @@ export async function startMock(o) {
     streams.add(every);
     req.on("close", () => clearInterval(every));
   }
-  function logs(req, res, url) {
-    const follow = url.searchParams.get("follow") === "1";
-    const limit = Number(url.searchParams.get("limit") ?? 1000);
-    const line = (i, ms) =>
-      JSON.stringify({ ts: new Date(ms).toISOString(), seq: i, app: apps[i % apps.length].name, release: 12, replica: 1 + (i % 3), stream: "stdout", level: i % 97 === 0 ? "error" : i % 31 === 0 ? "warn" : "info", text: `GET /feedback?limit=5 ${i % 97 === 0 ? 500 : 200} ${(i % 17) + 1} ms request ${(i * 2654435761) >>> 0} from 10.0.${i % 255}.${(i * 7) % 255}`, cursor: `${ms}-${i}` }) + "\n";
-    res.writeHead(200, { "Content-Type": "application/x-ndjson" });
-    let i = 0;
-    if (!follow) {
-      const chunk = () => {
-        let text = "";
-        for (let k = 0; k < 2000 && i < limit; k++, i++) text += line(i, clock() - i * 20);
-        if (i >= limit) return res.end(text);
-        if (res.write(text)) setImmediate(chunk);
-        else res.once("drain", chunk);
-      };
-      return chunk();
-    }
-    const rate = o["lines-per-second"];
-    const every = setInterval(() => {
-      let text = "";
-      for (let k = 0; k < Math.max(1, rate / 20); k++) text += line(i++, clock());
-      res.write(text);
-    }, 50);
-    req.on("close", () => clearInterval(every));
-  }
+  const log = logStandIn(o, apps, clock);
   const body = async (req) => {
     let text = "";
     for await (const part of req) text += part;
@@ -316,7 +293,14 @@ export async function startMock(o) {
     if (p === "/v1/live") return stream(req, res, url);
     if (p === "/v1/events") return json(res, { events: Array.from({ length: 40 }, (_, i) => eventAt(nextEvent - i)).reverse() });
     if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req))));
-    if (p === "/v1/logs") return logs(req, res, url);
+    if (p === "/v1/logs") return log.logs(req, res, url.searchParams);
+    if (p === "/v1/logs/volume") return json(res, log.volume(url.searchParams));
+    if (p === "/v1/audit") return json(res, auditOf(url.searchParams, began));
+    if (p === "/v1/config") return json(res, configOf(began));
+    if (p === "/v1/reload") {
+      const [status, answer] = reloadOf(JSON.parse(await body(req)));
+      return json(res, answer, status);
+    }
     if (p === "/v1/rollouts") {
       const l = live();
       return json(res, { rollouts: [{ ...l.doc }, ...history(o.rollouts)].slice(0, 1000) });

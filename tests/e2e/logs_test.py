@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Log lines: captured with their labels, searchable, and none lost when observe is killed."""
 import json
+import subprocess
 import time
 import unittest
 
@@ -43,6 +44,23 @@ class Logs(unittest.TestCase):
             wait_for(lambda: lines(p, "--grep", "done"))
             entry = lines(p, "--grep", "done")[-1]
             self.assertEqual((entry["app"], entry["release"], entry["replica"]), ("counter", 1, 1))
+
+    def test_lines_are_counted_by_level_and_time(self):
+        def volume(query):
+            out = subprocess.run(["curl", "-s", "--unix-socket", p.data / "control.sock", f"http://x/v1/logs/volume?{query}"],
+                                 capture_output=True, text=True, check=True).stdout
+            return json.loads(out)
+
+        with Platform(COUNTER) as p:
+            p.up()
+            wait_for(lambda: lines(p, "--grep", "done"))
+            all_lines = volume("app=counter&buckets=24&since=10m")
+            self.assertEqual((all_lines["schema"], all_lines["n"]), ("headgate.log_volume/1", 24))
+            self.assertEqual(sum(all_lines["info"]), 20001)
+            self.assertEqual(sum(all_lines["error"] + all_lines["warn"] + all_lines["debug"]), 0)
+            self.assertEqual(sum(volume("app=counter&grep=line+1999")["info"]), 11)
+            self.assertEqual(sum(volume("app=counter&release=2")["info"]), 0)
+            self.assertEqual(volume("limit=5")["status"], 400)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ import type { Role } from "./lib/types";
 import { announce, Announcer, Dialog } from "./ui/bits";
 import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
+import { Audit } from "./pages/audit";
+import { Configuration } from "./pages/config";
 import { Login } from "./pages/login";
+import { Logs } from "./pages/logs";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
 
@@ -29,6 +32,9 @@ interface Page {
 export const PAGES: Page[] = [
   { name: "overview", title: "Overview", body: Overview },
   { name: "rollouts", title: "Releases", body: Rollouts },
+  { name: "logs", title: "Logs", body: Logs, ranged: true },
+  { name: "audit", title: "Audit", body: Audit, needs: "admin" },
+  { name: "config", title: "Configuration", body: Configuration, needs: "admin" },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;

@@ -67,6 +67,9 @@ enum hg_rc api_post_scale(struct api_request *r, struct hg_err *err)
 		        FLEET_REPLICAS_MAX);
 	uint32_t replicas = (uint32_t)json_integer_value(n);
 	rc = api_app_find(r, &was, err);
+	if (rc == HG_OK)
+		r->details = json_pack(
+		        "{s:{s:i,s:i}}", "replicas", "old", (int)was, "new", (int)replicas);
 	if (rc == HG_OK && !r->dry_run)
 		rc = fleet_scale(r->api->d.fleet, r->param[0], replicas, err);
 	if (rc < 0) return rc;
@@ -129,6 +132,8 @@ enum hg_rc api_post_maintenance(struct api_request *r, struct hg_err *err)
 	api_target_set(r, r->param[0]);
 	enum hg_rc rc = maintenance_read(r->body, &m, err);
 	if (rc == HG_OK) rc = api_app_find(r, &replicas, err);
+	if (rc == HG_OK)
+		r->details = json_pack("{s:b,s:I}", "on", m.on, "until_ms", (json_int_t)m.until_ms);
 	if (rc == HG_OK && !r->dry_run)
 		rc = fleet_maintenance_set(r->api->d.fleet, r->param[0], &m, err);
 	if (rc < 0) return rc;

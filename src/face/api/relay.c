@@ -1,7 +1,7 @@
 /*
- * What observe answers on DATA/run/observe.sock: GET /v1/logs, and Prometheus' HTTP API with
- * /federate and /v1/columns. Bytes are passed on as they come, so that a search or a query that
- * eats memory takes observe and not control.
+ * What observe answers on DATA/run/observe.sock: GET /v1/logs and its volume, and Prometheus' HTTP
+ * API with /federate and /v1/columns. Bytes are passed on as they come, so that a search or a query
+ * that eats memory takes observe and not control.
  */
 #include "api_priv.h"
 #include "os/clock.h"
@@ -278,7 +278,7 @@ static enum hg_rc relay_start(struct relay *p, struct api_request *r, struct hg_
 	return HG_OK;
 }
 
-enum hg_rc api_get_logs(struct api_request *r, struct hg_err *err)
+static enum hg_rc relay_logs(struct api_request *r, const char *path, struct hg_err *err)
 {
 	struct api *a = r->api;
 	if (a->log_count >= API_STREAMS_MAX)
@@ -287,10 +287,19 @@ enum hg_rc api_get_logs(struct api_request *r, struct hg_err *err)
 	struct relay *p = relay_new(r, false);
 	if (!p) return hg_err_set(err, HG_E_NOMEM, "no memory for a log stream");
 	/* The query was checked by the parser: no spaces and control bytes are in it. */
-	hg_buf_fmt(&p->out,
-	        "GET /v1/logs%s%.*s HTTP/1.1\r\nHost: observe\r\nConnection: close\r\n\r\n",
-	        r->req->query.n ? "?" : "", HG_STR_ARG(r->req->query));
+	hg_buf_fmt(&p->out, "GET %s%s%.*s HTTP/1.1\r\nHost: observe\r\nConnection: close\r\n\r\n",
+	        path, r->req->query.n ? "?" : "", HG_STR_ARG(r->req->query));
 	return relay_start(p, r, err);
+}
+
+enum hg_rc api_get_logs(struct api_request *r, struct hg_err *err)
+{
+	return relay_logs(r, "/v1/logs", err);
+}
+
+enum hg_rc api_get_log_volume(struct api_request *r, struct hg_err *err)
+{
+	return relay_logs(r, "/v1/logs/volume", err);
 }
 
 static void pass_field(struct relay *p, const struct http1_head *h, const char *name)

@@ -7,9 +7,12 @@
 #define LIMIT_MAX     1000000
 #define HISTORY       10 /* lines before following, as tail(1) has it */
 #define VALUE_MAX     512
+#define BUCKETS       60
+#define HOUR_NS       3600000000000u
+#define MS_NS         1000000u
 
 static const char *const ask_names[] = {"app", "since", "until", "level", "release", "replica",
-        "stream", "grep", "ignore_case", "limit", "order", "follow", "cursor", "format"};
+        "stream", "grep", "ignore_case", "limit", "order", "follow", "cursor", "format", "buckets"};
 
 /* "10m", "1h30m", "2d": how long ago. */
 static bool duration_read(struct hg_str s, uint64_t *ret_ns)
@@ -131,6 +134,7 @@ static const char *value_take(
 		return hg_str_u64(v, &a->limit) && a->limit <= LIMIT_MAX ? NULL : "0 to 1000000";
 	}
 	if (hg_str_eq(name, HG_STR("order"))) {
+		a->has_order = true;
 		q->newest_first = hg_str_eq(v, HG_STR("newest"));
 		return q->newest_first || hg_str_eq(v, HG_STR("oldest")) ? NULL
 		                                                         : "newest or oldest";
@@ -138,6 +142,10 @@ static const char *value_take(
 	if (hg_str_eq(name, HG_STR("follow"))) return bool_read(v, &a->follow) ? NULL : "1 or 0";
 	if (hg_str_eq(name, HG_STR("cursor")))
 		return cursor_read(v, a) ? NULL : "the cursor of a line";
+	if (hg_str_eq(name, HG_STR("buckets")))
+		return u32_read(v, &a->buckets) && a->buckets && a->buckets <= LOGS_BUCKETS_MAX
+		               ? NULL
+		               : "1 to 240";
 	a->array = hg_str_eq(v, HG_STR("json"));
 	return a->array || hg_str_eq(v, HG_STR("ndjson")) ? NULL : "json or ndjson";
 }
@@ -149,10 +157,9 @@ static bool known(struct hg_str name)
 	return false;
 }
 
-bool logs_ask_read(
-        struct hg_str query, uint64_t now_ns, struct logs_ask *ret_ask, char *why, size_t cap)
+static bool values_read(
+        struct hg_str query, uint64_t now_ns, struct logs_ask *a, char *why, size_t cap)
 {
-	struct logs_ask *a = ret_ask;
 	*a = (struct logs_ask){.q.newest_first = true};
 	for (struct hg_str rest = query; rest.n;) {
 		char key[32], value[VALUE_MAX];
@@ -176,10 +183,49 @@ bool logs_ask_read(
 			return false;
 		}
 	}
+	return true;
+}
+
+bool logs_ask_read(
+        struct hg_str query, uint64_t now_ns, struct logs_ask *ret_ask, char *why, size_t cap)
+{
+	struct logs_ask *a = ret_ask;
+	if (!values_read(query, now_ns, a, why, cap)) return false;
+	if (a->buckets) {
+		snprintf(why, cap, "\"buckets\" is for /v1/logs/volume");
+		return false;
+	}
 	if (a->follow && a->array) {
 		snprintf(why, cap, "format=json cannot be followed: take ndjson");
 		return false;
 	}
 	if (!a->has_limit) a->limit = a->follow ? HISTORY : LIMIT_DEFAULT;
+	return true;
+}
+
+bool logs_ask_volume(struct hg_str query, uint64_t now_ns, struct logs_ask *ret_ask,
+        struct logs_volume *ret_volume, char *why, size_t cap)
+{
+	struct logs_ask *a = ret_ask;
+	struct logs_query *q = &a->q;
+	if (!values_read(query, now_ns, a, why, cap)) return false;
+	if (a->follow || a->array || a->has_limit || a->has_order || q->has_cursor) {
+		snprintf(why, cap,
+		        "limit, order, follow, cursor and format are for lines, not for counts");
+		return false;
+	}
+	if (!q->until_ns) q->until_ns = now_ns;
+	if (!q->since_ns) q->since_ns = q->until_ns - HG_MIN(q->until_ns, HOUR_NS);
+	if (q->since_ns >= q->until_ns) {
+		snprintf(why, cap, "\"since\" is not before \"until\"");
+		return false;
+	}
+	q->newest_first = false;
+	uint32_t n = a->buckets ? a->buckets : BUCKETS;
+	uint64_t start_ms = q->since_ns / MS_NS;
+	uint64_t end_ms = (q->until_ns + MS_NS - 1) / MS_NS;
+	*ret_volume = (struct logs_volume){.start_ns = start_ms * MS_NS,
+	        .step_ns = (end_ms - start_ms + n - 1) / n * MS_NS,
+	        .buckets = n};
 	return true;
 }

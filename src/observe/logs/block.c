@@ -51,8 +51,11 @@ enum hg_rc block_encode(struct ZSTD_CCtx_s *cctx, struct block_head *head,
 	head->max_ns = n ? items[n - 1].ts_ns : 0;
 	head->max_seq = head->min_seq + n - 1;
 	head->levels = 0;
-	for (uint32_t i = 0; i < n; i++)
+	memset(head->level_lines, 0, sizeof head->level_lines);
+	for (uint32_t i = 0; i < n; i++) {
 		head->levels |= 1u << items[i].level;
+		head->level_lines[items[i].level]++;
+	}
 
 	char *end = put_columns(items, n, head->min_ns, raw);
 	if (text_size) memcpy(end, text, text_size);

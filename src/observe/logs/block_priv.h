@@ -38,9 +38,11 @@ struct block_head {
 	uint64_t min_seq, max_seq; /* consecutive */
 	uint32_t levels;           /* bit per enum hg_level */
 	uint32_t label_count;
-	uint64_t spare[3];
+	uint16_t level_lines[4]; /* how many of each level; all 0 in older files: not known */
+	uint64_t spare[2];
 };
 _Static_assert(sizeof(struct block_head) == 96, "the file format");
+_Static_assert(BLOCK_ENTRIES_MAX <= UINT16_MAX && HG_ERROR == 3, "level_lines");
 
 #define LABEL_IN_LINE 1u /* `offset` lies inside a line that was split */
 

@@ -19,6 +19,7 @@ struct stream {
 	struct serve_call *call;
 	struct logs_search *search;
 	struct logs_ask ask;
+	struct logs_volume *volume; /* what is counted; NULL: lines are sent */
 	enum stream_state state;
 	uint64_t left; /* lines */
 	bool blocked;  /* the client reads more slowly than we write */
@@ -65,6 +66,7 @@ static void stream_free(struct stream *s)
 	hg_list_remove(&s->node);
 	s->h->stream_count--;
 	logs_search_free(s->search);
+	free(s->volume);
 	free(s);
 }
 
@@ -148,11 +150,26 @@ static bool history_step(struct stream *s, unsigned *blocks)
 	return true;
 }
 
+/* True when there is more to count. `s` is gone afterwards otherwise. */
+static bool volume_step(struct stream *s)
+{
+	unsigned blocks = BLOCKS_A_TURN;
+	struct hg_buf *b = &s->h->line;
+	if (logs_search_count(s->search, &blocks, s->volume) == LOGS_WORKING) return true;
+	hg_buf_reset(b);
+	logs_volume_json(s->volume, b);
+	hg_buf_byte(b, '\n');
+	if (!b->failed) (void)serve_write(s->call, hg_buf_view(b));
+	stream_end(s);
+	return false;
+}
+
 /* True when there is more to do at once. `s` may be gone afterwards. */
 static bool stream_step(struct stream *s)
 {
 	struct logs_entry e;
 	unsigned blocks = BLOCKS_A_TURN;
+	if (s->volume) return volume_step(s);
 	if (s->state == STREAM_HISTORY) {
 		if (!history_step(s, &blocks)) return true;
 		if (!history_over(s)) {
@@ -208,21 +225,55 @@ static bool wants_array(const struct serve_request *req)
 	return accept && hg_str_eq(accept->value, HG_STR("application/json"));
 }
 
-static void get_logs(struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+/* NULL: refused, and answered. */
+static struct stream *stream_new(struct logs_http *h, struct serve_call *call)
 {
-	char why[256];
 	struct stream *s = h->stream_count < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
 	if (!s) {
 		h->refused++;
 		serve_problem(call, 503, HG_E_AGAIN, "too many searches are under way");
+		return NULL;
+	}
+	s->h = h;
+	s->call = call;
+	s->first = true;
+	return s;
+}
+
+/* Not begun: `s` is gone. */
+static void stream_refuse(struct stream *s, unsigned status, enum hg_rc rc, const char *why)
+{
+	serve_problem(s->call, status, rc, why);
+	free(s->volume);
+	free(s);
+}
+
+static void stream_begin(struct stream *s, const char *type)
+{
+	struct logs_http *h = s->h;
+	if (logs_search_new(h->l, &s->ask.q, &s->search) < 0) {
+		h->refused++;
+		stream_refuse(
+		        s, 503, HG_E_NOMEM, "other searches use all memory that searches may have");
 		return;
 	}
-	if (!logs_ask_read(req->query, h->wall_ns(), &s->ask, why, sizeof why)) {
-		free(s);
-		serve_problem(call, 400, HG_E_INVALID, why);
-		return;
-	}
+	hg_list_append(&h->streams, &s->node);
+	h->stream_count++;
+	serve_field(s->call, "Cache-Control", HG_STR("no-store"));
+	serve_stream(s->call, 200, type, stream_writable, stream_gone, s);
+	work_soon(h);
+}
+
+static void get_logs(struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+{
+	char why[256];
+	struct stream *s = stream_new(h, call);
+	if (!s) return;
 	struct logs_ask *a = &s->ask;
+	if (!logs_ask_read(req->query, h->wall_ns(), a, why, sizeof why)) {
+		stream_refuse(s, 400, HG_E_INVALID, why);
+		return;
+	}
 	if (req->method == HTTP1_HEAD) {
 		free(s);
 		serve_answer(call, 200, "application/x-ndjson", (struct hg_str){NULL, 0});
@@ -235,22 +286,32 @@ static void get_logs(struct logs_http *h, struct serve_call *call, const struct 
 	if (history && a->limit == 0) a->q.since_ns = h->wall_ns();
 	s->left = a->follow && !history ? UINT64_MAX : a->limit;
 	s->state = history ? STREAM_HISTORY : STREAM_SEND;
-	s->first = true;
-	s->h = h;
-	s->call = call;
-	if (logs_search_new(h->l, &a->q, &s->search) < 0) {
-		free(s);
-		h->refused++;
-		serve_problem(call, 503, HG_E_NOMEM,
-		        "other searches use all memory that searches may have");
+	stream_begin(s, a->array ? "application/json" : "application/x-ndjson");
+}
+
+static void get_volume(
+        struct logs_http *h, struct serve_call *call, const struct serve_request *req)
+{
+	char why[256];
+	struct stream *s = stream_new(h, call);
+	if (!s) return;
+	s->volume = malloc(sizeof *s->volume);
+	if (!s->volume) {
+		stream_refuse(s, 503, HG_E_NOMEM, "no memory for counts");
 		return;
 	}
-	hg_list_append(&h->streams, &s->node);
-	h->stream_count++;
-	serve_field(call, "Cache-Control", HG_STR("no-store"));
-	serve_stream(call, 200, a->array ? "application/json" : "application/x-ndjson",
-	        stream_writable, stream_gone, s);
-	work_soon(h);
+	if (!logs_ask_volume(req->query, h->wall_ns(), &s->ask, s->volume, why, sizeof why)) {
+		stream_refuse(s, 400, HG_E_INVALID, why);
+		return;
+	}
+	if (req->method == HTTP1_HEAD) {
+		free(s->volume);
+		free(s);
+		serve_answer(call, 200, "application/json", (struct hg_str){NULL, 0});
+		return;
+	}
+	s->state = STREAM_SEND;
+	stream_begin(s, "application/json");
 }
 
 static void put_retention(
@@ -316,14 +377,17 @@ bool logs_http(struct logs_http *h, struct serve_call *call, const struct serve_
 {
 	bool get = req->method == HTTP1_GET || req->method == HTTP1_HEAD;
 	bool put = req->method == HTTP1_PUT || req->method == HTTP1_POST;
-	if (hg_str_eq(req->path, HG_STR("/v1/logs")))
+	bool volume = hg_str_eq(req->path, HG_STR("/v1/logs/volume"));
+	if (volume || hg_str_eq(req->path, HG_STR("/v1/logs")))
 		put = false;
 	else if (hg_str_eq(req->path, HG_STR("/v1/logs/retention")))
 		get = false;
 	else
 		return false;
 	h->requests++;
-	if (get)
+	if (get && volume)
+		get_volume(h, call, req);
+	else if (get)
 		get_logs(h, call, req);
 	else if (put)
 		put_retention(h, call, req);

@@ -17,7 +17,8 @@ HG_MUST enum hg_rc logs_http_new(
         struct loop *loop, struct logs *l, uint64_t (*wall_ns)(void), struct logs_http **ret_http);
 /* What is under way ends without its last bytes; to be called once serve is gone. NULL is fine. */
 void logs_http_free(struct logs_http *h);
-/* Answers GET /v1/logs and PUT /v1/logs/retention, now or later; false: the path is another's. */
+/* Answers GET /v1/logs, GET /v1/logs/volume and PUT /v1/logs/retention, now or later; false: the
+ * path is another's. */
 bool logs_http(struct logs_http *h, struct serve_call *call, const struct serve_request *req);
 /* New lines may be there: those who follow look again. */
 void logs_http_wake(struct logs_http *h);

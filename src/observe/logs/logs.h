@@ -155,6 +155,23 @@ enum logs_found {
 enum logs_found logs_search_next(
         struct logs_search *s, unsigned *blocks, struct logs_entry *ret_entry);
 
+#define LOGS_BUCKETS_MAX 240u
+/* How many lines of each level there were in each of `buckets` equal parts of a span. */
+struct logs_volume {
+	uint64_t start_ns, step_ns; /* step_ns > 0 */
+	uint32_t buckets;           /* ≤ LOGS_BUCKETS_MAX */
+	uint64_t lines[LOGS_BUCKETS_MAX][LOGS_LEVELS];
+};
+/*
+ * Adds what the search would find to `v`; `s`: oldest first, without a cursor, and nothing was
+ * taken from it. A block that lies in one bucket is counted by its head alone, unless text is
+ * looked for or only some of its sources are wanted. LOGS_WORKING as above, with the same `v`
+ * then; LOGS_NO_MORE: everything was counted.
+ */
+enum logs_found logs_search_count(struct logs_search *s, unsigned *blocks, struct logs_volume *v);
+/* {schema, start_ms, step_ms, n, debug: […], info: […], warn: […], error: […]} */
+void logs_volume_json(const struct logs_volume *v, struct hg_buf *to);
+
 /* One object, without line feed: ts seq app release replica stream level text [event_ts] [part]
  * [note] cursor. Bytes that are not UTF-8 become U+FFFD. */
 void logs_entry_json(const struct logs_entry *e, struct hg_buf *to);

@@ -138,6 +138,13 @@ bool spool_reap(struct logs *l, struct logs_source *s);
 void spool_punch(struct logs_source *s);
 void source_free(struct logs *l, struct logs_source *s);
 
+/* volume.c */
+void volume_add(struct logs_volume *v, uint64_t ns, enum hg_level level, uint64_t lines);
+/* The block's head says how many of its lines are wanted, and all of them fall into one bucket:
+ * adds them. False: the lines themselves must be looked at. Pure but for `v`. */
+HG_MUST bool volume_add_head(struct logs_volume *v, const struct logs_query *q,
+        const struct block_head *h, const char *labels);
+
 /* store.c */
 /* Drops the oldest segments of the biggest app until 95 % is left; false: nothing to drop, or it
  * was tried less than a second ago. */

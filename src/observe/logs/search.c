@@ -6,6 +6,7 @@
 #include "os/disk.h"
 
 #define SEARCH_APPS_MAX 64u
+#define HEADS_A_BLOCK   16u /* reading so many heads costs about as much as one block */
 
 /*
  * One app's part of a search. It hands out one block's matching entries at a time, copied out of
@@ -40,6 +41,7 @@ struct logs_search {
 	char *low;          /* lower-case copy of a text */
 	size_t low_cap, counted;
 	uint64_t past_ns, past_seq; /* cursor */
+	struct logs_volume *volume; /* lines are counted into it, not handed out */
 };
 
 static void lower(const char *from, char *to, size_t n)
@@ -170,6 +172,12 @@ static void block_take(
 	struct block_view v;
 	p->hit_count = p->hit_at = 0;
 	if (!head_wanted(s, p, h, s->head.p + sizeof *h)) {
+		seq_passed(s, p, h);
+		return;
+	}
+	/* A block may be in part what was seen before it was one. */
+	if (s->volume && h->min_seq >= p->next_seq &&
+	        volume_add_head(s->volume, &s->q, h, s->head.p + sizeof *h)) {
 		seq_passed(s, p, h);
 		return;
 	}
@@ -430,6 +438,28 @@ enum logs_found logs_search_next(
 	entry_fill(best, part_entry(s, best), ret_entry);
 	best->hit_at++;
 	return LOGS_FOUND;
+}
+
+enum logs_found logs_search_count(struct logs_search *s, unsigned *blocks, struct logs_volume *v)
+{
+	unsigned heads = 0;
+	HG_ASSERT(!s->q.newest_first && v->step_ns > 0 && v->buckets <= LOGS_BUCKETS_MAX);
+	s->volume = v;
+	for (uint32_t i = 0; i < s->part_count; i++) {
+		struct part *p = &s->part[i];
+		while (!p->over) {
+			if (*blocks == 0) return LOGS_WORKING;
+			uint64_t before = s->l->stats.search_bytes;
+			oldest_step(s, p);
+			if (s->l->stats.search_bytes != before || ++heads % HEADS_A_BLOCK == 0)
+				--*blocks;
+			for (; part_ready(p); p->hit_at++) {
+				const struct block_item *it = &p->view.items[part_entry(s, p)];
+				volume_add(v, it->ts_ns, it->level, 1);
+			}
+		}
+	}
+	return LOGS_NO_MORE;
 }
 
 static int by_name(const void *a, const void *b)

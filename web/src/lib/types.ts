@@ -236,3 +236,48 @@ export interface Columns {
   n: number;
   results: ColumnResult[];
 }
+
+export interface LogLine {
+  ts: string;
+  seq: number;
+  app: string;
+  release: number;
+  replica: number;
+  stream: string;
+  level: string;
+  text: string;
+  cursor: string;
+  event_ts?: string;
+  note?: boolean;
+  part?: string;
+}
+
+// Counts of lines by level, one number a bucket.
+export interface LogVolume {
+  start_ms: number;
+  step_ms: number;
+  n: number;
+  debug: number[];
+  info: number[];
+  warn: number[];
+  error: number[];
+}
+
+export interface AuditEntry {
+  id: number;
+  ts_ms: number;
+  who: string;
+  what: string;
+  target: string;
+  result: string;
+  details: unknown;
+}
+
+export interface Config {
+  text: string;
+  file: string;
+  dir: string;
+  environment: string;
+  applied_ms: number;
+  effective?: string;
+}

@@ -214,6 +214,9 @@ static void a_dry_run_changes_nothing_and_is_audited(void **s)
 	assert_string_equal(json_string_value(json_object_get(dry, "what")),
 	        "POST /v1/apps/web/scale (dry run)");
 	assert_string_equal(json_string_value(json_object_get(dry, "who")), "unix:1000");
+	json_t *replicas = json_object_get(json_object_get(dry, "details"), "replicas");
+	assert_int_equal(json_integer_value(json_object_get(replicas, "old")), 2);
+	assert_int_equal(json_integer_value(json_object_get(replicas, "new")), 9);
 	json_decref(j);
 }
 
@@ -434,6 +437,17 @@ static void logs_are_passed_on_as_they_come(void **s)
 	assert_string_equal(hg_buf_text(&c.body), "{\"a\":1}\n{\"a\":2}\n");
 	assert_int_equal(strncmp(seen.p, "GET /v1/logs?app=web&limit=2 HTTP/1.1\r\n", 39), 0);
 	assert_int_equal(w->api->log_count, 0);
+	call_free(&c);
+	/* And so are their counts. */
+	hg_buf_reset(&seen);
+	ask(w, &(struct ask){.method = "GET", .path = "/v1/logs/volume", .query = "buckets=2"}, &c);
+	observe_once(w, listener,
+	        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+	        &seen);
+	while (!c.ended)
+		assert_int_equal(loop_turn(w->loop, 100), HG_OK);
+	assert_string_equal(hg_buf_text(&c.body), "{}");
+	assert_int_equal(strncmp(seen.p, "GET /v1/logs/volume?buckets=2 HTTP/1.1\r\n", 40), 0);
 	call_free(&c);
 	/* An answer cut short is not passed off as a whole one. */
 	hg_buf_reset(&seen);

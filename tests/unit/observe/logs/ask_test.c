@@ -58,6 +58,8 @@ static void test_what_is_not_understood_is_refused_with_a_reason(void **state)
 	        {"release=0", "parameter \"release\" is not valid: it takes a number from 1"},
 	        {"lines=5", "unknown parameter \"lines\""},
 	        {"grep=%zz", "parameter \"grep\" is too long or badly encoded"},
+	        {"buckets=5", "\"buckets\" is for /v1/logs/volume"},
+	        {"buckets=241", "parameter \"buckets\" is not valid: it takes 1 to 240"},
 	        {"follow=1&format=json", "format=json cannot be followed: take ndjson"},
 	};
 	struct logs_ask a;
@@ -68,12 +70,40 @@ static void test_what_is_not_understood_is_refused_with_a_reason(void **state)
 	}
 }
 
+static void test_counts_have_a_span_and_buckets(void **state)
+{
+	(void)state;
+	struct logs_ask a;
+	struct logs_volume v;
+	char why[128] = "";
+	assert_true(logs_ask_volume(HG_STR("app=web"), NOW, &a, &v, why, sizeof why));
+	assert_false(a.q.newest_first);
+	assert_int_equal(a.q.until_ns, NOW);
+	assert_int_equal(a.q.since_ns, NOW - 3600000000000u);
+	assert_int_equal(v.start_ns, a.q.since_ns / 1000000 * 1000000);
+	assert_int_equal(v.buckets, 60);
+	assert_true(logs_ask_volume(HG_STR("since=1795460400001&until=1795460400011&buckets=3"),
+	        NOW, &a, &v, why, sizeof why));
+	assert_int_equal(v.start_ns, 1795460400001000000u);
+	assert_int_equal(v.step_ns, 4000000);
+	assert_int_equal(v.buckets, 3);
+	static const char *const bad[] = {"limit=5", "order=oldest", "follow=1", "format=json",
+	        "cursor=1795460400001000000-2-web", "since=1795460400001&until=1795460400001",
+	        "since=1795460400002&until=1795460400001", "buckets=0", "nonsense=1"};
+	for (size_t i = 0; i < HG_COUNT(bad); i++) {
+		why[0] = 0;
+		assert_false(logs_ask_volume(hg_str(bad[i]), NOW, &a, &v, why, sizeof why));
+		assert_true(why[0]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_every_parameter_is_understood),
 	        cmocka_unit_test(test_nothing_asked_is_the_newest_thousand),
 	        cmocka_unit_test(test_what_is_not_understood_is_refused_with_a_reason),
+	        cmocka_unit_test(test_counts_have_a_span_and_buckets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 #include "tests/unit/test.h"
 
-#include "observe/logs/block_priv.h"
+#include "observe/logs/logs_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,12 +95,45 @@ static void test_a_torn_block_is_found_at_every_length(void **state)
 	free(b);
 }
 
+static void test_a_head_counts_only_what_is_all_wanted_and_in_one_bucket(void **state)
+{
+	(void)state;
+	size_t size;
+	struct block_head h;
+	char *b = block_make(&size);
+	struct logs_volume v = {.start_ns = 900, .step_ns = 500, .buckets = 2};
+	assert_true(block_head_valid(b, size, &h));
+	const char *labels = b + sizeof h;
+	assert_true(volume_add_head(&v, &(struct logs_query){.release = 3}, &h, labels));
+	assert_int_equal(v.lines[0][HG_DEBUG], 34);
+	assert_int_equal(v.lines[0][HG_WARN], 33);
+	assert_true(volume_add_head(&v, &(struct logs_query){.least = HG_WARN}, &h, labels));
+	assert_int_equal(v.lines[0][HG_DEBUG], 34);
+	assert_int_equal(v.lines[0][HG_WARN], 66);
+	const struct logs_query not [] = {{.release = 4}, {.has_replica = true, .replica = 1},
+	        {.has_stream = true}, {.grep = HG_STR("x")}, {.since_ns = 1001},
+	        {.until_ns = 1297}};
+	for (size_t i = 0; i < HG_COUNT(not ); i++)
+		assert_false(volume_add_head(&v, &not [i], &h, labels));
+	v.step_ns = 300; /* 1200 lies between its lines */
+	assert_false(volume_add_head(&v, &(struct logs_query){0}, &h, labels));
+	v.step_ns = 500;
+	v.start_ns = 1001;
+	assert_false(volume_add_head(&v, &(struct logs_query){0}, &h, labels));
+	v.start_ns = 900;
+	/* Written before heads had counts. */
+	memset(h.level_lines, 0, sizeof h.level_lines);
+	assert_false(volume_add_head(&v, &(struct logs_query){0}, &h, labels));
+	free(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_a_block_comes_back_as_it_was),
 	        cmocka_unit_test(test_every_flipped_bit_of_a_block_is_found),
 	        cmocka_unit_test(test_a_torn_block_is_found_at_every_length),
+	        cmocka_unit_test(test_a_head_counts_only_what_is_all_wanted_and_in_one_bucket),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

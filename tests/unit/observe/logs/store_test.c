@@ -410,6 +410,119 @@ static void test_an_entry_as_json_escapes_what_must_be_and_replaces_what_is_no_u
 	hg_buf_free(&out);
 }
 
+/* What a search hands out, counted one by one. */
+static void volume_by_lines(struct box *b, const struct logs_query *q, struct logs_volume *v)
+{
+	struct logs_search *s;
+	struct logs_entry e;
+	assert_int_equal(logs_search_new(b->l, q, &s), HG_OK);
+	for (;;) {
+		unsigned blocks = 100;
+		enum logs_found f = logs_search_next(s, &blocks, &e);
+		if (f == LOGS_NO_MORE) break;
+		if (f == LOGS_FOUND && e.ts_ns >= v->start_ns &&
+		        (e.ts_ns - v->start_ns) / v->step_ns < v->buckets)
+			v->lines[(e.ts_ns - v->start_ns) / v->step_ns][e.level]++;
+	}
+	logs_search_free(s);
+}
+
+/* One block at a time, so that it is gone on with; returns how many bytes were decompressed. */
+static uint64_t volume_by_count(struct box *b, const struct logs_query *q, struct logs_volume *v)
+{
+	struct logs_search *s;
+	struct logs_stats before, after;
+	enum logs_found f = LOGS_WORKING;
+	logs_stats(b->l, &before);
+	assert_int_equal(logs_search_new(b->l, q, &s), HG_OK);
+	for (unsigned turns = 0; f == LOGS_WORKING && turns < 10000; turns++) {
+		unsigned blocks = 1;
+		f = logs_search_count(s, &blocks, v);
+	}
+	assert_int_equal(f, LOGS_NO_MORE);
+	logs_search_free(s);
+	logs_stats(b->l, &after);
+	return after.search_bytes - before.search_bytes;
+}
+
+static uint64_t volume_sum(const struct logs_volume *v)
+{
+	uint64_t sum = 0;
+	for (uint32_t i = 0; i < v->buckets; i++)
+		for (unsigned level = 0; level < LOGS_LEVELS; level++)
+			sum += v->lines[i][level];
+	return sum;
+}
+
+static void test_counts_are_those_of_the_lines_whatever_is_asked(void **state)
+{
+	(void)state;
+	static const char *const level[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+	struct box b;
+	struct logs_source *s[3];
+	int fd[3];
+	struct hg_rand r;
+	uint64_t start = box_now_ns;
+	box_init(&b, 4096);
+	fd[0] = box_source(&b, "web", 1, 1, LOGS_STDOUT, &s[0]);
+	fd[1] = box_source(&b, "web", 2, 2, LOGS_STDERR, &s[1]);
+	fd[2] = box_source(&b, "mail", 1, 1, LOGS_STDOUT, &s[2]);
+	hg_rand_seed(&r, 7);
+	for (unsigned i = 0; i < 6000; i++) {
+		char line[80];
+		unsigned k = (unsigned)hg_rand_below(&r, 3);
+		snprintf(line, sizeof line, "%s line %u of many\n",
+		        level[hg_rand_below(&r, i < 3000 ? 2 : 4)], i);
+		box_put(&b, s[k], fd[k], line);
+		box_now_ns += 10000000 + (i % 1000 == 0 ? 5000000000u : 0);
+	}
+	const struct logs_query ask[] = {
+	        {0},
+	        {.app = HG_STR("web")},
+	        {.app = HG_STR("nobody")},
+	        {.least = HG_WARN},
+	        {.release = 2},
+	        {.has_replica = true, .replica = 1},
+	        {.has_stream = true, .stream = LOGS_STDERR},
+	        {.grep = HG_STR("7 of")},
+	        {.grep = HG_STR("error LINE"), .ignore_case = true},
+	        {.since_ns = start + 20000000001u, .until_ns = start + 60000000001u},
+	};
+	static const uint64_t steps[] = {1000000000u, 7000000000u, 3600000000000u};
+	for (size_t i = 0; i < HG_COUNT(ask); i++) {
+		for (size_t k = 0; k < HG_COUNT(steps); k++) {
+			struct logs_volume want = {start, steps[k], 100, {{0}}}, have = want;
+			volume_by_lines(&b, &ask[i], &want);
+			volume_by_count(&b, &ask[i], &have);
+			assert_memory_equal(&have, &want, sizeof want);
+			if (i != 2) assert_true(volume_sum(&have) > 0);
+		}
+	}
+	/* Once all is in blocks, one bucket for all needs no block's text. */
+	assert_int_equal(logs_flush(b.l), HG_OK);
+	struct logs_volume all = {start, 3600000000000u, 1, {{0}}};
+	assert_int_equal(volume_by_count(&b, &(struct logs_query){0}, &all), 0);
+	assert_int_equal(volume_sum(&all), 6000);
+	for (unsigned i = 0; i < 3; i++)
+		close(fd[i]);
+	box_fini(&b);
+}
+
+static void test_counts_as_json(void **state)
+{
+	(void)state;
+	struct hg_buf out;
+	struct logs_volume v = {.start_ns = 5000000, .step_ns = 2000000, .buckets = 2};
+	v.lines[0][HG_ERROR] = 3;
+	v.lines[1][HG_INFO] = 12;
+	hg_buf_init(&out, 4096);
+	logs_volume_json(&v, &out);
+	assert_string_equal(hg_buf_text(&out),
+	        "{\"schema\":\"headgate.log_volume/1\",\"start_ms\":5,\"step_ms\":2,\"n\":2,"
+	        "\"debug\":[0,0],\"info\":[0,12],\"warn\":[0,0],\"error\":[3,0]}");
+	hg_buf_free(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -421,6 +534,8 @@ int main(void)
 	        cmocka_unit_test(test_retention_is_remembered_and_drops_old_lines),
 	        cmocka_unit_test(test_searches_find_what_a_slow_grep_finds),
 	        cmocka_unit_test(test_pages_by_cursor_are_the_whole_and_a_follower_sees_what_comes),
+	        cmocka_unit_test(test_counts_are_those_of_the_lines_whatever_is_asked),
+	        cmocka_unit_test(test_counts_as_json),
 	        cmocka_unit_test(test_without_room_lines_are_dropped_counted_and_reported),
 	        cmocka_unit_test(
 	                test_an_entry_as_json_escapes_what_must_be_and_replaces_what_is_no_utf8),
