@@ -14,9 +14,13 @@ import type { Role } from "./lib/types";
 import { announce, Announcer, Dialog } from "./ui/bits";
 import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
+import { Alerts } from "./pages/alerts";
+import { Apps } from "./pages/apps";
+import { Incidents } from "./pages/incidents";
 import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
+import { Objectives } from "./pages/slo";
 
 interface Page {
   name: string;
@@ -29,6 +33,10 @@ interface Page {
 export const PAGES: Page[] = [
   { name: "overview", title: "Overview", body: Overview },
   { name: "rollouts", title: "Releases", body: Rollouts },
+  { name: "slo", title: "Objectives", body: Objectives },
+  { name: "alerts", title: "Alerts", body: Alerts },
+  { name: "incidents", title: "Incidents", body: Incidents },
+  { name: "apps", title: "Apps", body: Apps, ranged: true },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;

@@ -141,9 +141,16 @@ function plain(e: Event, f: Facts): string {
   return `${e.kind.replace(/^[a-z]+\./, "").replaceAll("_", " ")}${parts.length ? `: ${parts.join(", ")}` : ""}`;
 }
 
+const factsOf = (e: Event) => (typeof e.evidence === "object" && e.evidence !== null ? e.evidence : { text: e.evidence }) as Facts;
+
+// Without the app; null for a kind that is not known here.
+export function words(e: Event): string | null {
+  const f = factsOf(e);
+  return rolloutSentence(e.kind, f) ?? replicaSentence(e, f) ?? otherSentence(e, f);
+}
+
 export function sentence(e: Event): string {
-  const f = (typeof e.evidence === "object" && e.evidence !== null ? e.evidence : { text: e.evidence }) as Facts;
-  const what = rolloutSentence(e.kind, f) ?? replicaSentence(e, f) ?? otherSentence(e, f) ?? plain(e, f);
+  const what = words(e) ?? plain(e, factsOf(e));
   return e.app ? `${e.app}: ${what}` : what;
 }
 
