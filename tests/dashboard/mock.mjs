@@ -328,6 +328,8 @@ export async function startMock(o) {
       const l = live();
       return json(res, Number(one[1]) === l.id ? l.doc : rolloutAt(Number(one[1]), apps[0], "1.7.9", 100, began - 400_000));
     }
+    const app = apps.find((a) => p === `/v1/apps/${a.name}`);
+    if (app) return json(res, { schema: "headgate.app/1", app });
     const text = req.method === "POST" ? await body(req) : "";
     const answer = ops(req.method, url, text && JSON.parse(text));
     if (answer && typeof answer[1] === "string") return res.end(answer[1]);

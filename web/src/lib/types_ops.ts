@@ -66,9 +66,8 @@ export interface RuleAlert {
 }
 
 export interface RuleNote {
-  id: string;
   message: string;
-  fix?: string;
+  hint?: string;
 }
 
 export interface Rule {

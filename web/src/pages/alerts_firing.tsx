@@ -144,13 +144,12 @@ export function Firing({ groups, s, filter, again }: { groups: Group[]; s: Alert
         return (
           <section class="card" key={g.key} aria-label={title} data-group={title}>
             <header class="head">
-              <h2>{title}</h2>
+              <h2>
+                {g.labels.alertname ?? (g.labels.app ? "" : "other alerts")}
+                {g.labels.alertname && g.labels.app && " · "}
+                {g.labels.app && <a href={href(["apps", g.labels.app])}>{g.labels.app}</a>}
+              </h2>
               <LabelList pairs={without(g.labels, "alertname", "app")} />
-              {g.labels.app && (
-                <a class="dim" href={href(["apps", g.labels.app])}>
-                  app
-                </a>
-              )}
               {g.alerts.length > 1 && <span class="dim">{g.alerts.length} alerts</span>}
             </header>
             <ol class="alerts">

@@ -32,11 +32,7 @@ function Notes({ r }: { r: Rule }) {
       {r.notes?.map((n) => (
         <li key={n.message}>
           <State tone="warn">{n.message}</State>
-          {n.fix && (
-            <span class="dim">
-              , did you mean <code>{n.fix}</code>
-            </span>
-          )}
+          {n.hint && <span class="dim">, {n.hint}</span>}
         </li>
       ))}
     </ul>

@@ -66,7 +66,7 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
       {choice("a", "from")}
       {choice("b", "to")}
       <td class="num">
-        {r.kept && !r.serving && (
+        {r.kept && !r.serving && !r.quarantined_by && (
           <Act needs="deployer" kind="small danger" change={() => rollback(app, r, serving)}>
             Roll back<span class="hidden"> to {r.version}</span>
           </Act>

@@ -71,8 +71,8 @@ function Row({ a, r }: { a: App; r: Replica }) {
       <td data-label="in flight" class="num">
         {r.in_flight}
       </td>
-      <td data-label="at" class="num">
-        <code>{r.address || "–"}</code> {r.pid > 0 && <span class="dim">pid {r.pid}</span>}
+      <td data-label="at" class="num" title={r.pid > 0 ? `process ${r.pid}` : undefined}>
+        <code>{r.address || "–"}</code>
       </td>
     </tr>
   );

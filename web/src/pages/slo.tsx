@@ -11,17 +11,19 @@ import { AppChoice, SearchBox } from "../ui/links";
 import { ObjectiveCard } from "./slo_card";
 
 const CARDS_WITHOUT_CHOICE = 2;
+const LITTLE = 0.25; // of the budget
+const RANK: Record<Tone, number> = { bad: 0, warn: 1, busy: 2, good: 3, plain: 4 };
 
 export function toneOfObjective(o: Objective): Tone {
   if (o.budget.left <= 0 || o.alerts.some((a) => a.severity === "critical")) return "bad";
-  return o.alerts.length || o.frozen || o.budget.left < 0.25 ? "warn" : "good";
+  return o.alerts.length || o.frozen || o.budget.left < LITTLE ? "warn" : "good";
 }
 
 export function wordOfObjective(o: Objective): string {
   if (!o.total) return "nothing to count yet";
   const burns = o.alerts.length > 0;
   if (o.budget.left <= 0) return burns ? "used up, still burns" : "used up";
-  return burns ? "burns too fast" : "kept";
+  return burns ? "burns too fast" : o.budget.left < LITTLE ? "kept, little left" : "kept";
 }
 
 // Once it is used up, what counts is by how much.
@@ -71,11 +73,11 @@ function Row({ o }: { o: Objective }) {
 }
 
 function List({ list }: { list: Objective[] }) {
-  const worst = [...list].sort((a, b) => a.budget.left - b.budget.left || (a.app < b.app ? -1 : 1));
+  const worst = [...list].sort((a, b) => RANK[toneOfObjective(a)] - RANK[toneOfObjective(b)] || a.budget.left - b.budget.left);
   return (
     <section class="card">
       <table class="rows stack objectives">
-        <caption class="hidden">Objectives, the one with least left first</caption>
+        <caption class="hidden">Objectives, those in trouble first</caption>
         <thead>
           <tr>
             <th scope="col">app</th>
@@ -131,6 +133,7 @@ export function Objectives() {
   const all = asked.data?.objectives ?? [];
   const names = [...new Set([...all.map((o) => o.app), ...appList.value.map((a) => a.name)])].sort();
   const list = all.filter((o) => (!app || o.app === app) && (!filter || `${o.app} ${o.slo} ${wordOfObjective(o)}`.includes(filter)));
+  // Of all apps a table; of one, or where there are few, everything.
   const cards = app !== "" || all.length <= CARDS_WITHOUT_CHOICE;
   return (
     <>

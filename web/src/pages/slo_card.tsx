@@ -13,18 +13,20 @@ import { exhaustedText, leftText, toneOfObjective, wordOfObjective } from "./slo
 
 const MINUTE = 60_000;
 const WORST = 3;
+const NOTABLE = 0.01; // of the budget
+const MARKS = 24; // more could not be told apart
 
 function BurnRow({ r }: { r: BurnRule }) {
   const tone = r.holds ? (r.severity === "critical" ? "bad" : "warn") : "plain";
   const cell = (burn: number, span: string) => (
-    <td data-label={span} class="burn">
+    <td data-label="burn" class="burn">
       <Bar share={burn / r.limit} tone={burn > r.limit ? tone === "plain" ? "warn" : tone : "busy"} label={`${number(burn)} in ${span}, the limit is ${number(r.limit)}`} />
       <span class="num">{number(burn)}</span> <span class="dim">in {span}</span>
     </td>
   );
   return (
     <tr>
-      <th scope="row">above {number(r.limit)}</th>
+      <th scope="row">{number(r.limit)}</th>
       {cell(r.burn_long, r.long)}
       {cell(r.burn_short, r.short)}
       <td data-label="then">
@@ -43,7 +45,7 @@ function Burn({ o }: { o: Objective }) {
       <thead>
         <tr>
           <th scope="col" title="burn 1 spends the budget exactly in its window">
-            burn
+            burn above
           </th>
           <th scope="col">long</th>
           <th scope="col">and still</th>
@@ -66,7 +68,8 @@ function Spent({ o, rollouts }: { o: Objective; rollouts: RolloutLine[] }) {
   const worst = o.history.slices
     .filter((s) => s.bad > 0)
     .sort((a, b) => b.bad - a.bad)
-    .slice(0, WORST);
+    .slice(0, WORST)
+    .filter((s, i) => i === 0 || s.bad >= NOTABLE * o.budget.allowed);
   if (!worst.length) return <p class="dim">No bad answer in {o.window}.</p>;
   return (
     <>
@@ -96,16 +99,22 @@ function Spent({ o, rollouts }: { o: Objective; rollouts: RolloutLine[] }) {
   );
 }
 
-function marksOf(rollouts: RolloutLine[]): Mark[] {
-  return rollouts
-    .map((r): Mark => ({ ms: r.ended_ms || r.created_ms, label: r.new.version, tone: r.outcome === "rolled_back" ? "bad" : r.outcome === "promoted" ? "good" : "plain" }))
-    .sort((a, b) => a.ms - b.ms);
+// One mark in each part of the window: of the rollouts that ended in it, one that was taken back before all others.
+function marksOf(rollouts: RolloutLine[], windowMs: number): Mark[] {
+  const parts = new Map<number, Mark>();
+  for (const r of rollouts) {
+    const ms = r.ended_ms || r.created_ms;
+    const bad = r.outcome === "rolled_back";
+    const part = Math.floor((ms * MARKS) / windowMs);
+    if (bad || !parts.has(part)) parts.set(part, { ms, label: r.new.version, tone: bad ? "bad" : r.outcome === "promoted" ? "good" : "plain" });
+  }
+  return [...parts.values()].sort((a, b) => a.ms - b.ms);
 }
 
 function History({ o, rollouts }: { o: Objective; rollouts: RolloutLine[] }) {
   const slices = o.history.slices;
   const times = useMemo(() => slices.map((s) => s.until_ms), [slices]);
-  const marks = useMemo(() => marksOf(rollouts), [rollouts]);
+  const marks = useMemo(() => marksOf(rollouts, o.window_s * 1000), [rollouts, o.window_s]);
   const left = useMemo(() => [{ label: "left", values: slices.map((s) => s.left), color: "--c1", fill: true }], [slices]);
   const spent = useMemo(() => [{ label: "bad answers", values: slices.map((s) => s.bad), color: "--bad", fill: true }], [slices]);
   const limits = useMemo<Limit[]>(() => (o.freeze_below !== null ? [{ value: o.freeze_below, label: "freeze", tone: "warn" }] : []), [o.freeze_below]);
