@@ -227,6 +227,7 @@ export function IncidentPage({ id }: { id: string }) {
       <section class="card" aria-label="Facts">
         <Facts i={i} />
       </section>
+      {i.app && <h2 class="hidden">Around it</h2>}
       {i.app && <AppCharts app={i.app} from={i.opened_ms - HOUR} to={i.resolved_ms ? i.resolved_ms + HOUR / 4 : 0} marks={marks} few />}
       <Timeline i={i} />
       <Report i={i} />
