@@ -1,5 +1,6 @@
 // Alerts as people see them: grouped, with who was told, and what their rule says. Pure.
 import type { Tone } from "../ui/bits";
+import type { Event } from "./types";
 import type { Alert, AlertGroup, Labels, Matcher, Rule, RuleAlert, RuleGroup, Silence } from "./types_ops";
 
 export interface Told {
@@ -49,6 +50,22 @@ export function grouped(groups: AlertGroup[], all: Alert[]): Group[] {
   }
   const rank = (g: Group) => Math.min(...g.alerts.map((s) => rankOf(s.alert)));
   return [...out.values()].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
+}
+
+// Why a receiver could not be told of a group when it was last tried, from the journal, newest first: "sent" of a group
+// says that a message was made.
+export function failureOf(events: Event[], receiver: string, labels: Labels): string | null {
+  const group = `{${Object.entries(labels)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(", ")}}`;
+  for (const e of events) {
+    if (e.kind !== "alert.sent" && e.kind !== "alert.failed") continue;
+    const f = e.evidence as { channel?: string; group?: string; why?: string } | null;
+    if (!f?.channel?.startsWith(`${receiver}/`) || !f.group?.endsWith(group)) continue;
+    return e.kind === "alert.failed" ? (f.why ?? "") : null;
+  }
+  return null;
 }
 
 const SEVERITIES = ["critical", "error", "warning", "info"];

@@ -1,7 +1,8 @@
 // What fires, by the groups in which people are told, and what will fire if it goes on.
 import { useSignal } from "@preact/signals";
-import { ruleOf, toneOfSeverity, without, type Group, type Shown, type Told } from "../lib/alerts";
+import { failureOf, ruleOf, toneOfSeverity, without, type Group, type Shown, type Told } from "../lib/alerts";
 import { duration, number } from "../lib/format";
+import { events } from "../lib/live";
 import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
@@ -34,13 +35,15 @@ const TOLD: Record<string, [Tone, string]> = {
   "no receiver": ["warn", "nobody to tell"],
 };
 
-function ToldLine({ t }: { t: Told }) {
-  const [tone, text] = TOLD[t.last] ?? (["plain", t.last] as [Tone, string]);
+function ToldLine({ t, group }: { t: Told; group: Labels }) {
+  const failed = t.last === "waiting" ? null : failureOf(events.value, t.receiver, group);
+  const [tone, text] = failed !== null ? TOLD.failed! : (TOLD[t.last] ?? (["plain", t.last] as [Tone, string]));
   const left = t.next_ms - now.value;
   return (
     <li>
       <State tone={tone}>
         <b>{t.receiver}</b> {text}
+        {failed && `: ${failed}`}
       </State>
       {t.next_ms > 0 && <span class="dim">, {left > 1000 ? `looked at again in ${duration(left)}` : "is being looked at"}</span>}
     </li>
@@ -112,7 +115,7 @@ function One({ s, group, rules, silence }: { s: Shown; group: Labels; rules: Rul
         {s.told.length ? (
           <ul class="told" aria-label="Who is told">
             {s.told.map((t, i) => (
-              <ToldLine key={i} t={t} />
+              <ToldLine key={i} t={t} group={group} />
             ))}
           </ul>
         ) : (

@@ -66,13 +66,16 @@ function Row({ r }: { r: Rule }) {
 export function Rules({ s, filter }: { s: AlertState; filter: string }) {
   const only = param("only") === "notes";
   const wanted = (r: Rule) => (!only || troubled(r)) && (!filter || `${r.name} ${r.query} ${r.state ?? ""}`.toLowerCase().includes(filter));
-  const groups = s.rules.map((g) => ({ ...g, rules: g.rules.filter(wanted) })).filter((g) => g.rules.length);
+  // What people are told by comes before what is only recorded.
+  const alerting = (g: RuleGroup) => (g.rules.some((r) => r.type === "alerting") ? 0 : 1);
+  const ordered = [...s.rules].sort((a, b) => alerting(a) - alerting(b));
+  const groups = ordered.map((g) => ({ ...g, rules: g.rules.filter(wanted) })).filter((g) => g.rules.length);
   const total = rulesWithNotes(s.rules);
   if (s.rulesProblem) return <Trouble problem={problemOf(s.rulesProblem)} />;
   return (
     <>
       <p class="line">
-        <State tone={total ? "warn" : "good"}>{total ? `${total} rules have findings` : "no rule has a finding"}</State>
+        <State tone={total ? "warn" : "good"}>{total ? `${total} ${total === 1 ? "rule has" : "rules have"} findings` : "no rule has a finding"}</State>
         <label class="check">
           <input type="checkbox" checked={only} onChange={(e) => setQuery({ only: e.currentTarget.checked ? "notes" : "" })} /> only these
         </label>

@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
-import { remarkable, sentence, toneOfEvent } from "../lib/events";
+import { remarkable, runs, sentence, toneOfEvent } from "../lib/events";
 import { number, ratio, seconds, stamp } from "../lib/format";
 import { pageKeys } from "../lib/keys";
 import { apps, events, known } from "../lib/live";
@@ -159,17 +159,18 @@ function Head({ a }: { a: App }) {
 }
 
 function Ribbon({ name }: { name: string }) {
-  const list = useComputed(() => events.value.filter((e) => e.app === name && remarkable(e)).slice(0, 12));
+  const list = useComputed(() => runs(events.value.filter((e) => e.app === name && remarkable(e)), sentence).slice(0, 12));
   if (!list.value.length) return null;
   return (
     <section class="card ribbon" aria-labelledby="ribbon-title">
       <h2 id="ribbon-title">What happened</h2>
       <ol>
-        {list.value.map((e) => (
+        {list.value.map(({ item: e, n }) => (
           <li key={e.id}>
             <Ago ms={e.ts_ms} />
             <State tone={toneOfEvent(e)} title={stamp(e.ts_ms)}>
               {sentence(e).replace(`${name}: `, "")}
+              {n > 1 && <span class="dim"> {n} times</span>}
             </State>
           </li>
         ))}

@@ -16,17 +16,21 @@ const PAGE = 100;
 
 function rollback(app: string, r: Release, serving: Release | undefined): Change {
   return {
-    title: `Roll ${app} back to ${r.version}?`,
-    text: `Release ${r.number} takes over${serving ? ` from ${serving.version}` : ""} by a rollout of its own. While a rollout runs, it is aborted.`,
+    title: `Roll ${app} back to ${nameOf(r)}?`,
+    text: `Release ${r.number} takes over${serving ? ` from ${nameOf(serving)}` : ""} by a rollout of its own. While a rollout runs, it is aborted.`,
     verb: "Roll back",
     danger: true,
-    done: `${app} goes back to ${r.version}`,
+    done: `${app} goes back to ${nameOf(r)}`,
     act: async () => {
       const made = await post<{ id: number }>(`${pathOf(app)}/rollback`, { to: r.number });
       location.hash = href(["rollouts", String(made.id)]);
     },
   };
 }
+
+// One without an artifact is its configuration alone, which is always kept.
+const there = (r: Release) => r.kept || !r.digest;
+const nameOf = (r: Release) => r.version || String(r.number);
 
 function pick(number: number, side: "a" | "b") {
   const other = side === "a" ? "b" : "a";
@@ -36,13 +40,13 @@ function pick(number: number, side: "a" | "b") {
 function Row({ app, r, serving }: { app: string; r: Release; serving: Release | undefined }) {
   const choice = (side: "a" | "b", text: string) => (
     <td class="choice" data-label={text}>
-      <input type="radio" name={side} checked={param(side) === String(r.number)} onChange={() => pick(r.number, side)} aria-label={`compare ${text} release ${r.number}, ${r.version}`} />
+      <input type="radio" name={side} checked={param(side) === String(r.number)} onChange={() => pick(r.number, side)} aria-label={`compare ${text} release ${r.number}, ${nameOf(r)}`} />
     </td>
   );
   return (
     <tr data-row tabIndex={-1} data-release={r.number}>
       <th scope="row">{r.number}</th>
-      <td data-label="version">{r.version}</td>
+      <td data-label="version">{r.version || "–"}</td>
       <td data-label="state">
         {r.serving ? (
           <State tone="good">serves</State>
@@ -51,7 +55,7 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
             taken back by{" "}
             <a href={href(["rollouts", String(r.quarantined_by)])}>rollout {r.quarantined_by}</a>
           </State>
-        ) : r.kept ? (
+        ) : there(r) ? (
           <State tone="plain">kept</State>
         ) : (
           <span class="dim">cleared away</span>
@@ -66,9 +70,9 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
       {choice("a", "from")}
       {choice("b", "to")}
       <td class="num">
-        {r.kept && !r.serving && !r.quarantined_by && (
+        {there(r) && !r.serving && !r.quarantined_by && (
           <Act needs="deployer" kind="small danger" change={() => rollback(app, r, serving)}>
-            Roll back<span class="hidden"> to {r.version}</span>
+            Roll back<span class="hidden"> to {nameOf(r)}</span>
           </Act>
         )}
       </td>
@@ -144,7 +148,7 @@ export function Releases({ name }: { name: string }) {
           </a>{" "}
           <span class="dim">releases</span>
         </h1>
-        {serving && <State tone="good">{serving.version} serves</State>}
+        {serving && <State tone="good">{nameOf(serving)} serves</State>}
         <span class="dim">choose two to see what differs</span>
       </header>
       {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}

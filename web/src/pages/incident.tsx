@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { get, post, problemOf, request } from "../lib/api";
-import { toneOfEvent, words } from "../lib/events";
+import { runs, toneOfEvent, words } from "../lib/events";
 import { clock, day, duration, stamp } from "../lib/format";
 import { pageKeys } from "../lib/keys";
 import { events } from "../lib/live";
@@ -140,7 +140,8 @@ const USUAL = /^(replica\.(created|started|retired|stopped)|app\.releases|rollou
 function Timeline({ i }: { i: IncidentWhole }) {
   const all = useSignal(false);
   const list = useMemo(() => [...i.timeline].reverse(), [i.timeline]);
-  const rows = all.value ? list : list.filter((l) => !USUAL.test(l.kind));
+  const textOf = (l: IncidentLine) => words(asEvent(i, l)) ?? l.text;
+  const rows = runs(all.value ? list : list.filter((l) => !USUAL.test(l.kind)), (l) => `${l.kind} ${textOf(l)}`);
   let last = "";
   return (
     <section class="card ribbon" aria-labelledby="timeline-title">
@@ -152,10 +153,8 @@ function Timeline({ i }: { i: IncidentWhole }) {
         </label>
       </header>
       <ol>
-        {rows.map((l, k) => {
-          const e = asEvent(i, l);
+        {rows.map(({ item: l, n }, k) => {
           const d = day(l.ts_ms);
-          const text = words(e);
           const head = d !== last && last !== "" ? d : "";
           last = d;
           return (
@@ -164,8 +163,9 @@ function Timeline({ i }: { i: IncidentWhole }) {
                 {head && `${head} `}
                 {clock(l.ts_ms)}
               </time>
-              <State tone={toneOfEvent(e)} title={l.kind}>
-                {text ?? l.text}
+              <State tone={toneOfEvent(asEvent(i, l))} title={l.kind}>
+                {textOf(l)}
+                {n > 1 && <span class="dim"> {n} times</span>}
               </State>
             </li>
           );

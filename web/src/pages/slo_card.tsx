@@ -113,10 +113,12 @@ function marksOf(rollouts: RolloutLine[], windowMs: number): Mark[] {
 
 function History({ o, rollouts }: { o: Objective; rollouts: RolloutLine[] }) {
   const slices = o.history.slices;
-  const times = useMemo(() => slices.map((s) => s.until_ms), [slices]);
+  const first = slices[0];
+  // From where the first part began, when all of it was left.
+  const times = useMemo(() => (first ? [began(o, first), ...slices.map((s) => s.until_ms)] : []), [slices]);
   const marks = useMemo(() => marksOf(rollouts, o.window_s * 1000), [rollouts, o.window_s]);
-  const left = useMemo(() => [{ label: "left", values: slices.map((s) => s.left), color: "--c1", fill: true }], [slices]);
-  const spent = useMemo(() => [{ label: "bad answers", values: slices.map((s) => s.bad), color: "--bad", fill: true }], [slices]);
+  const left = useMemo(() => [{ label: "left", values: [1, ...slices.map((s) => s.left)], color: "--c1", fill: true }], [slices]);
+  const spent = useMemo(() => [{ label: "bad answers", values: [first?.bad ?? 0, ...slices.map((s) => s.bad)], color: "--bad", fill: true }], [slices]);
   const limits = useMemo<Limit[]>(() => (o.freeze_below !== null ? [{ value: o.freeze_below, label: "freeze", tone: "warn" }] : []), [o.freeze_below]);
   const part = duration(o.history.slice_minutes * MINUTE);
   const name = `${o.app} ${o.slo}`;
