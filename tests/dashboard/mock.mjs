@@ -7,6 +7,7 @@ import { createServer } from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { auditOf, configOf, logStandIn, reloadOf } from "./mock_logs.mjs";
+import { makeOps } from "./mock_ops.mjs";
 
 const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../web/dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -180,7 +181,7 @@ function columnsOf(form) {
   const results = form.getAll("query").map((query, k) => {
     let h = 0;
     for (const c of query) h = (h * 31 + c.charCodeAt(0)) >>> 0;
-    const by = /by \(app, le\)/.test(query) ? NAMES.map((app) => ({ app })) : [{}];
+    const by = /by \(app, le\)/.test(query) ? NAMES.map((app) => ({ app })) : /by \(replica\)/.test(query) ? [1, 2, 3].map((n) => ({ replica: String(n) })) : [{}];
     return {
       error: null,
       series: by.map((labels, j) => {
@@ -284,6 +285,7 @@ export async function startMock(o) {
     for await (const part of req) text += part;
     return text;
   };
+  const ops = makeOps();
   const server = createServer(async (req, res) => {
     const url = new URL(req.url, "http://x");
     const p = url.pathname;
@@ -310,6 +312,12 @@ export async function startMock(o) {
       const l = live();
       return json(res, Number(one[1]) === l.id ? l.doc : rolloutAt(Number(one[1]), apps[0], "1.7.9", 100, began - 400_000));
     }
+    const app = apps.find((a) => p === `/v1/apps/${a.name}`);
+    if (app) return json(res, { schema: "headgate.app/1", app });
+    const text = req.method === "POST" ? await body(req) : "";
+    const answer = ops(req.method, url, text && JSON.parse(text));
+    if (answer && typeof answer[1] === "string") return res.end(answer[1]);
+    if (answer) return json(res, answer[1], answer[0]);
     return json(res, { title: "not found", status: 404, detail: `the stand-in has no ${p}` }, 404);
   });
   await new Promise((done) => server.listen(o.port, "127.0.0.1", done));

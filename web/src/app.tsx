@@ -16,10 +16,14 @@ import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
 import { Audit } from "./pages/audit";
 import { Configuration } from "./pages/config";
+import { Alerts } from "./pages/alerts";
+import { Apps } from "./pages/apps";
+import { Incidents } from "./pages/incidents";
 import { Login } from "./pages/login";
 import { Logs } from "./pages/logs";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
+import { Objectives } from "./pages/slo";
 
 interface Page {
   name: string;
@@ -35,6 +39,10 @@ export const PAGES: Page[] = [
   { name: "logs", title: "Logs", body: Logs, ranged: true },
   { name: "audit", title: "Audit", body: Audit, needs: "admin" },
   { name: "config", title: "Configuration", body: Configuration, needs: "admin" },
+  { name: "slo", title: "Objectives", body: Objectives },
+  { name: "alerts", title: "Alerts", body: Alerts },
+  { name: "incidents", title: "Incidents", body: Incidents },
+  { name: "apps", title: "Apps", body: Apps, ranged: true },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;

@@ -8,6 +8,7 @@ import "./style/base.css";
 import "./style/parts.css";
 import "./style/pages.css";
 import "./style/logs.css";
+import "./style/ops.css";
 
 startScheme();
 startKeys();

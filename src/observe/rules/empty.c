@@ -1,6 +1,7 @@
 /*
  * An alert whose series are gone never fires, and looks like an alert that has no reason to. So it
- * is looked whether the series that rules name are there; what is not is on the log, and counted.
+ * is looked whether the series that rules name are there; what is not is on the log, counted, and
+ * a note of the rule.
  */
 #include "rules_priv.h"
 
@@ -12,7 +13,8 @@
 
 struct looking {
 	struct rules *r;
-	const struct rules_live_group *g;
+	struct rules_live_group *g;
+	uint32_t at;
 	const struct rules_rule *rule;
 	bool any;
 };
@@ -36,6 +38,7 @@ static void on_note(void *arg, const struct promql_note_lint *n)
 	struct looking *x = arg;
 	if (!hg_str_eq(hg_str(n->id), HG_STR("empty"))) return;
 	x->any = true;
+	rules_note_missing(x->g, x->at, n->message);
 	if (x->r->o.log)
 		hg_log(x->r->o.log, HG_WARN, "rule.matches_nothing", HG_V("file", x->g->file->name),
 		        HG_V("group", x->g->group->name), HG_V("rule", x->rule->name),
@@ -48,10 +51,11 @@ bool rules_empty_look(struct rules *r)
 	if (r->busy) return false;
 	r->empty = 0;
 	for (uint32_t i = 0; i < r->n; i++) {
-		const struct rules_live_group *g = &r->groups[i];
+		struct rules_live_group *g = &r->groups[i];
+		rules_notes_found(g);
 		if (hg_str_eq(g->file->text, rules_builtin())) continue;
 		for (uint32_t k = 0; k < g->n; k++) {
-			struct looking x = {.r = r, .g = g, .rule = g->rules[k].rule};
+			struct looking x = {.r = r, .g = g, .at = k, .rule = g->rules[k].rule};
 			const struct promql_lint_env env = {
 			        .exists = exists, .note = on_note, .arg = &x};
 			promql_lint(x.rule->query, &env);

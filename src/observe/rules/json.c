@@ -87,8 +87,33 @@ static void query_out(struct json_out *j, const struct rules_rule *r)
 	hg_buf_free(&b);
 }
 
-static void rule_out(struct json_out *j, const struct rules_live *l, bool alerts)
+/* Beyond Prometheus': what `config check` says of the rule, and series that are not there. */
+static void notes_out(struct json_out *j, const struct rules_live_group *g, uint32_t rule)
 {
+	bool any = false;
+	for (uint32_t i = 0; i < g->note_n; i++) {
+		const struct rules_note *n = &g->notes[i];
+		if (n->rule != rule) continue;
+		if (!any) {
+			json_out_key(j, "notes");
+			json_out_array(j);
+			any = true;
+		}
+		json_out_object(j);
+		json_out_key(j, "message");
+		json_out_cstr(j, n->message);
+		if (n->hint[0]) {
+			json_out_key(j, "hint");
+			json_out_cstr(j, n->hint);
+		}
+		json_out_end(j);
+	}
+	if (any) json_out_end(j);
+}
+
+static void rule_out(struct json_out *j, const struct rules_live_group *g, uint32_t at, bool alerts)
+{
+	const struct rules_live *l = &g->rules[at];
 	const struct rules_rule *r = l->rule;
 	json_out_object(j);
 	if (r->alerting) {
@@ -123,6 +148,7 @@ static void rule_out(struct json_out *j, const struct rules_live *l, bool alerts
 	time_out(j, "lastEvaluation", l->last_ms);
 	json_out_key(j, "type");
 	json_out_cstr(j, r->alerting ? "alerting" : "recording");
+	notes_out(j, g, at);
 	json_out_end(j);
 }
 
@@ -155,7 +181,7 @@ static void group_out(
 	json_out_key(j, "rules");
 	json_out_array(j);
 	for (uint32_t i = 0; i < g->n; i++)
-		if (rule_wanted(f, g->rules[i].rule)) rule_out(j, &g->rules[i], !f->no_alerts);
+		if (rule_wanted(f, g->rules[i].rule)) rule_out(j, g, i, !f->no_alerts);
 	json_out_end(j);
 	json_out_key(j, "interval");
 	json_out_num(j, (double)g->interval_ms / 1000);

@@ -3,30 +3,30 @@
 
 #include "observe/promql/lint.h"
 
+#include <stdio.h>
+
 struct linting {
 	const struct rules_file *f;
 	const struct rules_lint_options *o;
-	struct spec_report *report;
 	const struct rules_rule *rule;
-	uint32_t n;
+	rules_found_fn found;
+	void *arg;
 };
 
-static struct hg_err *warning(struct linting *x, uint32_t line, uint32_t column)
+static struct rules_finding finding(const struct linting *x, const struct spec_node *n, uint32_t at)
 {
-	struct hg_err *e = spec_report_warning(x->report, line, column);
-	e->rc = HG_E_RULES_ADVICE;
-	x->n++;
-	return e;
+	struct rules_finding y = {.rule = x->rule};
+	rules_place(x->f, n, at, &y.line, &y.column);
+	return y;
 }
 
 static void on_note(void *arg, const struct promql_note_lint *n)
 {
-	struct linting *x = arg;
-	uint32_t line, column;
-	rules_place(x->f, x->rule->expr_node, n->at, &line, &column);
-	struct hg_err *e = warning(x, line, column);
-	spec_err_say(e, "%.*s: %s", (int)HG_MIN(x->rule->name.n, 80), x->rule->name.p, n->message);
-	if (n->fix[0]) hg_err_hint(e, "did you mean: %s", n->fix);
+	const struct linting *x = arg;
+	struct rules_finding y = finding(x, x->rule->expr_node, n->at);
+	(void)snprintf(y.message, sizeof y.message, "%s", n->message);
+	if (n->fix[0]) (void)snprintf(y.hint, sizeof y.hint, "did you mean: %s", n->fix);
+	x->found(x->arg, &y);
 }
 
 static bool exists(void *arg, const struct label_matcher *m, uint32_t n)
@@ -74,15 +74,14 @@ static void template_labels(struct linting *x, const char *key, struct labels ls
 			while (name.p + name.n < s.p + s.n && is_name(name.p[name.n]))
 				name.n++;
 			if (!name.n || promql_may_have_label(x->rule->query, name)) continue;
-			uint32_t line, column;
-			rules_place(x->f, n, (uint32_t)k, &line, &column);
-			struct hg_err *e = warning(x, line, column);
-			spec_err_say(e,
-			        "%.*s: the label %.*s is never there: the expression has "
+			struct rules_finding y = finding(x, n, (uint32_t)k);
+			(void)snprintf(y.message, sizeof y.message,
+			        "the label %.*s is never there: the expression has "
 			        "aggregated it away",
-			        (int)HG_MIN(x->rule->name.n, 80), x->rule->name.p,
 			        (int)HG_MIN(name.n, 60), name.p);
-			hg_err_hint(e, "add it to `by (…)`, or leave it out of the text");
+			(void)snprintf(y.hint, sizeof y.hint,
+			        "add it to `by (…)`, or leave it out of the text");
+			x->found(x->arg, &y);
 			break;
 		}
 	}
@@ -93,22 +92,23 @@ static void for_check(struct linting *x, int64_t interval_ms)
 	const struct spec_node *n = spec_node_get(x->rule->node, "for");
 	struct hg_buf b;
 	if (!n || x->rule->for_ms <= 0 || x->rule->for_ms >= interval_ms) return;
-	struct hg_err *e = warning(x, n->line, n->column);
+	struct rules_finding y = {.rule = x->rule, .line = n->line, .column = n->column};
 	hg_buf_init(&b, 64);
 	promql_print_duration(&b, interval_ms);
-	spec_err_say(e,
-	        "%.*s: `for` is shorter than the interval of the group (%s): it fires one interval "
-	        "after it began",
-	        (int)HG_MIN(x->rule->name.n, 80), x->rule->name.p, hg_buf_text(&b));
-	hg_err_hint(e, "did you mean: for: %s", hg_buf_text(&b));
+	(void)snprintf(y.message, sizeof y.message,
+	        "`for` is shorter than the interval of the group (%s): it fires one interval after "
+	        "it began",
+	        hg_buf_text(&b));
+	(void)snprintf(y.hint, sizeof y.hint, "did you mean: for: %s", hg_buf_text(&b));
 	hg_buf_free(&b);
+	x->found(x->arg, &y);
 }
 
-uint32_t rules_lint(
-        const struct rules_file *f, const struct rules_lint_options *o, struct spec_report *report)
+void rules_find(const struct rules_file *f, const struct rules_lint_options *o,
+        rules_found_fn found, void *arg)
 {
 	static const struct rules_lint_options usual = {0};
-	struct linting x = {.f = f, .o = o ? o : &usual, .report = report};
+	struct linting x = {.f = f, .o = o ? o : &usual, .found = found, .arg = arg};
 	int64_t every = x.o->every_ms ? x.o->every_ms : (int64_t)RULES_EVERY_MS;
 	for (uint32_t i = 0; i < f->n; i++) {
 		const struct rules_group *g = &f->groups[i];
@@ -127,5 +127,27 @@ uint32_t rules_lint(
 			template_labels(&x, "annotations", x.rule->annotations);
 		}
 	}
+}
+
+struct reporting {
+	struct spec_report *report;
+	uint32_t n;
+};
+
+static void on_found(void *arg, const struct rules_finding *y)
+{
+	struct reporting *x = arg;
+	struct hg_err *e = spec_report_warning(x->report, y->line, y->column);
+	e->rc = HG_E_RULES_ADVICE;
+	spec_err_say(e, "%.*s: %s", (int)HG_MIN(y->rule->name.n, 80), y->rule->name.p, y->message);
+	if (y->hint[0]) hg_err_hint(e, "%s", y->hint);
+	x->n++;
+}
+
+uint32_t rules_lint(
+        const struct rules_file *f, const struct rules_lint_options *o, struct spec_report *report)
+{
+	struct reporting x = {.report = report};
+	rules_find(f, o, on_found, &x);
 	return x.n;
 }

@@ -195,6 +195,7 @@ static void groups_fini(struct rules_live_group *g, uint32_t n)
 		for (uint32_t k = 0; k < g[i].n; k++)
 			rules_live_fini(&g[i].rules[k]);
 		free(g[i].rules);
+		free(g[i].notes);
 	}
 	free(g);
 }
@@ -328,6 +329,7 @@ enum hg_rc rules_apply(struct rules *r, const struct rules_conf *conf, struct hg
 			        &m.groups, &m.n);
 		if (rc < 0) hg_err_set(err, rc, "memory is exhausted");
 	}
+	if (rc == HG_OK) rules_notes_make(m.groups, m.n, conf->every_ms);
 	if (rc < 0) {
 		making_fini(&m);
 		return rc;

@@ -16,6 +16,19 @@ void rules_keys_check(struct spec_report *r, const struct spec_node *map, const 
 /* How a label's or annotation's template is called in its set. */
 void rules_template_name(struct hg_buf *to, bool annotation, struct hg_str name);
 
+/* ---- lint.c ---- */
+
+struct rules_finding {
+	const struct rules_rule *rule;
+	uint32_t line, column;
+	char message[300], hint[320]; /* the hint may be "" */
+};
+typedef void (*rules_found_fn)(void *arg, const struct rules_finding *y);
+
+/* What rules_lint writes into its report, one call a finding. */
+void rules_find(const struct rules_file *f, const struct rules_lint_options *o,
+        rules_found_fn found, void *arg);
+
 /* ---- eval.c: one rule, once; on any thread ---- */
 
 /* What an evaluation asks of the world. */
@@ -73,12 +86,21 @@ struct rules_live {
 	uint32_t template_errors;
 };
 
+/* What is shown beside a rule. */
+struct rules_note {
+	uint32_t rule; /* of the group */
+	bool missing;  /* series that are not there: looked for again and again */
+	char message[300], hint[320];
+};
+
 struct rules_live_group {
 	const struct rules_group *group;
 	const struct rules_file *file;
 	int64_t interval_ms, offset_ms;
 	struct rules_live *rules;
 	uint32_t n;
+	struct rules_note *notes; /* in the order in which they were made */
+	uint32_t note_n, note_cap;
 	int64_t last_ms; /* of the last evaluation */
 	double took_s;
 	/* Of the schedule. */
@@ -139,6 +161,15 @@ struct rules {
 };
 
 void rules_halt(struct rules *r);
+
+/* ---- notes.c ---- */
+
+/* What is probably wrong with the rules of groups that are not yet in force. */
+void rules_notes_make(struct rules_live_group *groups, uint32_t n, int64_t every_ms);
+/* `message` is copied. Without memory there is a note less. */
+void rules_note_missing(struct rules_live_group *g, uint32_t rule, const char *message);
+/* Forgets which series were missing. */
+void rules_notes_found(struct rules_live_group *g);
 
 /* ---- empty.c ---- */
 

@@ -107,6 +107,12 @@ function otherSentence(e: Event, f: Facts): string | null {
       return `scaled to ${text(f.replicas ?? f.to)} replicas`;
     case "incident.opened":
       return `incident ${text(f.incident)} opened as ${text(f.priority)}: ${text(f.title)}`;
+    case "incident.joined":
+      return `joined incident ${text(f.incident)}: ${text(f.title)}`;
+    case "alert.sent":
+      return `${text(f.channel)} was told: ${text(f.firing)} firing, ${text(f.resolved)} over`;
+    case "alert.failed":
+      return `${text(f.channel)} could not be told: ${text(f.why)}`;
     case "incident.acknowledged":
       return `incident ${text(f.incident)} acknowledged by ${text(f.who)}`;
     case "incident.assigned":
@@ -141,9 +147,16 @@ function plain(e: Event, f: Facts): string {
   return `${e.kind.replace(/^[a-z]+\./, "").replaceAll("_", " ")}${parts.length ? `: ${parts.join(", ")}` : ""}`;
 }
 
+const factsOf = (e: Event) => (typeof e.evidence === "object" && e.evidence !== null ? e.evidence : { text: e.evidence }) as Facts;
+
+// Without the app; null for a kind that is not known here.
+export function words(e: Event): string | null {
+  const f = factsOf(e);
+  return rolloutSentence(e.kind, f) ?? replicaSentence(e, f) ?? otherSentence(e, f);
+}
+
 export function sentence(e: Event): string {
-  const f = (typeof e.evidence === "object" && e.evidence !== null ? e.evidence : { text: e.evidence }) as Facts;
-  const what = rolloutSentence(e.kind, f) ?? replicaSentence(e, f) ?? otherSentence(e, f) ?? plain(e, f);
+  const what = words(e) ?? plain(e, factsOf(e));
   return e.app ? `${e.app}: ${what}` : what;
 }
 
@@ -156,6 +169,18 @@ export function toneOfEvent(e: Event): Tone {
   if (e.kind === "replica.unready") return "warn";
   if (BAD.test(e.kind)) return "bad";
   return GOOD.test(e.kind) ? "good" : "plain";
+}
+
+// What says the same again and again, as one with its number; newest first.
+export function runs<T>(list: T[], key: (item: T) => string): { item: T; n: number }[] {
+  const out: { item: T; n: number; key: string }[] = [];
+  for (const item of list) {
+    const last = out[out.length - 1];
+    const k = key(item);
+    if (last && last.key === k) last.n++;
+    else out.push({ item, n: 1, key: k });
+  }
+  return out;
 }
 
 // What belongs on the ribbon of a page: not every replica's every turn.

@@ -33,6 +33,13 @@ export function ratio(v: number | null | undefined): string {
   return `${trim(p, Math.abs(p) >= 99 && Math.abs(p) < 100 ? 4 : 2 + (Math.abs(p) >= 10 ? 1 : 0))} %`;
 }
 
+// A share that is almost all, as objectives are: as many nines as there are, and one digit more.
+export function nines(v: number | null | undefined): string {
+  if (v === null || v === undefined || v < 0.99 || v >= 1) return ratio(v);
+  const digits = Math.min(6, Math.max(2, Math.ceil(-Math.log10(100 - v * 100)) + 1));
+  return `${String(Number((Math.floor(v * 10 ** (digits + 2) + 1e-6) / 10 ** digits).toFixed(digits)))} %`;
+}
+
 export function seconds(v: number | null | undefined): string {
   if (v === null || v === undefined || !Number.isFinite(v)) return "–";
   if (v === 0) return "0 s";

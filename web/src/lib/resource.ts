@@ -1,7 +1,8 @@
 // Data that is asked for: kept while it is asked for again, with its problem when that fails.
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { problemOf } from "./api";
+import { now } from "./time";
 import type { Problem } from "./types";
 
 export interface Resource<T> {
@@ -29,4 +30,9 @@ export function useResource<T>(ask: (signal: AbortSignal) => Promise<T>, needs: 
     return () => abort.abort();
   }, [...needs, turn.value]);
   return { ...state.value, again: () => turn.value++ };
+}
+
+// Changes every `ms`: among the needs of what is asked for again and again.
+export function useTurn(ms: number): number {
+  return useComputed(() => Math.floor(now.value / ms)).value;
 }

@@ -431,6 +431,50 @@ static void what_is_taken_out_of_the_file_has_ended(void **state)
 	loop_free(l);
 }
 
+static void what_is_wrong_with_a_rule_is_said_beside_it(void **state)
+{
+	(void)state;
+	struct tsdb_options to = {0};
+	struct loop *l = NULL;
+	struct world w = {0};
+	struct rules *r = NULL;
+	struct hg_err err = {0};
+	struct hg_buf b;
+	assert_int_equal(loop_new(&l), HG_OK);
+	assert_int_equal(tsdb_open(&to, &w.db, NULL), HG_OK);
+	struct rules_options o = {.loop = l, .db = w.db, .wall_ms = wall};
+	assert_int_equal(rules_new(&o, &r, &err), HG_OK);
+	struct rules_source src[] = {
+	        {HG_STR("a.yml"), HG_STR("groups:\n- name: a\n  rules:\n"
+	                                 "  - {alert: Good, expr: there > 5}\n"
+	                                 "- name: b\n  interval: 1m\n  rules:\n"
+	                                 "  - {alert: Good, expr: there > 5}\n"
+	                                 "  - {alert: Short, expr: there > 5, for: 5s}\n")},
+	        {HG_STR("b.yml"), HG_STR("groups:\n- name: c\n  rules:\n"
+	                                 "  - {alert: Never, expr: 'rate(x_total[5m]) < 0'}\n")}};
+	struct rules_conf c = {.files = src, .file_count = 2, .builtin = true};
+	assert_int_equal(rules_apply(r, &c, &err), HG_OK);
+	const struct rules_live_group *g = &r->groups[r->n - 3];
+	assert_int_equal(g[0].note_n, 0);
+	assert_int_equal(g[1].note_n, 1);
+	assert_int_equal(g[1].notes[0].rule, 1);
+	assert_string_equal(g[1].notes[0].hint, "did you mean: for: 1m");
+	assert_int_equal(g[2].note_n, 1);
+	hg_buf_init(&b, 65536);
+	rules_json(r, NULL, &b);
+	assert_non_null(strstr(hg_buf_text(&b), "\"hint\":\"did you mean: for: 1m\""));
+	hg_buf_free(&b);
+	/* Right when it comes again. */
+	c.file_count = 1;
+	src[0].text = HG_STR("groups:\n- name: b\n  interval: 1m\n  rules:\n"
+	                     "  - {alert: Short, expr: there > 5, for: 1m}\n");
+	assert_int_equal(rules_apply(r, &c, &err), HG_OK);
+	assert_int_equal(r->groups[r->n - 1].note_n, 0);
+	rules_free(r);
+	tsdb_close(w.db);
+	loop_free(l);
+}
+
 static void rules_whose_series_are_not_there_are_counted(void **state)
 {
 	(void)state;
@@ -453,12 +497,20 @@ static void rules_whose_series_are_not_there_are_counted(void **state)
 	                                "  - {alert: Asks, expr: absent(gone)}\n")};
 	struct rules_conf c = {.files = &src, .file_count = 1, .builtin = true};
 	assert_int_equal(rules_apply(r, &c, &err), HG_OK);
+	hg_buf_init(&b, 65536);
 	assert_true(rules_empty_look(r));
 	assert_int_equal(r->empty, 2);
+	rules_json(r, NULL, &b);
+	/* Beside the rule, once however often it is looked. */
+	assert_true(rules_empty_look(r));
+	assert_int_equal(r->groups[r->n - 1].note_n, 2);
+	assert_int_equal(r->groups[r->n - 1].notes[0].rule, 1);
+	assert_non_null(strstr(hg_buf_text(&b), "\"notes\":[{\"message\":\""));
+	hg_buf_reset(&b);
 	put(&w, "gone", wall() / 1000, 1);
 	assert_true(rules_empty_look(r));
 	assert_int_equal(r->empty, 1);
-	hg_buf_init(&b, 65536);
+	assert_int_equal(r->groups[r->n - 1].note_n, 1);
 	rules_metrics(r, &b);
 	assert_non_null(strstr(hg_buf_text(&b), "headgate_rules_matching_nothing 1\n"));
 	hg_buf_free(&b);
@@ -481,6 +533,7 @@ int main(void)
 	        cmocka_unit_test(on_the_loop_groups_take_their_turns_and_news_are_told),
 	        cmocka_unit_test(what_fires_is_known_after_a_while_and_that_is_news),
 	        cmocka_unit_test(what_is_taken_out_of_the_file_has_ended),
+	        cmocka_unit_test(what_is_wrong_with_a_rule_is_said_beside_it),
 	        cmocka_unit_test(rules_whose_series_are_not_there_are_counted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

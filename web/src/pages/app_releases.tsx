@@ -1,0 +1,198 @@
+// The releases of an app: which serves, which are kept, what differs between two, and the way back.
+import { useComputed } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { get, post } from "../lib/api";
+import { stamp } from "../lib/format";
+import { pageKeys } from "../lib/keys";
+import { events } from "../lib/live";
+import { useResource } from "../lib/resource";
+import { href, param, setQuery } from "../lib/route";
+import type { Diff, Release } from "../lib/types_ops";
+import { Ago, Empty, State, Trouble } from "../ui/bits";
+import { Act, type Change } from "../ui/confirm";
+import { pathOf } from "./app";
+
+const PAGE = 100;
+
+function rollback(app: string, r: Release, serving: Release | undefined): Change {
+  return {
+    title: `Roll ${app} back to ${nameOf(r)}?`,
+    text: `Release ${r.number} takes over${serving ? ` from ${nameOf(serving)}` : ""} by a rollout of its own. While a rollout runs, it is aborted.`,
+    verb: "Roll back",
+    danger: true,
+    done: `${app} goes back to ${nameOf(r)}`,
+    act: async () => {
+      const made = await post<{ id: number }>(`${pathOf(app)}/rollback`, { to: r.number });
+      location.hash = href(["rollouts", String(made.id)]);
+    },
+  };
+}
+
+// One without an artifact is its configuration alone, which is always kept.
+const there = (r: Release) => r.kept || !r.digest;
+const nameOf = (r: Release) => r.version || String(r.number);
+
+function pick(number: number, side: "a" | "b") {
+  const other = side === "a" ? "b" : "a";
+  setQuery({ [side]: number, ...(param(other) === String(number) && { [other]: undefined }) });
+}
+
+function Row({ app, r, serving }: { app: string; r: Release; serving: Release | undefined }) {
+  const choice = (side: "a" | "b", text: string) => (
+    <td class="choice" data-label={text}>
+      <input type="radio" name={side} checked={param(side) === String(r.number)} onChange={() => pick(r.number, side)} aria-label={`compare ${text} release ${r.number}, ${nameOf(r)}`} />
+    </td>
+  );
+  return (
+    <tr data-row tabIndex={-1} data-release={r.number}>
+      <th scope="row">{r.number}</th>
+      <td data-label="version">{r.version || "–"}</td>
+      <td data-label="state">
+        {r.serving ? (
+          <State tone="good">serves</State>
+        ) : r.quarantined_by ? (
+          <State tone="bad">
+            taken back by{" "}
+            <a href={href(["rollouts", String(r.quarantined_by)])}>rollout {r.quarantined_by}</a>
+          </State>
+        ) : there(r) ? (
+          <State tone="plain">kept</State>
+        ) : (
+          <span class="dim">cleared away</span>
+        )}
+      </td>
+      <td data-label="made" class="num" title={stamp(r.created_ms)}>
+        <Ago ms={r.created_ms} />
+      </td>
+      <td data-label="rollout" class="num">
+        {r.rollout ? <a href={href(["rollouts", String(r.rollout)])}>{r.rollout}</a> : "–"}
+      </td>
+      {choice("a", "from")}
+      {choice("b", "to")}
+      <td class="num">
+        {there(r) && !r.serving && !r.quarantined_by && (
+          <Act needs="deployer" kind="small danger" change={() => rollback(app, r, serving)}>
+            Roll back<span class="hidden"> to {nameOf(r)}</span>
+          </Act>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+function Differences({ app, a, b }: { app: string; a: string; b: string }) {
+  const asked = useResource((signal) => get<Diff>(`${pathOf(app)}/releases/${a}/diff/${b}`, signal), [app, a, b]);
+  const d = asked.data;
+  return (
+    <section class="card" aria-labelledby="diff-title" data-diff={`${a} ${b}`}>
+      <h2 id="diff-title">
+        From release {a} to {b}
+      </h2>
+      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      {d && d.changes.length === 0 && <Empty>They are made of the same.</Empty>}
+      {d && d.changes.length > 0 && (
+        <table class="rows stack diff">
+          <caption class="hidden">Differences</caption>
+          <thead>
+            <tr>
+              <th scope="col">what</th>
+              <th scope="col">release {a}</th>
+              <th scope="col">release {b}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {d.changes.map((c) => (
+              <tr key={c.what}>
+                <th scope="row">
+                  <code>{c.what}</code>
+                </th>
+                {c.hidden ? (
+                  <td colSpan={2}>
+                    {c.change} <span class="dim">(admins see the values)</span>
+                  </td>
+                ) : (
+                  <>
+                    <td data-label="old">{c.old === null ? <span class="dim">not there</span> : <del>{c.old}</del>}</td>
+                    <td data-label="new">{c.new === null ? <span class="dim">not there</span> : <ins>{c.new}</ins>}</td>
+                  </>
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+export function Releases({ name }: { name: string }) {
+  const before = param("before");
+  const told = useComputed(() => events.value.find((e) => e.app === name && /^(release|rollout|app)\./.test(e.kind))?.id ?? 0);
+  const asked = useResource((signal) => get<{ releases: Release[] }>(`${pathOf(name)}/releases?limit=${PAGE}${before ? `&before=${before}` : ""}`, signal), [name, before, told.value]);
+  const list = asked.data?.releases ?? [];
+  const serving = list.find((r) => r.serving);
+  const a = param("a");
+  const b = param("b");
+  useEffect(() => {
+    pageKeys.value = [{ keys: "c", what: "compare no longer", act: () => setQuery({ a: undefined, b: undefined }) }];
+    return () => {
+      pageKeys.value = [];
+    };
+  }, []);
+  return (
+    <>
+      <header class="head">
+        <h1>
+          <a class="plain" href={href(["apps", name])}>
+            {name}
+          </a>{" "}
+          <span class="dim">releases</span>
+        </h1>
+        {serving && <State tone="good">{nameOf(serving)} serves</State>}
+        <span class="dim">choose two to see what differs</span>
+      </header>
+      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      {a && b && <Differences app={name} a={a} b={b} />}
+      <section class="card">
+        {list.length > 0 && (
+          <table class="rows stack releases">
+            <caption class="hidden">Releases of {name}, newest first</caption>
+            <thead>
+              <tr>
+                <th scope="col">nr</th>
+                <th scope="col">version</th>
+                <th scope="col">state</th>
+                <th scope="col" class="num">
+                  made
+                </th>
+                <th scope="col" class="num">
+                  rollout
+                </th>
+                <th scope="col" class="choice">
+                  from
+                </th>
+                <th scope="col" class="choice">
+                  to
+                </th>
+                <th scope="col">
+                  <span class="hidden">action</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {list.map((r) => (
+                <Row key={r.number} app={name} r={r} serving={serving} />
+              ))}
+            </tbody>
+          </table>
+        )}
+        {!asked.data && asked.loading && <Empty>Reading the releases …</Empty>}
+        {asked.data && !list.length && <Empty>No release.</Empty>}
+        <p class="line">
+          {before && <a href={href(["apps", name, "releases"], { a, b })}>newest</a>}
+          {list.length === PAGE && <a href={href(["apps", name, "releases"], { before: list[list.length - 1]!.number, a, b })}>older</a>}
+        </p>
+      </section>
+    </>
+  );
+}
