@@ -6,6 +6,7 @@ import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { loadPanels, panelAnswers } from "./panels.mjs";
 
 const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../web/dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -172,11 +173,14 @@ function traceAt(id, from, to, startMs) {
   return out;
 }
 
-function columnsOf(form) {
+function columnsOf(form, answer, names) {
   const start = Number(form.get("start")) * 1000;
   const step = Number(form.get("step")) * 1000;
   const n = Math.floor((Number(form.get("end")) * 1000 - start) / step) + 1;
+  const times = Array.from({ length: n }, (_, i) => start + i * step);
   const results = form.getAll("query").map((query, k) => {
+    const known = answer(query, times, names);
+    if (known) return known;
     let h = 0;
     for (const c of query) h = (h * 31 + c.charCodeAt(0)) >>> 0;
     const by = /by \(app, le\)/.test(query) ? NAMES.map((app) => ({ app })) : [{}];
@@ -196,6 +200,8 @@ export async function startMock(o) {
   const began = Date.now();
   const clock = () => began + (Date.now() - began) * o.speed;
   const apps = makeApps(o.apps);
+  const panels = loadPanels();
+  const answer = panelAnswers(panels);
   const cycle = 140;
   let nextEvent = 1000;
   const streams = new Set();
@@ -315,7 +321,8 @@ export async function startMock(o) {
     if (p === "/v1/session") return json(res, { name: "demo", role: "admin", expires_ms: null, version: "0.1.0" });
     if (p === "/v1/live") return stream(req, res, url);
     if (p === "/v1/events") return json(res, { events: Array.from({ length: 40 }, (_, i) => eventAt(nextEvent - i)).reverse() });
-    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req))));
+    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req)), answer, apps.map((a) => a.name)));
+    if (p === "/v1/panels") return json(res, panels);
     if (p === "/v1/logs") return logs(req, res, url);
     if (p === "/v1/rollouts") {
       const l = live();

@@ -1,7 +1,7 @@
 // What surrounds every page: navigation, time range, connection, who is signed in, help.
 import { effect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { request } from "./lib/api";
 import { clock, duration } from "./lib/format";
 import { GOES, helpOpen, pageKeys } from "./lib/keys";
@@ -14,6 +14,7 @@ import type { Role } from "./lib/types";
 import { announce, Announcer, Dialog } from "./ui/bits";
 import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
+import { Dashboards } from "./pages/dashboards";
 import { Login } from "./pages/login";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
@@ -29,6 +30,7 @@ interface Page {
 export const PAGES: Page[] = [
   { name: "overview", title: "Overview", body: Overview },
   { name: "rollouts", title: "Releases", body: Rollouts },
+  { name: "dashboards", title: "Dashboards", body: Dashboards, ranged: true },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;
@@ -210,10 +212,14 @@ function usePageChange() {
       document.getElementById("main")?.focus({ preventScroll: true });
     }
     scrollTo(0, 0);
-    return () => {
-      pageKeys.value = [];
-    };
   }, [path]);
+  // Before the effects of the next page, which has keys of its own.
+  useLayoutEffect(
+    () => () => {
+      pageKeys.value = [];
+    },
+    [path],
+  );
 }
 
 export function Shell() {

@@ -7,6 +7,7 @@ import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import "./style/parts.css";
 import "./style/pages.css";
+import "./style/dashboards.css";
 
 startScheme();
 startKeys();
