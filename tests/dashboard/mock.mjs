@@ -245,8 +245,8 @@ export async function startMock(o) {
     return { all, apps: all ? apps : apps.map(({ replicas, ...a }) => a), gone: [] };
   }
   const evidenceOf = (i) => ({ rollout: 42, strategy: "canary", phase: "step", weight: STEPS[i % 4], step: 1, index: i % 4, outcome: "", cause: "" });
-  const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled"];
-  const eventAt = (id) => ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % 4], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % 4 === 3 ? { replicas: 4 } : evidenceOf(id) });
+  const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled", "rollout.started", "rollout.promoted", "replica.ready"];
+  const eventAt = (id) => ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % kinds.length], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % kinds.length === 3 ? { replicas: 4 } : evidenceOf(id) });
 
   const json = (res, body, status = 200) => {
     res.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" });

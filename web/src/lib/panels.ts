@@ -74,13 +74,34 @@ export function lastOf(values: Column): number | null {
   return null;
 }
 
-// The lines with the highest last values, in the order in which they came: colours stay where they are.
-export function topLines<T extends { values: Column }>(lines: T[], most: number): T[] {
+// The lines to show when there are more than `most`: apps (or what else tells lines apart) with the highest last value
+// in the first query that has them, each with all of its lines, from each query in turn. In the order in which they
+// came: colours stay where they are.
+export function topLines<T extends { values: Column; group: string; query: number }>(lines: T[], most: number): T[] {
   if (lines.length <= most) return lines;
-  const rank = lines.map((line, i) => ({ i, v: lastOf(line.values) ?? -Infinity }));
-  rank.sort((a, b) => (b.v > a.v ? 1 : b.v < a.v ? -1 : a.i - b.i));
-  const keep = new Set(rank.slice(0, most).map((r) => r.i));
-  return lines.filter((_, i) => keep.has(i));
+  const groups = new Map<string, { query: number; score: number; lines: T[] }>();
+  for (const line of lines) {
+    const score = lastOf(line.values) ?? -Infinity;
+    const group = groups.get(line.group);
+    if (!group) groups.set(line.group, { query: line.query, score, lines: [line] });
+    else {
+      group.lines.push(line);
+      if (line.query === group.query) group.score = Math.max(group.score, score);
+    }
+  }
+  const turns = new Map<number, { score: number; lines: T[] }[]>();
+  for (const g of groups.values()) turns.set(g.query, [...(turns.get(g.query) ?? []), g]);
+  for (const list of turns.values()) list.sort((a, b) => (b.score > a.score ? 1 : b.score < a.score ? -1 : 0));
+  const keep = new Set<T>();
+  const longest = Math.max(...[...turns.values()].map((list) => list.length));
+  for (let i = 0; i < longest; i++) {
+    for (const list of turns.values()) {
+      const next = list[i]?.lines ?? [];
+      if (keep.size && keep.size + next.length > most) continue;
+      for (const line of next) keep.add(line);
+    }
+  }
+  return lines.filter((line) => keep.has(line));
 }
 
 // ---- heatmap ----

@@ -10,7 +10,7 @@ import { useResource } from "../lib/resource";
 import { go, href, param, place, setQuery } from "../lib/route";
 import { from, live, moved, now, serverNow, setRange, spanOf, to, zoomed, type Span } from "../lib/time";
 import type { Event } from "../lib/types";
-import { Empty, Trouble } from "../ui/bits";
+import { Empty, Prose, Trouble } from "../ui/bits";
 import type { Mark } from "../ui/chart";
 import { Copy } from "../ui/copy";
 import { PanelView } from "./dashboards_panel";
@@ -109,7 +109,9 @@ function View({ d, windows, app }: { d: Dashboard; windows: string[]; app: strin
       {one ? (
         <div class="panels one">
           <PanelView key={one.id} panel={one} alone {...common} />
-          <p class="hint about">{one.help}</p>
+          <p class="hint about">
+            <Prose text={one.help} />
+          </p>
           <Queries panel={one} app={app} window={window} />
         </div>
       ) : (

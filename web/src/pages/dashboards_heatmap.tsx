@@ -1,5 +1,5 @@
 // Where the latencies lie: time to the right, buckets upwards, the more requests the stronger the colour.
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { inUnit, number, stamp } from "../lib/format";
 import { heatAt, heatOf, type Heat } from "../lib/panels";
 import { colour, faded, FONT, scheme } from "../lib/scheme";
@@ -90,8 +90,8 @@ function Picture(d: Drawn) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const latest = useRef(d);
   latest.current = d;
-  useEffect(() => draw(canvas.current!, d), [d.heat, d.times, d.marks, d.height, scheme.value]);
-  useEffect(() => {
+  useLayoutEffect(() => draw(canvas.current!, d), [d.heat, d.times, d.marks, d.height, scheme.value]);
+  useLayoutEffect(() => {
     const watch = new ResizeObserver(() => draw(canvas.current!, latest.current));
     watch.observe(canvas.current!);
     return () => watch.disconnect();

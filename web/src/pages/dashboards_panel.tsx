@@ -7,7 +7,7 @@ import { inUnit } from "../lib/format";
 import { fill, labelText, legendOf, topLines, type Panel, type PanelQuery } from "../lib/panels";
 import { href, place } from "../lib/route";
 import type { ColumnSeries } from "../lib/types";
-import { Trouble } from "../ui/bits";
+import { Prose, Trouble } from "../ui/bits";
 import { Chart, type Limit, type Line, type Mark } from "../ui/chart";
 import { Frame, type FrameProps } from "../ui/frame";
 import { Heatmap } from "./dashboards_heatmap";
@@ -43,12 +43,17 @@ function colourOf(labels: Record<string, string>, oneApp: boolean): string | und
   return oneApp ? (MEANING[labels.level ?? ""] ?? ARMS[labels.arm ?? ""]) : undefined;
 }
 
-export function linesOf(found: Found[], unit: string): Line[] {
+interface OfGroup extends Line {
+  group: string;
+  query: number;
+}
+
+export function linesOf(found: Found[], unit: string): OfGroup[] {
   const apps = new Set(found.flatMap((f) => f.series.map((s) => s.labels.app)));
   const names = new Map<string, number>();
   const used = new Set<string>(); // a second line of one colour is dashed
-  return found.flatMap(({ query, series }) =>
-    series.map((s): Line => {
+  return found.flatMap(({ query, series }, at) =>
+    series.map((s): OfGroup => {
       let label = legendOf(query.legend, s.labels);
       const times = (names.get(label) ?? 0) + 1;
       names.set(label, times);
@@ -56,7 +61,7 @@ export function linesOf(found: Found[], unit: string): Line[] {
       const color = colourOf(s.labels, apps.size === 1);
       const dash = query.unit !== unit || (color !== undefined && used.has(color));
       if (color) used.add(color);
-      return { label, values: s.values, unit: query.unit, color, dash };
+      return { label, values: s.values, unit: query.unit, color, dash, group: s.labels.app ?? labelText(s.labels), query: at };
     }),
   );
 }
@@ -74,7 +79,7 @@ function Lines({ panel, found, ...rest }: { panel: Panel; found: Found[]; times:
   }, [found, all.value]);
   const choice = (more > 0 || all.value) && (
     <p class="more dim">
-      {more > 0 ? `${lines.length} of ${lines.length + more}: those with the highest last value. ` : ""}
+      {more > 0 ? `${lines.length} of ${lines.length + more}: those with the highest last value${found[0]!.series.some((s) => s.labels.app) ? ", by app" : ""}. ` : ""}
       <button type="button" class="quiet small" aria-pressed={all.value} onClick={() => (all.value = !all.value)}>
         {more > 0 ? `${more} more` : `only ${MOST}`}
         <span class="hidden"> of {panel.title}</span>
@@ -112,7 +117,9 @@ function nothingOf(panel: Panel, answers: (Answer | null)[], waits: string[], so
   return (
     <div class="waits">
       <p>Waits for {names(waits)}: there is none in this time.</p>
-      <p>{panel.help}</p>
+      <p>
+        <Prose text={panel.help} />
+      </p>
     </div>
   );
 }

@@ -65,10 +65,13 @@ export interface TimelineProps extends FrameProps {
 
 export function Timeline(p: TimelineProps) {
   const all = useMemo(() => rowsOf(p.found, p.times, phaseText), [p.found, p.times]);
-  // Rollouts first: with many apps the rest is what serves, which seldom changes.
-  const rows = useMemo(() => [...all].sort((a, b) => Number(b.bands.length > 1) - Number(a.bands.length > 1)).slice(0, ROWS), [all]);
   const fromMs = p.times[0] ?? 0;
   const toMs = p.times.at(-1) ?? 1;
+  // With many apps, those that moved: a release that serves all the time says little.
+  const rows = useMemo(() => {
+    const still = (row: Row) => row.bands.length === 1 && row.bands[0]!.fromMs <= fromMs && row.bands[0]!.toMs >= toMs;
+    return [...all].sort((a, b) => Number(still(a)) - Number(still(b))).slice(0, ROWS);
+  }, [all, fromMs, toMs]);
   return (
     <Frame {...p} nothing={p.nothing ?? (rows.length ? undefined : <p>no release in this time</p>)} table={() => <Table title={p.title} rows={all} />}>
       {() => (
@@ -83,7 +86,7 @@ export function Timeline(p: TimelineProps) {
           </TimeBox>
           <p class="ends dim">
             <span>{when(fromMs, toMs)}</span>
-            {all.length > rows.length && <span>{all.length - rows.length} more that did not change: choose an app</span>}
+            {all.length > rows.length && <span>{all.length - rows.length} more: choose an app</span>}
             <span>{when(toMs, toMs)}</span>
           </p>
         </>

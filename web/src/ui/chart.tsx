@@ -118,6 +118,10 @@ function rangeY(p: ChartProps): (u: uPlot, low: number | null, high: number | nu
 // What has another unit: from 0, as high as it goes.
 const rangeOther = (_: uPlot, low: number | null, high: number | null): [number, number] => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.08 : low && low < 0 ? 0 : 1];
 
+// Bytes are counted in powers of two.
+const POWERS = Array.from({ length: 60 }, (_, i) => 2 ** i);
+const incrs = (unit: string) => (unit.startsWith("bytes") ? POWERS : undefined);
+
 // Of a logarithmic scale the powers of ten.
 const powers = (_: uPlot, splits: number[]) => splits.map((v) => (v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null));
 
@@ -146,6 +150,7 @@ function options(p: ChartProps, width: number, unit: string, current: () => Char
       { ...axis, values: axisTime, size: 28, space: 64 },
       {
         ...axis,
+        incrs: incrs(unit),
         size: AXIS.left,
         gap: 4,
         space: 28,
@@ -157,6 +162,7 @@ function options(p: ChartProps, width: number, unit: string, current: () => Char
         ...axis,
         scale: `y ${other}`,
         side: 1 as const,
+        incrs: incrs(other),
         size: AXIS.other,
         gap: 4,
         space: 28,

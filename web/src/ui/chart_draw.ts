@@ -18,6 +18,8 @@ export interface Limit {
 export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
   const { ctx } = u;
   const scale = devicePixelRatio;
+  let before = Infinity;
+  ctx.textBaseline = "alphabetic";
   for (const limit of limits) {
     const y = u.valToPos(limit.value, "y", true);
     if (y < u.bbox.top - 1 || y > u.bbox.top + u.bbox.height + 1) continue;
@@ -32,9 +34,13 @@ export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
     ctx.setLineDash([]);
     ctx.fillStyle = color;
     ctx.font = `${11 * scale}px ${FONT}`;
-    ctx.textAlign = "right";
     const above = y - u.bbox.top > 16 * scale;
-    ctx.fillText(`${limit.label} ${inUnit(limit.value, unit)}`, u.bbox.left + u.bbox.width - 4 * scale, above ? y - 4 * scale : y + 12 * scale);
+    const text = `${limit.label} ${inUnit(limit.value, unit)}`.trim();
+    // Two that are close to each other stand at both ends.
+    const left = Math.abs(before - y) < 14 * scale;
+    before = left ? Infinity : y;
+    ctx.textAlign = left ? "left" : "right";
+    ctx.fillText(text, left ? u.bbox.left + 4 * scale : u.bbox.left + u.bbox.width - 4 * scale, above ? y - 4 * scale : y + 12 * scale);
   }
 }
 
@@ -42,6 +48,8 @@ export function drawMarks(u: uPlot, marks: Mark[]) {
   const { ctx } = u;
   const scale = devicePixelRatio;
   let free = -Infinity;
+  ctx.setLineDash([]);
+  ctx.textBaseline = "alphabetic";
   for (const mark of marks) {
     const x = u.valToPos(mark.ms / 1000, "x", true);
     if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
