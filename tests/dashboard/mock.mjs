@@ -8,6 +8,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { auditOf, configOf, logStandIn, reloadOf } from "./mock_logs.mjs";
 import { makeOps } from "./mock_ops.mjs";
+import { loadPanels, panelAnswers } from "./panels.mjs";
 
 const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../web/dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -174,11 +175,14 @@ function traceAt(id, from, to, startMs) {
   return out;
 }
 
-function columnsOf(form) {
+function columnsOf(form, answer, names) {
   const start = Number(form.get("start")) * 1000;
   const step = Number(form.get("step")) * 1000;
   const n = Math.floor((Number(form.get("end")) * 1000 - start) / step) + 1;
+  const times = Array.from({ length: n }, (_, i) => start + i * step);
   const results = form.getAll("query").map((query, k) => {
+    const known = answer(query, times, names);
+    if (known) return known;
     let h = 0;
     for (const c of query) h = (h * 31 + c.charCodeAt(0)) >>> 0;
     const by = /by \(app, le\)/.test(query) ? NAMES.map((app) => ({ app })) : /by \(replica\)/.test(query) ? [1, 2, 3].map((n) => ({ replica: String(n) })) : [{}];
@@ -198,6 +202,8 @@ export async function startMock(o) {
   const began = Date.now();
   const clock = () => began + (Date.now() - began) * o.speed;
   const apps = makeApps(o.apps);
+  const panels = loadPanels();
+  const answer = panelAnswers(panels);
   const cycle = 140;
   let nextEvent = 1000;
   const streams = new Set();
@@ -241,8 +247,8 @@ export async function startMock(o) {
     return { all, apps: all ? apps : apps.map(({ replicas, ...a }) => a), gone: [] };
   }
   const evidenceOf = (i) => ({ rollout: 42, strategy: "canary", phase: "step", weight: STEPS[i % 4], step: 1, index: i % 4, outcome: "", cause: "" });
-  const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled"];
-  const eventAt = (id) => ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % 4], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % 4 === 3 ? { replicas: 4 } : evidenceOf(id) });
+  const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled", "rollout.started", "rollout.promoted", "replica.ready"];
+  const eventAt = (id) => ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % kinds.length], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % kinds.length === 3 ? { replicas: 4 } : evidenceOf(id) });
 
   const json = (res, body, status = 200) => {
     res.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" });
@@ -294,7 +300,6 @@ export async function startMock(o) {
     if (p === "/v1/session") return json(res, { name: "demo", role: "admin", expires_ms: null, version: "0.1.0" });
     if (p === "/v1/live") return stream(req, res, url);
     if (p === "/v1/events") return json(res, { events: Array.from({ length: 40 }, (_, i) => eventAt(nextEvent - i)).reverse() });
-    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req))));
     if (p === "/v1/logs") return log.logs(req, res, url.searchParams);
     if (p === "/v1/logs/volume") return json(res, log.volume(url.searchParams));
     if (p === "/v1/audit") return json(res, auditOf(url.searchParams, began));
@@ -303,6 +308,8 @@ export async function startMock(o) {
       const [status, answer] = reloadOf(JSON.parse(await body(req)));
       return json(res, answer, status);
     }
+    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req)), answer, apps.map((a) => a.name)));
+    if (p === "/v1/panels") return json(res, panels);
     if (p === "/v1/rollouts") {
       const l = live();
       return json(res, { rollouts: [{ ...l.doc }, ...history(o.rollouts)].slice(0, 1000) });

@@ -1,7 +1,7 @@
 // What surrounds every page: navigation, time range, connection, who is signed in, help.
 import { effect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { request } from "./lib/api";
 import { clock, duration } from "./lib/format";
 import { GOES, helpOpen, pageKeys } from "./lib/keys";
@@ -14,16 +14,17 @@ import type { Role } from "./lib/types";
 import { announce, Announcer, Dialog } from "./ui/bits";
 import { Confirm } from "./ui/confirm";
 import { sentence } from "./lib/events";
-import { Audit } from "./pages/audit";
-import { Configuration } from "./pages/config";
 import { Alerts } from "./pages/alerts";
 import { Apps } from "./pages/apps";
+import { Audit } from "./pages/audit";
+import { Configuration } from "./pages/config";
+import { Dashboards } from "./pages/dashboards";
 import { Incidents } from "./pages/incidents";
 import { Login } from "./pages/login";
 import { Logs } from "./pages/logs";
+import { Objectives } from "./pages/slo";
 import { Overview } from "./pages/overview";
 import { Rollouts } from "./pages/rollouts";
-import { Objectives } from "./pages/slo";
 
 interface Page {
   name: string;
@@ -36,13 +37,14 @@ interface Page {
 export const PAGES: Page[] = [
   { name: "overview", title: "Overview", body: Overview },
   { name: "rollouts", title: "Releases", body: Rollouts },
-  { name: "logs", title: "Logs", body: Logs, ranged: true },
-  { name: "audit", title: "Audit", body: Audit, needs: "admin" },
-  { name: "config", title: "Configuration", body: Configuration, needs: "admin" },
+  { name: "dashboards", title: "Dashboards", body: Dashboards, ranged: true },
   { name: "slo", title: "Objectives", body: Objectives },
   { name: "alerts", title: "Alerts", body: Alerts },
   { name: "incidents", title: "Incidents", body: Incidents },
+  { name: "logs", title: "Logs", body: Logs, ranged: true },
   { name: "apps", title: "Apps", body: Apps, ranged: true },
+  { name: "audit", title: "Audit", body: Audit, needs: "admin" },
+  { name: "config", title: "Configuration", body: Configuration, needs: "admin" },
 ];
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;
@@ -224,10 +226,14 @@ function usePageChange() {
       document.getElementById("main")?.focus({ preventScroll: true });
     }
     scrollTo(0, 0);
-    return () => {
-      pageKeys.value = [];
-    };
   }, [path]);
+  // Before the effects of the next page, which has keys of its own.
+  useLayoutEffect(
+    () => () => {
+      pageKeys.value = [];
+    },
+    [path],
+  );
 }
 
 export function Shell() {

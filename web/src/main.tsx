@@ -9,6 +9,7 @@ import "./style/parts.css";
 import "./style/pages.css";
 import "./style/logs.css";
 import "./style/ops.css";
+import "./style/dashboards.css";
 
 startScheme();
 startKeys();

@@ -112,7 +112,10 @@ export function inUnit(v: number | null | undefined, unit: Unit | string): strin
     case "bytes":
       return bytes(v);
     case "per_second":
+    case "requests_per_second":
       return v === null || v === undefined ? "–" : `${number(v)}/s`;
+    case "per_minute":
+      return v === null || v === undefined ? "–" : `${number(v)}/min`;
     case "bytes_per_second":
       return v === null || v === undefined ? "–" : `${bytes(v)}/s`;
     case "days":

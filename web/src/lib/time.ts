@@ -51,3 +51,31 @@ export function spanOf(at: number, points = 240): Span {
   const stepMs = 1000 * (STEPS.find((s) => s >= wish) ?? 86_400);
   return { startMs: Math.floor(start / stepMs) * stepMs, endMs: Math.floor(end / stepMs) * stepMs, stepMs };
 }
+
+// ---- the range by keyboard ----
+
+const WIDTHS = [60_000, ...RANGES.map(([text]) => -timeOf(text, 0))];
+const textOf = (ms: number) => RANGES.find(([text]) => -timeOf(text, 0) === ms)?.[0] ?? `-${Math.round(ms / 60_000)}m`;
+
+// The range one half of itself earlier (-1) or later (1): what would reach into the future ends now.
+export function moved(fromText: string, toText: string, at: number, by: number): [string, string] {
+  const start = timeOf(fromText, at);
+  const end = timeOf(toText, at);
+  const half = Math.round((end - start) / 2);
+  if (by > 0 && end + half >= at) return [textOf(end - start), "now"];
+  return [String(start + by * half), String(end + by * half)];
+}
+
+// Half or twice as much time: around the middle, or up to now.
+export function zoomed(fromText: string, toText: string, at: number, out: boolean): [string, string] {
+  const start = timeOf(fromText, at);
+  const end = timeOf(toText, at);
+  const width = end - start;
+  if (toText === "now") {
+    const next = out ? WIDTHS.find((w) => w > width) : WIDTHS.filter((w) => w < width).at(-1);
+    return [textOf(next ?? width), "now"];
+  }
+  const middle = (start + end) / 2;
+  const half = Math.max(30_000, out ? width : width / 4);
+  return middle + half >= at ? [textOf(2 * half), "now"] : [String(Math.round(middle - half)), String(Math.round(middle + half))];
+}

@@ -60,6 +60,11 @@ export function Trouble({ problem, again }: { problem: Problem; again?: () => vo
   );
 }
 
+// Text with `names` in it.
+export function Prose({ text }: { text: string }) {
+  return <span>{text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</span>;
+}
+
 export function Empty({ children }: { children: ComponentChildren }) {
   return <p class="empty">{children}</p>;
 }

@@ -1,14 +1,17 @@
 // A chart of time series: canvas for the eye, legend with numbers, and the same as a table for who cannot or does not
 // wish to see it. The crosshair is shared by all charts of a page; dragging sets the time range of all.
-import { signal, useComputed, useSignal } from "@preact/signals";
+import { signal, type Signal, useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { clock, day, inUnit, stamp } from "../lib/format";
-import { tables } from "../lib/keys";
+import { inUnit, stamp } from "../lib/format";
 import { setRange } from "../lib/time";
 import type { Column } from "../lib/types";
 import { colour, faded, FONT, scheme } from "../lib/scheme";
+import { axisTime, drawLimits, drawMarks, type Limit, type Mark } from "./chart_draw";
+import { Frame } from "./frame";
+
+export type { Limit, Mark } from "./chart_draw";
 
 export interface Line {
   label: string;
@@ -18,18 +21,7 @@ export interface Line {
   fill?: boolean;
   low?: Column; // an interval around the line
   high?: Column;
-}
-
-export interface Mark {
-  ms: number;
-  label: string;
-  tone?: "bad" | "good" | "plain";
-}
-
-export interface Limit {
-  value: number;
-  label: string;
-  tone?: "bad" | "warn" | "good";
+  unit?: string; // another one than the chart's: on a scale of its own, the first such at the right
 }
 
 export interface ChartProps {
@@ -48,13 +40,22 @@ export interface ChartProps {
   zoom?: boolean; // dragging sets the time range
   empty?: string; // why there is nothing
   note?: ComponentChildren;
+  foot?: ComponentChildren;
+  beside?: boolean; // the table beside the chart, not in its place
 }
 
 export const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
-const paint = (line: Line, i: number) => colour(line.color ?? PALETTE[i % PALETTE.length]!);
+const paint = (line: Line) => colour(line.color!);
+
+// Colours are given before lines are left out: a line that is alone keeps its own. Past the palette lines are dashed.
+const painted = (lines: Line[]): Line[] =>
+  lines.map((line, i) => (line.color ? line : { ...line, color: PALETTE[i % PALETTE.length], dash: line.dash || i >= PALETTE.length }));
 
 // Where the crosshair is, in milliseconds: legends of all charts follow it.
 export const cursorMs = signal<number | null>(null);
+// The same, set by a picture that is not uPlot's: its charts move theirs there.
+export const pointedMs = signal<number | null>(null);
+export const AXIS = { left: 64, right: 8, other: 58 }; // pixels beside what is drawn
 
 function stack(lines: Line[]): Column[] {
   const sum = new Array<number>(lines[0]?.values.length ?? 0).fill(0);
@@ -77,12 +78,12 @@ function seriesOf(p: ChartProps): { series: uPlot.Series[]; bands: uPlot.Band[] 
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
   const pick = p.stacked ? [...p.lines].reverse() : p.lines;
-  pick.forEach((line, k) => {
-    const i = p.stacked ? p.lines.length - 1 - k : k;
-    const stroke = paint(line, i);
+  pick.forEach((line) => {
+    const stroke = paint(line);
     const single = p.times.length === 1;
     series.push({
       label: line.label,
+      scale: scaleOf(p, line),
       stroke,
       width: p.stacked ? 1 : 1.75,
       dash: line.dash ? [5, 4] : undefined,
@@ -98,67 +99,8 @@ function seriesOf(p: ChartProps): { series: uPlot.Series[]; bands: uPlot.Band[] 
   return { series, bands };
 }
 
-function drawLimits(u: uPlot, limits: Limit[], unit: string) {
-  const { ctx } = u;
-  const scale = devicePixelRatio;
-  for (const limit of limits) {
-    const y = u.valToPos(limit.value, "y", true);
-    if (y < u.bbox.top - 1 || y > u.bbox.top + u.bbox.height + 1) continue;
-    const color = colour(limit.tone === "good" ? "--good" : limit.tone === "warn" ? "--warn" : "--bad");
-    ctx.strokeStyle = color;
-    ctx.lineWidth = scale;
-    ctx.setLineDash([4 * scale, 4 * scale]);
-    ctx.beginPath();
-    ctx.moveTo(u.bbox.left, y);
-    ctx.lineTo(u.bbox.left + u.bbox.width, y);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    ctx.fillStyle = color;
-    ctx.font = `${11 * scale}px ${FONT}`;
-    ctx.textAlign = "right";
-    const above = y - u.bbox.top > 16 * scale;
-    ctx.fillText(`${limit.label} ${inUnit(limit.value, unit)}`, u.bbox.left + u.bbox.width - 4 * scale, above ? y - 4 * scale : y + 12 * scale);
-  }
-}
-
-function drawMarks(u: uPlot, marks: Mark[]) {
-  const { ctx } = u;
-  const scale = devicePixelRatio;
-  let free = -Infinity;
-  for (const mark of marks) {
-    const x = u.valToPos(mark.ms / 1000, "x", true);
-    if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
-    ctx.strokeStyle = ctx.fillStyle = colour(mark.tone === "bad" ? "--bad" : mark.tone === "good" ? "--good" : "--dim");
-    ctx.lineWidth = scale;
-    ctx.beginPath();
-    ctx.moveTo(x, u.bbox.top);
-    ctx.lineTo(x, u.bbox.top + u.bbox.height);
-    ctx.stroke();
-    ctx.beginPath();
-    ctx.moveTo(x - 4 * scale, u.bbox.top);
-    ctx.lineTo(x + 4 * scale, u.bbox.top);
-    ctx.lineTo(x, u.bbox.top + 6 * scale);
-    ctx.fill();
-    ctx.font = `${10 * scale}px ${FONT}`;
-    ctx.textAlign = "left";
-    const width = ctx.measureText(mark.label).width;
-    if (x + 5 * scale < free || x + width + 6 * scale > u.bbox.left + u.bbox.width) continue;
-    ctx.fillText(mark.label, x + 5 * scale, u.bbox.top + 10 * scale);
-    free = x + width + 14 * scale;
-  }
-}
-
-function axisTime(_: uPlot, splits: number[], __: number, ___: number, incr: number): string[] {
-  let last = "";
-  return splits.map((s) => {
-    const ms = s * 1000;
-    const d = day(ms);
-    const text = incr >= 86_400 ? d.slice(5) : incr < 60 ? clock(ms) : clock(ms).slice(0, 5);
-    const newDay = last !== "" && d !== last && incr < 86_400;
-    last = d;
-    return newDay ? `${text}\n${d.slice(5)}` : text;
-  });
-}
+const scaleOf = (p: ChartProps, line: Line) => (line.unit && line.unit !== (p.unit ?? "number") ? `y ${line.unit}` : "y");
+const otherUnits = (p: ChartProps) => [...new Set(p.lines.filter((line) => scaleOf(p, line) !== "y").map((line) => line.unit!))];
 
 // A scale that starts at 0, shows every limit that is near, and is not flat when all is 0.
 function rangeY(p: ChartProps): (u: uPlot, low: number | null, high: number | null) => [number, number] {
@@ -173,6 +115,13 @@ function rangeY(p: ChartProps): (u: uPlot, low: number | null, high: number | nu
   };
 }
 
+// What has another unit: from 0, as high as it goes.
+const rangeOther = (_: uPlot, low: number | null, high: number | null): [number, number] => [Math.min(0, low ?? 0), high && high > 0 ? high * 1.08 : low && low < 0 ? 0 : 1];
+
+// Bytes are counted in powers of two.
+const POWERS = Array.from({ length: 60 }, (_, i) => 2 ** i);
+const incrs = (unit: string) => (unit.startsWith("bytes") ? POWERS : undefined);
+
 // Of a logarithmic scale the powers of ten.
 const powers = (_: uPlot, splits: number[]) => splits.map((v) => (v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null));
 
@@ -180,31 +129,46 @@ function options(p: ChartProps, width: number, unit: string, current: () => Char
   const { series, bands } = seriesOf(p);
   const grid = { stroke: colour("--line"), width: 1 };
   const axis = { stroke: colour("--dim"), font: `11px ${FONT}`, grid, ticks: { show: false } };
+  const others = otherUnits(p);
+  const scales: uPlot.Scales = { x: { time: true }, y: { distr: p.log ? 3 : 1, range: rangeY(p) } };
+  for (const other of others) scales[`y ${other}`] = { range: rangeOther };
   return {
     width,
     height: p.height ?? 180,
     series,
     bands,
     legend: { show: false },
-    padding: [8, 8, 0, 0],
+    padding: [8, others.length ? 0 : AXIS.right, 0, 0],
     cursor: {
       sync: { key: "headgate" },
       drag: { x: p.zoom ?? false, y: false, setScale: false },
       points: { size: 6 },
       y: false,
     },
-    scales: { x: { time: true }, y: { distr: p.log ? 3 : 1, range: rangeY(p) } },
+    scales,
     axes: [
       { ...axis, values: axisTime, size: 28, space: 64 },
       {
         ...axis,
-        size: 64,
+        incrs: incrs(unit),
+        size: AXIS.left,
         gap: 4,
         space: 28,
         filter: p.log ? powers : undefined,
         grid: p.log ? { ...grid, filter: powers } : grid,
         values: (_, splits) => splits.map((v) => (v === null ? "" : inUnit(v, unit))),
       },
+      ...others.slice(0, 1).map((other) => ({
+        ...axis,
+        scale: `y ${other}`,
+        side: 1 as const,
+        incrs: incrs(other),
+        size: AXIS.other,
+        gap: 4,
+        space: 28,
+        grid: { show: false },
+        values: (_: uPlot, splits: number[]) => splits.map((v) => inUnit(v, other)),
+      })),
     ],
     hooks: {
       draw: [
@@ -236,7 +200,7 @@ function options(p: ChartProps, width: number, unit: string, current: () => Char
 }
 
 const shape = (p: ChartProps) =>
-  JSON.stringify([p.lines.map((l) => [l.label, l.color, l.dash, l.fill, !!l.low]), p.stacked, p.log, p.height, p.unit, p.min, p.max, p.times.length === 1]);
+  JSON.stringify([p.lines.map((l) => [l.label, l.color, l.dash, l.fill, !!l.low, l.unit]), p.stacked, p.log, p.height, p.unit, p.min, p.max, p.times.length === 1]);
 
 // uPlot, made anew only when what is drawn changes its shape, the width or the colours.
 function Canvas(p: ChartProps & { unit: string }) {
@@ -263,10 +227,15 @@ function Canvas(p: ChartProps & { unit: string }) {
   useEffect(() => {
     plot.current?.setData(columnsOf(p));
   }, [p.times, p.lines, p.limits, p.marks]);
+  useSignalEffect(() => {
+    const ms = pointedMs.value;
+    const u = plot.current;
+    if (u) u.setCursor({ left: ms === null ? -10 : u.valToPos(ms / 1000, "x"), top: ms === null ? -10 : 0 }, false);
+  });
   return <div class="plot" ref={box} aria-hidden="true" />;
 }
 
-function indexAt(times: number[], ms: number | null): number {
+export function indexAt(times: number[], ms: number | null): number {
   if (ms === null || !times.length) return times.length - 1;
   let low = 0;
   let high = times.length - 1;
@@ -285,18 +254,32 @@ function valueAt(values: Column, at: number, exact: boolean): number | null {
   return null;
 }
 
-function Legend({ p, unit }: { p: ChartProps; unit: string }) {
+// A click on a line's name leaves it alone, another one brings the others back.
+function Legend({ p, unit, only }: { p: ChartProps; unit: string; only: Signal<string> }) {
   const at = useComputed(() => cursorMs.value);
   const i = indexAt(p.times, at.value);
   return (
     <ul class="legend">
-      {p.lines.map((line, k) => (
-        <li key={line.label}>
-          <i class={line.dash ? "swatch dash" : "swatch"} style={{ "--swatch": `var(${line.color ?? PALETTE[k % PALETTE.length]})` }} />
-          <span class="name">{line.label}</span>
-          <b>{inUnit(valueAt(line.values, i, at.value !== null), unit)}</b>
-        </li>
-      ))}
+      {p.lines.map((line) => {
+        const text = (
+          <>
+            <i class={line.dash ? "swatch dash" : "swatch"} style={{ "--swatch": `var(${line.color})` }} />
+            <span class="name">{line.label}</span>
+            <b>{inUnit(valueAt(line.values, i, at.value !== null), line.unit ?? unit)}</b>
+          </>
+        );
+        return (
+          <li key={line.label} class={only.value && only.value !== line.label ? "off" : undefined}>
+            {p.lines.length === 1 ? (
+              text
+            ) : (
+              <button type="button" class="key" title="only this line, and back" aria-pressed={only.value === line.label} onClick={() => (only.value = only.value === line.label ? "" : line.label)}>
+                {text}
+              </button>
+            )}
+          </li>
+        );
+      })}
     </ul>
   );
 }
@@ -327,7 +310,7 @@ function Table({ p, unit }: { p: ChartProps; unit: string }) {
               <th scope="row">{stamp(p.times[i]!)}</th>
               {p.lines.map((line) => (
                 <td key={line.label} class="num">
-                  {inUnit(line.values[i], unit)}
+                  {inUnit(line.values[i], line.unit ?? unit)}
                 </td>
               ))}
             </tr>
@@ -338,35 +321,33 @@ function Table({ p, unit }: { p: ChartProps; unit: string }) {
   );
 }
 
-export function Chart(p: ChartProps) {
-  const own = useSignal(false);
+export function Chart(given: ChartProps) {
+  const only = useSignal("");
+  const lines = useMemo(() => painted(given.lines), [given.lines]);
+  const shown = useMemo(() => {
+    const alone = lines.filter((line) => line.label === only.value);
+    return alone.length ? alone : lines;
+  }, [lines, only.value]);
+  const p = { ...given, lines };
   const unit = p.unit ?? "number";
   const some = p.times.length > 0 && p.lines.some((line) => line.values.some((v) => v !== null));
-  const asTable = tables.value !== own.value;
   return (
-    <figure class="chart card">
-      <figcaption>
-        <h3 title={p.help}>{p.title}</h3>
-        {p.note}
-        {some && (
-          <button type="button" class="quiet small" aria-pressed={asTable} onClick={() => (own.value = !own.value)}>
-            {asTable ? "chart" : "table"}
-            <span class="hidden"> of {p.title}</span>
-          </button>
-        )}
-      </figcaption>
-      {!some ? (
-        <p class="nothing" style={{ height: `${p.height ?? 180}px` }}>
-          {p.empty ?? "no samples in this time"}
-        </p>
-      ) : asTable ? (
-        <Table p={p} unit={unit} />
-      ) : (
+    <Frame
+      title={p.title}
+      help={p.help}
+      note={p.note}
+      foot={p.foot}
+      height={p.height}
+      beside={p.beside}
+      nothing={some ? undefined : <p>{p.empty ?? "no samples in this time"}</p>}
+      table={() => <Table p={p} unit={unit} />}
+    >
+      {() => (
         <>
-          <Canvas {...p} unit={unit} />
-          <Legend p={p} unit={unit} />
+          <Canvas {...p} lines={shown} unit={unit} />
+          <Legend p={p} unit={unit} only={only} />
         </>
       )}
-    </figure>
+    </Frame>
   );
 }

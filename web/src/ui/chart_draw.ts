@@ -1,0 +1,86 @@
+// What is drawn on a chart besides its lines: limits, marks of releases, the time below.
+import type uPlot from "uplot";
+import { clock, day, inUnit } from "../lib/format";
+import { colour, FONT } from "../lib/scheme";
+
+export interface Mark {
+  ms: number;
+  label: string;
+  tone?: "bad" | "good" | "plain";
+}
+
+export interface Limit {
+  value: number;
+  label: string;
+  tone?: "bad" | "warn" | "good";
+}
+
+export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
+  const { ctx } = u;
+  const scale = devicePixelRatio;
+  let before = Infinity;
+  ctx.textBaseline = "alphabetic";
+  for (const limit of limits) {
+    const y = u.valToPos(limit.value, "y", true);
+    if (y < u.bbox.top - 1 || y > u.bbox.top + u.bbox.height + 1) continue;
+    const color = colour(limit.tone === "good" ? "--good" : limit.tone === "warn" ? "--warn" : "--bad");
+    ctx.strokeStyle = color;
+    ctx.lineWidth = scale;
+    ctx.setLineDash([4 * scale, 4 * scale]);
+    ctx.beginPath();
+    ctx.moveTo(u.bbox.left, y);
+    ctx.lineTo(u.bbox.left + u.bbox.width, y);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.fillStyle = color;
+    ctx.font = `${11 * scale}px ${FONT}`;
+    const above = y - u.bbox.top > 16 * scale;
+    const text = `${limit.label} ${inUnit(limit.value, unit)}`.trim();
+    // Two that are close to each other stand at both ends.
+    const left = Math.abs(before - y) < 14 * scale;
+    before = left ? Infinity : y;
+    ctx.textAlign = left ? "left" : "right";
+    ctx.fillText(text, left ? u.bbox.left + 4 * scale : u.bbox.left + u.bbox.width - 4 * scale, above ? y - 4 * scale : y + 12 * scale);
+  }
+}
+
+export function drawMarks(u: uPlot, marks: Mark[]) {
+  const { ctx } = u;
+  const scale = devicePixelRatio;
+  let free = -Infinity;
+  ctx.setLineDash([]);
+  ctx.textBaseline = "alphabetic";
+  for (const mark of marks) {
+    const x = u.valToPos(mark.ms / 1000, "x", true);
+    if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
+    ctx.strokeStyle = ctx.fillStyle = colour(mark.tone === "bad" ? "--bad" : mark.tone === "good" ? "--good" : "--dim");
+    ctx.lineWidth = scale;
+    ctx.beginPath();
+    ctx.moveTo(x, u.bbox.top);
+    ctx.lineTo(x, u.bbox.top + u.bbox.height);
+    ctx.stroke();
+    ctx.beginPath();
+    ctx.moveTo(x - 4 * scale, u.bbox.top);
+    ctx.lineTo(x + 4 * scale, u.bbox.top);
+    ctx.lineTo(x, u.bbox.top + 6 * scale);
+    ctx.fill();
+    ctx.font = `${10 * scale}px ${FONT}`;
+    ctx.textAlign = "left";
+    const width = ctx.measureText(mark.label).width;
+    if (x + 5 * scale < free || x + width + 6 * scale > u.bbox.left + u.bbox.width) continue;
+    ctx.fillText(mark.label, x + 5 * scale, u.bbox.top + 10 * scale);
+    free = x + width + 14 * scale;
+  }
+}
+
+export function axisTime(_: uPlot, splits: number[], __: number, ___: number, incr: number): string[] {
+  let last = "";
+  return splits.map((s) => {
+    const ms = s * 1000;
+    const d = day(ms);
+    const text = incr >= 86_400 ? d.slice(5) : incr < 60 ? clock(ms) : clock(ms).slice(0, 5);
+    const newDay = last !== "" && d !== last && incr < 86_400;
+    last = d;
+    return newDay ? `${text}\n${d.slice(5)}` : text;
+  });
+}
