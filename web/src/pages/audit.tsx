@@ -11,7 +11,7 @@ import { now } from "../lib/time";
 import type { AuditEntry, Problem } from "../lib/types";
 import { Ago, announce, Empty, State, Trouble, type Tone } from "../ui/bits";
 import { Changes } from "../ui/changes";
-import { VirtualList } from "../ui/virtual";
+import { Rows } from "../ui/rows";
 
 const PAGE = 500;
 
@@ -174,7 +174,7 @@ export function Audit() {
       {t.problem && <Trouble problem={t.problem} again={t.again} />}
       <div class={`logs ${opened ? "opened" : ""}`}>
         <section class="card whole" aria-label="Entries">
-          <VirtualList
+          <Rows
             label="Audit trail, newest first"
             className="audit"
             columns={["time", "who", "from", "what", "target", "result"]}
@@ -187,7 +187,7 @@ export function Audit() {
               setQuery({ entry: list[i]!.id });
               announce(`entry ${list[i]!.id} opened`);
             }}
-            selected={opened ? list.indexOf(opened) : undefined}
+            selected={(i) => list[i] === opened}
           />
           {t.over && !list.length && <Empty>{q ? "No entry is like that, back to the first one." : "Nothing was changed yet. Every change over the API or the command line is written here."}</Empty>}
         </section>

@@ -9,7 +9,7 @@ import { go, href, param, place, setQuery } from "../lib/route";
 import { now } from "../lib/time";
 import type { RolloutLine } from "../lib/types";
 import { Empty, State, Trouble, type Tone } from "../ui/bits";
-import { VirtualList } from "../ui/virtual";
+import { Rows } from "../ui/rows";
 import { RolloutPage } from "./rollout";
 
 export function toneOfRollout(r: { state: string; outcome: string; phase: string }): Tone {
@@ -89,7 +89,7 @@ function List() {
       </header>
       {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
       <section class="card whole">
-        <VirtualList
+        <Rows
           label="Rollouts"
           className="rollouts"
           columns={["rollout", "app", "version", "state", "why", "started", "took"]}

@@ -1,5 +1,6 @@
-// A list of rows of one height, up to millions: what is drawn follows from the scroll position alone, no row is measured
-// or kept. VirtualList is for lists whose rows keep state; this one is for those that grow by thousands a second.
+// A long list: rows of one height, up to millions, of which only those that can be seen are in the document. What is drawn
+// follows from the scroll position alone; no row is measured or kept, so that a list may grow by thousands a second. A
+// table for screen readers, with the true number of rows; j and k walk through it like any other list.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
@@ -13,33 +14,35 @@ export interface RowsProps {
   columns: string[];
   className?: string;
   count: number;
-  ahead: number; // grows by what is put before the first row, falls by what is dropped there
+  ahead?: number; // grows by what is put before the first row, falls by what is dropped there
   rowHeight: number;
-  follow: boolean; // stays at its end
-  onFollow: (atEnd: boolean) => void; // the user went to the end, or away from it
+  follow?: boolean; // stays at its end
+  onFollow?: (atEnd: boolean) => void; // the user went to the end, or away from it
   onNearStart?: () => void;
-  onRow: (i: number) => void;
+  onNearEnd?: () => void; // the last rows can be seen: more may be asked for
+  onRow?: (i: number) => void;
   keyOf: (i: number) => number | string;
   rowClass?: (i: number) => string;
   selected?: (i: number) => boolean;
   cells: (i: number) => ComponentChildren;
-  jump: { row: number } | null; // brings this row into view, once for every object
+  jump?: { row: number } | null; // brings this row into view, once for every object
 }
 
 export function Rows(p: RowsProps) {
   const box = useRef<HTMLDivElement>(null);
   const view = useSignal(600);
   const turn = useSignal(0);
-  const s = useRef({ top: 0, set: 0, origin: 0, ahead: p.ahead, jump: null as RowsProps["jump"] }).current;
+  const ahead = p.ahead ?? 0;
+  const s = useRef({ top: 0, set: 0, origin: 0, ahead, jump: null as RowsProps["jump"] }).current;
   void turn.value;
 
   const total = p.count * p.rowHeight;
   const tall = Math.min(total, TALLEST);
   const most = Math.max(0, total - view.value);
   const pace = most && tall > view.value ? most / (tall - view.value) : 1; // px of rows for one px of scrolling
-  s.top += (p.ahead - s.ahead) * p.rowHeight;
-  s.origin += p.ahead - s.ahead;
-  s.ahead = p.ahead;
+  s.top += (ahead - s.ahead) * p.rowHeight;
+  s.origin += ahead - s.ahead;
+  s.ahead = ahead;
   if (p.jump && p.jump !== s.jump) s.top = p.jump.row * p.rowHeight - view.value / 2;
   else if (p.follow) s.top = most;
   s.jump = p.jump;
@@ -65,6 +68,9 @@ export function Rows(p: RowsProps) {
   useLayoutEffect(() => {
     if (p.count && first === 0) p.onNearStart?.();
   }, [first === 0, p.count]);
+  useLayoutEffect(() => {
+    if (p.count && last >= p.count - SPARE) p.onNearEnd?.();
+  }, [last >= p.count - SPARE, p.count]);
 
   const scrolled = () => {
     const host = box.current;
@@ -74,7 +80,7 @@ export function Rows(p: RowsProps) {
     s.set = host.scrollTop;
     s.top = host.scrollTop * pace;
     const atEnd = host.scrollTop + host.clientHeight >= host.scrollHeight - p.rowHeight;
-    if (!atEnd || down) p.onFollow(atEnd);
+    if (!atEnd || down) p.onFollow?.(atEnd);
     turn.value++;
   };
   const rows: ComponentChildren[] = [];
@@ -115,14 +121,14 @@ export function Rows(p: RowsProps) {
         aria-label={p.label}
         onScroll={scrolled}
         onFocusIn={(e) => {
-          if (e.target !== e.currentTarget) p.onFollow(false); // a row that is looked at does not run away
+          if (e.target !== e.currentTarget) p.onFollow?.(false); // a row that is looked at does not run away
         }}
         onClick={(e) => {
           const i = rowOf(e);
-          if (i >= 0 && !getSelection()?.toString()) p.onRow(i);
+          if (i >= 0 && !getSelection()?.toString()) p.onRow?.(i);
         }}
         onKeyDown={(e) => {
-          if (e.key !== "Enter" || !(e.target as HTMLElement).matches("[data-i]")) return;
+          if (!p.onRow || e.key !== "Enter" || !(e.target as HTMLElement).matches("[data-i]")) return;
           e.stopPropagation();
           p.onRow(rowOf(e));
         }}
