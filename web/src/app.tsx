@@ -1,7 +1,7 @@
 // What surrounds every page: navigation, time range, connection, who is signed in, help.
 import { effect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { request } from "./lib/api";
 import { clock, duration } from "./lib/format";
 import { GOES, helpOpen, pageKeys } from "./lib/keys";
@@ -224,10 +224,14 @@ function usePageChange() {
       document.getElementById("main")?.focus({ preventScroll: true });
     }
     scrollTo(0, 0);
-    return () => {
-      pageKeys.value = [];
-    };
   }, [path]);
+  // Before the next page's own effects, which may set its keys at once.
+  useLayoutEffect(
+    () => () => {
+      pageKeys.value = [];
+    },
+    [path],
+  );
 }
 
 export function Shell() {
