@@ -49,8 +49,8 @@ export const PAGES: Page[] = [
 
 const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;
 
-// Verdicts, rollbacks and alerts are said aloud, wherever the user is.
-const SPOKEN = /^(rollout\.(verdict|aborted|rolled_back|promoted|done|back|end)|alert\.|incident\.)/;
+// Verdicts, rollbacks, incidents and budgets are said aloud, wherever the user is.
+const SPOKEN = /^(rollout\.(back|promoted|ended|stuck)|incident\.(opened|raised|resolved)|slo\.(burn|burn_over|frozen))$/;
 let spoken = 0;
 effect(() => {
   const newest = events.value[0];
