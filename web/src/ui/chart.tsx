@@ -44,6 +44,9 @@ export interface ChartProps {
   beside?: boolean; // the table beside the chart, not in its place
 }
 
+// What is drawn. Nothing of the document's tree: uPlot's closures live long, and would keep all trees since alive.
+type Drawn = Omit<ChartProps, "help" | "empty" | "note" | "foot" | "beside">;
+
 export const PALETTE = ["--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c7", "--c8"];
 const paint = (line: Line) => colour(line.color!);
 
@@ -63,7 +66,7 @@ function stack(lines: Line[]): Column[] {
 }
 
 // uPlot wants what is drawn behind first: a stack is drawn from its top.
-function columnsOf(p: ChartProps): uPlot.AlignedData {
+function columnsOf(p: Drawn): uPlot.AlignedData {
   const t = p.times.map((ms) => ms / 1000);
   if (p.stacked) return [t, ...stack(p.lines).reverse()] as uPlot.AlignedData;
   const out: Column[] = [];
@@ -74,7 +77,7 @@ function columnsOf(p: ChartProps): uPlot.AlignedData {
   return [t, ...out] as uPlot.AlignedData;
 }
 
-function seriesOf(p: ChartProps): { series: uPlot.Series[]; bands: uPlot.Band[] } {
+function seriesOf(p: Drawn): { series: uPlot.Series[]; bands: uPlot.Band[] } {
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
   const pick = p.stacked ? [...p.lines].reverse() : p.lines;
@@ -99,12 +102,13 @@ function seriesOf(p: ChartProps): { series: uPlot.Series[]; bands: uPlot.Band[] 
   return { series, bands };
 }
 
-const scaleOf = (p: ChartProps, line: Line) => (line.unit && line.unit !== (p.unit ?? "number") ? `y ${line.unit}` : "y");
-const otherUnits = (p: ChartProps) => [...new Set(p.lines.filter((line) => scaleOf(p, line) !== "y").map((line) => line.unit!))];
+const scaleOf = (p: Drawn, line: Line) => (line.unit && line.unit !== (p.unit ?? "number") ? `y ${line.unit}` : "y");
+const otherUnits = (p: Drawn) => [...new Set(p.lines.filter((line) => scaleOf(p, line) !== "y").map((line) => line.unit!))];
 
 // A scale that starts at 0, shows every limit that is near, and is not flat when all is 0.
-function rangeY(p: ChartProps): (u: uPlot, low: number | null, high: number | null) => [number, number] {
+function rangeY(current: () => Drawn): (u: uPlot, low: number | null, high: number | null) => [number, number] {
   return (_, low, high) => {
+    const p = current();
     if (p.log) return [Math.min(low ?? 0.1, 0.1), Math.max(10, (high ?? 1) * 1.3)];
     let top = Math.max(high ?? 0, 0);
     for (const limit of p.limits ?? []) if (limit.value <= top * 4 || top === 0) top = Math.max(top, limit.value);
@@ -125,12 +129,12 @@ const incrs = (unit: string) => (unit.startsWith("bytes") ? POWERS : undefined);
 // Of a logarithmic scale the powers of ten.
 const powers = (_: uPlot, splits: number[]) => splits.map((v) => (v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6 ? v : null));
 
-function options(p: ChartProps, width: number, unit: string, current: () => ChartProps): uPlot.Options {
+function options(p: Drawn, width: number, unit: string, current: () => Drawn): uPlot.Options {
   const { series, bands } = seriesOf(p);
   const grid = { stroke: colour("--line"), width: 1 };
   const axis = { stroke: colour("--dim"), font: `11px ${FONT}`, grid, ticks: { show: false } };
   const others = otherUnits(p);
-  const scales: uPlot.Scales = { x: { time: true }, y: { distr: p.log ? 3 : 1, range: rangeY(p) } };
+  const scales: uPlot.Scales = { x: { time: true }, y: { distr: p.log ? 3 : 1, range: rangeY(current) } };
   for (const other of others) scales[`y ${other}`] = { range: rangeOther };
   return {
     width,
@@ -199,11 +203,11 @@ function options(p: ChartProps, width: number, unit: string, current: () => Char
   };
 }
 
-const shape = (p: ChartProps) =>
+const shape = (p: Drawn) =>
   JSON.stringify([p.lines.map((l) => [l.label, l.color, l.dash, l.fill, !!l.low, l.unit]), p.stacked, p.log, p.height, p.unit, p.min, p.max, p.times.length === 1]);
 
 // uPlot, made anew only when what is drawn changes its shape, the width or the colours.
-function Canvas(p: ChartProps & { unit: string }) {
+function Canvas(p: Drawn & { unit: string }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(p);
@@ -255,7 +259,7 @@ function valueAt(values: Column, at: number, exact: boolean): number | null {
 }
 
 // A click on a line's name leaves it alone, another one brings the others back.
-function Legend({ p, unit, only }: { p: ChartProps; unit: string; only: Signal<string> }) {
+function Legend({ p, unit, only }: { p: Drawn; unit: string; only: Signal<string> }) {
   const at = useComputed(() => cursorMs.value);
   const i = indexAt(p.times, at.value);
   return (
@@ -286,7 +290,7 @@ function Legend({ p, unit, only }: { p: ChartProps; unit: string; only: Signal<s
 
 const ROWS = 60;
 
-function Table({ p, unit }: { p: ChartProps; unit: string }) {
+function Table({ p, unit }: { p: Drawn; unit: string }) {
   const every = Math.max(1, Math.ceil(p.times.length / ROWS));
   const picks: number[] = [];
   for (let i = p.times.length - 1; i >= 0; i -= every) picks.push(i);
@@ -328,18 +332,19 @@ export function Chart(given: ChartProps) {
     const alone = lines.filter((line) => line.label === only.value);
     return alone.length ? alone : lines;
   }, [lines, only.value]);
-  const p = { ...given, lines };
+  const { help, empty, note, foot, beside, ...drawn } = given;
+  const p: Drawn = { ...drawn, lines };
   const unit = p.unit ?? "number";
   const some = p.times.length > 0 && p.lines.some((line) => line.values.some((v) => v !== null));
   return (
     <Frame
       title={p.title}
-      help={p.help}
-      note={p.note}
-      foot={p.foot}
+      help={help}
+      note={note}
+      foot={foot}
       height={p.height}
-      beside={p.beside}
-      nothing={some ? undefined : <p>{p.empty ?? "no samples in this time"}</p>}
+      beside={beside}
+      nothing={some ? undefined : <p>{empty ?? "no samples in this time"}</p>}
       table={() => <Table p={p} unit={unit} />}
     >
       {() => (
