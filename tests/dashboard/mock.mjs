@@ -203,7 +203,7 @@ export async function startMock(o) {
   const clock = () => began + (Date.now() - began) * o.speed;
   const apps = makeApps(o.apps);
   const panels = loadPanels();
-  const answer = panelAnswers(panels);
+  const ofPanel = panelAnswers(panels);
   const cycle = 140;
   let nextEvent = 1000;
   const streams = new Set();
@@ -308,7 +308,7 @@ export async function startMock(o) {
       const [status, answer] = reloadOf(JSON.parse(await body(req)));
       return json(res, answer, status);
     }
-    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req)), answer, apps.map((a) => a.name)));
+    if (p === "/v1/columns") return json(res, columnsOf(new URLSearchParams(await body(req)), ofPanel, apps.map((a) => a.name)));
     if (p === "/v1/panels") return json(res, panels);
     if (p === "/v1/rollouts") {
       const l = live();

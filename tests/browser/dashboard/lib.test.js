@@ -141,3 +141,96 @@ describe("live data", () => {
     assert.equal(sentence(e("x.y", "some text", { app: "", release: 0 })), "y: text some text");
   });
 });
+
+describe("dashboards", () => {
+  it("puts app and window into a query, whatever the app is called", async () => {
+    const { fill } = await load("lib/panels");
+    assert.equal(fill('rate(x{app=~"$app"}[$window])', "", "5m"), 'rate(x{app=~".*"}[5m])');
+    assert.equal(fill('x{app=~"$app"}', 'a.b"c\\', "5m"), 'x{app=~"a\\\\.b\\"c\\\\\\\\"}');
+    assert.equal(fill('label_replace(x, "class", "$1", "code", "(.).*")', "a", "5m"), 'label_replace(x, "class", "$1", "code", "(.).*")');
+  });
+  it("takes rates over no less than a step and no more than a quarter of the range", async () => {
+    const { windowFor } = await load("lib/panels");
+    const all = ["1m", "5m", "15m", "1h"];
+    const rows = [
+      ["5m", 300, 5, "5m"],
+      ["5m", 240, 5, "1m"],
+      ["5m", 3600, 15, "5m"],
+      ["1m", 3600, 15, "1m"],
+      ["1m", 86_400, 600, "15m"],
+      ["1m", 2_592_000, 10_800, "1h"],
+    ];
+    for (const [own, range, step, want] of rows) assert.equal(windowFor(all, own, range * 1000, step * 1000), want, `${own} ${range} ${step}`);
+  });
+  it("asks for what is missing alone", async () => {
+    const { missing } = await load("lib/board");
+    const a = { startMs: 0, stepMs: 10, n: 11, error: null, series: [] };
+    const span = (startMs, endMs, stepMs = 10) => ({ startMs, endMs, stepMs });
+    assert.equal(missing(a, span(0, 100)), null);
+    assert.deepEqual(missing(a, span(10, 110)), { startMs: 90, endMs: 110 });
+    assert.deepEqual(missing(a, span(10, 90)), { startMs: 80, endMs: 90 });
+    assert.deepEqual(missing(a, span(-10, 100)), { startMs: -10, endMs: 100 });
+    assert.deepEqual(missing(a, span(200, 300)), { startMs: 200, endMs: 300 });
+    assert.deepEqual(missing(a, span(0, 100, 5)), { startMs: 0, endMs: 100 });
+    assert.deepEqual(missing({ ...a, error: "no" }, span(0, 100)), { startMs: 0, endMs: 100 });
+  });
+  it("a chart made of tails is the chart that is asked for at once", async () => {
+    const { joined } = await load("lib/board");
+    // Three series: always there, one that ends, one that begins; the newest point is first known wrongly.
+    const at = (t, k) => (k === 0 ? t : k === 1 ? (t < 60 ? 1 : null) : t >= 80 ? t * 2 : null);
+    const ask = (from, to, late) => {
+      const n = (to - from) / 10 + 1;
+      const series = [0, 1, 2].map((k) => ({ labels: { k: String(k) }, values: Array.from({ length: n }, (_, i) => (late && from + i * 10 === to ? null : at(from + i * 10, k))) }));
+      return { startMs: from, n, result: { error: null, series: series.filter((s) => s.values.some((v) => v !== null)) } };
+    };
+    const span = (startMs, endMs) => ({ startMs, endMs, stepMs: 10 });
+    let a = joined(null, ask(0, 50, true), span(0, 50));
+    for (let t = 60; t <= 120; t += 10) a = joined(a, ask(t - 20, t, t < 120), span(t - 50, t));
+    assert.deepEqual(a, joined(null, ask(70, 120, false), span(70, 120)));
+    assert.deepEqual(a.series.map((s) => s.labels.k), ["0", "2"]);
+  });
+  it("makes buckets of cumulative ones, and leaves out those that are empty", async () => {
+    const { heatOf, heatAt } = await load("lib/panels");
+    const s = (le, ...values) => ({ labels: { le }, values });
+    const heat = heatOf([s("+Inf", 10, null), s("0.1", 4, null), s("0.5", 10, null), s("0.01", 0, null), s("0.001", 0, null), s("2", 10, null), s("9", 10, null)]);
+    assert.deepEqual(heat.edges, [0.01, 0.1, 0.5, 2]);
+    assert.deepEqual(heat.rows.map((r) => r[0]), [0, 4, 6, 0]);
+    assert.equal(heat.top, 6);
+    assert.deepEqual(heatAt(heat, 0, 0.3), { edge: 0.1, sum: 10 });
+    assert.deepEqual(heatAt(heat, 0, 0.5), { edge: 0.5, sum: 10 });
+    assert.equal(heatAt(heat, 1, 0.5), null);
+  });
+  it("shows the apps with the highest last value, each with all of its lines", async () => {
+    const { topLines } = await load("lib/panels");
+    const line = (group, query, v) => ({ group, query, values: [9, v] });
+    const lines = [line("a", 0, 1), line("b", 0, 3), line("c", 0, 2), line("a", 1, 900), line("b", 1, 7), line("c", 1, 8), line("other", 2, 0)];
+    assert.deepEqual(topLines(lines, 7), lines);
+    assert.deepEqual(topLines(lines, 5).map((l) => `${l.group}${l.query}`), ["b0", "c0", "b1", "c1", "other2"]);
+  });
+  it("makes bands of phases and releases", async () => {
+    const { rowsOf } = await load("lib/panels");
+    const query = { expr: "", legend: "{{app}} {{arm}}", unit: "release", needs: null };
+    const info = (phase, ...values) => ({ labels: { app: "a", rollout: "7", phase, state: "running" }, values });
+    const found = [
+      { query, series: [info("start", 1, 1, null, null), info("step", null, 1, 1, null)] },
+      { query, series: [{ labels: { app: "a", arm: "new" }, values: [4, 4, null, 5] }] },
+    ];
+    const rows = rowsOf(found, [0, 10, 20, 30], (p) => p);
+    assert.deepEqual(rows.map((r) => [r.name, ...r.bands.map((b) => `${b.text} ${b.fromMs}-${b.toMs}`)]), [
+      ["a new", "release 4 0-20", "release 5 30-40"],
+      ["a rollout", "7 start 0-10", "7 step 10-30"],
+    ]);
+  });
+  it("moves and zooms the range", async () => {
+    const { moved, zoomed } = await load("lib/time");
+    const hour = 3_600_000;
+    const at = 1_000 * hour;
+    assert.deepEqual(moved("-1h", "now", at, -1), [String(at - 1.5 * hour), String(at - 0.5 * hour)]);
+    assert.deepEqual(moved(String(at - 1.5 * hour), String(at - 0.5 * hour), at, 1), ["-1h", "now"]);
+    assert.deepEqual(zoomed("-1h", "now", at, true), ["-6h", "now"]);
+    assert.deepEqual(zoomed("-1h", "now", at, false), ["-15m", "now"]);
+    assert.deepEqual(zoomed("-30d", "now", at, true), ["-30d", "now"]);
+    assert.deepEqual(zoomed(String(at - 4 * hour), String(at - 2 * hour), at, false), [String(at - 3.5 * hour), String(at - 2.5 * hour)]);
+    assert.deepEqual(zoomed(String(at - 4 * hour), String(at - 2 * hour), at, true), [String(at - 5 * hour), String(at - hour)]);
+  });
+});

@@ -18,7 +18,7 @@ export interface Limit {
 export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
   const { ctx } = u;
   const scale = devicePixelRatio;
-  let before = Infinity;
+  const taken: number[][] = [[], []]; // heights of names at the right and at the left
   ctx.textBaseline = "alphabetic";
   for (const limit of limits) {
     const y = u.valToPos(limit.value, "y", true);
@@ -36,11 +36,13 @@ export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
     ctx.font = `${11 * scale}px ${FONT}`;
     const above = y - u.bbox.top > 16 * scale;
     const text = `${limit.label} ${inUnit(limit.value, unit)}`.trim();
-    // Two that are close to each other stand at both ends.
-    const left = Math.abs(before - y) < 14 * scale;
-    before = left ? Infinity : y;
-    ctx.textAlign = left ? "left" : "right";
-    ctx.fillText(text, left ? u.bbox.left + 4 * scale : u.bbox.left + u.bbox.width - 4 * scale, above ? y - 4 * scale : y + 12 * scale);
+    const at = above ? y - 4 * scale : y + 12 * scale;
+    // Those that are close to each other stand at both ends; a third one there is not named.
+    const side = taken.findIndex((of) => of.every((other) => Math.abs(other - at) >= 13 * scale));
+    if (side < 0) continue;
+    taken[side]!.push(at);
+    ctx.textAlign = side ? "left" : "right";
+    ctx.fillText(text, side ? u.bbox.left + 4 * scale : u.bbox.left + u.bbox.width - 4 * scale, at);
   }
 }
 
