@@ -65,22 +65,27 @@ def token(p, role):
     return json.loads(p.run("token", "create", f"test-{role}", "--role", role, "--json").stdout)["token"]
 
 
-def main():
+def stage(config, argv, hosts=("localhost",), rate=RATE, **more):
+    """Starts a platform with traffic for each of `hosts`, then `argv` with what it needs to know of it."""
     admin = free_port()
-    config = CONFIG.replace("ADMIN", str(admin)).replace("SHOP", str(HERE / "dashboard/shop.py")).replace("PROBES", PROBES)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped all the same
-    with Platform(config) as p:
+    with Platform(config.replace("ADMIN", str(admin))) as p:
         p.up()
-        load = Load(p.port, rate=RATE, seconds=1800, posts=0)
+        loads = [Load(p.port, rate=rate, seconds=1800, posts=0, host=host) for host in hosts]
         try:
-            env = {**os.environ, "SUITE": "dashboard", "HEADGATE": str(BUILD / "headgate"), "HG_DATA": str(p.data),
+            env = {**os.environ, **more, "HEADGATE": str(BUILD / "headgate"), "HG_DATA": str(p.data),
                    "HG_ADMIN": f"http://127.0.0.1:{admin}", "HG_EDGE": f"http://127.0.0.1:{p.port}",
-                   "TESTS": "dashboard/lib.test.js dashboard/all.test.js",
                    **{f"HG_TOKEN_{r.upper()}": token(p, r) for r in ("viewer", "deployer", "admin")}}
-            argv = sys.argv[2:] if sys.argv[1:2] == ["--run"] else [str(HERE / "run"), *sys.argv[1:]]
             return subprocess.call(argv, env=env)
         finally:
-            load.stop().result()
+            for load in loads:
+                load.stop().result()
+
+
+def main():
+    argv = sys.argv[2:] if sys.argv[1:2] == ["--run"] else [str(HERE / "run"), *sys.argv[1:]]
+    return stage(CONFIG.replace("SHOP", str(HERE / "dashboard/shop.py")).replace("PROBES", PROBES), argv,
+                 SUITE="dashboard", TESTS="dashboard/lib.test.js dashboard/all.test.js")
 
 
 if __name__ == "__main__":
