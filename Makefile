@@ -2,7 +2,7 @@
 BUILD ?= build
 MESON_FLAGS ?=
 
-.PHONY: all everything run test test-long bench fuzz fuzz-long tsan lint format coverage sanitize build-sanitize dist install clean docs
+.PHONY: all everything run test test-long bench fuzz fuzz-long tsan lint format coverage sanitize build-sanitize dist install clean docs screenshots
 
 # The two programs, and nothing a first look does not need.
 all: $(BUILD)/build.ninja
@@ -54,6 +54,10 @@ fuzz-long:
 # Threads of the edge's and control's tests, and the whole platform, under ThreadSanitizer.
 tsan:
 	@tools/tsan.sh
+
+# Pictures of the dashboard, in docs/images.
+screenshots: everything
+	@tools/screenshots.sh $(BUILD)
 
 dist:
 	@git archive --format=tar.gz --prefix=headgate-$$(sed -n "s/^  version : '\(.*\)',/\1/p" meson.build)/ \

@@ -52,6 +52,7 @@ case "$skip" in
         reports_at=$(realpath "$reports")
         BUILD=$build JUNIT=$reports_at/browser.xml tests/browser/run || status=1
         BUILD=$build JUNIT=$reports_at/browser-edge.xml tests/browser/run --edge || status=1
+        BUILD=$build JUNIT=$reports_at/browser-dashboard.xml tests/browser/run --dashboard || status=1
     fi
     ;;
 esac

@@ -11,7 +11,8 @@ LINE = re.compile(r"^(\s*)(not ok|ok) \d+ - (.*?)(?: # (SKIP|TODO)\b.*)?$")
 
 
 def cases(text):
-    """Leaves only: a suite's own line comes behind its tests, less indented."""
+    """Leaves only: a suite's own line comes behind its tests, less indented. But when what it does before or
+    after them failed, only that line says why."""
     found, lines = [], text.splitlines()
     for number, line in enumerate(lines):
         m = LINE.match(line)
@@ -22,7 +23,8 @@ def cases(text):
             if LINE.match(after) or after.strip().startswith(("# Subtest", "1..")):
                 break
             diagnosis.append(after)
-        if any(re.match(r"\s*type: 'suite'", d) for d in diagnosis):
+        hook = any(re.match(r"\s*failureType: 'hookFailed'", d) for d in diagnosis)
+        if any(re.match(r"\s*type: 'suite'", d) for d in diagnosis) and not hook:
             continue
         skipped = m.group(4) == "SKIP"
         seconds = next((float(d.split(":")[1]) / 1000 for d in diagnosis if "duration_ms:" in d), 0)

@@ -223,7 +223,8 @@ function usePageChange() {
   useEffect(() => {
     document.title = `${current().title} · Headgate`;
     if (document.activeElement === document.body || !document.activeElement?.isConnected || document.activeElement.closest("main")) {
-      document.getElementById("main")?.focus({ preventScroll: true });
+      const main = document.getElementById("main");
+      (main?.querySelector<HTMLElement>("[autofocus]") ?? main)?.focus({ preventScroll: true });
     }
     scrollTo(0, 0);
   }, [path]);

@@ -1,5 +1,5 @@
 // Requests to Headgate's API. A failure is always an ApiError with the problem the API answered.
-import { keep, token } from "./session";
+import { keep, over, token } from "./session";
 import type { Columns, Problem } from "./types";
 
 export class ApiError extends Error {
@@ -47,9 +47,13 @@ export async function request(path: string, ask: Ask = {}): Promise<Response> {
   }
   const answer = await fetch(path, { method: ask.method ?? (body ? "POST" : "GET"), headers, body, signal: ask.signal, cache: "no-store" });
   if (answer.ok) return answer;
-  // A token that is no longer good signs out: but only if it is still the one in use.
-  if (answer.status === 401 && used && used === token.peek()) keep("", false);
-  throw await failure(answer);
+  const error = await failure(answer);
+  // A token that is no longer good signs out, and the login page says why: but only if it is still the one in use.
+  if (answer.status === 401 && used && used === token.peek()) {
+    over.value = error.problem;
+    keep("", false);
+  }
+  throw error;
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {

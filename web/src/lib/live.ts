@@ -132,6 +132,12 @@ function lost() {
   retryMs = Math.min(retryMs * 1.6, 5000);
 }
 
+// The server ended the stream in good order: it gives its place to another one, or the token is over.
+function ended() {
+  connection.value = "connecting";
+  retryTimer = window.setTimeout(open, retryMs);
+}
+
 async function firstSession() {
   if (session.peek()) return;
   session.value = (await (await request("/v1/session")).json()) as Session;
@@ -173,7 +179,7 @@ async function open() {
       heard = Date.now();
       batch(() => feed(value));
     }
-    if (mine === abort) lost();
+    if (mine === abort) ended();
   } catch (error) {
     if (mine !== abort) return;
     if (error instanceof ApiError && error.problem.status === 401) {

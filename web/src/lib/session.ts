@@ -1,7 +1,7 @@
 // Who looks at the page. The token lives in sessionStorage, or in localStorage when the user wishes to stay signed
 // in: both are separated by port, which cookies are not, and an app on another port must never be sent it.
 import { computed, signal } from "@preact/signals";
-import type { Role, Session } from "./types";
+import type { Problem, Role, Session } from "./types";
 
 const KEY = "headgate-token";
 const RANK: Record<Role, number> = { viewer: 1, deployer: 2, admin: 3 };
@@ -16,6 +16,7 @@ function read(): string {
 
 export const token = signal(read());
 export const session = signal<Session | null>(null);
+export const over = signal<Problem | null>(null); // why the last token is no longer good
 export const role = computed<Role>(() => session.value?.role ?? "viewer");
 
 export const may = (needed: Role) => RANK[role.value] >= RANK[needed];
@@ -28,6 +29,7 @@ export function keep(value: string, remember: boolean) {
   } catch {
     // as above
   }
+  if (value) over.value = null;
+  else session.value = null;
   token.value = value;
-  if (!value) session.value = null;
 }

@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { problemOf, request } from "../lib/api";
 import { place } from "../lib/route";
-import { keep, session } from "../lib/session";
+import { keep, over, session } from "../lib/session";
 import type { Problem, Session } from "../lib/types";
 import { Trouble } from "../ui/bits";
 
@@ -41,7 +41,7 @@ export function Login() {
     busy.value = true;
     problem.value = null;
     try {
-      await request("/v1/session", { token: value });
+      await (await request("/v1/session", { token: value })).text(); // a body that nobody reads keeps its connection
       enter(value, remember.current!.checked);
     } catch (error) {
       problem.value = problemOf(error);
@@ -49,6 +49,7 @@ export function Login() {
       busy.value = false;
     }
   };
+  useEffect(() => token.current!.focus(), []);
   useEffect(() => {
     document.title = "Sign in · Headgate";
     if (code) void withCode(code);
@@ -64,7 +65,7 @@ export function Login() {
         <label class="check">
           <input ref={remember} type="checkbox" /> Stay signed in on this machine
         </label>
-        {problem.value && <Trouble problem={problem.value} />}
+        {(problem.value ?? over.value) && <Trouble problem={(problem.value ?? over.value)!} />}
         <p class="buttons">
           <button type="submit" class="primary" disabled={busy}>
             Sign in

@@ -106,7 +106,7 @@ function Ribbon() {
       {shown.length === 0 && <Empty>Nothing yet.</Empty>}
       <ol>
         {shown.map((e) => (
-          <li key={e.id}>
+          <li key={e.id} data-event={e.id}>
             <time dateTime={new Date(e.ts_ms).toISOString()} title={stamp(e.ts_ms)}>
               {ago(e.ts_ms, now.value)}
             </time>

@@ -320,7 +320,7 @@ function Timeline({ r, own }: { r: Rollout; own: Event[] }) {
       <h2 id="timeline-title">Timeline</h2>
       <ol>
         {list.map((e) => (
-          <li key={e.id}>
+          <li key={e.id} data-event={e.id}>
             <time dateTime={new Date(e.ts_ms).toISOString()} title={stamp(e.ts_ms)}>
               {clock(e.ts_ms)}
             </time>

@@ -98,7 +98,7 @@ export function Evidence({ r }: { r: Rollout }) {
       <h2 id="evidence-title">Is {r.new.version} worse?</h2>
       <Meter r={r} />
       {shown.length > 0 && (
-        <div class="scroll" tabIndex={0} role="region" aria-labelledby="evidence-title">
+        <div class="scroll" tabIndex={0} role="region" aria-label="Measures">
           <table class="rows">
             <thead>
               <tr>

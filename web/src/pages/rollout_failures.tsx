@@ -64,7 +64,7 @@ function One({ r, f }: { r: Rollout; f: Failure }) {
           log lines of replica {f.replica} around it
         </button>
       ) : (
-        <pre class="loglines" tabIndex={0} aria-label="Log lines">
+        <pre class="loglines" tabIndex={0} role="region" aria-label={`Log lines around ${f.request_id}`}>
           {shown.value.length === 0 ? "no line within a second of it" : shown.value.map((l) => `${l.ts.slice(11, 23)} ${(l.level ?? "").padEnd(5)} ${l.text}`).join("\n")}
         </pre>
       )}

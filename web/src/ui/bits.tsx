@@ -1,7 +1,7 @@
 // Small parts that every page is made of.
 import { signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { ago, stamp } from "../lib/format";
 import { now } from "../lib/time";
 import type { Column, Problem } from "../lib/types";
@@ -120,7 +120,8 @@ export function Spark({ values, label, limit }: { values: Column; label: string;
 // A modal dialog; Escape and a click beside it close it, the focus goes back to where it was.
 export function Dialog({ title, children, close }: { title: string; children: ComponentChildren; close: () => void }) {
   const box = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Not after the next frame: a key that is pressed meanwhile must find the focus where it belongs.
+  useLayoutEffect(() => {
     const before = document.activeElement as HTMLElement | null;
     const dialog = box.current!;
     dialog.showModal();

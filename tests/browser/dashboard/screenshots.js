@@ -1,0 +1,59 @@
+// Pictures of every page in both schemes, at a desk's width and a phone's. usage: node screenshots.js FOLDER, started by
+// tools/screenshots.sh. A picture that is too big as PNG is kept as JPEG.
+import { mkdir, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { closeAll, headgate, ok, open, pages, profile, rollout, settled, show, until } from "./platform.js";
+
+const BYTES_MOST = 200_000;
+const SIZES = { 1440: 900, 390: 844 };
+const SAMPLES_MS = 60_000; // charts with less than a minute in them show nothing
+const folder = process.argv[2];
+
+const deploy = async (app, version) => JSON.parse(await headgate("deploy", app, "--version", version, "--detach", "--json")).id;
+const ended = (id, outcome) => until(async () => (await rollout(id)).outcome === outcome, `rollout ${id} is ${outcome}`, 120);
+
+async function picture(page, name) {
+  const at = path.join(folder, name);
+  await page.screenshot({ path: `${at}.png`, scale: "css" });
+  if ((await stat(`${at}.png`)).size <= BYTES_MOST) return;
+  await page.screenshot({ path: `${at}.jpg`, scale: "css", type: "jpeg", quality: 80 });
+  await rm(`${at}.png`);
+}
+
+async function pictures(page, name, hash) {
+  await show(page, hash);
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    for (const [width, height] of Object.entries(SIZES)) {
+      await page.setViewportSize({ width: Number(width), height });
+      await page.evaluate(() => (document.activeElement.blur(), scrollTo(0, 0)));
+      await settled(page);
+      await picture(page, `${name}-${colorScheme}-${width}`);
+    }
+  }
+}
+
+try {
+  await mkdir(folder, { recursive: true });
+  const began = Date.now();
+  const promoted = await deploy("accounts", "good");
+  await ended(promoted, "promoted");
+  const back = await deploy("feedback", "bad");
+  await ended(back, "rolled_back");
+  await until(async () => (await ok("GET", "/v1/incidents")).incidents.length > 0, "an incident", 60);
+  await until(async () => (await ok("GET", "/api/v2/alerts")).some((a) => a.status.state === "active"), "an alert", 120);
+  const [first] = (await ok("GET", "/v1/incidents")).incidents;
+  await ok("POST", `/v1/incidents/${first.id}/ack`, { body: { note: "looking at the release" } });
+  const live = await deploy("feedback", "next");
+  await until(() => Date.now() - began > SAMPLES_MS, "a minute of samples", 90);
+
+  const context = await profile();
+  const page = await open(context, "admin", "#/overview?from=-5m");
+  const list = await pages(page);
+  await pictures(page, "rollout-live", `#/rollouts/${live}?from=-5m`);
+  for (const { hash } of list) await pictures(page, hash.replace("#/", ""), `${hash}?from=-5m`);
+  await pictures(page, "rollout", `#/rollouts/${back}?from=-5m`);
+  console.log(`${4 * (list.length + 2)} pictures in ${folder}`);
+} finally {
+  await closeAll();
+}
