@@ -4,7 +4,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { chromium } from "../tests/browser/node_modules/playwright-core/index.mjs";
-import { options, startMock } from "../tests/dashboard/mock.mjs";
+import { options, startMock } from "../tests/browser/dashboard/mock.mjs";
 
 const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../web/dist");
 const ROUNDS = 5;
@@ -182,5 +182,5 @@ try {
   await browser.close();
 }
 console.log(
-  `Chromium, headless, before \`tests/dashboard/mock.mjs\`; the stand-in and the browser share the machine.\n\n| what | | |\n| --- | --- | --- |\n${rows.join("\n")}`,
+  `Chromium, headless, before \`tests/browser/dashboard/mock.mjs\`; the stand-in and the browser share the machine.\n\n| what | | |\n| --- | --- | --- |\n${rows.join("\n")}`,
 );

@@ -227,6 +227,7 @@ function usePageChange() {
       (main?.querySelector<HTMLElement>("[autofocus]") ?? main)?.focus({ preventScroll: true });
     }
     scrollTo(0, 0);
+    document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [path]);
   // Before the effects of the next page, which has keys of its own.
   useLayoutEffect(

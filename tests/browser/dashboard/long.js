@@ -1,7 +1,7 @@
 // Lists longer than any screen: from the stand-in, which has as many releases and apps as are wished for.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { options, startMock } from "../../dashboard/mock.mjs";
+import { options, startMock } from "./mock.mjs";
 import { fine, open, origins, profile, show, until } from "./platform.js";
 
 const ROWS_MOST = 200;

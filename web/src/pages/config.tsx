@@ -146,7 +146,7 @@ export function Configuration() {
           </span>
         )}
         <span class="space" />
-        <div class="choice" role="group" aria-label="What is shown">
+        <div class="tabs" role="group" aria-label="What is shown">
           {VIEWS.map(([value, name]) => (
             <button key={value} type="button" aria-pressed={view === value} onClick={() => setQuery({ view: value })}>
               {name}

@@ -151,7 +151,7 @@ function options(p: Drawn, width: number, unit: string, current: () => Drawn): u
     },
     scales,
     axes: [
-      { ...axis, values: axisTime, size: 28, space: 64 },
+      { ...axis, values: axisTime, size: 36, space: 64 },
       {
         ...axis,
         incrs: incrs(unit),

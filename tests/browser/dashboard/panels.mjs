@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const TOOLS = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../tools");
+const TOOLS = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../tools");
 const PRINT = `
 import json, sys, tomllib
 sys.path.insert(0, sys.argv[1])

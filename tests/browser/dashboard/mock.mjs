@@ -10,7 +10,7 @@ import { auditOf, configOf, logStandIn, reloadOf } from "./mock_logs.mjs";
 import { makeOps } from "./mock_ops.mjs";
 import { loadPanels, panelAnswers } from "./panels.mjs";
 
-const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../web/dist");
+const DIST = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "../../../web/dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
