@@ -30,7 +30,7 @@ struct relay {
 	enum http1_body body;
 	uint64_t left;
 	bool streaming, full, metrics;
-	bool prometheus; /* errors are told as Prometheus' API tells them */
+	bool prometheus;  /* errors are told as Prometheus' API tells them */
 	struct api_by by; /* what was shown when it was opened */
 };
 
