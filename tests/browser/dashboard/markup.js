@@ -82,7 +82,7 @@ describe("stored text with markup", () => {
     for (const [hash, address, text] of shown) {
       if (!list.includes(hash)) continue;
       await show(page, address());
-      await page.locator("main", { hasText: text }).waitFor().catch(() => assert.fail(`${text} on ${address()}`));
+      await page.locator("main", { hasText: text }).waitFor().catch(async () => assert.fail(`${text} is not on ${address()}: ${await page.locator("main").innerText()}`));
       assert.deepEqual(await page.evaluate(strangers), { hacked: undefined, odd: [] }, hash);
     }
     fine(page);
