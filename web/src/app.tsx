@@ -1,7 +1,7 @@
 // What surrounds every page: navigation, time range, connection, who is signed in, help.
 import { effect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect, useLayoutEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { request } from "./lib/api";
 import { clock, duration } from "./lib/format";
 import { GOES, helpOpen, pageKeys } from "./lib/keys";
@@ -220,7 +220,8 @@ function Help() {
 // A new page starts at its top, with its name read aloud and the focus at its head.
 function usePageChange() {
   const path = place.value.path.join("/");
-  useEffect(() => {
+  // Not after the next frame: whoever presses "/" meanwhile would lose the field again.
+  useLayoutEffect(() => {
     document.title = `${current().title} · Headgate`;
     if (document.activeElement === document.body || !document.activeElement?.isConnected || document.activeElement.closest("main")) {
       const main = document.getElementById("main");

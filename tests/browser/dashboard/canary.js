@@ -64,6 +64,15 @@ describe("a canary that goes bad while the page is open", () => {
     assert.ok(Math.min(...numbers) < 10 && Math.max(...numbers) >= (await rollout(id)).evidence.threshold, numbers.join(" "));
   });
 
+  it("draws each measure's interval as a line with a dot on it", async () => {
+    const boxes = await page.locator(".whisker .line, .whisker .dot").evaluateAll((all) => all.map((e) => {
+      const [own, around] = [e.getBoundingClientRect(), e.parentElement.getBoundingClientRect()];
+      return { height: own.height, inside: own.top >= around.top - 2 && own.bottom <= around.bottom + 2 };
+    }));
+    assert.ok(boxes.length >= 4, `${boxes.length}`);
+    assert.deepEqual(boxes.filter((b) => b.height > 12 || !b.inside), []);
+  });
+
   it("says the verdict, why, and what users had of it", async () => {
     const doc = await rollout(id);
     const verdict = page.locator("section.verdict");

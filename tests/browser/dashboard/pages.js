@@ -66,6 +66,14 @@ describe("every page", () => {
     assert.ok([...todo.keys()].includes("rollouts/*"), "a rollout was looked at");
   });
 
+  it("has its alerts close together", async (t) => {
+    if (!(await pages(page)).some((p) => p.hash === "#/alerts")) return t.skip("no page of alerts");
+    await page.setViewportSize({ width: 1440, height: 900 });
+    await show(page, "#/alerts");
+    const heights = await page.locator("main div.line").evaluateAll((all) => all.map((e) => e.getBoundingClientRect().height));
+    assert.ok(heights.length > 0 && heights.every((h) => h < 60), heights.join());
+  });
+
   it("is without a fault before anybody signed in", async () => {
     const stranger = await profile();
     const login = await tab(stranger);

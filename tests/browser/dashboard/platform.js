@@ -101,6 +101,8 @@ export async function tab(context, { expected } = {}) {
   page.busy = new Set();
   page.on("request", (r) => /\/v1\/live|follow=1/.test(r.url()) || page.busy.add(r));
   for (const over of ["requestfinished", "requestfailed"]) page.on(over, (r) => page.busy.delete(r));
+  // One that was given up while its body came is never told to be over.
+  page.on("response", (r) => setTimeout(() => page.busy.delete(r.request()), 2000).unref());
   return page;
 }
 

@@ -16,8 +16,11 @@ async function picture(page, name) {
   const at = path.join(folder, name);
   await page.screenshot({ path: `${at}.png`, scale: "css" });
   if ((await stat(`${at}.png`)).size <= BYTES_MOST) return;
-  await page.screenshot({ path: `${at}.jpg`, scale: "css", type: "jpeg", quality: 80 });
   await rm(`${at}.png`);
+  for (const quality of [80, 65, 50]) {
+    await page.screenshot({ path: `${at}.jpg`, scale: "css", type: "jpeg", quality });
+    if ((await stat(`${at}.jpg`)).size <= BYTES_MOST) return;
+  }
 }
 
 async function pictures(page, name, hash) {

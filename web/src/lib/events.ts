@@ -97,6 +97,8 @@ function replicaSentence(e: Event, f: Facts): string | null {
   }
 }
 
+const noted = (f: Facts) => (f.note ? `: ${text(f.note)}` : "");
+
 function otherSentence(e: Event, f: Facts): string | null {
   switch (e.kind) {
     case "release.created":
@@ -114,11 +116,11 @@ function otherSentence(e: Event, f: Facts): string | null {
     case "alert.failed":
       return `${text(f.channel)} could not be told: ${text(f.why)}`;
     case "incident.acknowledged":
-      return `incident ${text(f.incident)} acknowledged by ${text(f.who)}`;
+      return `incident ${text(f.incident)} acknowledged by ${text(f.who)}${noted(f)}`;
     case "incident.assigned":
-      return `incident ${text(f.incident)} assigned to ${text(f.assignee)} by ${text(f.who)}`;
+      return `incident ${text(f.incident)} assigned to ${text(f.assignee)} by ${text(f.who)}${noted(f)}`;
     case "incident.resolved":
-      return `incident ${text(f.incident)} resolved by ${text(f.who)}`;
+      return `incident ${text(f.incident)} resolved by ${text(f.who)}${noted(f)}`;
     case "slo.burn":
       return `the budget of ${text(f.slo)} burns too fast (${text(f.severity)}); ${ratio(num(f.left))} is left`;
     case "slo.burn_over":

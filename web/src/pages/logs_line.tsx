@@ -148,7 +148,7 @@ export function LinePanel({ cursor }: { cursor: string }) {
   const asked = useResource((signal) => around(cursor, signal), [cursor]);
   return (
     <aside
-      class="card line"
+      class="card logline"
       aria-labelledby="line-title"
       onKeyDown={(e) => {
         if (e.key !== "Escape") return;
