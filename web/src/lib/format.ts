@@ -40,6 +40,9 @@ export function nines(v: number | null | undefined): string {
   return `${String(Number((Math.floor(v * 10 ** (digits + 2) + 1e-6) / 10 ** digits).toFixed(digits)))} %`;
 }
 
+// What is left of an error budget: "71 %", or how many times it was spent.
+export const budget = (left: number) => (left >= 0 ? ratio(left) : `${number(1 - left, 2)}× spent`);
+
 export function seconds(v: number | null | undefined): string {
   if (v === null || v === undefined || !Number.isFinite(v)) return "–";
   if (v === 0) return "0 s";

@@ -2,7 +2,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { columns } from "../lib/api";
 import { remarkable, sentence, toneOfEvent } from "../lib/events";
-import { ago, number, ratio, seconds, stamp } from "../lib/format";
+import { ago, budget, number, ratio, seconds, stamp } from "../lib/format";
 import { appList, beat, events, known, platform } from "../lib/live";
 import { useResource } from "../lib/resource";
 import { href, param, setQuery } from "../lib/route";
@@ -40,8 +40,8 @@ function Budget({ app }: { app: App }) {
   const tone: Tone = worst.left <= 0 ? "bad" : worst.burning || worst.left < 0.25 ? "warn" : "good";
   return (
     <a class="budget plain" href={href(["slo"], { app: app.name })}>
-      <Bar share={worst.left} tone={tone} label={`${worst.name}: ${ratio(worst.left)} of the error budget is left`} />
-      <span class="num">{ratio(worst.left)}</span>
+      <Bar share={worst.left} tone={tone} label={`${worst.name}: ${budget(worst.left)}${worst.left >= 0 ? " of the error budget is left" : ""}`} />
+      <span class="num">{budget(worst.left)}</span>
       {worst.burning && <State tone="warn">burns</State>}
     </a>
   );
