@@ -3,7 +3,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { remarkable, runs, sentence, toneOfEvent } from "../lib/events";
-import { number, ratio, seconds, stamp } from "../lib/format";
+import { budget, number, ratio, seconds, stamp } from "../lib/format";
 import { pageKeys } from "../lib/keys";
 import { apps, events, known } from "../lib/live";
 import { useResource } from "../lib/resource";
@@ -132,7 +132,7 @@ function Head({ a }: { a: App }) {
         <Figure name="restarts">{a.restarts}</Figure>
         {worst && (
           <Figure name={`budget of ${worst.name}`} tone={worst.left <= 0 ? "bad" : worst.burning ? "warn" : "good"}>
-            {ratio(worst.left)}
+            {budget(worst.left)}
           </Figure>
         )}
         <Figure name="release">

@@ -1,7 +1,7 @@
 // Objectives: what is left of each budget, how fast it burns, and what spent it.
 import { useComputed } from "@preact/signals";
 import { get } from "../lib/api";
-import { duration, nines, number, ratio } from "../lib/format";
+import { budget, duration, nines, ratio } from "../lib/format";
 import { appList, events } from "../lib/live";
 import { useResource, useTurn } from "../lib/resource";
 import { href, param } from "../lib/route";
@@ -27,9 +27,7 @@ export function wordOfObjective(o: Objective): string {
 }
 
 // Once it is used up, what counts is by how much.
-export function leftText(o: Objective): string {
-  return o.budget.left >= 0 ? ratio(o.budget.left) : `${number(1 - o.budget.left, 2)} budgets spent`;
-}
+export const leftText = (o: Objective) => budget(o.budget.left);
 
 export function exhaustedText(o: Objective): string {
   if (o.budget.left <= 0) return "used up";

@@ -40,11 +40,15 @@ export function Rows(p: RowsProps) {
   const tall = Math.min(total, TALLEST);
   const most = Math.max(0, total - view.value);
   const pace = most && tall > view.value ? most / (tall - view.value) : 1; // px of rows for one px of scrolling
+  // The user may have scrolled and its event is still to come: that is where he is, and not where we were.
+  const host = box.current;
+  const moved = !!host && Math.abs(host.scrollTop - s.set) >= 1;
+  if (moved) s.top = host.scrollTop * pace;
   s.top += (ahead - s.ahead) * p.rowHeight;
   s.origin += ahead - s.ahead;
   s.ahead = ahead;
   if (p.jump && p.jump !== s.jump) s.top = p.jump.row * p.rowHeight - view.value / 2;
-  else if (p.follow) s.top = most;
+  else if (p.follow && !moved) s.top = most;
   s.jump = p.jump;
   s.top = Math.max(0, Math.min(most, s.top));
   const scroll = s.top / pace;
@@ -62,7 +66,7 @@ export function Rows(p: RowsProps) {
   useLayoutEffect(() => {
     const host = box.current!;
     if (Math.abs(host.scrollTop - scroll) >= 1) host.scrollTop = scroll;
-    s.set = host.scrollTop;
+    if (!moved) s.set = host.scrollTop;
     if (focused && !host.contains(document.activeElement)) host.focus({ preventScroll: true });
   });
   useLayoutEffect(() => {
