@@ -58,6 +58,15 @@ struct texts {
 	char in_long[SLO_SPAN], in_short[SLO_SPAN], summary[320];
 };
 
+/* "71.0 % of the budget is left", "the budget is spent 2.4 times". */
+static void left_text(double left, char *to, size_t cap)
+{
+	if (left < 0)
+		(void)snprintf(to, cap, "the budget is spent %.3g times", 1 - left);
+	else
+		(void)snprintf(to, cap, "%.1f %% of the budget is left", 100 * left);
+}
+
 static struct slo_alert alert_of(
         const struct slo_app *a, const struct slo_event *e, struct texts *t)
 {
@@ -66,14 +75,16 @@ static struct slo_alert alert_of(
 	const struct burn_rule *r = &o->rule[e->rule];
 	struct burn_counts c = seen->in_long[e->rule];
 	double left = burn_left(seen->period, o->objective_ppm);
+	char of_budget[64];
+	left_text(left, of_budget, sizeof of_budget);
 	double limit = burn_rule_factor(r, o->period_min), burn = burn_rate(c, o->objective_ppm);
 	slo_span_text(r->long_min, t->in_long);
 	slo_span_text(r->short_min, t->in_short);
 	(void)snprintf(t->summary, sizeof t->summary,
 	        "%s: %llu of %llu answers in %s were %s, %.3g times what the objective allows "
-	        "(alert above %.3g); %.1f %% of the budget is left",
+	        "(alert above %.3g); %s",
 	        a->conf.app, (unsigned long long)c.bad, (unsigned long long)c.total, t->in_long,
-	        e->of == SLO_AVAILABILITY ? "bad" : "too slow", burn, limit, 100 * left);
+	        e->of == SLO_AVAILABILITY ? "bad" : "too slow", burn, limit, of_budget);
 	return (struct slo_alert){.app = a->conf.app,
 	        .slo = slo_kind_name(e->of),
 	        .severity = slo_severity_name(e->severity),

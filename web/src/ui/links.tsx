@@ -45,7 +45,7 @@ export function SearchBox({ label }: { label: string }) {
 export function Views({ label, views, counts = {} }: { label: string; views: [string, string][]; counts?: Record<string, number> }) {
   const now = param("view", views[0]![0]);
   return (
-    <nav class="views" aria-label={label}>
+    <nav class="tabs" aria-label={label}>
       {views.map(([value, name]) => (
         <a key={value} href={href([page.value], { view: value === views[0]![0] ? undefined : value })} aria-current={now === value ? "page" : undefined}>
           {name}
