@@ -1,4 +1,5 @@
-/* Recording rules that are always there, so that alerts and dashboards can be short. */
+/* Rules that are always there: recordings, so that alerts and dashboards can be short, and alerts
+ * of what Headgate itself cannot go on without. */
 #include "rules_priv.h"
 
 static const char text[] =
@@ -38,7 +39,29 @@ static const char text[] =
         "      - record: headgate:replica_cpu:5m\n"
         "        expr: rate(headgate_replica_cpu_seconds_total[5m])\n"
         "      - record: headgate:replica_memory_ratio\n"
-        "        expr: headgate_replica_memory_bytes / (headgate_replica_memory_limit_bytes > 0)\n";
+        "        expr: headgate_replica_memory_bytes / (headgate_replica_memory_limit_bytes > 0)\n"
+        /* An exporter of the machine has these names for every disk that there is, but with the
+         * disk's device. */
+        "  - name: headgate-disk\n"
+        "    rules:\n"
+        "      - alert: HeadgateDiskNearlyFull\n"
+        "        expr: >-\n"
+        "          node_filesystem_avail_bytes{device=\"\"}\n"
+        "          / node_filesystem_size_bytes{device=\"\"} < 0.05\n"
+        "        labels: {severity: warning}\n"
+        "        annotations:\n"
+        "          summary: >-\n"
+        "            {{ $value | humanizePercentage }} of the disk of {{ $labels.mountpoint }} is "
+        "free\n"
+        "          runbook_url: docs/runbooks/disk-full.md\n"
+        "      - alert: HeadgateDiskFull\n"
+        "        expr: headgate_tsdb_state{job=\"\", state=~\"disk_full|disk_broken\"} == 1\n"
+        "        labels: {severity: critical}\n"
+        "        annotations:\n"
+        "          summary: >-\n"
+        "            the data folder cannot be written to ({{ $labels.state }}); metrics stay in "
+        "memory\n"
+        "          runbook_url: docs/runbooks/disk-full.md\n";
 
 struct hg_str rules_builtin(void)
 {

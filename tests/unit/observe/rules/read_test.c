@@ -84,7 +84,7 @@ static void the_built_in_rules_are_rules(void **state)
 	struct rules_file *f = NULL;
 	struct hg_err err;
 	assert_int_equal(read(rules_builtin().p, &f, &err), HG_OK);
-	assert_int_equal(f->rules, 10);
+	assert_int_equal(f->rules, 12);
 	rules_file_free(f);
 }
 
