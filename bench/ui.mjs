@@ -133,6 +133,34 @@ async function logs(browser) {
   }
 }
 
+// All that a page holds: a million lines, looked through by leaps and bounds while more come.
+async function millionLines(browser) {
+  const mock = await startMock(options(["--lines-per-second", 1000]));
+  try {
+    const page = await open(browser, mock.url, "#/logs", WIDE);
+    await page.getByRole("button", { name: "Load all of this time" }).click({ timeout: 30_000 });
+    const held = () => Number(document.querySelector(".loglist")?.getAttribute("aria-rowcount") ?? 0) >= 1_000_000;
+    const began = Date.now();
+    await page.waitForFunction(held, null, { polling: 500, timeout: 180_000 });
+    say("logs: a million lines loaded", `${((Date.now() - began) / 1000).toFixed(1)} s`, "from the stand-in, which makes them meanwhile");
+    const scrolling = (how) => page.evaluate((by) => {
+      const box = document.querySelector(".loglist .vbody");
+      let n = 0;
+      window.scroller = setInterval(() => (box.scrollTop = by === "leaps" ? (++n * 7919 * 997) % box.scrollHeight : box.scrollTop - 400), 16);
+    }, how);
+    for (const [how, what] of [["steps", "400 px a frame"], ["leaps", "to somewhere else each frame"]]) {
+      await scrolling(how);
+      const list = await frames(page, STREAM_S / 2);
+      const drawn = await page.locator("main [data-row]").count();
+      await page.evaluate(() => clearInterval(window.scroller));
+      say(`logs: frames while a million lines are scrolled, ${what}`, ...frameText(list).map((text, i) => (i ? `${text}; ${drawn} rows in the document` : text)));
+    }
+    await page.context().close();
+  } finally {
+    mock.stop();
+  }
+}
+
 async function memory(cdp) {
   // Twice: what finalizers let go of is found by the second one.
   await cdp.send("HeapProfiler.collectGarbage");
@@ -177,6 +205,7 @@ try {
   await firstRow(browser);
   await dashboards(browser);
   await logs(browser);
+  await millionLines(browser);
   await liveCharts(browser, minutes);
 } finally {
   await browser.close();
