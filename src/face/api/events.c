@@ -184,7 +184,7 @@ enum hg_rc api_get_events(struct api_request *r, struct hg_err *err)
 {
 	const struct http1_field *accept = http1_find(r->req->head, HTTP1_F_ACCEPT);
 	uint64_t after, limit = 100;
-	bool from_now;
+	bool from_now = true;
 	char app[WD_NAME_MAX] = "";
 	enum hg_rc rc = api_stream_resume(r, &after, &from_now, err);
 	if (rc == HG_OK) rc = api_query_u64(r, "limit", 1000, &limit, err);

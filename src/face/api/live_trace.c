@@ -207,10 +207,13 @@ static struct live_trace *trace_new(struct hg_list *traces)
 		n++;
 		if (t->over && (!oldest || t->looked_ms < oldest->looked_ms)) oldest = t;
 	}
-	if (n >= LIVE_TRACES && !oldest) return NULL;
+	if (n < LIVE_TRACES)
+		oldest = NULL; /* there is room */
+	else if (!oldest)
+		return NULL;
 	struct live_trace *t = calloc(1, sizeof *t);
 	if (!t) return NULL;
-	if (n >= LIVE_TRACES) {
+	if (oldest) {
 		hg_list_remove(&oldest->node);
 		free(oldest);
 	}

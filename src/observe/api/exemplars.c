@@ -97,8 +97,11 @@ bool pa_exemplars(struct pa_ask *a, struct json_out *j)
 	if (promql_parse(pa_form_get(a->form, "query"), &q, &err) < 0)
 		return pa_fail_from(&a->error, "query", &err);
 	struct scrape_exemplar *found = calloc(SCRAPE_EXEMPLARS_MAX, sizeof *found);
-	bool good = found || pa_fail(&a->error, PA_INTERNAL, "no memory for the answer");
-	if (good) series_out(j, found, choose(a, q, start, end, found));
+	if (found)
+		series_out(j, found, choose(a, q, start, end, found));
+	else
+		(void)pa_fail(&a->error, PA_INTERNAL, "no memory for the answer");
+	bool good = found != NULL;
 	free(found);
 	promql_free(q);
 	return good;
