@@ -1,6 +1,8 @@
 // An app in charts: what it answers, and what its replicas use.
 import { useMemo } from "preact/hooks";
 import { columns } from "../lib/api";
+import { events } from "../lib/live";
+import { marksOf } from "../lib/panels";
 import { useResource, useTurn } from "../lib/resource";
 import { serverNow, spanOf, type Span } from "../lib/time";
 import type { ColumnResult } from "../lib/types";
@@ -59,6 +61,8 @@ export function AppCharts({ app, from, to, marks, few = false, limits }: { app: 
     };
   }, [c]);
   const times = useMemo(() => (c ? Array.from({ length: c.n }, (_, i) => c.start_ms + i * c.step_ms) : []), [c]);
+  const newest = events.value[0]?.id;
+  const marked = useMemo(() => marks ?? marksOf(events.value, [], times, app), [marks, newest, times, app]);
   const bounds = useMemo(
     () => ({
       cpu: limits?.cpu ? [{ value: limits.cpu, label: "limit" }] : [],
@@ -68,7 +72,7 @@ export function AppCharts({ app, from, to, marks, few = false, limits }: { app: 
   );
   if (asked.problem && !c) return <Trouble problem={asked.problem} again={asked.again} />;
   const empty = asked.loading && !c ? "reading …" : undefined;
-  const all = { times, marks, zoom: from === undefined, empty };
+  const all = { times, marks: marked, zoom: from === undefined, empty };
   return (
     <div class="charts">
       <Chart title="Requests" unit="per_second" lines={lines.rate} {...all} />
