@@ -267,13 +267,13 @@ enum hg_rc slo_may_deploy(struct slo *s, struct hg_str app, struct hg_err *err)
 	slo_app_observe(s, a);
 	if (!slo_frozen(&a->conf, a->seen, &by)) return HG_OK;
 	const struct slo_objective *o = &a->conf.of[by];
-	char span[SLO_SPAN];
+	char span[SLO_SPAN], left[64];
 	slo_span_text(o->period_min, span);
+	slo_left_text(burn_left(a->seen[by].period, o->objective_ppm), "its error budget", left,
+	        sizeof left);
 	enum hg_rc rc = hg_err_set(err, HG_E_SLO_FROZEN,
-	        "deployments of app \"%s\" are frozen: %.1f %% of its error budget is left, less "
-	        "than %g %%",
-	        a->conf.app, 100 * burn_left(a->seen[by].period, o->objective_ppm),
-	        (double)a->conf.freeze_ppm / 1e4);
+	        "deployments of app \"%s\" are frozen: %s; at least %g %% must be left",
+	        a->conf.app, left, (double)a->conf.freeze_ppm / 1e4);
 	hg_err_detail(err, "%s: %llu of %llu answers of the last %s were bad, %g %% may be",
 	        slo_kind_name(by), (unsigned long long)a->seen[by].period.bad,
 	        (unsigned long long)a->seen[by].period.total, span,

@@ -60,6 +60,8 @@ static inline uint64_t slo_minute_now(const struct slo *s)
 HG_MUST enum hg_rc slo_conf_read(const struct spec *spec, struct slo_plan *p, struct hg_err *err);
 /* "1h", "30d", "90m" */
 void slo_span_text(uint64_t minutes, char to[SLO_SPAN]);
+/* "71.0 % of WHAT is left", and of an overspent one "238.5 % of WHAT is spent". */
+void slo_left_text(double left, const char *what, char *to, size_t cap);
 
 /* keep.c: the store's half */
 void slo_base_write(const struct slo_base *b, uint8_t to[SLO_BASE_N]);

@@ -58,13 +58,11 @@ struct texts {
 	char in_long[SLO_SPAN], in_short[SLO_SPAN], summary[320];
 };
 
-/* "71.0 % of the budget is left", "the budget is spent 2.4 times". */
-static void left_text(double left, char *to, size_t cap)
+void slo_left_text(double left, const char *what, char *to, size_t cap)
 {
-	if (left < 0)
-		(void)snprintf(to, cap, "the budget is spent %.3g times", 1 - left);
-	else
-		(void)snprintf(to, cap, "%.1f %% of the budget is left", 100 * left);
+	bool some = left >= 0;
+	(void)snprintf(to, cap, "%.1f %% of %s is %s", 100 * (some ? left : 1 - left), what,
+	        some ? "left" : "spent");
 }
 
 static struct slo_alert alert_of(
@@ -76,7 +74,7 @@ static struct slo_alert alert_of(
 	struct burn_counts c = seen->in_long[e->rule];
 	double left = burn_left(seen->period, o->objective_ppm);
 	char of_budget[64];
-	left_text(left, of_budget, sizeof of_budget);
+	slo_left_text(left, "the budget", of_budget, sizeof of_budget);
 	double limit = burn_rule_factor(r, o->period_min), burn = burn_rate(c, o->objective_ppm);
 	slo_span_text(r->long_min, t->in_long);
 	slo_span_text(r->short_min, t->in_short);

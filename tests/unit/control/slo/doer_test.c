@@ -484,8 +484,8 @@ static void a_freeze_says_why_and_what_to_do(void **state)
 	traffic(r, 7, 500, 1, 1); /* 5 of 9996: the budget is 4.998 */
 	assert_int_equal(slo_may_deploy(r->slo, HG_STR("web"), &err), HG_E_SLO_FROZEN);
 	assert_int_equal(hg_rc_info(err.rc)->exit_status, 6);
-	assert_true(strstr(err.message, "\"web\" are frozen: -0.0 % of its error budget is left, "
-	                                "less than 10 %") != NULL);
+	assert_true(strstr(err.message, "\"web\" are frozen: 100.0 % of its error budget is "
+	                                "spent; at least 10 % must be left") != NULL);
 	assert_true(strstr(err.detail, "availability: 5 of 9996 answers of the last 30d") != NULL);
 	assert_true(strstr(err.hint, "--override WHY") != NULL);
 	/* api has no such rule. */
