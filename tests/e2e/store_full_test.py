@@ -40,7 +40,7 @@ class StoreFull(unittest.TestCase):
         p.data = disk.path / "hg"
         p.run("secret", "set", "HOOK_URL", input=f"http://127.0.0.1:{self.hook.port}/hook")
         p.up()
-        load = Load(p.port, rate=100, seconds=240, posts=0)
+        load = Load(p.port, rate=100, seconds=380, posts=0)
         wait_for(lambda: self.query('headgate_tsdb_state{state="well"} == 1'), 60)
 
         # Little room is left: somebody is told while there is time.
