@@ -3,12 +3,15 @@
 are served, and with room again everything goes on without a restart, with the samples of that time."""
 import json
 import os
+import pathlib
+import shutil
+import tempfile
 import time
 import unittest
 
 from disk_full_test import may_mount
 from faults_test import Disk
-from harness import FEEDBACK, Load, Platform, main, wait_for
+from harness import FEEDBACK, Load, Platform, alive, main, wait_for
 from webhook_server import Receiver
 
 CONFIG = FEEDBACK + """alerts:
@@ -33,14 +36,18 @@ class StoreFull(unittest.TestCase):
         return json.loads(self.p.run("query", expr, "--json", *argv).stdout)["data"]["result"]
 
     def test_it_is_told_and_users_do_not_notice(self):
-        self.p = p = Platform(CONFIG)
-        self.addCleanup(lambda: p.__exit__(None, None, None))
-        disk = Disk(p.dir / "disk", "96m")
+        # The last of these is undone first: the platform ends while its data folder is there.
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="hg-full-"))
+        folder.chmod(0o755)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        disk = Disk(folder / "disk", "96m")
         self.addCleanup(disk.close)
-        p.data = disk.path / "hg"
+        self.p = p = Platform(CONFIG, data=disk.path / "hg")
+        self.addCleanup(lambda: p.__exit__(None, None, None))
         p.run("secret", "set", "HOOK_URL", input=f"http://127.0.0.1:{self.hook.port}/hook")
         p.up()
         load = Load(p.port, rate=100, seconds=380, posts=0)
+        self.addCleanup(load.stop)
         wait_for(lambda: self.query('headgate_tsdb_state{state="well"} == 1'), 60)
 
         # Little room is left: somebody is told while there is time.
@@ -72,8 +79,11 @@ class StoreFull(unittest.TestCase):
         times = [t for t, _ in series["values"] if full - 10 < t < again + 10]
         self.assertGreater(len(times), 3)
         self.assertLessEqual(max(b - a for a, b in zip(times, times[1:])), 10)
+        pids = p.everyone()
         result = load.stop().result()
         self.assertEqual((result["failed_get"], result["connect_errors"], result["ok"]), (0, 0, result["requests"]), result)
+        p.run("down")
+        self.assertEqual([pid for pid in pids if alive(pid)], [])
 
 
 if __name__ == "__main__":
