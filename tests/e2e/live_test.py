@@ -198,7 +198,8 @@ class Live(unittest.TestCase):
             last = watch.of("rollout")[-1]
             t = watch.trace()
             self.assertEqual(last["cause"], "evidence")
-            self.assertLessEqual(t["evidence"][0], 1)
+            # It climbs: the first point knows a second's requests, of which some may have failed already.
+            self.assertLess(t["evidence"][0], last["evidence"]["threshold"])
             self.assertGreaterEqual(t["evidence"][-1], last["evidence"]["threshold"])
             self.assertGreater(len(t["t_ms"]), 2)
             self.assertEqual(max(t["set"]), 0.02)
