@@ -8,14 +8,22 @@ const ribbon = (page) => page.locator(".ribbon li[data-event]").evaluateAll((all
 const ids = (list) => list.map((text) => Number(text.split(" ")[0]));
 const control = async () => (await ok("GET", "/v1/status")).processes.find((p) => p.role === "control").pid;
 
+// What the page says of its connection, written down as it changes: a control that is back at once leaves
+// little time to look.
+const note = (page) => page.evaluate(() => {
+  window.noted = { lost: false, told: false };
+  new MutationObserver(() => {
+    window.noted.lost ||= !!document.querySelector("[data-connection=lost]");
+    window.noted.told ||= !!document.querySelector(".banner[role=alert]")?.textContent.includes("does not answer");
+  }).observe(document.body, { subtree: true, childList: true, attributes: true, characterData: true });
+});
+
 // The same page before and after control was killed and is back.
 async function kill(...pages) {
   const pid = await control();
+  for (const page of pages) await note(page);
   process.kill(pid, "SIGKILL");
-  for (const page of pages) {
-    await page.locator("[data-connection=lost]").waitFor();
-    await page.locator(".banner[role=alert]", { hasText: "does not answer" }).waitFor();
-  }
+  for (const page of pages) await page.waitForFunction(() => window.noted.lost && window.noted.told);
   for (const page of pages) {
     await page.locator("[data-connection=live]").waitFor({ timeout: 30_000 });
     await page.locator(".banner").waitFor({ state: "detached" });
