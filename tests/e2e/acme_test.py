@@ -185,24 +185,25 @@ class Renewal(unittest.TestCase):
             site.wait_ready(2)
             visitors = Visitors(site)
             serials = set()
-            end = time.monotonic() + 20
-            while time.monotonic() < end:
+
+            def renewed_twice():
+                """two certificates after the first one"""
                 serials.add(site.serial())
-                time.sleep(0.2)
+                return len(serials) >= 3
+            wait_for(renewed_twice, 40, 0.2)
             visitors.stop()
             self.assertEqual(visitors.errors, [])
             self.assertGreater(visitors.count, 100)
-            self.assertGreaterEqual(len(serials), 3)
             self.assertEqual(site.authority.violations, [])
 
     def test_the_authority_pulls_a_renewal_forward(self):
-        with Site(lifetime=120) as site:  # renewal information is asked for every tenth of it
+        with Site(lifetime=75) as site:  # renewal information is asked for every tenth of it
             site.up()
             site.wait_served()
             first = site.serial()
             self.assertGreater(site.cert()["renew_ms"], time.time() * 1000 + 30_000)
             site.authority.window = (time.time() - 100, time.time() - 50)
-            wait_for(lambda: site.serial() != first, 40, 0.2)
+            wait_for(lambda: site.serial() != first, 25, 0.2)
             replaces = [o["replaces"] for o in site.authority.orders.values()]
             self.assertIsNone(replaces[0])
             self.assertEqual(int.from_bytes(__import__("base64").urlsafe_b64decode(

