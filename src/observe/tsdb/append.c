@@ -308,8 +308,9 @@ static size_t labels_bytes(struct labels ls)
 static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *err)
 {
 	struct head *h = &db->head;
-	/* Looking is a pass over the postings: not each time somebody knocks. */
-	if (app->refused >= app->looked_at * 2 || app->refused > app->looked_at + 10000) {
+	/* Looking is a pass over the postings: not each time somebody knocks. A sweep sets
+	 * looked_at back, since what was found may be gone. */
+	if (!app->looked_at || app->refused >= app->looked_at * 2 || app->refused > app->looked_at + 10000) {
 		app->looked_at = app->refused;
 		app->worst = head_worst(h, (uint32_t)(app - h->apps), &app->worst_values);
 	}
