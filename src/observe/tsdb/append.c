@@ -197,7 +197,8 @@ static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 {
 	struct series *s = &db->head.series[slot];
 	struct window *w = s->window;
-	if (s->open.count && t < w->end) return HG_OK;
+	/* One that could not end for want of memory has no place for more at CODEC_CHUNK_MAX. */
+	if (s->open.count && s->open.count < CODEC_CHUNK_MAX && t < w->end) return HG_OK;
 	if (!append_flush(db, slot)) return HG_E_NOMEM;
 	if (!w || w->closed || t < w->start || t >= w->end) {
 		w = append_window(db, t);
@@ -264,7 +265,9 @@ enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	            (s->open.count >= s->limit && !chunk_stretch(db, s));
 	if (db->replaying ? s->open.count < CODEC_CHUNK_MAX : !ends) return HG_OK;
 	if (journaled && j->bits.n > SEAL_BYTES) (void)!journal_seal(db, s->window);
-	return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
+	/* The sample is taken. Without memory the chunk goes on, and ends with a later one. */
+	(void)!append_flush(db, slot);
+	return HG_OK;
 }
 
 enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)

@@ -2,6 +2,8 @@
  * made it tell something that is not so. */
 #include "box.h"
 
+#include "observe/tsdb/tsdb_priv.h"
+
 #define START 1700000000000
 
 static int64_t clock_ms;
@@ -79,10 +81,46 @@ static void test_a_label_that_is_gone_is_not_named(void **state)
 	box_fini(&b);
 }
 
+/* A chunk that could not end took more samples than the reader of it has room for. */
+static void test_without_memory_a_chunk_does_not_outgrow_its_reader(void **state)
+{
+	struct box b;
+	tsdb_ref ref;
+	struct hg_err err = {0};
+	struct tsdb_selection *sel;
+	struct tsdb_samples got = {0};
+	uint32_t taken = 0;
+	(void)state;
+	box_init(&b);
+	b.o.window_ms = 3600000;
+	struct tsdb *db = open_store(&b.o);
+	assert_int_equal(series_of(db, "x", NULL, NULL, &ref, &err), HG_OK);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 600; i++) {
+			enum hg_rc rc = tsdb_append(db, ref, START + taken, taken / 7.0);
+			assert_true(rc == HG_OK || rc == HG_E_NOMEM);
+			taken += rc == HG_OK;
+			if (!i) db->windows[0]->tail.max = round ? SIZE_MAX / 2 : 0;
+		}
+		assert_int_equal(taken, round ? CODEC_CHUNK_MAX + 600 : CODEC_CHUNK_MAX);
+		if (!round) db->windows[0]->tail.max = SIZE_MAX / 2;
+	}
+	assert_int_equal(tsdb_select(db, NULL, 0, TSDB_NO_MIN, TSDB_NO_MAX, &sel, &err), HG_OK);
+	assert_int_equal(tsdb_selection_read(sel, 0, TSDB_NO_MIN, TSDB_NO_MAX, &got), HG_OK);
+	assert_int_equal(got.n, taken);
+	for (uint32_t i = 0; i < taken; i++)
+		assert_true(got.t[i] == START + i && got.v[i] == i / 7.0);
+	tsdb_samples_free(&got);
+	tsdb_selection_free(sel);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_a_label_that_is_gone_is_not_named),
+	        cmocka_unit_test(test_without_memory_a_chunk_does_not_outgrow_its_reader),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
