@@ -116,11 +116,67 @@ static void test_without_memory_a_chunk_does_not_outgrow_its_reader(void **state
 	box_fini(&b);
 }
 
+/* The value that the only series has at a time. */
+static double value_at(struct tsdb *db, int64_t t_ms)
+{
+	struct tsdb_selection *sel;
+	struct tsdb_samples got = {0};
+	struct hg_err err = {0};
+	assert_int_equal(tsdb_select(db, NULL, 0, t_ms, t_ms, &sel, &err), HG_OK);
+	assert_int_equal(tsdb_selection_count(sel), 1);
+	assert_int_equal(tsdb_selection_read(sel, 0, t_ms, t_ms, &got), HG_OK);
+	assert_int_equal(got.n, 1);
+	double v = got.v[0];
+	tsdb_samples_free(&got);
+	tsdb_selection_free(sel);
+	return v;
+}
+
+/* Of several samples with one time the first that came is the one, whatever has become of the
+ * chunks that they are in: it was the one whose chunk came to the file first. */
+static void test_what_came_first_stays(void **state)
+{
+	struct box b;
+	tsdb_ref ref;
+	struct hg_err err = {0};
+	(void)state;
+	box_init(&b);
+	struct tsdb *db = open_store(&b.o);
+	assert_int_equal(series_of(db, "x", NULL, NULL, &ref, &err), HG_OK);
+	for (int i = 0; i < 40; i++)
+		assert_int_equal(tsdb_append(db, ref, START + i * 1000, i), HG_OK);
+	/* Late ones between them, the 6th with the time of one that was in order. */
+	for (int i = 0; i < 31; i++)
+		(void)!tsdb_append(db, ref, START + i * 1000 + (i == 5 ? 0 : 500), 100 + i);
+	assert_true(value_at(db, START + 5000) == 5 && value_at(db, START + 6500) == 106);
+	/* They become a chunk, while the one that was in order is still open; a second chunk of
+	 * late ones begins before the first and has one of its times. */
+	for (int i = 0; i < 40; i++)
+		(void)!tsdb_append(db, ref, START + i * 100 + 1, 200 + i);
+	(void)!tsdb_append(db, ref, START + 6500, 300);
+	commits(db, 1);
+	for (int round = 0; round < 3; round++) {
+		assert_true(value_at(db, START + 5000) == 5);
+		assert_true(value_at(db, START + 6500) == 106);
+		if (round == 0) { /* the window ends and is closed */
+			assert_int_equal(tsdb_append(db, ref, START + 3600000, 1), HG_OK);
+			commits(db, 60);
+			assert_int_equal(db->windows[0]->closed, true);
+		} else if (round == 1) {
+			tsdb_close(db);
+			db = open_store(&b.o);
+		}
+	}
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_a_label_that_is_gone_is_not_named),
 	        cmocka_unit_test(test_without_memory_a_chunk_does_not_outgrow_its_reader),
+	        cmocka_unit_test(test_what_came_first_stays),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
