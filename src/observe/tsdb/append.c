@@ -280,8 +280,7 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 		db->stats.ahead++;
 		return HG_E_TSDB_AHEAD;
 	}
-	if (is_expired(db, db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms, t))
-		return late_refuse(db);
+	if (is_expired(db, tsdb_now(db), t)) return late_refuse(db);
 	if (db->choked) {
 		db->stats.refused_samples++;
 		return HG_E_TSDB_FULL;
@@ -313,7 +312,8 @@ static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *
 	struct head *h = &db->head;
 	/* Looking is a pass over the postings: not each time somebody knocks. A sweep sets
 	 * looked_at back, since what was found may be gone. */
-	if (!app->looked_at || app->refused >= app->looked_at * 2 || app->refused > app->looked_at + 10000) {
+	if (!app->looked_at || app->refused >= app->looked_at * 2 ||
+	        app->refused > app->looked_at + 10000) {
 		app->looked_at = app->refused;
 		app->worst = head_worst(h, (uint32_t)(app - h->apps), &app->worst_values);
 	}

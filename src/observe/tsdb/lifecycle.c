@@ -185,9 +185,25 @@ static void window_drop(struct tsdb *db, uint32_t i)
 
 /* ------------------------------------------------------------------ retention */
 
-static int64_t now_of(const struct tsdb *db)
+/*
+ * What age is measured by. One wrong reading of the clock, years ahead, would make everything too
+ * old: so time counts as passed only as far as there are samples of it. A run of them that began
+ * less than DAY_MS ago, or none, behind a gap of more, proves nothing yet: whoever set the clock
+ * has a day to notice, and after months without power old samples stay a day longer. Samples that
+ * a wrong clock left in the future are no proof either.
+ */
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+static int64_t retention_now(const struct tsdb *db)
 {
-	return db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms;
+	int64_t now = tsdb_now(db), run = now;
+	for (uint32_t i = db->window_n; i-- > 0;) {
+		const struct window *w = db->windows[i];
+		if (w->start > now) continue;
+		if (run - w->end > DAY_MS) return now - run < DAY_MS ? w->end : now;
+		run = HG_MIN(run, w->start);
+	}
+	return now;
 }
 
 uint64_t lifecycle_disk_bytes(const struct tsdb *db)
@@ -205,7 +221,7 @@ uint64_t lifecycle_disk_bytes(const struct tsdb *db)
 
 void lifecycle_retention(struct tsdb *db)
 {
-	int64_t now = now_of(db);
+	int64_t now = retention_now(db);
 	if (db->o.keep_ms && now != TSDB_NO_MIN)
 		while (db->window_n && db->windows[0]->end <= now - db->o.keep_ms)
 			window_drop(db, 0);

@@ -216,6 +216,12 @@ struct tsdb {
 	int64_t now_ms; /* the clock at the last commit; TSDB_NO_MIN without one */
 };
 
+/* The clock at the last commit, or without one the newest sample's time. */
+static inline int64_t tsdb_now(const struct tsdb *db)
+{
+	return db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms;
+}
+
 /* ---- head.c, series.c */
 void head_fini(struct head *h);
 /* The slot, or TSDB_NONE. */

@@ -171,12 +171,80 @@ static void test_what_came_first_stays(void **state)
 	box_fini(&b);
 }
 
+#define HOUR INT64_C(3600000)
+#define YEAR (365 * 24 * HOUR)
+
+static uint64_t samples_in(struct tsdb *db, int64_t from, int64_t to)
+{
+	struct tsdb_selection *sel;
+	struct hg_err err = {0};
+	struct tsdb_samples got = {0};
+	uint64_t n = 0;
+	assert_int_equal(tsdb_select(db, NULL, 0, from, to, &sel, &err), HG_OK);
+	for (uint32_t i = 0; i < tsdb_selection_count(sel); i++) {
+		assert_int_equal(tsdb_selection_read(sel, i, from, to, &got), HG_OK);
+		n += got.n;
+	}
+	tsdb_selection_free(sel);
+	tsdb_samples_free(&got);
+	return n;
+}
+
+/* One sample an hour, for `hours`. */
+static void hours_pass(struct tsdb *db, int hours)
+{
+	for (int i = 0; i < hours; i++, clock_ms += HOUR) {
+		commits(db, 1); /* the clock first */
+		sample_of(db, "x", NULL, NULL);
+		commits(db, 40);
+	}
+}
+
+/* Age was measured by the clock alone: one reading years ahead, and all windows were removed. */
+static void test_a_clock_that_leaps_ahead_removes_nothing(void **state)
+{
+	struct box b;
+	struct tsdb_stats st;
+	(void)state;
+	box_init(&b);
+	b.o.window_ms = 0;
+	b.o.keep_ms = 240 * HOUR;
+	b.o.now_ms = clock_now;
+	clock_ms = START;
+	struct tsdb *db = open_store(&b.o);
+	hours_pass(db, 72);
+	for (int round = 0; round < 3; round++) {
+		/* For less than a day, with samples and without, and a restart meanwhile. */
+		clock_ms += 5 * YEAR;
+		hours_pass(db, round == 1 ? 20 : 0);
+		commits(db, 100);
+		tsdb_close(db);
+		db = open_store(&b.o);
+		commits(db, 100);
+		clock_ms -= 5 * YEAR + (round == 1 ? 20 * HOUR : 0);
+		commits(db, 10);
+		assert_int_equal(samples_in(db, START, START + 72 * HOUR), 72);
+	}
+	tsdb_stats(db, &st);
+	assert_int_equal(st.dropped_windows, 0);
+	/* A machine that was off for a month: a day later retention goes on as ever. */
+	clock_ms = START + 30 * 24 * HOUR;
+	hours_pass(db, 20);
+	assert_int_equal(samples_in(db, START, START + 72 * HOUR), 72);
+	hours_pass(db, 8);
+	assert_int_equal(samples_in(db, START, START + 72 * HOUR), 0);
+	assert_int_equal(samples_in(db, START, clock_ms), 28);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_a_label_that_is_gone_is_not_named),
 	        cmocka_unit_test(test_without_memory_a_chunk_does_not_outgrow_its_reader),
 	        cmocka_unit_test(test_what_came_first_stays),
+	        cmocka_unit_test(test_a_clock_that_leaps_ahead_removes_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
