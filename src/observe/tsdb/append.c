@@ -238,6 +238,7 @@ static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
 {
 	memcpy(&s->last_bits, &v, sizeof v);
 	s->last_known = true;
+	s->last_none = false;
 	s->last_t = t;
 	db->max_ms = HG_MAX(db->max_ms, t);
 	db->stats.samples++;
@@ -286,7 +287,7 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 		return HG_E_TSDB_FULL;
 	}
 	if (t > s->last_t) return append_next(db, slot, t, v);
-	if (t < s->last_t) return append_late(db, slot, t, v);
+	if (t < s->last_t || s->last_none) return append_late(db, slot, t, v);
 	double last;
 	memcpy(&last, &s->last_bits, sizeof last);
 	bool same = !s->last_known || value_same(last, v);

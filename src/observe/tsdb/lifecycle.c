@@ -92,11 +92,37 @@ static int close_index(struct tsdb *db, struct window *w, struct hg_buf *to)
 	return 0;
 }
 
+/*
+ * A clock that was ahead gave series a newest sample in the future, beside which all that comes is
+ * late. Once its window is closed they begin again, behind the last moment at which what was late
+ * could be taken. They come back to the journal of a window in which they had been before: a new
+ * segment of it, since a reader of this one would go on with what it had learned of them.
+ */
+static int newest_forget(struct tsdb *db, const struct window *w)
+{
+	int64_t most = tsdb_now(db) + TSDB_AHEAD_MS;
+	int rc = 0;
+	if (w->start <= most) return 0;
+	for (uint32_t i = 0; rc == 0 && i < db->window_n; i++)
+		if (!db->windows[i]->closed && db->windows[i] != w)
+			rc = journal_next(db, db->windows[i]);
+	for (uint32_t id = 0; rc == 0 && id < w->ids; id++) {
+		if (w->slot_of[id] == TSDB_NONE) continue;
+		struct series *s = &db->head.series[w->slot_of[id]];
+		if (s->last_t <= most) continue;
+		s->last_t = most;
+		s->last_known = false;
+		s->last_none = true;
+	}
+	return rc;
+}
+
 static int window_close(struct tsdb *db, struct window *w)
 {
 	struct hg_buf index;
 	/* What the journal has and the file lacks must be in the file when the journal goes. */
-	int rc = close_chunks(db, w);
+	int rc = newest_forget(db, w);
+	if (rc == 0) rc = close_chunks(db, w);
 	hg_buf_init(&index, SIZE_MAX / 2);
 	if (rc == 0) rc = close_index(db, w, &index);
 	hg_buf_free(&index);
@@ -129,7 +155,10 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 		open++;
 		/* Selections hold ids of open windows: they mean nothing once it is closed. */
 		if (w->pins || !w->idle) continue;
-		bool over = newest >= w->end + grace;
+		/* One in the future takes no sample until it has come; then it gets a second file.
+		 */
+		bool future = db->now_ms != TSDB_NO_MIN && w->start > db->now_ms + TSDB_AHEAD_MS;
+		bool over = future || newest >= w->end + grace;
 		if (over && w->idle >= IDLE_COMMITS) return w;
 		if (over && (!most_idle || w->idle > most_idle->idle)) most_idle = w;
 	}

@@ -84,6 +84,7 @@ struct series {
 	uint16_t n, limit; /* labels; samples at which the open chunk ends */
 	bool used, staggered;
 	bool last_known; /* last_bits; not after a start, when a chunk had the last sample */
+	bool last_none;  /* last_t is no sample's time: only what is newer is in order */
 };
 
 struct app {

@@ -238,6 +238,98 @@ static void test_a_clock_that_leaps_ahead_removes_nothing(void **state)
 	box_fini(&b);
 }
 
+/* A killed store: its files as they are, and what it had in memory is gone. */
+static struct tsdb *killed(struct box *b, struct tsdb *db)
+{
+	char copy[96];
+	snprintf(copy, sizeof copy, "%s/copy", b->path);
+	box_copy(b->dir, copy);
+	tsdb_close(db);
+	box_copy(copy, b->dir);
+	return open_store(&b->o);
+}
+
+static uint64_t late_so_far(struct tsdb *db)
+{
+	struct tsdb_stats st;
+	tsdb_stats(db, &st);
+	return st.out_of_order;
+}
+
+/* The window that a wrong clock made in the future stayed open until then: its series never left
+ * memory or quotas, and every sample of them was a late one. */
+static void test_a_window_in_the_future_is_closed(void **state)
+{
+	struct box b;
+	struct tsdb_stats st;
+	(void)state;
+	box_init(&b);
+	b.o.window_ms = 0;
+	b.o.now_ms = clock_now;
+	clock_ms = START;
+	struct tsdb *db = open_store(&b.o);
+	uint64_t n = 0;
+	for (int minute = 0; minute < 600; minute++, clock_ms += 60000, n++) {
+		bool wrong = minute >= 30 && minute < 33;
+		clock_ms += minute == 30 ? YEAR : minute == 33 ? -YEAR : 0;
+		for (int k = 0; k < 5; k++)
+			commits(db, 1);
+		sample_of(db, "x", NULL, NULL);
+		if (wrong) sample_of(db, "y", NULL, NULL);
+		n += wrong;
+		commits(db, 10);
+		/* Ten minutes after the window's end samples are in order again. */
+		if (minute == 60) st.out_of_order = late_so_far(db);
+		if (minute > 60) assert_int_equal(late_so_far(db), st.out_of_order);
+		/* Killed now and then: the journal is read. */
+		if (minute % 7 == 5 && minute < 90) {
+			db = killed(&b, db);
+			assert_int_equal(samples_in(db, START, TSDB_NO_MAX), n + 1);
+		}
+	}
+	tsdb_stats(db, &st);
+	assert_int_equal(st.series, 1); /* y is in no open window */
+	assert_int_equal(samples_in(db, START, TSDB_NO_MAX), n);
+	assert_int_equal(st.damaged, 0);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
+/* After such a window a series comes back to the journal of the one before, and its reader must not
+ * go on with what it had learned of the series there. */
+static void test_a_journal_is_read_of_a_series_that_came_back(void **state)
+{
+	struct box b;
+	tsdb_ref ref;
+	struct tsdb_stats st;
+	struct hg_err err = {0};
+	(void)state;
+	box_init(&b);
+	b.o.window_ms = 0;
+	b.o.now_ms = clock_now;
+	clock_ms = START / (2 * HOUR) * 2 * HOUR + 95 * 60000;
+	struct tsdb *db = open_store(&b.o);
+	int64_t from = clock_ms;
+	uint32_t n = 0;
+	assert_int_equal(series_of(db, "x", NULL, NULL, &ref, &err), HG_OK);
+	for (; n < 149; n++, clock_ms += 10000) {
+		/* In the next window, and not so far ahead that a segment ends. */
+		bool wrong = n / 6 == 13;
+		clock_ms += wrong ? 13 * 60000 : 0;
+		commits(db, 1);
+		assert_int_equal(tsdb_append(db, ref, clock_ms, clock_ms / 3e9), HG_OK);
+		clock_ms -= wrong ? 13 * 60000 : 0;
+		commits(db, 40);
+	}
+	assert_int_equal(late_so_far(db), 60); /* ten minutes */
+	db = killed(&b, db);
+	tsdb_stats(db, &st);
+	assert_int_equal(st.damaged, 0);
+	assert_int_equal(samples_in(db, from, TSDB_NO_MAX), n);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -245,6 +337,8 @@ int main(void)
 	        cmocka_unit_test(test_without_memory_a_chunk_does_not_outgrow_its_reader),
 	        cmocka_unit_test(test_what_came_first_stays),
 	        cmocka_unit_test(test_a_clock_that_leaps_ahead_removes_nothing),
+	        cmocka_unit_test(test_a_window_in_the_future_is_closed),
+	        cmocka_unit_test(test_a_journal_is_read_of_a_series_that_came_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
