@@ -197,7 +197,8 @@ static enum hg_rc chunk_ready(struct tsdb *db, uint32_t slot, int64_t t)
 {
 	struct series *s = &db->head.series[slot];
 	struct window *w = s->window;
-	if (s->open.count && t < w->end) return HG_OK;
+	/* One that could not end for want of memory has no place for more at CODEC_CHUNK_MAX. */
+	if (s->open.count && s->open.count < CODEC_CHUNK_MAX && t < w->end) return HG_OK;
 	if (!append_flush(db, slot)) return HG_E_NOMEM;
 	if (!w || w->closed || t < w->start || t >= w->end) {
 		w = append_window(db, t);
@@ -237,6 +238,7 @@ static void count_sample(struct tsdb *db, struct series *s, int64_t t, double v)
 {
 	memcpy(&s->last_bits, &v, sizeof v);
 	s->last_known = true;
+	s->last_none = false;
 	s->last_t = t;
 	db->max_ms = HG_MAX(db->max_ms, t);
 	db->stats.samples++;
@@ -264,7 +266,9 @@ enum hg_rc append_next(struct tsdb *db, uint32_t slot, int64_t t, double v)
 	            (s->open.count >= s->limit && !chunk_stretch(db, s));
 	if (db->replaying ? s->open.count < CODEC_CHUNK_MAX : !ends) return HG_OK;
 	if (journaled && j->bits.n > SEAL_BYTES) (void)!journal_seal(db, s->window);
-	return append_flush(db, slot) ? HG_OK : HG_E_NOMEM;
+	/* The sample is taken. Without memory the chunk goes on, and ends with a later one. */
+	(void)!append_flush(db, slot);
+	return HG_OK;
 }
 
 enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
@@ -277,14 +281,13 @@ enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t, double v)
 		db->stats.ahead++;
 		return HG_E_TSDB_AHEAD;
 	}
-	if (is_expired(db, db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms, t))
-		return late_refuse(db);
+	if (is_expired(db, tsdb_now(db), t)) return late_refuse(db);
 	if (db->choked) {
 		db->stats.refused_samples++;
 		return HG_E_TSDB_FULL;
 	}
 	if (t > s->last_t) return append_next(db, slot, t, v);
-	if (t < s->last_t) return append_late(db, slot, t, v);
+	if (t < s->last_t || s->last_none) return append_late(db, slot, t, v);
 	double last;
 	memcpy(&last, &s->last_bits, sizeof last);
 	bool same = !s->last_known || value_same(last, v);
@@ -308,8 +311,10 @@ static size_t labels_bytes(struct labels ls)
 static enum hg_rc refuse_quota(struct tsdb *db, struct app *app, struct hg_err *err)
 {
 	struct head *h = &db->head;
-	/* Looking is a pass over the postings: not each time somebody knocks. */
-	if (app->refused >= app->looked_at * 2 || app->refused > app->looked_at + 10000) {
+	/* Looking is a pass over the postings: not each time somebody knocks. A sweep sets
+	 * looked_at back, since what was found may be gone. */
+	if (!app->looked_at || app->refused >= app->looked_at * 2 ||
+	        app->refused > app->looked_at + 10000) {
 		app->looked_at = app->refused;
 		app->worst = head_worst(h, (uint32_t)(app - h->apps), &app->worst_values);
 	}

@@ -172,6 +172,8 @@ HG_MUST bool coder_get(
 HG_MUST bool journal_seal(struct tsdb *db, struct window *w);
 /* All that was appended goes to the kernel; 0 or -errno. */
 HG_MUST int journal_write(struct tsdb *db, struct window *w);
+/* Ends the segment, of which all frames are written; 0 or -errno. */
+HG_MUST int journal_next(struct tsdb *db, struct window *w);
 /* Begins a new segment when this one is long, drops those of which every chunk is in the file. */
 HG_MUST int journal_turn(struct tsdb *db, struct window *w);
 void journal_remove(struct tsdb *db, struct window *w);

@@ -334,6 +334,9 @@ static uint32_t slots_filter(const struct head *h, uint32_t *slots, uint32_t n)
 static void apps_sweep(struct head *h)
 {
 	uint32_t *to = malloc((h->app_n + 1) * sizeof *to), n = 0;
+	/* The label with the most values may go with what is swept, and its number to another. */
+	for (uint32_t i = 0; i < h->app_n; i++)
+		h->apps[i].looked_at = 0;
 	if (!to) return;
 	for (uint32_t i = 0; i < h->app_n; i++) {
 		struct app a = h->apps[i];

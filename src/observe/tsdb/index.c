@@ -95,12 +95,12 @@ static int by_rank(const void *x, const void *y, void *arg)
 	return (p > q) - (p < q);
 }
 
-static int by_series_and_time(const void *x, const void *y, void *arg)
+/* As they came: of two samples with one time the first is the one that counts. */
+static int by_series_and_place(const void *x, const void *y, void *arg)
 {
 	const struct build *b = arg;
 	const struct build_chunk *p = x, *q = y;
 	if (p->id != q->id) return b->place_of[p->id] < b->place_of[q->id] ? -1 : 1;
-	if (p->min_ms != q->min_ms) return p->min_ms < q->min_ms ? -1 : 1;
 	return p->order < q->order ? -1 : 1;
 }
 
@@ -122,7 +122,7 @@ static bool build_order(struct build *b)
 	qsort_r(b->ids, b->id_n, sizeof *b->ids, by_rank, b);
 	for (uint32_t i = 0; i < b->id_n; i++)
 		b->place_of[b->ids[i]] = i;
-	if (b->chunk_n) qsort_r(b->chunks, b->chunk_n, sizeof *b->chunks, by_series_and_time, b);
+	if (b->chunk_n) qsort_r(b->chunks, b->chunk_n, sizeof *b->chunks, by_series_and_place, b);
 	return symbols_number(b);
 }
 
@@ -158,7 +158,7 @@ static void put_entries(struct build *b, struct hg_buf *places, struct hg_buf *e
 		put_varint(entries, end - chunk);
 		for (; chunk < end; chunk++) {
 			const struct build_chunk *c = &b->chunks[chunk];
-			/* Late chunks stand behind newer ones: the place may fall. */
+			/* Signed since files of earlier versions have chunks by time. */
 			put_varint(entries, zigzag((int64_t)(c->place - place)));
 			put_varint(entries, zigzag(c->min_ms - last));
 			put_varint(entries, (uint64_t)(c->max_ms - c->min_ms));

@@ -92,11 +92,37 @@ static int close_index(struct tsdb *db, struct window *w, struct hg_buf *to)
 	return 0;
 }
 
+/*
+ * A clock that was ahead gave series a newest sample in the future, beside which all that comes is
+ * late. Once its window is closed they begin again, behind the last moment at which what was late
+ * could be taken. They come back to the journal of a window in which they had been before: a new
+ * segment of it, since a reader of this one would go on with what it had learned of them.
+ */
+static int newest_forget(struct tsdb *db, const struct window *w)
+{
+	int64_t most = tsdb_now(db) + TSDB_AHEAD_MS;
+	int rc = 0;
+	if (w->start <= most) return 0;
+	for (uint32_t i = 0; rc == 0 && i < db->window_n; i++)
+		if (!db->windows[i]->closed && db->windows[i] != w)
+			rc = journal_next(db, db->windows[i]);
+	for (uint32_t id = 0; rc == 0 && id < w->ids; id++) {
+		if (w->slot_of[id] == TSDB_NONE) continue;
+		struct series *s = &db->head.series[w->slot_of[id]];
+		if (s->last_t <= most) continue;
+		s->last_t = most;
+		s->last_known = false;
+		s->last_none = true;
+	}
+	return rc;
+}
+
 static int window_close(struct tsdb *db, struct window *w)
 {
 	struct hg_buf index;
 	/* What the journal has and the file lacks must be in the file when the journal goes. */
-	int rc = close_chunks(db, w);
+	int rc = newest_forget(db, w);
+	if (rc == 0) rc = close_chunks(db, w);
 	hg_buf_init(&index, SIZE_MAX / 2);
 	if (rc == 0) rc = close_index(db, w, &index);
 	hg_buf_free(&index);
@@ -129,7 +155,10 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 		open++;
 		/* Selections hold ids of open windows: they mean nothing once it is closed. */
 		if (w->pins || !w->idle) continue;
-		bool over = newest >= w->end + grace;
+		/* One in the future takes no sample until it has come; then it gets a second file.
+		 */
+		bool future = db->now_ms != TSDB_NO_MIN && w->start > db->now_ms + TSDB_AHEAD_MS;
+		bool over = future || newest >= w->end + grace;
 		if (over && w->idle >= IDLE_COMMITS) return w;
 		if (over && (!most_idle || w->idle > most_idle->idle)) most_idle = w;
 	}
@@ -185,9 +214,25 @@ static void window_drop(struct tsdb *db, uint32_t i)
 
 /* ------------------------------------------------------------------ retention */
 
-static int64_t now_of(const struct tsdb *db)
+/*
+ * What age is measured by. One wrong reading of the clock, years ahead, would make everything too
+ * old: so time counts as passed only as far as there are samples of it. A run of them that began
+ * less than DAY_MS ago, or none, behind a gap of more, proves nothing yet: whoever set the clock
+ * has a day to notice, and after months without power old samples stay a day longer. Samples that
+ * a wrong clock left in the future are no proof either.
+ */
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+static int64_t retention_now(const struct tsdb *db)
 {
-	return db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms;
+	int64_t now = tsdb_now(db), run = now;
+	for (uint32_t i = db->window_n; i-- > 0;) {
+		const struct window *w = db->windows[i];
+		if (w->start > now) continue;
+		if (run - w->end > DAY_MS) return now - run < DAY_MS ? w->end : now;
+		run = HG_MIN(run, w->start);
+	}
+	return now;
 }
 
 uint64_t lifecycle_disk_bytes(const struct tsdb *db)
@@ -205,7 +250,7 @@ uint64_t lifecycle_disk_bytes(const struct tsdb *db)
 
 void lifecycle_retention(struct tsdb *db)
 {
-	int64_t now = now_of(db);
+	int64_t now = retention_now(db);
 	if (db->o.keep_ms && now != TSDB_NO_MIN)
 		while (db->window_n && db->windows[0]->end <= now - db->o.keep_ms)
 			window_drop(db, 0);

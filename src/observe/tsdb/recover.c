@@ -85,7 +85,7 @@ static void recover_newest(struct tsdb *db, struct window *w)
 			place = r.before;
 		if (!place || r.late || r.max_ms <= s->last_t) continue;
 		s->last_t = r.max_ms;
-		s->last_known = false;
+		s->last_known = s->last_none = false;
 	}
 	if (w->samples) db->max_ms = HG_MAX(db->max_ms, w->max_ms);
 }

@@ -102,7 +102,7 @@ static int segment_make(struct tsdb *db, struct window *w)
 	}
 	j->fd = fd;
 	j->size = sizeof h;
-	j->first_t = db->max_ms;
+	j->first_t = tsdb_now(db);
 	return 0;
 }
 
@@ -164,20 +164,28 @@ static uint64_t segment_bytes(uint64_t series)
 	return HG_MAX(HG_MIN(full, (uint64_t)SEGMENT_MOST), series * SEGMENT_PER_SERIES);
 }
 
+int journal_next(struct tsdb *db, struct window *w)
+{
+	struct journal *j = &w->journal;
+	(void)db;
+	if (j->fd < 0) return 0;
+	int rc = disk_sync(j->fd);
+	if (rc < 0) return rc;
+	if (!tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 2, sizeof *j->at)) return -ENOMEM;
+	journal_close(j);
+	j->segment++;
+	return 0;
+}
+
 int journal_turn(struct tsdb *db, struct window *w)
 {
 	struct journal *j = &w->journal;
 	uint64_t most = db->o.journal_bytes;
 	if (!most) most = segment_bytes(w->ids);
 	int rc = 0;
-	if (j->fd >= 0 && (j->size >= most || db->max_ms - j->first_t >= SEGMENT_MS)) {
-		rc = disk_sync(j->fd);
-		if (rc < 0) return rc;
-		if (!tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 2, sizeof *j->at))
-			return -ENOMEM;
-		journal_close(j);
-		j->segment++;
-	}
+	if (j->fd >= 0 && (j->size >= most || tsdb_now(db) - j->first_t >= SEGMENT_MS))
+		rc = journal_next(db, w);
+	if (rc < 0) return rc;
 	if (j->segment - j->oldest >= 2 && j->at && j->at[0].open) rc = oldest_end(db, w);
 	while (rc == 0 && j->oldest < j->segment && j->at && !j->at[0].open)
 		rc = oldest_drop(db, w);

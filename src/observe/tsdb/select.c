@@ -291,6 +291,8 @@ struct reading {
 	struct tsdb_samples *out;
 	int64_t from, to;
 	bool mixed, failed; /* mixed: not by rising time */
+	bool late;          /* chunks of late samples are read now, the others were before */
+	bool any_late;      /* there are some */
 };
 
 static bool samples_room(struct tsdb_samples *out, size_t more)
@@ -330,6 +332,8 @@ static void reading_trim(struct reading *r, uint32_t n)
 static bool reading_chunk(void *arg, const struct record *record)
 {
 	struct reading *r = arg;
+	r->any_late |= record->late;
+	if (record->late != r->late) return true;
 	if (!samples_room(r->out, CODEC_CHUNK_MAX)) {
 		r->failed = true;
 		return false;
@@ -341,25 +345,26 @@ static bool reading_chunk(void *arg, const struct record *record)
 	return true;
 }
 
-static void reading_open(struct reading *r, const struct series *s, const struct window *w)
+static void reading_open(struct reading *r, const struct series *s)
 {
-	if (s->window == w && s->open.count && s->open.t >= r->from && s->open.first_t <= r->to) {
-		if (!samples_room(r->out, s->open.count)) {
-			r->failed = true;
-			return;
-		}
-		stream_read(&s->open, r->out->t + r->out->n, r->out->v + r->out->n);
-		reading_trim(r, s->open.count);
+	if (s->open.t < r->from || s->open.first_t > r->to) return;
+	if (!samples_room(r->out, s->open.count)) {
+		r->failed = true;
+		return;
 	}
-	if (s->late && s->late->window == w && s->late->n) {
-		if (!samples_room(r->out, s->late->n)) {
-			r->failed = true;
-			return;
-		}
-		memcpy(r->out->t + r->out->n, s->late->t, s->late->n * sizeof *s->late->t);
-		memcpy(r->out->v + r->out->n, s->late->v, s->late->n * sizeof *s->late->v);
-		reading_trim(r, s->late->n);
+	stream_read(&s->open, r->out->t + r->out->n, r->out->v + r->out->n);
+	reading_trim(r, s->open.count);
+}
+
+static void reading_late(struct reading *r, const struct late *l)
+{
+	if (!samples_room(r->out, l->n)) {
+		r->failed = true;
+		return;
 	}
+	memcpy(r->out->t + r->out->n, l->t, l->n * sizeof *l->t);
+	memcpy(r->out->v + r->out->n, l->v, l->n * sizeof *l->v);
+	reading_trim(r, l->n);
 }
 
 /* By time; of several with one time the first that came stays. Merging keeps their order. */
@@ -405,6 +410,30 @@ static bool samples_sort(struct tsdb_samples *s)
 	return true;
 }
 
+static void reading_chunks(struct reading *r, const struct source *at)
+{
+	if (!window_chunks(r->db, at->window, at->id, r->from, r->to, reading_chunk, r) &&
+	        !r->failed && !r->late)
+		r->db->stats.damaged++;
+}
+
+/*
+ * One series in one window. Late samples come behind the others, and what came first of them is
+ * read first: where several have one time, the sort that follows keeps the first, today and once
+ * chunks that are open now stand in the file.
+ */
+static bool reading_source(struct reading *r, const struct source *at, const struct series *s)
+{
+	const struct window *w = at->window;
+	r->late = r->any_late = false;
+	reading_chunks(r, at);
+	if (s && s->window == w && s->open.count) reading_open(r, s);
+	r->late = true;
+	if (r->any_late && !r->failed) reading_chunks(r, at);
+	if (s && s->late && s->late->window == w && !r->failed) reading_late(r, s->late);
+	return !r->failed;
+}
+
 enum hg_rc tsdb_selection_read(struct tsdb_selection *s, uint32_t i, int64_t from_ms, int64_t to_ms,
         struct tsdb_samples *out)
 {
@@ -415,17 +444,11 @@ enum hg_rc tsdb_selection_read(struct tsdb_selection *s, uint32_t i, int64_t fro
 	        .db = db, .out = out, .from = HG_MAX(from_ms, s->from), .to = HG_MIN(to_ms, s->to)};
 	out->n = 0;
 	for (const struct source *at = e->first; at; at = at->next) {
-		struct window *w = at->window;
-		if (!overlaps(w, r.from, r.to)) continue;
-		if (!window_chunks(db, w, at->id, r.from, r.to, reading_chunk, &r)) {
-			if (r.failed) return HG_E_NOMEM;
-			db->stats.damaged++;
-		}
-		if (e->slot == TSDB_NONE || w->closed) continue;
-		const struct series *series = &db->head.series[e->slot];
-		if (series->used && series->generation == e->generation)
-			reading_open(&r, series, w);
-		if (r.failed) return HG_E_NOMEM;
+		const struct series *series = NULL;
+		if (!overlaps(at->window, r.from, r.to)) continue;
+		if (e->slot != TSDB_NONE && !at->window->closed) series = &db->head.series[e->slot];
+		if (series && (!series->used || series->generation != e->generation)) series = NULL;
+		if (!reading_source(&r, at, series)) return HG_E_NOMEM;
 	}
 	if (r.mixed && !samples_sort(out)) return HG_E_NOMEM;
 	return HG_OK;

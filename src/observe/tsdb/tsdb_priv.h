@@ -84,6 +84,7 @@ struct series {
 	uint16_t n, limit; /* labels; samples at which the open chunk ends */
 	bool used, staggered;
 	bool last_known; /* last_bits; not after a start, when a chunk had the last sample */
+	bool last_none;  /* last_t is no sample's time: only what is newer is in order */
 };
 
 struct app {
@@ -215,6 +216,12 @@ struct tsdb {
 	bool choked;    /* and the disk takes nothing: no more samples */
 	int64_t now_ms; /* the clock at the last commit; TSDB_NO_MIN without one */
 };
+
+/* The clock at the last commit, or without one the newest sample's time. */
+static inline int64_t tsdb_now(const struct tsdb *db)
+{
+	return db->now_ms != TSDB_NO_MIN ? db->now_ms : db->max_ms;
+}
 
 /* ---- head.c, series.c */
 void head_fini(struct head *h);
