@@ -27,6 +27,7 @@ struct notify_options {
 	const char *data_dir;
 	uint64_t seed;
 	uint64_t (*wall_ms)(void);
+	uint64_t (*mono_ms)(void);   /* never set: tells when the other one was; may be NULL */
 	void (*on_event)(void *arg); /* the journal has something new; may be NULL */
 	void *arg;
 };
@@ -51,7 +52,8 @@ void notify_apply(struct notify *n, struct notify_plan *p);
  * store when it returns. Also for rules: an alert that still fires is told again and again. */
 HG_MUST enum hg_rc notify_alert(
         struct notify *n, const struct notify_input *in, uint32_t count, struct hg_err *err);
-/* The state, for views and silences; after a change of it, call notify_changed. */
+/* The state, for views and silences, by the clock as it is now; after a change of it, call
+ * notify_changed. */
 struct notify_state *notify_view(struct notify *n);
 const struct notify_conf *notify_conf_now(const struct notify *n);
 /* Writes what has changed, and looks what is to be done. */

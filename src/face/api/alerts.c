@@ -272,10 +272,18 @@ static json_t *group_json(const struct api_request *r, struct notify *n,
 		json_decref(alerts);
 		return NULL;
 	}
-	/* Beyond Alertmanager's: when it is looked at next, and what came of the last look. */
-	return json_pack("{s:o,s:{s:o},s:o,s:o,s:s}", "labels", labels_json(g->labels), "receiver",
-	        "name", api_json_str(c->receivers[receiver].name), "alerts", alerts, "nextFlush",
-	        time_json(g->next_ms), "last", notify_why_text(g->why));
+	/* Beyond Alertmanager's: when it is looked at next, and what came of the last attempt. */
+	const struct notify_entry *failed = NULL;
+	enum notify_why why = notify_group_why(notify_view(n), g, receiver, &failed);
+	json_t *o = json_pack("{s:o,s:{s:o},s:o,s:o,s:s}", "labels", labels_json(g->labels),
+	        "receiver", "name", api_json_str(c->receivers[receiver].name), "alerts", alerts,
+	        "nextFlush", time_json(g->next_ms), "last", notify_why_text(why));
+	if (failed) {
+		json_object_set_new(o, "lastError", api_json_str(hg_str(failed->error)));
+		json_object_set_new(o, "lastChannel", api_json_str(failed->channel));
+		json_object_set_new(o, "attempts", json_integer(failed->attempts));
+	}
+	return o;
 }
 
 enum hg_rc api_get_am_groups(struct api_request *r, struct hg_err *err)

@@ -56,6 +56,16 @@ static void alert_line(const struct cli *c, const json_t *a, const json_t *group
 	hg_buf_byte(to, '\n');
 }
 
+/* Why the last attempt at its receiver went wrong. */
+static void failure_line(const json_t *group, struct hg_buf *to)
+{
+	const json_t *error = json_object_get(group, "lastError");
+	if (!error) return;
+	hg_buf_fmt(to, "  %s: %s (attempt %lld)\n", cli_text(group, "lastChannel"),
+	        json_string_value(error),
+	        (long long)json_integer_value(json_object_get(group, "attempts")));
+}
+
 int cli_do_alerts_list(struct cli *c)
 {
 	struct hg_err err = {0};
@@ -77,6 +87,7 @@ int cli_do_alerts_list(struct cli *c)
 			alert_line(c, alert, group, &to);
 			n++;
 		}
+		failure_line(group, &to);
 	}
 	cli_out("%s", n ? hg_buf_text(&to) : "no alerts fire for which there is a receiver\n");
 	hg_buf_free(&to);
