@@ -287,6 +287,13 @@ struct range {
 	int32_t min, max;
 };
 
+/* Whether such days can be in one month, as Alertmanager has it: of the longest. */
+static bool days_ordered(int32_t from, int32_t to)
+{
+	if (from < 0 && to > 0) return false;
+	return (from < 0 ? 32 + from : from) <= (to < 0 ? 32 + to : to);
+}
+
 static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const struct range *r,
         const struct notify_span **ret)
 {
@@ -304,7 +311,7 @@ static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const
 			good = number_of(first, r->names, r->name_count, &to[i].from) &&
 			       number_of(rest, r->names, r->name_count, &to[i].to) &&
 			       to[i].from >= r->min && to[i].to <= r->max && to[i].from &&
-			       to[i].to && (to[i].from <= to[i].to || to[i].to < 0);
+			       to[i].to && days_ordered(to[i].from, to[i].to);
 			/* Sunday is 0. */
 			if (r->names == weekdays)
 				good = number_of(first, r->names, 7, &to[i].from) &&

@@ -68,8 +68,9 @@ HG_MUST enum hg_rc notify_test(struct notify *n, struct hg_str receiver, notify_
 /* The one who asked is gone. */
 void notify_test_forget(struct notify *n, void *arg);
 
-/* `a="b"`, `a!=b`, `a=~"x|y"`, `a!~"…"`; the views point into `text`, or into *mem where an escape
- * was undone. `re` is not compiled. HG_E_INVALID. */
+/* `a="b"`, `a!=b`, `"a.b"=~"x|y"`, `a!~"…"`, as Alertmanager reads one: names may be quoted, values
+ * with a comma or a brace are. The views point into `text` or *mem. `re` is not compiled.
+ * HG_E_INVALID. */
 HG_MUST enum hg_rc notify_matcher_parse(struct hg_str text, struct hg_arena *mem,
         struct label_matcher *ret_matcher, struct hg_err *err);
 /* The same with its expression compiled; freed by notify_matcher_free. */
