@@ -11,6 +11,7 @@
 #define PLAN_BYTES   ((size_t)16 << 20)
 #define CHANNELS_MAX 512u
 #define ROUTES_MAX   512u
+#define WAIT_INHERIT UINT32_MAX /* the word of the schema: 0 is a wait as well */
 
 struct making {
 	const struct spec *s;
@@ -477,7 +478,7 @@ static bool route_fill(struct making *m, const struct spec_alert_leaf *from, uin
 		r->receiver_count = from->to_count;
 	}
 	if (!group_by(m, from->group_by, from->group_by_count, r)) return false;
-	if (from->wait_ms) r->wait_ms = from->wait_ms;
+	if (from->wait_ms != WAIT_INHERIT) r->wait_ms = from->wait_ms;
 	if (from->interval_ms) r->interval_ms = from->interval_ms;
 	if (from->repeat_ms) r->repeat_ms = from->repeat_ms;
 	r->go_on = from->continue_;

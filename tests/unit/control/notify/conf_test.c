@@ -64,31 +64,65 @@ static void matchers_are_read_as_alertmanager_reads_them(void **state)
 	}
 }
 
-/* HG_OK, and whether each moment lies in it; or an error. */
-static enum hg_rc times_try(const char *times, const uint64_t *at, bool *ret, size_t n)
+static enum hg_rc plan_of(const char *yaml, struct notify_plan **ret_plan)
 {
-	struct hg_buf yaml;
 	struct hg_arena mem;
 	struct spec *spec;
 	struct spec_report *report = calloc(1, sizeof *report);
-	struct notify_plan *plan = NULL;
 	struct hg_err err = {0};
 	assert_non_null(report);
-	hg_buf_init(&yaml, 65536);
-	hg_buf_fmt(&yaml,
+	hg_arena_init(&mem, "test", 64u << 20);
+	struct spec_source from = {.text = hg_str(yaml), .file = "headgate.yaml"};
+	if (spec_load(&from, &mem, report, &spec) < 0) fail_msg("%s", report->errors[0].message);
+	enum hg_rc rc = notify_check(spec, ret_plan, &err);
+	hg_arena_fini(&mem);
+	free(report);
+	return rc;
+}
+
+static void what_a_route_does_not_say_is_as_above_it(void **state)
+{
+	static const char yaml[] =
+	        "app: a\ncommand: x\nalerts:\n  receivers: {r: {slack: S}, q: {slack: S}}\n"
+	        "  route:\n    to: [r]\n    wait: 20s\n    interval: 3m\n    repeat: 2h\n"
+	        "    group_by: [x]\n    routes:\n"
+	        "      - {match: [a=b], wait: 0s, to: [q], routes: [{match: [c=d]}, "
+	        "{match: [e=f], wait: 5s, interval: 1m, repeat: 1h, group_by: [y, z]}]}\n"
+	        "      - {match: [g=h], wait: inherit}\n";
+	static const struct {
+		uint64_t wait_ms, interval_ms, repeat_ms;
+		uint32_t receiver, by;
+	} want[] = {{20000, 180000, 7200000, 0, 1}, {0, 180000, 7200000, 1, 1},
+	        {0, 180000, 7200000, 1, 1}, {5000, 60000, 3600000, 1, 2},
+	        {20000, 180000, 7200000, 0, 1}};
+	struct notify_plan *plan = NULL;
+	(void)state;
+	assert_int_equal(plan_of(yaml, &plan), HG_OK);
+	const struct notify_conf *c = notify_plan_conf(plan);
+	assert_int_equal(c->route_count, HG_COUNT(want));
+	for (uint32_t i = 0; i < c->route_count; i++) {
+		const struct notify_route *r = &c->routes[i];
+		if (r->wait_ms != want[i].wait_ms || r->interval_ms != want[i].interval_ms ||
+		        r->repeat_ms != want[i].repeat_ms || r->receiver_count != 1 ||
+		        r->receivers[0] != want[i].receiver || r->group_by_count != want[i].by)
+			fail_msg("route %u: wait %llu", i, (unsigned long long)r->wait_ms);
+	}
+	notify_plan_free(plan);
+}
+
+/* HG_OK, and whether each moment lies in it; or an error. */
+static enum hg_rc times_try(const char *times, const uint64_t *at, bool *ret, size_t n)
+{
+	char yaml[1024];
+	struct notify_plan *plan = NULL;
+	snprintf(yaml, sizeof yaml,
 	        "app: a\ncommand: x\nalerts:\n  receivers: {r: {slack: S}}\n  route: {to: [r], "
 	        "routes: [{match: [a=b], mute: [t]}]}\n  times: {t: {%s}}\n",
 	        times);
-	hg_arena_init(&mem, "test", 64u << 20);
-	struct spec_source from = {.text = hg_buf_view(&yaml), .file = "headgate.yaml"};
-	if (spec_load(&from, &mem, report, &spec) < 0) fail_msg("%s", report->errors[0].message);
-	enum hg_rc rc = notify_check(spec, &plan, &err);
+	enum hg_rc rc = plan_of(yaml, &plan);
 	for (size_t i = 0; rc == HG_OK && i < n; i++)
 		ret[i] = notify_times_contain(&notify_plan_conf(plan)->times[0], at[i] * 1000);
 	notify_plan_free(plan);
-	hg_arena_fini(&mem);
-	hg_buf_free(&yaml);
-	free(report);
 	return rc;
 }
 
@@ -171,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(matchers_are_read_as_alertmanager_reads_them),
+	        cmocka_unit_test(what_a_route_does_not_say_is_as_above_it),
 	        cmocka_unit_test(times_that_no_month_has_are_refused),
 	        cmocka_unit_test(times_follow_the_clock_on_the_wall),
 	};
