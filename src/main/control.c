@@ -620,6 +620,7 @@ static enum hg_rc alerts_new(struct control *c, uint64_t seed, struct hg_err *er
 	        .data_dir = c->child->data_dir,
 	        .seed = seed,
 	        .wall_ms = clock_wall_ms,
+	        .mono_ms = clock_mono_ms,
 	        .on_event = on_rollout_event,
 	        .arg = c};
 	enum hg_rc rc = notify_new(&alerts, &c->notify, err);

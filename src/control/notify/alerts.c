@@ -283,11 +283,12 @@ enum hg_rc notify_restore(
 
 void notify_hold(struct notify_state *s, uint64_t until_ms)
 {
+	uint64_t least_ms = until_ms + NOTIFY_RESOLVE_MS;
 	s->hold_ms = until_ms;
 	s->sources_valid = false;
 	for (uint32_t i = 0; i < s->alert_count; i++) {
 		struct notify_alert *a = &s->alerts[i]->a;
-		if (a->ends_ms > a->updated_ms && a->ends_ms < until_ms) a->ends_ms = until_ms;
+		if (a->ends_ms > a->updated_ms && a->ends_ms < least_ms) a->ends_ms = least_ms;
 	}
 }
 

@@ -11,6 +11,7 @@
 #define PLAN_BYTES   ((size_t)16 << 20)
 #define CHANNELS_MAX 512u
 #define ROUTES_MAX   512u
+#define WAIT_INHERIT UINT32_MAX /* the word of the schema: 0 is a wait as well */
 
 struct making {
 	const struct spec *s;
@@ -287,6 +288,13 @@ struct range {
 	int32_t min, max;
 };
 
+/* Whether such days can be in one month, as Alertmanager has it: of the longest. */
+static bool days_ordered(int32_t from, int32_t to)
+{
+	if (from < 0 && to > 0) return false;
+	return (from < 0 ? 32 + from : from) <= (to < 0 ? 32 + to : to);
+}
+
 static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const struct range *r,
         const struct notify_span **ret)
 {
@@ -304,7 +312,7 @@ static bool spans(struct making *m, const struct hg_str *from, uint32_t n, const
 			good = number_of(first, r->names, r->name_count, &to[i].from) &&
 			       number_of(rest, r->names, r->name_count, &to[i].to) &&
 			       to[i].from >= r->min && to[i].to <= r->max && to[i].from &&
-			       to[i].to && (to[i].from <= to[i].to || to[i].to < 0);
+			       to[i].to && days_ordered(to[i].from, to[i].to);
 			/* Sunday is 0. */
 			if (r->names == weekdays)
 				good = number_of(first, r->names, 7, &to[i].from) &&
@@ -470,7 +478,7 @@ static bool route_fill(struct making *m, const struct spec_alert_leaf *from, uin
 		r->receiver_count = from->to_count;
 	}
 	if (!group_by(m, from->group_by, from->group_by_count, r)) return false;
-	if (from->wait_ms) r->wait_ms = from->wait_ms;
+	if (from->wait_ms != WAIT_INHERIT) r->wait_ms = from->wait_ms;
 	if (from->interval_ms) r->interval_ms = from->interval_ms;
 	if (from->repeat_ms) r->repeat_ms = from->repeat_ms;
 	r->go_on = from->continue_;

@@ -9,7 +9,7 @@
  * alert is new, one was resolved, or `repeat` is over.
  *
  * One object is one thread's. Times are Unix milliseconds and never run backwards for the callee:
- * an earlier one counts as the last. Memory: NOTIFY_*_MAX.
+ * an earlier one counts as the last, unless notify_clock_set said so. Memory: NOTIFY_*_MAX.
  */
 #ifndef CONTROL_NOTIFY_DECIDE_H
 #define CONTROL_NOTIFY_DECIDE_H
@@ -27,7 +27,9 @@
 #define NOTIFY_RESOLVE_MS     300000u    /* an alert without an end that nobody repeats */
 #define NOTIFY_KEEP_MS        432000000u /* silences that ended: 120 h */
 #define NOTIFY_ID_SIZE        37u
-#define NOTIFY_TIMEOUT_MIN_MS 10000u /* a flush is tried at least that long */
+#define NOTIFY_ERROR_SIZE     160u
+#define NOTIFY_TIMEOUT_MIN_MS 10000u   /* a flush is tried at least that long */
+#define NOTIFY_ASKED_MAX_MS   3600000u /* the longest Retry-After that is kept */
 #define NOTIFY_NONE           UINT32_MAX
 
 /* ---- configuration; built by notify_conf_new or by hand, and never changed ---- */
@@ -171,12 +173,14 @@ struct notify_entry {
 	uint64_t *try_firing, *try_resolved;
 	uint32_t try_firing_count, try_resolved_count;
 	uint32_t attempts;
+	char error[NOTIFY_ERROR_SIZE]; /* of the last attempt; "": it went well, or none was made */
 };
 
 /* ---- groups and sends ---- */
 
 enum notify_why {
 	NOTIFY_WHY_WAITING,   /* it was not looked at yet */
+	NOTIFY_WHY_SENDING,   /* somebody is being told, and no attempt has failed */
 	NOTIFY_WHY_SENT,      /* somebody was told */
 	NOTIFY_WHY_TOLD,      /* everybody knows already */
 	NOTIFY_WHY_SILENCED,  /* all of it is */
@@ -184,7 +188,7 @@ enum notify_why {
 	NOTIFY_WHY_TIME,      /* a muted time, or outside of the active ones */
 	NOTIFY_WHY_NOBODY,    /* the route names no receiver, or it has no channel */
 	NOTIFY_WHY_RESOLVED,  /* it was over before anybody was told */
-	NOTIFY_WHY_FAILED     /* a channel could not be told; it is tried again at the next look */
+	NOTIFY_WHY_FAILED     /* the last attempt at a channel went wrong; others follow */
 };
 const char *notify_why_text(enum notify_why w);
 
@@ -235,9 +239,17 @@ HG_MUST enum hg_rc notify_conf_use(
         struct notify_state *s, const struct notify_conf *c, uint64_t now_ms, struct hg_err *err);
 /*
  * After a restart: nothing is looked at before `until_ms`, so that what inhibits can arrive first;
- * alerts that had not ended when they were last heard of do not end before it.
+ * alerts that had not ended when they were last heard of do not end by themselves for another
+ * NOTIFY_RESOLVE_MS: nobody could repeat them.
  */
 void notify_hold(struct notify_state *s, uint64_t until_ms);
+/*
+ * The clock was set, by so much (or the machine slept): what is waited for stays as far away as it
+ * was, and nothing that nobody could repeat meanwhile is over for that. Silences, muted times and
+ * ends that somebody named are times of the clock and stay. Call it before the state hears of a
+ * time by the new clock.
+ */
+void notify_clock_set(struct notify_state *s, int64_t by_ms);
 
 /*
  * Takes an alert, or news of one. HG_E_ALERT_BODY: no labels, starts after its end, too large;
@@ -255,9 +267,10 @@ HG_MUST enum hg_rc notify_log_restore(struct notify_state *s, const struct notif
 void notify_tick(struct notify_state *s, uint64_t now_ms);
 /* The next attempt that is due, or NULL; it counts as begun. */
 struct notify_send *notify_due(struct notify_state *s, uint64_t now_ms);
-/* How the attempt went; `retry_after_ms` 0: not said. The send may be gone afterwards. */
+/* How the attempt went; `retry_after_ms` 0: not said; `why` it failed is copied. The send may be
+ * gone afterwards. */
 void notify_result(struct notify_state *s, struct notify_send *send, enum notify_result r,
-        uint64_t retry_after_ms, uint64_t now_ms);
+        uint64_t retry_after_ms, const char *why, uint64_t now_ms);
 /* When notify_tick or notify_due has something to do; UINT64_MAX: never by itself. */
 uint64_t notify_next(const struct notify_state *s);
 
@@ -281,6 +294,10 @@ uint32_t notify_alert_count(const struct notify_state *s);
 const struct notify_alert *notify_alert_at(const struct notify_state *s, uint32_t i);
 uint32_t notify_group_count(const struct notify_state *s);
 const struct notify_group *notify_group_at(const struct notify_state *s, uint32_t i);
+/* What has come of the group for one receiver, as of the last attempt. *ret_channel: the one that
+ * failed, whose entry has the reason in `error`; NULL: none did. */
+enum notify_why notify_group_why(const struct notify_state *s, const struct notify_group *g,
+        uint32_t receiver, const struct notify_entry **ret_failed);
 uint32_t notify_silence_count(const struct notify_state *s);
 const struct notify_silence *notify_silence_at(const struct notify_state *s, uint32_t i);
 const struct notify_silence *notify_silence_find(const struct notify_state *s, struct hg_str id);

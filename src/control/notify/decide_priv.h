@@ -15,6 +15,8 @@ struct notify_alert_slot {
 struct notify_entry_slot {
 	struct notify_entry e;
 	bool dirty, gone;
+	bool busy;              /* a send of it is under way */
+	uint64_t not_before_ms; /* the receiver asked for it (Retry-After); 0: it did not */
 };
 
 struct notify_silence_slot {
@@ -64,6 +66,12 @@ struct notify_entry_slot *notify_log_open(
 void notify_log_free(struct notify_entry_slot *e);
 /* Every one of `a` is in `b`; both sorted. */
 bool notify_subset(const uint64_t *a, uint32_t n, const uint64_t *b, uint32_t m);
+
+/* clock.c: what claims to come from the future is of now. */
+void notify_clock_clamp(struct notify_state *s, uint64_t now_ms);
+
+/* told.c */
+void notify_error_set(struct notify_entry *e, const char *why);
 
 /* silence.c */
 void notify_silence_free(struct notify_silence_slot *s);

@@ -8,20 +8,6 @@
 #define RETRY_MAX_MS   60000u
 #define TRY_KEEP_MS    86400000u /* the id of a message that could not be sent */
 
-const char *notify_why_text(enum notify_why w)
-{
-	static const char *const texts[] = {[NOTIFY_WHY_WAITING] = "waiting",
-	        [NOTIFY_WHY_SENT] = "sent",
-	        [NOTIFY_WHY_TOLD] = "nothing new",
-	        [NOTIFY_WHY_SILENCED] = "silenced",
-	        [NOTIFY_WHY_INHIBITED] = "inhibited",
-	        [NOTIFY_WHY_TIME] = "muted at this time",
-	        [NOTIFY_WHY_NOBODY] = "no receiver",
-	        [NOTIFY_WHY_RESOLVED] = "resolved before anybody was told",
-	        [NOTIFY_WHY_FAILED] = "failed"};
-	return texts[w];
-}
-
 /* ---- making groups ---- */
 
 static bool grouped_by(const struct notify_route *r, struct hg_str name)
@@ -179,6 +165,7 @@ static void send_free(struct notify_state *s, struct notify_send *send)
 		break;
 	}
 	if (send->group->busy) send->group->busy--;
+	HG_CONTAINER(send->entry, struct notify_entry_slot, e)->busy = false;
 	free(send->alerts);
 	free(send);
 }
@@ -201,6 +188,7 @@ enum hg_rc notify_conf_use(
 {
 	if (now_ms > s->now_ms) s->now_ms = now_ms;
 	notify_groups_free(s);
+	notify_clock_clamp(s, s->now_ms);
 	s->sources_valid = false;
 	s->conf = c;
 	for (uint32_t i = 0; i < s->alert_count; i++) {
@@ -295,9 +283,12 @@ static uint64_t repeat_of(
 }
 
 /* The log says that the channel knows it, by the time of the look: so `repeat` is a multiple of
- * `interval` and not one more for the time that sending took. */
-static void entry_done(struct notify_entry_slot *slot, uint64_t looked_ms, uint64_t repeat_ms)
+ * `interval` and not one more for the time that sending took. It is kept until the repetition has
+ * been missed: an end can be told until then. */
+static void entry_done(struct notify_state *s, const struct notify_group *g, uint32_t channel,
+        struct notify_entry_slot *slot, uint64_t looked_ms)
 {
+	uint64_t again_ms = HG_MAX(repeat_of(s, g, channel), s->conf->routes[g->route].interval_ms);
 	struct notify_entry *e = &slot->e;
 	free(e->firing);
 	free(e->resolved);
@@ -307,10 +298,10 @@ static void entry_done(struct notify_entry_slot *slot, uint64_t looked_ms, uint6
 	e->resolved_count = e->try_resolved_count;
 	e->try_firing = e->try_resolved = NULL;
 	e->try_firing_count = e->try_resolved_count = 0;
-	e->id[0] = 0;
+	e->id[0] = e->error[0] = 0;
 	e->attempts = 0;
 	e->sent_ms = looked_ms;
-	e->expires_ms = looked_ms + 2 * repeat_ms + NOTIFY_TIMEOUT_MIN_MS;
+	e->expires_ms = looked_ms + 2 * again_ms + NOTIFY_TIMEOUT_MIN_MS;
 	slot->dirty = true;
 }
 
@@ -371,7 +362,7 @@ static bool send_begin(struct notify_state *s, struct notify_group *g, uint32_t 
 		return false;
 	slot->dirty = true;
 	if (!l->firing_count && !c->resolved) { /* nothing to say, but known */
-		entry_done(slot, s->now_ms, repeat_of(s, g, channel));
+		entry_done(s, g, channel, slot, s->now_ms);
 		return false;
 	}
 	struct notify_send *send = calloc(1, sizeof *send);
@@ -381,6 +372,7 @@ static bool send_begin(struct notify_state *s, struct notify_group *g, uint32_t 
 	}
 	if (!again) {
 		notify_id_make(s, e->id);
+		e->error[0] = 0;
 		e->attempts = 0;
 		e->try_ms = s->now_ms;
 	}
@@ -390,19 +382,22 @@ static bool send_begin(struct notify_state *s, struct notify_group *g, uint32_t 
 	send->now_ms = send->next_ms = s->now_ms;
 	send->until_ms = s->now_ms + HG_MAX(r->interval_ms, (uint64_t)NOTIFY_TIMEOUT_MIN_MS);
 	send->entry = e;
+	slot->busy = true;
 	send->next = s->sends;
 	s->sends = send;
 	g->busy++;
 	return true;
 }
 
-/* Members whose end was told, or that nobody has to be told of, leave. */
-static void members_drop(struct notify_state *s, struct notify_group *g)
+/* Members whose end was told at the look, or that nobody had to be told of, leave. News that came
+ * while it was being told is for the next look, also of an end that is said to have been before. */
+static void members_drop(struct notify_state *s, struct notify_group *g, uint64_t looked_ms)
 {
 	uint32_t n = 0;
 	for (uint32_t i = 0; i < g->alert_count; i++) {
 		struct notify_alert *a = g->alerts[i];
-		if (!notify_alert_resolved(a, s->now_ms)) {
+		bool later = looked_ms < s->now_ms && a->updated_ms >= looked_ms;
+		if (later || !notify_alert_resolved(a, looked_ms)) {
 			g->alerts[n++] = a;
 			continue;
 		}
@@ -428,7 +423,7 @@ static bool channel_tell(
 	if (!needs(slot ? &slot->e : NULL, l, c->resolved, repeat_of(s, g, channel), s->now_ms)) {
 		/* What was being told is no longer true. */
 		if (slot && slot->e.id[0]) {
-			slot->e.id[0] = 0;
+			slot->e.id[0] = slot->e.error[0] = 0;
 			slot->dirty = true;
 		}
 		if (slot && slot->e.sent_ms && !l->firing_count && !l->inhibited && !l->silenced)
@@ -436,8 +431,13 @@ static bool channel_tell(
 		return false;
 	}
 	if (!slot) slot = notify_log_open(s, g->key, c->key);
-	if (!slot) g->failed = true;
-	return slot && send_begin(s, g, channel, l, slot);
+	/* A route with the same matchers, or the same receiver once more: it is being told. */
+	if (slot && slot->busy) return false;
+	if (!slot || slot->not_before_ms > s->now_ms) {
+		g->failed = true;
+		return false;
+	}
+	return send_begin(s, g, channel, l, slot);
 }
 
 static void group_tell(struct notify_state *s, struct notify_group *g, const struct look *l)
@@ -450,7 +450,8 @@ static void group_tell(struct notify_state *s, struct notify_group *g, const str
 		for (uint32_t k = 0; k < to->count; k++, any = true)
 			if (channel_tell(s, g, to->first + k, l)) asked = true;
 	}
-	if (asked) g->why = NOTIFY_WHY_SENT;
+	if (g->failed) g->why = NOTIFY_WHY_FAILED;
+	if (asked) g->why = NOTIFY_WHY_SENDING;
 	if (!any) g->why = NOTIFY_WHY_NOBODY;
 }
 
@@ -468,7 +469,7 @@ static void group_look(struct notify_state *s, struct notify_group *g)
 	else
 		g->failed = true;
 	look_free(&l);
-	if (!g->busy && !g->failed) members_drop(s, g);
+	if (!g->busy && !g->failed) members_drop(s, g, s->now_ms);
 }
 
 static void group_remove(struct notify_state *s, uint32_t at)
@@ -486,7 +487,7 @@ static void forget(struct notify_state *s)
 	}
 	for (uint32_t i = 0; i < s->log_count; i++) {
 		struct notify_entry_slot *e = s->log[i];
-		bool trying = e->e.id[0] && e->e.try_ms + TRY_KEEP_MS > s->now_ms;
+		bool trying = e->busy || (e->e.id[0] && e->e.try_ms + TRY_KEEP_MS > s->now_ms);
 		if (!e->gone && !trying && e->e.expires_ms < s->now_ms) e->gone = true;
 	}
 	for (uint32_t i = 0; i < s->silence_count; i++) {
@@ -532,34 +533,33 @@ static uint64_t retry_ms(struct notify_state *s, uint32_t attempts)
 }
 
 void notify_result(struct notify_state *s, struct notify_send *send, enum notify_result r,
-        uint64_t retry_after_ms, uint64_t now_ms)
+        uint64_t retry_after_ms, const char *why, uint64_t now_ms)
 {
 	struct notify_group *g = send->group;
 	if (now_ms > s->now_ms) s->now_ms = now_ms;
 	send->under_way = false;
+	struct notify_entry_slot *slot = HG_CONTAINER(send->entry, struct notify_entry_slot, e);
+	if (r != NOTIFY_DELIVERED) notify_error_set(send->entry, why);
 	if (r == NOTIFY_RETRY) {
+		retry_after_ms = HG_MIN(retry_after_ms, (uint64_t)NOTIFY_ASKED_MAX_MS);
+		if (retry_after_ms) slot->not_before_ms = s->now_ms + retry_after_ms;
 		uint64_t wait = retry_ms(s, send->attempts);
 		if (retry_after_ms > wait) wait = retry_after_ms;
 		send->next_ms = s->now_ms + wait;
 		if (send->next_ms < send->until_ms) return;
 	}
-	struct notify_entry_slot *slot = HG_CONTAINER(send->entry, struct notify_entry_slot, e);
 	if (r == NOTIFY_DELIVERED) {
-		entry_done(slot, send->now_ms, repeat_of(s, g, send->channel));
+		entry_done(s, g, send->channel, slot, send->now_ms);
 	} else {
 		g->failed = true;
-		g->why = NOTIFY_WHY_FAILED;
 		/* The id stays: the same message is the same one at the next look. */
 		slot->dirty = true;
 	}
 	uint64_t looked_ms = send->now_ms;
 	send_free(s, send);
+	if (!g->busy) g->why = g->failed ? NOTIFY_WHY_FAILED : NOTIFY_WHY_SENT;
 	if (g->busy || g->failed) return;
-	/* What was resolved at the look has been told; what was later is not forgotten with it. */
-	uint64_t now = s->now_ms;
-	s->now_ms = looked_ms;
-	members_drop(s, g);
-	s->now_ms = now;
+	members_drop(s, g, looked_ms);
 }
 
 uint64_t notify_next(const struct notify_state *s)

@@ -110,6 +110,7 @@ enum hg_rc notify_log_restore(struct notify_state *s, const struct notify_entry 
 	to->try_ms = e->try_ms;
 	to->attempts = e->attempts;
 	memcpy(to->id, e->id, sizeof to->id);
+	memcpy(to->error, e->error, sizeof to->error);
 	return HG_OK;
 }
 

@@ -15,8 +15,8 @@ const char *notify_matcher_sign(enum label_match op)
 	return signs[op];
 }
 
-/* Without the quotes; `\"`, `\\` and `\n` are undone, another backslash stays. */
-static enum hg_rc unquote(struct hg_str in, struct hg_arena *mem, struct hg_str *ret)
+/* `\"`, `\\\\` and `\\n` are undone, another backslash stays; a quote by itself is a mistake. */
+static enum hg_rc unescape(struct hg_str in, struct hg_arena *mem, struct hg_str *ret)
 {
 	char *to = hg_arena_take(mem, in.n + 1);
 	size_t n = 0;
@@ -34,39 +34,74 @@ static enum hg_rc unquote(struct hg_str in, struct hg_arena *mem, struct hg_str 
 	return HG_OK;
 }
 
+/* Where the quoted text at the start of `s` ends, its quotes among it; 0: it does not. */
+static size_t quoted(struct hg_str s)
+{
+	for (size_t i = 1; s.n && s.p[0] == '"' && i < s.n; i++) {
+		if (s.p[i] == '"') return i + 1;
+		if (s.p[i] == '\\') i++;
+	}
+	return 0;
+}
+
+static enum hg_rc name_read(struct hg_str *s, struct hg_arena *mem, struct hg_str *ret)
+{
+	size_t n = quoted(*s);
+	enum hg_rc rc = HG_OK;
+	if (n) {
+		rc = unescape((struct hg_str){s->p + 1, n - 2}, mem, ret);
+	} else {
+		while (n < s->n && name_char(s->p[n]))
+			n++;
+		*ret = (struct hg_str){s->p, n};
+	}
+	*s = hg_str_trim((struct hg_str){s->p + n, s->n - n});
+	return rc == HG_OK && !ret->n ? HG_E_INVALID : rc;
+}
+
+/* Alertmanager takes what stands between commas and in braces for several matchers: without
+ * quotes nobody could tell what is meant. */
+static enum hg_rc value_read(struct hg_str s, struct hg_arena *mem, struct hg_str *ret)
+{
+	if (s.n && s.p[0] == '"')
+		return quoted(s) == s.n ? unescape((struct hg_str){s.p + 1, s.n - 2}, mem, ret)
+		                        : HG_E_INVALID;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] == ',' || s.p[i] == '{' || s.p[i] == '}') return HG_E_INVALID;
+	return unescape(s, mem, ret);
+}
+
+static size_t sign_read(struct hg_str s, enum label_match *ret)
+{
+	static const enum label_match ops[] = {LABEL_RE, LABEL_NRE, LABEL_NE, LABEL_EQ};
+	for (size_t i = 0; i < HG_COUNT(ops); i++) {
+		struct hg_str sign = hg_str(notify_matcher_sign(ops[i]));
+		if (!hg_str_starts(s, sign)) continue;
+		*ret = ops[i];
+		return sign.n;
+	}
+	return 0;
+}
+
 enum hg_rc notify_matcher_parse(struct hg_str text, struct hg_arena *mem,
         struct label_matcher *ret_matcher, struct hg_err *err)
 {
 	struct hg_str s = hg_str_trim(text);
-	size_t n = 0;
-	while (n < s.n && name_char(s.p[n]))
-		n++;
-	struct label_matcher m = {.name = {s.p, n}};
-	struct hg_str rest = hg_str_trim((struct hg_str){s.p + n, s.n - n});
-	static const enum label_match ops[] = {LABEL_RE, LABEL_NRE, LABEL_NE, LABEL_EQ};
-	size_t sign = 0;
-	for (size_t i = 0; i < HG_COUNT(ops) && !sign; i++) {
-		struct hg_str text_of = hg_str(notify_matcher_sign(ops[i]));
-		if (!hg_str_starts(rest, text_of)) continue;
-		m.op = ops[i];
-		sign = text_of.n;
-	}
-	if (!n || !sign)
+	struct label_matcher m = {0};
+	enum hg_rc rc = name_read(&s, mem, &m.name);
+	size_t sign = sign_read(s, &m.op);
+	if (rc == HG_E_INVALID || (rc == HG_OK && !sign)) {
+		hg_err_hint(err, "write NAME=\"VALUE\", !=, =~ or !~");
 		return hg_err_set(err, HG_E_INVALID, "\"%.*s\" is no matcher of labels",
 		        (int)HG_MIN(text.n, 100), text.p);
-	m.value = hg_str_trim((struct hg_str){rest.p + sign, rest.n - sign});
-	enum hg_rc rc = HG_OK;
-	if (m.value.n && m.value.p[0] == '"') {
-		bool closed = m.value.n > 1 && m.value.p[m.value.n - 1] == '"';
-		rc = closed ? unquote((struct hg_str){m.value.p + 1, m.value.n - 2}, mem, &m.value)
-		            : HG_E_INVALID;
-	} else if (hg_str_find(m.value, '"') < m.value.n) {
-		rc = HG_E_INVALID;
 	}
-	if (rc == HG_E_NOMEM) return hg_err_set(err, rc, "memory is exhausted");
-	if (rc < 0)
+	if (rc == HG_OK)
+		rc = value_read(
+		        hg_str_trim((struct hg_str){s.p + sign, s.n - sign}), mem, &m.value);
+	if (rc == HG_E_INVALID)
 		return hg_err_set(err, rc, "the value of \"%.*s\" is not well quoted",
 		        (int)HG_MIN(text.n, 100), text.p);
+	if (rc < 0) return hg_err_set(err, rc, "memory is exhausted");
 	*ret_matcher = m;
 	return HG_OK;
 }

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CALLS_MAX 64u
+#define CALLS_MAX    64u
+#define CLOCK_SET_MS 2000 /* less is how clocks are kept right */
 
 static void step(struct notify *n);
 
@@ -74,10 +75,22 @@ static void begin(struct notify *n, struct notify_send *send)
 		notify_journal(n, "alert.template_failed", c, &shown, m.template_error);
 }
 
+/* The clock by which alerts are told was set, or the machine slept. */
+static void clock_look(struct notify *n)
+{
+	if (!n->o.mono_ms) return;
+	int64_t ahead = (int64_t)n->o.wall_ms() - (int64_t)n->o.mono_ms(), by = ahead - n->clock_ms;
+	if (by < CLOCK_SET_MS && by > -CLOCK_SET_MS) return;
+	n->clock_ms = ahead;
+	notify_clock_set(n->state, by);
+	if (n->o.log) hg_log(n->o.log, HG_INFO, "alert.clock_set", HG_I("by_ms", by));
+}
+
 static void step(struct notify *n)
 {
 	struct notify_send *send;
 	if (!n->plan) return;
+	clock_look(n);
 	notify_tick(n->state, n->o.wall_ms());
 	save(n); /* before anything is sent */
 	while ((send = notify_due(n->state, n->o.wall_ms())))
@@ -104,6 +117,7 @@ void notify_attempt_done(
 	struct notify *n = a->n;
 	struct notify_send *send = a->send;
 	bool good = r == NOTIFY_DELIVERED;
+	clock_look(n);
 	if (!send) {
 		test_told(a, good, why);
 		return;
@@ -118,7 +132,7 @@ void notify_attempt_done(
 	else if (send->attempts == 1 || r == NOTIFY_FINAL)
 		notify_journal(n, "alert.failed", c, send, why);
 	notify_attempt_free(a);
-	notify_result(n->state, send, r, retry_after_ms, n->o.wall_ms());
+	notify_result(n->state, send, r, retry_after_ms, why, n->o.wall_ms());
 	save(n);
 	arm(n);
 }
@@ -143,6 +157,7 @@ enum hg_rc notify_new(
 	struct notify *n = calloc(1, sizeof *n);
 	if (!n) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
 	n->o = *o;
+	if (o->mono_ms) n->clock_ms = (int64_t)o->wall_ms() - (int64_t)o->mono_ms();
 	hg_list_init(&n->attempts);
 	hg_list_init(&n->tests);
 	enum hg_rc rc = notify_state_new(o->seed, &n->state);
@@ -172,6 +187,7 @@ void notify_apply(struct notify *n, struct notify_plan *p)
 {
 	struct hg_err err = {0};
 	struct notify_plan *old = n->plan;
+	clock_look(n);
 	uint64_t now = n->o.wall_ms();
 	notify_attempts_stop(n);
 	tests_end(n);
@@ -194,6 +210,7 @@ enum hg_rc notify_alert(
         struct notify *n, const struct notify_input *in, uint32_t count, struct hg_err *err)
 {
 	enum hg_rc first = HG_OK;
+	clock_look(n);
 	for (uint32_t i = 0; i < count; i++) {
 		struct hg_err why = {0};
 		enum hg_rc rc = notify_put(n->state, &in[i], n->o.wall_ms(), NULL, &why);
@@ -208,6 +225,7 @@ enum hg_rc notify_alert(
 
 struct notify_state *notify_view(struct notify *n)
 {
+	clock_look(n);
 	return n->state;
 }
 

@@ -27,6 +27,7 @@ struct notify_options {
 	const char *data_dir;
 	uint64_t seed;
 	uint64_t (*wall_ms)(void);
+	uint64_t (*mono_ms)(void);   /* never set: tells when the other one was; may be NULL */
 	void (*on_event)(void *arg); /* the journal has something new; may be NULL */
 	void *arg;
 };
@@ -51,7 +52,8 @@ void notify_apply(struct notify *n, struct notify_plan *p);
  * store when it returns. Also for rules: an alert that still fires is told again and again. */
 HG_MUST enum hg_rc notify_alert(
         struct notify *n, const struct notify_input *in, uint32_t count, struct hg_err *err);
-/* The state, for views and silences; after a change of it, call notify_changed. */
+/* The state, for views and silences, by the clock as it is now; after a change of it, call
+ * notify_changed. */
 struct notify_state *notify_view(struct notify *n);
 const struct notify_conf *notify_conf_now(const struct notify *n);
 /* Writes what has changed, and looks what is to be done. */
@@ -66,8 +68,9 @@ HG_MUST enum hg_rc notify_test(struct notify *n, struct hg_str receiver, notify_
 /* The one who asked is gone. */
 void notify_test_forget(struct notify *n, void *arg);
 
-/* `a="b"`, `a!=b`, `a=~"x|y"`, `a!~"…"`; the views point into `text`, or into *mem where an escape
- * was undone. `re` is not compiled. HG_E_INVALID. */
+/* `a="b"`, `a!=b`, `"a.b"=~"x|y"`, `a!~"…"`, as Alertmanager reads one: names may be quoted, values
+ * with a comma or a brace are. The views point into `text` or *mem. `re` is not compiled.
+ * HG_E_INVALID. */
 HG_MUST enum hg_rc notify_matcher_parse(struct hg_str text, struct hg_arena *mem,
         struct label_matcher *ret_matcher, struct hg_err *err);
 /* The same with its expression compiled; freed by notify_matcher_free. */

@@ -45,6 +45,7 @@ struct notify {
 	struct notify_plan *plan; /* NULL before the first */
 	struct hg_list attempts, tests;
 	struct loop_timer timer;
+	int64_t clock_ms;  /* how far the wall clock was ahead of the other one */
 	bool store_failed; /* said already */
 	uint64_t sent, failed;
 };

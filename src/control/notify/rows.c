@@ -35,14 +35,15 @@ static json_t *alert_json(const struct notify_alert *a)
 
 static json_t *entry_json(const struct notify_entry *e)
 {
-	return json_pack("{s:s%,s:s%,s:I,s:I,s:o,s:o,s:s,s:I,s:o,s:o,s:i}", "group", e->group.p,
+	return json_pack("{s:s%,s:s%,s:I,s:I,s:o,s:o,s:s,s:I,s:o,s:o,s:i,s:s}", "group", e->group.p,
 	        e->group.n, "channel", e->channel.p, e->channel.n, "sent", (json_int_t)e->sent_ms,
 	        "expires", (json_int_t)e->expires_ms, "firing",
 	        prints_json(e->firing, e->firing_count), "resolved",
 	        prints_json(e->resolved, e->resolved_count), "id", e->id, "try",
 	        (json_int_t)e->try_ms, "try_firing",
 	        prints_json(e->try_firing, e->try_firing_count), "try_resolved",
-	        prints_json(e->try_resolved, e->try_resolved_count), "attempts", (int)e->attempts);
+	        prints_json(e->try_resolved, e->try_resolved_count), "attempts", (int)e->attempts,
+	        "error", e->error);
 }
 
 static json_t *silence_json(const struct notify_silence *s)
@@ -200,6 +201,7 @@ static void read_entry(void *arg, struct hg_str key, struct hg_str value)
 	        .try_ms = number_of(o, "try"),
 	        .attempts = (uint32_t)number_of(o, "attempts")};
 	(void)hg_str_copy(text_of(json_object_get(o, "id")), e.id, sizeof e.id);
+	(void)hg_str_copy(text_of(json_object_get(o, "error")), e.error, sizeof e.error);
 	bool good =
 	        prints_of(json_object_get(o, "firing"), &e.firing, &e.firing_count) &&
 	        prints_of(json_object_get(o, "resolved"), &e.resolved, &e.resolved_count) &&

@@ -218,7 +218,9 @@ void notify_attempt_begin(struct notify *n, struct notify_send *send, struct not
 {
 	struct notify_attempt *a = calloc(1, sizeof *a);
 	if (!a) {
-		if (send) notify_result(n->state, send, NOTIFY_RETRY, 0, n->o.wall_ms());
+		if (send)
+			notify_result(n->state, send, NOTIFY_RETRY, 0, "memory is exhausted",
+			        n->o.wall_ms());
 		return;
 	}
 	a->n = n;

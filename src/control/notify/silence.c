@@ -58,11 +58,14 @@ out:
 	return rc;
 }
 
-/* At least one matcher says something: it does not match the empty text. */
+/* At least one matcher says something: it does not match the empty text, or excludes one. */
 static bool says_something(const struct notify_silence *s)
 {
-	for (uint32_t i = 0; i < s->matcher_count; i++)
-		if (!label_matcher_matches(&s->matchers[i], HG_STR(""))) return true;
+	for (uint32_t i = 0; i < s->matcher_count; i++) {
+		const struct label_matcher *m = &s->matchers[i];
+		if (m->op == LABEL_NE || m->op == LABEL_NRE) return true;
+		if (!label_matcher_matches(m, HG_STR(""))) return true;
+	}
 	return false;
 }
 
@@ -127,7 +130,9 @@ static bool can_stay(const struct notify_silence *old, const struct notify_silen
 {
 	if (!same_matchers(old, now)) return false;
 	if (notify_silence_state(old, t) == NOTIFY_EXPIRED) return false;
-	return notify_silence_state(old, t) == NOTIFY_PENDING || now->starts_ms == old->starts_ms;
+	/* Whoever sends it back may have kept the seconds only. */
+	return notify_silence_state(old, t) == NOTIFY_PENDING ||
+	       now->starts_ms / 1000 == old->starts_ms / 1000;
 }
 
 enum hg_rc notify_silence_set(struct notify_state *s, const struct notify_silence *in,

@@ -4,6 +4,7 @@
 #include "control/notify/notify.h"
 #include "os/clock.h"
 #include "wire/date.h"
+#include "wire/re.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,7 @@ static struct hg_str text_of(const json_t *j)
 struct filters {
 	struct label_matcher at[MATCHERS_MAX];
 	uint32_t n;
+	struct re *receiver; /* "receiver=…", of the whole name; NULL: any */
 	struct hg_arena mem;
 };
 
@@ -77,7 +79,19 @@ static void filters_free(struct filters *f)
 {
 	for (uint32_t i = 0; i < f->n; i++)
 		notify_matcher_free(&f->at[i]);
+	re_free(f->receiver);
 	hg_arena_fini(&f->mem);
+}
+
+static enum hg_rc filter_read(
+        struct filters *f, struct hg_str name, struct hg_str text, struct hg_err *why)
+{
+	if (hg_str_eq(name, HG_STR("receiver")))
+		return f->receiver ? HG_E_INVALID : re_compile(text, RE_LABEL, &f->receiver, why);
+	if (f->n == MATCHERS_MAX) return HG_E_INVALID;
+	enum hg_rc rc = notify_matcher_make(text, &f->mem, &f->at[f->n], why);
+	if (rc == HG_OK) f->n++;
+	return rc;
 }
 
 static enum hg_rc filters_read(const struct api_request *r, struct filters *f, struct hg_err *err)
@@ -88,18 +102,34 @@ static enum hg_rc filters_read(const struct api_request *r, struct filters *f, s
 	hg_arena_init(&f->mem, "filters", 1 << 20);
 	while (rest.n) {
 		struct hg_str value = hg_str_cut(&rest, '&'), name = hg_str_cut(&value, '=');
-		if (!hg_str_eq(name, HG_STR("filter")) || !value.n) continue;
+		bool ours =
+		        hg_str_eq(name, HG_STR("filter")) || hg_str_eq(name, HG_STR("receiver"));
+		if (!ours || !value.n) continue;
 		struct hg_str text = decoded(value, &f->mem);
-		enum hg_rc rc = f->n < MATCHERS_MAX && text.p
-		                        ? notify_matcher_make(text, &f->mem, &f->at[f->n], &why)
-		                        : HG_E_INVALID;
-		if (rc < 0) {
-			filters_free(f);
-			return hg_err_set(err, HG_E_API_BODY, "filter: %.200s", why.message);
-		}
-		f->n++;
+		enum hg_rc rc = text.p ? filter_read(f, name, text, &why) : HG_E_INVALID;
+		if (rc == HG_OK) continue;
+		filters_free(f);
+		return hg_err_set(err, HG_E_API_BODY, "%.*s: %.200s", HG_STR_ARG(name),
+		        why.message[0] ? why.message : "there are too many");
 	}
 	return HG_OK;
+}
+
+static bool receiver_wanted(const struct filters *f, const struct notify_conf *c, uint32_t receiver)
+{
+	return !f->receiver || re_match(f->receiver, c->receivers[receiver].name);
+}
+
+static bool any_receiver_wanted(
+        const struct filters *f, const struct notify_conf *c, struct labels ls)
+{
+	uint32_t routes[64], n = c && f->receiver ? notify_route_match(c, ls, routes, 64) : 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct notify_route *r = &c->routes[routes[i]];
+		for (uint32_t k = 0; k < r->receiver_count; k++)
+			if (receiver_wanted(f, c, r->receivers[k])) return true;
+	}
+	return !f->receiver;
 }
 
 /* "active=false": what is not wanted. */
@@ -169,6 +199,7 @@ enum hg_rc api_get_am_alerts(struct api_request *r, struct hg_err *err)
 		const struct notify_alert *a = notify_alert_at(notify_view(n), i);
 		if (notify_alert_resolved(a, now)) continue;
 		if (!label_matchers_match(f.at, f.n, a->labels)) continue;
+		if (!any_receiver_wanted(&f, notify_conf_now(n), a->labels)) continue;
 		json_t *o = alert_json(r, n, a, now);
 		if (o) json_array_append_new(r->reply, o);
 	}
@@ -272,10 +303,18 @@ static json_t *group_json(const struct api_request *r, struct notify *n,
 		json_decref(alerts);
 		return NULL;
 	}
-	/* Beyond Alertmanager's: when it is looked at next, and what came of the last look. */
-	return json_pack("{s:o,s:{s:o},s:o,s:o,s:s}", "labels", labels_json(g->labels), "receiver",
-	        "name", api_json_str(c->receivers[receiver].name), "alerts", alerts, "nextFlush",
-	        time_json(g->next_ms), "last", notify_why_text(g->why));
+	/* Beyond Alertmanager's: when it is looked at next, and what came of the last attempt. */
+	const struct notify_entry *failed = NULL;
+	enum notify_why why = notify_group_why(notify_view(n), g, receiver, &failed);
+	json_t *o = json_pack("{s:o,s:{s:o},s:o,s:o,s:s}", "labels", labels_json(g->labels),
+	        "receiver", "name", api_json_str(c->receivers[receiver].name), "alerts", alerts,
+	        "nextFlush", time_json(g->next_ms), "last", notify_why_text(why));
+	if (failed) {
+		json_object_set_new(o, "lastError", api_json_str(hg_str(failed->error)));
+		json_object_set_new(o, "lastChannel", api_json_str(failed->channel));
+		json_object_set_new(o, "attempts", json_integer(failed->attempts));
+	}
+	return o;
 }
 
 enum hg_rc api_get_am_groups(struct api_request *r, struct hg_err *err)
@@ -292,6 +331,7 @@ enum hg_rc api_get_am_groups(struct api_request *r, struct hg_err *err)
 		const struct notify_group *g = notify_group_at(notify_view(n), i);
 		const struct notify_route *route = &c->routes[g->route];
 		for (uint32_t k = 0; k < route->receiver_count; k++) {
+			if (!receiver_wanted(&f, c, route->receivers[k])) continue;
 			json_t *o = group_json(r, n, g, route->receivers[k], &f, now);
 			if (o) json_array_append_new(r->reply, o);
 		}
@@ -320,15 +360,15 @@ static json_t *silence_json(const struct notify_silence *s, uint64_t now)
 	        api_json_str(s->comment), "status", "state", states[notify_silence_state(s, now)]);
 }
 
-/* Alertmanager's: each filter is, as text, one of the silence's matchers, or matches its value. */
+/* Alertmanager's: the silence's matchers are looked at as if they were labels. */
 static bool silence_wanted(const struct notify_silence *s, const struct filters *f)
 {
 	for (uint32_t i = 0; i < f->n; i++) {
-		bool found = false;
-		for (uint32_t k = 0; k < s->matcher_count && !found; k++)
-			found = hg_str_eq(s->matchers[k].name, f->at[i].name) &&
-			        label_matcher_matches(&f->at[i], s->matchers[k].value);
-		if (!found) return false;
+		struct hg_str value = HG_STR("");
+		for (uint32_t k = 0; k < s->matcher_count; k++)
+			if (hg_str_eq(s->matchers[k].name, f->at[i].name))
+				value = s->matchers[k].value;
+		if (!label_matcher_matches(&f->at[i], value)) return false;
 	}
 	return true;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "control/notify/notify.h"
 #include "os/clock.h"
 #include "os/file.h"
 #include "warden/warden.h"
@@ -56,6 +57,16 @@ static void alert_line(const struct cli *c, const json_t *a, const json_t *group
 	hg_buf_byte(to, '\n');
 }
 
+/* Why the last attempt at its receiver went wrong. */
+static void failure_line(const json_t *group, struct hg_buf *to)
+{
+	const json_t *error = json_object_get(group, "lastError");
+	if (!error) return;
+	hg_buf_fmt(to, "  %s: %s (attempt %lld)\n", cli_text(group, "lastChannel"),
+	        json_string_value(error),
+	        (long long)json_integer_value(json_object_get(group, "attempts")));
+}
+
 int cli_do_alerts_list(struct cli *c)
 {
 	struct hg_err err = {0};
@@ -77,6 +88,7 @@ int cli_do_alerts_list(struct cli *c)
 			alert_line(c, alert, group, &to);
 			n++;
 		}
+		failure_line(group, &to);
 	}
 	cli_out("%s", n ? hg_buf_text(&to) : "no alerts fire for which there is a receiver\n");
 	hg_buf_free(&to);
@@ -88,23 +100,18 @@ int cli_do_alerts_list(struct cli *c)
 
 static json_t *matcher_of(const char *text, struct hg_err *err)
 {
-	static const struct {
-		const char *sign;
-		int regex, equal;
-	} signs[] = {{"=~", 1, 1}, {"!~", 1, 0}, {"!=", 0, 0}, {"=", 0, 1}};
-	size_t n = strcspn(text, "=!");
-	for (size_t i = 0; n && i < HG_COUNT(signs); i++) {
-		if (strncmp(text + n, signs[i].sign, strlen(signs[i].sign)) != 0) continue;
-		const char *value = text + n + strlen(signs[i].sign);
-		size_t len = strlen(value);
-		bool quoted = len > 1 && value[0] == '"' && value[len - 1] == '"';
-		return json_pack("{s:s%,s:s%,s:b,s:b}", "name", text, n, "value", value + quoted,
-		        len - 2 * (size_t)quoted, "isRegex", signs[i].regex, "isEqual",
-		        signs[i].equal);
-	}
-	hg_err_set(err, HG_E_USAGE, "\"%.100s\" is no matcher of labels", text);
-	hg_err_hint(err, "write NAME=VALUE, NAME!=VALUE, NAME=~EXPRESSION or NAME!~EXPRESSION");
-	return NULL;
+	struct hg_arena mem;
+	struct label_matcher m;
+	json_t *o = NULL;
+	hg_arena_init(&mem, "matcher", 1 << 20);
+	if (notify_matcher_parse(hg_str(text), &mem, &m, err) == HG_OK)
+		o = json_pack("{s:s%,s:s%,s:b,s:b}", "name", m.name.p, m.name.n, "value", m.value.p,
+		        m.value.n, "isRegex", m.op == LABEL_RE || m.op == LABEL_NRE, "isEqual",
+		        m.op == LABEL_EQ || m.op == LABEL_RE);
+	else
+		err->rc = HG_E_USAGE;
+	hg_arena_fini(&mem);
+	return o;
 }
 
 static int silence_add(struct cli *c)

@@ -214,7 +214,7 @@ static enum hg_rc play(struct play *p, struct hg_err *err)
 		notify_tick(p->state, p->t0 + now);
 		while ((s = notify_due(p->state, p->t0 + now)) && p->messages < MESSAGES_MAX) {
 			message(p, s, now);
-			notify_result(p->state, s, NOTIFY_DELIVERED, 0, p->t0 + now);
+			notify_result(p->state, s, NOTIFY_DELIVERED, 0, NULL, p->t0 + now);
 		}
 	}
 	return rc;

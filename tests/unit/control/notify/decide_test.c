@@ -1,54 +1,7 @@
 /* Alertmanager's rules on a clock that the test turns. */
-#include "world.h"
+#include "routes.h"
 
 #include <stdio.h>
-
-#define M(label, what, text)                                             \
-	{                                                                \
-		.op = what, .name = HG_STR(label), .value = HG_STR(text) \
-	}
-
-static const struct label_matcher critical[] = {M("severity", LABEL_EQ, "critical")};
-static const struct label_matcher warning[] = {M("severity", LABEL_EQ, "warning")};
-static const struct label_matcher db[] = {M("team", LABEL_EQ, "db")};
-static const struct label_matcher not_dev[] = {M("env", LABEL_NE, "dev")};
-static const struct hg_str by_name[] = {HG_STR("alertname")};
-static const struct hg_str by_app[] = {HG_STR("app")};
-static const uint32_t zero[] = {0}, one[] = {1}, both[] = {0, 1};
-static const struct notify_span night[] = {{22 * 60, 24 * 60}}, weekend[] = {{0, 0}, {6, 6}};
-static const struct notify_period at_night[] = {{.minutes = night, .minute_count = 1}};
-static const struct notify_period at_weekend[] = {{.weekdays = weekend, .weekday_count = 2}};
-static const struct notify_times times[] = {
-        {HG_STR("night"), at_night, 1, NULL}, {HG_STR("weekend"), at_weekend, 1, NULL}};
-static const struct notify_channel channels[] = {
-        {NOTIFY_WEBHOOK, HG_STR("team/webhook"), HG_STR("X"), HG_STR(""), true, 0},
-        {NOTIFY_EMAIL, HG_STR("mail/email"), HG_STR(""), HG_STR("a@b"), false, 1}};
-static const struct notify_receiver receivers[] = {
-        {HG_STR("team"), 0, 1, 0}, {HG_STR("mail"), 1, 1, 0}};
-static const struct notify_inhibit inhibits[] = {{critical, warning, 1, 1, by_app, 1}};
-
-#define ROUTE(k, child, sibling, ...)                                                       \
-	{                                                                                   \
-		.key = HG_STR(k), .first = (child), .next = (sibling), .group_by = by_name, \
-		.group_by_count = 1, .interval_ms = 5 * MIN_MS, .repeat_ms = 60 * MIN_MS,   \
-		__VA_ARGS__                                                                 \
-	}
-#define ALONE(...) ROUTE("{}", NOTIFY_NONE, NOTIFY_NONE, __VA_ARGS__)
-#define WAITS      .wait_ms = 30000
-
-static const struct notify_route plain[] = {ALONE(WAITS, .receivers = zero, .receiver_count = 1)};
-
-static struct notify_conf conf_of(const struct notify_route *routes, uint32_t n)
-{
-	return (struct notify_conf){.routes = routes,
-	        .route_count = n,
-	        .receivers = receivers,
-	        .receiver_count = 2,
-	        .channels = channels,
-	        .channel_count = 2,
-	        .times = times,
-	        .times_count = 2};
-}
 
 /* ---- routes ---- */
 
@@ -91,20 +44,6 @@ struct turn {
 	uint64_t at_s;    /* since T0 */
 	const char *want; /* "+a-b": firing a, resolved b; "": nothing is sent */
 };
-
-/* Sends of this moment as text, all delivered. */
-static void sent_now(struct notify_state *s, uint64_t now, struct hg_buf *to)
-{
-	struct notify_send *send;
-	while ((send = notify_due(s, now))) {
-		for (uint32_t i = 0; i < send->count; i++) {
-			struct hg_str app = labels_get(send->alerts[i]->labels, HG_STR("app"));
-			hg_buf_fmt(
-			        to, "%c%.*s", i < send->firing_count ? '+' : '-', HG_STR_ARG(app));
-		}
-		notify_result(s, send, NOTIFY_DELIVERED, 0, now);
-	}
-}
 
 static void play(const struct notify_conf *c, const struct turn *turns, size_t n)
 {
@@ -427,162 +366,6 @@ static void times_are_cut_from_days_and_minutes(void **state)
 	assert_true(notify_times_contain(&t1, 1709164800000));               /* Feb 29, 2024 */
 }
 
-/* ---- attempts and restarts ---- */
-
-static void a_failure_is_tried_again_and_a_refusal_at_the_next_look(void **state)
-{
-	(void)state;
-	struct notify_conf c = conf_of(plain, 1);
-	struct notify_state *s;
-	struct hg_err err = {0};
-	char id[NOTIFY_ID_SIZE];
-	assert_int_equal(notify_state_new(7, &s), HG_OK);
-	assert_int_equal(notify_conf_use(s, &c, T0, &err), HG_OK);
-	world_put(s, "alertname=A app=a", T0, T0 + 1000 * MIN_MS, T0);
-	uint64_t now = T0 + 30000;
-	notify_tick(s, now);
-	struct notify_send *send = notify_due(s, now);
-	assert_non_null(send);
-	assert_null(notify_due(s, now)); /* it is under way */
-	memcpy(id, send->id, sizeof id);
-	notify_result(s, send, NOTIFY_RETRY, 0, now);
-	assert_null(notify_due(s, now));
-	assert_in_range(notify_next(s), now + 750, now + 1000);
-	send = notify_due(s, now + 1000);
-	assert_non_null(send);
-	assert_string_equal(send->id, id); /* the same message */
-	assert_int_equal(send->attempts, 2);
-	notify_result(s, send, NOTIFY_RETRY, 20000, now + 1000); /* Retry-After */
-	assert_null(notify_due(s, now + 20999));
-	send = notify_due(s, now + 21000);
-	assert_non_null(send);
-	notify_result(s, send, NOTIFY_FINAL, 0, now + 21000);
-	assert_int_equal(notify_group_at(s, 0)->why, NOTIFY_WHY_FAILED);
-	assert_null(notify_due(s, now + 60000));
-	notify_tick(s, now + 5 * MIN_MS); /* the next look: still nobody knows */
-	send = notify_due(s, now + 5 * MIN_MS);
-	assert_non_null(send);
-	assert_string_equal(send->id, id);
-	notify_result(s, send, NOTIFY_DELIVERED, 0, now + 5 * MIN_MS);
-	notify_tick(s, now + 10 * MIN_MS);
-	assert_null(notify_due(s, now + 10 * MIN_MS));
-	notify_state_free(s);
-}
-
-static void retries_end_with_the_interval_and_news_have_a_new_id(void **state)
-{
-	(void)state;
-	struct notify_conf c = conf_of(plain, 1);
-	struct notify_state *s;
-	struct hg_err err = {0};
-	char id[NOTIFY_ID_SIZE] = "";
-	uint32_t ids = 0, attempts = 0;
-	assert_int_equal(notify_state_new(7, &s), HG_OK);
-	assert_int_equal(notify_conf_use(s, &c, T0, &err), HG_OK);
-	world_put(s, "alertname=A app=a", T0, T0 + 1000 * MIN_MS, T0);
-	for (uint64_t now = T0; now < T0 + 12 * MIN_MS; now += 250) {
-		struct notify_send *send;
-		if (now == T0 + 8 * MIN_MS)
-			world_put(s, "alertname=A app=b", T0, T0 + 1000 * MIN_MS, now);
-		notify_tick(s, now);
-		while ((send = notify_due(s, now))) {
-			attempts++;
-			if (strcmp(send->id, id) != 0) ids++;
-			memcpy(id, send->id, sizeof id);
-			notify_result(s, send, NOTIFY_RETRY, 0, now);
-		}
-	}
-	assert_int_equal(ids, 2); /* a; then a and b */
-	assert_in_range(attempts, 15, 40);
-	notify_state_free(s);
-}
-
-/* What would be written, put into another state. */
-static enum hg_rc copy(void *arg, const struct notify_changed *c)
-{
-	if (c->what == NOTIFY_ENTRY_SET) return notify_log_restore(arg, c->entry);
-	if (c->what != NOTIFY_ALERT_SET) return HG_OK;
-	struct notify_input in = {.labels = c->alert->labels,
-	        .annotations = c->alert->annotations,
-	        .starts_ms = c->alert->starts_ms,
-	        .ends_ms = c->alert->ends_ms};
-	return notify_restore(arg, &in, c->alert->updated_ms, c->alert->timeout);
-}
-
-/* Dies; the next life has what was written. */
-static struct notify_state *killed(struct notify_state *s, struct notify_state *disk, uint64_t now,
-        const struct notify_conf *c)
-{
-	struct hg_err err = {0};
-	assert_int_equal(notify_changes(s, copy, disk), HG_OK);
-	assert_true(notify_alert_count(disk) == 1 && notify_entry_count(disk) == 1);
-	notify_state_free(s);
-	notify_hold(disk, now + MIN_MS);
-	assert_int_equal(notify_conf_use(disk, c, now, &err), HG_OK);
-	return disk;
-}
-
-static void a_send_that_was_cut_off_is_sent_again_with_its_id(void **state)
-{
-	(void)state;
-	struct notify_conf c = conf_of(plain, 1);
-	struct notify_state *s;
-	struct hg_err err = {0};
-	char id[NOTIFY_ID_SIZE];
-	uint64_t now = T0 + 30000;
-	assert_int_equal(notify_state_new(7, &s), HG_OK);
-	assert_int_equal(notify_conf_use(s, &c, T0, &err), HG_OK);
-	world_put(s, "alertname=A app=a", T0, T0 + 3 * MIN_MS, T0);
-	notify_tick(s, now);
-	struct notify_send *send = notify_due(s, now);
-	assert_non_null(send);
-	memcpy(id, send->id, sizeof id);
-	struct notify_state *disk;
-	assert_int_equal(notify_state_new(9, &disk), HG_OK);
-	s = killed(s, disk, now, &c);
-	notify_tick(s, now + 1);
-	send = notify_due(s, now + 1);
-	assert_non_null(send);
-	assert_string_equal(send->id, id);
-	notify_result(s, send, NOTIFY_DELIVERED, 0, now + 2);
-	/* And once it was told, the next life tells nobody again. */
-	assert_int_equal(notify_conf_use(s, &c, now + 3, &err), HG_OK);
-	for (uint64_t t = now; t < now + 2 * MIN_MS; t += 1000) {
-		notify_tick(s, t);
-		assert_null(notify_due(s, t));
-	}
-	notify_state_free(s);
-}
-
-static void after_a_start_what_inhibits_may_come_first(void **state)
-{
-	static const struct notify_route apart[] = {
-	        ALONE(.receivers = zero, .receiver_count = 1, .group_by_all = true)};
-	(void)state;
-	struct notify_conf c = conf_of(apart, 1);
-	c.inhibits = inhibits;
-	c.inhibit_count = 1;
-	struct notify_state *s;
-	struct hg_err err = {0};
-	struct hg_buf b;
-	hg_buf_init(&b, 4096);
-	assert_int_equal(notify_state_new(1, &s), HG_OK);
-	notify_hold(s, T0 + MIN_MS);
-	assert_int_equal(notify_conf_use(s, &c, T0, &err), HG_OK);
-	world_put(s, "alertname=B app=shop severity=warning", T0 - 60 * MIN_MS, T0 + 1000 * MIN_MS,
-	        T0);
-	for (uint64_t now = T0; now < T0 + 2 * MIN_MS; now += 1000) {
-		if (now == T0 + 20000)
-			world_put(s, "alertname=A app=shop severity=critical", T0,
-			        T0 + 1000 * MIN_MS, now);
-		notify_tick(s, now);
-		sent_now(s, now, &b);
-	}
-	assert_str(hg_buf_view(&b), "+shop");
-	hg_buf_free(&b);
-	notify_state_free(s);
-}
-
 static void limits_are_errors(void **state)
 {
 	(void)state;
@@ -676,10 +459,6 @@ int main(void)
 	        cmocka_unit_test(to_be_silenced_is_no_end),
 	        cmocka_unit_test(muted_times_and_active_times_keep_back),
 	        cmocka_unit_test(times_are_cut_from_days_and_minutes),
-	        cmocka_unit_test(a_failure_is_tried_again_and_a_refusal_at_the_next_look),
-	        cmocka_unit_test(retries_end_with_the_interval_and_news_have_a_new_id),
-	        cmocka_unit_test(a_send_that_was_cut_off_is_sent_again_with_its_id),
-	        cmocka_unit_test(after_a_start_what_inhibits_may_come_first),
 	        cmocka_unit_test(limits_are_errors),
 	        cmocka_unit_test(that_a_rules_alert_goes_on_is_written_once_a_minute),
 	        cmocka_unit_test(the_fingerprint_is_that_of_prometheus),

@@ -126,15 +126,15 @@ static bool attempt(struct sim *m, struct notify_send *send, uint64_t now)
 	uint32_t dice = hg_rand_below(&m->rand, 100);
 	if (dice < 60) {
 		accept(m, send);
-		notify_result(m->s, send, NOTIFY_DELIVERED, 0, now);
+		notify_result(m->s, send, NOTIFY_DELIVERED, 0, NULL, now);
 	} else if (dice < 75) {
-		notify_result(m->s, send, NOTIFY_RETRY, 0, now);
+		notify_result(m->s, send, NOTIFY_RETRY, 0, "status 500", now);
 	} else if (dice < 80) {
-		notify_result(m->s, send, NOTIFY_FINAL, 0, now);
+		notify_result(m->s, send, NOTIFY_FINAL, 0, "status 500", now);
 	} else if (dice < 90) {
 		accept(m, send);
 		told_of(m, send->id)->lost++;
-		notify_result(m->s, send, NOTIFY_RETRY, 0, now);
+		notify_result(m->s, send, NOTIFY_RETRY, 0, "status 500", now);
 	} else {
 		bool arrived = hg_rand_below(&m->rand, 2) == 0;
 		if (arrived) {
