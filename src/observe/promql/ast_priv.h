@@ -8,7 +8,7 @@
 
 #define PQ_DEPTH_MAX 500u /* of nested expressions: the stack of the parser and the evaluator */
 #define PQ_ARENA_MAX ((size_t)64 << 20) /* of a tree */
-#define PQ_ARGS_MAX  16u
+#define PQ_ARGS_MAX  250u
 
 enum pq_op {
 	PQ_ADD,
@@ -128,7 +128,7 @@ struct pq_node {
 		} sel;
 		struct {
 			const struct pq_fn *fn;
-			struct pq_node *arg[PQ_ARGS_MAX];
+			struct pq_node **arg; /* in the arena */
 			uint32_t n;
 		} call;
 		struct {
@@ -344,8 +344,9 @@ void pq_node_print(struct hg_buf *to, const struct pq_node *n);
 
 /* ---- walk ---- */
 
-/* Children of a node in order; returns how many (at most PQ_ARGS_MAX). */
-uint32_t pq_children(const struct pq_node *n, struct pq_node *to[PQ_ARGS_MAX]);
+/* How many children a node has (at most PQ_ARGS_MAX), and one of them; in the order of the text. */
+uint32_t pq_child_count(const struct pq_node *n);
+struct pq_node *pq_child(const struct pq_node *n, uint32_t i);
 /* A paren's inside, however many. */
 struct pq_node *pq_bare(struct pq_node *n);
 

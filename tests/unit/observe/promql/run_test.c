@@ -63,6 +63,17 @@ static void anchored_and_smoothed_ranges_do_what_is_documented(void **s)
 	run_file("extended");
 }
 
+/* Prometheus' pages, sentence by sentence. */
+static void the_pages_hold_sentence_by_sentence(void **s)
+{
+	static const char *const page[] = {"documented_basics", "documented_operators",
+	        "documented_aggregations", "documented_functions", "documented_histograms",
+	        "documented_flags"};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(page); i++)
+		run_file(page[i]);
+}
+
 /* ---- the runner itself ---- */
 
 static void run_text(
@@ -258,6 +269,7 @@ int main(void)
 	        cmocka_unit_test(classic_histograms_do_what_is_documented),
 	        cmocka_unit_test(times_and_ranges_do_what_is_documented),
 	        cmocka_unit_test(anchored_and_smoothed_ranges_do_what_is_documented),
+	        cmocka_unit_test(the_pages_hold_sentence_by_sentence),
 	        cmocka_unit_test(a_wrong_expectation_fails_and_says_how),
 	        cmocka_unit_test(a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run),
 	        cmocka_unit_test(what_selects_a_native_histogram_is_skipped_and_counted),
