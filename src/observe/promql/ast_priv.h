@@ -24,6 +24,8 @@ enum pq_op {
 	PQ_LSS,
 	PQ_GTE,
 	PQ_LTE,
+	PQ_TRIM_UPPER, /* of native histograms */
+	PQ_TRIM_LOWER,
 	PQ_AND,
 	PQ_OR,
 	PQ_UNLESS
@@ -120,7 +122,9 @@ struct pq_node {
 		} number;
 		struct hg_str text;
 		struct {
-			struct hg_str name; /* as written before the brace; empty: inside or none */
+			struct hg_str name; /* what __name__ has to be; empty: not said */
+			bool outside;       /* it stands before the brace */
+			bool labelled;      /* it is written __name__="…" */
 			struct label_matcher *m;
 			uint32_t n;
 			enum pq_extend extend;
@@ -286,6 +290,7 @@ enum pq_fn_id {
 	PQ_F_TAN,
 	PQ_F_TANH,
 	PQ_F_TIME,
+	PQ_F_TIMESERIES_GEN,
 	PQ_F_TIMESTAMP,
 	PQ_F_TS_OF_FIRST,
 	PQ_F_TS_OF_LAST,
@@ -316,6 +321,9 @@ bool pq_agg_has_param(enum pq_agg op);
 const char *pq_op_name(enum pq_op op);
 bool pq_op_compares(enum pq_op op);
 bool pq_op_is_set(enum pq_op op);
+bool pq_op_trims(enum pq_op op);
+/* Words of the grammar that are no metric's name unless it stands in quotes. */
+bool pq_is_reserved(struct hg_str name);
 
 /* ---- number.c ---- */
 

@@ -99,6 +99,9 @@ static bool binary(struct promql_query *q, struct pq_node *n, struct hg_err *err
 	if (scalars && pq_op_compares(op) && !n->u.bin.to_bool)
 		return pq_refuse(
 		        q, n->from, err, "comparisons between scalars must use BOOL modifier");
+	if (scalars && pq_op_trims(op))
+		return pq_refuse(q, n->from, err, "operator \"%s\" needs a histogram on its left",
+		        pq_op_name(op));
 	if (pq_op_is_set(op) && (m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY))
 		return pq_refuse(q, n->from, err, "no grouping allowed for \"%s\" operation",
 		        pq_op_name(op));
@@ -139,6 +142,13 @@ static enum promql_type arg_type(const struct pq_fn *fn, uint32_t i)
 	return of[a];
 }
 
+/* Braces and what stands in them. */
+static bool only_matchers(const struct pq_node *n)
+{
+	return n->kind == PQ_K_SELECTOR && !n->u.sel.outside && !n->offset && n->at == PQ_AT_NONE &&
+	       n->u.sel.extend == PQ_X_NONE;
+}
+
 static bool call(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 {
 	const struct pq_fn *fn = n->u.call.fn;
@@ -154,7 +164,7 @@ static bool call(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 	snprintf(where, sizeof where, "call to function \"%s\"", fn->name);
 	for (uint32_t i = 0; i < got; i++) {
 		if (!want(q, n->u.call.arg[i], arg_type(fn, i), where, err)) return false;
-		if (fn->id == PQ_F_INFO && i == 1 && n->u.call.arg[i]->kind != PQ_K_SELECTOR)
+		if (fn->id == PQ_F_INFO && i == 1 && !only_matchers(n->u.call.arg[i]))
 			return pq_refuse(q, n->u.call.arg[i]->from, err,
 			        "expected label selectors only in the second argument of info()");
 	}

@@ -134,7 +134,8 @@ static int operator_of(const struct pq_parser *p, enum pq_op *ret_op)
 	        {"/", PQ_DIV, PREC_MUL}, {"%", PQ_MOD, PREC_MUL}, {"^", PQ_POW, PREC_POW},
 	        {"==", PQ_EQL, PREC_COMPARE}, {"!=", PQ_NEQ, PREC_COMPARE},
 	        {">", PQ_GTR, PREC_COMPARE}, {"<", PQ_LSS, PREC_COMPARE},
-	        {">=", PQ_GTE, PREC_COMPARE}, {"<=", PQ_LTE, PREC_COMPARE}},
+	        {">=", PQ_GTE, PREC_COMPARE}, {"<=", PQ_LTE, PREC_COMPARE},
+	        {"</", PQ_TRIM_UPPER, PREC_COMPARE}, {">/", PQ_TRIM_LOWER, PREC_COMPARE}},
 	  word[] = {{"atan2", PQ_ATAN2, PREC_MUL}, {"and", PQ_AND, PREC_AND},
 	          {"unless", PQ_UNLESS, PREC_AND}, {"or", PQ_OR, PREC_OR}};
 	if (p->tok.kind == PQ_T_SYMBOL) {
@@ -158,6 +159,7 @@ static bool fill(struct pq_parser *p, struct pq_matching *m)
 		bool left = pq_is_word(p, "fill_left"), right = pq_is_word(p, "fill_right");
 		bool both = pq_is_word(p, "fill");
 		struct pq_parser mark = *p;
+		uint32_t at = p->tok.from;
 		double v;
 		if (!left && !right && !both) return true;
 		pq_advance(p);
@@ -165,6 +167,10 @@ static bool fill(struct pq_parser *p, struct pq_matching *m)
 			*p = mark;
 			return true;
 		}
+		if ((m->fill_left && !right) || (m->fill_right && !left))
+			return pq_refuse(p->q, at, p->err,
+			        "each side may be filled in once, by fill, fill_left or "
+			        "fill_right");
 		pq_advance(p);
 		if (!pq_parse_signed(p, &v, "fill modifier") || !pq_expect(p, ")", "fill modifier"))
 			return false;
@@ -366,6 +372,12 @@ static struct pq_node *named(struct pq_parser *p)
 	enum pq_agg op;
 	if (hg_str_eq_nocase(name.text, HG_STR("inf"))) return literal(p, INFINITY, false);
 	if (hg_str_eq_nocase(name.text, HG_STR("nan"))) return literal(p, NAN, false);
+	if (pq_is_reserved(name.text)) {
+		pq_unexpected(p, "expression", NULL);
+		hg_err_hint(p->err, "a metric of that name is written {\"%.*s\"}",
+		        HG_STR_ARG(name.text));
+		return NULL;
+	}
 	pq_advance(p);
 	if (pq_agg_find(name.text, &op) &&
 	        (pq_is(p, "(") || pq_is_word(p, "by") || pq_is_word(p, "without")))

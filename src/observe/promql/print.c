@@ -59,12 +59,22 @@ static void span(struct hg_buf *to, const struct pq_span *s, bool alone)
 	}
 }
 
+/* A name may stand before the brace where it is a plain one and nothing else is said of it. */
+static bool stands_outside(const struct pq_node *n)
+{
+	uint32_t said = 0;
+	for (uint32_t i = 0; i < n->u.sel.n; i++)
+		said += hg_str_eq(n->u.sel.m[i].name, LABEL_METRIC);
+	return said == 1 && !n->u.sel.labelled && pq_is_plain_name(n->u.sel.name, true) &&
+	       !pq_is_reserved(n->u.sel.name);
+}
+
 static void selector_head(struct hg_buf *to, const struct pq_node *n)
 {
 	static const char *const op[] = {
 	        [LABEL_EQ] = "=", [LABEL_NE] = "!=", [LABEL_RE] = "=~", [LABEL_NRE] = "!~"};
 	struct hg_str name = n->u.sel.name;
-	bool outside = pq_is_plain_name(name, true), any = false;
+	bool outside = stands_outside(n), any = false;
 	if (outside) hg_buf_str(to, name);
 	for (uint32_t i = 0; i < n->u.sel.n; i++) {
 		const struct label_matcher *m = &n->u.sel.m[i];
@@ -72,7 +82,7 @@ static void selector_head(struct hg_buf *to, const struct pq_node *n)
 		if (is_name && outside) continue;
 		hg_buf_cstr(to, any ? "," : "{");
 		any = true;
-		if (is_name && name.n) {
+		if (is_name && name.n && !n->u.sel.labelled) {
 			pq_quote(to, name);
 			continue;
 		}
