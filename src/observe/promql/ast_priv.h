@@ -9,6 +9,7 @@
 #define PQ_DEPTH_MAX 500u /* of nested expressions: the stack of the parser and the evaluator */
 #define PQ_ARENA_MAX ((size_t)64 << 20) /* of a tree */
 #define PQ_ARGS_MAX  250u
+#define PQ_ARGS_ANY  255 /* of a function: as many as a call may have */
 
 enum pq_op {
 	PQ_ADD,
@@ -306,7 +307,7 @@ struct pq_fn {
 	enum pq_class class;
 	enum promql_type type;
 	uint8_t arg[5];   /* enum pq_arg; the last given one repeats when there are more */
-	uint8_t min, max; /* number of arguments; max 255: any */
+	uint8_t min, max; /* number of arguments; PQ_ARGS_ANY: any */
 	bool experimental;
 	bool time_bound; /* depends on the time of evaluation even when its arguments do not */
 	bool missing;    /* known by name, not built */
@@ -348,7 +349,13 @@ bool pq_refuse(const struct promql_query *q, uint32_t at, struct hg_err *err, co
 
 /* ---- print.c ---- */
 
+/* Nothing more once `to` has failed. */
 void pq_node_print(struct hg_buf *to, const struct pq_node *n);
+/* Parts of it: "sum by (a) ", "+ on (a)", "[5m:1m] offset 1h", "5m". */
+void pq_agg_head_print(struct hg_buf *to, const struct pq_node *n);
+void pq_op_print(struct hg_buf *to, const struct pq_node *n);
+void pq_range_tail_print(struct hg_buf *to, const struct pq_node *n);
+void pq_span_print(struct hg_buf *to, const struct pq_span *s);
 
 /* ---- walk ---- */
 

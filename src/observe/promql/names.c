@@ -5,7 +5,7 @@
 #define V    PQ_A_VECTOR
 #define M    PQ_A_MATRIX
 #define T    PQ_A_STRING
-#define MANY 255
+#define MANY PQ_ARGS_ANY
 
 #define MATH(n, i)                                                                         \
 	{                                                                                  \
