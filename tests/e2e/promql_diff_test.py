@@ -2,12 +2,27 @@
 expressions (promql_random.py), the same answers within 1e-6."""
 import math
 import os
+import re
 import unittest
 
 from harness import LONG, main
 from prometheus import MISSING, Drive, Prometheus, installed, number, snappy, write_request
 from promql_random import COUNT, START, STEP, Writer, series
 
+LONG_NAME = "a_metric_whose_name_takes_half_of_a_line:rate5m"
+# What random expressions do not have.
+WRITTEN = [
+    '{__name__="foo",a="b"}', '{__name__=~"foo"}', "foo{}", "SUM(x) BY (a)", "sum by () (x)", "sum without () (x)",
+    "-x", "+x", "- - x", "-1", "+1", "1e21", "0x10", "1.50", "nan", "-inf", "'a\"b'", "`a\\b`", '"\\n\\t"', "x offset -5m",
+    "x @ 5.5 offset 90s", "x offset 1d @ end()", "x[86400s]", "x[8d]", "x[1y]", "x[5m:]", "x[90m:10s] offset 1w @ start()",
+    "a + on () b", "a + ignoring () b", "a * on (x, y) group_left () b", "a == bool b", "x # a comment", "((x))",
+    f"-({LONG_NAME} + {LONG_NAME} * {LONG_NAME})", f"-{LONG_NAME} ^ {LONG_NAME} ^ {LONG_NAME}",
+    f"max_over_time(({LONG_NAME} - {LONG_NAME} % {LONG_NAME})[5m:1m] @ start() offset 1m)",
+    f"(({LONG_NAME} unless on (a) {LONG_NAME} or {LONG_NAME}))[1h:5m]",
+    f"{LONG_NAME} + {LONG_NAME} * {LONG_NAME} - {LONG_NAME}[5m]", f"time() == bool {LONG_NAME * 2}",
+    f"rate({LONG_NAME}[5m])[1h:5m] offset 5m", f"label_join({', '.join([LONG_NAME] + [chr(34) + 'x' * 20 + chr(34)] * 6)})",
+    f"{LONG_NAME} * on (a, b) group_right (c) sum by (d) (rate({LONG_NAME}[5m])) > bool 3",
+]
 SEED = int(os.environ.get("PROMQL_SEED", "1"))
 INSTANT, RANGE = (40000, 10000) if LONG else (2000, 500)
 
@@ -40,6 +55,11 @@ def theirs(answer):
         points = s["values"] if kind == "matrix" else [s["value"]]
         out[name(s["metric"])] = {round(float(t) * 1000) if kind == "matrix" else 0: number(v) for t, v in points}
     return kind, out
+
+
+def indented(mine, other):
+    """A short subquery within something long stands at the left edge in 2.x; ours is indented as the rest."""
+    return mine if mine.lstrip(" ") == other and re.search(r"\[\w+:\w*\]", other) else other
 
 
 KINDS = {"instant vector": "vector", "range vector": "matrix", "scalar": "scalar"}
@@ -138,6 +158,25 @@ class Beside(unittest.TestCase):
             questions.append((expr, lambda e, a=start, b=end, s=step: self.prometheus.query_range(e, a, b, s),
                               f"range {start} {end} {step}"))
         self.compare(questions)
+
+    def test_a_query_is_written_the_same(self):
+        """format_query, also of what is so long that it is broken over lines."""
+        broken, expressions = 0, [
+            *WRITTEN, *(f"{'x' * n}{{a=\"b\"}} + y" for n in range(86, 92)), *(f"sum({'x' * n})" for n in range(93, 98))]
+        for i in range(INSTANT):
+            w = Writer(SEED * 1_000_000 + 700_000 + i)
+            expressions.append(w.vector(w.pick(1, 4, 5)) + w.pick("", " / ", " and on (a) ", " + bool ") + w.vector(3))
+        for expr in expressions:
+            mine, other = (api.get("/api/v1/format_query", query=expr) for api in (self.drive, self.prometheus))
+            if other["status"] != "success":
+                self.assertNotEqual(mine["status"], "success", expr)
+                continue
+            broken += "\n" in other["data"]
+            lines = zip(mine["data"].splitlines(), other["data"].splitlines(), strict=True)
+            self.assertEqual(mine["data"], "\n".join(indented(a, b) for a, b in lines), expr)
+            again = self.drive.get("/api/v1/format_query", query=mine["data"])
+            self.assertEqual(again["data"], mine["data"], expr)
+        self.assertGreater(broken, len(expressions) // 10)
 
 
 if __name__ == "__main__":

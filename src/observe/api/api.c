@@ -241,7 +241,7 @@ static bool read_values(struct pa_job *job)
 	return read_names(job);
 }
 
-static bool read_format(struct pa_job *job)
+static bool read_text(struct pa_job *job)
 {
 	job->query = pa_form_get(&job->form, "query");
 	return true;
@@ -295,7 +295,8 @@ static const struct route {
         {"/api/v1/query_range", M_GET | M_POST, read_range, &pa_job_query},
         {"/api/v1/series", M_GET | M_POST, read_series, &pa_job_series},
         {"/api/v1/labels", M_GET | M_POST, read_names, &pa_job_labels},
-        {"/api/v1/format_query", M_GET | M_POST, read_format, &pa_job_format},
+        {"/api/v1/format_query", M_GET | M_POST, read_text, &pa_job_format},
+        {"/api/v1/parse_query", M_GET | M_POST, read_text, &pa_job_tree},
         {"/api/v1/status/tsdb", M_GET, read_cardinality, &pa_job_cardinality},
         {"/federate", M_GET, read_federate, &pa_job_federate},
         {"/v1/columns", M_POST, read_columns, &pa_job_columns},

@@ -1,9 +1,9 @@
 /*
  * Prometheus' HTTP API over the metrics store, for Grafana, promtool and whoever else speaks it:
- * /api/v1/query, query_range, series, labels, label/NAME/values, format_query, metadata, targets,
- * rules, alerts, status/…, and /federate, /-/healthy, /-/ready. docs/promql.md says where it
- * differs from Prometheus'. Beside it /v1/columns, Headgate's own: many range queries in one
- * request, values without their times.
+ * /api/v1/query, query_range, series, labels, label/NAME/values, format_query, parse_query,
+ * metadata, targets, rules, alerts, status/…, and /federate, /-/healthy, /-/ready. docs/promql.md
+ * says where it differs from Prometheus'. Beside it /v1/columns, Headgate's own: many range queries
+ * in one request, values without their times.
  *
  * Parameters are read and answers are written on the loop's thread; what reads the store is run by
  * a few threads of its own, which take the lock around each access. A query ends early when its

@@ -145,7 +145,7 @@ struct pa_job {
 /* ---- query.c, columns.c, names.c, federate.c, cardinality.c: what threads do ---- */
 
 extern const struct pa_kind_of_job pa_job_query, pa_job_series, pa_job_labels, pa_job_values,
-        pa_job_federate, pa_job_format, pa_job_cardinality, pa_job_columns;
+        pa_job_federate, pa_job_format, pa_job_tree, pa_job_cardinality, pa_job_columns;
 
 /* Evaluates `text` as the job was asked to, with so many bytes of memory. False: the error is set.
  * *ret_result: the caller's. */

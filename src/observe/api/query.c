@@ -1,8 +1,10 @@
-/* /api/v1/query, query_range and format_query: evaluation, and the result as JSON. */
+/* /api/v1/query, query_range, format_query and parse_query: evaluation, and the result as JSON. */
 #include "api_priv.h"
 
 #include "os/clock.h"
 #include "wire/shortest.h"
+
+#include <stdlib.h>
 
 #define BRIEF_SAMPLES 8000u /* the try on the loop: well under a millisecond */
 #define BRIEF_MEMORY  ((size_t)4 << 20)
@@ -264,31 +266,66 @@ static void run_query(struct pa_job *job)
 	pa_release(job, job->result->memory);
 }
 
-static void format_more(struct pa_job *job, struct hg_buf *to)
+#define TEXT_MAX (4 * PROMQL_TEXT_MAX) /* of a query that is written out */
+
+static void text_more(struct pa_job *job, struct hg_buf *to)
 {
-	struct promql_query *q = job->found;
-	struct hg_buf text;
-	hg_buf_init(&text, 4 * PROMQL_TEXT_MAX);
-	promql_print(q, &text);
+	const struct hg_buf *json = job->found;
 	hg_buf_cstr(to, "{\"status\":\"success\",\"data\":");
-	json_quote(to, hg_str(hg_buf_text(&text)));
-	hg_buf_free(&text);
+	hg_buf_str(to, hg_buf_view(json));
 	pa_envelope_end(job, to);
 }
 
-static void format_free(struct pa_job *job)
+static void text_free(struct pa_job *job)
 {
-	promql_free(job->found);
+	hg_buf_free(job->found);
+	free(job->found);
+}
+
+static void pretty(const struct promql_query *q, struct hg_buf *to)
+{
+	struct hg_buf plain;
+	hg_buf_init(&plain, TEXT_MAX);
+	promql_pretty(q, &plain);
+	if (plain.failed)
+		to->failed = true;
+	else
+		json_quote(to, hg_buf_view(&plain));
+	hg_buf_free(&plain);
+}
+
+static void run_text(
+        struct pa_job *job, void (*write)(const struct promql_query *q, struct hg_buf *to))
+{
+	struct promql_query *q = NULL;
+	struct hg_buf text, *json;
+	if (!parse(job, job->query, &q, &job->error)) return;
+	hg_buf_init(&text, TEXT_MAX);
+	write(q, &text);
+	promql_free(q);
+	json = text.failed ? NULL : malloc(sizeof *json);
+	if (!json) {
+		hg_buf_free(&text);
+		(void)pa_fail(&job->error, PA_EXECUTION,
+		        "the query takes more than %zu MiB when it is written out", TEXT_MAX >> 20);
+		return;
+	}
+	*json = text;
+	job->found = json;
+	job->found_free = text_free;
+	job->more = text_more;
 }
 
 static void run_format(struct pa_job *job)
 {
-	struct promql_query *q = NULL;
-	if (!parse(job, job->query, &q, &job->error)) return;
-	job->found = q;
-	job->found_free = format_free;
-	job->more = format_more;
+	run_text(job, pretty);
+}
+
+static void run_tree(struct pa_job *job)
+{
+	run_text(job, promql_tree);
 }
 
 const struct pa_kind_of_job pa_job_query = {run_query, true};
 const struct pa_kind_of_job pa_job_format = {run_format, true};
+const struct pa_kind_of_job pa_job_tree = {run_tree, true};

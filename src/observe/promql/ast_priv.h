@@ -8,7 +8,8 @@
 
 #define PQ_DEPTH_MAX 500u /* of nested expressions: the stack of the parser and the evaluator */
 #define PQ_ARENA_MAX ((size_t)64 << 20) /* of a tree */
-#define PQ_ARGS_MAX  16u
+#define PQ_ARGS_MAX  250u
+#define PQ_ARGS_ANY  255 /* of a function: as many as a call may have */
 
 enum pq_op {
 	PQ_ADD,
@@ -24,6 +25,8 @@ enum pq_op {
 	PQ_LSS,
 	PQ_GTE,
 	PQ_LTE,
+	PQ_TRIM_UPPER, /* of native histograms */
+	PQ_TRIM_LOWER,
 	PQ_AND,
 	PQ_OR,
 	PQ_UNLESS
@@ -120,7 +123,9 @@ struct pq_node {
 		} number;
 		struct hg_str text;
 		struct {
-			struct hg_str name; /* as written before the brace; empty: inside or none */
+			struct hg_str name; /* what __name__ has to be; empty: not said */
+			bool outside;       /* it stands before the brace */
+			bool labelled;      /* it is written __name__="…" */
 			struct label_matcher *m;
 			uint32_t n;
 			enum pq_extend extend;
@@ -128,7 +133,7 @@ struct pq_node {
 		} sel;
 		struct {
 			const struct pq_fn *fn;
-			struct pq_node *arg[PQ_ARGS_MAX];
+			struct pq_node **arg; /* in the arena */
 			uint32_t n;
 		} call;
 		struct {
@@ -286,6 +291,7 @@ enum pq_fn_id {
 	PQ_F_TAN,
 	PQ_F_TANH,
 	PQ_F_TIME,
+	PQ_F_TIMESERIES_GEN,
 	PQ_F_TIMESTAMP,
 	PQ_F_TS_OF_FIRST,
 	PQ_F_TS_OF_LAST,
@@ -301,7 +307,7 @@ struct pq_fn {
 	enum pq_class class;
 	enum promql_type type;
 	uint8_t arg[5];   /* enum pq_arg; the last given one repeats when there are more */
-	uint8_t min, max; /* number of arguments; max 255: any */
+	uint8_t min, max; /* number of arguments; PQ_ARGS_ANY: any */
 	bool experimental;
 	bool time_bound; /* depends on the time of evaluation even when its arguments do not */
 	bool missing;    /* known by name, not built */
@@ -316,6 +322,9 @@ bool pq_agg_has_param(enum pq_agg op);
 const char *pq_op_name(enum pq_op op);
 bool pq_op_compares(enum pq_op op);
 bool pq_op_is_set(enum pq_op op);
+bool pq_op_trims(enum pq_op op);
+/* Words of the grammar that are no metric's name unless it stands in quotes. */
+bool pq_is_reserved(struct hg_str name);
 
 /* ---- number.c ---- */
 
@@ -340,12 +349,19 @@ bool pq_refuse(const struct promql_query *q, uint32_t at, struct hg_err *err, co
 
 /* ---- print.c ---- */
 
+/* Nothing more once `to` has failed. */
 void pq_node_print(struct hg_buf *to, const struct pq_node *n);
+/* Parts of it: "sum by (a) ", "+ on (a)", "[5m:1m] offset 1h", "5m". */
+void pq_agg_head_print(struct hg_buf *to, const struct pq_node *n);
+void pq_op_print(struct hg_buf *to, const struct pq_node *n);
+void pq_range_tail_print(struct hg_buf *to, const struct pq_node *n);
+void pq_span_print(struct hg_buf *to, const struct pq_span *s);
 
 /* ---- walk ---- */
 
-/* Children of a node in order; returns how many (at most PQ_ARGS_MAX). */
-uint32_t pq_children(const struct pq_node *n, struct pq_node *to[PQ_ARGS_MAX]);
+/* How many children a node has (at most PQ_ARGS_MAX), and one of them; in the order of the text. */
+uint32_t pq_child_count(const struct pq_node *n);
+struct pq_node *pq_child(const struct pq_node *n, uint32_t i);
 /* A paren's inside, however many. */
 struct pq_node *pq_bare(struct pq_node *n);
 

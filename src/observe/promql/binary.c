@@ -29,6 +29,15 @@ static bool loses_name(const struct pq_node *n)
 	return !pq_op_compares(n->u.bin.op) || n->u.bin.to_bool;
 }
 
+/* Only native histograms can be trimmed, and there are none. */
+static void note_trim(struct pq_ev *ev, const struct pq_node *n)
+{
+	const char *op = pq_op_name(n->u.bin.op);
+	pq_note(ev, false, n,
+	        "incompatible sample types encountered for binary operator \"%s\": float %s float",
+	        op, op);
+}
+
 /* ---- with scalars ---- */
 
 static void scalars(
@@ -47,6 +56,11 @@ static bool with_scalar(struct pq_ev *ev, const struct pq_node *n, const struct 
 {
 	enum pq_op op = n->u.bin.op;
 	bool compares = pq_op_compares(op);
+	if (pq_op_trims(op)) {
+		if (vec->n) note_trim(ev, n);
+		vec->n = 0;
+		return true;
+	}
 	for (uint32_t k = 0; k < vec->n; k++) {
 		double *v = vec->at[k].v;
 		for (uint32_t i = 0; i < g->n; i++) {
@@ -232,6 +246,10 @@ static bool put(struct match *x, struct place *p, uint32_t step, double many, do
 {
 	double l = x->swapped ? one : many, r = x->swapped ? many : one, v;
 	bool holds = pq_op_apply(x->n->u.bin.op, l, r, &v);
+	if (pq_op_trims(x->n->u.bin.op)) {
+		note_trim(x->ev, x->n);
+		return true;
+	}
 	if (x->n->u.bin.to_bool)
 		v = holds;
 	else if (!holds)

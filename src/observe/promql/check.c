@@ -25,9 +25,8 @@ bool pq_refuse(const struct promql_query *q, uint32_t at, struct hg_err *err, co
 	return false;
 }
 
-uint32_t pq_children(const struct pq_node *n, struct pq_node *to[PQ_ARGS_MAX])
+uint32_t pq_child_count(const struct pq_node *n)
 {
-	uint32_t count = 0;
 	switch (n->kind) {
 	case PQ_K_NUMBER:
 	case PQ_K_TEXT:
@@ -35,21 +34,22 @@ uint32_t pq_children(const struct pq_node *n, struct pq_node *to[PQ_ARGS_MAX])
 	case PQ_K_RANGE:
 	case PQ_K_SUBQUERY:
 	case PQ_K_UNARY:
-	case PQ_K_PAREN: to[0] = n->u.of; return 1;
-	case PQ_K_BINARY:
-		to[0] = n->u.bin.l;
-		to[1] = n->u.bin.r;
-		return 2;
-	case PQ_K_AGG:
-		if (n->u.agg.param) to[count++] = n->u.agg.param;
-		to[count++] = n->u.agg.of;
-		return count;
-	case PQ_K_CALL:
-		for (uint32_t i = 0; i < n->u.call.n; i++)
-			to[i] = n->u.call.arg[i];
-		return n->u.call.n;
+	case PQ_K_PAREN: return 1;
+	case PQ_K_BINARY: return 2;
+	case PQ_K_AGG: return n->u.agg.param ? 2 : 1;
+	case PQ_K_CALL: return n->u.call.n;
 	}
 	return 0;
+}
+
+struct pq_node *pq_child(const struct pq_node *n, uint32_t i)
+{
+	switch (n->kind) {
+	case PQ_K_BINARY: return i ? n->u.bin.r : n->u.bin.l;
+	case PQ_K_AGG: return n->u.agg.param && !i ? n->u.agg.param : n->u.agg.of;
+	case PQ_K_CALL: return n->u.call.arg[i];
+	default: return n->u.of;
+	}
 }
 
 struct pq_node *pq_bare(struct pq_node *n)
@@ -99,6 +99,9 @@ static bool binary(struct promql_query *q, struct pq_node *n, struct hg_err *err
 	if (scalars && pq_op_compares(op) && !n->u.bin.to_bool)
 		return pq_refuse(
 		        q, n->from, err, "comparisons between scalars must use BOOL modifier");
+	if (scalars && pq_op_trims(op))
+		return pq_refuse(q, n->from, err, "operator \"%s\" needs a histogram on its left",
+		        pq_op_name(op));
 	if (pq_op_is_set(op) && (m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY))
 		return pq_refuse(q, n->from, err, "no grouping allowed for \"%s\" operation",
 		        pq_op_name(op));
@@ -139,6 +142,13 @@ static enum promql_type arg_type(const struct pq_fn *fn, uint32_t i)
 	return of[a];
 }
 
+/* Braces and what stands in them. */
+static bool only_matchers(const struct pq_node *n)
+{
+	return n->kind == PQ_K_SELECTOR && !n->u.sel.outside && !n->offset && n->at == PQ_AT_NONE &&
+	       n->u.sel.extend == PQ_X_NONE;
+}
+
 static bool call(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 {
 	const struct pq_fn *fn = n->u.call.fn;
@@ -154,7 +164,7 @@ static bool call(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 	snprintf(where, sizeof where, "call to function \"%s\"", fn->name);
 	for (uint32_t i = 0; i < got; i++) {
 		if (!want(q, n->u.call.arg[i], arg_type(fn, i), where, err)) return false;
-		if (fn->id == PQ_F_INFO && i == 1 && n->u.call.arg[i]->kind != PQ_K_SELECTOR)
+		if (fn->id == PQ_F_INFO && i == 1 && !only_matchers(n->u.call.arg[i]))
 			return pq_refuse(q, n->u.call.arg[i]->from, err,
 			        "expected label selectors only in the second argument of info()");
 	}
@@ -174,13 +184,12 @@ static bool aggregate(struct promql_query *q, struct pq_node *n, struct hg_err *
 
 bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	if (n->kind == PQ_K_CALL && n->u.call.fn->id == PQ_F_INFO && count > 1 &&
-	        child[1]->kind == PQ_K_SELECTOR)
-		child[1]->u.sel.empty = false;
+	        pq_child(n, 1)->kind == PQ_K_SELECTOR)
+		pq_child(n, 1)->u.sel.empty = false;
 	for (uint32_t i = 0; i < count; i++)
-		if (!pq_check(q, child[i], err)) return false;
+		if (!pq_check(q, pq_child(n, i), err)) return false;
 	switch (n->kind) {
 	case PQ_K_SELECTOR:
 		return !n->u.sel.empty ||
@@ -211,15 +220,14 @@ bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 
 static void pin(struct pq_node *n, int64_t at_ms)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	if ((n->kind == PQ_K_SELECTOR || n->kind == PQ_K_SUBQUERY) && n->at == PQ_AT_NONE) {
 		n->at = PQ_AT_TIME;
 		n->at_ms = at_ms;
 	}
 	if (n->kind == PQ_K_SUBQUERY) return; /* it has one now */
 	for (uint32_t i = 0; i < count; i++)
-		pin(child[i], at_ms);
+		pin(pq_child(n, i), at_ms);
 }
 
 bool promql_pin(struct promql_query *q, int64_t at_ms)
@@ -244,11 +252,10 @@ bool promql_matchers(
 static bool selectors(const struct pq_node *n,
         bool (*fn)(void *arg, const struct label_matcher *m, uint32_t n), void *arg)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
 	if (n->kind == PQ_K_SELECTOR) return fn(arg, n->u.sel.m, n->u.sel.n);
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count; i++)
-		if (!selectors(child[i], fn, arg)) return false;
+		if (!selectors(pq_child(n, i), fn, arg)) return false;
 	return true;
 }
 

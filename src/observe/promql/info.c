@@ -61,12 +61,11 @@ static bool names_of(struct pass *p, struct re **ret_re)
 /* Info series are looked at when the first selector of the other argument is. */
 static const struct pq_node *first_selector(const struct pq_node *n)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
 	const struct pq_node *found = NULL;
 	if (n->kind == PQ_K_SELECTOR) return n;
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count && !found; i++)
-		found = first_selector(child[i]);
+		found = first_selector(pq_child(n, i));
 	return found;
 }
 

@@ -223,7 +223,7 @@ static struct pq_tok name(struct pq_lex *l)
 
 static struct pq_tok symbol(struct pq_lex *l)
 {
-	static const char two[][3] = {"==", "!=", ">=", "<=", "=~", "!~"};
+	static const char two[][3] = {"==", "!=", ">=", "<=", "</", ">/", "=~", "!~"};
 	static const char one[] = "(){}[],:@+-*/%^=<>";
 	uint32_t from = l->at;
 	struct pq_tok t = {.kind = PQ_T_SYMBOL, .from = from};

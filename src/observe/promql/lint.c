@@ -50,11 +50,10 @@ static bool is_rate(const struct pq_node *n)
 
 static bool below(const struct pq_node *n, bool (*fn)(const struct pq_node *n))
 {
-	struct pq_node *child[PQ_ARGS_MAX];
 	if (fn(n)) return true;
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count; i++)
-		if (below(child[i], fn)) return true;
+		if (below(pq_child(n, i), fn)) return true;
 	return false;
 }
 
@@ -743,7 +742,6 @@ static void check_exists(struct lint *x, const struct pq_node *n)
 
 static void walk(struct lint *x, const struct pq_node *n, bool may_be_empty)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
 	check_quantile(x, n);
 	check_range(x, n);
 	check_type(x, n);
@@ -756,9 +754,9 @@ static void walk(struct lint *x, const struct pq_node *n, bool may_be_empty)
 	bool asks = is_call(n, PQ_F_ABSENT) || is_call(n, PQ_F_ABSENT_OVER_TIME) ||
 	            (n->kind == PQ_K_BINARY && (n->u.bin.op == PQ_OR || n->u.bin.op == PQ_UNLESS));
 	if (!may_be_empty) check_exists(x, n);
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count; i++)
-		walk(x, child[i], may_be_empty || asks);
+		walk(x, pq_child(n, i), may_be_empty || asks);
 }
 
 void promql_lint(const struct promql_query *q, const struct promql_lint_env *env)
@@ -785,11 +783,10 @@ bool promql_may_have_label(const struct promql_query *q, struct hg_str name)
 
 static bool metrics(const struct pq_node *n, bool (*fn)(void *arg, struct hg_str metric), void *arg)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
 	if (n->kind == PQ_K_SELECTOR && pl_metric(n).n && !fn(arg, pl_metric(n))) return false;
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count; i++)
-		if (!metrics(child[i], fn, arg)) return false;
+		if (!metrics(pq_child(n, i), fn, arg)) return false;
 	return true;
 }
 

@@ -5,7 +5,7 @@
 #define V    PQ_A_VECTOR
 #define M    PQ_A_MATRIX
 #define T    PQ_A_STRING
-#define MANY 255
+#define MANY PQ_ARGS_ANY
 
 #define MATH(n, i)                                                                         \
 	{                                                                                  \
@@ -167,6 +167,15 @@ static const struct pq_fn row[] = {
                 .min = 1,
                 .max = 1,
                 .time_bound = true},
+        {.name = "timeseries_gen",
+                .id = PQ_F_TIMESERIES_GEN,
+                .class = PQ_C_SPECIAL,
+                .type = PROMQL_VECTOR,
+                .arg = {T, T},
+                .min = 1,
+                .max = MANY,
+                .experimental = true,
+                .missing = true},
         OVER_X("ts_of_first_over_time", PQ_F_TS_OF_FIRST),
         OVER_X("ts_of_last_over_time", PQ_F_TS_OF_LAST),
         OVER_X("ts_of_max_over_time", PQ_F_TS_OF_MAX),
@@ -245,7 +254,7 @@ bool pq_agg_has_param(enum pq_agg op)
 const char *pq_op_name(enum pq_op op)
 {
 	static const char *const name[] = {"+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">",
-	        "<", ">=", "<=", "and", "or", "unless"};
+	        "<", ">=", "<=", "</", ">/", "and", "or", "unless"};
 	return name[op];
 }
 
@@ -257,4 +266,18 @@ bool pq_op_compares(enum pq_op op)
 bool pq_op_is_set(enum pq_op op)
 {
 	return op >= PQ_AND;
+}
+
+bool pq_op_trims(enum pq_op op)
+{
+	return op == PQ_TRIM_UPPER || op == PQ_TRIM_LOWER;
+}
+
+bool pq_is_reserved(struct hg_str name)
+{
+	static const char *const word[] = {
+	        "atan2", "bool", "group_left", "group_right", "ignoring", "on"};
+	for (size_t i = 0; i < HG_COUNT(word); i++)
+		if (hg_str_eq_nocase(name, hg_str(word[i]))) return true;
+	return false;
 }

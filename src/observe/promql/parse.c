@@ -134,7 +134,8 @@ static int operator_of(const struct pq_parser *p, enum pq_op *ret_op)
 	        {"/", PQ_DIV, PREC_MUL}, {"%", PQ_MOD, PREC_MUL}, {"^", PQ_POW, PREC_POW},
 	        {"==", PQ_EQL, PREC_COMPARE}, {"!=", PQ_NEQ, PREC_COMPARE},
 	        {">", PQ_GTR, PREC_COMPARE}, {"<", PQ_LSS, PREC_COMPARE},
-	        {">=", PQ_GTE, PREC_COMPARE}, {"<=", PQ_LTE, PREC_COMPARE}},
+	        {">=", PQ_GTE, PREC_COMPARE}, {"<=", PQ_LTE, PREC_COMPARE},
+	        {"</", PQ_TRIM_UPPER, PREC_COMPARE}, {">/", PQ_TRIM_LOWER, PREC_COMPARE}},
 	  word[] = {{"atan2", PQ_ATAN2, PREC_MUL}, {"and", PQ_AND, PREC_AND},
 	          {"unless", PQ_UNLESS, PREC_AND}, {"or", PQ_OR, PREC_OR}};
 	if (p->tok.kind == PQ_T_SYMBOL) {
@@ -158,6 +159,7 @@ static bool fill(struct pq_parser *p, struct pq_matching *m)
 		bool left = pq_is_word(p, "fill_left"), right = pq_is_word(p, "fill_right");
 		bool both = pq_is_word(p, "fill");
 		struct pq_parser mark = *p;
+		uint32_t at = p->tok.from;
 		double v;
 		if (!left && !right && !both) return true;
 		pq_advance(p);
@@ -165,6 +167,10 @@ static bool fill(struct pq_parser *p, struct pq_matching *m)
 			*p = mark;
 			return true;
 		}
+		if ((m->fill_left && !right) || (m->fill_right && !left))
+			return pq_refuse(p->q, at, p->err,
+			        "each side may be filled in once, by fill, fill_left or "
+			        "fill_right");
 		pq_advance(p);
 		if (!pq_parse_signed(p, &v, "fill modifier") || !pq_expect(p, ")", "fill modifier"))
 			return false;
@@ -266,15 +272,25 @@ static struct pq_node *literal(struct pq_parser *p, double v, bool is_duration)
 }
 
 /* Arguments up to the closing parenthesis; the opening one is taken. */
-static bool arguments(struct pq_parser *p, struct pq_node **arg, uint32_t *ret_n, const char *where)
+static bool arguments(
+        struct pq_parser *p, struct pq_node ***ret_arg, uint32_t *ret_n, const char *where)
 {
+	uint32_t cap = 0;
 	*ret_n = 0;
+	*ret_arg = NULL;
 	if (pq_accept(p, ")")) return true;
 	for (;;) {
 		if (*ret_n == PQ_ARGS_MAX)
 			return pq_refuse(p->q, p->tok.from, p->err, "more than %u arguments in %s",
 			        PQ_ARGS_MAX, where);
-		if (!(arg[*ret_n] = pq_parse_expr(p, 0))) return false;
+		if (*ret_n == cap) {
+			cap = cap * 2 + 4;
+			struct pq_node **more = hg_arena_array(&p->q->arena, cap, sizeof *more);
+			if (!more) return pq_nomem(p);
+			if (*ret_n) memcpy(more, *ret_arg, *ret_n * sizeof *more);
+			*ret_arg = more;
+		}
+		if (!((*ret_arg)[*ret_n] = pq_parse_expr(p, 0))) return false;
 		++*ret_n;
 		if (pq_accept(p, ")")) return true;
 		if (!pq_expect(p, ",", where)) return false;
@@ -295,13 +311,13 @@ static bool grouping(struct pq_parser *p, struct pq_node *n)
 
 static struct pq_node *aggregation(struct pq_parser *p, enum pq_agg op, uint32_t from)
 {
-	struct pq_node *n = pq_node_new(p, PQ_K_AGG, from), *arg[PQ_ARGS_MAX];
+	struct pq_node *n = pq_node_new(p, PQ_K_AGG, from), **arg;
 	uint32_t count, want = pq_agg_has_param(op) ? 2 : 1;
 	if (!n) return NULL;
 	n->u.agg.op = op;
 	if (op == PQ_LIMITK || op == PQ_LIMIT_RATIO) p->q->experimental = true;
 	if (!grouping(p, n) || !pq_expect(p, "(", "aggregation")) return NULL;
-	if (!arguments(p, arg, &count, "aggregation")) return NULL;
+	if (!arguments(p, &arg, &count, "aggregation")) return NULL;
 	if (!n->u.agg.grouped && !grouping(p, n)) return NULL;
 	n->to = p->last;
 	if (!count) {
@@ -338,7 +354,7 @@ static struct pq_node *call(struct pq_parser *p, struct hg_str name, uint32_t fr
 	if (!n) return NULL;
 	pq_advance(p); /* the parenthesis */
 	n->u.call.fn = fn;
-	if (!arguments(p, n->u.call.arg, &n->u.call.n, "function call")) return NULL;
+	if (!arguments(p, &n->u.call.arg, &n->u.call.n, "function call")) return NULL;
 	n->to = p->last;
 	for (uint32_t i = 0; i < n->u.call.n; i++)
 		n->depth = (uint16_t)HG_MAX(n->depth, n->u.call.arg[i]->depth + 1);
@@ -356,6 +372,12 @@ static struct pq_node *named(struct pq_parser *p)
 	enum pq_agg op;
 	if (hg_str_eq_nocase(name.text, HG_STR("inf"))) return literal(p, INFINITY, false);
 	if (hg_str_eq_nocase(name.text, HG_STR("nan"))) return literal(p, NAN, false);
+	if (pq_is_reserved(name.text)) {
+		pq_unexpected(p, "expression", NULL);
+		hg_err_hint(p->err, "a metric of that name is written {\"%.*s\"}",
+		        HG_STR_ARG(name.text));
+		return NULL;
+	}
 	pq_advance(p);
 	if (pq_agg_find(name.text, &op) &&
 	        (pq_is(p, "(") || pq_is_word(p, "by") || pq_is_word(p, "without")))

@@ -91,9 +91,10 @@ static bool matcher(struct pq_parser *p, struct pq_node *n, uint32_t *cap)
 	m.value = p->tok.text;
 	uint32_t at = p->tok.from;
 	pq_advance(p);
-	if (m.op == LABEL_EQ && hg_str_eq(m.name, HG_STR("__name__")) &&
-	        !name_once(p, n, m.value, name.from))
-		return false;
+	if (hg_str_eq(m.name, HG_STR("__name__")) && (m.op == LABEL_EQ || n->u.sel.outside)) {
+		if (!name_once(p, n, m.value, name.from)) return false;
+		n->u.sel.labelled = true;
+	}
 	return add_matcher(p, n, cap, &m, at);
 }
 
@@ -114,6 +115,7 @@ struct pq_node *pq_parse_selector(struct pq_parser *p, struct hg_str name, uint3
 		struct label_matcher m = {
 		        .op = LABEL_EQ, .name = HG_STR("__name__"), .value = name};
 		n->u.sel.name = name;
+		n->u.sel.outside = true;
 		if (!add_matcher(p, n, &cap, &m, from)) return NULL;
 	}
 	if (pq_accept(p, "{")) {
@@ -336,6 +338,12 @@ static bool at_time(struct pq_parser *p, struct pq_node *n)
 		p->q->bounds = true;
 	} else {
 		if (!pq_parse_signed(p, &v, "@ modifier")) return false;
+		if (isnan(v) || isinf(v))
+			return pq_refuse(p->q, at, p->err,
+			        "timestamp out of bounds for @ modifier: %s",
+			        isnan(v) ? "NaN"
+			        : v < 0  ? "-Inf"
+			                 : "+Inf");
 		if (!(fabs(v) < 9.2e15))
 			return pq_refuse(
 			        p->q, at, p->err, "timestamp out of bounds for @ modifier: %f", v);

@@ -54,12 +54,11 @@ static bool here(struct pq_ev *ev, struct pq_node *n)
 
 bool pq_prepare(struct pq_ev *ev, struct pq_node *n)
 {
-	struct pq_node *child[PQ_ARGS_MAX];
-	uint32_t count = pq_children(n, child);
+	uint32_t count = pq_child_count(n);
 	bool all = true;
 	for (uint32_t i = 0; i < count; i++) {
-		if (!pq_prepare(ev, child[i])) return false;
-		all = all && child[i]->invariant;
+		if (!pq_prepare(ev, pq_child(n, i))) return false;
+		all = all && pq_child(n, i)->invariant;
 	}
 	if (!here(ev, n)) return false;
 	switch (n->kind) {

@@ -2,6 +2,7 @@
 #include "ast_priv.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static void label_name(struct hg_buf *to, struct hg_str s)
 {
@@ -59,30 +60,71 @@ static void span(struct hg_buf *to, const struct pq_span *s, bool alone)
 	}
 }
 
-static void selector_head(struct hg_buf *to, const struct pq_node *n)
+/* A name may stand before the brace where it is a plain one and nothing else is said of it. */
+static bool stands_outside(const struct pq_node *n)
+{
+	uint32_t said = 0;
+	for (uint32_t i = 0; i < n->u.sel.n; i++)
+		said += hg_str_eq(n->u.sel.m[i].name, LABEL_METRIC);
+	return said == 1 && !n->u.sel.labelled && pq_is_plain_name(n->u.sel.name, true) &&
+	       !pq_is_reserved(n->u.sel.name);
+}
+
+struct text {
+	size_t from, n; /* in the buffer */
+	const struct hg_buf *of;
+};
+
+static int by_text(const void *a, const void *b)
+{
+	const struct text *x = a, *y = b;
+	return label_text_compare((struct hg_str){x->of->p + x->from, x->n},
+	        (struct hg_str){y->of->p + y->from, y->n});
+}
+
+/* Matchers stand in the order of their texts, whatever order they were written in. */
+static void matchers(struct hg_buf *to, const struct pq_node *n, bool skip_name, bool any)
 {
 	static const char *const op[] = {
 	        [LABEL_EQ] = "=", [LABEL_NE] = "!=", [LABEL_RE] = "=~", [LABEL_NRE] = "!~"};
-	struct hg_str name = n->u.sel.name;
-	bool outside = pq_is_plain_name(name, true), any = false;
-	if (outside) hg_buf_str(to, name);
-	for (uint32_t i = 0; i < n->u.sel.n; i++) {
+	struct text *at = calloc(n->u.sel.n + 1ul, sizeof *at);
+	struct hg_buf all;
+	uint32_t count = 0;
+	hg_buf_init(&all, to->max);
+	for (uint32_t i = 0; at && i < n->u.sel.n; i++) {
 		const struct label_matcher *m = &n->u.sel.m[i];
-		bool is_name = m->op == LABEL_EQ && hg_str_eq(m->name, HG_STR("__name__"));
-		if (is_name && outside) continue;
-		hg_buf_cstr(to, any ? "," : "{");
-		any = true;
-		if (is_name && name.n) {
-			pq_quote(to, name);
-			continue;
-		}
-		label_name(to, m->name);
-		hg_buf_cstr(to, op[m->op]);
-		pq_quote(to, m->value);
+		if (skip_name && m->op == LABEL_EQ && hg_str_eq(m->name, LABEL_METRIC)) continue;
+		at[count] = (struct text){.from = all.n, .of = &all};
+		label_name(&all, m->name);
+		hg_buf_cstr(&all, op[m->op]);
+		pq_quote(&all, m->value);
+		at[count].n = all.n - at[count].from;
+		count++;
 	}
-	if (any) hg_buf_byte(to, '}');
-	/* The second of info() may be. */
-	if (!any && !outside) hg_buf_cstr(to, "{}");
+	if (!at || all.failed) to->failed = true;
+	if (count > 1 && !to->failed) qsort(at, count, sizeof *at, by_text);
+	for (uint32_t i = 0; i < count && !to->failed; i++) {
+		hg_buf_cstr(to, any || i ? "," : "{");
+		hg_buf_str(to, (struct hg_str){all.p + at[i].from, at[i].n});
+	}
+	hg_buf_free(&all);
+	free(at);
+}
+
+static void selector_head(struct hg_buf *to, const struct pq_node *n)
+{
+	struct hg_str name = n->u.sel.name;
+	bool outside = stands_outside(n), inside = !outside && name.n && !n->u.sel.labelled;
+	if (outside) hg_buf_str(to, name);
+	if (inside) {
+		hg_buf_byte(to, '{');
+		pq_quote(to, name);
+	}
+	matchers(to, n, outside || inside, inside);
+	if (n->u.sel.n > (outside || inside) || inside)
+		hg_buf_byte(to, '}');
+	else if (!outside)
+		hg_buf_cstr(to, "{}"); /* the second of info() may be */
 }
 
 static void modifiers(struct hg_buf *to, const struct pq_node *n)
@@ -106,11 +148,10 @@ static void left(struct hg_buf *to, const struct pq_node *n)
 		pq_node_print(to, n);
 }
 
-static void binary(struct hg_buf *to, const struct pq_node *n)
+void pq_op_print(struct hg_buf *to, const struct pq_node *n)
 {
 	const struct pq_matching *m = &n->u.bin.match;
-	left(to, n->u.bin.l);
-	hg_buf_fmt(to, " %s", pq_op_name(n->u.bin.op));
+	hg_buf_cstr(to, pq_op_name(n->u.bin.op));
 	if (n->u.bin.to_bool) hg_buf_cstr(to, " bool");
 	if (m->given &&
 	        (m->on || m->labels.n || m->card == PQ_MANY_TO_ONE || m->card == PQ_ONE_TO_MANY)) {
@@ -133,11 +174,18 @@ static void binary(struct hg_buf *to, const struct pq_node *n)
 		pq_number_print(to, m->right);
 		hg_buf_byte(to, ')');
 	}
+}
+
+static void binary(struct hg_buf *to, const struct pq_node *n)
+{
+	left(to, n->u.bin.l);
+	hg_buf_byte(to, ' ');
+	pq_op_print(to, n);
 	hg_buf_byte(to, ' ');
 	pq_node_print(to, n->u.bin.r);
 }
 
-static void aggregate(struct hg_buf *to, const struct pq_node *n)
+void pq_agg_head_print(struct hg_buf *to, const struct pq_node *n)
 {
 	hg_buf_cstr(to, pq_agg_name(n->u.agg.op));
 	if (n->u.agg.without || n->u.agg.by.n) {
@@ -145,6 +193,11 @@ static void aggregate(struct hg_buf *to, const struct pq_node *n)
 		names(to, &n->u.agg.by);
 		hg_buf_byte(to, ' ');
 	}
+}
+
+static void aggregate(struct hg_buf *to, const struct pq_node *n)
+{
+	pq_agg_head_print(to, n);
 	hg_buf_byte(to, '(');
 	if (n->u.agg.param) {
 		pq_node_print(to, n->u.agg.param);
@@ -165,19 +218,24 @@ static void call(struct hg_buf *to, const struct pq_node *n)
 	hg_buf_byte(to, ')');
 }
 
-static void range(struct hg_buf *to, const struct pq_node *n)
+void pq_range_tail_print(struct hg_buf *to, const struct pq_node *n)
 {
 	bool sub = n->kind == PQ_K_SUBQUERY;
-	if (sub)
-		pq_node_print(to, n->u.of);
-	else
-		selector_head(to, n->u.of);
 	hg_buf_byte(to, '[');
 	span(to, n->range, true);
 	if (sub) hg_buf_byte(to, ':');
 	if (n->step) span(to, n->step, true);
 	hg_buf_byte(to, ']');
 	modifiers(to, sub ? n : n->u.of);
+}
+
+static void range(struct hg_buf *to, const struct pq_node *n)
+{
+	if (n->kind == PQ_K_SUBQUERY)
+		pq_node_print(to, n->u.of);
+	else
+		selector_head(to, n->u.of);
+	pq_range_tail_print(to, n);
 }
 
 static void number(struct hg_buf *to, const struct pq_node *n)
@@ -191,6 +249,7 @@ static void number(struct hg_buf *to, const struct pq_node *n)
 
 void pq_node_print(struct hg_buf *to, const struct pq_node *n)
 {
+	if (to->failed) return; /* it only has to be known whether a line is short */
 	switch (n->kind) {
 	case PQ_K_NUMBER: number(to, n); return;
 	case PQ_K_TEXT: pq_quote(to, n->u.text); return;
@@ -213,6 +272,11 @@ void pq_node_print(struct hg_buf *to, const struct pq_node *n)
 		return;
 	case PQ_K_AGG: aggregate(to, n); return;
 	}
+}
+
+void pq_span_print(struct hg_buf *to, const struct pq_span *s)
+{
+	span(to, s, true);
 }
 
 void promql_print(const struct promql_query *q, struct hg_buf *to)

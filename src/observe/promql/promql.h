@@ -43,8 +43,12 @@ void promql_free(struct promql_query *q);
 enum promql_type promql_type_of(const struct promql_query *q);
 /* "instant vector", "range vector", "scalar", "string", "none". */
 const char *promql_type_name(enum promql_type t);
-/* The query in one line as Prometheus writes it (its /format_query without line breaks). */
+/* The query in one line as Prometheus writes it. */
 void promql_print(const struct promql_query *q, struct hg_buf *to);
+/* The same, but what takes more than 100 bytes is broken over lines (its /format_query). */
+void promql_pretty(const struct promql_query *q, struct hg_buf *to);
+/* The tree as JSON, as its /parse_query writes it: docs/promql.md has what it leaves open. */
+void promql_tree(const struct promql_query *q, struct hg_buf *to);
 /* True when it uses a function or an operator that Prometheus calls experimental. */
 bool promql_is_experimental(const struct promql_query *q);
 /*

@@ -255,3 +255,14 @@ bool pt_judge_failure(const struct pt_eval *e, const struct hg_err *err, struct 
 	}
 	return true;
 }
+
+bool pt_expects_error(const struct pt_eval *e, const struct hg_err *err)
+{
+	bool said = false;
+	for (uint32_t i = 0; i < e->expects; i++) {
+		if (e->expect[i].want != PT_FAIL || !e->expect[i].text.n) continue;
+		if (!text_matches(&e->expect[i], err->message)) return false;
+		said = true;
+	}
+	return said;
+}

@@ -71,6 +71,12 @@ bool pt_judge(const struct pt_eval *e, const struct promql_result *r, bool middl
         struct hg_buf *why);
 bool pt_judge_notes(const struct pt_eval *e, const struct promql_result *r, struct hg_buf *why);
 bool pt_judge_failure(const struct pt_eval *e, const struct hg_err *err, struct hg_buf *why);
+/*
+ * True when a text of the failure is expected and it is this one. An expression that cannot be read
+ * is a fault of the file unless the file says which fault: else a slip of the pen would pass for
+ * the failure that was meant.
+ */
+bool pt_expects_error(const struct pt_eval *e, const struct hg_err *err);
 bool pt_expects(const struct pt_eval *e, enum pt_want want);
 
 #endif

@@ -96,10 +96,33 @@ static bool metric(struct hg_arena *a, struct hg_str line, struct labels *ret, s
 	return ok;
 }
 
+static bool in(char c, const char *from, const char *to)
+{
+	for (; *from; from++, to++)
+		if (c >= *from && c <= *to) return true;
+	return false;
+}
+
+/*
+ * 0x1F at `i`; 0: it is none. 0x10 is 0, ten times more: only a letter among the digits, or a large
+ * X, makes it hexadecimal.
+ */
+static size_t hex_length(struct hg_str s, size_t i)
+{
+	if (s.n < i + 3 || s.p[i] != '0' || (s.p[i + 1] | 32) != 'x') return 0;
+	bool hex = s.p[i + 1] == 'X';
+	size_t end = i + 2;
+	for (; end < s.n && in(s.p[end], "0aA", "9fF"); end++)
+		hex = hex || in(s.p[end], "aA", "fF");
+	return hex && end > i + 2 ? end : 0;
+}
+
 static size_t number_length(struct hg_str s)
 {
 	size_t i = s.n && (s.p[0] == '-' || s.p[0] == '+');
 	static const char *const word[] = {"inf", "nan"};
+	size_t hex = hex_length(s, i);
+	if (hex) return hex;
 	for (int k = 0; k < 2; k++)
 		if (s.n >= i + 3 && hg_str_eq_nocase((struct hg_str){s.p + i, 3}, hg_str(word[k])))
 			return i + 3;

@@ -203,8 +203,8 @@ static enum outcome instant(
 	int64_t from = e->from;
 	r->e->from = at;
 	enum outcome out = once(r, q, at, at, 0, false, at, notes, why);
-	bool again = !e->ordered && !e->is_string && !e->matrix && !pt_expects(e, PT_FAIL) &&
-	             !promql_uses_bounds(q);
+	bool ranges = promql_type_of(q) == PROMQL_VECTOR || promql_type_of(q) == PROMQL_SCALAR;
+	bool again = ranges && !e->ordered && !pt_expects(e, PT_FAIL) && !promql_uses_bounds(q);
 	if (out == GOOD && again) {
 		out = once(r, q, at - MINUTE, at + MINUTE, MINUTE, true, at, false, why);
 		if (out == BAD) hg_buf_cstr(why, " (as a range query)");
@@ -266,7 +266,9 @@ static void eval(struct run *r, struct pt_lines *l, struct hg_str line)
 	hg_buf_init(&why, 65536);
 	if (!pt_eval_read(&a, l, line, r->e, &wanted))
 		hg_buf_fmt(&why, "not an eval: expected %s", wanted);
-	else if (promql_parse(r->e->expr, &q, &err) < 0)
+	else if (promql_parse(r->e->expr, &q, &err) < 0 && pt_expects_error(r->e, &err))
+		out = GOOD;
+	else if (!q)
 		hg_buf_fmt(&why, "%u:%u: %s", err.line, err.column, err.message);
 	else
 		out = judge(r, q, &why);

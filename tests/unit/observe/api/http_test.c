@@ -68,6 +68,15 @@ static void queries_are_answered_to_the_byte(void **state)
 	        {"/api/v1/label/U__a/values?match[]=up", OK_DATA "[\"x\",\"y\"]}"},
 	        {"/api/v1/label/nope/values", OK_DATA "[]}"},
 	        {"/api/v1/format_query?query=sum+by+(a)(up)", OK_DATA "\"sum by (a) (up)\"}"},
+	        {"/api/v1/format_query?query=foo/bar", OK_DATA "\"foo / bar\"}"},
+	        {"/api/v1/parse_query?query=foo/bar", OK_DATA
+	                "{\"bool\":false,\"lhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"="
+	                "\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"matching\":{\"card\":"
+	                "\"one-to-one\",\"include\":[],\"labels\":[],\"on\":false},\"op\":\"/"
+	                "\",\"rhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"bar\"}],\"name\":\"bar\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},\"type\":\"binaryExpr\"}}"},
 	        {"/api/v1/metadata?limit=1", OK_DATA "{}}"},
 	        {"/api/v1/query_exemplars?query=up&start=0&end=1", OK_DATA "[]}"},
 	        {"/api/v1/rules", OK_DATA "{\"groups\":[]}}"},

@@ -27,7 +27,13 @@ static void what_is_printed_reads_back(void **s)
 	        {"foo{a=\"b\",c!=\"d\",e=~\"f.*\",g!~\"h\",}",
 	                "foo{a=\"b\",c!=\"d\",e=~\"f.*\",g!~\"h\"}"},
 	        {"{__name__=~\"x.+\"}", NULL},
-	        {"{__name__=\"foo\",a=\"b\"}", "foo{a=\"b\"}"},
+	        {"{__name__=\"foo\",a=\"b\"}", NULL},
+	        {"{__name__=\"on\"}", NULL},
+	        {"{\"on\"}", NULL},
+	        {"{\"foo\"}", "foo"},
+	        {"{\"foo\",__name__=~\"f.*\"}", NULL},
+	        {"foo </ 5 >/ 2", NULL},
+	        {"timeseries_gen(\"\")", NULL},
 	        {"{\"my.metric\",\"a.b\"=\"c\"}", NULL},
 	        {"sum", NULL},
 	        {"by{on=\"ignoring\"}", NULL},
@@ -83,6 +89,144 @@ static void what_is_printed_reads_back(void **s)
 	}
 }
 
+/* The first is the example of Prometheus' page. */
+static void the_tree_is_told_as_json(void **s)
+{
+	static const struct {
+		const char *in, *out;
+	} row[] = {
+	        {"foo/bar",
+	                "{\"bool\":false,\"lhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"="
+	                "\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"matching\":{\"card\":"
+	                "\"one-to-one\",\"include\":[],\"labels\":[],\"on\":false},\"op\":\"/"
+	                "\",\"rhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"bar\"}],\"name\":\"bar\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},\"type\":\"binaryExpr\"}"},
+	        {"1 < bool -2.5", "{\"bool\":true,\"lhs\":{\"type\":\"numberLiteral\",\"val\":"
+	                          "\"1\"},\"matching\":null,\"op\":\"<\",\"rhs\":{\"type\":"
+	                          "\"numberLiteral\",\"val\":\"-2.5\"},\"type\":\"binaryExpr\"}"},
+	        {"(\"a\\\"b\")", "{\"expr\":{\"type\":\"stringLiteral\",\"val\":\"a\\\"b\"},"
+	                         "\"type\":\"parenExpr\"}"},
+	        {"-foo",
+	                "{\"expr\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},\"op\":\"-\",\"type\":\"unaryExpr\"}"},
+	        {"foo{a!~\"b\"} @ 1.5 offset -5m",
+	                "{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"},{"
+	                "\"name\":\"a\",\"type\":\"!~\",\"value\":\"b\"}],\"name\":\"foo\","
+	                "\"offset\":-300000,\"startOrEnd\":null,\"timestamp\":1500,\"type\":"
+	                "\"vectorSelector\"}"},
+	        {"{__name__=\"foo\"} @ end()",
+	                "{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"}],"
+	                "\"name\":\"\",\"offset\":0,\"startOrEnd\":\"end\",\"timestamp\":null,"
+	                "\"type\":\"vectorSelector\"}"},
+	        {"rate({\"a.b\"}[1h30m] @ start())",
+	                "{\"args\":[{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"a.b\"}],\"name\":\"a.b\",\"offset\":0,\"range\":5400000,\"startOrEnd\":"
+	                "\"start\",\"timestamp\":null,\"type\":\"matrixSelector\"}],\"func\":{"
+	                "\"argTypes\":[\"matrix\"],\"name\":\"rate\",\"returnType\":\"vector\","
+	                "\"variadic\":0},\"type\":\"call\"}"},
+	        {"max_over_time(foo[5m:] offset 1m)",
+	                "{\"args\":[{\"expr\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\","
+	                "\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"offset\":60000,"
+	                "\"range\":300000,\"startOrEnd\":null,\"step\":0,\"timestamp\":null,"
+	                "\"type\":\"subquery\"}],\"func\":{\"argTypes\":[\"matrix\"],\"name\":"
+	                "\"max_over_time\",\"returnType\":\"vector\",\"variadic\":0},\"type\":"
+	                "\"call\"}"},
+	        {"year()", "{\"args\":[],\"func\":{\"argTypes\":[\"vector\"],\"name\":\"year\","
+	                   "\"returnType\":\"vector\",\"variadic\":1},\"type\":\"call\"}"},
+	        {"topk by (a, b) (5, foo)",
+	                "{\"expr\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},\"grouping\":[\"a\",\"b\"],\"op\":"
+	                "\"topk\",\"param\":{\"type\":\"numberLiteral\",\"val\":\"5\"},\"type\":"
+	                "\"aggregation\",\"without\":false}"},
+	        {"sum without (a) (foo)",
+	                "{\"expr\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},\"grouping\":[\"a\"],\"op\":\"sum\","
+	                "\"param\":null,\"type\":\"aggregation\",\"without\":true}"},
+	        {"foo * on (a) group_left (b) fill_right(0) bar",
+	                "{\"bool\":false,\"lhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"="
+	                "\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"matching\":{\"card\":"
+	                "\"many-to-one\",\"fillValues\":{\"lhs\":null,\"rhs\":\"0\"},\"include\":["
+	                "\"b\"],\"labels\":[\"a\"],\"on\":true},\"op\":\"*\",\"rhs\":{\"matchers\":"
+	                "[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"bar\"}],\"name\":"
+	                "\"bar\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":null,\"type\":"
+	                "\"vectorSelector\"},\"type\":\"binaryExpr\"}"},
+	        {"foo and bar",
+	                "{\"bool\":false,\"lhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"="
+	                "\",\"value\":\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"matching\":{\"card\":"
+	                "\"many-to-many\",\"include\":[],\"labels\":[],\"on\":false},\"op\":"
+	                "\"and\",\"rhs\":{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\","
+	                "\"value\":\"bar\"}],\"name\":\"bar\",\"offset\":0,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"},\"type\":\"binaryExpr\"}"},
+	        {"foo smoothed",
+	                "{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"}],"
+	                "\"name\":\"foo\",\"offset\":0,\"smoothed\":true,\"startOrEnd\":null,"
+	                "\"timestamp\":null,\"type\":\"vectorSelector\"}"},
+	        {"foo offset (step() * 2)",
+	                "{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":\"foo\"}],"
+	                "\"name\":\"foo\",\"offset\":0,\"offsetExpr\":\"(step() * "
+	                "2)\",\"startOrEnd\":null,\"timestamp\":null,\"type\":\"vectorSelector\"}"},
+	        {"label_join(foo, \"a\", \"\")",
+	                "{\"args\":[{\"matchers\":[{\"name\":\"__name__\",\"type\":\"=\",\"value\":"
+	                "\"foo\"}],\"name\":\"foo\",\"offset\":0,\"startOrEnd\":null,\"timestamp\":"
+	                "null,\"type\":\"vectorSelector\"},{\"type\":\"stringLiteral\",\"val\":"
+	                "\"a\"},{\"type\":\"stringLiteral\",\"val\":\"\"}],\"func\":{\"argTypes\":["
+	                "\"vector\",\"string\",\"string\",\"string\"],\"name\":\"label_join\","
+	                "\"returnType\":\"vector\",\"variadic\":-1},\"type\":\"call\"}"},
+	        {"+Inf", "{\"type\":\"numberLiteral\",\"val\":\"+Inf\"}"},
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct promql_query *q;
+		struct hg_buf b;
+		assert_int_equal(promql_parse(hg_str(row[i].in), &q, NULL), HG_OK);
+		hg_buf_init(&b, 1 << 16);
+		promql_tree(q, &b);
+		assert_string_equal(hg_buf_text(&b), row[i].out);
+		hg_buf_free(&b);
+		promql_free(q);
+	}
+}
+
+/* More than 100 bytes are broken; what fits stays in one line. */
+static void what_is_long_is_broken_over_lines(void **s)
+{
+#define N40 "a_metric_with_a_name_that_has_40_letters"
+	static const char *const row[] = {
+	        "foo / bar",
+	        "sum by (a) (\n    rate(" N40 N40 "[5m])\n  /\n    " N40 "{b=\"c\"}\n)",
+	        "  " N40 "\n+ on (a, b) group_left (c)\n  rate(" N40 N40 "[5m])",
+	        "    " N40 N40 "\n  *\n    " N40 "\n-\n  1",
+	        "topk(\n  5,\n  (\n      " N40 "\n    unless\n      " N40 N40 "\n  )\n)",
+	        "-(\n    " N40 "\n  +\n    " N40 N40 "\n)",
+	        "max_over_time(\n  (\n      " N40 "\n    -\n      " N40 N40
+	        "\n  )[5m:1m] offset 1h\n)",
+	        "rate(\n  " N40 N40 N40 "[5m]\n)",
+	        N40 N40 N40 "{a=\"b\"}",
+	        "  Inf\n^\n  " N40 N40 N40,
+	};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(row); i++) {
+		struct promql_query *q;
+		struct hg_buf b;
+		struct hg_err err = {0};
+		if (promql_parse(hg_str(row[i]), &q, &err) < 0)
+			fail_msg("%s: %s", row[i], err.message);
+		hg_buf_init(&b, 1 << 16);
+		promql_pretty(q, &b);
+		assert_string_equal(hg_buf_text(&b), row[i]);
+		hg_buf_free(&b);
+		promql_free(q);
+	}
+}
+
 static void what_is_wrong_is_named_with_its_place(void **s)
 {
 	static const struct {
@@ -99,6 +243,16 @@ static void what_is_wrong_is_named_with_its_place(void **s)
 	        {"foo{a=~\"(\"}", 1, 8, "error parsing regexp", NULL},
 	        {"foo{a=\"b\"", 1, 10, "expected \",\" or \"}\"", NULL},
 	        {"foo{\"bar\"}", 1, 5, "metric name must not be set twice", NULL},
+	        {"foo{__name__=~\"b.*\"}", 1, 5, "metric name must not be set twice", NULL},
+	        {"on{}", 1, 1, "unexpected \"on\" in expression", "{\"on\"}"},
+	        {"1 + Group_Left", 1, 5, "unexpected \"Group_Left\"", NULL},
+	        {"foo atan2 atan2", 1, 11, "unexpected \"atan2\"", NULL},
+	        {"foo @ -Inf", 1, 5, "timestamp out of bounds for @ modifier: -Inf", NULL},
+	        {"1 </ 2", 1, 1, "needs a histogram on its left", NULL},
+	        {"foo </ bool 2", 1, 1, "bool modifier can only", NULL},
+	        {"foo + fill(1) fill_left(2) bar", 1, 15, "may be filled in once", NULL},
+	        {"info(foo, bar)", 1, 11, "expected label selectors only", NULL},
+	        {"info(foo, {a=\"b\"} offset 1m)", 1, 11, "expected label selectors only", NULL},
 	        {"{a=\"\"}", 1, 1, "at least one non-empty matcher", NULL},
 	        {"raet(foo[5m])", 1, 1, "unknown function with name \"raet\"", "rate"},
 	        {"sum(raet(foo[5m]))", 1, 5, "unknown function", "rate"},
@@ -211,6 +365,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(what_is_printed_reads_back),
+	        cmocka_unit_test(the_tree_is_told_as_json),
+	        cmocka_unit_test(what_is_long_is_broken_over_lines),
 	        cmocka_unit_test(what_is_wrong_is_named_with_its_place),
 	        cmocka_unit_test(a_plain_offset_ends_at_the_first_operator),
 	        cmocka_unit_test(a_query_may_be_long_and_deep_up_to_a_limit),

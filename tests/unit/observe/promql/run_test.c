@@ -63,6 +63,17 @@ static void anchored_and_smoothed_ranges_do_what_is_documented(void **s)
 	run_file("extended");
 }
 
+/* Prometheus' pages, sentence by sentence. */
+static void the_pages_hold_sentence_by_sentence(void **s)
+{
+	static const char *const page[] = {"documented_basics", "documented_operators",
+	        "documented_aggregations", "documented_functions", "documented_histograms",
+	        "documented_flags"};
+	(void)s;
+	for (size_t i = 0; i < HG_COUNT(page); i++)
+		run_file(page[i]);
+}
+
 /* ---- the runner itself ---- */
 
 static void run_text(
@@ -109,6 +120,74 @@ static void a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run(void **s)
 	run_text("load 1m\n m{a=} 1\n\neval instant at 1m 1 +\n\neval sometime 1\n 1\n", 0, 3, 0,
 	        "t:2: FAIL");
 	run_text("load 1m\n m 1x9999999999\n\n", 0, 1, 0, "expected a value");
+}
+
+static void an_expression_that_is_wrong_passes_only_where_its_fault_is_expected(void **s)
+{
+	(void)s;
+	run_text("eval instant at 0 raet(m[5m])\n expect fail\n", 0, 1, 0, "t:1: FAIL");
+	run_text("eval_fail instant at 0 raet(m[5m])\n", 0, 1, 0, "unknown function");
+	run_text("eval instant at 0 raet(m[5m])\n expect fail regex: unknown function\n", 1, 0, 0,
+	        "t:1: ok");
+	run_text("eval_fail instant at 0 rate(m)\n expected_fail_message expected type range "
+	         "vector in "
+	         "call to function \"rate\", got instant vector\n",
+	        1, 0, 0, "t:1: ok");
+	run_text("eval instant at 0 rate(m)\n expect fail msg: something else\n", 0, 1, 0,
+	        "expected type range vector");
+}
+
+static void every_form_of_an_item_is_read(void **s)
+{
+	(void)s;
+	run_text("load 10s\n  m 5 1x2 1+2x2 1-2x2 _ _x2 stale 0x1F 0XA -0xff 0x2 1e1 -.5 +Inf NaN "
+	         "1e1+1e1x1\n\n"
+	         "eval instant at 4m m[4m]\n"
+	         "  expect range vector from 10s to 240s step 10s\n"
+	         "  m 1 1 1 1 3 5 1 -1 -3 _ _ _ _ 31 10 -255 0x2 10 -0.5 Inf NaN 10\n\n"
+	         "eval instant at 4m10s m\n  m 20\n\n"
+	         "eval instant at 2m10s m\n",
+	        3, 0, 0, "t:4: ok");
+}
+
+static void every_form_of_an_eval_is_read(void **s)
+{
+	(void)s;
+	run_text("# a comment\nLOAD 1m\n\tm{a=\"1\"}\t1 2\n  {\"u.v\", \"w.x\"='y'} 3\n\n"
+	         "EVAL instant at 1m m\n m{a=\"1\"} 2\n\n"
+	         "eval instant at 60 {\"u.v\"}\n {\"u.v\",\"w.x\"=\"y\"} 3\n\n"
+	         "eval_ordered instant at 1m sort(m)\n m{a=\"1\"} 2\n\n"
+	         "eval_warn instant at 1m quantile(2, m)\n {} Inf\n\n"
+	         "eval_info instant at 1m increase(m[2m])\n {a=\"1\"} 2\n\n"
+	         "eval_fail instant at 1m label_replace(m, \"\", \"\", \"\", \"\")\n"
+	         " expected_fail_regexp invalid dest.* label\n\n"
+	         "eval instant at 1m m * 2\n expect no_info\n expect no_warn\n {a=\"1\"} 4\n\n"
+	         "eval instant at 1m \"x\"\n expect string \"x\"\n\n"
+	         "eval range from 0 to 2m30s step 30s m\n m{a=\"1\"} 1 1 2x3\n\n"
+	         "eval range from 1m to 1m step 1m m\n m{a=\"1\"} 2\n\n"
+	         "eval instant at 1m m[2m]\n expect range vector from 0 to 1m step 1m\n"
+	         " m{a=\"1\"} 1 2\n\n"
+	         "eval instant at 1m -0x10\n -16\n\nclear\neval instant at 1m m\n",
+	        13, 0, 0, "t:6: ok");
+}
+
+static void what_is_not_built_is_skipped_and_counted(void **s)
+{
+	(void)s;
+	run_text("load 1m\n m@st 0 -1m 5s\n m 1 2 3\n n 1 2 3\n\n"
+	         "eval instant at 2m rate(m[5m])\n {} 1\n\n"
+	         "eval instant at 2m n\n n 3\n\n"
+	         "eval instant at 2m start_timestamp(n)\n {} 1\n\n"
+	         "eval instant at 2m timeseries_gen(`{{series 1.0}}`)\n {} 1\n\n"
+	         "eval instant at 2m n + 0\n {} {{sum:1}}\n",
+	        1, 0, 4, "t:6: skipped: start timestamps are not built");
+	run_text("load 1m\n h {{schema:0 sum:5 count:4 z_bucket:1 z_bucket_w:0.1 buckets:[1 2 1] "
+	         "offset:-1 n_buckets:[1] n_offset:0 counter_reset_hint:gauge}}+{{sum:1}}x5\n\n"
+	         "eval instant at 1m h </ 0.5\n {} {{sum:1}}\n\n"
+	         "eval instant at 1m sum(h) + count(h)\n expect fail\n\n"
+	         "eval range from 0 to 5m step 1m histogram_quantile(0.5, h)\n {} 1 1\n\n"
+	         "eval instant at 1h absent(h)\n {} 1\n",
+	        1, 0, 3, "t:7: skipped: a native histogram is selected");
 }
 
 static void what_selects_a_native_histogram_is_skipped_and_counted(void **s)
@@ -258,8 +337,14 @@ int main(void)
 	        cmocka_unit_test(classic_histograms_do_what_is_documented),
 	        cmocka_unit_test(times_and_ranges_do_what_is_documented),
 	        cmocka_unit_test(anchored_and_smoothed_ranges_do_what_is_documented),
+	        cmocka_unit_test(the_pages_hold_sentence_by_sentence),
 	        cmocka_unit_test(a_wrong_expectation_fails_and_says_how),
 	        cmocka_unit_test(a_file_that_is_wrong_is_told_by_line_and_the_rest_is_run),
+	        cmocka_unit_test(
+	                an_expression_that_is_wrong_passes_only_where_its_fault_is_expected),
+	        cmocka_unit_test(every_form_of_an_item_is_read),
+	        cmocka_unit_test(every_form_of_an_eval_is_read),
+	        cmocka_unit_test(what_is_not_built_is_skipped_and_counted),
 	        cmocka_unit_test(what_selects_a_native_histogram_is_skipped_and_counted),
 	        cmocka_unit_test(a_query_ends_at_its_limits_and_names_them),
 	        cmocka_unit_test(names_are_dropped_at_once_unless_asked_for),
