@@ -17,22 +17,30 @@
 /* Rollouts that run, as members of their app's row. */
 struct shown {
 	struct hg_buf text;
-	struct {
+	struct shown_one {
 		char app[WD_NAME_MAX];
 		size_t from, n; /* of `text` */
-	} at[LIVE_TRACES];
-	uint32_t n;
+	} * at;
+	size_t n, cap;
 };
+
+static bool shown_room(struct shown *s)
+{
+	if (s->n < s->cap) return true;
+	size_t cap = s->cap ? s->cap * 2 : 16;
+	struct shown_one *more = realloc(s->at, cap * sizeof *more);
+	if (!more) return false;
+	s->at = more;
+	s->cap = cap;
+	return true;
+}
 
 static void on_rollout(void *arg, const struct rollouts_view *v)
 {
 	struct shown *s = arg;
 	struct json_out j;
 	size_t from = s->text.n;
-	if (s->n == HG_COUNT(s->at)) return;
-	/* One waits for the other: the first of an app is the one that runs. */
-	for (uint32_t i = 0; i < s->n; i++)
-		if (strcmp(s->at[i].app, v->app) == 0) return;
+	if (!shown_room(s)) return;
 	const struct {
 		const char *key, *text;
 	} words[] = {{"state", v->state}, {"phase", v->phase}, {"strategy", v->strategy},
@@ -59,15 +67,43 @@ static void on_rollout(void *arg, const struct rollouts_view *v)
 	s->at[s->n++].n = s->text.n - from;
 }
 
+/* One waits for the other: the first of an app is the one that runs. */
+static int by_app(const void *a, const void *b)
+{
+	const struct shown_one *x = a, *y = b;
+	int order = strcmp(x->app, y->app);
+	return order ? order : (x->from > y->from) - (x->from < y->from);
+}
+
+static void shown_make(struct shown *s, const struct api *a)
+{
+	*s = (struct shown){0};
+	hg_buf_init(&s->text, LIVE_TEXT_MAX);
+	if (a->d.rollouts) rollouts_each(a->d.rollouts, on_rollout, s);
+	if (s->n) qsort(s->at, s->n, sizeof *s->at, by_app);
+}
+
+static void shown_free(struct shown *s)
+{
+	hg_buf_free(&s->text);
+	free(s->at);
+}
+
 static void rollout_write(struct json_out *j, const struct shown *s, const char *app)
 {
-	json_out_key(j, "rollout");
-	for (uint32_t i = 0; i < s->n && !s->text.failed; i++) {
-		if (strcmp(s->at[i].app, app) != 0) continue;
-		json_out_raw(j, (struct hg_str){s->text.p + s->at[i].from, s->at[i].n});
-		return;
+	size_t low = 0, high = s->n;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (strcmp(s->at[mid].app, app) < 0)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	json_out_null(j);
+	json_out_key(j, "rollout");
+	if (low < s->n && strcmp(s->at[low].app, app) == 0 && !s->text.failed)
+		json_out_raw(j, (struct hg_str){s->text.p + s->at[low].from, s->at[low].n});
+	else
+		json_out_null(j);
 }
 
 static void on_objective(void *arg, const struct slo_view *v)
@@ -188,17 +224,15 @@ static void rows_make(struct api_live *l, const struct fleet_status *s, struct h
 {
 	struct api *a = l->api;
 	struct json_out j;
-	struct shown *rollouts = calloc(1, sizeof *rollouts);
-	if (!rollouts) return;
-	hg_buf_init(&rollouts->text, LIVE_TEXT_MAX);
-	if (a->d.rollouts) rollouts_each(a->d.rollouts, on_rollout, rollouts);
+	struct shown rollouts;
+	shown_make(&rollouts, a);
 	for (uint32_t i = 0; i < s->app_count; i++) {
 		const struct fleet_app_status *now = &s->apps[i], *then = app_before(l, now, i);
 		struct live_row *row = live_row_open(&l->rows, now->name, i);
 		if (!row) continue;
 		row->there.looked = l->turn;
 		json_out_init(&j, fresh);
-		head_write(&j, a, row, now, rollouts);
+		head_write(&j, a, row, now, &rollouts);
 		live_part_set(&row->head, fresh, l->turn);
 		struct live_replicas *list = &row->replicas;
 		if (list->turn && !list->partly && then &&
@@ -207,8 +241,7 @@ static void rows_make(struct api_live *l, const struct fleet_status *s, struct h
 			continue;
 		replicas_make(l, list, now, then, fresh);
 	}
-	hg_buf_free(&rollouts->text);
-	free(rollouts);
+	shown_free(&rollouts);
 }
 
 /* ---- the rest of the present ---- */

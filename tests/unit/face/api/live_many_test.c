@@ -144,12 +144,46 @@ static void of_many_replicas_those_are_sent_that_changed(void **s)
 	readers_close(calls);
 }
 
+static void every_app_that_is_being_released_says_so(void **s)
+{
+	struct world *w = *s;
+	struct serve_call calls[READERS];
+	static char names[200][16];
+	for (uint32_t i = 0; i < HG_COUNT(names); i++) {
+		/* Newest first, as likely as not, and two of the last app. */
+		snprintf(names[i], sizeof names[i], "app-%03u", 199 - HG_MIN(i, 198u));
+		fake_views[i] = (struct rollouts_view){.id = 1000 + i,
+		        .app = names[i],
+		        .state = i == 199 ? "queued" : "running",
+		        .phase = "step",
+		        .strategy = "canary",
+		        .verdict = "not_yet",
+		        .why = "",
+		        .new_version = "v2"};
+	}
+	fake_view_count = HG_COUNT(names);
+	readers_open(w, calls, 200, 1);
+	uint32_t n = 0;
+	const char *p = hg_buf_text(&calls[0].body);
+	for (; (p = strstr(p, "\"rollout\":{\"id\":1")); p++)
+		n++;
+	assert_int_equal(n, 199);
+	assert_null(strstr(hg_buf_text(&calls[0].body), "queued"));
+	p = strstr(hg_buf_text(&calls[0].body), "\"name\":\"app-150\"");
+	assert_non_null(p);
+	assert_memory_equal(strstr(p, "\"rollout\":") + 10, "{\"id\":1049,", 11);
+	readers_close(calls);
+	fake_view_count = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test_setup_teardown(a_turn_costs_the_loop_little, setup, teardown),
 	        cmocka_unit_test_setup_teardown(
 	                of_many_replicas_those_are_sent_that_changed, setup, teardown),
+	        cmocka_unit_test_setup_teardown(
+	                every_app_that_is_being_released_says_so, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
