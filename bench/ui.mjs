@@ -1,4 +1,5 @@
 // See bench/ui. Prints a table as the other benchmarks do.
+import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,6 +28,14 @@ function size() {
   const files = readdirSync(DIST, { recursive: true, withFileTypes: true }).filter((f) => f.isFile());
   const sizes = files.map((f) => gzipSync(readFileSync(path.join(f.parentPath ?? f.path, f.name)), { level: 9 }).length);
   return sizes.reduce((a, b) => a + b, 0);
+}
+
+// What control sends, by the unit test that counts it.
+function streamBytes() {
+  const program = path.join(process.env.BUILD ?? path.resolve(DIST, "../../build"), "tests/unit/unit_face_api_live_many");
+  const told = execFileSync(program, { encoding: "utf8" });
+  const [, first, some, all] = /1 app.*: (\d+) bytes at first;.* and (\d+) bytes a reader when 10 changed.* and (\d+) bytes when all did/.exec(told);
+  say("stream: an app of 1,000 replicas, of which 10 change a second", `${some} B/s`, `for each reader; ${first} B at first, ${all} B/s when all change`);
 }
 
 async function open(browser, url, hash, viewport) {
@@ -205,6 +214,7 @@ const minutes = at > 0 ? Number(process.argv[at + 1]) : 60;
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--headless", "--no-sandbox", "--disable-gpu"] });
 try {
   say("size of the page, all files, gzip -9", `${size()} B`, "limit 100,000 B");
+  streamBytes();
   await firstRow(browser);
   await dashboards(browser);
   await logs(browser);

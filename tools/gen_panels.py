@@ -20,7 +20,8 @@ HEIGHT, COLUMNS = 8, 24
 WINDOWS = ["1m", "5m", "15m", "1h"]
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 COLOURS = {"yellow", "red"}
-KEYS = {"dashboard", "id", "title", "help", "kind", "unit", "width", "thresholds", "links", "queries"}
+SCALES = {"linear", "log"}
+KEYS = {"dashboard", "id", "title", "help", "kind", "unit", "scale", "width", "thresholds", "links", "queries"}
 
 
 def die(where, what):
@@ -71,12 +72,16 @@ def dashboards(doc):
             where = f"{d['id']}.{p['id']}"
             if p["kind"] not in KINDS or p["unit"] not in UNITS or set(p) - KEYS:
                 die(where, f"unknown kind, unit or key: {p['kind']} {p['unit']} {set(p) - KEYS}")
+            scale = p.get("scale", "linear")
+            if scale not in SCALES or (scale == "log" and p["kind"] != "lines"):
+                die(where, f"a scale is one of {sorted(SCALES)}, and only lines have another than linear")
             values = [t["value"] for t in p.get("thresholds", [])]
             if values != sorted(values) or {t["colour"] for t in p.get("thresholds", [])} - COLOURS:
                 die(where, "thresholds rise, and are yellow or red")
             panels.append({
                 "id": p["id"], "title": p["title"], "help": p["help"], "kind": p["kind"],
-                "unit": p["unit"], "width": p.get("width", 12), "thresholds": p.get("thresholds", []),
+                "unit": p["unit"], "scale": scale, "width": p.get("width", 12),
+                "thresholds": p.get("thresholds", []),
                 "links": p.get("links", []),
                 "queries": [query_checked(doc["let"], p, q, d["variables"], where)
                             for q in p["queries"]]})
@@ -118,6 +123,7 @@ def field_config(panel):
         stacked = panel["kind"] == "stacked"
         custom = {"drawStyle": "line", "lineWidth": 1, "fillOpacity": 30 if stacked else 0,
                   "showPoints": "never", "spanNulls": False,
+                  "scaleDistribution": {"type": "log", "log": 10} if panel["scale"] == "log" else {"type": "linear"},
                   "stacking": {"group": "A", "mode": "normal" if stacked else "none"},
                   "thresholdsStyle": {"mode": "line" if panel["thresholds"] else "off"}}
     elif panel["kind"] == "timeline":
@@ -274,7 +280,7 @@ def gen_panels_md(doc):
             limits = ", ".join(f"{t['text']} ({t['colour']})" for t in p["thresholds"])
             out += ["", f"### {at}. {p['title']}", "", f"{p['help']}"
                     + (f" Lines at {limits}." if limits else ""), "",
-                    f"`{p['id']}`, {p['kind']}.", "", "```promql"]
+                    f"`{p['id']}`, {p['kind']}" + (", on a logarithmic scale" if p["scale"] == "log" else "") + ".", "", "```promql"]
             for q in p["queries"]:
                 needs = f", needs {q['needs']}" if q["needs"] else ""
                 out += [f"# {q['legend']}: {q['unit']}{needs}", q["expr"]]

@@ -92,10 +92,19 @@ class Stream:
             if e["all"]:
                 rows = {}
             for a in e["apps"]:
-                rows[a["name"]] = {**rows.get(a["name"], {}), **a}
+                before = rows.get(a["name"], {})
+                rows[a["name"]] = {**before, **a, "replicas": self.replicas(before, a)}
             for name in e["gone"]:
                 rows.pop(name)
         return rows
+
+    @staticmethod
+    def replicas(before, row):
+        """An app's replicas after a row that has those that changed, by number."""
+        by = {r["replica"]: r for r in before.get("replicas", []) + row.get("replicas", [])}
+        for number in row.get("replicas_gone", []):
+            by.pop(number)
+        return [by[number] for number in sorted(by)]
 
     def trace(self):
         """The columns of a rollout as a page would have them."""
@@ -158,6 +167,7 @@ class Live(unittest.TestCase):
             for key in ("release", "phase", "desired", "ready", "total", "routes"):
                 self.assertEqual(row[key], status[key], key)
             self.assertEqual([r["pid"] for r in row["replicas"]], [r["pid"] for r in status["replicas"]])
+            self.one_replica_is_replaced_and_one_goes(p, everything)
             self.assertEqual((row["rollout"], row["slo"][0]["name"], row["slo"][0]["objective"]),
                              (None, "availability", 0.99))
 
@@ -222,6 +232,30 @@ class Live(unittest.TestCase):
             self.assertTrue(any(k.startswith("rollout.") for k in kinds), kinds)
             wait_for(lambda: everything.of("tick"), 10)
             print(f"# {len(everything.events)} events, {len(t['t_ms'])} points, {len(want)} entries", flush=True)
+
+    def one_replica_is_replaced_and_one_goes(self, p, stream):
+        """Of three replicas the one that is started again is sent alone, and of the one that goes its number."""
+        p.run("scale", "feedback=3")
+        p.wait_ready(3)
+
+        def replicas():
+            return stream.rows()["feedback"]["replicas"]
+
+        def settled():
+            """all replicas of the stream as in the status"""
+            return [(r["pid"], r["state"]) for r in replicas()] == [(r["pid"], r["state"]) for r in p.app()["replicas"]]
+        wait_for(settled, 20)
+        old = [r["pid"] for r in replicas()]
+        seen = len(stream.of("apps"))
+        kill(old[1])
+        wait_for(lambda: settled() and replicas()[1]["pid"] not in (0, old[1]) and replicas()[1]["state"] == "ready", 30)
+        self.assertEqual([replicas()[0]["pid"], replicas()[2]["pid"]], [old[0], old[2]])
+        p.run("scale", "feedback=2")
+        wait_for(lambda: len(replicas()) == 2 and settled(), 30)
+        later = [e["apps"][0] for e in stream.of("apps")[seen:] if e["apps"]]
+        self.assertEqual([n for a in later for n in a.get("replicas_gone", [])],
+                         [n for n in (1, 2, 3) if n not in [r["replica"] for r in replicas()]])
+        self.assertIn([2], [[r["replica"] for r in a.get("replicas", [])] for a in later])
 
     def test_readers_of_a_control_that_is_killed_lose_and_repeat_nothing(self):
         with self.platform() as p:

@@ -258,6 +258,12 @@ class Written(unittest.TestCase):
                 self.assertEqual({json.dumps(x["datasource"]) for x in [p, *p["targets"]]},
                                  {'{"type": "prometheus", "uid": "${datasource}"}'})
 
+    def test_evidence_grows_by_factors_and_is_drawn_so(self):
+        scales = {p["title"]: p["fieldConfig"]["defaults"]["custom"]["scaleDistribution"]
+                  for p in self.board("canary")["panels"] if p["type"] == "timeseries"}
+        self.assertEqual({title for title, s in scales.items() if s == {"type": "log", "log": 10}},
+                         {"Evidence against the new release"})
+
     def test_variables_are_those_that_are_used(self):
         for name in COUNTS:
             board = self.board(name)

@@ -17,22 +17,30 @@
 /* Rollouts that run, as members of their app's row. */
 struct shown {
 	struct hg_buf text;
-	struct {
+	struct shown_one {
 		char app[WD_NAME_MAX];
 		size_t from, n; /* of `text` */
-	} at[LIVE_TRACES];
-	uint32_t n;
+	} * at;
+	size_t n, cap;
 };
+
+static bool shown_room(struct shown *s)
+{
+	if (s->n < s->cap) return true;
+	size_t cap = s->cap ? s->cap * 2 : 16;
+	struct shown_one *more = realloc(s->at, cap * sizeof *more);
+	if (!more) return false;
+	s->at = more;
+	s->cap = cap;
+	return true;
+}
 
 static void on_rollout(void *arg, const struct rollouts_view *v)
 {
 	struct shown *s = arg;
 	struct json_out j;
 	size_t from = s->text.n;
-	if (s->n == HG_COUNT(s->at)) return;
-	/* One waits for the other: the first of an app is the one that runs. */
-	for (uint32_t i = 0; i < s->n; i++)
-		if (strcmp(s->at[i].app, v->app) == 0) return;
+	if (!shown_room(s)) return;
 	const struct {
 		const char *key, *text;
 	} words[] = {{"state", v->state}, {"phase", v->phase}, {"strategy", v->strategy},
@@ -59,15 +67,43 @@ static void on_rollout(void *arg, const struct rollouts_view *v)
 	s->at[s->n++].n = s->text.n - from;
 }
 
+/* One waits for the other: the first of an app is the one that runs. */
+static int by_app(const void *a, const void *b)
+{
+	const struct shown_one *x = a, *y = b;
+	int order = strcmp(x->app, y->app);
+	return order ? order : (x->from > y->from) - (x->from < y->from);
+}
+
+static void shown_make(struct shown *s, const struct api *a)
+{
+	*s = (struct shown){0};
+	hg_buf_init(&s->text, LIVE_TEXT_MAX);
+	if (a->d.rollouts) rollouts_each(a->d.rollouts, on_rollout, s);
+	if (s->n) qsort(s->at, s->n, sizeof *s->at, by_app);
+}
+
+static void shown_free(struct shown *s)
+{
+	hg_buf_free(&s->text);
+	free(s->at);
+}
+
 static void rollout_write(struct json_out *j, const struct shown *s, const char *app)
 {
-	json_out_key(j, "rollout");
-	for (uint32_t i = 0; i < s->n && !s->text.failed; i++) {
-		if (strcmp(s->at[i].app, app) != 0) continue;
-		json_out_raw(j, (struct hg_str){s->text.p + s->at[i].from, s->at[i].n});
-		return;
+	size_t low = 0, high = s->n;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (strcmp(s->at[mid].app, app) < 0)
+			low = mid + 1;
+		else
+			high = mid;
 	}
-	json_out_null(j);
+	json_out_key(j, "rollout");
+	if (low < s->n && strcmp(s->at[low].app, app) == 0 && !s->text.failed)
+		json_out_raw(j, (struct hg_str){s->text.p + s->at[low].from, s->at[low].n});
+	else
+		json_out_null(j);
 }
 
 static void on_objective(void *arg, const struct slo_view *v)
@@ -132,40 +168,80 @@ static void head_write(struct json_out *j, const struct api *a, struct live_row 
 	json_out_end(j);
 }
 
-/* Nothing of its replicas is another than in the last turn. A false alarm by bytes between members
- * costs no more than to look at the text. */
-static bool replicas_same(const struct api_live *l, const struct fleet_app_status *now, uint32_t i)
+/* The turn that all readers have seen. */
+static uint64_t turn_least(const struct api_live *l)
 {
-	if (!l->last || i >= l->last->app_count) return false;
-	const struct fleet_app_status *then = &l->last->apps[i];
-	if (then->replica_count != now->replica_count || strcmp(then->name, now->name) != 0)
-		return false;
-	return now->replica_count == 0 || memcmp(then->replicas, now->replicas,
-	                                          now->replica_count * sizeof *now->replicas) == 0;
+	uint64_t least = l->turn;
+	HG_LIST_EACH (node, &l->api->event_streams) {
+		const struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
+		if (s->live) least = HG_MIN(least, s->live->seen);
+	}
+	return least;
+}
+
+/* The app as it was in the last turn; NULL: it was not there, or elsewhere. */
+static const struct fleet_app_status *app_before(
+        const struct api_live *l, const struct fleet_app_status *now, uint32_t i)
+{
+	if (!l->last || i >= l->last->app_count) return NULL;
+	return strcmp(l->last->apps[i].name, now->name) == 0 ? &l->last->apps[i] : NULL;
+}
+
+/* A false alarm by bytes between members costs no more than to look at the text. */
+static bool replicas_same(const struct fleet_app_status *then, const struct fleet_app_status *now,
+        uint32_t from, uint32_t n)
+{
+	if (!then || from + n > then->replica_count) return false;
+	return n == 0 ||
+	       memcmp(&then->replicas[from], &now->replicas[from], n * sizeof *now->replicas) == 0;
+}
+
+/* Texts of those alone that are others than in the last turn. */
+static void replicas_make(struct api_live *l, struct live_replicas *list,
+        const struct fleet_app_status *now, const struct fleet_app_status *then,
+        struct hg_buf *fresh)
+{
+	bool partly = false;
+	for (uint32_t i = 0; i < now->replica_count; i++) {
+		struct live_replica *r =
+		        live_replica_open(list, now->replicas[i].number, i, l->turn);
+		struct json_out j;
+		if (!r) {
+			partly = true;
+			continue;
+		}
+		if (r->part.turn && replicas_same(then, now, i, 1)) continue;
+		json_out_init(&j, fresh);
+		api_replica_write(&j, &now->replicas[i]);
+		partly = partly || fresh->failed;
+		live_replica_set(list, r, fresh, l->turn);
+	}
+	list->partly = partly;
+	live_replicas_sweep(list, l->turn, turn_least(l));
 }
 
 static void rows_make(struct api_live *l, const struct fleet_status *s, struct hg_buf *fresh)
 {
 	struct api *a = l->api;
 	struct json_out j;
-	struct shown *rollouts = calloc(1, sizeof *rollouts);
-	if (!rollouts) return;
-	hg_buf_init(&rollouts->text, LIVE_TEXT_MAX);
-	if (a->d.rollouts) rollouts_each(a->d.rollouts, on_rollout, rollouts);
+	struct shown rollouts;
+	shown_make(&rollouts, a);
 	for (uint32_t i = 0; i < s->app_count; i++) {
-		struct live_row *row = live_row_open(&l->rows, s->apps[i].name, i);
+		const struct fleet_app_status *now = &s->apps[i], *then = app_before(l, now, i);
+		struct live_row *row = live_row_open(&l->rows, now->name, i);
 		if (!row) continue;
-		row->looked = l->turn;
+		row->there.looked = l->turn;
 		json_out_init(&j, fresh);
-		head_write(&j, a, row, &s->apps[i], rollouts);
+		head_write(&j, a, row, now, &rollouts);
 		live_part_set(&row->head, fresh, l->turn);
-		if (row->replicas.turn && replicas_same(l, &s->apps[i], i)) continue;
-		json_out_init(&j, fresh);
-		api_replicas_write(&j, &s->apps[i]);
-		live_part_set(&row->replicas, fresh, l->turn);
+		struct live_replicas *list = &row->replicas;
+		if (list->turn && !list->partly && then &&
+		        then->replica_count == now->replica_count &&
+		        replicas_same(then, now, 0, now->replica_count))
+			continue;
+		replicas_make(l, list, now, then, fresh);
 	}
-	hg_buf_free(&rollouts->text);
-	free(rollouts);
+	shown_free(&rollouts);
 }
 
 /* ---- the rest of the present ---- */
@@ -248,17 +324,6 @@ static void doc_close(struct live_doc *doc)
 }
 
 /* ---- turns ---- */
-
-/* The turn that all readers have seen. */
-static uint64_t turn_least(const struct api_live *l)
-{
-	uint64_t least = l->turn;
-	HG_LIST_EACH (node, &l->api->event_streams) {
-		const struct event_stream *s = HG_CONTAINER(node, struct event_stream, node);
-		if (s->live) least = HG_MIN(least, s->live->seen);
-	}
-	return least;
-}
 
 /* Everything, as it is now. */
 static void state_make(struct api_live *l, uint64_t now_ms, struct hg_buf *fresh)

@@ -29,6 +29,109 @@ bool live_part_set(struct live_part *p, struct hg_buf *fresh, uint64_t turn)
 	return other;
 }
 
+/* ---- replicas ---- */
+
+/* Where it is, or belongs: mostly where it was asked for. */
+static uint32_t replica_place(const struct live_replicas *list, uint32_t number, uint32_t hint)
+{
+	uint32_t low = 0, high = list->n;
+	if (hint < list->n && list->at[hint].number == number) return hint;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		if (list->at[mid].number < number)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+struct live_replica *live_replica_open(
+        struct live_replicas *list, uint32_t number, uint32_t hint, uint64_t turn)
+{
+	uint32_t at = replica_place(list, number, hint);
+	if (at == list->n || list->at[at].number != number) {
+		if (list->n == list->cap) {
+			uint32_t cap = list->cap ? list->cap * 2 : 4;
+			struct live_replica *more = realloc(list->at, cap * sizeof *more);
+			if (!more) return NULL;
+			list->at = more;
+			list->cap = cap;
+		}
+		memmove(&list->at[at + 1], &list->at[at], (list->n - at) * sizeof *list->at);
+		list->at[at] = (struct live_replica){.number = number};
+		live_part_init(&list->at[at].part);
+		list->n++;
+	}
+	list->at[at].there.looked = turn;
+	return &list->at[at];
+}
+
+void live_replica_set(
+        struct live_replicas *list, struct live_replica *r, struct hg_buf *fresh, uint64_t turn)
+{
+	if (live_part_set(&r->part, fresh, turn)) list->turn = turn;
+}
+
+/* What is to be done with one that may be gone. */
+enum fate { FATE_HERE, FATE_GOES, FATE_GONE, FATE_FORGOTTEN };
+
+static enum fate fate_of(struct live_there *t, uint64_t turn, uint64_t least)
+{
+	if (t->looked == turn) {
+		t->gone = 0;
+		return FATE_HERE;
+	}
+	if (t->gone) return t->gone <= least ? FATE_FORGOTTEN : FATE_GONE;
+	t->gone = turn;
+	return FATE_GOES;
+}
+
+void live_replicas_sweep(struct live_replicas *list, uint64_t turn, uint64_t least)
+{
+	uint32_t kept = 0;
+	if (!list->turn) list->turn = turn;
+	for (uint32_t i = 0; i < list->n; i++) {
+		struct live_replica *r = &list->at[i];
+		enum fate fate = fate_of(&r->there, turn, least);
+		/* Whatever it is when it comes back, it is news. */
+		if (fate == FATE_GOES) live_part_free(&r->part);
+		if (fate == FATE_GOES) list->turn = turn;
+		if (fate != FATE_FORGOTTEN) list->at[kept++] = *r;
+	}
+	list->n = kept;
+}
+
+/* As members of an object that is open. */
+static void replicas_write(const struct live_replicas *list, uint64_t seen, struct hg_buf *to)
+{
+	const char *comma = "";
+	hg_buf_cstr(to, ",\"replicas\":[");
+	for (uint32_t i = 0; i < list->n; i++) {
+		if (list->at[i].part.turn <= seen) continue;
+		hg_buf_cstr(to, comma);
+		hg_buf_str(to, hg_buf_view(&list->at[i].part.text));
+		comma = ",";
+	}
+	hg_buf_cstr(to, "],\"replicas_gone\":[");
+	comma = "";
+	for (uint32_t i = 0; i < list->n && seen; i++) {
+		if (list->at[i].there.gone <= seen) continue;
+		hg_buf_cstr(to, comma);
+		hg_buf_u64(to, list->at[i].number);
+		comma = ",";
+	}
+	hg_buf_byte(to, ']');
+}
+
+static void replicas_free(struct live_replicas *list)
+{
+	for (uint32_t i = 0; i < list->n; i++)
+		live_part_free(&list->at[i].part);
+	free(list->at);
+	*list = (struct live_replicas){0};
+}
+
 /* ---- rows ---- */
 
 static struct live_row *row_find(const struct live_rows *rows, const char *name, uint32_t hint)
@@ -57,7 +160,6 @@ struct live_row *live_row_open(struct live_rows *rows, const char *name, uint32_
 		return NULL;
 	}
 	live_part_init(&row->head);
-	live_part_init(&row->replicas);
 	/* Where it is looked for in the next turn. */
 	uint32_t at = HG_MIN(hint, rows->n);
 	memmove(&rows->at[at + 1], &rows->at[at], (rows->n - at) * sizeof(struct live_row *));
@@ -69,7 +171,7 @@ struct live_row *live_row_open(struct live_rows *rows, const char *name, uint32_
 static void row_free(struct live_row *row)
 {
 	live_part_free(&row->head);
-	live_part_free(&row->replicas);
+	replicas_free(&row->replicas);
 	free(row);
 }
 
@@ -78,23 +180,23 @@ void live_rows_sweep(struct live_rows *rows, uint64_t turn, uint64_t least)
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < rows->n; i++) {
 		struct live_row *row = rows->at[i];
-		if (row->looked == turn) {
-			row->gone = 0;
-		} else if (!row->gone) {
-			row->gone = turn;
-			/* Whatever it is when it comes back, it is news. */
-			live_part_free(&row->head);
-			live_part_free(&row->replicas);
-		} else if (row->gone <= least) {
+		enum fate fate = fate_of(&row->there, turn, least);
+		if (fate == FATE_FORGOTTEN) {
 			row_free(row);
 			continue;
+		}
+		if (fate == FATE_GOES) {
+			live_part_free(&row->head);
+			/* None of them was looked at; when it is back, they are told, if none. */
+			live_replicas_sweep(&row->replicas, turn, least);
+			row->replicas.turn = 0;
 		}
 		rows->at[kept++] = row;
 	}
 	rows->n = kept;
 }
 
-/* The head is an object, which the replicas are put into where they changed. */
+/* The head is an object, which those of the replicas are put into that changed. */
 static void row_write(const struct live_row *row, uint64_t seen, struct hg_buf *to)
 {
 	struct hg_str head = hg_buf_view(&row->head.text);
@@ -103,21 +205,21 @@ static void row_write(const struct live_row *row, uint64_t seen, struct hg_buf *
 		return;
 	}
 	hg_buf_str(to, (struct hg_str){head.p, head.n - 1});
-	hg_buf_cstr(to, ",\"replicas\":");
-	hg_buf_str(to, hg_buf_view(&row->replicas.text));
+	replicas_write(&row->replicas, seen, to);
 	hg_buf_byte(to, '}');
 }
 
 static bool changed(const struct live_row *row, uint64_t seen)
 {
-	return !row->gone && (row->head.turn > seen || row->replicas.turn > seen);
+	return !row->there.gone && row->head.turn &&
+	       (row->head.turn > seen || row->replicas.turn > seen);
 }
 
 bool live_rows_write(const struct live_rows *rows, uint64_t seen, struct hg_buf *to)
 {
 	bool any = seen == 0;
 	for (uint32_t i = 0; i < rows->n && !any; i++)
-		any = changed(rows->at[i], seen) || rows->at[i]->gone > seen;
+		any = changed(rows->at[i], seen) || rows->at[i]->there.gone > seen;
 	if (!any) return false;
 	hg_buf_fmt(to, "{\"all\":%s,\"apps\":[", seen ? "false" : "true");
 	const char *comma = "";
@@ -131,7 +233,7 @@ bool live_rows_write(const struct live_rows *rows, uint64_t seen, struct hg_buf 
 	comma = "";
 	for (uint32_t i = 0; i < rows->n; i++) {
 		/* Who is given all knows of none that was there before. */
-		if (seen == 0 || rows->at[i]->gone <= seen) continue;
+		if (seen == 0 || rows->at[i]->there.gone <= seen) continue;
 		hg_buf_cstr(to, comma);
 		json_quote(to, hg_str(rows->at[i]->name));
 		comma = ",";

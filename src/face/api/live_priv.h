@@ -63,7 +63,7 @@ void api_stream_write(struct event_stream *s, struct hg_str text);
 
 /* {"name": … "replicas": […], "routes": […]}, as /v1/status has it. */
 void api_app_write(struct json_out *j, const struct api *a, const struct fleet_app_status *s);
-void api_replicas_write(struct json_out *j, const struct fleet_app_status *s);
+void api_replica_write(struct json_out *j, const struct fleet_replica_status *s);
 void api_routes_write(struct json_out *j, const struct fleet_app_status *s);
 void api_maintenance_write(struct json_out *j, const struct fleet_app_status *s);
 void api_rates_write(struct json_out *j, const struct api *a, const char *app);
@@ -82,13 +82,32 @@ void live_part_free(struct live_part *p);
 /* Takes what is in `fresh` if it is another text; `fresh` is empty afterwards. True: it was. */
 bool live_part_set(struct live_part *p, struct hg_buf *fresh, uint64_t turn);
 
+/* Of rows and of replicas: when it was last there, and when it was no longer (0: it is there). */
+struct live_there {
+	uint64_t looked, gone; /* turns */
+};
+
+struct live_replica {
+	uint32_t number;
+	struct live_there there;
+	struct live_part part; /* an object */
+};
+
+/* By number. */
+struct live_replicas {
+	struct live_replica *at;
+	uint32_t n, cap;
+	uint64_t turn; /* when one of them last changed, came or went; 0: they were never looked at
+	                */
+	bool partly;   /* there was no memory for one of them: it is still to be looked at */
+};
+
 struct live_row {
 	char name[WD_NAME_MAX];
-	struct live_part head;     /* an object without replicas */
-	struct live_part replicas; /* an array */
-	uint64_t looked;           /* the turn in which it was last there */
-	uint64_t gone;             /* the turn in which it was no longer; 0: it is there */
-	uint32_t release;          /* whose name `version` is */
+	struct live_part head; /* an object without replicas */
+	struct live_replicas replicas;
+	struct live_there there;
+	uint32_t release; /* whose name `version` is */
 	char version[FLEET_VERSION_MAX];
 };
 
@@ -102,7 +121,17 @@ struct live_row *live_row_open(struct live_rows *rows, const char *name, uint32_
 /* Rows that were not looked at in this turn are gone; those that all readers know to be gone, as
  * they have seen turn `least`, are forgotten. */
 void live_rows_sweep(struct live_rows *rows, uint64_t turn, uint64_t least);
-/* {"all":…,"apps":[…],"gone":[…]}: what changed after turn `seen`; false: nothing did. */
+/* The replica of this number, which was looked at in this turn; a new one if need be. `hint` as
+ * above. NULL: no memory. */
+struct live_replica *live_replica_open(
+        struct live_replicas *list, uint32_t number, uint32_t hint, uint64_t turn);
+/* Takes what is in `fresh`, as live_part_set does. */
+void live_replica_set(
+        struct live_replicas *list, struct live_replica *r, struct hg_buf *fresh, uint64_t turn);
+/* As live_rows_sweep. */
+void live_replicas_sweep(struct live_replicas *list, uint64_t turn, uint64_t least);
+/* {"all":…,"apps":[…],"gone":[…]}: what changed after turn `seen`; false: nothing did. A row has
+ * "replicas" and "replicas_gone" when one of them changed: those that did. */
 bool live_rows_write(const struct live_rows *rows, uint64_t seen, struct hg_buf *to);
 void live_rows_free(struct live_rows *rows);
 

@@ -249,6 +249,7 @@ static void on_rollout(void *arg, const struct rollouts_view *v)
 	bool same = t->looks && t->past[t->looks - 1].set == v->weight_set;
 	t->id = v->id;
 	t->looked_ms = l->now_ms;
+	t->over = false;
 	t->release[LIVE_NEW] = v->new_release;
 	t->release[LIVE_OLD] = v->old_release;
 	if (!hg_str_copy(hg_str(v->app), t->app, sizeof t->app)) return;

@@ -48,7 +48,7 @@ static void exit_write(struct json_out *j, const struct fleet_replica_status *s)
 	json_out_end(j);
 }
 
-static void replica_write(struct json_out *j, const struct fleet_replica_status *s)
+void api_replica_write(struct json_out *j, const struct fleet_replica_status *s)
 {
 	json_out_object(j);
 	member_u64(j, "replica", s->number);
@@ -70,14 +70,6 @@ static void replica_write(struct json_out *j, const struct fleet_replica_status 
 	member_text(j, "reason", s->reason);
 	limits_write(j, s);
 	if (s->has_exited) exit_write(j, s);
-	json_out_end(j);
-}
-
-void api_replicas_write(struct json_out *j, const struct fleet_app_status *s)
-{
-	json_out_array(j);
-	for (uint32_t i = 0; i < s->replica_count; i++)
-		replica_write(j, &s->replicas[i]);
 	json_out_end(j);
 }
 
@@ -127,7 +119,10 @@ void api_app_write(struct json_out *j, const struct api *a, const struct fleet_a
 	member_u64(j, "restarts", s->restarts);
 	member_text(j, "phase", fleet_phase_name(s->phase));
 	json_out_key(j, "replicas");
-	api_replicas_write(j, s);
+	json_out_array(j);
+	for (uint32_t i = 0; i < s->replica_count; i++)
+		api_replica_write(j, &s->replicas[i]);
+	json_out_end(j);
 	json_out_key(j, "routes");
 	api_routes_write(j, s);
 	member_text(j, "reason", s->reason);

@@ -49,6 +49,26 @@ describe("server-sent events", () => {
   });
 });
 
+describe("apps of the stream", () => {
+  it("keeps what did not change, puts in what did, and leaves out what is gone", async () => {
+    const { joinApps } = await load("lib/live");
+    const r = (replica, pid = replica) => ({ replica, pid });
+    const numbers = (apps) => Object.fromEntries([...apps].map(([name, a]) => [name, a.replicas?.map((x) => [x.replica, x.pid])]));
+    let apps = joinApps(new Map(), { all: true, apps: [{ name: "a", replicas: [r(1), r(2), r(3)], replicas_gone: [] }, { name: "b", replicas: [] }], gone: [] });
+    apps = joinApps(apps, { all: false, apps: [{ name: "a", rate: 5 }], gone: [] });
+    assert.equal(apps.get("a").rate, 5);
+    assert.deepEqual(numbers(apps), { a: [[1, 1], [2, 2], [3, 3]], b: [] });
+    const before = apps.get("a").replicas[0];
+    apps = joinApps(apps, { all: false, apps: [{ name: "a", replicas: [r(10), r(2, 22)], replicas_gone: [3] }, { name: "c", replicas: [r(1)] }], gone: ["b"] });
+    assert.deepEqual(numbers(apps), { a: [[1, 1], [2, 22], [10, 10]], c: [[1, 1]] });
+    assert.equal(apps.get("a").replicas[0], before, "what did not change is the same object");
+    assert.equal("replicas_gone" in apps.get("a"), false);
+    // A new connection: all there is, and nothing of what was.
+    apps = joinApps(apps, { all: true, apps: [{ name: "a", replicas: [r(7)], replicas_gone: [] }], gone: [] });
+    assert.deepEqual(numbers(apps), { a: [[7, 7]] });
+  });
+});
+
 describe("numbers and times", () => {
   it("writes numbers the way people read them", async () => {
     const { number, ratio, seconds, bytes, duration, ago, count } = await load("lib/format");

@@ -1,7 +1,8 @@
 // A stand-in for control with as many apps, releases and log lines as are wished for, at whatever speed: for bench/ui,
 // which looks at the page and not at Headgate. The browser tests use the real program.
 //
-// usage: node mock.mjs [--port N] [--apps N] [--rollouts N] [--lines-per-second N] [--speed N]
+// usage: node mock.mjs [--port N] [--apps N] [--replicas N] [--rollouts N] [--lines-per-second N] [--speed N]
+//   --replicas: of the first app, of which one in a hundred changes a second
 import { createReadStream, existsSync } from "node:fs";
 import { createServer } from "node:http";
 import path from "node:path";
@@ -16,7 +17,7 @@ const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 export function options(argv) {
-  const o = { port: 0, apps: 12, rollouts: 40, "lines-per-second": 5, speed: 1 };
+  const o = { port: 0, apps: 12, replicas: 0, rollouts: 40, "lines-per-second": 5, speed: 1 };
   for (let i = 0; i < argv.length; i += 2) o[argv[i].slice(2)] = Number(argv[i + 1]);
   return o;
 }
@@ -32,10 +33,11 @@ function random(seed) {
 
 const NAMES = ["feedback", "checkout", "search", "catalogue", "accounts", "billing", "images", "mail", "reports", "stock", "tax", "track"];
 
-function makeApps(n) {
+function makeApps(n, replicas) {
   const r = random(7);
   return Array.from({ length: n }, (_, i) => {
-    const desired = 2 + Math.floor(r() * 4);
+    const drawn = 2 + Math.floor(r() * 4);
+    const desired = (i === 0 && replicas) || drawn;
     const ready = i === 6 ? desired - 1 : desired;
     return {
       name: n <= NAMES.length ? NAMES[i] : `${NAMES[i % NAMES.length]}-${String(i).padStart(3, "0")}`,
@@ -201,11 +203,12 @@ function columnsOf(form, answer, names) {
 export async function startMock(o) {
   const began = Date.now();
   const clock = () => began + (Date.now() - began) * o.speed;
-  const apps = makeApps(o.apps);
+  const apps = makeApps(o.apps, o.replicas);
   const panels = loadPanels();
   const ofPanel = panelAnswers(panels);
   const cycle = 140;
   let nextEvent = 1000;
+  let turn = 0;
   const streams = new Set();
   const rolloutStart = () => {
     const t = (clock() - began) / 1000;
@@ -240,11 +243,18 @@ export async function startMock(o) {
   };
   const brief = (d) => ({ id: d.id, state: d.state, phase: d.phase, strategy: d.strategy, weight_set: d.weight.set, weight_actual: d.weight.actual, step: d.step.index, steps: d.steps.length, verdict: d.verdict, why: d.why, new_version: d.new.version });
 
+  // As control sends it: without the replicas that are as they were.
+  function changedOf({ replicas, ...app }, i) {
+    const changed = i ? [] : replicas.slice(turn % 100).filter((_, k) => o.replicas && k % 100 === 0);
+    for (const r of changed) r.in_flight = (r.in_flight + 1) % 9;
+    return changed.length ? { ...app, replicas: changed, replicas_gone: [] } : app;
+  }
   function appRows(all) {
+    turn++;
     const l = live();
     for (const a of apps) a.rate = Math.max(1, a.rate * (0.97 + Math.random() * 0.06));
     apps[0].rollout = l.doc.outcome ? null : brief(l.doc);
-    return { all, apps: all ? apps : apps.map(({ replicas, ...a }) => a), gone: [] };
+    return { all, apps: all ? apps : apps.map(changedOf), gone: [] };
   }
   const evidenceOf = (i) => ({ rollout: 42, strategy: "canary", phase: "step", weight: STEPS[i % 4], step: 1, index: i % 4, outcome: "", cause: "" });
   const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled", "rollout.started", "rollout.promoted", "replica.ready"];

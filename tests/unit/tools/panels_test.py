@@ -51,7 +51,7 @@ class Rows(unittest.TestCase):
         self.assertEqual(panel["queries"], [
             {"expr": 'sum(rate(x{app=~"$app"}[$window]))', "legend": "{{app}}", "unit": "ratio", "needs": None},
             {"expr": "y", "legend": "y", "unit": "bytes", "needs": "y"}])
-        self.assertEqual((panel["width"], panel["links"]), (12, []))
+        self.assertEqual((panel["width"], panel["links"], panel["scale"]), (12, [], "linear"))
 
     def test_bad_rows_are_refused(self):
         self.refused(lambda d, p, q: q.update(expr="{{nothing}}"), "no nothing in [let]")
@@ -62,6 +62,8 @@ class Rows(unittest.TestCase):
         self.refused(lambda d, p, q: q.update(needs="z"), "help does not name z")
         self.refused(lambda d, p, q: p.update(kind="pie"), "unknown kind")
         self.refused(lambda d, p, q: p.update(wdith=3), "wdith")
+        self.refused(lambda d, p, q: p.update(scale="ln"), "a scale is one of")
+        self.refused(lambda d, p, q: p.update(scale="log", kind="stacked"), "only lines")
         self.refused(lambda d, p, q: p.update(dashboard="e"), "of no dashboard")
         self.refused(lambda d, p, q: d["panel"].append(p), "used twice")
         self.refused(lambda d, p, q: d["dashboard"][0].update(window="7m"), "window 7m")
@@ -81,6 +83,15 @@ class Rows(unittest.TestCase):
         self.assertEqual(board["panels"][0]["fieldConfig"]["overrides"], [
             {"matcher": {"id": "byFrameRefID", "options": "B"},
              "properties": [{"id": "unit", "value": "bytes"}, {"id": "custom.axisPlacement", "value": "right"}]}])
+
+    def test_a_scale_is_the_same_in_the_page_and_in_grafana(self):
+        doc = copy.deepcopy(DOC)
+        doc["panel"][0]["scale"] = "log"
+        for rows, scale, grafana in ((DOC, "linear", {"type": "linear"}), (doc, "log", {"type": "log", "log": 10})):
+            board = gen_panels.dashboards(rows)[0]
+            self.assertEqual(board["panels"][0]["scale"], scale)
+            custom = gen_panels.grafana(board)["panels"][0]["fieldConfig"]["defaults"]["custom"]
+            self.assertEqual(custom["scaleDistribution"], grafana)
 
     def test_the_dashboards_have_the_panels_that_were_promised(self):
         doc = tomllib.loads((ROOT / "schema/panels.toml").read_text())

@@ -53,15 +53,30 @@ let retryMs = 500;
 let retryTimer = 0;
 let heard = 0;
 
-function takeApps(message: { all: boolean; apps: App[]; gone?: string[] }) {
-  const next = message.all ? new Map<string, App>() : new Map(apps.peek());
-  for (const app of message.apps) {
-    const before = next.get(app.name);
-    // Rows come without their replicas when these have not changed.
-    next.set(app.name, app.replicas || !before ? app : { ...app, replicas: before.replicas });
-  }
+export interface AppsMessage {
+  all: boolean;
+  apps: (App & { replicas_gone?: number[] })[];
+  gone?: string[];
+}
+
+// Of an app that is known only those of its replicas come that changed, and the numbers of those that are gone.
+function joinReplicas(before: App | undefined, { replicas_gone: gone = [], ...app }: AppsMessage["apps"][number]): App {
+  if (!before) return app;
+  if (!app.replicas) return { ...app, replicas: before.replicas };
+  const by = new Map([...(before.replicas ?? []), ...app.replicas].map((r) => [r.replica, r]));
+  for (const number of gone) by.delete(number);
+  return { ...app, replicas: [...by.values()].sort((a, b) => a.replica - b.replica) };
+}
+
+export function joinApps(before: Map<string, App>, message: AppsMessage): Map<string, App> {
+  const next = message.all ? new Map<string, App>() : new Map(before);
+  for (const app of message.apps) next.set(app.name, joinReplicas(next.get(app.name), app));
   for (const name of message.gone ?? []) next.delete(name);
-  apps.value = next;
+  return next;
+}
+
+function takeApps(message: AppsMessage) {
+  apps.value = joinApps(apps.peek(), message);
   known.value = true;
 }
 

@@ -15,6 +15,7 @@ export interface Panel {
   help: string;
   kind: "lines" | "stacked" | "heatmap" | "table" | "stat" | "timeline";
   unit: string;
+  scale: "linear" | "log";
   width: number; // of 24
   thresholds: { value: number; colour: "yellow" | "red"; text: string }[];
   links: { title: string; route: string }[];

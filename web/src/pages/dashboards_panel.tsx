@@ -95,7 +95,7 @@ function Lines({ panel, found, ...rest }: { panel: Panel; found: Found[]; times:
       lines={lines}
       limits={limitsOf(panel)}
       stacked={panel.kind === "stacked"}
-      log={panel.id === "evidence"} // it grows by factors: from 1 to a threshold of 1000
+      log={panel.scale === "log"}
       zoom
       foot={
         <>

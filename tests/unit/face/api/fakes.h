@@ -115,7 +115,7 @@ bool serve_query(struct hg_str query, const char *name, char *to, size_t cap)
 #endif
 
 /* What runs: set by tests that need it. */
-HG_UNUSED static struct rollouts_view fake_views[4];
+HG_UNUSED static struct rollouts_view fake_views[256];
 HG_UNUSED static uint32_t fake_view_count;
 
 void rollouts_each(struct rollouts *r, rollouts_view_fn fn, void *arg)

@@ -45,15 +45,26 @@ static void a_part_changes_when_its_text_does(void **s)
 	live_part_free(&p);
 }
 
+/* `replicas`: their numbers, and what each of them is. */
 static void row(struct live_rows *rows, const char *name, uint64_t turn, const char *head,
-        const char *replicas, uint32_t hint)
+        const char *const replicas[], uint32_t hint)
 {
 	struct live_row *r = live_row_open(rows, name, hint);
 	assert_non_null(r);
-	r->looked = turn;
+	r->there.looked = turn;
 	set(&r->head, head, turn);
-	set(&r->replicas, replicas, turn);
+	for (uint32_t i = 0; replicas && replicas[i]; i++) {
+		struct hg_buf b = text_buf(replicas[i]);
+		uint32_t number = (uint32_t)replicas[i][0] - '0';
+		struct live_replica *one = live_replica_open(&r->replicas, number, i, turn);
+		assert_non_null(one);
+		live_replica_set(&r->replicas, one, &b, turn);
+		hg_buf_free(&b);
+	}
+	live_replicas_sweep(&r->replicas, turn, 0);
 }
+
+#define REPLICAS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 static void rows_are(const struct live_rows *rows, uint64_t seen, const char *want)
 {
@@ -69,30 +80,75 @@ static void a_reader_gets_the_rows_that_changed_since_it_looked(void **s)
 	struct live_rows rows = {0};
 	(void)s;
 	rows_are(&rows, 0, "{\"all\":true,\"apps\":[],\"gone\":[]}");
-	row(&rows, "a", 1, "{\"n\":1}", "[1]", 0);
-	row(&rows, "c", 1, "{\"n\":3}", "[3]", 1);
+	row(&rows, "a", 1, "{\"n\":1}", REPLICAS("1"), 0);
+	row(&rows, "c", 1, "{\"n\":3}", REPLICAS("3"), 1);
 	live_rows_sweep(&rows, 1, 0);
 	rows_are(&rows, 0,
-	        "{\"all\":true,\"apps\":[{\"n\":1,\"replicas\":[1]},{\"n\":3,\"replicas\":[3]}],"
+	        "{\"all\":true,\"apps\":[{\"n\":1,\"replicas\":[1],\"replicas_gone\":[]},{\"n\":3,"
+	        "\"replicas\":[3],\"replicas_gone\":[]}],"
 	        "\"gone\":[]}");
 	rows_are(&rows, 1, NULL);
 	/* Another one stands between them; replicas go out with their row only when they changed.
 	 */
-	row(&rows, "a", 2, "{\"n\":1}", "[1]", 0);
-	row(&rows, "b", 2, "{\"n\":2}", "[2]", 1);
-	row(&rows, "c", 2, "{\"n\":4}", "[3]", 2);
+	row(&rows, "a", 2, "{\"n\":1}", REPLICAS("1"), 0);
+	row(&rows, "b", 2, "{\"n\":2}", REPLICAS("2"), 1);
+	row(&rows, "c", 2, "{\"n\":4}", REPLICAS("3"), 2);
 	live_rows_sweep(&rows, 2, 1);
 	rows_are(&rows, 1,
-	        "{\"all\":false,\"apps\":[{\"n\":2,\"replicas\":[2]},{\"n\":4}],\"gone\":[]}");
-	row(&rows, "a", 3, "{\"n\":1}", "[9]", 0);
-	row(&rows, "b", 3, "{\"n\":2}", "[2]", 1);
-	row(&rows, "c", 3, "{\"n\":4}", "[3]", 2);
+	        "{\"all\":false,\"apps\":[{\"n\":2,\"replicas\":[2],\"replicas_gone\":[]},{\"n\":4}"
+	        "],\"gone\":[]}");
+	row(&rows, "a", 3, "{\"n\":1}", REPLICAS("19"), 0);
+	row(&rows, "b", 3, "{\"n\":2}", REPLICAS("2"), 1);
+	row(&rows, "c", 3, "{\"n\":4}", REPLICAS("3"), 2);
 	live_rows_sweep(&rows, 3, 1);
-	rows_are(&rows, 2, "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[9]}],\"gone\":[]}");
+	rows_are(&rows, 2,
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[19],\"replicas_gone\":[]}],"
+	        "\"gone\":[]}");
 	/* A slow one gets the newest of each, once. */
 	rows_are(&rows, 1,
-	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[9]},{\"n\":2,\"replicas\":[2]},"
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[19],\"replicas_gone\":[]},"
+	        "{\"n\":2,\"replicas\":[2],\"replicas_gone\":[]},"
 	        "{\"n\":4}],\"gone\":[]}");
+	live_rows_free(&rows);
+}
+
+static void of_a_rows_replicas_those_are_sent_that_changed_or_went(void **s)
+{
+	struct live_rows rows = {0};
+	(void)s;
+	row(&rows, "a", 1, "{\"n\":1}", REPLICAS("1", "2", "3", "4"), 0);
+	live_rows_sweep(&rows, 1, 0);
+	rows_are(&rows, 0,
+	        "{\"all\":true,\"apps\":[{\"n\":1,\"replicas\":[1,2,3,4],\"replicas_gone\":[]}],"
+	        "\"gone\":[]}");
+	row(&rows, "a", 2, "{\"n\":1}", REPLICAS("1", "22", "4", "5"), 0);
+	rows_are(&rows, 1,
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[22,5],\"replicas_gone\":[3]}],"
+	        "\"gone\":[]}");
+	rows_are(&rows, 0,
+	        "{\"all\":true,\"apps\":[{\"n\":1,\"replicas\":[1,22,4,5],\"replicas_gone\":[]}],"
+	        "\"gone\":[]}");
+	/* One is back under its number, unchanged, and one only went: a slow reader is told once.
+	 */
+	row(&rows, "a", 3, "{\"n\":1}", REPLICAS("1", "22", "3", "5"), 0);
+	rows_are(&rows, 2,
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[3],\"replicas_gone\":[4]}],"
+	        "\"gone\":[]}");
+	rows_are(&rows, 1,
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[22,3,5],\"replicas_gone\":[4]}],"
+	        "\"gone\":[]}");
+	/* The whole app goes and comes back with fewer, while somebody sleeps. */
+	live_rows_sweep(&rows, 4, 1);
+	row(&rows, "a", 5, "{\"n\":1}", REPLICAS("1", "3"), 0);
+	live_rows_sweep(&rows, 5, 3);
+	rows_are(&rows, 3,
+	        "{\"all\":false,\"apps\":[{\"n\":1,\"replicas\":[1,3],\"replicas_gone\":[2,5]}],"
+	        "\"gone\":[]}");
+	/* Who is gone is forgotten when all have been told. */
+	assert_int_equal(rows.at[0]->replicas.n, 5);
+	live_replicas_sweep(&rows.at[0]->replicas, 5, 5);
+	assert_int_equal(rows.at[0]->replicas.n, 2);
+	rows_are(&rows, 5, NULL);
 	live_rows_free(&rows);
 }
 
@@ -100,26 +156,30 @@ static void rows_that_are_gone_are_told_to_all_and_then_forgotten(void **s)
 {
 	struct live_rows rows = {0};
 	(void)s;
-	row(&rows, "a", 1, "{\"n\":0}", "[]", 0);
-	row(&rows, "b", 1, "{\"n\":0}", "[]", 1);
+	row(&rows, "a", 1, "{\"n\":0}", NULL, 0);
+	row(&rows, "b", 1, "{\"n\":0}", NULL, 1);
 	live_rows_sweep(&rows, 1, 0);
-	row(&rows, "a", 2, "{\"n\":0}", "[]", 0);
+	row(&rows, "a", 2, "{\"n\":0}", NULL, 0);
 	live_rows_sweep(&rows, 2, 1);
 	rows_are(&rows, 1, "{\"all\":false,\"apps\":[],\"gone\":[\"b\"]}");
 	rows_are(&rows, 2, NULL);
 	/* Who comes now knew of none. */
-	rows_are(&rows, 0, "{\"all\":true,\"apps\":[{\"n\":0,\"replicas\":[]}],\"gone\":[]}");
-	row(&rows, "a", 3, "{\"n\":0}", "[]", 0);
+	rows_are(&rows, 0,
+	        "{\"all\":true,\"apps\":[{\"n\":0,\"replicas\":[],\"replicas_gone\":[]}],\"gone\":["
+	        "]}");
+	row(&rows, "a", 3, "{\"n\":0}", NULL, 0);
 	live_rows_sweep(&rows, 3, 1);
 	assert_int_equal(rows.n, 2); /* somebody has seen turn 1 only */
-	row(&rows, "a", 4, "{\"n\":0}", "[]", 0);
-	row(&rows, "b", 4, "{\"n\":0}", "[]", 1);
+	row(&rows, "a", 4, "{\"n\":0}", NULL, 0);
+	row(&rows, "b", 4, "{\"n\":0}", NULL, 1);
 	live_rows_sweep(&rows, 4, 1);
 	assert_int_equal(rows.n, 2); /* it is back, and news although nothing of it changed */
-	rows_are(&rows, 3, "{\"all\":false,\"apps\":[{\"n\":0,\"replicas\":[]}],\"gone\":[]}");
-	row(&rows, "a", 5, "{\"n\":0}", "[]", 0);
+	rows_are(&rows, 3,
+	        "{\"all\":false,\"apps\":[{\"n\":0,\"replicas\":[],\"replicas_gone\":[]}],\"gone\":"
+	        "[]}");
+	row(&rows, "a", 5, "{\"n\":0}", NULL, 0);
 	live_rows_sweep(&rows, 5, 4);
-	row(&rows, "a", 6, "{\"n\":0}", "[]", 0);
+	row(&rows, "a", 6, "{\"n\":0}", NULL, 0);
 	live_rows_sweep(&rows, 6, 5);
 	assert_int_equal(rows.n, 1);
 	live_rows_free(&rows);
@@ -431,6 +491,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_part_changes_when_its_text_does),
 	        cmocka_unit_test(a_reader_gets_the_rows_that_changed_since_it_looked),
+	        cmocka_unit_test(of_a_rows_replicas_those_are_sent_that_changed_or_went),
 	        cmocka_unit_test(rows_that_are_gone_are_told_to_all_and_then_forgotten),
 	        cmocka_unit_test(a_point_has_rates_of_a_second_and_quantiles_of_the_window),
 	        cmocka_unit_test(a_trace_is_sent_whole_once_and_then_by_its_new_points),
