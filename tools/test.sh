@@ -10,14 +10,23 @@ skip=" ${HEADGATE_TEST_SKIP:-} "
 mkdir -p "$reports"
 rm -f "$reports"/*.xml
 
-# Instrumented builds are slower by that much.
+# Tests wait more than they work: twice as many at once as there are processors, of the rooms' three times. In
+# instrumented builds, slower by `times`, they work.
 times=1
+at_once=$((2 * $(nproc)))
+at_once_unit=$((3 * $(nproc)))
 some=()
 if grep -q -e '-fsanitize=' "$build/compile_commands.json"; then
     times=5
+    at_once=$(nproc)
+    at_once_unit=$at_once
     some=(--no-suite plain) # tests that say nothing more there, and take long
 fi
-grep -q -e '-DHG_COVERAGE' "$build/compile_commands.json" && times=2
+if grep -q -e '-DHG_COVERAGE' "$build/compile_commands.json"; then
+    times=2
+    at_once=$(nproc)
+    at_once_unit=$at_once
+fi
 
 suites=(unit sim fuzz e2e)
 [ -n "${HEADGATE_TEST_LONG:-}" ] && suites+=(long)
@@ -28,17 +37,17 @@ print(" ".join(sorted({s.split(":")[-1] for t in json.load(sys.stdin) for s in t
 for suite in "${suites[@]}"; do
     case "$skip" in *" $suite "*) continue ;; esac
     case " $known " in *" $suite "*) ;; *) continue ;; esac
-    # End-to-end tests that load the machine say so (is_parallel : false) and run alone, or their
-    # figures lie; those that mostly wait run two at a time.
-    jobs=()
+    # Tests that measure say so (is_parallel : false) and run alone, or their figures lie.
+    jobs=$at_once
     case $suite in
-    e2e) jobs=(--num-processes 2) ;;
-    long) jobs=(--num-processes 1) ;;
+    unit) jobs=$at_once_unit ;;
+    sim | fuzz) jobs=$(nproc) ;; # they only work
+    long) jobs=1 ;;
     esac
     failed=0
     meson test -C "$build" --no-rebuild --suite "$suite" --print-errorlogs --quiet \
         --timeout-multiplier "$times" \
-        ${jobs[@]+"${jobs[@]}"} ${some[@]+"${some[@]}"} || failed=1
+        --num-processes "$jobs" ${some[@]+"${some[@]}"} || failed=1
     mv "$build/meson-logs/testlog.junit.xml" "$reports/$suite.xml" 2>/dev/null || status=1
     python3 tools/junit.py "$build/meson-logs/testlog.json" "$reports/$suite.xml" || status=1
     [ $failed -eq 0 ] || python3 tools/again.py "$build" "$reports/$suite.xml" \

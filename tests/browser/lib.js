@@ -108,6 +108,28 @@ export class Browser {
   }
 }
 
+// ---- What a page comes to show: a moment after what makes it do so
+
+export async function until(what, told, seconds = 10) {
+  const end = Date.now() + seconds * 1000;
+  while (!(await what())) {
+    if (Date.now() > end) throw new Error(`not within ${seconds} s: ${told}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+}
+
+export const shown = (page, count) => until(async () => (await page.locator(".feedback-card").count()) === count, `${count} cards`);
+
+// None that fits the selector is to be seen.
+export const gone = (page, selector) => until(async () => (await page.locator(selector).filter({ visible: true }).count()) === 0, `no ${selector}`);
+
+// The text as a whole.
+export const reads = (page, selector, text) => until(async () => (await page.textContent(selector)) === text, `${selector} reads "${text}"`);
+
+// The focus is on the element whose id or classes have `want`.
+export const focusOn = (page, want) =>
+  until(() => page.evaluate((w) => (document.activeElement.id || document.activeElement.className).includes(w), want), `the focus on ${want}`);
+
 // ---- What a user does
 
 export const card = (page, text) => page.locator(".feedback-card", { hasText: text });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { mkdir } from "node:fs/promises";
-import { App, Browser, REMOTE, add, card, clear, post } from "./lib.js";
+import { App, Browser, REMOTE, add, card, clear, focusOn, gone, post, reads, shown, until } from "./lib.js";
 
 const shots = process.env.SCREENSHOTS;
 let app, browser, url;
@@ -45,20 +45,20 @@ describe("the page", () => {
       await updated.locator('button:has-text("Delete")').click();
       await page.click('button:has-text("Confirm")');
       await updated.waitFor({ state: "detached" });
-      assert.equal(await page.locator(".feedback-card").count(), 0);
+      await shown(page, 0);
     }));
 
   test("an empty database shows the empty state, health and a count of 0", () =>
     withTab({}, async (page) => {
       await page.locator("#empty-state").waitFor();
       assert.match(await page.textContent("#empty-state"), /No feedback yet/);
-      assert.equal(await page.textContent("#feedback-count"), "0");
+      await reads(page, "#feedback-count", "0");
       await page.locator("#health-status.healthy").waitFor();
-      assert.equal(await page.textContent("#health-status .status-text"), "Healthy");
-      assert.equal(await page.locator("#loading-state").isVisible(), false);
+      await reads(page, "#health-status .status-text", "Healthy");
+      await gone(page, "#loading-state");
       await add(page, "the first");
-      assert.equal(await page.locator("#empty-state").isVisible(), false);
-      assert.equal(await page.textContent("#feedback-count"), "1");
+      await gone(page, "#empty-state");
+      await reads(page, "#feedback-count", "1");
     }));
 
   test("two tabs see each other's changes when they are looked at", () =>
@@ -76,7 +76,7 @@ describe("the page", () => {
         await first.bringToFront();
         await first.evaluate(() => window.dispatchEvent(new Event("focus")));
         await card(first, "changed in the second").waitFor();
-        assert.equal(await first.locator(".feedback-card").count(), 1);
+        await shown(first, 1);
       }),
     ));
 
@@ -147,7 +147,7 @@ describe("the page", () => {
       };
       await tabTo("add-feedback-btn");
       await page.keyboard.press("Enter");
-      assert.equal(await focused(), "feedback-message");
+      await focusOn(page, "feedback-message");
       await page.keyboard.type("typed by hand");
       // the focus stays in the dialog, or in the browser's own bars
       for (let i = 0; i < 6; i++) {
@@ -158,25 +158,25 @@ describe("the page", () => {
       await page.keyboard.press("Enter");
       await card(page, "typed by hand").waitFor();
       await page.locator("#feedback-modal").waitFor({ state: "hidden" });
-      assert.equal(await focused(), "add-feedback-btn");
+      await focusOn(page, "add-feedback-btn");
       // Escape gives up, and gives the focus back
       await page.keyboard.press("Enter");
       await page.keyboard.type("never mind");
       await page.keyboard.press("Escape");
-      assert.equal(await focused(), "add-feedback-btn");
+      await focusOn(page, "add-feedback-btn");
       await tabTo("edit-btn");
       await page.keyboard.press("Enter");
       await page.keyboard.type(", and changed");
       await page.keyboard.press("Control+Enter");
       await card(page, "typed by hand, and changed").waitFor();
       await page.locator("#feedback-modal").waitFor({ state: "hidden" });
-      assert.match(await focused(), /edit-btn/);
+      await focusOn(page, "edit-btn");
       await tabTo("delete-btn");
       await page.keyboard.press("Enter");
-      assert.equal(await focused(), "confirm-delete-btn");
+      await focusOn(page, "confirm-delete-btn");
       await page.keyboard.press("Enter");
       await page.locator("#empty-state").waitFor();
-      assert.equal(await page.locator(".feedback-card").count(), 0);
+      await shown(page, 0);
     }));
 
   test("whoever goes on before the page knows that a dialog is closed keeps the focus", () =>
@@ -239,14 +239,14 @@ describe("the page", () => {
       for (let i = 1; i <= 120; i++) await post(url, `entry number ${i}.`);
       await page.click("#refresh-btn");
       await page.locator("#load-more-btn").waitFor();
-      assert.equal(await page.textContent("#feedback-count"), "120");
-      assert.equal(await page.locator(".feedback-card").count(), 50);
+      await reads(page, "#feedback-count", "120");
+      await shown(page, 50);
       await page.click("#load-more-btn");
       await card(page, "entry number 21.").waitFor();
       await page.click("#load-more-btn");
       await card(page, "entry number 1.").waitFor();
-      assert.equal(await page.locator(".feedback-card").count(), 120);
-      assert.equal(await page.locator("#load-more-btn").isVisible(), false);
+      await shown(page, 120);
+      await gone(page, "#load-more-btn");
       const ids = (await page.locator(".feedback-id").allTextContents()).map((text) => Number(text.slice(1)));
       assert.deepEqual(ids, [...ids].sort((a, b) => b - a));
       assert.equal(new Set(ids).size, 120);
@@ -262,7 +262,7 @@ describe("the page", () => {
       await card(page, "late 60.").waitFor();
       await page.click("#load-more-btn");
       await card(page, "early 1.").waitFor();
-      assert.equal(await page.locator(".feedback-card").count(), 65);
+      await shown(page, 65);
     }));
 
   test("a vote is given and taken back, shown at once, and is this browser's", () =>
@@ -288,7 +288,7 @@ describe("the page", () => {
       assert.deepEqual(await other.json(), { id, votes: 2, voted: true });
       await page.reload();
       await card(page, "wish 2.").locator('.vote-btn[aria-pressed="true"]').waitFor();
-      assert.match(await button.textContent(), /2/);
+      await card(page, "wish 2.").locator(".vote-btn", { hasText: "2" }).waitFor();
       await button.click();
       await page.locator("#toast.show", { hasText: "Your vote is taken back: 1 vote" }).waitFor();
       assert.equal(await button.getAttribute("aria-pressed"), "false");
@@ -297,7 +297,7 @@ describe("the page", () => {
       await button.click();
       await page.locator("#toast.show", { hasText: "The database is busy" }).waitFor();
       await card(page, "wish 2.").locator('.vote-btn[aria-pressed="false"]').waitFor();
-      assert.match(await button.textContent(), /1/);
+      await card(page, "wish 2.").locator(".vote-btn", { hasText: "1" }).waitFor();
       await page.unroute("**/vote");
     }));
 
@@ -312,19 +312,20 @@ describe("the page", () => {
       await page.click("#refresh-btn");
       await page.selectOption("#sort-input", "votes");
       await page.waitForFunction(() => document.querySelector(".feedback-card .vote-count")?.textContent === "3");
-      const shown = () => page.locator(".feedback-message").allTextContents();
-      assert.deepEqual((await shown()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
-      assert.equal(await page.textContent("#feedback-count"), "70");
+      const texts = () => page.locator(".feedback-message").allTextContents();
+      assert.deepEqual((await texts()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
+      await reads(page, "#feedback-count", "70");
       await page.click("#load-more-btn");
       await card(page, "number 1.").waitFor();
-      assert.equal(new Set(await shown()).size, 70);
+      await shown(page, 70);
+      assert.equal(new Set(await texts()).size, 70);
       // a vote does not make the cards jump away; what is written anew is shown whatever was chosen
       await card(page, "number 70.").locator(".vote-btn").click();
       await page.locator("#toast.show", { hasText: "You have voted" }).waitFor();
-      assert.deepEqual((await shown()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
+      assert.deepEqual((await texts()).slice(0, 3), ["number 30.", "number 5.", "number 70."]);
       await add(page, "brand new");
-      assert.equal(await page.inputValue("#sort-input"), "");
-      assert.equal((await shown())[0], "brand new");
+      await until(async () => (await page.inputValue("#sort-input")) === "", "the order is the usual one");
+      await until(async () => (await texts())[0] === "brand new", "the new one comes first");
       await page.selectOption("#status-input", "done");
       await page.locator("#nothing-state").waitFor();
       await page.click("#search-clear-btn");
@@ -413,7 +414,7 @@ describe("without a server", { skip: Boolean(REMOTE) }, () => {
     await page.route(`${url}/v2/feedback*`, (route) => route.fulfill({ status: 500, json: { error: "Internal server error" } }));
     await page.goto(url);
     await page.locator("#away-banner", { hasText: "Nothing could be loaded" }).waitFor();
-    assert.equal(await page.locator("#empty-state").isVisible(), false);
+    await gone(page, "#empty-state");
     await page.unroute(`${url}/v2/feedback*`);
     await page.click("#retry-btn");
     await page.locator("#empty-state").waitFor();

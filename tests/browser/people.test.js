@@ -6,7 +6,7 @@ import { createHmac } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
-import { App, Browser, add, card } from "./lib.js";
+import { App, Browser, add, card, focusOn, gone, reads, shown } from "./lib.js";
 
 const shots = process.env.SCREENSHOTS;
 const PROGRAM = path.resolve(process.env.FEEDBACK_APP ?? "../../build/feedback-app");
@@ -120,15 +120,15 @@ describe("people", () => {
       });
       await page.click("#refresh-btn");
       await card(page, "nobody's").waitFor();
-      assert.equal(await page.locator("#add-feedback-btn").isVisible(), false);
-      assert.equal(await page.locator(".edit-btn:visible, .delete-btn:visible, .vote-btn:visible, .status-select:visible").count(), 0);
+      await page.getByRole("button", { name: "Sign in" }).waitFor();
+      await gone(page, "#add-feedback-btn, .edit-btn, .delete-btn, .vote-btn, .status-select");
       await card(page, "nobody's").getByText("0 votes").waitFor();
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByRole("dialog", { name: "Sign in" }).waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.id), "sign-in-email");
+      await focusOn(page, "sign-in-email");
       if (shots) await page.screenshot({ path: `${shots}/sign-in.png` });
       await page.keyboard.press("Escape");
-      assert.equal(await page.evaluate(() => document.activeElement.id), "account-btn");
+      await focusOn(page, "account-btn");
     }));
 
   test("a wrong password is told, a right one signs in, and one changes one's own alone", () =>
@@ -153,22 +153,22 @@ describe("people", () => {
       await page.click("#sign-out-btn");
       await page.getByRole("button", { name: "Sign in" }).waitFor();
       await card(page, "still of Ann").waitFor();
-      assert.equal(await page.locator(".edit-btn:visible, #add-feedback-btn:visible, #notice:visible").count(), 0);
+      await gone(page, ".edit-btn, #add-feedback-btn, #notice");
     }));
 
   test("what is searched is found, and one's own alone on demand", () =>
     withTab({}, async (page) => {
       await page.fill("#search-input", "OF ANN");
       await card(page, "nobody's").waitFor({ state: "detached" });
-      assert.equal(await page.locator(".feedback-card").count(), 1);
-      assert.equal(await page.textContent(".total"), "1 found");
+      await shown(page, 1);
+      await reads(page, ".total", "1 found");
       await page.fill("#search-input", "100% <b>");
       await page.locator("#nothing-state").waitFor();
-      assert.equal(await page.locator("#empty-state").isVisible(), false);
+      await gone(page, "#empty-state");
       if (shots) await page.screenshot({ path: `${shots}/nothing.png` });
       await page.click("#search-clear-btn");
       await card(page, "nobody's").waitFor();
-      assert.equal(await page.locator("#mine-part").isVisible(), false);
+      await gone(page, "#mine-part");
       await signIn(page, "ann@example.org");
       await signedInAs(page, "ann@example.org");
       await page.getByLabel("only mine").check();
@@ -176,7 +176,7 @@ describe("people", () => {
       await card(page, "still of Ann").waitFor();
       if (shots) await page.screenshot({ path: `${shots}/mine.png` });
       await page.click("#refresh-btn");
-      assert.equal(await page.textContent(".total"), "1 found");
+      await reads(page, ".total", "1 found");
       await page.fill("#search-input", "nowhere");
       await page.locator("#nothing-state").waitFor();
       await add(page, "written while searching"); // is shown
@@ -215,8 +215,8 @@ describe("people", () => {
       await wish.getByRole("combobox", { name: /^Status of feedback \d+$/ }).selectOption("in_progress");
       await page.locator("#toast.show", { hasText: "in progress" }).waitFor();
       await page.selectOption("#status-input", "in_progress");
-      await page.waitForFunction(() => document.querySelectorAll(".feedback-card").length === 1);
-      assert.equal(await page.textContent(".total"), "1 found");
+      await shown(page, 1);
+      await reads(page, ".total", "1 found");
       if (shots) await page.screenshot({ path: `${shots}/status-admin.png` });
       await page.click("#account-btn");
       await page.click("#sign-out-btn");
@@ -224,7 +224,7 @@ describe("people", () => {
       await wish.locator(".status-badge", { hasText: "In progress" }).waitFor();
       await page.selectOption("#status-input", "");
       await card(page, "of Ann").waitFor();
-      assert.equal(await card(page, "of Ann").locator(".status-badge:visible").count(), 0); // open needs no word
+      await card(page, "of Ann").locator(".status-badge:visible").waitFor({ state: "detached" }); // open needs no word
       if (shots) await page.screenshot({ path: `${shots}/status.png` });
       // whose session has ended elsewhere is asked to sign in, and the count is what it was
       await signIn(page, "ann@example.org");
@@ -234,7 +234,7 @@ describe("people", () => {
       await new Promise((done) => setTimeout(done, 5_200)); // as long as a look-up counts
       await wish.locator(".vote-btn").click();
       await page.locator("#sign-in-modal[open], #notice:visible").first().waitFor();
-      assert.match(await wish.locator(".vote-count").textContent(), /1/);
+      await wish.locator(".vote-count", { hasText: "1" }).waitFor({ state: "attached" });
     }));
 
   test("a second factor is set up with a code to scan, asked for, and a recovery code is as good once", () =>
@@ -275,7 +275,7 @@ describe("people", () => {
 
       await signIn(page, "tom@example.org");
       await page.locator("#sign-in-code").waitFor();
-      assert.equal(await page.evaluate(() => document.activeElement.id), "sign-in-code");
+      await focusOn(page, "sign-in-code");
       await page.fill("#sign-in-code", totp(secret, at)); // each code counts once
       await page.click("#sign-in-submit-btn");
       await page.locator("#sign-in-error", { hasText: "code is wrong" }).waitFor();
@@ -334,7 +334,7 @@ describe("people", () => {
       await page.click("#submit-btn");
       await page.getByRole("dialog", { name: "Sign in" }).waitFor();
       await page.locator("#sign-in-why", { hasText: "session has ended" }).waitFor();
-      assert.equal(await page.locator("#notice", { hasText: "session has ended" }).isVisible(), true);
+      await page.locator("#notice", { hasText: "session has ended" }).waitFor();
       await page.fill("#sign-in-email", "ann@example.org");
       await page.fill("#sign-in-password", PASSWORD);
       await page.click("#sign-in-submit-btn");
@@ -342,7 +342,7 @@ describe("people", () => {
       assert.equal(await page.inputValue('textarea[name="message"]'), "written before the end");
       await page.click("#submit-btn");
       await card(page, "written before the end").waitFor();
-      assert.equal(await page.locator("#notice").isVisible(), false);
+      await gone(page, "#notice");
       // signed in again in another tab: the token is another, the wish goes on
       await page.evaluate(async (password) => {
         const { csrf } = await (await fetch("/auth/session")).json();
@@ -361,17 +361,18 @@ describe("people", () => {
     try {
       await withTab({}, async (page) => {
         await page.locator("#closed-state").waitFor();
-        assert.equal(await page.locator("#empty-state:visible, #loading-state:visible, #away-banner:visible, .feedback-card, #search-form:visible").count(), 0);
+        await gone(page, "#empty-state, #loading-state, #away-banner, #search-form");
+        await shown(page, 0);
         await page.click("#closed-sign-in-btn");
         await page.fill("#sign-in-email", "ann@example.org");
         await page.fill("#sign-in-password", PASSWORD);
         await page.keyboard.press("Enter");
         await card(page, "nobody's").waitFor();
-        assert.equal(await page.locator("#closed-state").isVisible(), false);
+        await gone(page, "#closed-state");
         await page.click("#account-btn");
         await page.click("#sign-out-btn");
         await page.locator("#closed-state").waitFor();
-        assert.equal(await page.locator(".feedback-card").count(), 0); // nothing of it stays
+        await shown(page, 0); // nothing of it stays
       });
     } finally {
       await app.stop();
@@ -393,7 +394,7 @@ describe("people", () => {
     withTab({}, async (page) => {
       await page.goto(`${app.url}/admin`);
       await page.locator("#closed").waitFor(); // a guest sees nothing of it
-      assert.equal(await page.locator("#views:visible, #jobs-view:visible").count(), 0);
+      await gone(page, "#views, #jobs-view");
       if (shots) await page.screenshot({ path: `${shots}/admin-closed.png` });
       await page.goto(app.url);
       await signIn(page, "root@example.org");
@@ -418,14 +419,16 @@ describe("people", () => {
       await page.locator("#jobs-rows", { hasText: "There is none." }).waitFor();
 
       await page.getByRole("link", { name: "People" }).click();
-      assert.equal(await page.evaluate(() => document.activeElement.id), "people-title");
+      await focusOn(page, "people-title");
       const bob = page.locator("#people-rows tr", { hasText: "bob@example.org" });
       await page.fill("#people-email", "bob@example.org");
       await page.fill("#people-password", PASSWORD);
       await page.click("#people-form button");
       await bob.waitFor();
+      await bob.evaluate((row) => (row.dataset.old = ""));
       await bob.getByLabel("Role of bob@example.org").selectOption("guest");
       await page.locator("#toast.show", { hasText: "bob@example.org: is guest now" }).waitFor();
+      await page.locator("#people-rows tr:not([data-old])", { hasText: "bob@example.org" }).waitFor(); // read anew
       await bob.getByRole("button", { name: /^Disable/ }).click();
       await bob.getByRole("button", { name: /^Really disable/ }).click();
       await bob.getByText("disabled").waitFor();

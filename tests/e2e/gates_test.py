@@ -169,9 +169,10 @@ class Gates(unittest.TestCase):
 
             end, why = self.deploy(s, s.gate("before", "timeout: 4s"), code=4, then=then)
             self.assertEqual(end["gates"][0]["state"], "failed")
-            self.assertIn(4, [round(end["gates"][0]["took_ms"] / 1000)])
+            self.assertGreaterEqual(end["gates"][0]["took_ms"], 4000)
+            self.assertLess(end["gates"][0]["took_ms"], 15000)  # it hangs for 30 s
             self.assertIn("no agreement within 4 s", " ".join(why.split()))
-            self.assertLess(max(asked), 2)
+            self.assertLess(max(asked), 3)  # with the gate they would have waited for nearly four
 
     def test_what_is_no_answer_of_http_fails_at_once(self):
         with Service(b"220 mail.example.com ESMTP\r\n") as s:

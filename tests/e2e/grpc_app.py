@@ -4,6 +4,7 @@ usage: grpc_app.py serve ADDRESS | call TARGET WHAT [ARGUMENT]   (the outcome is
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -118,11 +119,12 @@ class Calls:
         return good
 
     def load(self, seconds):
-        """Codes of unary calls from 8 threads."""
-        codes, lock, end = {}, threading.Lock(), time.monotonic() + seconds
+        """Codes of unary calls from 8 threads, until SIGTERM or for as long as that."""
+        codes, lock, end, over = {}, threading.Lock(), time.monotonic() + seconds, threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: over.set())
 
         def run():
-            while time.monotonic() < end:
+            while time.monotonic() < end and not over.wait(0.02):  # there are neighbours
                 code = self.code(self.unary, b"load", timeout=10)[0]
                 with lock:
                     codes[code] = codes.get(code, 0) + 1

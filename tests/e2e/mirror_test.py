@@ -51,13 +51,17 @@ class Shadow(unittest.TestCase):
         wait_for(begun, 60)
         time.sleep(1)
 
-    def counted(self, p, n):
+    def counted(self, p, n, differs=False):
         def whole():
             """every copy has ended"""
             m = shown(p)["mirror"]
             return m["copied"] + m["dropped"] >= n
         wait_for(whole, 40)
-        time.sleep(5.5)  # the first differences are read when the state is saved
+        # The first differences are read when the state is saved, every 5 s: by then there are some, or none.
+        if differs:
+            wait_for(lambda: shown(p)["first_differences"], 20)
+        else:
+            time.sleep(5.5)
         doc = shown(p)
         self.assertEqual(doc["mirror"]["copied"] + doc["mirror"]["dropped"], n, doc["mirror"])
         self.assertEqual(doc["phase"], "step")
@@ -70,7 +74,7 @@ class Shadow(unittest.TestCase):
         status, _, body = request(p.port, "POST", "/feedback", {"message": message})
         self.assertEqual(status, 201, body)
 
-    def case(self, *env, ignore="", post=False, n=REQUESTS):
+    def case(self, *env, ignore="", post=False, n=REQUESTS, differs=False):
         with Platform(config(ignore=ignore)) as p:
             p.up()
             if post:
@@ -78,7 +82,7 @@ class Shadow(unittest.TestCase):
             before = lasting(p, n)
             self.under(p, *env)
             after = lasting(p, n)
-            doc = self.counted(p, n)
+            doc = self.counted(p, n, differs)
             text = p.run("rollouts", "why", 1).stdout
             say(json.dumps({"env": env, "mirror": doc["mirror"], "median_ms_before": round(statistics.median(before), 3),
                             "median_ms_with_copies": round(statistics.median(after), 3),
@@ -96,7 +100,7 @@ class Shadow(unittest.TestCase):
         self.assertEqual(doc["mirror"]["share"], 1)
 
     def test_another_answer_is_told_with_its_place(self):
-        doc, text = self.case("DATABASE_URL=sqlite:data/other.db", post=True)
+        doc, text = self.case("DATABASE_URL=sqlite:data/other.db", post=True, differs=True)
         m, first = doc["mirror"], doc["first_differences"]
         self.assertEqual((m["differs"], m["failed"]), (m["copied"], 0))
         self.assertEqual([(d["kind"], d["at"], d["method"], d["path"]) for d in first],
@@ -109,14 +113,14 @@ class Shadow(unittest.TestCase):
         self.assertEqual(doc["mirror"]["differs"], 0, doc["first_differences"])
 
     def test_errors_of_the_new_release_reach_no_client(self):
-        doc, text = self.case("FEEDBACK_FAULT=errors")
+        doc, text = self.case("FEEDBACK_FAULT=errors", differs=True)
         m, first = doc["mirror"], doc["first_differences"]
         self.assertEqual((m["differs"], m["failed"]), (m["copied"], 0))
         self.assertEqual([(d["kind"], d["status_old"], d["status_new"]) for d in first], [("status", 200, 500)])
         self.assertIn("200 became 500", text)
 
     def test_a_hang_of_the_new_release_reaches_no_client_and_is_bounded(self):
-        doc, text = self.case("FEEDBACK_FAULT=hang")
+        doc, text = self.case("FEEDBACK_FAULT=hang", differs=True)
         m, first = doc["mirror"], doc["first_differences"]
         # 32 at a time in a worker, 5 s each: the rest is left out.
         self.assertEqual((m["differs"], m["failed"]), (m["copied"], m["copied"]))

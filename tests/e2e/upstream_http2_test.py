@@ -383,6 +383,17 @@ class Grpc(unittest.TestCase):
         self.assertEqual(p.returncode, 0)
         return json.loads(out)
 
+    def load(self, seconds):
+        load = self.start("load", seconds)
+        wait_for(lambda: self.site.metric('headgate_requests_total{app="g"') > 50)
+        return load
+
+    def ended(self, load):
+        """{code: calls} of load that is told to end"""
+        self.assertIsNone(load.poll(), "there was load to the end")
+        load.terminate()
+        return json.loads(load.communicate(timeout=60)[0])
+
     def test_01_every_kind_of_call(self):
         got = self.call("all")
         self.assertEqual(got["unary"], "hello bob")
@@ -404,18 +415,20 @@ class Grpc(unittest.TestCase):
         self.assertEqual(self.call("talks", 50), 150)
 
     def test_03_a_rolling_release_loses_nothing(self):
-        load = self.start("load", 12)
-        time.sleep(2)
+        load = self.load(120)
         self.site.run("deploy", "g", "--env", "VERSION=two", "--wait", timeout=90)
-        codes = json.loads(load.communicate(timeout=60)[0])
+        codes = self.ended(load)
         self.assertEqual(list(codes), ["OK"], codes)
         self.assertGreater(codes["OK"], 100)
 
     def test_04_a_replica_dies(self):
-        load = self.start("load", 8)
-        time.sleep(2)
-        kill(self.site.replicas("g")[0]["pid"])
-        codes = json.loads(load.communicate(timeout=60)[0])
+        load = self.load(120)
+        dead = self.site.replicas("g")[0]["pid"]
+        kill(dead)
+        wait_for(lambda: dead not in [r["pid"] for r in self.site.replicas("g")])
+        self.site.wait_ready(2, "g", 60)
+        time.sleep(1)
+        codes = self.ended(load)
         # What it was working on cannot be repeated by anybody but the client: 8 calls at most.
         self.assertLessEqual(sum(n for code, n in codes.items() if code != "OK"), 8, codes)
         self.assertLessEqual(set(codes), {"OK", "UNAVAILABLE"})
@@ -426,9 +439,10 @@ class Grpc(unittest.TestCase):
             "{error_rate: 5%},")
         self.site.file.write_text(text)
         self.site.run("reload", "-f", self.site.file)
-        load = self.start("load", 25)
+        load = self.load(150)
         done = self.site.run("deploy", "g", "--env", "FAIL=1", "--wait", timeout=120, check=False)
-        codes = json.loads(load.communicate(timeout=60)[0])
+        time.sleep(1)
+        codes = self.ended(load)
         self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
         self.assertLess(codes.get("UNAVAILABLE", 0), 40, codes)
         self.assertGreater(codes["OK"], 100)

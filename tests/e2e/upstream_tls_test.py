@@ -249,24 +249,26 @@ class Changed(unittest.TestCase):
         self.addCleanup(self.site.__exit__, None, None, None)
         self.site.wait_ready(3, "good")
 
-    def load(self, seconds, rate=300):
-        return Load(self.site.port, rate=rate, seconds=seconds, posts=0, connections=32, path="/good")
+    def load(self, rate=300):
+        return Load(self.site.port, rate=rate, seconds=150, posts=0, connections=32, path="/good")
 
     def unharmed(self, load):
-        said = load.result()
+        time.sleep(1)
+        self.assertTrue(load.running(), "there was load to the end")
+        said = load.stop().result()
         self.assertEqual((said["failed_get"], said["ok"] > 100), (0, True), said)
 
     def test_authorities_and_certificates_change_without_a_failed_request(self):
-        site, load = self.site, self.load(14)
+        site, load = self.site, self.load()
         both = (site.dir / "ca.pem").read_text() + (site.dir / "other.pem").read_text()
         (site.dir / "both.pem").write_text(both)
         self.assertIn("upstream.tls.ca", change(site, "{ca: ca.pem}", "{ca: both.pem}"))
         site.other.sign("good")  # replicas show it from now on
         for pid in [r["pid"] for r in site.replicas("good")]:
             kill(pid)
+            wait_for(lambda pid=pid: pid not in [r["pid"] for r in site.replicas("good")])
             site.wait_ready(3, "good")
         change(site, "{ca: both.pem}", "{ca: other.pem}")
-        time.sleep(1)
         self.unharmed(load)
         # A replica that was killed in the middle of a handshake is no one that was not believed.
         self.assertEqual([x for x in site.lines("upstream.tls_failed") if "certificate" in x["reason"]], [])
@@ -279,7 +281,7 @@ class Changed(unittest.TestCase):
     def test_a_release_from_plain_to_tls_and_back(self):
         site = self.site
         # So few that the judge cannot prove TLS in Python to be slower than none, which it is.
-        load = self.load(100, rate=15)
+        load = self.load(rate=15)
         for mode, tls, version, release in (("plain", "false", None, 2), ("", "{ca: ca.pem}", "TLSv1.3", 1)):
             # Replicas of the release before are spoken to as they know it until they are gone.
             text = re.sub('MODE: "[a-z]*"', f'MODE: "{mode}"', site.file.read_text())
@@ -290,10 +292,10 @@ class Changed(unittest.TestCase):
             wait_for(lambda: {r["release"] for r in site.replicas("good")} == {release}, 60, every=0.2)
             for _ in range(10):
                 self.assertEqual(site.ask("/good")[1].get("version"), version)
-        self.unharmed(load.stop())
+        self.unharmed(load)
 
     def test_replicas_die_and_releases_roll_without_a_failed_request(self):
-        site, load = self.site, self.load(14)
+        site, load = self.site, self.load()
         for _ in range(3):
             kill(next(r["pid"] for r in site.replicas("good") if r["state"] == "ready"))
             wait_for(lambda: site.ready("good") < 3)

@@ -1,12 +1,14 @@
 // Everything without a mouse.
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { abort, ADMIN, deploy, fine, open, pages, profile, settled, show, tab, TOKENS } from "./platform.js";
+import { abort, ADMIN, deploy, fine, open, pages, profile, settled, show, tab, TOKENS, until } from "./platform.js";
 
 const focused = (page) => page.evaluate(() => {
   const e = document.activeElement;
   return e === document.body ? "" : (e.id && `#${e.id}`) || e.getAttribute("aria-label") || e.textContent.trim().slice(0, 40) || e.tagName;
 });
+
+const focus = (page, want) => until(async () => (await focused(page)) === want, `the focus on "${want}"`);
 
 const STEPS_MOST = 400;
 
@@ -25,7 +27,7 @@ describe("with the keyboard only", () => {
   it("signs in, goes to the releases, opens one, asks before it aborts, and keeps the focus", async () => {
     await page.goto(ADMIN);
     await page.getByLabel("Token").waitFor();
-    assert.equal(await page.evaluate(() => document.activeElement.type), "password", "the field has the focus");
+    await until(() => page.evaluate(() => document.activeElement.type === "password"), "the field has the focus");
     await page.keyboard.type(TOKENS.deployer);
     await page.keyboard.press("Enter");
     await settled(page);
@@ -34,32 +36,35 @@ describe("with the keyboard only", () => {
     await page.locator("main h1", { hasText: "Releases" }).waitFor();
     await page.locator(".vrow").first().waitFor();
     await page.keyboard.press("j");
-    assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-rowindex")), "2");
+    const row = (n) => until(() => page.evaluate((i) => document.activeElement.getAttribute("aria-rowindex") === i, String(n)), `the focus on row ${n}`);
+    await row(2);
     await page.keyboard.press("j");
+    await row(3);
     await page.keyboard.press("k");
+    await row(2);
     assert.match(await page.evaluate(() => document.activeElement.textContent), new RegExp(`^${id}shop`));
     await page.keyboard.press("Enter");
     await page.waitForURL(`**/#/rollouts/${id}`);
     await page.getByRole("button", { name: "Abort" }).waitFor();
-    const before = await focused(page);
-    assert.equal(before, "#main");
+    const before = "#main";
+    await focus(page, before);
     await page.keyboard.press("a");
     await page.getByRole("dialog", { name: /^Abort / }).waitFor();
-    assert.ok(await page.evaluate(() => document.querySelector("dialog").contains(document.activeElement)));
+    await until(() => page.evaluate(() => document.querySelector("dialog").contains(document.activeElement)), "the focus is in the dialog");
     // A dialog keeps the keys to itself.
     await page.keyboard.press("g");
     await page.keyboard.press("o");
     assert.match(page.url(), /#\/rollouts\//);
     await page.keyboard.press("Escape");
     await page.locator("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(page), before);
+    await focus(page, before);
     // From a button the focus comes back to that button.
     await page.getByRole("button", { name: "Pause" }).focus();
     await page.keyboard.press("Enter");
     await page.getByRole("dialog", { name: /^Pause / }).waitFor();
     await page.keyboard.press("Escape");
     await page.locator("dialog").waitFor({ state: "detached" });
-    assert.equal(await focused(page), "Pause");
+    await focus(page, "Pause");
     fine(page);
   });
 
@@ -75,19 +80,19 @@ describe("with the keyboard only", () => {
     await page.locator(".charts .plot canvas").first().waitFor();
     await page.keyboard.press("t");
     await page.locator(".chart-table").first().waitFor();
-    assert.equal(await page.locator(".charts .plot").count(), 0);
+    await page.locator(".charts .plot").first().waitFor({ state: "detached" });
     await page.keyboard.press("t");
     await page.locator(".charts .plot canvas").first().waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("r");
     await page.locator("main h1", { hasText: "Releases" }).waitFor();
     await page.keyboard.press("/");
-    assert.equal(await focused(page), "Filter rollouts");
+    await focus(page, "Filter rollouts");
     await page.keyboard.type("feedback");
     await page.waitForURL(/q=feedback/);
     await page.locator(".vrow", { hasText: "shop" }).first().waitFor({ state: "detached" });
     await page.keyboard.press("Escape");
-    assert.equal(await focused(page), "");
+    await focus(page, "");
     await page.keyboard.press("g");
     await page.keyboard.press("o");
     await page.locator("main h1", { hasText: "Overview" }).waitFor();
