@@ -115,6 +115,36 @@ int disk_sync(int fd)
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
+int disk_sync_names(int dir_fd)
+{
+	return fsync(dir_fd) < 0 ? -errno : 0;
+}
+
+#define PART_BYTES 16384
+
+int disk_write_again(int fd, uint64_t from, uint64_t to)
+{
+	char part[PART_BYTES];
+	while (from < to) {
+		ssize_t n = disk_read(fd, part, (size_t)HG_MIN(to - from, sizeof part), from);
+		if (n <= 0) return n < 0 ? (int)n : -EIO;
+		int rc = disk_write(fd, part, (size_t)n, from);
+		if (rc < 0) return rc;
+		from += (uint64_t)n;
+	}
+	return 0;
+}
+
+int disk_probe(int fd, uint64_t size)
+{
+	char part[PART_BYTES];
+	for (uint64_t at = 0; at < size; at += sizeof part) {
+		ssize_t n = disk_read(fd, part, (size_t)HG_MIN(size - at, sizeof part), at);
+		if (n < 0) return (int)n;
+	}
+	return 0;
+}
+
 int disk_unlink(int at, const char *name)
 {
 	return unlinkat(at, name, 0) < 0 ? -errno : 0;

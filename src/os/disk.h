@@ -44,8 +44,17 @@ uint64_t disk_modified_ns(int fd);
 HG_MUST int disk_cut(int fd, uint64_t size);
 /* Gives the blocks of [offset, offset + n) back; the size stays, the range reads as zeros. */
 HG_MUST int disk_punch(int fd, uint64_t offset, uint64_t n);
-/* The data (not the times) are on the disk when this returns 0. Also for directories. */
+/*
+ * The data (not the times) are on the disk when this returns 0. After an error nobody knows what is:
+ * Linux counts pages that it could not write as written, so a second call may say 0 about them.
+ */
 HG_MUST int disk_sync(int fd);
+/* The same for the names in a directory: fdatasync need not write those. */
+HG_MUST int disk_sync_names(int dir_fd);
+/* Writes bytes [from, to) of a file again as they can be read: after a sync that failed. */
+HG_MUST int disk_write_again(int fd, uint64_t from, uint64_t to);
+/* Reads them all and keeps nothing: 0, or what reading said. What is mapped later is in memory. */
+HG_MUST int disk_probe(int fd, uint64_t size);
 int disk_unlink(int at, const char *name);
 /* Temporary file, fsync, rename, fsync of the directory: the old bytes or the new, never a mix. */
 HG_MUST int disk_replace(int at, const char *name, struct hg_str bytes);

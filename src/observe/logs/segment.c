@@ -218,7 +218,7 @@ static enum hg_rc segment_start(struct log_app *a, uint64_t first_ns, uint64_t f
 	segment_name(&seg, name);
 	if (!segment_put(a, seg)) return HG_E_NOMEM;
 	int fd = disk_open(a->dir, name, O_RDWR | O_CREAT | O_TRUNC);
-	if (fd < 0 || disk_sync(a->dir) < 0) {
+	if (fd < 0 || disk_sync_names(a->dir) < 0) {
 		disk_close(fd);
 		a->segment_count--;
 		return HG_E_IO;

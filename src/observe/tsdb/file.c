@@ -125,11 +125,33 @@ int window_make(struct tsdb *db, struct window *w)
 	struct file_head h = file_head_make(MAGIC_WINDOW, w->start, w->seq, minutes);
 	int rc = file_put(db, fd, &h, sizeof h, 0);
 	if (rc < 0) {
+		/* Nobody could read it, and its number would be used up. */
 		disk_close(fd);
+		disk_unlink(db->dir, name);
 		return rc;
 	}
 	w->fd = fd;
+	db->names_unsynced = true;
 	return 0;
+}
+
+int file_sync(struct tsdb *db, int fd, uint64_t from, uint64_t to, bool *unsure)
+{
+	int rc = db->names_unsynced ? disk_sync_names(db->dir) : 0;
+	if (rc < 0) return rc;
+	db->names_unsynced = false;
+	if (*unsure) rc = disk_write_again(fd, from, to);
+	if (rc == 0) rc = disk_sync(fd);
+	*unsure = rc < 0;
+	return rc;
+}
+
+int window_sync(struct tsdb *db, struct window *w)
+{
+	if (w->fd < 0 || (w->synced >= w->written && !db->names_unsynced)) return 0;
+	int rc = file_sync(db, w->fd, w->synced, w->written, &w->unsure);
+	if (rc == 0) w->synced = w->written;
+	return rc;
 }
 
 static int tail_flush(struct tsdb *db, struct window *w)
@@ -228,6 +250,16 @@ void window_unmap(struct window *w)
 	w->map_bytes = 0;
 }
 
+/* The index is the last frame. One that is torn is not looked through for other frames: texts of
+ * labels stand in it as somebody sent them. */
+static bool index_begins(const uint8_t *p, uint64_t size, uint64_t at)
+{
+	struct frame_head h;
+	if (size - at < sizeof h) return false;
+	memcpy(&h, p + at, sizeof h);
+	return frame_head_valid(&h) && h.type == FRAME_INDEX && frame_valid(&h, NULL);
+}
+
 static bool frame_here(const uint8_t *p, uint64_t size, uint64_t at, struct frame_at *ret_frame)
 {
 	struct frame_head h;
@@ -254,6 +286,7 @@ uint64_t frames_walk(const uint8_t *p, uint64_t size, uint64_t *damaged,
 			if (!fn(arg, &f)) break;
 			continue;
 		}
+		if (index_begins(p, size, at)) break;
 		const uint8_t *hit = memmem(p + at + 1, size - at - 1, &magic, sizeof magic);
 		if (!hit) break;
 		at = (uint64_t)(hit - p);
@@ -269,10 +302,10 @@ void records_walk(const struct frame_at *f, int64_t start, uint64_t *damaged,
 	while (at < f->bytes) {
 		uint64_t place = f->place + FRAME_HEAD_BYTES + at;
 		bytes = 0;
-		if (record_parse(f->payload + at, f->bytes - at, start, place, true, &r, &bytes))
-			fn(arg, &r, place);
-		else
+		if (!record_parse(f->payload + at, f->bytes - at, start, place, true, &r, &bytes))
 			++*damaged;
+		else if (fn)
+			fn(arg, &r, place);
 		/* A length that is damaged as well leads nowhere: the next ones fail too. */
 		if (!bytes) return;
 		at += bytes;

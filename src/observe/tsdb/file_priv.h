@@ -101,6 +101,10 @@ HG_MUST int file_put_frames(
 HG_MUST int window_make(struct tsdb *db, struct window *w);
 /* Chunks that wait, and series that have no frame yet, go to the file. */
 HG_MUST int window_flush(struct tsdb *db, struct window *w);
+/* Bytes [from, to) of a file, its name with it, are on the disk. *unsure: a sync failed before. */
+HG_MUST int file_sync(struct tsdb *db, int fd, uint64_t from, uint64_t to, bool *unsure);
+/* What was written of the window, and names of files. */
+HG_MUST int window_sync(struct tsdb *db, struct window *w);
 /* The first `bytes` of the file can be read at w->map. */
 HG_MUST bool window_map(struct window *w, uint64_t bytes);
 void window_unmap(struct window *w);
@@ -114,7 +118,7 @@ struct frame_at {
 };
 uint64_t frames_walk(const uint8_t *p, uint64_t size, uint64_t *damaged,
         bool (*fn)(void *arg, const struct frame_at *f), void *arg);
-/* Every whole record of a frame of chunks. */
+/* Every whole record of a frame of chunks; without `fn` they are only looked at. */
 void records_walk(const struct frame_at *f, int64_t start, uint64_t *damaged,
         void (*fn)(void *arg, const struct record *r, uint64_t place), void *arg);
 /* Every record of a window that is in the file or waits to be. */
@@ -148,6 +152,7 @@ struct journal_reader {
 	struct journal_series *at; /* by id */
 	uint32_t ids, cap;
 	uint32_t most; /* ids are below: more are damage, and memory */
+	bool no_memory;
 	uint8_t shift; /* of what is expected, in this segment */
 	/* `reset`: a chunk begins here. False stops. */
 	bool (*fn)(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late);
@@ -178,17 +183,20 @@ HG_MUST int journal_next(struct tsdb *db, struct window *w);
 HG_MUST int journal_turn(struct tsdb *db, struct window *w);
 void journal_remove(struct tsdb *db, struct window *w);
 
-/* The parts of a frame's body, inflated into db->scratch when need be; false: it is not whole. */
-HG_MUST bool records_open(struct tsdb *db, const uint8_t *body, size_t n, struct hg_str *ret_runs,
-        struct hg_str *ret_bits);
+/* The parts of a frame's body, inflated into db->scratch when need be. HG_E_INVALID: it is not
+ * whole; HG_E_NOMEM. */
+HG_MUST enum hg_rc records_open(struct tsdb *db, const uint8_t *body, size_t n,
+        struct hg_str *ret_runs, struct hg_str *ret_bits);
 
 /* ---- replay.c */
-/* Reads the segments [oldest, segment] of a window's journal into the head. */
+/* Reads the segments [oldest, segment] of a window's journal into the head. HG_E_INVALID: one of
+ * them is there and cannot be read, and nothing was changed on the disk; HG_E_IO, HG_E_NOMEM. */
 HG_MUST enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err);
 
 /* ---- recover.c */
 HG_MUST enum hg_rc recover_folder(struct tsdb *db, struct hg_err *err);
-/* Reads an open window's file: series into the head, chains, what is torn is cut. */
+/* Reads an open window's file: series into the head, chains, what is torn is cut. HG_E_INVALID: it
+ * cannot be read; HG_E_NOMEM. */
 HG_MUST enum hg_rc recover_window(struct tsdb *db, struct window *w, struct hg_err *err);
 
 /* ---- index.c, index_read.c */
@@ -200,6 +208,10 @@ HG_MUST bool index_chunks(struct window *w, uint32_t id, int64_t from, int64_t t
         bool (*fn)(void *arg, const struct record *r), void *arg);
 
 /* ---- lifecycle.c */
+/* A window that cannot be read today: its files stay as they are, nobody looks at them. */
+void lifecycle_aside(struct tsdb *db, struct window *w);
+/* A closed window as if it had never been closed: recover_window comes next. */
+void lifecycle_open_again(struct window *w);
 /* Drops series that no open window knows. */
 void lifecycle_sweep(struct tsdb *db);
 /* Closes windows that are over; 0 or -errno. */

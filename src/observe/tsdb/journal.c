@@ -131,7 +131,9 @@ void journal_end_bits(struct journal *j)
 static bool reader_room(struct journal_reader *r, uint32_t ids)
 {
 	if (ids <= r->ids) return true;
-	if (ids > r->most || !tsdb_grow(&r->at, &r->cap, ids, sizeof *r->at)) return false;
+	if (ids > r->most) return false;
+	r->no_memory = !tsdb_grow(&r->at, &r->cap, ids, sizeof *r->at);
+	if (r->no_memory) return false;
 	for (; r->ids < ids; r->ids++)
 		coder_init(&r->at[r->ids].coder);
 	return true;

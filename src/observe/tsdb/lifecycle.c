@@ -80,7 +80,7 @@ static int close_index(struct tsdb *db, struct window *w, struct hg_buf *to)
 	hg_buf_str(to, (struct hg_str){(char *)&foot, sizeof foot});
 	if (to->failed) return -ENOMEM;
 	int rc = file_put(db, w->fd, to->p, to->n, w->written);
-	if (rc == 0) rc = disk_sync(w->fd);
+	if (rc == 0) rc = file_sync(db, w->fd, w->synced, w->written + to->n, &w->unsure);
 	if (rc < 0) {
 		(void)!disk_cut(w->fd, w->written);
 		return rc;
@@ -132,12 +132,7 @@ static int window_close(struct tsdb *db, struct window *w)
 	w->closed = true;
 	journal_remove(db, w);
 	hg_buf_free(&w->tail);
-	free(w->id_of);
-	free(w->slot_of);
-	free(w->last);
-	w->id_of = w->slot_of = NULL;
-	w->last = NULL;
-	w->id_of_cap = w->ids = w->ids_cap = 0;
+	window_ids_free(w);
 	db->sweep = true;
 	return 0;
 }
@@ -165,10 +160,19 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 	return open > OPEN_MOST ? most_idle : NULL;
 }
 
-/* A closed window whose index is damaged is read as an open one, and closed again later. */
-static void window_reopen(struct tsdb *db, struct window *w)
+void lifecycle_aside(struct tsdb *db, struct window *w)
 {
-	struct hg_err err;
+	series_let_go(db, w);
+	window_unmap(w);
+	journal_close(&w->journal);
+	window_ids_free(w);
+	w->closed = w->checked = w->broken = true;
+	db->stats.damaged++;
+	db->sweep = true;
+}
+
+void lifecycle_open_again(struct window *w)
+{
 	window_unmap(w);
 	w->closed = w->checked = w->broken = w->rebuild = false;
 	w->index = (struct index_view){0};
@@ -176,7 +180,14 @@ static void window_reopen(struct tsdb *db, struct window *w)
 	w->max_ms = TSDB_NO_MIN;
 	w->samples = 0;
 	w->idle = 0;
-	if (recover_window(db, w, &err) != HG_OK) w->closed = w->checked = w->broken = true;
+}
+
+/* A closed window whose index is damaged is read as an open one, and closed again later. */
+static void window_reopen(struct tsdb *db, struct window *w)
+{
+	struct hg_err err;
+	lifecycle_open_again(w);
+	if (recover_window(db, w, &err) != HG_OK) lifecycle_aside(db, w);
 }
 
 int lifecycle_close(struct tsdb *db)

@@ -1,9 +1,9 @@
 #include "observe/tsdb/file_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "os/shm.h"
 
 /*
  * A journal is read with the same state machine that wrote it: what a value means depends on those
@@ -14,6 +14,9 @@
  *   - frames are numbered: behind a gap or damage no state is known any more. The rest of the
  *     segment cannot be read; in later ones every series is read over until its next reset, and all
  *     open chunks end, so that what is appended from now on begins with one.
+ *   - what coding has learned begins anew in each segment: one whose first frame is there can be
+ *     read whatever is missing before it.
+ * Segments are read, not mapped: a bad place on the disk is an error here, and no signal.
  */
 struct replay {
 	struct tsdb *db;
@@ -24,6 +27,8 @@ struct replay {
 	bool lost;       /* the rest of this segment cannot be read */
 	bool old;        /* a segment has another version: no open chunk can be gone on with */
 	bool damaged, failed;
+	bool unreadable; /* a segment is there and cannot be read */
+	int error;       /* -errno: there is no descriptor or memory to read it, now */
 };
 
 static bool replay_sample(void *arg, uint32_t id, int64_t t, double v, bool reset, bool late)
@@ -47,13 +52,22 @@ static bool replay_sample(void *arg, uint32_t id, int64_t t, double v, bool rese
 	return !r->failed;
 }
 
-static void replay_lose(struct replay *r)
+/* What came before is not known. */
+static void replay_unsync(struct replay *r)
 {
 	r->db->stats.damaged += !r->lost;
-	r->damaged = r->lost = true;
+	r->damaged = true;
 	for (uint32_t i = 0; i < r->reader.ids; i++)
 		r->reader.at[i].synced = false;
 }
+
+static void replay_lose(struct replay *r)
+{
+	replay_unsync(r);
+	r->lost = true;
+}
+
+#define READ_BYTES 65536
 
 static bool frame_here(const uint8_t *p, uint64_t size, uint64_t at, struct records_head *ret_head)
 {
@@ -66,16 +80,23 @@ static bool frame_here(const uint8_t *p, uint64_t size, uint64_t at, struct reco
 	return h.crc == hg_crc32c(crc, p + at + sizeof h, h.bytes);
 }
 
-static void replay_frame(struct replay *r, const struct records_head *h, const uint8_t *body)
+static void replay_frame(
+        struct replay *r, const struct records_head *h, const uint8_t *body, bool first)
 {
 	struct hg_str runs, bits;
-	if (r->any && h->number != r->number) replay_lose(r);
+	if (r->any && h->number != r->number) {
+		if (first)
+			replay_unsync(r);
+		else
+			replay_lose(r);
+	}
 	r->any = true;
 	r->number = h->number + 1;
 	if (r->lost) return;
-	if (!records_open(r->db, body, h->bytes, &runs, &bits) ||
-	        !journal_read(&r->reader, runs, (const uint8_t *)bits.p, bits.n))
-		replay_lose(r);
+	enum hg_rc rc = records_open(r->db, body, h->bytes, &runs, &bits);
+	bool good = rc == HG_OK && journal_read(&r->reader, runs, (const uint8_t *)bits.p, bits.n);
+	r->failed |= rc == HG_E_NOMEM || r->reader.no_memory;
+	if (!good && !r->failed) replay_lose(r);
 }
 
 /* Returns where the last whole frame ended. */
@@ -87,7 +108,7 @@ static uint64_t replay_frames(struct replay *r, const uint8_t *p, uint64_t size)
 	while (at < size && !r->failed) {
 		if (frame_here(p, size, at, &h)) {
 			if (at != whole) replay_lose(r);
-			replay_frame(r, &h, p + at + sizeof h);
+			replay_frame(r, &h, p + at + sizeof h, at == FILE_HEAD_BYTES);
 			at += sizeof h + h.bytes;
 			whole = at;
 			continue;
@@ -99,40 +120,64 @@ static uint64_t replay_frames(struct replay *r, const uint8_t *p, uint64_t size)
 	return whole;
 }
 
-static int segment_read(struct replay *r, uint32_t segment)
+/* What can be read of a segment; *ret_n is less than its size behind a bad place. NULL: nothing. */
+static uint8_t *segment_bytes(struct replay *r, int fd, uint64_t size, uint64_t *ret_n)
+{
+	uint8_t *p = malloc(size + 1);
+	*ret_n = 0;
+	if (!p) r->error = -ENOMEM;
+	while (p && *ret_n < size) {
+		size_t part = (size_t)HG_MIN(size - *ret_n, (uint64_t)READ_BYTES);
+		ssize_t n = disk_read(fd, p + *ret_n, part, *ret_n);
+		r->unreadable |= n < 0;
+		if (n <= 0) break;
+		*ret_n += (uint64_t)n;
+	}
+	return p;
+}
+
+static void segment_replay(struct replay *r, uint32_t segment, int fd, uint64_t size)
 {
 	struct window *w = r->w;
-	char name[NAME_BYTES];
 	struct file_head head;
-	r->lost = false;
-	segment_name(w, segment, name);
-	int fd = disk_open(r->db->dir, name, O_RDWR);
-	if (fd < 0) {
-		/* A gap: somebody removed it. */
-		replay_lose(r);
-		return 0;
+	uint64_t n, whole = 0;
+	uint8_t *p = segment_bytes(r, fd, size, &n);
+	if (!p || r->unreadable || n <= FILE_HEAD_BYTES) {
+		free(p);
+		return;
 	}
-	int64_t size = disk_size(fd);
-	const uint8_t *p = size > FILE_HEAD_BYTES ? shm_map(fd, (size_t)size, false) : NULL;
-	uint64_t whole = 0;
-	int rc = 0;
-	if (p) memcpy(&head, p, sizeof head);
-	if (p && file_head_valid(&head, MAGIC_JOURNAL) && head.start == w->start &&
-	        head.seq == w->seq && head.segment == segment) {
+	memcpy(&head, p, sizeof head);
+	if (file_head_valid(&head, MAGIC_JOURNAL) && head.start == w->start && head.seq == w->seq &&
+	        head.segment == segment) {
 		journal_reader_segment(&r->reader, head.version);
 		r->old |= head.version != JOURNAL_VERSION;
-		whole = replay_frames(r, p, (uint64_t)size);
-	} else if (size > FILE_HEAD_BYTES) {
+		whole = replay_frames(r, p, n);
+	} else {
 		replay_lose(r);
 	}
-	if (p) shm_unmap((void *)(uintptr_t)p, (size_t)size);
-	if (whole && whole < (uint64_t)size) {
-		/* What was torn was never promised; if it was, numbers tell. */
-		rc = disk_cut(fd, whole);
-	}
+	free(p);
+	/* What was torn was never promised; if it was, numbers tell. Nobody writes here again: if
+	 * it cannot be cut off it is only read once more. */
+	if (whole && whole < size) (void)!disk_cut(fd, whole);
 	w->journal.at[segment - w->journal.oldest].bytes = whole;
+}
+
+static void segment_read(struct replay *r, uint32_t segment)
+{
+	char name[NAME_BYTES];
+	r->lost = false;
+	segment_name(r->w, segment, name);
+	int fd = disk_open(r->db->dir, name, O_RDWR);
+	int64_t size = fd < 0 ? fd : disk_size(fd);
+	if (fd == -ENOENT)
+		replay_lose(r); /* A gap: somebody removed it. */
+	else if (size == -EMFILE || size == -ENFILE || size == -ENOMEM)
+		r->error = (int)size;
+	else if (size < 0)
+		r->unreadable = true;
+	else if (size > FILE_HEAD_BYTES)
+		segment_replay(r, segment, fd, (uint64_t)size);
 	disk_close(fd);
-	return rc;
 }
 
 static bool open_chunks_end(struct tsdb *db, struct window *w)
@@ -169,13 +214,12 @@ enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err)
 	/* Series whose names a loss of power took are known by their ids only. */
 	r.reader.most = HG_MIN(w->ids + (1u << 20), TSDB_IDS_MAX);
 	uint32_t last = j->segment;
-	int rc = 0;
 	if (!tsdb_grow(&j->at, &j->cap, last - j->oldest + 2, sizeof *j->at))
 		return hg_err_set(err, HG_E_NOMEM, "out of memory");
 	db->replaying = true;
-	for (uint32_t i = j->oldest; rc == 0 && i <= last && !r.failed; i++) {
+	for (uint32_t i = j->oldest; i <= last && !r.error && !r.unreadable && !r.failed; i++) {
 		j->segment = i;
-		rc = segment_read(&r, i);
+		segment_read(&r, i);
 	}
 	db->replaying = false;
 	j->segment = last + 1;
@@ -183,7 +227,9 @@ enum hg_rc journal_replay(struct tsdb *db, struct window *w, struct hg_err *err)
 	if (good && (r.damaged || r.old)) good = open_chunks_end(db, w);
 	j->number = r.number;
 	free(r.reader.at);
-	if (rc < 0)
-		return hg_err_set(err, HG_E_IO, "a journal of metrics cannot be mended: %d", -rc);
+	if (r.unreadable) return hg_err_set(err, HG_E_INVALID, "a journal cannot be read");
+	if (r.error)
+		return hg_err_set(err, HG_E_IO, "a journal of metrics cannot be opened: %s",
+		        strerror(-r.error));
 	return good ? HG_OK : hg_err_set(err, HG_E_NOMEM, "out of memory");
 }

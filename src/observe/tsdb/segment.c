@@ -70,20 +70,21 @@ bool journal_seal(struct tsdb *db, struct window *w)
 	return true;
 }
 
-bool records_open(struct tsdb *db, const uint8_t *body, size_t n, struct hg_str *ret_runs,
+enum hg_rc records_open(struct tsdb *db, const uint8_t *body, size_t n, struct hg_str *ret_runs,
         struct hg_str *ret_bits)
 {
 	struct span in = {.p = body, .end = body + n};
 	uint64_t raw = span_varint(&in), packed = span_varint(&in), size = packed ? packed : raw;
-	if (in.bad || raw > FRAME_MAX || size > (uint64_t)(in.end - in.p)) return false;
+	if (in.bad || raw > FRAME_MAX || size > (uint64_t)(in.end - in.p)) return HG_E_INVALID;
 	*ret_bits = (struct hg_str){(const char *)in.p + size, (size_t)(in.end - in.p) - size};
 	*ret_runs = (struct hg_str){(const char *)in.p, raw};
-	if (!packed) return true;
+	if (!packed) return HG_OK;
 	hg_buf_reset(&db->scratch);
 	void *to = hg_buf_room(&db->scratch, raw);
-	if (!to || (!db->unzstd && !(db->unzstd = ZSTD_createDCtx()))) return false;
+	if (!to || (!db->unzstd && !(db->unzstd = ZSTD_createDCtx()))) return HG_E_NOMEM;
 	ret_runs->p = to;
-	return ZSTD_decompressDCtx(db->unzstd, to, raw, in.p, packed) == raw;
+	bool whole = ZSTD_decompressDCtx(db->unzstd, to, raw, in.p, packed) == raw;
+	return whole ? HG_OK : HG_E_INVALID;
 }
 
 static int segment_make(struct tsdb *db, struct window *w)
@@ -100,7 +101,9 @@ static int segment_make(struct tsdb *db, struct window *w)
 		disk_close(fd);
 		return rc;
 	}
+	db->names_unsynced = true;
 	j->fd = fd;
+	j->unsure = false;
 	j->size = sizeof h;
 	j->first_t = tsdb_now(db);
 	return 0;
@@ -147,11 +150,11 @@ static int oldest_drop(struct tsdb *db, struct window *w)
 	char name[NAME_BYTES];
 	int rc = window_flush(db, w);
 	/* The chunks take over what the journal promised: they must be on the disk first. */
-	if (rc == 0 && w->synced < w->written) rc = disk_sync(w->fd);
+	if (rc == 0) rc = window_sync(db, w);
 	if (rc < 0) return rc;
-	w->synced = w->written;
 	segment_name(w, j->oldest, name);
-	disk_unlink(db->dir, name);
+	rc = disk_unlink(db->dir, name);
+	if (rc < 0 && rc != -ENOENT) return rc;
 	memmove(j->at, j->at + 1, (j->cap - 1) * sizeof *j->at);
 	j->at[j->cap - 1] = (struct journal_segment){0};
 	j->oldest++;
@@ -167,9 +170,10 @@ static uint64_t segment_bytes(uint64_t series)
 int journal_next(struct tsdb *db, struct window *w)
 {
 	struct journal *j = &w->journal;
-	(void)db;
 	if (j->fd < 0) return 0;
-	int rc = disk_sync(j->fd);
+	/* Records name series by numbers: the names first. */
+	int rc = window_sync(db, w);
+	if (rc == 0) rc = file_sync(db, j->fd, 0, j->size, &j->unsure);
 	if (rc < 0) return rc;
 	if (!tsdb_grow(&j->at, &j->cap, j->segment - j->oldest + 2, sizeof *j->at)) return -ENOMEM;
 	journal_close(j);

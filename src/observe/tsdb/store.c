@@ -106,7 +106,7 @@ void tsdb_close(struct tsdb *db)
 	/* The journal has what is in no chunk: the next start takes it from there. */
 	(void)!tsdb_commit(db);
 	for (uint32_t i = 0; i < db->window_n; i++)
-		if (db->windows[i]->journal.fd >= 0) (void)!disk_sync(db->windows[i]->journal.fd);
+		if (!db->windows[i]->closed) (void)!journal_next(db, db->windows[i]);
 	db_free(db);
 }
 

@@ -138,6 +138,7 @@ struct journal {
 	struct journal_segment *at; /* of oldest + i */
 	uint32_t cap;
 	uint64_t size;   /* of the current segment */
+	bool unsure;     /* a sync of it failed */
 	int64_t first_t; /* of the current segment */
 	int64_t end_t;   /* of the frame that is being made */
 	uint32_t end_id;
@@ -175,6 +176,7 @@ struct window {
 	int fd; /* -1: memory only, or not made yet */
 	/* Bytes [0, written) are in the file, [written, size) in `tail`. */
 	uint64_t size, written, synced;
+	bool unsure; /* a sync failed */
 	struct hg_buf tail;
 	size_t frame_at; /* in the tail: head of the frame that takes the next chunk */
 	const uint8_t *map;
@@ -204,7 +206,8 @@ struct tsdb {
 	struct window **windows; /* by start, then seq */
 	uint32_t window_n, window_cap;
 	int dir, lock;
-	int64_t max_ms; /* newest sample */
+	bool names_unsynced; /* files were made since the folder was synced */
+	int64_t max_ms;      /* newest sample */
 	uint32_t selections;
 	struct tsdb_stats stats;
 	struct tsdb_health health;
@@ -253,6 +256,8 @@ void symbols_fini(struct symbols *s);
 /* ---- window.c */
 HG_MUST struct window *window_new(int64_t start, int64_t end, uint32_t seq);
 void window_free(struct window *w);
+/* What only an open window has: which series is which. */
+void window_ids_free(struct window *w);
 /* The id of a slot, made when needed; TSDB_NONE without memory. */
 HG_MUST uint32_t window_id(struct window *w, uint32_t slot);
 uint32_t window_id_have(const struct window *w, uint32_t slot);

@@ -155,6 +155,16 @@ uint64_t window_memory(const struct window *w)
 	       w->journal.sealed.cap + (uint64_t)w->id_of_cap * 4 + (uint64_t)w->ids_cap * 12;
 }
 
+void window_ids_free(struct window *w)
+{
+	free(w->id_of);
+	free(w->slot_of);
+	free(w->last);
+	w->id_of = w->slot_of = NULL;
+	w->last = NULL;
+	w->id_of_cap = w->ids = w->ids_cap = w->ids_written = 0;
+}
+
 void window_free(struct window *w)
 {
 	if (!w) return;
@@ -166,8 +176,6 @@ void window_free(struct window *w)
 	hg_buf_free(&w->journal.bits);
 	hg_buf_free(&w->journal.sealed);
 	free(w->journal.at);
-	free(w->id_of);
-	free(w->slot_of);
-	free(w->last);
+	window_ids_free(w);
 	free(w);
 }

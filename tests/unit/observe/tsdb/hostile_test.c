@@ -2,7 +2,7 @@
  * made it tell something that is not so. */
 #include "box.h"
 
-#include "observe/tsdb/tsdb_priv.h"
+#include "observe/tsdb/file_priv.h"
 
 #define START 1700000000000
 
@@ -330,6 +330,113 @@ static void test_a_journal_is_read_of_a_series_that_came_back(void **state)
 	box_fini(&b);
 }
 
+static void put_file(const struct box *b, const char *name, const void *bytes, size_t n)
+{
+	char path[4400];
+	snprintf(path, sizeof path, "%s/%s", b->dir, name);
+	int fd = open(path, O_WRONLY | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, n), n);
+	close(fd);
+}
+
+/* A file of a span that was made while a disk was full has nothing in it. Sixteen starts with such
+ * a disk, and all samples were refused until the span was over. */
+static void test_empty_files_use_up_no_numbers(void **state)
+{
+	struct box b;
+	(void)state;
+	box_init(&b);
+	b.o.now_ms = clock_now;
+	clock_ms = START;
+	tsdb_close(open_store(&b.o));
+	for (unsigned seq = 0; seq < TSDB_FILES_MAX; seq++) {
+		char name[64];
+		snprintf(name, sizeof name, "%lld-%u.hgm", (long long)(START / 600000 * 600000),
+		        seq);
+		put_file(&b, name, "HGMW", seq);
+	}
+	struct tsdb *db = open_store(&b.o);
+	sample_of(db, "x", NULL, NULL);
+	commits(db, 1);
+	tsdb_close(db);
+	db = open_store(&b.o);
+	assert_int_equal(samples_in(db, START, START), 1);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
+/* Numbers in names of files were added up without a look at how large they are. */
+static void test_files_with_absurd_names_are_none_of_ours(void **state)
+{
+	static const char *const names[] = {"%lld-0-4294967294.hgj", "%lld-0-99999999999999.hgj",
+	        "0%lld-0.hgm", "%lld-00-1.hgj", "%lld-4294967296.hgm", "%lld-0-1.hgj.hgj",
+	        "%lld-0-.hgj", "%lld--1.hgm", "%lld-0-7.hgm"};
+	struct box b;
+	char name[64];
+	struct file_head head;
+	(void)state;
+	box_init(&b);
+	b.o.now_ms = clock_now;
+	clock_ms = START;
+	struct tsdb *db = open_store(&b.o);
+	sample_of(db, "x", NULL, NULL);
+	commits(db, 1);
+	tsdb_close(db);
+	long long start = START / 600000 * 600000;
+	head = file_head_make(MAGIC_WINDOW, start, 0, 10);
+	for (size_t i = 0; i < HG_COUNT(names); i++) {
+		char format[64];
+		(void)snprintf(format, sizeof format, "%s", names[i]);
+		char *at = strstr(format, "%lld");
+		snprintf(
+		        name, sizeof name, "%.*s%lld%s", (int)(at - format), format, start, at + 4);
+		put_file(&b, name, &head, sizeof head);
+	}
+	db = open_store(&b.o);
+	assert_int_equal(samples_in(db, START, START), 1);
+	sample_of(db, "y", NULL, NULL);
+	commits(db, 1);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
+/* Behind damage other frames are looked for; in a torn index stand texts that somebody sent, and a
+ * text can look like a frame. */
+static void test_a_text_is_not_taken_for_a_frame(void **state)
+{
+	struct box b;
+	tsdb_ref ref;
+	struct hg_err err = {0};
+	char names[8][64];
+	int64_t start = START / 600000 * 600000, t = start + 1000;
+	double v = 666;
+	(void)state;
+	box_init(&b);
+	struct window *forged = window_new(start, start + 600000, 0);
+	uint32_t id = window_id(forged, 0);
+	assert_true(window_record(forged, id, false, &t, &v, 1));
+	window_frame_end(forged);
+	struct tsdb *db = open_store(&b.o);
+	struct label at[] = {
+	        {LABEL_METRIC, HG_STR("x")}, {HG_STR("y"), hg_buf_view(&forged->tail)}};
+	assert_int_equal(tsdb_series(db, (struct labels){at, 2}, &ref, &err), HG_OK);
+	assert_int_equal(tsdb_append(db, ref, START, 1), HG_OK);
+	assert_int_equal(tsdb_append(db, ref, START + HOUR, 1), HG_OK);
+	commits(db, 60);
+	tsdb_close(db);
+	window_free(forged);
+	uint32_t n = box_files(b.dir, "-0.hgm", names, 8);
+	for (uint32_t i = 0; i < n; i++)
+		if (strtoll(names[i], NULL, 10) == start)
+			box_cut(b.dir, names[i], box_size(b.dir, names[i]) - FOOT_BYTES - 1);
+	db = open_store(&b.o);
+	assert_int_equal(samples_in(db, START, START), 1);
+	assert_int_equal(samples_in(db, TSDB_NO_MIN, START - 1), 0);
+	tsdb_close(db);
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +446,9 @@ int main(void)
 	        cmocka_unit_test(test_a_clock_that_leaps_ahead_removes_nothing),
 	        cmocka_unit_test(test_a_window_in_the_future_is_closed),
 	        cmocka_unit_test(test_a_journal_is_read_of_a_series_that_came_back),
+	        cmocka_unit_test(test_empty_files_use_up_no_numbers),
+	        cmocka_unit_test(test_files_with_absurd_names_are_none_of_ours),
+	        cmocka_unit_test(test_a_text_is_not_taken_for_a_frame),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
