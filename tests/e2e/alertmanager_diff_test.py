@@ -289,8 +289,9 @@ class Differential(unittest.TestCase):
         ours, theirs = self.both("POST", path, body)
         return ours, theirs, what
 
-    def told(self, side, t0):
-        """(receiver, group): [(number of the look, status, what fires, what is over, the rest)]"""
+    def told(self, side, t0, late):
+        """(receiver, group): [(number of the look, status, what fires, what is over, the rest)]. Late are groups whose
+        looks the machine moved towards what happens on whole seconds: they tell nothing."""
         out = collections.defaultdict(list)
         for who, receiver, at, b in sorted(self.sink.got, key=lambda g: g[2]):
             if who != side:
@@ -298,6 +299,8 @@ class Differential(unittest.TestCase):
             alerts = {s: sorted(key({k: instant(v) if k.endswith("At") else v for k, v in a.items()})
                                 for a in b["alerts"] if a["status"] == s) for s in ("firing", "resolved")}
             slot = round((at - t0 - 1.5) / 2)
+            if abs(at - t0 - 1.5 - 2 * slot) > 0.4:
+                late.add((receiver, b["groupKey"]))
             rest = {k: b[k] for k in ("version", "groupLabels", "commonLabels", "commonAnnotations", "truncatedAlerts", "receiver")}
             out[receiver, b["groupKey"]].append((slot, b["status"], alerts["firing"], alerts["resolved"], key(rest)))
         return out
@@ -359,10 +362,12 @@ class Differential(unittest.TestCase):
             ends = at + 2 * rnd.randrange(2, 15)
             silences.append((at, [Matcher(rnd).api() for _ in range(2)], ends, rnd.choice([None, at + 2 * rnd.randrange(1, 10)])))
         self.play(t0, plan, silences, seconds)
-        ours, theirs = self.told("ours", t0), self.told("theirs", t0)
+        late = set()
+        ours, theirs = self.told("ours", t0, late), self.told("theirs", t0, late)
         self.assertGreater(len(theirs), 5)
-        print(f"# {sum(map(len, theirs.values()))} notifications of {len(theirs)} groups")
-        for k in sorted({*ours, *theirs}):
+        print(f"# {sum(map(len, theirs.values()))} notifications of {len(theirs)} groups, {len(late)} of them late")
+        self.assertLessEqual(len(late), len(theirs) // 2, "the machine is too busy for this test")
+        for k in sorted({*ours, *theirs} - late):
             for a, b in zip([*ours[k], None], [*theirs[k], None]):
                 if a != b:
                     self.fail(f"seed {SEED} {k}:\nours   {a}\ntheirs {b}\nlooks: {[(x[0], len(x[2]), len(x[3])) for x in ours[k]]}"
