@@ -102,6 +102,7 @@ static void die(struct rig *r)
 {
 	loop_timer_stop(r->loop, &r->slo->timer);
 	apps_free(r->slo->apps, r->slo->count);
+	free(r->slo->owner);
 	free(r->slo);
 	r->slo = NULL;
 }
@@ -341,6 +342,37 @@ static void lanes_that_fall_back_are_no_traffic(void **state)
 	assert_int_equal(counts(r, "web", 60).bad, 11);
 }
 
+/* After thousands of releases a lane that counted for one app counts for another. */
+static void a_lane_that_is_given_to_another_app_brings_nothing_along(void **state)
+{
+	struct rig *r = *state;
+	apply(r, YAML);
+	traffic(r, 8, 500, 1000, 1);
+	traffic(r, 7, 200, 50, 1);
+	traffic(r, 5, 200, 10, 1);
+	after(r, 5000);
+	r->fleet.lane[3] = (struct fleet_lane){"web", "*/", 3, 9};
+	r->fleet.lane[1] = (struct fleet_lane){"api", "*/new", 2, 8}; /* was web's */
+	traffic(r, 7, 200, 5, 1);
+	traffic(r, 5, 500, 2, 1);
+	after(r, 5000);
+	assert_int_equal(counts(r, "api", 60).bad, 2);
+	assert_int_equal(counts(r, "web", 60).bad, 1000);
+	assert_int_equal(counts(r, "web", 60).good, 55);
+	traffic(r, 8, 500, 3, 1);
+	traffic(r, 9, 500, 4, 1);
+	after(r, 60000);
+	assert_int_equal(counts(r, "api", 60).bad, 5);
+	assert_int_equal(counts(r, "web", 60).bad, 1004);
+	/* That is known to the next life as well. */
+	after(r, 60000);
+	die(r);
+	begin(r);
+	apply(r, YAML);
+	assert_int_equal(counts(r, "api", 60).bad, 5);
+	assert_int_equal(counts(r, "web", 60).bad, 1004);
+}
+
 static void other_rules_count_from_when_they_are_in_force(void **state)
 {
 	struct rig *r = *state;
@@ -546,6 +578,7 @@ int main(void)
 	        RIG(minutes_without_control_get_equal_shares),
 	        RIG(when_everything_was_killed_the_open_minute_is_lost_and_no_more),
 	        RIG(lanes_that_fall_back_are_no_traffic),
+	        RIG(a_lane_that_is_given_to_another_app_brings_nothing_along),
 	        RIG(other_rules_count_from_when_they_are_in_force),
 	        RIG(a_damaged_hour_is_left_out_and_the_others_count),
 	        RIG(hours_that_no_window_needs_are_forgotten),
