@@ -52,11 +52,13 @@ const char *fetch_call_why(const struct fetch_call *c, CURLcode code)
 	return c->error[0] ? c->error : c->curl->easy_strerror(code);
 }
 
-static enum fetch_result result_of(CURLcode code, bool cut, int status)
+static enum fetch_result result_of(CURLcode code, const struct fetch_call *c, int status)
 {
-	/* A body that is longer than we keep, or ends early, does not change what the head said. */
-	bool whole = code == CURLE_OK || (cut && code == CURLE_WRITE_ERROR);
-	if (whole) return status >= 200 ? FETCH_ANSWERED : FETCH_REFUSED;
+	/* A body that is longer than we keep does not change what the head said. */
+	bool whole = code == CURLE_OK || (c->cut && code == CURLE_WRITE_ERROR);
+	/* For libcurl a head that breaks off is one. */
+	if (whole && status >= 200) return c->headed ? FETCH_ANSWERED : FETCH_SILENT;
+	if (whole) return FETCH_REFUSED;
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_ISSUER_ERROR:
@@ -79,7 +81,8 @@ static void finish(struct fetch_call *c, CURLcode code)
 	if (f->curl.easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK) status = 0;
 	if (f->curl.easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_s) != CURLE_OK) retry_s = 0;
 	struct fetch_answer a = {
-	        .result = result_of(code, c->cut, (int)status), .body = hg_buf_view(&c->body)};
+	        .result = result_of(code, c, (int)status), .body = hg_buf_view(&c->body)};
+	if (c->headed && status >= 200) a.head_status = (int)status;
 	if (a.result == FETCH_SILENT && c->blocked && !c->peer[0]) a.result = FETCH_BLOCKED;
 	if (a.result == FETCH_ANSWERED) {
 		a.status = (int)status;
@@ -91,7 +94,9 @@ static void finish(struct fetch_call *c, CURLcode code)
 		        guard_class_name(c->refused),
 		        c->plain && guard_lets(c->refused) ? " without https" : "");
 	} else {
-		(void)snprintf(why, sizeof why, "%s", fetch_call_why(c, code));
+		(void)snprintf(why, sizeof why, "%s",
+		        code == CURLE_OK ? "the answer broke off in its head"
+		                         : fetch_call_why(c, code));
 	}
 	a.why = why;
 	memcpy(peer, c->peer, sizeof peer);
@@ -136,8 +141,11 @@ static size_t on_field(char *p, size_t one, size_t n, void *arg)
 {
 	struct fetch_call *c = arg;
 	struct hg_str line = {p, one * n};
-	if (hg_str_starts(line, HG_STR("HTTP/"))) hg_buf_reset(&c->fields);
-	if (c->fields.n + line.n <= FETCH_FIELDS_MAX) hg_buf_str(&c->fields, line);
+	bool first = hg_str_starts(line, HG_STR("HTTP/"));
+	if (first) hg_buf_reset(&c->fields);
+	c->headed = !first && (c->headed || hg_str_trim(line).n == 0);
+	if (c->fields_wanted && c->fields.n + line.n <= FETCH_FIELDS_MAX)
+		hg_buf_str(&c->fields, line);
 	return one * n;
 }
 
@@ -354,8 +362,8 @@ static bool request_set(struct fetch_call *c, const struct fetch_request *r)
 	if (ok && r->body.n)
 		ok = SET(CURLOPT_POSTFIELDSIZE, (long)r->body.n) &&
 		     SET(CURLOPT_COPYPOSTFIELDS, r->body.p);
-	if (ok && r->keep_fields)
-		ok = SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, c);
+	c->fields_wanted = r->keep_fields;
+	if (ok) ok = SET(CURLOPT_HEADERFUNCTION, on_field) && SET(CURLOPT_HEADERDATA, c);
 	if (ok && r->ca_pem.n) {
 		struct curl_blob ca = {(void *)(uintptr_t)r->ca_pem.p, r->ca_pem.n, CURL_BLOB_COPY};
 		ok = SET(CURLOPT_CAINFO_BLOB, &ca);

@@ -46,9 +46,10 @@ enum fetch_result {
 
 struct fetch_answer {
 	enum fetch_result result;
-	int status;              /* 0 unless ANSWERED */
-	struct hg_str body;      /* as far as it came, FETCH_BODY_MAX at most; any bytes */
-	bool cut;                /* there was more of it */
+	int status;         /* 0 unless ANSWERED */
+	int head_status;    /* of a head that came whole, whatever became of the rest; 0: none */
+	struct hg_str body; /* as far as it came, FETCH_BODY_MAX at most; any bytes */
+	bool cut;           /* there was more of it */
 	uint64_t retry_after_ms; /* of the header Retry-After; 0: none */
 	struct hg_str fields;    /* as they came, FETCH_FIELDS_MAX at most, if they were wanted */
 	const char *why;         /* a sentence unless ANSWERED, else "" */

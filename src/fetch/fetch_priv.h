@@ -23,6 +23,8 @@ struct fetch_call {
 	struct hg_buf body, fields;
 	size_t body_max;
 	bool cut;
+	bool headed; /* the answer's head came whole */
+	bool fields_wanted;
 	struct guard *guard; /* NULL: every address is fine */
 	bool plain;          /* http: the guard must name the address */
 	bool blocked;        /* it did not let an address pass, the last of this class */

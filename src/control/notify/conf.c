@@ -441,16 +441,33 @@ static struct notify_route *route_new(struct making *m, uint32_t parent, uint32_
 	return r;
 }
 
+/* The order in which Alertmanager writes matchers; which come first in the file says nothing. */
+static int by_matcher(const void *a, const void *b)
+{
+	const struct label_matcher *x = *(const struct label_matcher *const *)a;
+	const struct label_matcher *y = *(const struct label_matcher *const *)b;
+	static const int rank[] = {[LABEL_EQ] = 0, [LABEL_NE] = 1, [LABEL_RE] = 2, [LABEL_NRE] = 3};
+	int c = label_text_compare(x->name, y->name);
+	if (!c) c = label_text_compare(x->value, y->value);
+	return c ? c : rank[x->op] - rank[y->op];
+}
+
+/* As in Alertmanager, to the byte: PagerDuty's dedup_key is made of it. */
 static bool route_key(struct making *m, const struct notify_route *parent, struct notify_route *r)
 {
 	struct hg_buf b;
+	const struct label_matcher **sorted = take(m, r->matcher_count, sizeof(*sorted));
+	if (!sorted) return false;
+	for (uint32_t i = 0; i < r->matcher_count; i++)
+		sorted[i] = &r->matchers[i];
+	qsort(sorted, r->matcher_count, sizeof(*sorted), by_matcher);
 	hg_buf_init(&b, 65536);
 	hg_buf_str(&b, parent->key);
 	hg_buf_cstr(&b, "/{");
 	for (uint32_t i = 0; i < r->matcher_count; i++) {
-		hg_buf_fmt(&b, "%s%.*s%s", i ? "," : "", HG_STR_ARG(r->matchers[i].name),
-		        notify_matcher_sign(r->matchers[i].op));
-		label_text_quote(&b, r->matchers[i].value);
+		hg_buf_fmt(&b, "%s%.*s%s", i ? "," : "", HG_STR_ARG(sorted[i]->name),
+		        notify_matcher_sign(sorted[i]->op));
+		label_text_quote(&b, sorted[i]->value);
 	}
 	hg_buf_cstr(&b, "}");
 	bool good = !b.failed && text(m, hg_buf_view(&b), &r->key);

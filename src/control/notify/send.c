@@ -31,12 +31,13 @@ static void wipe(struct hg_buf *b)
 	hg_buf_free(b);
 }
 
-/* What an answer means: Alertmanager tries 5xx and 429 again; so do we silence and 408. */
+/* What an answer means: Alertmanager tries 5xx and 429 again; so do we silence and 408. The head
+ * says it: one that took the message has it, also when the rest of its answer never comes. */
 static enum notify_result judge(const struct fetch_answer *a)
 {
-	if (a->result != FETCH_ANSWERED) return NOTIFY_RETRY;
-	if (a->status >= 200 && a->status < 300) return NOTIFY_DELIVERED;
-	if (a->status >= 500 || a->status == 429 || a->status == 408) return NOTIFY_RETRY;
+	int status = a->head_status;
+	if (status >= 200 && status < 300) return NOTIFY_DELIVERED;
+	if (status == 0 || status >= 500 || status == 429 || status == 408) return NOTIFY_RETRY;
 	return NOTIFY_FINAL;
 }
 
@@ -51,6 +52,8 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 		bool shown = hg_utf8_valid(body) && r != NOTIFY_DELIVERED;
 		snprintf(why, sizeof why, "status %d%s%.*s", a->status, shown && body.n ? ": " : "",
 		        shown ? (int)body.n : 0, body.p ? body.p : "");
+	} else if (a->head_status) {
+		snprintf(why, sizeof why, "status %d, then %.280s", a->head_status, a->why);
 	} else {
 		snprintf(why, sizeof why, "%s", a->why);
 	}

@@ -90,7 +90,9 @@ static json_t *objective_json(const struct slo *s, const struct slo_app *a, enum
 	const struct slo_objective *o = &a->conf.of[kind];
 	struct burn_counts c = a->seen[kind].period;
 	char span[SLO_SPAN];
-	uint64_t first = slo_history_first(&a->history);
+	uint64_t first = slo_history_first(&a->history), now = slo_minute_now(s);
+	/* Older hours are kept, and count no more. */
+	if (now >= o->period_min) first = HG_MAX(first, now - o->period_min + 1);
 	slo_span_text(o->period_min, span);
 	json_t *j = json_pack("{s:s,s:s,s:f,s:s,s:I,s:I,s:I,s:o,s:o,s:o,s:o,s:s}", "app",
 	        a->conf.app, "slo", slo_kind_name(kind), "objective",

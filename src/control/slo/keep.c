@@ -96,12 +96,16 @@ enum hg_rc slo_app_save(struct slo *s, struct slo_app *a, struct hg_err *err)
 	return store_slo_hour_set(s->o.store, &row, err);
 }
 
-/* An hour more than the windows need: the one that they begin in. */
+/* An hour more than the windows need: the one that they begin in. As many hours as that stay
+ * whatever the clock says: one that is a year ahead for a minute must not cost the budget. */
 static enum hg_rc prune(struct slo *s, struct slo_app *a, struct hg_err *err)
 {
 	uint64_t now = slo_minute_now(s), keeps = slo_keeps_min(&a->conf) + SLO_HOUR_MIN;
 	uint64_t first = now > keeps ? (now - keeps) / SLO_HOUR_MIN : 0;
-	if (a->history.count == 0 || a->history.hours[0].hour >= first) return HG_OK;
+	uint64_t least = (keeps + SLO_HOUR_MIN - 1) / SLO_HOUR_MIN;
+	if (a->history.count <= least) return HG_OK;
+	first = HG_MIN(first, a->history.hours[a->history.count - least].hour);
+	if (a->history.hours[0].hour >= first) return HG_OK;
 	enum hg_rc rc = store_slo_hours_prune(s->o.store, a->id, first, err);
 	if (rc == HG_OK) slo_history_prune(&a->history, first);
 	return rc;

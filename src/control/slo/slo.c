@@ -15,15 +15,41 @@ static struct slo_app *app_find(const struct slo *s, struct hg_str name)
 	return NULL;
 }
 
-static void lane_read(const struct meter *m, uint32_t lane, struct slo_app *a)
+static void lane_read(
+        const struct meter *m, uint32_t lane, const struct slo_conf *c, struct slo_counts *add_to)
 {
 	uint64_t code[METER_CODES];
 	struct meter_lane_sum sum;
 	if (!meter_lane_used(m, lane)) return;
 	meter_lane_sum(m, lane, &sum);
 	for (uint32_t i = 0; i < METER_CODES; i++)
-		code[i] = a->conf.code[i] ? meter_lane_place(m, lane, i) : 0;
-	slo_counts_of(&a->conf, code, &sum, &a->read);
+		code[i] = c->code[i] ? meter_lane_place(m, lane, i) : 0;
+	slo_counts_of(c, code, &sum, add_to);
+}
+
+static void less(uint64_t *from, uint64_t by)
+{
+	*from -= HG_MIN(*from, by);
+}
+
+/* When all lanes are used up those of old releases are given to others, and keep what they have
+ * counted: that is no traffic of the new app, and none that the old one has lost. */
+static void lane_moved(struct slo *s, uint32_t lane, uint64_t from, struct slo_app *to)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		struct slo_app *a = &s->apps[i];
+		struct slo_counts c = {0};
+		if (hg_str_hash(hg_str(a->conf.app)) != from) continue;
+		lane_read(s->o.meter, lane, &a->conf, &c);
+		less(&a->base.counts.good, c.good);
+		less(&a->base.counts.bad, c.bad);
+		less(&a->base.counts.fast, c.fast);
+		less(&a->base.counts.slow, c.slow);
+		a->history.dirty = a->history.open;
+	}
+	if (!to) return;
+	lane_read(s->o.meter, lane, &to->conf, &to->base.counts);
+	to->history.dirty = to->history.open;
 }
 
 /* All that was ever counted, for each app. Lanes of an app stand together. */
@@ -37,7 +63,10 @@ static void meter_read(struct slo *s)
 	for (size_t i = 0; s->o.meter && i < n; i++) {
 		if (i == 0 || strcmp(lanes[i].app, lanes[i - 1].app) != 0)
 			a = app_find(s, hg_str(lanes[i].app));
-		if (a) lane_read(s->o.meter, lanes[i].lane, a);
+		uint64_t is = hg_str_hash(hg_str(lanes[i].app)), *was = &s->owner[lanes[i].lane];
+		if (*was && *was != is) lane_moved(s, lanes[i].lane, *was, a);
+		*was = is;
+		if (a) lane_read(s->o.meter, lanes[i].lane, &a->conf, &a->read);
 	}
 }
 
@@ -183,7 +212,13 @@ enum hg_rc slo_new(const struct slo_options *o, struct slo **ret_slo, struct hg_
 {
 	struct slo *s = calloc(1, sizeof *s);
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	*s = (struct slo){.magic = SLO_MAGIC, .o = *o};
+	/* Pages of it that no lane stands in are never made. */
+	*s = (struct slo){
+	        .magic = SLO_MAGIC, .o = *o, .owner = calloc(METER_LANES_MAX, sizeof *s->owner)};
+	if (!s->owner) {
+		free(s);
+		return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	}
 	*ret_slo = s;
 	return HG_OK;
 }
@@ -206,6 +241,7 @@ void slo_free(struct slo *s)
 	}
 	apps_free(s->apps, s->count);
 	s->magic = 0;
+	free(s->owner);
 	free(s);
 }
 

@@ -41,6 +41,7 @@ struct slo {
 	struct slo_options o;
 	struct slo_app *apps;
 	uint32_t count;
+	uint64_t *owner; /* of each lane, a hash of the app's name; 0: not seen yet */
 	struct loop_timer timer;
 	uint64_t saved_minute; /* the last one in which rows were written */
 	bool failing;          /* the store refused the last rows */

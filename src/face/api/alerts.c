@@ -360,15 +360,16 @@ static json_t *silence_json(const struct notify_silence *s, uint64_t now)
 	        api_json_str(s->comment), "status", "state", states[notify_silence_state(s, now)]);
 }
 
-/* Alertmanager's: the silence's matchers are looked at as if they were labels. */
+/* Alertmanager's: each filter is one of the silence's matchers. */
 static bool silence_wanted(const struct notify_silence *s, const struct filters *f)
 {
 	for (uint32_t i = 0; i < f->n; i++) {
-		struct hg_str value = HG_STR("");
-		for (uint32_t k = 0; k < s->matcher_count; k++)
-			if (hg_str_eq(s->matchers[k].name, f->at[i].name))
-				value = s->matchers[k].value;
-		if (!label_matcher_matches(&f->at[i], value)) return false;
+		bool found = false;
+		for (uint32_t k = 0; k < s->matcher_count && !found; k++)
+			found = s->matchers[k].op == f->at[i].op &&
+			        hg_str_eq(s->matchers[k].name, f->at[i].name) &&
+			        hg_str_eq(s->matchers[k].value, f->at[i].value);
+		if (!found) return false;
 	}
 	return true;
 }

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fetch/fetch.h"
@@ -37,7 +38,7 @@ struct rig {
 	uint32_t answers; /* that were told */
 	/* The last one. */
 	enum fetch_result result;
-	int status;
+	int status, head_status;
 	bool cut;
 	uint64_t retry_after_ms;
 	size_t body_n;
@@ -133,6 +134,7 @@ static void on_answer(void *arg, const struct fetch_answer *a)
 	r->answers++;
 	r->result = a->result;
 	r->status = a->status;
+	r->head_status = a->head_status;
 	r->cut = a->cut;
 	r->retry_after_ms = a->retry_after_ms;
 	r->body_n = a->body.n;
@@ -208,6 +210,7 @@ static void what_an_answer_means(void **state)
 		enum fetch_result result;
 		int status;
 		uint64_t retry_after_ms;
+		int head_status; /* 0: the same as `status` */
 	} table[] = {
 	        {"HTTP/1.1 204 No Content\r\n\r\n", FETCH_ANSWERED, 204, 0},
 	        {"HTTP/1.1 302 Found\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n",
@@ -216,7 +219,15 @@ static void what_an_answer_means(void **state)
 	                503, 7000},
 	        {"HTTP/1.1 200 OK\r\n\r\nuntil the end", FETCH_ANSWERED, 200, 0},
 	        {"220 mail.example.com ESMTP\r\n\r\n", FETCH_REFUSED, 0, 0},
-	        {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", FETCH_SILENT, 0, 0},
+	        /* It said that it took it before it broke off. */
+	        {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", FETCH_SILENT, 0, 0, 200},
+	        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", FETCH_SILENT, 0, 0,
+	                200},
+	        {"HTTP/1.1 503 No\r\nContent-Length: 9\r\n\r\n", FETCH_SILENT, 0, 0, 503},
+	        {"HTTP/1.1 200 OK\r\nContent-Length", FETCH_SILENT, 0, 0},
+	        {"HTTP/1.1 103 Hints\r\n\r\n", FETCH_SILENT, 0, 0},
+	        {"HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n",
+	                FETCH_ANSWERED, 500, 0},
 	        {"", FETCH_SILENT, 0, 0},
 	};
 	struct rig *r = *state;
@@ -226,11 +237,40 @@ static void what_an_answer_means(void **state)
 		until(r, i + 1, 5000);
 		if (r->result != table[i].result || r->status != table[i].status)
 			fail_msg("\"%s\": %d %d, %s", table[i].say, r->result, r->status, r->why);
+		int head = table[i].head_status ? table[i].head_status : table[i].status;
+		if (r->head_status != head)
+			fail_msg("\"%s\": head %d", table[i].say, r->head_status);
 		assert_int_equal(r->retry_after_ms, table[i].retry_after_ms);
 		assert_int_equal(r->why[0] == 0, r->result == FETCH_ANSWERED);
 	}
 	/* Nobody went where the 302 pointed to. */
 	assert_int_equal(r->peer_count, HG_COUNT(table));
+}
+
+/* Retry-After may be a date (RFC 9110, 10.2.3). */
+static void a_pause_may_be_asked_for_until_a_date(void **state)
+{
+	struct rig *r = *state;
+	char say[256];
+	time_t at = time(NULL) + 100;
+	struct tm tm;
+	assert_non_null(gmtime_r(&at, &tm));
+	size_t n = strftime(say, sizeof say,
+	        "HTTP/1.1 429 Slow\r\nRetry-After: %a, %d %b %Y %H:%M:%S GMT\r\n"
+	        "Content-Length: 0\r\n\r\n",
+	        &tm);
+	assert_true(n > 0);
+	r->say = say;
+	start(r, here(r, "/"), 5000);
+	until(r, 1, 5000);
+	assert_int_equal(r->status, 429);
+	assert_in_range(r->retry_after_ms, 97000, 100000);
+	/* One that is over is none. */
+	r->say = "HTTP/1.1 429 Slow\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n"
+	         "Content-Length: 0\r\n\r\n";
+	start(r, here(r, "/"), 5000);
+	until(r, 2, 5000);
+	assert_int_equal(r->retry_after_ms, 0);
 }
 
 static void only_the_beginning_of_a_long_answer_is_read(void **state)
@@ -409,6 +449,7 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(
 	                what_is_asked_arrives_and_what_is_answered_comes_back, up, down),
 	        cmocka_unit_test_setup_teardown(what_an_answer_means, up, down),
+	        cmocka_unit_test_setup_teardown(a_pause_may_be_asked_for_until_a_date, up, down),
 	        cmocka_unit_test_setup_teardown(
 	                only_the_beginning_of_a_long_answer_is_read, up, down),
 	        cmocka_unit_test_setup_teardown(
