@@ -221,6 +221,8 @@ bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 static void pin(struct pq_node *n, int64_t at_ms)
 {
 	uint32_t count = pq_child_count(n);
+	/* Its matchers follow the first argument. */
+	if (n->kind == PQ_K_CALL && n->u.call.fn->id == PQ_F_INFO) count = 1;
 	if ((n->kind == PQ_K_SELECTOR || n->kind == PQ_K_SUBQUERY) && n->at == PQ_AT_NONE) {
 		n->at = PQ_AT_TIME;
 		n->at_ms = at_ms;
