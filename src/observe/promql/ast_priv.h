@@ -129,7 +129,8 @@ struct pq_node {
 			struct label_matcher *m;
 			uint32_t n;
 			enum pq_extend extend;
-			bool empty; /* no matcher needs anything: only info() takes that */
+			bool empty;    /* no matcher needs anything: only info() takes that */
+			bool matchers; /* the second of info(): all stands within the brace */
 		} sel;
 		struct {
 			const struct pq_fn *fn;

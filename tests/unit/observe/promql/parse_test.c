@@ -69,6 +69,7 @@ static void what_is_printed_reads_back(void **s)
 	        {"histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))", NULL},
 	        {"info(foo, {region=~\".*\"})", NULL},
 	        {"info(foo, {})", NULL},
+	        {"info(foo, {\"bar\",a=\"b\"})", NULL},
 	};
 	(void)s;
 	for (size_t i = 0; i < HG_COUNT(row); i++) {
