@@ -2,6 +2,7 @@
 expressions (promql_random.py), the same answers within 1e-6."""
 import math
 import os
+import pathlib
 import re
 import unittest
 
@@ -9,6 +10,7 @@ from harness import LONG, main
 from prometheus import MISSING, Drive, Prometheus, installed, number, snappy, write_request
 from promql_random import COUNT, START, STEP, Writer, series
 
+HAND = pathlib.Path(__file__).with_name("promql_hand.txt")
 LONG_NAME = "a_metric_whose_name_takes_half_of_a_line:rate5m"
 # What random expressions do not have.
 WRITTEN = [
@@ -157,6 +159,15 @@ class Beside(unittest.TestCase):
             end = start + step * w.r.randrange(1, 30)
             questions.append((expr, lambda e, a=start, b=end, s=step: self.prometheus.query_range(e, a, b, s),
                               f"range {start} {end} {step}"))
+        self.compare(questions)
+
+    def test_expressions_by_hand(self):
+        """promql_hand.txt: what random ones do not have; a line an expression, also as range queries."""
+        t = START + STEP // 2 + 200 * STEP
+        bounds, questions = (t - 20 * STEP, t + 60 * STEP, 4 * STEP), []
+        for expr in HAND.read_text().splitlines():
+            questions.append((expr, lambda e: self.prometheus.query(e, t), f"query {t}"))
+            questions.append((expr, lambda e: self.prometheus.query_range(e, *bounds), "range %d %d %d" % bounds))
         self.compare(questions)
 
     def test_a_query_is_written_the_same(self):
