@@ -15,7 +15,7 @@ LONG_NAME = "a_metric_whose_name_takes_half_of_a_line:rate5m"
 # What random expressions do not have.
 WRITTEN = [
     '{__name__="foo",a="b"}', '{__name__=~"foo"}', "foo{}", "SUM(x) BY (a)", "sum by () (x)", "sum without () (x)",
-    "-x", "+x", "- - x", "-1", "+1", "1e21", "0x10", "1.50", "nan", "-inf", "'a\"b'", "`a\\b`", '"\\n\\t"', "x offset -5m",
+    "-x", "+x", "- - x", "-1", "+1", "1e21", "999999", "1000000", "123456789.5", "0.0001", "0.00001", "0x10", "1.50", "nan", "-inf", "'a\"b'", "`a\\b`", '"\\n\\t"', "x offset -5m",
     "x @ 5.5 offset 90s", "x offset 1d @ end()", "x[86400s]", "x[8d]", "x[1y]", "x[5m:]", "x[90m:10s] offset 1w @ start()",
     "a + on () b", "a + ignoring () b", "a * on (x, y) group_left () b", "a == bool b", "x # a comment", "((x))",
     f"-({LONG_NAME} + {LONG_NAME} * {LONG_NAME})", f"-{LONG_NAME} ^ {LONG_NAME} ^ {LONG_NAME}",
