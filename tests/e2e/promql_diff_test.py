@@ -2,6 +2,7 @@
 expressions (promql_random.py), the same answers within 1e-6."""
 import math
 import os
+import pathlib
 import re
 import unittest
 
@@ -9,11 +10,12 @@ from harness import LONG, main
 from prometheus import MISSING, Drive, Prometheus, installed, number, snappy, write_request
 from promql_random import COUNT, START, STEP, Writer, series
 
+HAND = pathlib.Path(__file__).with_name("promql_hand.txt")
 LONG_NAME = "a_metric_whose_name_takes_half_of_a_line:rate5m"
 # What random expressions do not have.
 WRITTEN = [
     '{__name__="foo",a="b"}', '{__name__=~"foo"}', "foo{}", "SUM(x) BY (a)", "sum by () (x)", "sum without () (x)",
-    "-x", "+x", "- - x", "-1", "+1", "1e21", "0x10", "1.50", "nan", "-inf", "'a\"b'", "`a\\b`", '"\\n\\t"', "x offset -5m",
+    "-x", "+x", "- - x", "-1", "+1", "1e21", "999999", "1000000", "123456789.5", "0.0001", "0.00001", "0x10", "1.50", "nan", "-inf", "'a\"b'", "`a\\b`", '"\\n\\t"', "x offset -5m",
     "x @ 5.5 offset 90s", "x offset 1d @ end()", "x[86400s]", "x[8d]", "x[1y]", "x[5m:]", "x[90m:10s] offset 1w @ start()",
     "a + on () b", "a + ignoring () b", "a * on (x, y) group_left () b", "a == bool b", "x # a comment", "((x))",
     f"-({LONG_NAME} + {LONG_NAME} * {LONG_NAME})", f"-{LONG_NAME} ^ {LONG_NAME} ^ {LONG_NAME}",
@@ -157,6 +159,15 @@ class Beside(unittest.TestCase):
             end = start + step * w.r.randrange(1, 30)
             questions.append((expr, lambda e, a=start, b=end, s=step: self.prometheus.query_range(e, a, b, s),
                               f"range {start} {end} {step}"))
+        self.compare(questions)
+
+    def test_expressions_by_hand(self):
+        """promql_hand.txt: what random ones do not have; a line an expression, also as range queries."""
+        t = START + STEP // 2 + 200 * STEP
+        bounds, questions = (t - 20 * STEP, t + 60 * STEP, 4 * STEP), []
+        for expr in HAND.read_text().splitlines():
+            questions.append((expr, lambda e: self.prometheus.query(e, t), f"query {t}"))
+            questions.append((expr, lambda e: self.prometheus.query_range(e, *bounds), "range %d %d %d" % bounds))
         self.compare(questions)
 
     def test_a_query_is_written_the_same(self):

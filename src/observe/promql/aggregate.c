@@ -196,6 +196,16 @@ bool pq_aggregate(
 
 /* ---- count_values ---- */
 
+/* The label is set before others are taken away: without() takes it too, if it names it. */
+static bool value_labels(struct pq_ev *ev, const struct pq_node *n, struct labels from,
+        struct hg_str name, struct hg_str value, struct labels *ret)
+{
+	if (n->u.agg.without)
+		return pq_with(ev, from, name, value, ret) &&
+		       pq_reduce(ev, *ret, &n->u.agg.by, PQ_WITHOUT, ret);
+	return pq_reduce(ev, from, &n->u.agg.by, PQ_BY, ret) && pq_with(ev, *ret, name, value, ret);
+}
+
 bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g,
         const struct pq_value *in, struct pq_value *ret)
 {
@@ -226,9 +236,7 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 				struct hg_str text = hg_arena_str(ev->arena, hg_buf_view(&b));
 				hg_buf_free(&b);
 				if (!text.p) return pq_take(ev, ev->o.memory_max, 2) != NULL;
-				if (!pq_reduce(ev, in->at[k].ls, &n->u.agg.by,
-				            n->u.agg.without ? PQ_WITHOUT : PQ_BY, &ls) ||
-				        !pq_with(ev, ls, name, text, &ls) ||
+				if (!value_labels(ev, n, in->at[k].ls, name, text, &ls) ||
 				        !pq_table_at(ev, &t, ls, &at, &fresh))
 					return false;
 				last = v;

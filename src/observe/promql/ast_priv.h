@@ -129,7 +129,8 @@ struct pq_node {
 			struct label_matcher *m;
 			uint32_t n;
 			enum pq_extend extend;
-			bool empty; /* no matcher needs anything: only info() takes that */
+			bool empty;    /* no matcher needs anything: only info() takes that */
+			bool matchers; /* the second of info(): all stands within the brace */
 		} sel;
 		struct {
 			const struct pq_fn *fn;
@@ -332,7 +333,7 @@ bool pq_is_reserved(struct hg_str name);
 bool pq_number_parse(struct hg_str s, double *ret_v);
 bool pq_duration_parse(struct hg_str s, int64_t *ret_ms);
 void pq_duration_print(struct hg_buf *to, int64_t ms);
-/* Go's %g with the shortest digits: exponent below 1e-4 and from 1e21. */
+/* Go's %g with the shortest digits: an exponent below 1e-4 and from 1e6. */
 void pq_number_print(struct hg_buf *to, double v);
 /* Go's %q. */
 void pq_quote(struct hg_buf *to, struct hg_str s);

@@ -184,8 +184,9 @@ static bool clamp(
 /* ---- absent ---- */
 
 /* The labels that a selector would give: those it asks for with =, once. */
-static bool asked_labels(struct pq_ev *ev, const struct pq_node *n, struct labels *ret)
+static bool asked_labels(struct pq_ev *ev, struct pq_node *of, struct labels *ret)
 {
+	const struct pq_node *n = pq_bare(of);
 	*ret = (struct labels){0};
 	if (n->kind == PQ_K_RANGE) n = n->u.of;
 	if (n->kind != PQ_K_SELECTOR) return true;

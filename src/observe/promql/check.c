@@ -186,8 +186,10 @@ bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 {
 	uint32_t count = pq_child_count(n);
 	if (n->kind == PQ_K_CALL && n->u.call.fn->id == PQ_F_INFO && count > 1 &&
-	        pq_child(n, 1)->kind == PQ_K_SELECTOR)
+	        pq_child(n, 1)->kind == PQ_K_SELECTOR) {
 		pq_child(n, 1)->u.sel.empty = false;
+		pq_child(n, 1)->u.sel.matchers = true;
+	}
 	for (uint32_t i = 0; i < count; i++)
 		if (!pq_check(q, pq_child(n, i), err)) return false;
 	switch (n->kind) {
@@ -221,6 +223,8 @@ bool pq_check(struct promql_query *q, struct pq_node *n, struct hg_err *err)
 static void pin(struct pq_node *n, int64_t at_ms)
 {
 	uint32_t count = pq_child_count(n);
+	/* Its matchers follow the first argument. */
+	if (n->kind == PQ_K_CALL && n->u.call.fn->id == PQ_F_INFO) count = 1;
 	if ((n->kind == PQ_K_SELECTOR || n->kind == PQ_K_SUBQUERY) && n->at == PQ_AT_NONE) {
 		n->at = PQ_AT_TIME;
 		n->at_ms = at_ms;

@@ -235,6 +235,33 @@ static bool columns_out(struct pq_ev *ev, const struct pq_value *v, const struct
 	return true;
 }
 
+/* The samples within the window; anchored and smoothed ones have points at its ends. */
+static bool points_out(struct pq_ev *ev, const struct pq_ranges *r, const struct pq_samples *s,
+        int64_t end, struct promql_series *to)
+{
+	enum pq_extend how = r->n->kind == PQ_K_RANGE ? r->h->u.sel.extend : PQ_X_NONE;
+	uint32_t lo = 0, hi = s->n;
+	while (lo < hi && s->t[lo] <= end - r->range_ms)
+		lo++;
+	while (hi > lo && s->t[hi - 1] > end)
+		hi--;
+	to->n = 0;
+	if (lo == hi && how == PQ_X_NONE) return true;
+	int64_t *t = pq_take(ev, s->n + 2ul, sizeof *t);
+	double *v = pq_take(ev, s->n + 2ul, sizeof *v);
+	if (!t || !v) return false;
+	to->t = t;
+	to->v = v;
+	to->n = hi - lo;
+	if (how != PQ_X_NONE) {
+		to->n = pq_extended_points(how, s, end - r->range_ms, end, ev->o.lookback_ms, t, v);
+		return true;
+	}
+	memcpy(t, s->t + lo, to->n * sizeof *t);
+	memcpy(v, s->v + lo, to->n * sizeof *v);
+	return true;
+}
+
 /* A range at the top of an instant query: the samples themselves. */
 static bool range_out(struct pq_ev *ev, const struct pq_grid *g, struct promql_result *r)
 {
@@ -246,24 +273,14 @@ static bool range_out(struct pq_ev *ev, const struct pq_grid *g, struct promql_r
 	if (!pq_ranges_open(ev, n, g, &ranges)) return false;
 	out = pq_take(ev, ranges.count, sizeof *out);
 	if (!out) return false;
-	int64_t end = pq_window_end(ranges.h, g->start);
 	while (pq_ranges_next(ev, &ranges, &s, &more) && more) {
-		uint32_t lo = 0, hi = s.n;
-		while (lo < hi && s.t[lo] <= end - ranges.range_ms)
-			lo++;
-		while (hi > lo && s.t[hi - 1] > end)
-			hi--;
-		if (lo == hi) continue;
-		int64_t *t = pq_take(ev, hi - lo, sizeof *t);
-		double *v = pq_take(ev, hi - lo, sizeof *v);
-		if (!t || !v) return false;
-		memcpy(t, s.t + lo, (hi - lo) * sizeof *t);
-		memcpy(v, s.v + lo, (hi - lo) * sizeof *v);
+		struct promql_series *to = &out[r->n];
+		if (!points_out(ev, &ranges, &s, pq_window_end(ranges.h, g->start), to))
+			return false;
+		if (!to->n) continue;
 		if (s.drop && !pq_without_name(ev, s.ls, &s.ls)) return false;
-		if (!copy_labels(ev, s.ls, &out[r->n].labels)) return false;
-		out[r->n].t = t;
-		out[r->n].v = v;
-		out[r->n++].n = hi - lo;
+		if (!copy_labels(ev, s.ls, &to->labels)) return false;
+		r->n++;
 	}
 	if (more) return false;
 	qsort(out, r->n, sizeof *out, by_labels);

@@ -197,6 +197,13 @@ bool pq_range_call(
 /* rate, increase, delta with anchored or smoothed; the window has what is around it as well. */
 bool pq_extended_call(
         struct pq_ev *ev, struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
+/*
+ * What an anchored or smoothed range consists of: a point at its start, the samples within, and a
+ * point at its end unless a sample stands there. `s` has what is around the range as well; `t` and
+ * `v` have room for s->n + 2. Returns how many; 0: there is nothing.
+ */
+uint32_t pq_extended_points(enum pq_extend how, const struct pq_samples *s, int64_t start,
+        int64_t end, int64_t lookback_ms, int64_t *t, double *v);
 bool pq_extended_select(
         struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *g, struct pq_value *ret);
 /* Counters that are not named like one: an information. */

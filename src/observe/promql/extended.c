@@ -83,6 +83,36 @@ static double moved(const struct ext *x, uint32_t first, uint32_t last)
 	return right - left;
 }
 
+uint32_t pq_extended_points(enum pq_extend how, const struct pq_samples *s, int64_t start,
+        int64_t end, int64_t lookback_ms, int64_t *t, double *v)
+{
+	uint32_t lo = 0, hi = 0, first, last, n = 0;
+	int64_t until = end + (how == PQ_X_SMOOTHED ? lookback_ms : 0);
+	while (hi < s->n && s->t[hi] <= until)
+		hi++;
+	while (lo < hi && s->t[lo] <= start - lookback_ms)
+		lo++;
+	const struct ext x = {.how = how,
+	        .start = start,
+	        .end = end,
+	        .t = s->t + lo,
+	        .v = s->v + lo,
+	        .n = hi - lo};
+	if (lo == hi || !bounds(&x, &first, &last)) return 0;
+	bool line = how == PQ_X_SMOOTHED && x.t[first] < start && last > first;
+	t[n] = start;
+	v[n++] = line ? height(&x, first, start) : x.v[first];
+	for (uint32_t i = first; i <= last; i++) {
+		if (x.t[i] <= start || x.t[i] > end) continue;
+		t[n] = x.t[i];
+		v[n++] = x.v[i];
+	}
+	if (t[n - 1] == end) return n;
+	t[n] = end;
+	v[n] = x.t[last] > end ? height(&x, last - 1, end) : x.v[last];
+	return n + 1;
+}
+
 static double times(const struct ext *x, uint32_t first, uint32_t last)
 {
 	uint32_t n = 0;

@@ -15,6 +15,10 @@ bool pq_without_name(struct pq_ev *ev, struct labels ls, struct labels *ret)
 		metas += is_meta(ls.at[i].name);
 	while (first < ls.n && is_meta(ls.at[first].name))
 		first++;
+	if (!metas) { /* also where there are no labels: NULL has no first */
+		*ret = ls;
+		return true;
+	}
 	/* Names that begin with "_" usually stand first: then nothing is copied. */
 	if (first == metas) {
 		*ret = (struct labels){ls.at + first, ls.n - first};

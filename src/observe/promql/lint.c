@@ -8,13 +8,6 @@
 #define DEPTH_MAX 60u /* of expressions that are looked at: people write no deeper ones */
 #define SCRAPE_MS 15000
 
-struct lint {
-	const struct promql_lint_env *env;
-	const struct promql_query *q;
-	struct hg_buf fix, text[2];
-	const struct pq_node *stopped; /* what was told of the whole needs no word about a part */
-};
-
 /* Two texts of nodes at a time, for messages. */
 static const char *text_of(struct lint *l, int which, const struct pq_node *n)
 {
@@ -23,8 +16,7 @@ static const char *text_of(struct lint *l, int which, const struct pq_node *n)
 	return hg_buf_text(&l->text[which]);
 }
 
-HG_PRINTF(4, 5)
-static void note(struct lint *l, const char *id, const struct pq_node *at, const char *fmt, ...)
+void pl_note(struct lint *l, const char *id, const struct pq_node *at, const char *fmt, ...)
 {
 	struct promql_note_lint n = {.id = id, .at = at->from};
 	va_list ap;
@@ -38,96 +30,32 @@ static void note(struct lint *l, const char *id, const struct pq_node *at, const
 	l->env->note(l->env->arg, &n);
 }
 
-static bool is_call(const struct pq_node *n, enum pq_fn_id id)
+bool pl_is_call(const struct pq_node *n, enum pq_fn_id id)
 {
 	return n->kind == PQ_K_CALL && n->u.call.fn->id == id;
 }
 
-static bool is_rate(const struct pq_node *n)
+bool pl_is_rate(const struct pq_node *n)
 {
-	return is_call(n, PQ_F_RATE) || is_call(n, PQ_F_IRATE) || is_call(n, PQ_F_INCREASE);
+	return pl_is_call(n, PQ_F_RATE) || pl_is_call(n, PQ_F_IRATE) ||
+	       pl_is_call(n, PQ_F_INCREASE);
 }
 
-static bool below(const struct pq_node *n, bool (*fn)(const struct pq_node *n))
+bool pl_below(const struct pq_node *n, bool (*fn)(const struct pq_node *n))
 {
 	if (fn(n)) return true;
 	uint32_t count = pq_child_count(n);
 	for (uint32_t i = 0; i < count; i++)
-		if (below(pq_child(n, i), fn)) return true;
+		if (pl_below(pq_child(n, i), fn)) return true;
 	return false;
-}
-
-/* ---- histogram_quantile ---- */
-
-static bool is_bucket(struct hg_str name)
-{
-	static const char *const part[] = {"_bucket", NULL};
-	/* Names with ":" are recorded, and may be called anything. */
-	return pl_has_any(name, part) || hg_str_find(name, ':') < name.n || !name.n;
-}
-
-static void quantile_fix(struct lint *l, const struct pq_node *n, struct hg_str metric)
-{
-	const struct pq_node *sel = pl_selector(n->u.call.arg[1]);
-	hg_buf_reset(&l->fix);
-	hg_buf_cstr(&l->fix, "histogram_quantile(");
-	pq_node_print(&l->fix, n->u.call.arg[0]);
-	hg_buf_cstr(&l->fix, ", sum by (le) (rate(");
-	hg_buf_str(&l->fix, metric);
-	if (!pl_has_any(metric, (const char *const[]){"_bucket", NULL}))
-		hg_buf_cstr(&l->fix, "_bucket");
-	bool any = false;
-	for (uint32_t i = 0; sel && i < sel->u.sel.n; i++) {
-		static const char *const op[] = {"=", "!=", "=~", "!~"};
-		const struct label_matcher *m = &sel->u.sel.m[i];
-		if (hg_str_eq(m->name, LABEL_METRIC)) continue;
-		hg_buf_fmt(&l->fix, "%s%.*s%s", any ? "," : "{", HG_STR_ARG(m->name), op[m->op]);
-		pq_quote(&l->fix, m->value);
-		any = true;
-	}
-	hg_buf_cstr(&l->fix, any ? "}[5m])))" : "[5m])))");
-}
-
-static void check_quantile(struct lint *l, const struct pq_node *n)
-{
-	double phi;
-	struct pl_shape s;
-	if (!is_call(n, PQ_F_HISTOGRAM_QUANTILE)) return;
-	const struct pq_node *of = n->u.call.arg[1], *sel = pl_selector(of);
-	struct hg_str name = sel ? pl_metric(sel) : (struct hg_str){"", 0};
-	if (pl_number(n->u.call.arg[0], &phi) && phi > 1) {
-		hg_buf_fmt(&l->fix, "%g", phi / 100);
-		note(l, "value", n->u.call.arg[0],
-		        "a quantile lies between 0 and 1; histogram_quantile(%g, …) is +Inf", phi);
-	}
-	pl_shape(of, &s);
-	if (sel && !is_bucket(name)) {
-		quantile_fix(l, n, name);
-		note(l, "never", n,
-		        "can never have a result: the buckets are the series %.*s_bucket, "
-		        "with a label le; %.*s has none",
-		        HG_STR_ARG(name), HG_STR_ARG(name));
-		l->stopped = n;
-	} else if (!pl_may(&s, HG_STR("le"))) {
-		if (sel) quantile_fix(l, n, name);
-		note(l, "never", n,
-		        "can never have a result: the label le, which tells the buckets, is "
-		        "aggregated away");
-		l->stopped = n;
-	} else if (sel && hg_str_find(name, ':') == name.n && !below(of, is_rate)) {
-		quantile_fix(l, n, name);
-		note(l, "type", n,
-		        "buckets are counters: without rate() this is the quantile of all requests "
-		        "since the process has started");
-	}
 }
 
 /* ---- ranges ---- */
 
 static bool needs_two(const struct pq_node *n)
 {
-	return is_rate(n) || is_call(n, PQ_F_DELTA) || is_call(n, PQ_F_IDELTA) ||
-	       is_call(n, PQ_F_DERIV) || is_call(n, PQ_F_PREDICT_LINEAR);
+	return pl_is_rate(n) || pl_is_call(n, PQ_F_DELTA) || pl_is_call(n, PQ_F_IDELTA) ||
+	       pl_is_call(n, PQ_F_DERIV) || pl_is_call(n, PQ_F_PREDICT_LINEAR);
 }
 
 static void check_range(struct lint *l, const struct pq_node *n)
@@ -156,7 +84,7 @@ static void check_range(struct lint *l, const struct pq_node *n)
 		pq_node_print(&l->fix, arg->u.of);
 		hg_buf_fmt(&l->fix, "[%s])", hg_buf_text(&min));
 	}
-	note(l, range <= every ? "never" : "range", arg,
+	pl_note(l, range <= every ? "never" : "range", arg,
 	        range <= every
 	                ? "can never have a result: %s() needs two samples, and there is one every "
 	                  "%s"
@@ -193,11 +121,11 @@ static bool is_aggregate(const struct pq_node *n)
 
 static void check_type(struct lint *l, const struct pq_node *n)
 {
-	bool rate = is_rate(n), delta = is_call(n, PQ_F_DELTA) || is_call(n, PQ_F_IDELTA);
+	bool rate = pl_is_rate(n), delta = pl_is_call(n, PQ_F_DELTA) || pl_is_call(n, PQ_F_IDELTA);
 	if (!rate && !delta) return;
 	const struct pq_node *arg = pl_bare(n->u.call.arg[0]), *sel = pl_selector(arg);
-	if (rate && arg->kind == PQ_K_SUBQUERY && below(arg->u.of, is_aggregate)) {
-		note(l, "type", n,
+	if (rate && arg->kind == PQ_K_SUBQUERY && pl_below(arg->u.of, is_aggregate)) {
+		pl_note(l, "type", n,
 		        "%s() of a sum: when one of the counters begins anew the sum falls, and "
 		        "the "
 		        "rest of it counts as if it had begun at 0; take the sum of the rates",
@@ -208,10 +136,10 @@ static void check_type(struct lint *l, const struct pq_node *n)
 	struct hg_str name = pl_metric(sel);
 	enum promql_metric_type t = type_of(l, name);
 	if (rate && t == PROMQL_TYPE_GAUGE) {
-		hg_buf_cstr(&l->fix, is_call(n, PQ_F_INCREASE) ? "delta(" : "deriv(");
+		hg_buf_cstr(&l->fix, pl_is_call(n, PQ_F_INCREASE) ? "delta(" : "deriv(");
 		pq_node_print(&l->fix, arg);
 		hg_buf_byte(&l->fix, ')');
-		note(l, "type", n,
+		pl_note(l, "type", n,
 		        "%.*s is a gauge: %s() takes each fall for a counter that begins anew",
 		        HG_STR_ARG(name), n->u.call.fn->name);
 	}
@@ -219,7 +147,7 @@ static void check_type(struct lint *l, const struct pq_node *n)
 		hg_buf_cstr(&l->fix, "increase(");
 		pq_node_print(&l->fix, arg);
 		hg_buf_byte(&l->fix, ')');
-		note(l, "type", n, "%.*s is a counter: %s() is wrong whenever it begins anew",
+		pl_note(l, "type", n, "%.*s is a counter: %s() is wrong whenever it begins anew",
 		        HG_STR_ARG(name), n->u.call.fn->name);
 	}
 }
@@ -245,7 +173,7 @@ static void check_selector(struct lint *l, const struct pq_node *n)
 		hg_buf_str(&l->fix, m->name);
 		hg_buf_cstr(&l->fix, m->op == LABEL_EQ ? "=~" : "!~");
 		pq_quote(&l->fix, m->value);
-		note(l, m->op == LABEL_EQ ? "never" : "always", n,
+		pl_note(l, m->op == LABEL_EQ ? "never" : "always", n,
 		        "%.*s%s\"%.*s\" compares with just that text; a regular expression is "
 		        "matched "
 		        "with %s",
@@ -313,7 +241,7 @@ static bool check_on(
 		struct hg_str name = m->labels.at[i];
 		bool a = pl_may(l, name), b = pl_may(r, name);
 		if (a == b) continue;
-		note(x, "match", n,
+		pl_note(x, "match", n,
 		        "%s: on (%.*s), but on the %s side the label %.*s cannot be there",
 		        effect(n), HG_STR_ARG(name), a ? "right" : "left", HG_STR_ARG(name));
 		return true;
@@ -335,7 +263,7 @@ static bool check_fixed(
 		        &x->fix, " %s ignoring (%.*s) ", pq_op_name(n->u.bin.op), HG_STR_ARG(name));
 		pq_node_print(&x->fix, n->u.bin.r);
 		if (m->given) hg_buf_reset(&x->fix);
-		note(x, "match", n, "%s: %.*s is \"%.*s\" on the left and \"%.*s\" on the right",
+		pl_note(x, "match", n, "%s: %.*s is \"%.*s\" on the left and \"%.*s\" on the right",
 		        effect(n), HG_STR_ARG(name), (int)HG_MIN(l->value[i].n, 40), l->value[i].p,
 		        (int)HG_MIN(other.n, 40), other.p);
 		return true;
@@ -347,7 +275,7 @@ static bool check_fixed(
 static bool is_raw(const struct pq_node *n)
 {
 	const struct pq_node *sel = pl_selector(n);
-	return sel && !below(n, is_aggregate) && pl_metric(sel).n &&
+	return sel && !pl_below(n, is_aggregate) && pl_metric(sel).n &&
 	       hg_str_find(pl_metric(sel), ':') == pl_metric(sel).n;
 }
 
@@ -377,7 +305,7 @@ static void check_match(struct lint *x, const struct pq_node *n)
 		} else if (!m->given) {
 			match_fix(x, n, &l, &r);
 		}
-		note(x, "match", n,
+		pl_note(x, "match", n,
 		        "%s: series on the %s side have a label %.*s, on the other side it cannot "
 		        "be "
 		        "there",
@@ -387,7 +315,7 @@ static void check_match(struct lint *x, const struct pq_node *n)
 	bool none_l = !l.open && !l.has.n, none_r = !r.open && !r.has.n;
 	if (m->given || none_l == none_r || !is_raw(none_l ? n->u.bin.r : n->u.bin.l)) return;
 	match_fix(x, n, &l, &r);
-	note(x, "match", n, "%s: the %s side has no labels, the other has those of its series",
+	pl_note(x, "match", n, "%s: the %s side has no labels, the other has those of its series",
 	        effect(n), none_l ? "left" : "right");
 }
 
@@ -397,8 +325,8 @@ static void check_self(struct lint *x, const struct pq_node *n)
 {
 	if (n->kind != PQ_K_BINARY || n->u.bin.op != PQ_DIV || n->u.bin.match.given) return;
 	const struct pq_node *l = pl_bare(n->u.bin.l), *r = pl_bare(n->u.bin.r);
-	if (l->kind != r->kind || below(l, is_aggregate) || below(r, is_aggregate)) return;
-	bool calls = is_rate(l) && is_rate(r) && l->u.call.fn == r->u.call.fn;
+	if (l->kind != r->kind || pl_below(l, is_aggregate) || pl_below(r, is_aggregate)) return;
+	bool calls = pl_is_rate(l) && pl_is_rate(r) && l->u.call.fn == r->u.call.fn;
 	if (!calls && l->kind != PQ_K_SELECTOR) return;
 	const struct pq_node *a = pl_selector(l), *b = pl_selector(r);
 	if (!a || !b || !pl_metric(a).n || !hg_str_eq(pl_metric(a), pl_metric(b)) || a->offset ||
@@ -416,7 +344,7 @@ static void check_self(struct lint *x, const struct pq_node *n)
 	hg_buf_cstr(&x->fix, ") / sum(");
 	pq_node_print(&x->fix, r);
 	hg_buf_byte(&x->fix, ')');
-	note(x, "ratio", n,
+	pl_note(x, "ratio", n,
 	        "not a ratio: each series is divided by itself, the result is always 1; aggregate "
 	        "both sides first");
 }
@@ -429,7 +357,8 @@ static void check_by(struct lint *x, const struct pq_node *n)
 	for (uint32_t i = 0; i < n->u.agg.by.n; i++) {
 		struct hg_str name = n->u.agg.by.at[i];
 		if (pl_may(&s, name)) continue;
-		note(x, "label", n, "the label %.*s was aggregated away within: it is never there",
+		pl_note(x, "label", n,
+		        "the label %.*s was aggregated away within: it is never there",
 		        HG_STR_ARG(name));
 	}
 }
@@ -492,7 +421,7 @@ static bool told_never(
 			pq_node_print(&x->fix, of);
 			hg_buf_fmt(&x->fix, " %s %g", pq_op_name(op), c / 100);
 		}
-		note(x, "always", n,
+		pl_note(x, "always", n,
 		        "fires always: the value lies between %g and %g, and is compared "
 		        "with %g",
 		        v.lo, v.hi, c);
@@ -500,15 +429,15 @@ static bool told_never(
 	}
 	never_fix(x, bare, op, v, c);
 	if (is_count(bare))
-		note(x, "never", n,
+		pl_note(x, "never", n,
 		        "can never be true: where there is nothing to count there is no result at "
 		        "all, not 0");
 	else if (v.lo == v.hi)
-		note(x, "never", n, "can never be true: the value is always %g", v.lo);
+		pl_note(x, "never", n, "can never be true: the value is always %g", v.lo);
 	else if (isinf(v.hi))
-		note(x, "never", n, "can never be true: the value is never below %g", v.lo);
+		pl_note(x, "never", n, "can never be true: the value is never below %g", v.lo);
 	else
-		note(x, "never", n,
+		pl_note(x, "never", n,
 		        "can never be true: the value lies between %g and %g, and is compared with "
 		        "%g",
 		        v.lo, v.hi, c);
@@ -522,7 +451,7 @@ static bool is_plain_rate(const struct pq_node *n)
 	if (n->kind == PQ_K_AGG)
 		return n->u.agg.op != PQ_COUNT && n->u.agg.op != PQ_GROUP &&
 		       n->u.agg.op != PQ_COUNT_VALUES && is_plain_rate(n->u.agg.of);
-	return is_call(n, PQ_F_RATE) || is_call(n, PQ_F_IRATE);
+	return pl_is_call(n, PQ_F_RATE) || pl_is_call(n, PQ_F_IRATE);
 }
 
 /* The matcher that takes the failed ones of all requests. */
@@ -617,7 +546,7 @@ static bool told_rate(
 	const struct label_matcher *status = status_matcher(sel);
 	if (status) {
 		ratio_fix(x, of, status, op, c);
-		note(x, "ratio", n,
+		pl_note(x, "ratio", n,
 		        "not a ratio: the left side is requests per second, however many there are "
 		        "in "
 		        "all; %g looks like a share",
@@ -630,7 +559,7 @@ static bool told_rate(
 	                      hg_str_starts(name, HG_STR("headgate_")));
 	if (is_cpu && !per_mode) {
 		cores_fix(x, of, name, op, c);
-		note(x, "ratio", n,
+		pl_note(x, "ratio", n,
 		        "not a ratio: CPU seconds a second are cores (2 when two are busy), and %g "
 		        "looks "
 		        "like a share; divide by the cores that there are, or by the limit",
@@ -638,7 +567,7 @@ static bool told_rate(
 		return true;
 	}
 	if (!x->env->percentage) return false;
-	note(x, "ratio", n,
+	pl_note(x, "ratio", n,
 	        "not a ratio: the left side is %.*s per second, and the annotation prints it as a "
 	        "percentage",
 	        HG_STR_ARG(name));
@@ -654,7 +583,7 @@ static void check_percentage(struct lint *x, const struct pq_node *n, const stru
 	bool right = pl_number(of->u.bin.r, &c) && c == 100;
 	bool left = !right && pl_number(of->u.bin.l, &c) && c == 100;
 	if (!right && !left) return;
-	note(x, "ratio", n,
+	pl_note(x, "ratio", n,
 	        "the value is a percentage already, and humanizePercentage multiplies it by 100 "
 	        "once "
 	        "more: leave out the 100, here and in the limit");
@@ -683,7 +612,7 @@ static bool is_filter(const struct pq_node *n)
 	if (n->kind == PQ_K_BINARY)
 		return (pq_op_compares(n->u.bin.op) && !n->u.bin.to_bool) ||
 		       n->u.bin.op == PQ_AND || n->u.bin.op == PQ_UNLESS;
-	return is_call(n, PQ_F_ABSENT) || is_call(n, PQ_F_ABSENT_OVER_TIME);
+	return pl_is_call(n, PQ_F_ABSENT) || pl_is_call(n, PQ_F_ABSENT_OVER_TIME);
 }
 
 /* Can the whole be empty because of what it says, and not only for want of series? */
@@ -692,13 +621,13 @@ static bool filters(const struct pq_node *n)
 	n = pl_bare(n);
 	if (n->kind == PQ_K_BINARY && n->u.bin.op == PQ_OR)
 		return filters(n->u.bin.l) && filters(n->u.bin.r);
-	return below(n, is_filter);
+	return pl_below(n, is_filter);
 }
 
 static bool is_constant(const struct pq_node *n)
 {
 	n = pl_bare(n);
-	return n->type == PROMQL_SCALAR || is_call(n, PQ_F_VECTOR);
+	return n->type == PROMQL_SCALAR || pl_is_call(n, PQ_F_VECTOR);
 }
 
 static void check_alert(struct lint *x, const struct pq_node *n)
@@ -709,13 +638,13 @@ static void check_alert(struct lint *x, const struct pq_node *n)
 		pq_node_print(&x->fix, top->u.bin.l);
 		hg_buf_fmt(&x->fix, " %s ", pq_op_name(top->u.bin.op));
 		pq_node_print(&x->fix, top->u.bin.r);
-		note(x, "always", top,
+		pl_note(x, "always", top,
 		        "fires always: with bool the result is 0 or 1, and an alert fires for any "
 		        "result; leave out bool");
 		return;
 	}
 	if (top->kind == PQ_K_BINARY && top->u.bin.op == PQ_OR && is_constant(top->u.bin.r)) {
-		note(x, "always", top,
+		pl_note(x, "always", top,
 		        "fires always: the right side of `or` gives a result when the left has "
 		        "none, "
 		        "and an alert fires for any result");
@@ -725,7 +654,7 @@ static void check_alert(struct lint *x, const struct pq_node *n)
 	if (filters(top) || (sel && hg_str_eq(pl_metric(sel), HG_STR("ALERTS")))) return;
 	hg_buf_str(&x->fix, x->q->text);
 	hg_buf_cstr(&x->fix, " > 0");
-	note(x, "always", top,
+	pl_note(x, "always", top,
 	        "fires for every series, whatever its value: nothing in it compares");
 }
 
@@ -737,12 +666,12 @@ static void check_exists(struct lint *x, const struct pq_node *n)
 	struct hg_str name = pl_metric(n);
 	if (hg_str_starts(name, HG_STR("ALERTS"))) return;
 	if (x->env->exists(x->env->arg, n->u.sel.m, n->u.sel.n)) return;
-	note(x, "empty", n, "matches no series: %.200s", text_of(x, 0, n));
+	pl_note(x, "empty", n, "matches no series: %.200s", text_of(x, 0, n));
 }
 
 static void walk(struct lint *x, const struct pq_node *n, bool may_be_empty)
 {
-	check_quantile(x, n);
+	pl_check_histogram(x, n);
 	check_range(x, n);
 	check_type(x, n);
 	check_selector(x, n);
@@ -751,7 +680,7 @@ static void walk(struct lint *x, const struct pq_node *n, bool may_be_empty)
 	check_match(x, n);
 	check_compare(x, n);
 	/* What asks whether there is something needs nothing to be there. */
-	bool asks = is_call(n, PQ_F_ABSENT) || is_call(n, PQ_F_ABSENT_OVER_TIME) ||
+	bool asks = pl_is_call(n, PQ_F_ABSENT) || pl_is_call(n, PQ_F_ABSENT_OVER_TIME) ||
 	            (n->kind == PQ_K_BINARY && (n->u.bin.op == PQ_OR || n->u.bin.op == PQ_UNLESS));
 	if (!may_be_empty) check_exists(x, n);
 	uint32_t count = pq_child_count(n);

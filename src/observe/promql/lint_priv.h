@@ -45,4 +45,26 @@ struct hg_str pl_metric(const struct pq_node *selector);
 bool pl_number(const struct pq_node *n, double *ret);
 bool pl_has_any(struct hg_str s, const char *const *parts);
 
+/* ---- lint.c ---- */
+
+struct lint {
+	const struct promql_lint_env *env;
+	const struct promql_query *q;
+	struct hg_buf fix, text[2];
+	const struct pq_node *stopped; /* what was told of the whole needs no word about a part */
+};
+
+/* Tells it, with what stands in `fix`, and empties that. */
+void pl_note(struct lint *l, const char *id, const struct pq_node *at, const char *fmt, ...)
+        HG_PRINTF(4, 5);
+bool pl_is_call(const struct pq_node *n, enum pq_fn_id id);
+/* rate, irate, increase */
+bool pl_is_rate(const struct pq_node *n);
+/* True of the node or of one below it. */
+bool pl_below(const struct pq_node *n, bool (*fn)(const struct pq_node *n));
+
+/* ---- lint_histogram.c ---- */
+
+void pl_check_histogram(struct lint *l, const struct pq_node *n);
+
 #endif

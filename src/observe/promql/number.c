@@ -163,7 +163,7 @@ void pq_number_print(struct hg_buf *to, double v)
 	int exponent = 0;
 	if (odd_one(to, v)) return;
 	size_t n = shortest_digits(fabs(v), digit, &exponent);
-	if (exponent >= -4 && exponent < 21) {
+	if (exponent >= -4 && exponent < 6) {
 		promql_print_number(to, v);
 		return;
 	}

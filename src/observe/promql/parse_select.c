@@ -369,9 +369,6 @@ static bool extend(struct pq_parser *p, struct pq_node *n)
 	if (h->u.sel.extend != PQ_X_NONE)
 		return pq_refuse(p->q, at, p->err,
 		        "anchored and smoothed modifiers cannot be used together");
-	if (how == PQ_X_ANCHORED && n->kind != PQ_K_RANGE)
-		return pq_refuse(p->q, at, p->err,
-		        "anchored modifier must be preceded by a range vector selector");
 	h->u.sel.extend = how;
 	p->q->experimental = true;
 	n->to = h->to = p->last;

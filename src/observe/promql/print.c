@@ -66,8 +66,8 @@ static bool stands_outside(const struct pq_node *n)
 	uint32_t said = 0;
 	for (uint32_t i = 0; i < n->u.sel.n; i++)
 		said += hg_str_eq(n->u.sel.m[i].name, LABEL_METRIC);
-	return said == 1 && !n->u.sel.labelled && pq_is_plain_name(n->u.sel.name, true) &&
-	       !pq_is_reserved(n->u.sel.name);
+	return said == 1 && !n->u.sel.labelled && !n->u.sel.matchers &&
+	       pq_is_plain_name(n->u.sel.name, true) && !pq_is_reserved(n->u.sel.name);
 }
 
 struct text {

@@ -100,7 +100,9 @@ bool pq_select(struct pq_ev *ev, const struct pq_node *n, const struct pq_grid *
 	if (!ret->at) return false;
 	for (uint32_t i = 0; i < count; i++) {
 		bool some = false;
-		if (!read_series(ev, sel, i, from, to, false)) return false;
+		/* anchored: the newest sample, whatever marker stands behind it. */
+		if (!read_series(ev, sel, i, from, to, n->u.sel.extend == PQ_X_ANCHORED))
+			return false;
 		if (!ev->read.n) continue;
 		if (!v && !(v = pq_take(ev, g->n, sizeof *v))) return false;
 		last_samples(ev, n, g, times, v);

@@ -243,6 +243,7 @@ bool pt_series_read(
 	struct hg_str rest;
 	*ret = (struct pt_series){0};
 	if (!metric(a, line, &ret->ls, &rest, ret_why)) return false;
+	rest = trim(rest);
 	if (starts(rest, "@st")) {
 		ret->start_times = true;
 		return true;

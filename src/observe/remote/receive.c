@@ -219,14 +219,22 @@ static void answer(struct taking *t, struct serve_call *call, enum remotewrite_v
 		written_field(call, "X-Prometheus-Remote-Write-Histograms-Written", 0);
 		written_field(call, "X-Prometheus-Remote-Write-Exemplars-Written", 0);
 	}
-	if (!t->refused_samples && !t->refused_series) {
+	bool refused = t->refused_samples || t->refused_series;
+	if (!refused && !t->histograms) {
 		serve_answer(call, 204, NULL, (struct hg_str){0});
 		return;
 	}
-	(void)snprintf(text, sizeof text,
-	        "%llu samples were taken, %llu refused (%llu whole series); the first: %s",
+	struct hg_out o = hg_out_over(text, sizeof text - 1);
+	hg_out_fmt(&o, "%llu samples were taken, %llu refused (%llu whole series)",
 	        (unsigned long long)t->samples, (unsigned long long)t->refused_samples,
-	        (unsigned long long)t->refused_series, t->first);
+	        (unsigned long long)t->refused_series);
+	if (refused) hg_out_fmt(&o, "; the first: %s", t->first);
+	if (t->histograms)
+		hg_out_fmt(&o,
+		        "; %llu native histograms were not taken: they are not built, classic "
+		        "histograms are",
+		        (unsigned long long)t->histograms);
+	text[o.n] = 0;
 	if (t->choked || t->full) serve_field(call, "Retry-After", HG_STR("30"));
 	say(call, t->choked ? 503 : t->full ? 429 : 400, text);
 }

@@ -169,6 +169,14 @@ static const struct mistake bad[] = {
                 "sum(rate(http_requests_total{status=~\"5..\"}[5m])) / "
                 "sum(rate(http_requests_total[5m])) > 0.001"},
         {"rate(process_cpu_seconds_total[5m]) > 0.85", true, "ratio", "cores", ""},
+        /* Native histograms. */
+        {"sum(histogram_count(rate(x_seconds[5m]))) > 5", false, "never",
+                "native histograms, which are not built; of a classic one it is x_seconds_count",
+                ""},
+        {"histogram_avg(rate(x_seconds[5m])) > 1", false, "never", "x_seconds_sum by its _count",
+                ""},
+        {"histogram_stddev(x_seconds) > 1", false, "never", "histogram_stddev() reads native", ""},
+        {"x_seconds </ 5", false, "never", "\"</\" trims native histograms", ""},
         /* Buckets. */
         {"histogram_quantile(0.95, rate(x_seconds[5m])) > 1", false, "never", "x_seconds_bucket",
                 "x_seconds_bucket"},

@@ -12,6 +12,10 @@ static void what_is_printed_reads_back(void **s)
 	} row[] = {
 	        {"1", NULL},
 	        {"-1e+100", NULL},
+	        {"999999", NULL},
+	        {"1000000", "1e+06"},
+	        {"-123456789.5", "-1.234567895e+08"},
+	        {"0.0001 + 0.00001", "0.0001 + 1e-05"},
 	        {"0x10 + 010", "16 + 8"},
 	        {"5m", NULL},
 	        {"+Inf", NULL},
@@ -69,6 +73,7 @@ static void what_is_printed_reads_back(void **s)
 	        {"histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))", NULL},
 	        {"info(foo, {region=~\".*\"})", NULL},
 	        {"info(foo, {})", NULL},
+	        {"info(foo, {\"bar\",a=\"b\"})", NULL},
 	};
 	(void)s;
 	for (size_t i = 0; i < HG_COUNT(row); i++) {
