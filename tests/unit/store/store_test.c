@@ -490,6 +490,62 @@ static void a_token_takes_along_whatever_came_from_it(void **state)
 	tokens_have(p->s, "other ");
 }
 
+static enum hg_rc look_up(struct store *s, const char *name, struct store_token *ret_token)
+{
+	uint8_t digest[32] = {0};
+	struct hg_buf text;
+	memcpy(digest, name, strlen(name));
+	hg_buf_init(&text, 1000);
+	enum hg_rc rc = store_token_find(s, digest, &text, ret_token, NULL);
+	if (rc == HG_OK) assert_str(ret_token->name, name);
+	hg_buf_free(&text);
+	return rc;
+}
+
+static void note_use(void *arg, const struct store_token *t)
+{
+	*(uint64_t *)arg = t->used_ms;
+}
+
+/* The store keeps tokens it was asked for: never one that is there no longer. */
+static void a_token_that_was_just_found_is_gone_once_it_is_removed(void **state)
+{
+	struct place *p = *state;
+	struct store_token got;
+	uint64_t used = 0;
+	uint8_t digest[32] = "ci";
+	token_of(p->s, "ci", "", 0);
+	token_of(p->s, "child", "ci", 5000); /* both in one place: their digests begin alike */
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(look_up(p->s, "ci", &got), HG_OK);
+		assert_int_equal(look_up(p->s, "child", &got), HG_OK);
+		assert_int_equal(got.expires_ms, 5000);
+		assert_int_equal(look_up(p->s, "c", &got), HG_E_NOT_FOUND);
+	}
+	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_E_NOT_FOUND);
+	assert_int_equal(look_up(p->s, "child", &got), HG_E_NOT_FOUND);
+	token_of(p->s, "ci", "", 5000);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_OK);
+	assert_int_equal(store_tokens_prune(p->s, 5000, NULL), HG_OK);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_E_NOT_FOUND);
+	assert_int_equal(store_begin(p->s, NULL), HG_OK);
+	token_of(p->s, "ci", "", 0);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_OK);
+	store_rollback(p->s);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_E_NOT_FOUND);
+	/* Its use is written once a minute all the same. */
+	token_of(p->s, "ci", "", 0);
+	for (uint64_t at = 100000; at <= 170000; at += 10000) {
+		assert_int_equal(look_up(p->s, "ci", &got), HG_OK);
+		assert_int_equal(store_token_used(p->s, digest, at, NULL), HG_OK);
+	}
+	assert_int_equal(store_tokens(p->s, note_use, &used, NULL), HG_OK);
+	assert_int_equal(used, 170000);
+	assert_int_equal(look_up(p->s, "ci", &got), HG_OK);
+	assert_int_equal(got.used_ms, 170000);
+}
+
 static void tokens_that_expired_are_forgotten_and_no_others(void **state)
 {
 	struct place *p = *state;
@@ -771,6 +827,7 @@ int main(void)
 	        CASE(events_come_in_order_by_app_and_after_an_id),
 	        CASE(tokens_are_found_by_digest_and_names_are_unique),
 	        CASE(a_token_takes_along_whatever_came_from_it),
+	        CASE(a_token_that_was_just_found_is_gone_once_it_is_removed),
 	        CASE(tokens_that_expired_are_forgotten_and_no_others),
 	        CASE(the_history_of_an_app_says_what_became_of_each_release),
 	        CASE(the_audit_trail_is_read_backwards_in_pages),
