@@ -129,8 +129,9 @@ static enum hg_rc matching(struct tsdb_selection *s, struct catalog c,
 	uint64_t looks = all ? UINT64_MAX : (uint64_t)s->most * TSDB_LOOKS;
 	enum hg_rc rc = catalog_select(c, m, n, looks, ret_bits);
 	*ret_n = 0;
-	for (uint32_t word = 0; rc == HG_OK && word <= c.ops->series(c.self) / 64; word++)
-		*ret_n += (uint32_t)__builtin_popcountll((*ret_bits)[word]);
+	uint32_t words = rc == HG_OK ? c.ops->series(c.self) / 64 + 1 : 0;
+	for (uint32_t i = 0; i < words; i++)
+		if ((*ret_bits)[i]) *ret_n += (uint32_t)__builtin_popcountll((*ret_bits)[i]);
 	if (*ret_n <= s->most) return rc;
 	free(*ret_bits);
 	*ret_bits = NULL;
