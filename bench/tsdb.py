@@ -11,12 +11,14 @@ import os
 import pathlib
 import re
 import shutil
+import socket
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/e2e"))
 parser = argparse.ArgumentParser()
@@ -171,15 +173,59 @@ QUERIES = [
 ]
 
 
+class Asker:
+    """One question again and again over one connection: the request is written in one piece, and the
+    answer is only looked at as far as to see where it ends. http.client takes 0.1 ms a question, as
+    much as an answer does, and hides what is measured."""
+
+    def __init__(self, port, kind, expr, t, start):
+        asked = {"query": expr, "time": f"{t / 1000:.3f}"} if kind == "instant" else \
+            {"query": expr, "start": f"{start / 1000:.3f}", "end": f"{t / 1000:.3f}", "step": f"{STEP_MS / 1000:.3f}"}
+        body = urllib.parse.urlencode(asked).encode()
+        path = "/api/v1/query" if kind == "instant" else "/api/v1/query_range"
+        self.request = (f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept-Encoding: identity\r\n"
+                        "Content-Type: application/x-www-form-urlencoded\r\n"
+                        f"Content-Length: {len(body)}\r\n\r\n").encode() + body
+        self.room = bytearray(1 << 24)
+        self.view = memoryview(self.room)
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def ask(self):
+        """How many bytes the head of the answer has, and the whole of it, in self.room."""
+        self.socket.sendall(self.request)
+        have = head = 0
+        while True:
+            n = self.socket.recv_into(self.view[have:])
+            have += n
+            if not n:
+                raise SystemExit(f"cut off, or larger than {len(self.room)}: {self.room[:200]}")
+            if not head:
+                head = self.room.find(b"\r\n\r\n", 0, have) + 4
+                if head < 4:
+                    head = 0
+                    continue
+                length = re.search(rb"content-length: *(\d+)", self.room[:head].lower())
+            if have >= head + int(length.group(1)) if length else self.room.endswith(b"\r\n0\r\n\r\n", 0, have):
+                return head, have
+
+    def close(self):
+        self.socket.close()
+
+
 def ask(process, kind, n, expr, t, start):
     """Least and median wall time and CPU time of n questions over one connection, in ms."""
-    times, cpu = [], common.cpu_ns([process.child.pid])
+    asker, times = Asker(process.port, kind, expr, t, start), []
+    _, have = asker.ask()
+    answer = bytes(asker.room[:have])
+    if not answer.startswith(b"HTTP/1.1 200") or b'"result":[]' in answer:
+        raise SystemExit(f"no answer to {expr}: {answer}")
+    cpu = common.cpu_ns([process.child.pid])
     for _ in range(n):
         at = time.perf_counter()
-        answer = process.query(expr, t) if kind == "instant" else process.query_range(expr, start, t, STEP_MS)
+        asker.ask()
         times.append((time.perf_counter() - at) * 1e3)
-        if not answer["data"]["result"]:
-            raise SystemExit(f"an empty answer to {expr}")
+    asker.close()
     return min(times), statistics.median(times), (common.cpu_ns([process.child.pid]) - cpu) / 1e6 / n
 
 
@@ -340,7 +386,8 @@ def text_of(results, back, rows, seconds):
     for name, kind, mine, other in back["queries"]:
         t.append(f"| {kind} {'1 h step 15 s, ' if kind == 'range' else ''}{name} | {mine[0]:.2f} / {mine[1]:.2f} / "
                  f"{mine[2]:.2f} | {other[0]:.2f} / {other[1]:.2f} / {other[2]:.2f} | {mine[0] / other[0]:.2f}× / {mine[1] / other[1]:.2f}× / {mine[2] / other[2]:.2f}× |")
-    t.append("\nBoth over HTTP on one connection, with the answer's JSON.")
+    t.append("\nBoth over HTTP on one connection: from the first byte of a request, sent as one piece, to the last byte of its "
+             "JSON.")
     return "\n".join(t)
 
 

@@ -70,6 +70,49 @@ static struct hg_str digest_of(const uint8_t sha256[32])
 	return (struct hg_str){(const char *)sha256, 32};
 }
 
+void store_tokens_forget(struct store *s)
+{
+	for (uint32_t i = 0; i < STORE_TOKENS_KEPT; i++)
+		s->kept[i].there = false;
+}
+
+static struct store_kept *kept_place(struct store *s, const uint8_t sha256[32])
+{
+	return &s->kept[sha256[0] % STORE_TOKENS_KEPT];
+}
+
+static struct store_kept *kept_find(struct store *s, const uint8_t sha256[32])
+{
+	struct store_kept *k = kept_place(s, sha256);
+	return k->there && memcmp(k->t.sha256, sha256, sizeof k->t.sha256) == 0 ? k : NULL;
+}
+
+static void kept_put(struct store *s, const struct store_token *t)
+{
+	struct store_kept *k = kept_place(s, t->sha256);
+	k->there = t->name.n + t->parent.n <= sizeof k->text;
+	if (!k->there) return;
+	k->t = *t;
+	memcpy(k->text, t->name.p, t->name.n);
+	if (t->parent.n) memcpy(k->text + t->name.n, t->parent.p, t->parent.n);
+	k->t.name.p = k->text;
+	k->t.parent.p = k->text + t->name.n;
+}
+
+/* With its strings in `to`. */
+static enum hg_rc token_give(const struct store_token *t, struct hg_buf *to,
+        struct store_token *ret_token, struct hg_err *err)
+{
+	size_t at = to->n;
+	hg_buf_str(to, t->name);
+	hg_buf_str(to, t->parent);
+	if (to->failed) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
+	*ret_token = *t;
+	ret_token->name.p = to->p + at;
+	ret_token->parent.p = to->p + at + t->name.n;
+	return HG_OK;
+}
+
 static void token_read(struct db_stmt *q, struct store_token *t)
 {
 	struct hg_str digest = db_column_blob(q, 0);
@@ -98,6 +141,7 @@ enum hg_rc store_token_add(struct store *s, const struct store_token *t, struct 
 	db_bind_i64(q, 6, (int64_t)t->expires_ms);
 	db_bind_i64(q, 7, t->login);
 	db_bind_str(q, 8, t->parent.n ? t->parent : HG_STR(""));
+	store_tokens_forget(s);
 	return db_run(q, err);
 }
 
@@ -107,6 +151,8 @@ enum hg_rc store_token_find(struct store *s, const uint8_t sha256[32], struct hg
 	struct db_stmt *q;
 	bool row;
 	struct store_token t;
+	const struct store_kept *k = kept_find(s, sha256);
+	if (k) return token_give(&k->t, name, ret_token, err);
 	enum hg_rc rc = store_stmt(s, Q_TOKEN_FIND, &q, err);
 	if (rc < 0) return rc;
 	db_bind_blob(q, 1, digest_of(sha256));
@@ -114,26 +160,26 @@ enum hg_rc store_token_find(struct store *s, const uint8_t sha256[32], struct hg
 	if (rc < 0) return rc;
 	if (!row) return HG_E_NOT_FOUND;
 	token_read(q, &t);
-	size_t at = name->n, length = t.name.n;
-	hg_buf_str(name, t.name);
-	hg_buf_str(name, t.parent);
+	rc = token_give(&t, name, ret_token, err);
+	if (rc == HG_OK) kept_put(s, &t);
 	db_reset(q);
-	if (name->failed) return hg_err_set(err, HG_E_NOMEM, "memory is exhausted");
-	t.name = (struct hg_str){name->p + at, length};
-	t.parent = (struct hg_str){name->p + at + length, name->n - at - length};
-	*ret_token = t;
-	return HG_OK;
+	return rc;
 }
 
 enum hg_rc store_token_used(
         struct store *s, const uint8_t sha256[32], uint64_t now_ms, struct hg_err *err)
 {
 	struct db_stmt *q;
+	struct store_kept *k = kept_find(s, sha256);
+	/* The statement says the same: it would change nothing. */
+	if (k && now_ms <= k->t.used_ms + STORE_TOKEN_USED_MS) return HG_OK;
 	enum hg_rc rc = store_stmt(s, Q_TOKEN_USED, &q, err);
 	if (rc < 0) return rc;
 	db_bind_blob(q, 1, digest_of(sha256));
 	db_bind_i64(q, 2, (int64_t)now_ms);
-	return db_run(q, err);
+	rc = db_run(q, err);
+	if (rc == HG_OK && k && db_changes(s->db)) k->t.used_ms = now_ms;
+	return rc;
 }
 
 enum hg_rc store_token_remove(struct store *s, struct hg_str name, struct hg_err *err)
@@ -142,6 +188,7 @@ enum hg_rc store_token_remove(struct store *s, struct hg_str name, struct hg_err
 	enum hg_rc rc = store_stmt(s, Q_TOKEN_REMOVE, &q, err);
 	if (rc < 0) return rc;
 	db_bind_str(q, 1, name);
+	store_tokens_forget(s);
 	rc = db_run(q, err);
 	if (rc == HG_OK && db_changes(s->db) == 0) rc = HG_E_NOT_FOUND;
 	return rc;
@@ -153,6 +200,7 @@ enum hg_rc store_tokens_prune(struct store *s, uint64_t until_ms, struct hg_err 
 	enum hg_rc rc = store_stmt(s, Q_TOKENS_PRUNE, &q, err);
 	if (rc < 0) return rc;
 	db_bind_i64(q, 1, (int64_t)HG_MIN(until_ms, (uint64_t)INT64_MAX));
+	store_tokens_forget(s);
 	return db_run(q, err);
 }
 

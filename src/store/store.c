@@ -253,11 +253,14 @@ enum hg_rc store_begin(struct store *s, struct hg_err *err)
 
 enum hg_rc store_commit(struct store *s, struct hg_err *err)
 {
-	return db_commit(s->db, err);
+	enum hg_rc rc = db_commit(s->db, err);
+	if (rc < 0) store_tokens_forget(s);
+	return rc;
 }
 
 void store_rollback(struct store *s)
 {
+	store_tokens_forget(s);
 	db_rollback(s->db);
 }
 

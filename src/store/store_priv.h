@@ -62,10 +62,28 @@ enum store_q {
 	Q_COUNT
 };
 
+/*
+ * Tokens that were asked for lately: programs come with the same one many times a second, and each
+ * look into the database is a transaction. Nobody else writes tokens, so a token is here as it is
+ * there: adding, removing, pruning and rolling back empty all places.
+ */
+#define STORE_TOKENS_KEPT   16u /* by the first byte of the digest */
+#define STORE_TOKEN_TEXT    160u
+#define STORE_TOKEN_USED_MS 60000u /* Q_TOKEN_USED has it, too */
+
+struct store_kept {
+	bool there;
+	struct store_token t; /* strings in `text` */
+	char text[STORE_TOKEN_TEXT];
+};
+
 struct store {
 	struct db *db;
 	struct db_stmt *stmt[Q_COUNT];
+	struct store_kept kept[STORE_TOKENS_KEPT];
 };
+
+void store_tokens_forget(struct store *s);
 
 /* The statement, compiled if this is its first use. */
 HG_MUST enum hg_rc store_stmt(

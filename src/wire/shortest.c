@@ -10,38 +10,43 @@
 /* __extension__: the standard has no such type, both compilers do. */
 __extension__ typedef unsigned __int128 u128;
 
+static size_t length_of(uint64_t v)
+{
+	static const uint64_t ten[20] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
+	        100000000, 1000000000, 10000000000, 100000000000, 1000000000000, 10000000000000,
+	        100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
+	        1000000000000000000, 10000000000000000000u};
+	/* Binary digits × log10(2), which is right or one too few. */
+	unsigned n = ((64 - (unsigned)__builtin_clzll(v | 1)) * 1233) >> 12;
+	return n + (n == 0 || v >= ten[n]);
+}
+
 size_t shortest_u64(uint64_t v, char *to)
 {
 	static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930"
 	                            "31323334353637383940414243444546474849505152535455565758596061"
 	                            "62636465666768697071727374757677787980818283848586878889909192"
 	                            "93949596979899";
-	char text[20];
-	size_t at = sizeof text;
+	size_t n = length_of(v), at = n;
 	while (v >= 100) {
 		at -= 2;
-		memcpy(text + at, pairs + v % 100 * 2, 2);
+		memcpy(to + at, pairs + v % 100 * 2, 2);
 		v /= 100;
 	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(text + at, pairs + v * 2, 2);
-	} else {
-		text[--at] = (char)('0' + v);
-	}
-	memcpy(to, text + at, sizeof text - at);
-	return sizeof text - at;
+	if (v >= 10)
+		memcpy(to, pairs + v * 2, 2);
+	else
+		to[0] = (char)('0' + v);
+	return n;
 }
 
 /* `v` × 10^scale as digits without zeros at the end. */
 static size_t digits_of(uint64_t v, int scale, char *to, int *ret_exponent)
 {
-	char text[20];
-	size_t n = shortest_u64(v, text);
+	size_t n = shortest_u64(v, to);
 	*ret_exponent = (int)n - 1 + scale;
-	while (n > 1 && text[n - 1] == '0')
+	while (n > 1 && to[n - 1] == '0')
 		n--;
-	memcpy(to, text, n);
 	return n;
 }
 
@@ -107,7 +112,7 @@ static bool by_integers(uint64_t m, int e, bool narrow, char *to, size_t *ret_n,
 	return true;
 }
 
-size_t shortest_digits(double v, char to[static SHORTEST_DIGITS], int *ret_exponent)
+size_t shortest_digits(double v, char to[static SHORTEST_ROOM], int *ret_exponent)
 {
 	uint64_t bits;
 	size_t n = 0;
@@ -146,9 +151,15 @@ static size_t with_exponent(const char *digit, size_t n, int exponent, char *to)
 	return at + shortest_u64((uint64_t)abs(exponent), to + at);
 }
 
+/* All digits there may be: copies of one length need no loop. There is room behind both. */
+static void put_digits(char *to, const char *digit)
+{
+	memcpy(to, digit, SHORTEST_DIGITS);
+}
+
 size_t shortest_prometheus(double v, char to[static SHORTEST_TEXT])
 {
-	char digit[SHORTEST_DIGITS] = "";
+	char digit[2 * SHORTEST_ROOM] = "";
 	int exponent = 0;
 	size_t at = 0, n;
 	if (isnan(v)) return put(to, "NaN");
@@ -162,21 +173,19 @@ size_t shortest_prometheus(double v, char to[static SHORTEST_TEXT])
 	n = shortest_digits(v, digit, &exponent);
 	if (v < 1e-6 || v >= 1e21) return at + with_exponent(digit, n, exponent, to + at);
 	if (exponent < 0) {
-		at += put(to + at, "0.");
-		for (int i = -1; i > exponent; i--)
-			to[at++] = '0';
-		memcpy(to + at, digit, n);
+		memcpy(to + at, "0.00000", 7);
+		at += 1 - (size_t)exponent;
+		put_digits(to + at, digit);
 		return at + n;
 	}
 	size_t whole = (size_t)exponent + 1;
-	memcpy(to + at, digit, HG_MIN(n, whole));
-	at += HG_MIN(n, whole);
+	put_digits(to + at, digit);
 	if (n < whole) {
-		memset(to + at, '0', whole - n);
-		return at + whole - n;
+		memset(to + at + n, '0', whole - n);
+		return at + whole;
 	}
-	if (n == whole) return at;
-	to[at++] = '.';
-	memcpy(to + at, digit + whole, n - whole);
-	return at + n - whole;
+	if (n == whole) return at + n;
+	to[at + whole] = '.';
+	put_digits(to + at + whole + 1, digit + whole);
+	return at + n + 1;
 }

@@ -8,12 +8,13 @@
 
 #include "base/hg.h"
 
-#define SHORTEST_DIGITS 17
+#define SHORTEST_DIGITS 17 /* there are never more */
+#define SHORTEST_ROOM   24 /* for them, and for what is written before their number is known */
 #define SHORTEST_TEXT   40
 
 /* Of a finite number above zero: v = d.ddd × 10^exponent. Returns how many digits; the first and
  * the last are no zeros. */
-size_t shortest_digits(double v, char to[static SHORTEST_DIGITS], int *ret_exponent);
+size_t shortest_digits(double v, char to[static SHORTEST_ROOM], int *ret_exponent);
 
 /*
  * As Prometheus' API writes a sample's value: without an exponent from 1e-6 to 1e21, else as

@@ -69,10 +69,14 @@ static bool series_seen(void *arg, uint32_t id, struct labels ls)
 
 static void record_seen(void *arg, const struct record *r, uint64_t place)
 {
-	int64_t t[CODEC_CHUNK_MAX];
-	double v[CODEC_CHUNK_MAX];
+	int64_t t[CODEC_CHUNK_MAX], u[CODEC_CHUNK_MAX];
+	double v[CODEC_CHUNK_MAX], w[CODEC_CHUNK_MAX];
 	(void)arg, (void)place;
-	(void)chunk_decode(r->payload, r->min_ms, t, v);
+	uint32_t n = chunk_decode(r->payload, r->min_ms, t, v), lo = n / 3, hi = n - n / 4, got;
+	if (!n) return;
+	HG_ASSERT(chunk_decode_part(r->payload, r->min_ms, t[lo], t[hi - 1], u, w, &got));
+	HG_ASSERT(got == hi - lo && memcmp(t + lo, u, got * sizeof *u) == 0);
+	HG_ASSERT(memcmp(v + lo, w, got * sizeof *w) == 0);
 }
 
 static bool frame_seen(void *arg, const struct frame_at *f)

@@ -399,6 +399,7 @@ enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struct hg_err
 	a->started_ms = clock_wall_ms();
 	hg_list_init(&a->event_streams);
 	hg_list_init(&a->relays);
+	hg_list_init(&a->links);
 	hg_list_init(&a->waiting);
 	hg_list_init(&a->watch.node);
 	loop_task_init(&a->events_task, api_events_push);
@@ -436,6 +437,7 @@ void api_free(struct api *a)
 	loop_timer_stop(a->d.loop, &a->tick);
 	/* Those who wait are told that their call is gone. */
 	if (a->serve) serve_free(a->serve);
+	api_links_end(a, UINT64_MAX);
 	waiting_end(a);
 	free(a->rates);
 	a->magic = 0;

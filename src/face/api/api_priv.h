@@ -110,6 +110,8 @@ struct api {
 	struct fleet_watch watch;
 	struct loop_task events_task;
 	struct hg_list event_streams, relays;
+	struct hg_list links; /* that nobody has; the one that was used last is first */
+	uint32_t link_count;
 	struct api_live *live;  /* what /v1/live is made of (live_priv.h) */
 	struct hg_list waiting; /* changes whose artifact is being read */
 	uint32_t event_count, log_count, query_count;
@@ -133,6 +135,38 @@ void api_rates_tick(struct api *a);
 void api_point_add(struct api_point *p, const struct meter *m, uint32_t lane);
 /* Pure: difference of two points; counters that went backwards count from zero. */
 struct api_now api_rate_between(const struct api_point *from, const struct api_point *to);
+
+/* ---- link.c: connections to observe, kept for the next question ---- */
+
+#define API_LINKS_MAX    8u
+#define API_LINK_IDLE_MS 20000u /* observe closes one after a minute */
+
+struct api_link {
+	struct hg_list node; /* of api.links, while nobody has it */
+	struct api *api;
+	int fd;
+	struct loop_io io;
+	uint32_t events;
+	bool used;         /* it has carried an answer before */
+	uint64_t since_ms; /* monotonic: nobody has it since then */
+	void (*ready)(void *arg, uint32_t events);
+	void *arg;
+};
+
+/*
+ * One that waits, unless it is to be `fresh`, or a new one. Give it back, or close it. `ready` is
+ * called from the loop, once it is watched. HG_E_CLOSED with the reason as message.
+ */
+HG_MUST enum hg_rc api_link_take(struct api *a, bool fresh,
+        void (*ready)(void *arg, uint32_t events), void *arg, struct api_link **ret_link,
+        struct hg_err *err);
+/* 0: not at all, not even for a hang-up. */
+HG_MUST enum hg_rc api_link_watch(struct api_link *k, uint32_t events);
+/* Nothing of an answer is left in it, and it stays open. */
+void api_link_give(struct api_link *k);
+void api_link_close(struct api_link *k);
+/* Closes those that nobody has had since then. */
+void api_links_end(struct api *a, uint64_t until_ms);
 
 /* ---- auth.c ---- */
 

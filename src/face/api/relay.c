@@ -9,10 +9,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define RELAY_MAGIC 0x4c4f4753u
 #define HEAD_MAX    8192u
+#define READ_FIRST  16384u /* most answers are smaller */
+#define READ_MORE   65536u
 #define LOGS_MS     10000  /* until the head of the answer is here */
 #define METRICS_MS  150000 /* a query may take two minutes, after it has waited for its turn */
 
@@ -21,15 +22,16 @@ struct relay {
 	struct hg_list node;
 	struct api *api;
 	struct serve_call *call;
-	int fd;
-	struct loop_io io; /* not watched while `full`: a hang-up is reported even to who asks for
-	                      nothing */
+	struct api_link *link; /* not watched while `full`: a hang-up is reported even to who asks
+	                          for nothing. NULL: there is none any more */
 	struct loop_timer deadline; /* until the head of the answer is here */
 	struct hg_buf out, in;
+	size_t out_at; /* bytes of `out` that were sent */
 	struct http1_chunked chunked;
 	enum http1_body body;
 	uint64_t left;
 	bool streaming, full, metrics;
+	bool again;       /* the connection may be kept for the next question */
 	bool prometheus;  /* errors are told as Prometheus' API tells them */
 	struct api_by by; /* what was shown when it was opened */
 };
@@ -41,8 +43,7 @@ static const char *store_of(const struct relay *p)
 
 static void relay_free(struct relay *p)
 {
-	loop_io_stop(p->api->d.loop, &p->io);
-	if (p->fd >= 0) close(p->fd);
+	if (p->link) api_link_close(p->link);
 	loop_timer_stop(p->api->d.loop, &p->deadline);
 	hg_list_remove(&p->node);
 	if (p->metrics)
@@ -77,9 +78,21 @@ static void relay_fail(struct relay *p, enum hg_rc rc, const char *why)
 	api_problem(&r, &err);
 }
 
+/* The whole answer was read: what carried it may carry the next one. */
+static void relay_let_go(struct relay *p)
+{
+	struct api_link *k = p->link;
+	p->link = NULL;
+	if (p->again && p->in.n == 0)
+		api_link_give(k);
+	else
+		api_link_close(k);
+}
+
 static void relay_end(struct relay *p)
 {
 	struct serve_call *call = p->call;
+	relay_let_go(p);
 	relay_free(p);
 	serve_end(call);
 }
@@ -132,6 +145,19 @@ static void fields(struct relay *p, const struct http1_head *h)
 	serve_field(p->call, "Cache-Control", HG_STR("no-store"));
 }
 
+/* An answer that is here as a whole goes out as one. False: it is over. */
+static bool relay_whole(struct relay *p, const struct http1_head *h, const char *type)
+{
+	struct serve_call *call = p->call;
+	struct hg_str body = {p->in.p + h->size, p->in.n - h->size};
+	if (p->body != HTTP1_BODY_LENGTH || body.n != p->left) return true;
+	serve_answer(call, h->status, type, body);
+	hg_buf_reset(&p->in);
+	relay_let_go(p);
+	relay_free(p);
+	return false;
+}
+
 static bool relay_head(struct relay *p)
 {
 	struct http1_head h;
@@ -148,9 +174,12 @@ static bool relay_head(struct relay *p)
 		snprintf(type, sizeof type, "application/octet-stream");
 	p->body = h.body;
 	p->left = h.content_length;
+	p->again = h.keep_alive;
 	p->streaming = true;
+	hg_buf_free(&p->out);
 	loop_timer_stop(p->api->d.loop, &p->deadline);
 	fields(p, &h);
+	if (!relay_whole(p, &h, type)) return false;
 	serve_stream(p->call, h.status, type, on_writable, on_gone, p);
 	hg_buf_drop(&p->in, h.size);
 	if (p->body != HTTP1_BODY_NONE) return true;
@@ -158,19 +187,15 @@ static bool relay_head(struct relay *p)
 	return false;
 }
 
-static void on_io(struct loop *l, struct loop_io *io, uint32_t events);
+static bool unsent(const struct relay *p)
+{
+	return p->out_at < p->out.n;
+}
 
 static void watch(struct relay *p)
 {
-	struct loop *l = p->api->d.loop;
-	uint32_t events = EPOLLIN | (p->out.n ? EPOLLOUT : 0);
-	if (p->full) {
-		loop_io_stop(l, &p->io);
-		return;
-	}
-	enum hg_rc rc = p->io.fd < 0 ? loop_io_start(l, &p->io, p->fd, events, on_io)
-	                             : loop_io_change(l, &p->io, events);
-	if (rc < 0) relay_fail(p, HG_E_IO, "the loop refused it");
+	uint32_t events = p->full ? 0 : EPOLLIN | (unsent(p) ? (uint32_t)EPOLLOUT : 0);
+	if (api_link_watch(p->link, events) < 0) relay_fail(p, HG_E_IO, "the loop refused it");
 }
 
 static void on_writable(void *arg)
@@ -180,36 +205,69 @@ static void on_writable(void *arg)
 	if (relay_body(p)) watch(p);
 }
 
-static bool relay_send(struct relay *p)
+static void on_link(void *arg, uint32_t events);
+
+/* Negative: -errno. */
+static int relay_send(struct relay *p)
 {
-	ssize_t n = write(p->fd, p->out.p, p->out.n);
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		relay_fail(p, HG_E_CLOSED, strerror(errno));
-		return false;
+	while (unsent(p)) {
+		struct hg_str rest = {p->out.p + p->out_at, p->out.n - p->out_at};
+		ssize_t n = sock_write(p->link->fd, rest, (struct hg_str){0});
+		if (n < 0) return n == -EAGAIN ? 0 : (int)n;
+		p->out_at += (size_t)n;
 	}
-	if (n > 0) hg_buf_drop(&p->out, (size_t)n);
-	return true;
+	return 0;
 }
 
-static void on_io(struct loop *l, struct loop_io *io, uint32_t events)
+/*
+ * Another connection, and all of the question once more, when the one that had waited was closed
+ * meanwhile. These errors come only while something of the question was not read: observe cannot
+ * have begun to answer it, nor died of it.
+ */
+static bool relay_again(struct relay *p, int e, struct hg_err *err)
 {
-	struct relay *p = HG_CONTAINER(io, struct relay, io);
-	(void)l;
-	if (p->out.n && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) && !relay_send(p)) return;
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		char *room = hg_buf_room(&p->in, 16384);
-		ssize_t n = room ? read(io->fd, room, 16384) : -1;
-		if (n == 0 && p->streaming && p->body == HTTP1_BODY_CLOSE) {
-			relay_end(p);
-			return;
-		}
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
-			relay_fail(
-			        p, HG_E_CLOSED, n ? strerror(errno) : "it closed the connection");
-			return;
-		}
-		if (n > 0) hg_buf_add(&p->in, (size_t)n);
+	while ((e == -EPIPE || e == -ECONNRESET) && p->link->used && !p->streaming && !p->in.n) {
+		api_link_close(p->link);
+		p->link = NULL;
+		if (api_link_take(p->api, true, on_link, p, &p->link, err) < 0) return false;
+		p->out_at = 0;
+		e = relay_send(p);
 	}
+	if (e < 0) hg_err_set(err, HG_E_CLOSED, "%s", strerror(-e));
+	return e == 0;
+}
+
+/* False: the relay is over. */
+static bool relay_read(struct relay *p)
+{
+	struct hg_err err = {0};
+	size_t most = p->streaming ? READ_MORE : READ_FIRST;
+	char *room = hg_buf_room(&p->in, most);
+	ssize_t n = room ? sock_read(p->link->fd, room, most) : -ENOMEM;
+	if (n > 0) hg_buf_add(&p->in, (size_t)n);
+	if (n > 0 || n == -EAGAIN) return true;
+	if (n == 0 && p->streaming && p->body == HTTP1_BODY_CLOSE) {
+		relay_end(p);
+		return false;
+	}
+	if (n == 0)
+		relay_fail(p, HG_E_CLOSED, "it closed the connection");
+	else if (!relay_again(p, (int)n, &err))
+		relay_fail(p, HG_E_CLOSED, err.message);
+	else
+		return true;
+	return false;
+}
+
+static void on_link(void *arg, uint32_t events)
+{
+	struct relay *p = HG_OBJ(arg, struct relay, RELAY_MAGIC);
+	struct hg_err err = {0};
+	if (events & EPOLLOUT && !relay_again(p, relay_send(p), &err)) {
+		relay_fail(p, HG_E_CLOSED, err.message);
+		return;
+	}
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR) && !relay_read(p)) return;
 	if (!p->streaming && !relay_head(p)) return;
 	if (p->streaming && !relay_body(p)) return;
 	watch(p);
@@ -223,22 +281,19 @@ static void on_deadline(struct loop *l, struct loop_timer *t)
 	        p, HG_E_TIMEOUT, p->metrics ? "no answer within 150 s" : "no answer within 10 s");
 }
 
+/* The question is sent at once: it fits in the socket, unless it is a large one. */
 static enum hg_rc relay_connect(struct relay *p, struct hg_err *err)
 {
-	struct sock_addr addr;
-	char text[512];
-	snprintf(text, sizeof text, "unix:%s/run/observe.sock", p->api->d.data_dir);
-	if (!sock_addr_parse(hg_str(text), &addr))
-		return hg_err_set(err, HG_E_IO, "the path of observe.sock is too long");
-	int fd = sock_connect(&addr);
-	if (fd < 0)
-		return hg_err_set(
-		        err, HG_E_CLOSED, "the %s does not answer: %s", store_of(p), strerror(-fd));
-	p->fd = fd;
-	enum hg_rc rc = loop_io_start(p->api->d.loop, &p->io, fd, EPOLLIN | EPOLLOUT, on_io);
+	struct api *a = p->api;
+	struct hg_err why = {0};
+	enum hg_rc rc = api_link_take(a, false, on_link, p, &p->link, &why);
+	if (rc == HG_OK && !relay_again(p, relay_send(p), &why)) rc = HG_E_CLOSED;
+	if (rc < 0)
+		return hg_err_set(err, rc, "the %s does not answer: %s", store_of(p), why.message);
+	rc = api_link_watch(p->link, EPOLLIN | (unsent(p) ? (uint32_t)EPOLLOUT : 0));
 	if (rc < 0) return hg_err_set(err, rc, "could not watch the %s", store_of(p));
 	rc = loop_timer_start(
-	        p->api->d.loop, &p->deadline, p->metrics ? METRICS_MS : LOGS_MS, on_deadline);
+	        a->d.loop, &p->deadline, p->metrics ? METRICS_MS : LOGS_MS, on_deadline);
 	return rc < 0 ? hg_err_set(err, rc, "could not start a timer") : HG_OK;
 }
 
@@ -253,9 +308,8 @@ static struct relay *relay_new(struct api_request *r, bool metrics)
 	p->by = r->by;
 	p->metrics = metrics;
 	p->prometheus = metrics && !hg_str_starts(r->req->path, HG_STR("/v1/"));
-	p->fd = p->io.fd = -1;
 	hg_buf_init(&p->out, HEAD_MAX * 4 + API_BODY_MAX);
-	hg_buf_init(&p->in, 64u << 10);
+	hg_buf_init(&p->in, 4 * READ_MORE);
 	hg_list_append(&a->relays, &p->node);
 	if (metrics)
 		a->query_count++;
@@ -287,8 +341,8 @@ static enum hg_rc relay_logs(struct api_request *r, const char *path, struct hg_
 	struct relay *p = relay_new(r, false);
 	if (!p) return hg_err_set(err, HG_E_NOMEM, "no memory for a log stream");
 	/* The query was checked by the parser: no spaces and control bytes are in it. */
-	hg_buf_fmt(&p->out, "GET %s%s%.*s HTTP/1.1\r\nHost: observe\r\nConnection: close\r\n\r\n",
-	        path, r->req->query.n ? "?" : "", HG_STR_ARG(r->req->query));
+	hg_buf_fmt(&p->out, "GET %s%s%.*s HTTP/1.1\r\nHost: observe\r\n\r\n", path,
+	        r->req->query.n ? "?" : "", HG_STR_ARG(r->req->query));
 	return relay_start(p, r, err);
 }
 
@@ -318,7 +372,7 @@ enum hg_rc api_relay_metrics(struct api_request *r, struct hg_err *err)
 		        err, HG_E_API_STREAMS, "%u queries are under way already", API_QUERIES_MAX);
 	struct relay *p = relay_new(r, true);
 	if (!p) return hg_err_set(err, HG_E_NOMEM, "no memory for a query");
-	hg_buf_fmt(&p->out, "%s %.*s%s%.*s HTTP/1.1\r\nHost: observe\r\nConnection: close\r\n",
+	hg_buf_fmt(&p->out, "%s %.*s%s%.*s HTTP/1.1\r\nHost: observe\r\n",
 	        h->method == HTTP1_HEAD ? "GET" : http1_method_name(h->method), HG_STR_ARG(h->path),
 	        r->req->query.n ? "?" : "", HG_STR_ARG(r->req->query));
 	static const char *const name[] = {"Accept", "Accept-Encoding", "Content-Type",
@@ -354,6 +408,8 @@ void api_streams_check(struct api *a)
 	uint64_t now_ms = clock_wall_ms();
 	api_events_check(a, now_ms);
 	api_relays_check(a, now_ms);
+	uint64_t mono_ms = loop_now_ms(a->d.loop);
+	if (mono_ms > API_LINK_IDLE_MS) api_links_end(a, mono_ms - API_LINK_IDLE_MS);
 	a->revoked = false;
 }
 

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #define BRIEF_SAMPLES 8000u /* the try on the loop: well under a millisecond */
+#define BRIEF_SERIES  200u
 #define BRIEF_MEMORY  ((size_t)4 << 20)
 #define BRIEF_MS      5u
 #define POINT_MAX     (SHORTEST_TEXT + 32)
@@ -208,6 +209,7 @@ static struct promql_options options(struct pa_job *job, size_t memory)
 	if (!job->brief) return o;
 	o.lock = o.unlock = NULL;
 	o.samples_max = BRIEF_SAMPLES;
+	o.series_max = BRIEF_SERIES;
 	o.memory_max = BRIEF_MEMORY;
 	o.deadline_ms = HG_MIN(o.deadline_ms, clock_mono_ms() + BRIEF_MS);
 	return o;

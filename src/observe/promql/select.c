@@ -21,9 +21,12 @@ static bool open_selection(struct pq_ev *ev, const struct pq_node *n, int64_t fr
 	if (!o) return false;
 	if (ev->o.watch && !ev->o.watch(ev->o.arg, n->u.sel.m, n->u.sel.n, from, to))
 		return pq_fail(ev, HG_E_QUERY_UNSUPPORTED, "a native histogram is selected");
+	uint32_t most = ev->o.series_max ? ev->o.series_max : UINT32_MAX;
 	lock(ev);
-	rc = tsdb_select(ev->db, n->u.sel.m, n->u.sel.n, from, to, &o->sel, &why);
+	rc = tsdb_select_few(ev->db, n->u.sel.m, n->u.sel.n, from, to, most, &o->sel, &why);
 	unlock(ev);
+	if (rc == HG_E_TOO_LARGE && ev->o.series_max)
+		return pq_fail(ev, HG_E_QUERY_LIMIT, "%s", why.message);
 	if (rc < 0) {
 		*ev->err = why;
 		ev->err->rc = rc;

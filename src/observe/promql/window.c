@@ -408,16 +408,29 @@ static bool arguments(struct pass *p)
 	}
 }
 
+/* Series of one name are different without it, if that is all they lose. */
+static bool one_name(const struct pq_ranges *r)
+{
+	const struct pq_node *sel = r->sel ? r->n->u.of : NULL;
+	for (uint32_t i = 0; sel && i < sel->u.sel.n; i++) {
+		const struct label_matcher *m = &sel->u.sel.m[i];
+		if (m->op == LABEL_EQ && m->value.n && hg_str_eq(m->name, LABEL_METRIC))
+			return true;
+	}
+	return false;
+}
+
 static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *ret)
 {
 	enum pq_fn_id id = p->n->u.call.fn->id;
-	bool keeps = id == PQ_F_LAST_OVER_TIME || id == PQ_F_FIRST_OVER_TIME, more;
+	bool keeps = id == PQ_F_LAST_OVER_TIME || id == PQ_F_FIRST_OVER_TIME, more, different;
 	struct pq_ranges r;
 	struct pq_samples s;
 	double *v = NULL;
 	if (!arguments(p) || !pq_ranges_open(p->ev, range, p->g, &r)) return false;
 	ret->at = pq_take(p->ev, r.count, sizeof *ret->at);
 	if (!ret->at) return false;
+	different = one_name(&r);
 	while (pq_ranges_next(p->ev, &r, &s, &more)) {
 		if (!more) break;
 		if (!s.n) continue;
@@ -428,11 +441,12 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 		*c = (struct pq_column){s.ls, v, s.drop};
 		v = NULL;
 		if (!keeps && !pq_drop_name(p->ev, c)) return false;
+		different = different && c->ls.n + 1 == s.ls.n;
 	}
 	if (more) return false;
 	for (uint32_t i = 0; ret->n && id == PQ_F_QUANTILE_OVER_TIME && i < p->g->n; i++)
 		pq_check_quantile(p->ev, p->n->u.call.arg[0], p->arg[0][i]);
-	return keeps || pq_after_drop(p->ev, ret, p->g->n);
+	return keeps || different || pq_after_drop(p->ev, ret, p->g->n);
 }
 
 bool pq_range_call(

@@ -116,4 +116,29 @@ static inline uint64_t rice_get(struct bits_in *in, unsigned k)
 	return (uint64_t)q << k | bits_get(in, k);
 }
 
+/*
+ * n codes into u, as rice_get reads them one by one. What is read ahead stays in registers as long
+ * as eight bytes are left and a code is as short as most are; all others go the slow way.
+ */
+static inline void rice_get_all(struct bits_in *in, unsigned k, uint64_t *u, uint32_t n)
+{
+	struct bits_in b = *in;
+	const unsigned want = HG_MIN(RICE_LONG + k, 56u);
+	for (uint32_t i = 0; i < n; i++) {
+		if (b.have < want && HG_LIKELY(b.end - b.p >= 8)) bits_fill(&b);
+		unsigned q = (unsigned)__builtin_clzll(~b.acc | 1);
+		if (HG_LIKELY(q < RICE_LONG && q + 1 + k <= b.have)) {
+			b.acc <<= q + 1;
+			u[i] = (uint64_t)q << k | b.acc >> 1 >> (63 - k);
+			b.acc <<= k;
+			b.have -= q + 1 + k;
+			continue;
+		}
+		*in = b;
+		u[i] = rice_get(in, k);
+		b = *in;
+	}
+	*in = b;
+}
+
 #endif

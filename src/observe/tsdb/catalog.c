@@ -101,9 +101,26 @@ static bool tests_pass(
 	return true;
 }
 
-/* The i-th value that a test matches; false behind the last. *ret_symbol may be TSDB_NONE. */
-static bool test_value(struct catalog c, struct test *t, uint32_t *i, uint32_t *ret_symbol)
+/* What is searched, and how many more values and series may be looked at for it. */
+struct search {
+	struct catalog c;
+	struct test *tests;
+	uint32_t n;
+	uint64_t left;
+};
+
+static bool look(struct search *s)
 {
+	if (!s->left) return false;
+	s->left--;
+	return true;
+}
+
+/* The i-th value that a test matches; false behind the last, and when none may be looked at any
+ * more. *ret_symbol may be TSDB_NONE. */
+static bool test_value(struct search *s, struct test *t, uint32_t *i, uint32_t *ret_symbol)
+{
+	struct catalog c = s->c;
 	if (t->m->op == LABEL_EQ) {
 		*ret_symbol = t->value;
 		return !(*i)++;
@@ -113,26 +130,28 @@ static bool test_value(struct catalog c, struct test *t, uint32_t *i, uint32_t *
 		*ret_symbol = c.ops->symbol(c.self, t->literals[(*i)++]);
 		return true;
 	}
-	while (c.ops->value(c.self, t->name, (*i)++, ret_symbol))
+	while (look(s) && c.ops->value(c.self, t->name, (*i)++, ret_symbol))
 		if (value_matches(c, t, *ret_symbol)) return true;
 	return false;
 }
 
 /* How many series the postings of a test have; counting stops at `enough`. */
-static uint64_t test_size(struct catalog c, struct test *t, uint64_t enough)
+static uint64_t test_size(struct search *s, struct test *t, uint64_t enough)
 {
+	const struct catalog_ops *ops = s->c.ops;
 	uint32_t symbol, i = 0;
 	uint64_t size = 0;
-	while (t->name != TSDB_NONE && size < enough && test_value(c, t, &i, &symbol))
-		if (symbol != TSDB_NONE) size += c.ops->posting(c.self, t->name, symbol, NULL);
+	while (t->name != TSDB_NONE && size < enough && test_value(s, t, &i, &symbol))
+		if (symbol != TSDB_NONE) size += ops->posting(s->c.self, t->name, symbol, NULL);
 	return size;
 }
 
-static uint32_t test_read(struct catalog c, struct test *t, uint32_t *to)
+static uint32_t test_read(struct search *s, struct test *t, uint32_t *to)
 {
+	const struct catalog_ops *ops = s->c.ops;
 	uint32_t symbol, n = 0, i = 0;
-	while (t->name != TSDB_NONE && test_value(c, t, &i, &symbol))
-		if (symbol != TSDB_NONE) n += c.ops->posting(c.self, t->name, symbol, to + n);
+	while (t->name != TSDB_NONE && test_value(s, t, &i, &symbol))
+		if (symbol != TSDB_NONE) n += ops->posting(s->c.self, t->name, symbol, to + n);
 	return n;
 }
 
@@ -158,18 +177,17 @@ static enum hg_rc tests_init(
 }
 
 /* The test whose postings are shortest; NULL when none has any (all also match "no label"). */
-static struct test *tests_least(
-        struct catalog c, struct test *tests, uint32_t n, uint64_t *ret_size)
+static struct test *tests_least(struct search *s, uint64_t *ret_size)
 {
 	struct test *best = NULL;
 	*ret_size = UINT64_MAX;
 	/* Equality first: what it costs is one look, and it bounds the others. */
 	for (int pass = 0; pass < 2; pass++) {
-		for (uint32_t i = 0; i < n; i++) {
-			struct test *t = &tests[i];
+		for (uint32_t i = 0; i < s->n; i++) {
+			struct test *t = &s->tests[i];
 			if (t->empty || (t->m->op == LABEL_EQ) != (pass == 0)) continue;
 			if (pass && best && *ret_size < 64) continue;
-			uint64_t size = test_size(c, t, *ret_size);
+			uint64_t size = test_size(s, t, *ret_size);
 			if (size >= *ret_size && best) continue;
 			*ret_size = size;
 			best = t;
@@ -178,43 +196,45 @@ static struct test *tests_least(
 	return best;
 }
 
-static enum hg_rc select_from(struct catalog c, struct test *tests, uint32_t n, uint64_t *bits)
+static enum hg_rc select_from(struct search *s, uint64_t *bits)
 {
+	struct catalog c = s->c;
 	uint64_t size;
 	uint32_t room[2 * LABELS_MAX], *list = NULL;
 	const uint32_t *pairs;
-	struct test *least = tests_least(c, tests, n, &size);
+	struct test *least = tests_least(s, &size);
+	if (!least) size = c.ops->series(c.self);
+	if (size > s->left) return HG_E_TOO_LARGE;
 	if (least) {
 		list = malloc((size ? size : 1) * sizeof *list);
 		if (!list) return HG_E_NOMEM;
-		size = test_read(c, least, list);
+		size = test_read(s, least, list);
 		least->certain = true;
-	} else {
-		size = c.ops->series(c.self);
 	}
 	for (uint64_t i = 0; i < size; i++) {
 		uint32_t id = list ? list[i] : (uint32_t)i;
 		uint32_t labels = 0;
-		if (n > 1 || !list) {
+		if (s->n > 1 || !list) {
 			labels = c.ops->pairs(c.self, id, room, &pairs);
-			if (!labels || !tests_pass(c, tests, n, pairs, labels)) continue;
+			if (!labels || !tests_pass(c, s->tests, s->n, pairs, labels)) continue;
 		}
 		bits[id / 64] |= UINT64_C(1) << id % 64;
 	}
 	free(list);
-	return HG_OK;
+	/* What was left out for want of looks is not told from what is not there. */
+	return s->left ? HG_OK : HG_E_TOO_LARGE;
 }
 
-enum hg_rc catalog_select(
-        struct catalog c, const struct label_matcher *m, uint32_t n, uint64_t **ret_bits)
+enum hg_rc catalog_select(struct catalog c, const struct label_matcher *m, uint32_t n,
+        uint64_t looks, uint64_t **ret_bits)
 {
-	struct test *tests = calloc(n + 1, sizeof *tests);
+	struct search s = {.c = c, .tests = calloc(n + 1, sizeof *s.tests), .n = n, .left = looks};
 	uint64_t *bits = calloc(c.ops->series(c.self) / 64 + 1, sizeof *bits);
-	enum hg_rc rc = tests && bits ? tests_init(c, m, n, tests) : HG_E_NOMEM;
-	if (rc == HG_OK) rc = select_from(c, tests, n, bits);
-	for (uint32_t i = 0; tests && i < n; i++)
-		free(tests[i].known);
-	free(tests);
+	enum hg_rc rc = s.tests && bits ? tests_init(c, m, n, s.tests) : HG_E_NOMEM;
+	if (rc == HG_OK) rc = select_from(&s, bits);
+	for (uint32_t i = 0; s.tests && i < n; i++)
+		free(s.tests[i].known);
+	free(s.tests);
 	if (rc != HG_OK) {
 		free(bits);
 		bits = NULL;

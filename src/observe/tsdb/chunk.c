@@ -76,22 +76,65 @@ static uint8_t *times_put(const int64_t *t, uint32_t n, int64_t base, uint8_t *t
 	return bits_end(&o);
 }
 
-static bool times_get(struct span *in, uint32_t n, int64_t base, int64_t *t)
+/* Places of a chunk that are asked for: lo … hi - 1, and none when lo == hi. */
+struct part {
+	uint32_t lo, hi;
+};
+
+/* Evenly spaced times are not made to be looked at: only those that are asked for are. */
+static bool times_even(int64_t first, uint64_t dt, uint32_t n, int64_t from, int64_t to, int64_t *t,
+        struct part *p)
 {
-	t[0] = (int64_t)((uint64_t)base + (uint64_t)unzigzag(span_varint(in)));
-	if (n == 1) return !in->bad;
-	uint64_t dt = span_varint(in), at = (uint64_t)t[0];
-	unsigned form = span_byte(in);
-	if (in->bad || form > 1 + RICE_MAX) return false;
+	int64_t last, span;
+	if (!dt || dt > INT64_MAX || __builtin_mul_overflow((int64_t)dt, (int64_t)(n - 1), &span) ||
+	        __builtin_add_overflow(first, span, &last))
+		return false;
+	uint64_t before = from > first ? (uint64_t)from - (uint64_t)first : 0;
+	p->lo = before > (uint64_t)span ? n : (uint32_t)((before + dt - 1) / dt);
+	p->hi = to < first   ? 0
+	        : to >= last ? n
+	                     : (uint32_t)(((uint64_t)to - (uint64_t)first) / dt) + 1;
+	for (uint32_t i = p->lo; i < p->hi; i++)
+		t[i - p->lo] = first + (int64_t)(dt * i);
+	return true;
+}
+
+static bool times_uneven(
+        struct span *in, int64_t first, uint64_t dt, uint32_t n, unsigned k, int64_t *t)
+{
+	uint64_t u[CODEC_CHUNK_MAX], at = (uint64_t)first + dt;
 	struct bits_in b = {.p = in->p, .end = in->end};
-	for (uint32_t i = 1; i < n; i++) {
-		if (form && i > 1) dt += (uint64_t)unzigzag(rice_get(&b, form - 1));
+	rice_get_all(&b, k, u, n - 2);
+	in->p = bits_rest(&b);
+	t[0] = first;
+	t[1] = (int64_t)at;
+	bool rising = t[1] > t[0];
+	for (uint32_t i = 2; i < n; i++) {
+		dt += (uint64_t)unzigzag(u[i - 2]);
 		at += dt;
 		t[i] = (int64_t)at;
-		if (t[i] <= t[i - 1]) return false;
+		rising = rising && t[i] > t[i - 1];
 	}
-	if (form) in->p = bits_rest(&b);
-	return !b.bad;
+	return rising && !b.bad;
+}
+
+/* Times that are in [from, to], to the front of t, which has room for all. */
+static bool times_get(struct span *in, uint32_t n, int64_t base, int64_t from, int64_t to,
+        int64_t *t, struct part *p)
+{
+	int64_t first = (int64_t)((uint64_t)base + (uint64_t)unzigzag(span_varint(in)));
+	uint64_t dt = n > 1 ? span_varint(in) : 1;
+	unsigned form = n > 1 ? span_byte(in) : 0;
+	if (in->bad || form > 1 + RICE_MAX) return false;
+	if (!form) return times_even(first, dt, n, from, to, t, p);
+	if (n < 2 || !times_uneven(in, first, dt, n, form - 1, t)) return false;
+	*p = (struct part){0, n};
+	while (p->hi && t[p->hi - 1] > to)
+		p->hi--;
+	while (p->lo < p->hi && t[p->lo] < from)
+		p->lo++;
+	if (p->lo) memmove(t, t + p->lo, (p->hi - p->lo) * sizeof *t);
+	return true;
 }
 
 /* ------------------------------------------------------------------ decimals */
@@ -243,27 +286,6 @@ static inline double meaning_value(struct meaning of, uint64_t m)
 	return (double)(int64_t)(of.first + of.unit * m) / of.power;
 }
 
-/* An order is a constant of each loop, so that the compiler makes three of it. */
-static inline void integrate(struct bits_in *b, double *v, uint32_t n, const int64_t m[2],
-        uint64_t base, unsigned order, bool plain, unsigned k, struct meaning of)
-{
-	uint64_t last = order ? (uint64_t)m[order - 1] : 0;
-	uint64_t delta = (uint64_t)m[1] - (uint64_t)m[0];
-	for (uint32_t i = order; i < n; i++) {
-		uint64_t r = plain ? bits_get(b, k) : (uint64_t)unzigzag(rice_get(b, k));
-		r += base;
-		if (order == 0) {
-			last = r;
-		} else if (order == 1) {
-			last += r;
-		} else {
-			delta += r;
-			last += delta;
-		}
-		v[i] = meaning_value(of, last);
-	}
-}
-
 struct decimal_head {
 	unsigned order, k;
 	bool plain;
@@ -272,6 +294,29 @@ struct decimal_head {
 	int64_t m[2];
 	struct meaning of;
 };
+
+/*
+ * The integers behind the residuals r of places order … part.hi - 1, and what those mean that are
+ * asked for. An order is a constant of each call, so that the compiler makes three of it.
+ */
+static inline void integrate(const uint64_t *r, const struct decimal_head *h, unsigned order,
+        struct part part, double *v)
+{
+	uint64_t last = order ? (uint64_t)h->m[order - 1] : 0;
+	uint64_t delta = (uint64_t)h->m[1] - (uint64_t)h->m[0];
+	for (uint32_t i = order; i < part.hi; i++) {
+		uint64_t x = (h->plain ? r[i - order] : (uint64_t)unzigzag(r[i - order])) + h->base;
+		if (order == 0) {
+			last = x;
+		} else if (order == 1) {
+			last += x;
+		} else {
+			delta += x;
+			last += delta;
+		}
+		if (i >= part.lo) v[i - part.lo] = meaning_value(h->of, last);
+	}
+}
 
 static bool decimal_head_get(struct span *in, uint32_t n, struct decimal_head *h)
 {
@@ -297,24 +342,31 @@ static bool decimal_head_get(struct span *in, uint32_t n, struct decimal_head *h
 	return !in->bad;
 }
 
-static bool decimals_get(struct span *in, uint32_t n, double *v)
+static bool decimals_get(struct span *in, uint32_t n, struct part part, double *v)
 {
 	struct decimal_head h;
+	uint64_t r[CODEC_CHUNK_MAX];
 	if (!decimal_head_get(in, n, &h)) return false;
-	for (unsigned i = 0; i < h.order; i++)
-		v[i] = meaning_value(h.of, (uint64_t)h.m[i]);
+	for (unsigned i = part.lo; i < HG_MIN(h.order, part.hi); i++)
+		v[i - part.lo] = meaning_value(h.of, (uint64_t)h.m[i]);
 	struct bits_in b = {.p = in->p, .end = in->end};
-	if (h.order == 1)
-		integrate(&b, v, n, h.m, h.base, 1, h.plain, h.k, h.of);
-	else if (h.order == 2)
-		integrate(&b, v, n, h.m, h.base, 2, h.plain, h.k, h.of);
+	uint32_t count = part.hi > h.order ? part.hi - h.order : 0;
+	if (!h.plain)
+		rice_get_all(&b, h.k, r, count);
 	else
-		integrate(&b, v, n, h.m, h.base, 0, h.plain, h.k, h.of);
+		for (uint32_t i = 0; i < count; i++)
+			r[i] = bits_get(&b, h.k);
+	if (h.order == 1)
+		integrate(r, &h, 1, part, v);
+	else if (h.order == 2)
+		integrate(r, &h, 2, part, v);
+	else
+		integrate(r, &h, 0, part, v);
 	struct span again = {.p = h.odd, .end = in->end};
 	for (uint64_t i = 0; i < h.odd_count; i++) {
 		uint64_t at = span_varint(&again), raw = span_le(&again, 8);
 		if (at >= n) return false;
-		memcpy(&v[at], &raw, 8);
+		if (at >= part.lo && at < part.hi) memcpy(&v[at - part.lo], &raw, 8);
 	}
 	return !b.bad;
 }
@@ -353,14 +405,13 @@ static uint8_t *xor_put(const double *v, uint32_t n, uint8_t *to)
 	return bits_end(&o);
 }
 
-static bool xor_get(struct span *in, uint32_t n, double *v)
+static bool xor_get(struct span *in, struct part part, double *v)
 {
 	uint64_t bits = span_le(in, 8);
 	unsigned lead = 0, len = 0;
-	memcpy(&v[0], &bits, 8);
 	struct bits_in b = {.p = in->p, .end = in->end};
-	for (uint32_t i = 1; i < n; i++) {
-		if (bits_get(&b, 1)) {
+	for (uint32_t i = 0; i < part.hi; i++) {
+		if (i && bits_get(&b, 1)) {
 			if (bits_get(&b, 1)) {
 				lead = (unsigned)bits_get(&b, 5);
 				len = (unsigned)bits_get(&b, 6) + 1;
@@ -370,7 +421,7 @@ static bool xor_get(struct span *in, uint32_t n, double *v)
 			                      : bits_get(&b, len);
 			bits ^= x << (64 - lead - len);
 		}
-		memcpy(&v[i], &bits, 8);
+		if (i >= part.lo) memcpy(&v[i - part.lo], &bits, 8);
 	}
 	return !in->bad && !b.bad;
 }
@@ -409,18 +460,18 @@ static uint8_t *split_put(const double *v, uint32_t n, uint8_t *to)
 	return bits_end(&o);
 }
 
-static bool split_get(struct span *in, uint32_t n, double *v)
+static bool split_get(struct span *in, struct part part, double *v)
 {
 	unsigned k = span_byte(in), zeros = span_byte(in);
 	uint64_t most = span_le(in, 2);
 	if (in->bad || k > RICE_MAX || zeros > FRACTION_BITS || most > TOP_MOST) return false;
 	struct bits_in b = {.p = in->p, .end = in->end};
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < part.hi; i++) {
 		uint64_t less = rice_get(&b, k);
 		uint64_t bits = bits_get(&b, FRACTION_BITS - zeros) << zeros;
 		if (less > most) return false;
 		bits |= (most - less) << FRACTION_BITS;
-		memcpy(&v[i], &bits, 8);
+		if (i >= part.lo) memcpy(&v[i - part.lo], &bits, 8);
 	}
 	return !b.bad;
 }
@@ -455,25 +506,38 @@ size_t chunk_encode(const int64_t *t, const double *v, uint32_t n, int64_t base,
 	return (size_t)(p + size - to);
 }
 
-uint32_t chunk_decode(struct hg_str bytes, int64_t base, int64_t *t, double *v)
+static bool const_get(struct span *in, struct part part, double *v)
+{
+	uint64_t bits = span_le(in, 8);
+	for (uint32_t i = part.lo; i < part.hi; i++)
+		memcpy(&v[i - part.lo], &bits, 8);
+	return !in->bad;
+}
+
+bool chunk_decode_part(struct hg_str bytes, int64_t base, int64_t from, int64_t to, int64_t *t,
+        double *v, uint32_t *ret_n)
 {
 	const uint8_t *p = (const uint8_t *)bytes.p;
 	struct span in = {.p = p, .end = p + bytes.n};
+	struct part part;
 	uint64_t n = span_varint(&in);
-	if (in.bad || !n || n > CODEC_CHUNK_MAX || !times_get(&in, (uint32_t)n, base, t)) return 0;
+	*ret_n = 0;
+	if (in.bad || !n || n > CODEC_CHUNK_MAX ||
+	        !times_get(&in, (uint32_t)n, base, from, to, t, &part))
+		return false;
+	if (part.lo >= part.hi) return true;
 	uint8_t form = span_byte(&in);
-	bool good = false;
-	if (form == VALUES_CONST) {
-		uint64_t bits = span_le(&in, 8);
-		for (uint64_t i = 0; i < n; i++)
-			memcpy(&v[i], &bits, 8);
-		good = !in.bad;
-	} else if (form == VALUES_DECIMAL) {
-		good = decimals_get(&in, (uint32_t)n, v);
-	} else if (form == VALUES_XOR) {
-		good = xor_get(&in, (uint32_t)n, v);
-	} else if (form == VALUES_SPLIT) {
-		good = split_get(&in, (uint32_t)n, v);
-	}
-	return good ? (uint32_t)n : 0;
+	bool good = form == VALUES_CONST     ? const_get(&in, part, v)
+	            : form == VALUES_DECIMAL ? decimals_get(&in, (uint32_t)n, part, v)
+	            : form == VALUES_XOR     ? xor_get(&in, part, v)
+	            : form == VALUES_SPLIT   ? split_get(&in, part, v)
+	                                     : false;
+	if (good) *ret_n = part.hi - part.lo;
+	return good;
+}
+
+uint32_t chunk_decode(struct hg_str bytes, int64_t base, int64_t *t, double *v)
+{
+	uint32_t n;
+	return chunk_decode_part(bytes, base, INT64_MIN, INT64_MAX, t, v, &n) ? n : 0;
 }

@@ -61,14 +61,27 @@ static inline uint8_t span_byte(struct span *s)
 
 static inline uint64_t span_varint(struct span *s)
 {
+	const uint8_t *p = s->p;
 	uint64_t v = 0;
-	for (unsigned shift = 0; shift < 64; shift += 7) {
-		uint8_t b = span_byte(s);
-		v |= (uint64_t)(b & 0x7f) << shift;
-		if (!(b & 0x80)) return v;
+	for (unsigned shift = 0; shift < 64 && p < s->end; shift += 7) {
+		v |= (uint64_t)(*p & 0x7f) << shift;
+		if (*p++ >= 0x80) continue;
+		s->p = p;
+		return v;
 	}
+	s->p = p;
 	s->bad = true;
 	return 0;
+}
+
+/* Over n varints, without looking at what they say. */
+static inline void span_skip(struct span *s, uint64_t n)
+{
+	const uint8_t *p = s->p;
+	while (n && p < s->end)
+		n -= *p++ < 0x80;
+	s->p = p;
+	if (n) s->bad = true;
 }
 
 static inline uint64_t span_le(struct span *s, unsigned bytes)
@@ -126,6 +139,8 @@ struct stream {
 HG_MUST bool stream_add(struct stream *s, int64_t t, double v, struct codec_step *ret_step);
 /* All samples, `count` of them, into t and v. */
 void stream_read(const struct stream *s, int64_t *t, double *v);
+/* Those in [from, to]; t and v have room for all. Returns how many. */
+uint32_t stream_read_part(const struct stream *s, int64_t from, int64_t to, int64_t *t, double *v);
 /* Empties it, keeping time and memory. */
 void stream_reset(struct stream *s);
 
@@ -133,5 +148,9 @@ void stream_reset(struct stream *s);
 size_t chunk_encode(const int64_t *t, const double *v, uint32_t n, int64_t base, uint8_t *to);
 /* Decodes into t and v, which have room for CODEC_CHUNK_MAX; returns n, 0 when it is no chunk. */
 uint32_t chunk_decode(struct hg_str bytes, int64_t base, int64_t *t, double *v);
+/* Only what lies in [from, to]: what stands before it costs little, what stands behind it nothing,
+ * and is not looked at. False when it is no chunk. */
+HG_MUST bool chunk_decode_part(struct hg_str bytes, int64_t base, int64_t from, int64_t to,
+        int64_t *t, double *v, uint32_t *ret_n);
 
 #endif

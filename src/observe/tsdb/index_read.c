@@ -195,8 +195,8 @@ bool index_chunks(struct window *w, uint32_t id, int64_t from, int64_t to,
 	if (id >= v->series) return false;
 	struct span in = entry_of(v, id);
 	uint64_t labels = in.bad ? 0 : span_varint(&in), place = 0, last = (uint64_t)w->start;
-	for (uint64_t i = 0; i < 2 * labels && !in.bad; i++)
-		span_varint(&in);
+	span_skip(&in, labels);
+	span_skip(&in, labels);
 	uint64_t n = span_varint(&in);
 	bool good = true;
 	for (uint64_t i = 0; i < n && !in.bad; i++) {

@@ -27,6 +27,7 @@ struct tsdb_selection {
 	uint32_t pinned_n, pinned_cap;
 	struct hg_arena arena;
 	bool sorted;
+	uint32_t most; /* series; UINT32_MAX: as many as there are */
 };
 
 /* ------------------------------------------------------------------ gathering */
@@ -120,16 +121,34 @@ static bool overlaps(const struct window *w, int64_t from, int64_t to)
 	return w->start <= to && w->end > from;
 }
 
+/* Bits of the series that match, and how many they are. */
+static enum hg_rc matching(struct tsdb_selection *s, struct catalog c,
+        const struct label_matcher *m, uint32_t n, uint64_t **ret_bits, uint32_t *ret_n)
+{
+	bool all = s->most == UINT32_MAX;
+	uint64_t looks = all ? UINT64_MAX : (uint64_t)s->most * TSDB_LOOKS;
+	enum hg_rc rc = catalog_select(c, m, n, looks, ret_bits);
+	*ret_n = 0;
+	uint32_t words = rc == HG_OK ? c.ops->series(c.self) / 64 + 1 : 0;
+	for (uint32_t i = 0; i < words; i++)
+		if ((*ret_bits)[i]) *ret_n += (uint32_t)__builtin_popcountll((*ret_bits)[i]);
+	if (*ret_n <= s->most) return rc;
+	free(*ret_bits);
+	*ret_bits = NULL;
+	return HG_E_TOO_LARGE;
+}
+
 static enum hg_rc gather_closed(
         struct tsdb_selection *s, struct window *w, const struct label_matcher *m, uint32_t n)
 {
 	struct catalog c = {&index_catalog, w};
 	uint32_t room[2 * LABELS_MAX];
+	uint32_t found;
 	uint64_t *bits;
 	if (!index_ready(s->db, w)) return HG_OK; /* counted as damaged */
-	enum hg_rc rc = catalog_select(c, m, n, &bits);
+	enum hg_rc rc = matching(s, c, m, n, &bits, &found);
 	if (rc != HG_OK) return rc;
-	if (s->n && !table_make(s, s->n + w->index.series)) rc = HG_E_NOMEM;
+	if (s->n && !table_make(s, s->n + found)) rc = HG_E_NOMEM;
 	bool first = !s->n;
 	for (uint32_t word = 0; rc == HG_OK && word <= w->index.series / 64; word++) {
 		for (uint64_t left = bits[word]; left; left &= left - 1) {
@@ -180,11 +199,12 @@ static enum hg_rc gather_head(struct tsdb_selection *s, const struct label_match
 	struct head *h = &s->db->head;
 	struct catalog c = {&head_catalog, h};
 	uint32_t room[2 * LABELS_MAX];
+	uint32_t found;
 	uint64_t *bits, *ranks = NULL;
-	enum hg_rc rc = catalog_select(c, m, n, &bits);
+	enum hg_rc rc = matching(s, c, m, n, &bits, &found);
 	if (rc != HG_OK) return rc;
 	if (head_rank(h)) ranks = calloc(h->ordered / 64 + 1, sizeof *ranks);
-	if (!ranks || (s->n && !table_make(s, s->n + h->live))) rc = HG_E_NOMEM;
+	if (!ranks || (s->n && !table_make(s, s->n + found))) rc = HG_E_NOMEM;
 	for (uint32_t word = 0; rc == HG_OK && word <= h->n / 64; word++) {
 		for (uint64_t left = bits[word]; left; left &= left - 1) {
 			uint32_t slot = word * 64 + (uint32_t)__builtin_ctzll(left);
@@ -232,13 +252,14 @@ static enum hg_rc gather(struct tsdb_selection *s, const struct label_matcher *m
 	return rc;
 }
 
-enum hg_rc tsdb_select(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
-        int64_t from_ms, int64_t to_ms, struct tsdb_selection **ret_selection, struct hg_err *err)
+enum hg_rc tsdb_select_few(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
+        int64_t from_ms, int64_t to_ms, uint32_t most, struct tsdb_selection **ret_selection,
+        struct hg_err *err)
 {
 	*ret_selection = NULL;
 	struct tsdb_selection *s = calloc(1, sizeof *s);
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-	*s = (struct tsdb_selection){.db = db, .from = from_ms, .to = to_ms};
+	*s = (struct tsdb_selection){.db = db, .from = from_ms, .to = to_ms, .most = most};
 	hg_arena_init(&s->arena, "tsdb selection", TSDB_SELECT_BYTES);
 	db->selections++;
 	enum hg_rc rc = gather(s, matchers, n);
@@ -248,7 +269,15 @@ enum hg_rc tsdb_select(struct tsdb *db, const struct label_matcher *matchers, ui
 	}
 	if (s->arena.used > TSDB_SELECT_BYTES / 2) rc = HG_E_TOO_LARGE;
 	tsdb_selection_free(s);
+	if (most != UINT32_MAX && rc == HG_E_TOO_LARGE)
+		return hg_err_set(err, rc, "more than %u series are selected", most);
 	return hg_err_set(err, rc, "the selection of series does not fit in memory");
+}
+
+enum hg_rc tsdb_select(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
+        int64_t from_ms, int64_t to_ms, struct tsdb_selection **ret_selection, struct hg_err *err)
+{
+	return tsdb_select_few(db, matchers, n, from_ms, to_ms, UINT32_MAX, ret_selection, err);
 }
 
 void tsdb_selection_free(struct tsdb_selection *s)
@@ -309,23 +338,11 @@ static bool samples_room(struct tsdb_samples *out, size_t more)
 	return true;
 }
 
-/* Keeps what lies in the span of the n samples that were put behind out->n. */
-static void reading_trim(struct reading *r, uint32_t n)
+/* n samples were put behind out->n. */
+static void reading_took(struct reading *r, uint32_t n)
 {
 	struct tsdb_samples *out = r->out;
-	int64_t *t = out->t + out->n;
-	double *v = out->v + out->n;
-	uint32_t first = 0;
-	while (first < n && t[first] < r->from)
-		first++;
-	while (n > first && t[n - 1] > r->to)
-		n--;
-	if (first) {
-		memmove(t, t + first, (n - first) * sizeof *t);
-		memmove(v, v + first, (n - first) * sizeof *v);
-	}
-	n -= first;
-	if (n && out->n && t[0] <= out->t[out->n - 1]) r->mixed = true;
+	if (n && out->n && out->t[out->n] <= out->t[out->n - 1]) r->mixed = true;
 	out->n += n;
 }
 
@@ -334,37 +351,49 @@ static bool reading_chunk(void *arg, const struct record *record)
 	struct reading *r = arg;
 	r->any_late |= record->late;
 	if (record->late != r->late) return true;
-	if (!samples_room(r->out, CODEC_CHUNK_MAX)) {
+	struct tsdb_samples *out = r->out;
+	uint32_t n;
+	if (!samples_room(out, CODEC_CHUNK_MAX)) {
 		r->failed = true;
 		return false;
 	}
-	uint32_t n = chunk_decode(
-	        record->payload, record->min_ms, r->out->t + r->out->n, r->out->v + r->out->n);
-	if (!n) r->db->stats.damaged++;
-	reading_trim(r, n);
+	if (!chunk_decode_part(record->payload, record->min_ms, r->from, r->to, out->t + out->n,
+	            out->v + out->n, &n))
+		r->db->stats.damaged++;
+	reading_took(r, n);
 	return true;
 }
 
 static void reading_open(struct reading *r, const struct series *s)
 {
+	struct tsdb_samples *out = r->out;
 	if (s->open.t < r->from || s->open.first_t > r->to) return;
-	if (!samples_room(r->out, s->open.count)) {
+	if (!samples_room(out, s->open.count)) {
 		r->failed = true;
 		return;
 	}
-	stream_read(&s->open, r->out->t + r->out->n, r->out->v + r->out->n);
-	reading_trim(r, s->open.count);
+	reading_took(
+	        r, stream_read_part(&s->open, r->from, r->to, out->t + out->n, out->v + out->n));
 }
 
+/* What came late stands by time. */
 static void reading_late(struct reading *r, const struct late *l)
 {
-	if (!samples_room(r->out, l->n)) {
+	struct tsdb_samples *out = r->out;
+	uint32_t first = 0, n = l->n;
+	while (n && l->t[n - 1] > r->to)
+		n--;
+	while (first < n && l->t[first] < r->from)
+		first++;
+	n -= first;
+	if (!n) return;
+	if (!samples_room(out, n)) {
 		r->failed = true;
 		return;
 	}
-	memcpy(r->out->t + r->out->n, l->t, l->n * sizeof *l->t);
-	memcpy(r->out->v + r->out->n, l->v, l->n * sizeof *l->v);
-	reading_trim(r, l->n);
+	memcpy(out->t + out->n, l->t + first, n * sizeof *l->t);
+	memcpy(out->v + out->n, l->v + first, n * sizeof *l->v);
+	reading_took(r, n);
 }
 
 /* By time; of several with one time the first that came stays. Merging keeps their order. */

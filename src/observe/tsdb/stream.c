@@ -198,22 +198,63 @@ bool stream_add(struct stream *s, int64_t t, double v, struct codec_step *ret_st
 	return true;
 }
 
-void stream_read(const struct stream *s, int64_t *t, double *v)
-{
-	struct span in = {.p = s->p, .end = s->p + s->bytes};
+/*
+ * Most values are a short difference from what was expected, and what is not asked for need not be
+ * divided: then the state's bits are late, until a token needs them.
+ */
+struct stream_reader {
+	struct span in;
 	struct codec_state state;
+	bool late;
+};
+
+static bool read_short(struct stream_reader *r, bool wanted, double *ret_v)
+{
+	struct codec_state *s = &r->state;
+	if (r->in.p >= r->in.end || *r->in.p >= TOKEN_SHORT || s->e > DECIMAL_SCALE_MAX)
+		return false;
+	state_move(s, (int64_t)(state_expected(s) + (uint64_t)unzigzag(*r->in.p++)));
+	r->late = !wanted;
+	if (r->late) return true;
+	*ret_v = decimal_value(s->m, s->e);
+	memcpy(&s->bits, ret_v, sizeof s->bits);
+	return true;
+}
+
+static double read_other(struct stream_reader *r)
+{
+	if (r->late) {
+		double v = decimal_value(r->state.m, r->state.e);
+		memcpy(&r->state.bits, &v, sizeof v);
+	}
+	r->late = false;
+	return token_get(&r->state, &r->in);
+}
+
+uint32_t stream_read_part(const struct stream *s, int64_t from, int64_t to, int64_t *t, double *v)
+{
+	struct stream_reader r = {.in = {.p = s->p, .end = s->p + s->bytes}};
 	int64_t at = s->first_t, dt = 0;
-	codec_state_init(&state);
-	for (uint32_t i = 0; i < s->count; i++) {
-		if (in.p < in.end && *in.p == TOKEN_TIME) {
-			in.p++;
-			dt += unzigzag(span_varint(&in));
+	uint32_t n = 0, i = 0;
+	codec_state_init(&r.state);
+	for (; i < s->count; i++) {
+		if (r.in.p < r.in.end && *r.in.p == TOKEN_TIME) {
+			r.in.p++;
+			dt += unzigzag(span_varint(&r.in));
 		}
 		if (i) at += dt;
-		t[i] = at;
-		v[i] = token_get(&state, &in);
+		if (at > to) break;
+		t[n] = at;
+		if (!read_short(&r, at >= from, &v[n])) v[n] = read_other(&r);
+		n += at >= from;
 	}
-	HG_ASSERT(!in.bad && in.p == in.end);
+	HG_ASSERT(!r.in.bad && (i < s->count || r.in.p == r.in.end));
+	return n;
+}
+
+void stream_read(const struct stream *s, int64_t *t, double *v)
+{
+	HG_ASSERT(stream_read_part(s, INT64_MIN, INT64_MAX, t, v) == s->count);
 }
 
 void stream_reset(struct stream *s)

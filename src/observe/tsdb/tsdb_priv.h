@@ -309,9 +309,10 @@ struct catalog_ops {
 extern const struct catalog_ops head_catalog;  /* self: struct head */
 extern const struct catalog_ops index_catalog; /* self: struct window */
 
-/* Bits of the series that all matchers match; the caller frees them. HG_E_NOMEM, HG_E_IO. */
-HG_MUST enum hg_rc catalog_select(
-        struct catalog c, const struct label_matcher *m, uint32_t n, uint64_t **ret_bits);
+/* Bits of the series that all matchers match; the caller frees them. HG_E_NOMEM; HG_E_TOO_LARGE
+ * when `looks` values and series do not suffice to find them. */
+HG_MUST enum hg_rc catalog_select(struct catalog c, const struct label_matcher *m, uint32_t n,
+        uint64_t looks, uint64_t **ret_bits);
 /* Index of a closed window is mapped, checked and readable. */
 HG_MUST bool index_ready(struct tsdb *db, struct window *w);
 /* Calls `fn` for each chunk of a series that touches the span, oldest first if in order. */

@@ -9,37 +9,7 @@
 
 #include "store/store_priv.h"
 
-struct place {
-	char dir[64];
-	struct store *s;
-	struct hg_err err;
-};
-
-static int open_fresh(void **state)
-{
-	struct place *p = calloc(1, sizeof *p);
-	assert_non_null(p);
-	(void)snprintf(p->dir, sizeof p->dir, "/tmp/headgate-store-XXXXXX");
-	assert_non_null(mkdtemp(p->dir));
-	if (store_open(p->dir, &p->s, &p->err) < 0) fail_msg("%s", p->err.message);
-	*state = p;
-	return 0;
-}
-
-static int remove_all(void **state)
-{
-	struct place *p = *state;
-	static const char *const names[] = {
-	        "store/headgate.db", "store/headgate.db-wal", "store/headgate.db-shm", "store", ""};
-	store_close(p->s);
-	for (size_t i = 0; i < HG_COUNT(names); i++) {
-		char path[128];
-		(void)snprintf(path, sizeof path, "%s/%s", p->dir, names[i]);
-		(void)remove(path);
-	}
-	free(p);
-	return 0;
-}
+#include "place.h"
 
 static void reopen(struct place *p)
 {
@@ -417,93 +387,6 @@ static void events_come_in_order_by_app_and_after_an_id(void **state)
 	assert_int_equal(got.n, 0);
 }
 
-static void tokens_are_found_by_digest_and_names_are_unique(void **state)
-{
-	struct place *p = *state;
-	struct store_token t = {.name = HG_STR("ci"), .role = STORE_DEPLOYER, .sha256 = {1, 2, 3}};
-	struct store_token got;
-	struct hg_buf name;
-	hg_buf_init(&name, 100);
-	assert_int_equal(store_token_add(p->s, &t, NULL), HG_OK);
-	t.sha256[0] = 9;
-	assert_int_equal(store_token_add(p->s, &t, NULL), HG_E_DB_CONSTRAINT);
-	assert_int_equal(store_token_find(p->s, t.sha256, &name, &got, NULL), HG_E_NOT_FOUND);
-	t.sha256[0] = 1;
-	assert_int_equal(store_token_used(p->s, t.sha256, 100000, NULL), HG_OK);
-	assert_int_equal(store_token_used(p->s, t.sha256, 100001, NULL), HG_OK);
-	assert_int_equal(store_token_find(p->s, t.sha256, &name, &got, NULL), HG_OK);
-	assert_str(got.name, "ci");
-	assert_int_equal(got.role, STORE_DEPLOYER);
-	assert_int_equal(got.used_ms, 100000);
-	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
-	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_E_NOT_FOUND);
-	hg_buf_free(&name);
-}
-
-static void token_of(struct store *s, const char *name, const char *parent, uint64_t expires_ms)
-{
-	struct store_token t = {.name = hg_str(name),
-	        .role = STORE_VIEWER,
-	        .created_ms = 1,
-	        .expires_ms = expires_ms,
-	        .login = parent[0] != 0,
-	        .parent = hg_str(parent)};
-	memcpy(t.sha256, name, HG_MIN(strlen(name), sizeof t.sha256));
-	assert_int_equal(store_token_add(s, &t, NULL), HG_OK);
-}
-
-static void keep_names(void *arg, const struct store_token *t)
-{
-	hg_buf_fmt(arg, "%.*s ", HG_STR_ARG(t->name));
-}
-
-static void tokens_have(struct store *s, const char *names)
-{
-	struct hg_buf b;
-	hg_buf_init(&b, 1000);
-	assert_int_equal(store_tokens(s, keep_names, &b, NULL), HG_OK);
-	assert_string_equal(hg_buf_text(&b), names);
-	hg_buf_free(&b);
-}
-
-static void a_token_takes_along_whatever_came_from_it(void **state)
-{
-	struct place *p = *state;
-	struct store_token got;
-	struct hg_buf name;
-	uint64_t n = 9;
-	token_of(p->s, "ci", "", 0);
-	token_of(p->s, "desk", "ci", 5000);
-	token_of(p->s, "phone", "desk", 4000);
-	token_of(p->s, "other", "cim", 5000);
-	hg_buf_init(&name, 100);
-	uint8_t digest[32] = "phone";
-	assert_int_equal(store_token_find(p->s, digest, &name, &got, NULL), HG_OK);
-	assert_str(got.name, "phone");
-	assert_str(got.parent, "desk");
-	assert_true(got.login);
-	assert_int_equal(got.expires_ms, 4000);
-	hg_buf_free(&name);
-	assert_int_equal(store_logins(p->s, 4000, &n, NULL), HG_OK);
-	assert_int_equal(n, 2); /* one has expired at that very moment */
-	assert_int_equal(store_token_remove(p->s, HG_STR("ci"), NULL), HG_OK);
-	tokens_have(p->s, "other ");
-}
-
-static void tokens_that_expired_are_forgotten_and_no_others(void **state)
-{
-	struct place *p = *state;
-	token_of(p->s, "ever", "", 0);
-	token_of(p->s, "first", "", 1000);
-	token_of(p->s, "second", "", 1001);
-	assert_int_equal(store_tokens_prune(p->s, 999, NULL), HG_OK);
-	tokens_have(p->s, "ever first second ");
-	assert_int_equal(store_tokens_prune(p->s, 1000, NULL), HG_OK);
-	tokens_have(p->s, "ever second ");
-	assert_int_equal(store_tokens_prune(p->s, UINT64_MAX, NULL), HG_OK);
-	tokens_have(p->s, "ever ");
-}
-
 static void keep_past(void *arg, const struct store_past *r)
 {
 	hg_buf_fmt(arg, "%u:%.*s:%d:%llu:%llu ", r->number, HG_STR_ARG(r->version), r->kept,
@@ -769,9 +652,6 @@ int main(void)
 	        CASE(hours_of_an_app_come_in_order_and_can_be_forgotten),
 	        CASE(a_replica_id_is_never_used_again),
 	        CASE(events_come_in_order_by_app_and_after_an_id),
-	        CASE(tokens_are_found_by_digest_and_names_are_unique),
-	        CASE(a_token_takes_along_whatever_came_from_it),
-	        CASE(tokens_that_expired_are_forgotten_and_no_others),
 	        CASE(the_history_of_an_app_says_what_became_of_each_release),
 	        CASE(the_audit_trail_is_read_backwards_in_pages),
 	        CASE(a_transaction_is_kept_whole_or_not_at_all),

@@ -1,5 +1,6 @@
 #include "../test.h"
 
+#include <inttypes.h>
 #include "wire/shortest.c"
 
 static void assert_text(double v, const char *want)
@@ -46,7 +47,7 @@ static void values_are_written_as_prometheus_writes_them(void **state)
  */
 static void assert_same(double v)
 {
-	char fast[SHORTEST_DIGITS], slow[SHORTEST_DIGITS], text[64];
+	char fast[SHORTEST_ROOM], slow[SHORTEST_ROOM], text[64];
 	int e, f;
 	size_t n = shortest_digits(v, fast, &e), m = by_printf(v, slow, &f);
 	snprintf(text, sizeof text, "%.*se%d", (int)n, fast, e - (int)n + 1);
@@ -94,6 +95,14 @@ static void whole_numbers_have_all_their_digits(void **state)
 		char to[20];
 		struct hg_str have = {to, shortest_u64(row[i].v, to)};
 		assert_str(have, row[i].text);
+	}
+	for (uint64_t ten = 10; ten <= UINT64_MAX / 10; ten *= 10) {
+		for (int i = -1; i <= 1; i++) {
+			char to[20], want[24];
+			(void)snprintf(want, sizeof want, "%" PRIu64, ten + (uint64_t)i);
+			assert_str(
+			        ((struct hg_str){to, shortest_u64(ten + (uint64_t)i, to)}), want);
+		}
 	}
 }
 

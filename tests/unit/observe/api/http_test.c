@@ -376,6 +376,31 @@ static void more_than_may_wait_are_told_to_come_again(void **state)
 		close(fd[i]);
 }
 
+/* However few samples they have: finding them alone would hold up the loop. */
+static void many_series_are_looked_for_on_a_thread(void **state)
+{
+	struct world w;
+	char name[16];
+	(void)state;
+	world_start(&w, NULL);
+	for (int i = 0; i < 300; i++) {
+		(void)snprintf(name, sizeof name, "s%03d", i);
+		add(&w, "few", name, "", i, 0, 1);
+	}
+	hold(&w, true);
+	int fd = send_text(&w, "GET /api/v1/query?query=count(few) HTTP/1.1\r\nHost: t\r\n"
+	                       "Connection: close\r\n\r\n");
+	turn_until(&w, 1, 0);
+	hold(&w, false);
+	read_answer(&w, fd);
+	assert_has(&w, 200, "\"300\"");
+	/* These are found at once, and answered. */
+	hold(&w, true);
+	get(&w, "/api/v1/query?query=few%7Ba=~%22s00.%22%7D");
+	assert_has(&w, 200, "\"s009\"");
+	world_stop(&w);
+}
+
 static void a_query_ends_at_its_deadline_and_at_its_memory(void **state)
 {
 	struct promapi_options o = {.memory_max = (size_t)16 << 20};
@@ -613,6 +638,7 @@ int main(void)
 	        cmocka_unit_test(large_answers_are_streamed_and_compressed),
 	        cmocka_unit_test(a_client_that_goes_away_takes_its_query_along),
 	        cmocka_unit_test(more_than_may_wait_are_told_to_come_again),
+	        cmocka_unit_test(many_series_are_looked_for_on_a_thread),
 	        cmocka_unit_test(a_query_ends_at_its_deadline_and_at_its_memory),
 	        cmocka_unit_test(who_reads_slowly_holds_up_nobody),
 	        cmocka_unit_test(columns_are_values_by_step_and_errors_in_their_place),

@@ -50,6 +50,29 @@ static void same_or_fail(const double *a, const double *b, const int64_t *t, con
 		fail_msg("shape %u, times %u, %u samples", shape, kind, n);
 }
 
+/* What lies in a span that begins and ends anywhere, also before, behind and between samples. */
+static void parts_are_the_same(struct hg_rand *r, struct hg_str chunk, const struct stream *s,
+        int64_t base, const int64_t *t, const double *v, uint32_t n)
+{
+	int64_t u[CODEC_CHUNK_MAX], bound[2];
+	double w[CODEC_CHUNK_MAX];
+	uint32_t lo = 0, got;
+	for (int i = 0; i < 2; i++)
+		bound[i] = t[hg_rand_below(r, n)] + (int64_t)hg_rand_below(r, 3) - 1;
+	if (hg_rand_below(r, 8) == 0) bound[0] = INT64_MIN;
+	if (hg_rand_below(r, 8) == 0) bound[1] = INT64_MAX;
+	while (lo < n && t[lo] < bound[0])
+		lo++;
+	uint32_t hi = lo;
+	while (hi < n && t[hi] <= bound[1])
+		hi++;
+	assert_true(chunk_decode_part(chunk, base, bound[0], bound[1], u, w, &got));
+	assert_int_equal(got, hi - lo);
+	same_or_fail(v + lo, w, t + lo, u, got, 100, 0);
+	assert_int_equal(stream_read_part(s, bound[0], bound[1], u, w), hi - lo);
+	same_or_fail(v + lo, w, t + lo, u, got, 101, 0);
+}
+
 static void test_chunks_and_streams_give_back_every_bit(void **state)
 {
 	(void)state;
@@ -79,6 +102,9 @@ static void test_chunks_and_streams_give_back_every_bit(void **state)
 		memset(w, 0xee, sizeof w);
 		assert_int_equal(chunk_decode((struct hg_str){(char *)bytes, size}, base, u, w), n);
 		same_or_fail(v, w, t, u, n, shape, kind);
+		for (int part = 0; part < 4; part++)
+			parts_are_the_same(
+			        &r, (struct hg_str){(char *)bytes, size}, &s, base, t, v, n);
 		free(s.p);
 	}
 }
@@ -138,6 +164,12 @@ static void test_a_chunk_of_garbage_is_refused_or_read_within_bounds(void **stat
 		uint32_t got = chunk_decode((struct hg_str){copy, size}, 0, u, w);
 		for (uint32_t i = 1; i < got; i++)
 			assert_true(u[i] > u[i - 1]);
+		int64_t from = hg_rand_below(&r, 40000), to = hg_rand_below(&r, 40000);
+		if (chunk_decode_part((struct hg_str){copy, size}, 0, from, to, u, w, &got)) {
+			assert_true(got <= CODEC_CHUNK_MAX);
+			for (uint32_t i = 0; i < got; i++)
+				assert_true(u[i] >= from && u[i] <= to && (!i || u[i] > u[i - 1]));
+		}
 		free(copy);
 	}
 }

@@ -91,6 +91,46 @@ static void test_matchers_select_as_prometheus_does(void **state)
 	model_fini(&m);
 }
 
+static void test_who_wants_few_series_is_refused_when_there_are_more(void **state)
+{
+	(void)state;
+	struct model m;
+	struct tsdb_selection *sel;
+	struct hg_err err;
+	struct label_matcher name = eq("__name__", "m1"), job = eq("job", "job1"),
+	                     all = {.op = LABEL_RE,
+	                             .name = HG_STR("__name__"),
+	                             .value = HG_STR(".+")};
+	assert_int_equal(re_compile(all.value, RE_LABEL, &all.re, &err), HG_OK);
+	struct {
+		const struct label_matcher *m;
+		uint32_t n, most;
+		enum hg_rc want;
+	} rows[] = {
+	        {&name, 1, 15, HG_OK},
+	        {&name, 1, 14, HG_E_TOO_LARGE},
+	        {&job, 1, 60, HG_OK},
+	        {NULL, 0, 60, HG_OK},
+	        {NULL, 0, 59, HG_E_TOO_LARGE},
+	        {NULL, 0, 3, HG_E_TOO_LARGE}, /* not even looked at: 3 × TSDB_LOOKS < 60 */
+	        {&all, 1, 60, HG_OK},
+	        {&all, 1, 3, HG_E_TOO_LARGE},
+	};
+	model_init(&m, 60, 9);
+	model_open(&m, &(struct tsdb_options){0});
+	fill(&m, 0, 3, 1000);
+	for (size_t i = 0; i < HG_COUNT(rows); i++) {
+		enum hg_rc rc = tsdb_select_few(m.db, rows[i].m, rows[i].n, TSDB_NO_MIN,
+		        TSDB_NO_MAX, rows[i].most, &sel, &err);
+		if (rc != rows[i].want) fail_msg("row %zu: %d", i, rc);
+		if (rc == HG_OK) assert_true(tsdb_selection_count(sel) <= rows[i].most);
+		if (rc != HG_OK) assert_null(sel);
+		tsdb_selection_free(sel);
+	}
+	re_free(all.re);
+	model_fini(&m);
+}
+
 static void test_regular_expressions_select_as_prometheus_does(void **state)
 {
 	(void)state;
@@ -401,6 +441,7 @@ int main(void)
 	        cmocka_unit_test(test_samples_come_back_bit_by_bit),
 	        cmocka_unit_test(test_windows_that_are_over_leave_a_memory_store_with_retention),
 	        cmocka_unit_test(test_matchers_select_as_prometheus_does),
+	        cmocka_unit_test(test_who_wants_few_series_is_refused_when_there_are_more),
 	        cmocka_unit_test(test_regular_expressions_select_as_prometheus_does),
 	        cmocka_unit_test(test_what_is_not_in_order_is_told_apart_and_counted),
 	        cmocka_unit_test(test_late_samples_are_merged_where_they_belong),
