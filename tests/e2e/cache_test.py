@@ -305,6 +305,7 @@ class Faults(Case):
             fault()
         finally:
             got = load.result()
+        after = Load(a.port, rate=150, seconds=1, posts=10, connections=16).result()
         self.assertEqual((got["failed_get"], got["failed_post"], got["connect_errors"]), (0, 0, 0), got)
         self.assertEqual(set(got["status"]), {"200", "201"})
         by = self.results(a)
@@ -312,11 +313,12 @@ class Faults(Case):
         print(f"# {got['requests']} requests, a tenth of them creates, 0 failed; lists from the cache "
               f"{100 * found / sum(by.values()):.0f} %; p95 {got['p95_us'] / 1000:.1f} ms, longest "
               f"{got['max_us'] / 1000:.0f} ms (without a fault {quiet['max_us'] / 1000:.0f} ms)", flush=True)
-        # Nobody waited for Redis longer than its time, give or take what a busy machine does anyway: it
-        # was away for 2 and for 3 s.
+        # Nobody waited for Redis longer than its time, give or take what a busy machine does anyway, before and
+        # afterwards: it was away for 2 and for 3 s of 5.
         if not SANITIZED:
-            self.assertLess(got["max_us"], 1000000, (quiet, got))
-            self.assertLess(got["p95_us"], TIMEOUT_MS * 1000 + 2 * quiet["p95_us"] + 50000, (quiet, got))
+            anyway = max(quiet["p95_us"], after["p95_us"])
+            self.assertLess(got["max_us"], 1000000, (quiet, got, after))
+            self.assertLess(got["p95_us"], TIMEOUT_MS * 1000 + 3 * anyway + 100000, (quiet, got, after))
         return a
 
     def test_redis_is_killed_and_comes_back(self):

@@ -189,7 +189,8 @@ class Live(unittest.TestCase):
             self.assertGreater(t["old"]["rate"][-1], t["new"]["rate"][-1])
             self.assertEqual({x for x in t["new"]["error_ratio"]} - {None}, {0})
             steps = [b - a for a, b in zip(t["t_ms"], t["t_ms"][1:])]
-            self.assertTrue(all(0 < s < 3000 for s in steps) and 900 < sorted(steps)[len(steps) // 2] < 1500, steps)
+            # One a second; a busy machine may skip some, and never writes two for one moment.
+            self.assertTrue(all(0 < s < 10000 for s in steps) and 900 < sorted(steps)[len(steps) // 2] < 1500, steps)
             shown = everything.rows()["feedback"]["rollout"]
             self.assertEqual((shown["state"], shown["strategy"], shown["weight_set"], shown["step"], shown["steps"]),
                              ("running", "canary", 0.02, 1, 1))

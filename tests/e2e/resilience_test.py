@@ -109,7 +109,7 @@ class Clients:
     def __init__(self, port, count, seconds, pause=0.0, path="/"):
         self.port, self.pause, self.path = port, pause, path
         self.status, self.by_port = collections.Counter(), collections.Counter()
-        self.seconds, self.when, self.lock = [], [], threading.Lock()
+        self.seconds, self.when, self.whom, self.lock = [], [], [], threading.Lock()
         self.begin = time.monotonic()
         self.end = self.begin + seconds
         self.threads = [threading.Thread(target=self.run) for _ in range(count)]
@@ -126,8 +126,10 @@ class Clients:
                 self.status[r.status] += 1
                 self.seconds.append(time.monotonic() - at)
                 self.when.append((at - self.begin, r.status))
+                port = int(body.split()[0]) if body[:1].isdigit() else None  # nobody's: an answer of the edge
+                self.whom.append(port)
                 if r.status == 200:
-                    self.by_port[int(body.split()[0])] += 1
+                    self.by_port[port] += 1
             if self.pause:
                 time.sleep(self.pause)
         c.close()
@@ -357,7 +359,10 @@ class Resilience(unittest.TestCase):
             self.assertEqual(failed, [])
             self.assertGreater(sum(s != 200 for _, s in seen.when), 0)
             self.assertGreater(p99[1], 0.19)
-            self.assertLess(p99[2], 0.15)
+            # Whatever else the machine does to the times: hardly anybody is answered by one of the three any more.
+            whom = [port for (at, _), port in zip(seen.when, seen.whom) if at > 14]
+            self.assertGreater(len(whom), 100)
+            self.assertLess(sum(port in (still, slow, bad) for port in whom) / len(whom), 0.01)
             self.assertGreaterEqual(metric(p, "headgate_edge_ejected_failing_total"), 1)
             self.assertGreaterEqual(metric(p, "headgate_edge_ejected_slow_total"), 1)
 
