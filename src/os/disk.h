@@ -45,8 +45,8 @@ HG_MUST int disk_cut(int fd, uint64_t size);
 /* Gives the blocks of [offset, offset + n) back; the size stays, the range reads as zeros. */
 HG_MUST int disk_punch(int fd, uint64_t offset, uint64_t n);
 /*
- * The data (not the times) are on the disk when this returns 0. After an error nobody knows what is:
- * Linux counts pages that it could not write as written, so a second call may say 0 about them.
+ * The data (not the times) are on the disk when this returns 0. After an error nobody knows what
+ * is: Linux counts pages that it could not write as written, a second call may say 0 about them.
  */
 HG_MUST int disk_sync(int fd);
 /* The same for the names in a directory: fdatasync need not write those. */

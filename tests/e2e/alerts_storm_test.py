@@ -2,14 +2,11 @@
 """A storm: one rule fires for ten thousand series at once, and ends for all of them at once. Who is told by shard
 gets a message a shard and no more, over kill -9 of control while they are sent; who is told of all in one message
 gets one that fits, and the number of those that it does not list. 3,000 in `make test`, 10,000 in `make test-long`."""
-import http.server
 import os
-import threading
 import time
-import unittest
 
-from harness import LONG, Platform, free_port, kill, main, wait_for
-from webhook_server import Receiver
+from harness import LONG, free_port, kill, main, wait_for
+from hooked import Exporter, Hooked
 
 ALERTS, SHARDS = (10_000, 50) if LONG else (3_000, 30)
 # Seconds: how long nobody may be told anything, and how long it is looked at what the storm costs as it goes on.
@@ -43,34 +40,6 @@ alerts:
 """
 
 
-class Exporter:
-    """The series of the storm, at 0 or at 1."""
-
-    def __init__(self):
-        self.value, me = 0, self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                body = "".join(f'storm{{i="{i}",shard="{i % SHARDS}"}} {me.value}\n' for i in range(ALERTS)).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 def used(pid):
     """seconds of CPU, MiB at most"""
     with open(f"/proc/{pid}/stat") as f:
@@ -80,36 +49,23 @@ def used(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), peak
 
 
-class Storm(unittest.TestCase):
+class Storm(Hooked):
     def setUp(self):
-        self.hook, self.exporter = Receiver(tls=False), Exporter()
-        self.p = Platform()
-        self.p.file.write_text(CONFIG.format(admin=free_port(), http=free_port(), port=self.exporter.port))
-        self.p.__enter__()
-        for name, path in (("SHARDS_URL", "/shards"), ("ALL_URL", "/all")):
-            self.p.run("secret", "set", name, input=self.hook.url(path, "127.0.0.1"))
-        self.p.up()
-
-    def tearDown(self):
-        self.p.__exit__(None, None, None)
-        self.hook.close()
-        self.exporter.close()
+        self.value = 0  # of all series of the storm
+        self.exporter = Exporter(lambda _: "".join(
+            f'storm{{i="{i}",shard="{i % SHARDS}"}} {self.value}\n' for i in range(ALERTS)))
+        self.start(CONFIG.format(admin=free_port(), http=free_port(), port=self.exporter.port),
+                   {"SHARDS_URL": "/shards", "ALL_URL": "/all"})
 
     def messages(self, path, status):
         """one of each webhook-id, which receivers look at"""
         return list({d.headers["webhook-id"]: d.json for d in list(self.hook.got)
                      if d.path == path and d.json["status"] == status}.values())
 
-    def pid(self, role):
-        try:
-            return next(iter(self.p.pids(role)), None)
-        except (AssertionError, ValueError):
-            return None
-
     def storm(self, status):
         """All of it begins or ends; control is killed as soon as a few have heard of it."""
         began, control = time.monotonic(), self.pid("control")
-        self.exporter.value = int(status == "firing")
+        self.value = int(status == "firing")
         wait_for(lambda: len(self.messages("/shards", status)) >= 3, 60)
         first = time.monotonic() - began
         kill(control)

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """Rules: the same verdicts as promtool's over files of our own; and an alert of headgate.yaml that reaches a
 webhook, over kill -9 of observe and of control, told once."""
-import http.server
 import json
 import os
 import pathlib
@@ -9,13 +8,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
 import unittest
 
 import harness
-from harness import Platform, free_port, kill, main, request, wait_for
-from webhook_server import Receiver
+from harness import free_port, kill, main, request, wait_for
+from hooked import Exporter, Hooked
 
 HEADGATE = os.path.join(harness.BUILD, "headgate")
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "rules"
@@ -194,28 +192,13 @@ alerts:
 {more}"""
 
 
-class Alert(unittest.TestCase):
+class Alert(Hooked):
     def setUp(self):
-        self.hook, self.admin = Receiver(tls=False), free_port()
-        self.p = Platform()
-        self.p.file.write_text(config(self.admin))
-        rules = self.p.file.parent / "rules"
-        rules.mkdir()
-        (rules / "own.yml").write_text("groups:\n- name: own\n  interval: 1s\n  rules:\n"
-                                       "  - {alert: Imported, expr: vector(7), labels: {severity: warning}}\n")
-        self.p.__enter__()
-        self.p.run("secret", "set", "HOOK_URL", input=self.hook.url("/hook", "127.0.0.1"))
-        self.p.up()
-        self.token = self.p.run("token", "create", "viewer", "--role", "viewer").stdout.split()[-1]
-
-    def tearDown(self):
-        self.p.__exit__(None, None, None)
-        self.hook.close()
-
-    def told(self, name):
-        """(status, labels, annotations) of each message about an alert, in order"""
-        return [(a["status"], a["labels"], a["annotations"]) for d in list(self.hook.got)
-                for a in d.json["alerts"] if a["labels"]["alertname"] == name]
+        self.admin = free_port()
+        own = ("groups:\n- name: own\n  interval: 1s\n  rules:\n"
+               "  - {alert: Imported, expr: vector(7), labels: {severity: warning}}\n")
+        self.start(config(self.admin), {"HOOK_URL": "/hook"}, {"rules/own.yml": own})
+        self.token = self.viewer()
 
     def api(self, path):
         status, _, text = request(self.admin, "GET", path, headers={"Authorization": f"Bearer {self.token}"})
@@ -269,35 +252,6 @@ class Alert(unittest.TestCase):
         self.assertEqual(self.told("SleeperIsUp")[1][0], "resolved")
 
 
-class Exporter:
-    """Metrics at a port: what `lines` has, and a counter that rises by 1 a scrape."""
-
-    def __init__(self):
-        self.lines, self.scrapes, me = "", 0, self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                me.scrapes += 1
-                body = f"{me.lines}work_total {me.scrapes}\n".encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "text/plain; version=0.0.4")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-
 ENDS = """
 version: 1
 project: ends
@@ -326,37 +280,25 @@ ENDS_RULES = """groups:
 """
 
 
-class End(unittest.TestCase):
+class End(Hooked):
     """An alert that ends while observe is away."""
 
     def setUp(self):
-        self.hook, self.admin, self.exporter = Receiver(tls=False), free_port(), Exporter()
-        self.exporter.lines = "broken 1\nstuck 1\n"
-        self.p = Platform()
-        self.p.file.write_text(ENDS.format(admin=self.admin, http=free_port(), port=self.exporter.port))
-        (self.p.file.parent / "rules.yml").write_text(ENDS_RULES)
-        self.p.__enter__()
-        self.p.run("secret", "set", "HOOK_URL", input=self.hook.url("/hook", "127.0.0.1"))
-        self.p.up()
-        self.token = self.p.run("token", "create", "viewer", "--role", "viewer").stdout.split()[-1]
+        self.admin, self.lines = free_port(), "broken 1\nstuck 1\n"
+        self.exporter = Exporter(lambda e: f"{self.lines}work_total {e.scrapes}\n")
+        self.start(ENDS.format(admin=self.admin, http=free_port(), port=self.exporter.port),
+                   {"HOOK_URL": "/hook"}, {"rules.yml": ENDS_RULES})
+        self.token = self.viewer()
 
-    def tearDown(self):
-        self.p.__exit__(None, None, None)
-        self.hook.close()
-        self.exporter.close()
-
-    def told(self, name):
-        return [a["status"] for d in list(self.hook.got) for a in d.json["alerts"] if a["labels"]["alertname"] == name]
+    def statuses(self, name):
+        return [status for status, _, _ in self.told(name)]
 
     def evaluated(self):
-        _, _, text = request(self.admin, "GET", "/api/v1/rules", headers={"Authorization": f"Bearer {self.token}"})
-        return {g["name"]: g["lastEvaluation"] for g in json.loads(text)["data"]["groups"]}["slow"]
-
-    def pid(self, role):
+        """both alerts fire in the observe process that runs now"""
         try:
-            return next(iter(self.p.pids(role)), None)
-        except (AssertionError, ValueError):
-            return None
+            return len(self.api("/api/v1/alerts")["data"]["alerts"]) == 2
+        except (AssertionError, OSError):
+            return False  # one of the two is being replaced
 
     def kill(self, *roles):
         """All of them at once, right after the slow group was evaluated."""
@@ -368,27 +310,27 @@ class End(unittest.TestCase):
         return gone
 
     def test_it_is_told_at_once_when_observe_knows_all_that_fires(self):
-        wait_for(lambda: all(self.told(n) for n in ("Broken", "Working", "Waits")), 60)
+        wait_for(lambda: all(self.statuses(n) for n in ("Broken", "Working", "Waits")), 60)
         gone = self.kill("observe")
-        self.exporter.lines = "broken 0\nstuck 1\n"
+        self.lines = "broken 0\nstuck 1\n"
         began = time.monotonic()
-        wait_for(lambda: len(self.told("Broken")) == 2, 60)
-        self.assertEqual(self.told("Broken"), ["firing", "resolved"])
+        wait_for(lambda: len(self.statuses("Broken")) == 2, 60)
+        self.assertEqual(self.statuses("Broken"), ["firing", "resolved"])
         self.assertNotEqual(self.pid("observe"), gone["observe"])
         # Not before it has looked long enough: two rounds of what comes every 5 s.
         self.assertGreater(time.monotonic() - began, 8)
         # What goes on was never over: not while rates could not be told, not while `for` was waited for.
         for name in ("Working", "Waits"):
-            self.assertEqual(self.told(name), ["firing"])
+            self.assertEqual(self.statuses(name), ["firing"])
         # The same when control is killed with it: what it was told of is in its store.
-        self.exporter.lines = "broken 1\nstuck 1\n"
-        wait_for(lambda: len(self.told("Broken")) == 3, 60)
+        self.lines = "broken 1\nstuck 1\n"
+        wait_for(lambda: len(self.statuses("Broken")) == 3, 60)
         self.kill("observe", "control")
-        self.exporter.lines = "broken 0\nstuck 1\n"
-        wait_for(lambda: len(self.told("Broken")) == 4, 60)
-        self.assertEqual(self.told("Broken"), ["firing", "resolved"] * 2)
+        self.lines = "broken 0\nstuck 1\n"
+        wait_for(lambda: len(self.statuses("Broken")) == 4, 60)
+        self.assertEqual(self.statuses("Broken"), ["firing", "resolved"] * 2)
         for name in ("Working", "Waits"):
-            self.assertEqual(self.told(name), ["firing"])
+            self.assertEqual(self.statuses(name), ["firing"])
 
 
 if __name__ == "__main__":

@@ -22,12 +22,26 @@ int remote_dir_open(struct remote_dir *d)
 	return d->at < 0 ? d->at : 0;
 }
 
+/* There are none to be had now; later there may be. */
+static bool is_passing(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}
+
+enum hg_rc position_find(struct remote_dir *d, const char *name, struct position *ret_position)
+{
+	int rc = remote_dir_open(d);
+	if (rc < 0) return is_passing(rc) ? HG_E_AGAIN : HG_E_NOT_FOUND;
+	return position_read(d->at, name, ret_position);
+}
+
 enum hg_rc position_read(int dir, const char *name, struct position *ret_position)
 {
 	char text[128];
 	struct position p;
 	int fd = disk_open(dir, name, O_RDONLY);
-	if (fd < 0) return HG_E_NOT_FOUND;
+	if (fd < 0)
+		return is_passing(fd) ? HG_E_AGAIN : fd == -ENOENT ? HG_E_NOT_FOUND : HG_E_INVALID;
 	ssize_t n = disk_read(fd, text, sizeof text, 0);
 	disk_close(fd);
 	struct hg_str s = {text, n > 0 ? (size_t)n : 0};
@@ -41,15 +55,14 @@ enum hg_rc position_read(int dir, const char *name, struct position *ret_positio
 
 int position_write(int dir, const char *name, struct position p)
 {
-	char text[128], beside[REMOTE_NAME_MAX + 8];
+	char text[128];
 	int n = snprintf(text, sizeof text, HEAD "%lld %lld\n", (long long)p.passed_ms,
 	        (long long)p.until_ms);
-	(void)snprintf(beside, sizeof beside, "%s.new", name);
-	int fd = disk_open(dir, beside, O_WRONLY | O_CREAT | O_TRUNC);
-	if (fd < 0) return fd;
-	int rc = disk_write(fd, text, (size_t)n, 0);
-	disk_close(fd);
-	if (rc == 0 && renameat(dir, beside, dir, name) < 0) rc = -errno;
-	if (rc < 0) (void)disk_unlink(dir, beside);
+	int rc = disk_replace(dir, name, (struct hg_str){text, (size_t)n});
+	/* The folder itself may be new. */
+	int above = rc == 0 ? disk_open(dir, "..", O_RDONLY | O_DIRECTORY) : rc;
+	if (above < 0) return above;
+	rc = disk_sync_names(above);
+	disk_close(above);
 	return rc;
 }

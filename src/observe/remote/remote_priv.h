@@ -50,6 +50,17 @@ uint64_t send_pause(uint32_t tries, uint64_t asked_ms, uint64_t random);
  * behind `passed_ms`: there is no pass to make yet.
  */
 int64_t send_until(int64_t passed_ms, int64_t now_ms);
+/* Whether a position is so far in the future that the clock must have been set back since. */
+bool send_is_ahead(int64_t position_ms, int64_t now_ms);
+/* Where to go on when it was: `low_ms` is where sending stood before the clock leapt ahead, 0 if
+ * that is not known; then what came since the last pass is sent, perhaps once more. */
+int64_t send_back(int64_t low_ms, uint32_t batch_ms, int64_t now_ms);
+/*
+ * Where to go on, behind what has passed: the clock was set back from `high_ms` (what had passed
+ * then) and has now leapt to beyond it, as when a machine without a clock gets the time; what is
+ * between was sent.
+ */
+int64_t send_leap(int64_t passed_ms, int64_t high_ms, int64_t now_ms);
 
 /* Where positions are kept; made when it can be: on a full disk not at once. */
 struct remote_dir {
@@ -58,6 +69,11 @@ struct remote_dir {
 };
 /* Opens it if that was not possible before; 0 or -errno. */
 HG_MUST int remote_dir_open(struct remote_dir *d);
+
+/* ---- check.c */
+HG_MUST enum hg_rc target_check(const struct remote_target_conf *conf, struct hg_err *err);
+/* No control characters. */
+bool target_plain(struct hg_str s);
 
 /* ---- target.c */
 struct target;
@@ -76,7 +92,6 @@ HG_MUST enum hg_rc target_new(const struct target_place *place,
         const struct remote_target_conf *conf, struct target **ret_target, struct hg_err *err);
 /* Requests under way end untold; the position is written. NULL is fine. */
 void target_free(struct target *t);
-HG_MUST enum hg_rc target_check(const struct remote_target_conf *conf, struct hg_err *err);
 /* The same settings, for which nothing would change. */
 bool target_is(const struct target *t, const struct target_place *place,
         const struct remote_target_conf *conf);
@@ -89,9 +104,12 @@ void target_status(const struct target *t, struct remote_status *ret_status);
 struct position {
 	int64_t passed_ms, until_ms;
 };
-/* HG_E_NOT_FOUND: there is none; HG_E_INVALID: it is damaged. */
+/* HG_E_NOT_FOUND: there is none; HG_E_INVALID: it is damaged; HG_E_AGAIN: it cannot be said now. */
 HG_MUST enum hg_rc position_read(int dir, const char *name, struct position *ret_position);
-/* 0 or -errno. A kill leaves the old one or the new one; the disk is not waited for. */
+/* The same in the folder, which is opened if it can be. */
+HG_MUST enum hg_rc position_find(
+        struct remote_dir *d, const char *name, struct position *ret_position);
+/* 0 or -errno. A kill and a loss of power leave the old one or the new one. Waits for the disk. */
 HG_MUST int position_write(int dir, const char *name, struct position p);
 
 #endif

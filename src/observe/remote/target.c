@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "os/clock.h"
+#include "os/work.h"
 #include "wire/base64.h"
 
 /*
@@ -12,10 +13,11 @@
  * of their labels, and ends when every batch of it is acknowledged or refused for good. Then the
  * position moves to the end of the span.
  *
- * Before a pass begins its span is written down. After a kill the same span is read again and cut
- * into the same batches: a batch that had arrived is a double as a whole, which receivers drop or
- * refuse as a whole (Prometheus 2 rolls a request back for one old sample), one that had not is new
- * as a whole.
+ * Before a pass begins its span is written down, on a thread, since the disk is waited for: after
+ * a loss of power, too, the position is one that was. After a kill the same span is read again and
+ * cut into the same batches: a batch that had arrived is a double as a whole, which receivers drop
+ * or refuse as a whole (Prometheus 2 rolls a request back for one old sample), one that had not is
+ * new as a whole.
  *
  * Samples that come late into a span that has passed (a slow scrape, an exporter's own timestamps)
  * are found because for each series the newest that was sent is known.
@@ -60,8 +62,15 @@ struct target {
 	struct position at;
 	bool passing;     /* a pass is under way: from at.passed_ms to at.until_ms */
 	bool read;        /* … and all of its series were read */
+	bool begun;       /* where it stands is known */
 	int64_t start_ms; /* nothing older is looked for */
-	uint64_t due_ms;  /* on the loop's clock: when the next pass begins */
+	int64_t high_ms;  /* what had passed when the clock was set back … */
+	int64_t low_ms;   /* … and before it leapt ahead */
+	int64_t wall_ms;  /* the clock when it was last looked at */
+	struct work *keeping;
+	struct position kept; /* the thread's, as long as there is one */
+	int kept_rc;
+	uint64_t due_ms; /* on the loop's clock: when the next pass begins */
 	struct tsdb_selection *selection;
 	uint32_t next;
 	struct labels cursor; /* a copy: the last series that was read */
@@ -82,88 +91,6 @@ struct target {
 static void step(struct target *t);
 
 /* ------------------------------------------------------------------ settings */
-
-static bool is_plain(struct hg_str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f) return false;
-	return true;
-}
-
-static bool is_name(struct hg_str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i], low = (char)(c | 0x20);
-		if (!(low >= 'a' && low <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '_')
-			return false;
-	}
-	return s.n > 0 && s.n <= REMOTE_NAME_MAX;
-}
-
-static bool is_ours(struct hg_str header)
-{
-	static const char *const ours[] = {"Content-Type", "Content-Encoding", "Content-Length",
-	        "X-Prometheus-Remote-Write-Version", "User-Agent", "Host", "Transfer-Encoding",
-	        "Connection"};
-	for (size_t i = 0; i < HG_COUNT(ours); i++)
-		if (hg_str_eq_nocase(header, hg_str(ours[i]))) return true;
-	return false;
-}
-
-static enum hg_rc headers_check(const struct remote_target_conf *c, struct hg_err *err)
-{
-	int n = (int)c->name.n;
-	if (c->header_n > REMOTE_HEADERS_MAX)
-		return hg_err_set(err, HG_E_INVALID, "remote write %.*s has more than %u headers",
-		        n, c->name.p, REMOTE_HEADERS_MAX);
-	for (uint32_t i = 0; i < c->header_n; i++) {
-		struct hg_str name = c->headers[i].name;
-		if (!is_name(name) || !is_plain(c->headers[i].value))
-			return hg_err_set(err, HG_E_INVALID,
-			        "remote write %.*s: header %u is none of HTTP", n, c->name.p,
-			        i + 1);
-		if (is_ours(name))
-			return hg_err_set(err, HG_E_INVALID,
-			        "remote write %.*s: the header %.*s is set by the protocol", n,
-			        c->name.p, (int)name.n, name.p);
-	}
-	if (!is_plain(c->user) || !is_plain(c->password) || !is_plain(c->bearer) ||
-	        hg_str_find(c->user, ':') < c->user.n)
-		return hg_err_set(err, HG_E_INVALID,
-		        "remote write %.*s: a user has no colon, and neither name, password nor "
-		        "token has control characters",
-		        n, c->name.p);
-	if (c->user.n && c->bearer.n)
-		return hg_err_set(err, HG_E_INVALID,
-		        "remote write %.*s signs in by a user or by a token, not by both", n,
-		        c->name.p);
-	return HG_OK;
-}
-
-enum hg_rc target_check(const struct remote_target_conf *c, struct hg_err *err)
-{
-	struct relabel *relabel = NULL;
-	int n = (int)HG_MIN(c->name.n, (size_t)REMOTE_NAME_MAX);
-	if (!is_name(c->name))
-		return hg_err_set(err, HG_E_INVALID,
-		        "\"%.*s\" is no name of a remote write: letters, digits, - and _, %u at "
-		        "most",
-		        n, c->name.p, REMOTE_NAME_MAX);
-	bool http = hg_str_starts(c->url, HG_STR("http://")) ||
-	            hg_str_starts(c->url, HG_STR("https://"));
-	if (!http || !is_plain(c->url))
-		return hg_err_set(err, HG_E_INVALID,
-		        "remote write %.*s: \"%.*s\" is no address of HTTP", n, c->name.p,
-		        (int)HG_MIN(c->url.n, (size_t)100), c->url.p);
-	if (c->shards > REMOTE_SHARDS_MAX || c->batch_samples > 100000)
-		return hg_err_set(err, HG_E_INVALID,
-		        "remote write %.*s: at most %u shards and 100,000 samples a request", n,
-		        c->name.p, REMOTE_SHARDS_MAX);
-	enum hg_rc rc = headers_check(c, err);
-	if (rc == HG_OK) rc = relabel_new(c->relabel, c->relabel_n, &relabel, err);
-	relabel_free(relabel);
-	return rc;
-}
 
 static void settings_str(struct hg_buf *b, struct hg_str s)
 {
@@ -302,10 +229,8 @@ static void working(struct target *t)
 	if (t->place.log) hg_log(t->place.log, HG_INFO, "remote.working", HG_S("remote", t->name));
 }
 
-static void position_keep(struct target *t)
+static void position_told(struct target *t, int rc)
 {
-	int rc = remote_dir_open(t->place.dir);
-	if (rc == 0) rc = position_write(t->place.dir->at, t->name, t->at);
 	bool was = t->count.unkept;
 	t->count.unkept = rc < 0;
 	if (t->count.unkept == was || !t->place.log) return;
@@ -314,6 +239,35 @@ static void position_keep(struct target *t)
 		        HG_S("error", strerror(-rc)));
 	else
 		hg_log(t->place.log, HG_INFO, "remote.position_kept", HG_S("remote", t->name));
+}
+
+static void keep_it(void *arg, const atomic_bool *stop)
+{
+	struct target *t = arg;
+	(void)stop;
+	t->kept_rc = position_write(t->place.dir->at, t->name, t->kept);
+}
+
+static void on_kept(void *arg)
+{
+	struct target *t = arg;
+	t->keeping = NULL;
+	position_told(t, t->kept_rc);
+	step(t);
+}
+
+/* Whatever comes of it, sending goes on: at worst something is sent twice. */
+static void position_keep(struct target *t, bool wait)
+{
+	int rc = remote_dir_open(t->place.dir);
+	t->kept = t->at;
+	if (rc < 0) {
+		position_told(t, rc);
+		return;
+	}
+	if (!wait && work_start(t->place.loop, keep_it, on_kept, t, &t->keeping) == HG_OK) return;
+	keep_it(t, NULL);
+	position_told(t, t->kept_rc);
 }
 
 /* ------------------------------------------------------------------ batches */
@@ -342,7 +296,7 @@ static void refused(struct target *t, const struct fetch_answer *a, char *to, si
 {
 	struct hg_str rest = a->body, line = hg_str_trim(hg_str_cut(&rest, '\n'));
 	line.n = HG_MIN(line.n, (size_t)120);
-	bool text = hg_utf8_valid(line) && is_plain(line);
+	bool text = hg_utf8_valid(line) && target_plain(line);
 	(void)snprintf(to, cap, "%.*s answered %d%s%.*s", (int)HG_MIN(t->url.n, (size_t)60),
 	        t->url.p, a->status, text && line.n ? ": " : "", text ? (int)line.n : 0, line.p);
 }
@@ -590,17 +544,55 @@ static void pass_begin(struct target *t)
 	t->cursor = (struct labels){0};
 	t->next = 0;
 	t->due_ms = now + t->batch_ms;
-	position_keep(t);
+	position_keep(t, false);
+}
+
+/*
+ * Positions are times of the wall clock. When that is set back, by more than is late, sending goes
+ * on where it stood before it leapt; what has passed is not sent again when it leaps forward.
+ */
+static void clock_look(struct target *t, int64_t now)
+{
+	if (send_is_ahead(now, t->wall_ms)) t->low_ms = t->at.passed_ms;
+	t->wall_ms = now;
+	int64_t leap = send_leap(t->at.passed_ms, t->high_ms, now);
+	bool back = send_is_ahead(t->at.passed_ms, now);
+	/* A pass that was broken off while the clock was ahead. */
+	if (send_is_ahead(t->at.until_ms, now)) t->at.until_ms = t->at.passed_ms;
+	if (!back && leap == t->at.passed_ms) return;
+	if (back) t->high_ms = HG_MAX(t->high_ms, t->at.passed_ms);
+	int64_t at = back ? send_back(t->low_ms, t->batch_ms, now) : leap;
+	t->at = (struct position){.passed_ms = at, .until_ms = at};
+	t->start_ms = at;
+	free(t->sent);
+	t->sent = NULL;
+	t->sent_n = 0;
+}
+
+/* Where there is no sample nothing is passed slice by slice. */
+static int64_t gap_skip(struct target *t, int64_t until, int64_t now)
+{
+	int64_t next = tsdb_next_ms(t->place.db, t->at.passed_ms + 1);
+	int64_t newest = send_until(now, now);
+	if (next <= until) return until;
+	if (next > newest) return newest;
+	t->at.passed_ms = next - 1;
+	return send_until(t->at.passed_ms, now);
 }
 
 /* The span of the next pass; false: there is none yet. */
 static bool pass_next(struct target *t)
 {
 	uint64_t now = loop_now_ms(t->place.loop);
+	int64_t wall = t->place.now_ms();
+	clock_look(t, wall);
 	bool again = t->at.until_ms > t->at.passed_ms; /* a kill broke it off */
-	int64_t until = send_until(t->at.passed_ms, t->place.now_ms());
-	if (again) until = t->at.until_ms;
-	bool behind = until < t->place.now_ms() - (int64_t)t->batch_ms * 2;
+	int64_t until = send_until(t->at.passed_ms, wall);
+	bool behind = until < wall - (int64_t)t->batch_ms * 2;
+	if (again)
+		until = t->at.until_ms;
+	else if (behind)
+		until = gap_skip(t, until, wall);
 	if (!again && !behind && now < t->due_ms) {
 		step_after(t, t->due_ms - now);
 		return false;
@@ -653,35 +645,44 @@ static bool pass_fill(struct target *t)
 	return true;
 }
 
+/* False: where it stands cannot be read now. To begin anywhere else would leave something out. */
+static bool target_begin(struct target *t)
+{
+	int64_t now = t->place.now_ms();
+	enum hg_rc rc = position_find(t->place.dir, t->name, &t->at);
+	if (rc == HG_E_AGAIN) {
+		failing(t, "its position cannot be read now");
+		step_after(t, AGAIN_MS);
+		return false;
+	}
+	/* A new one begins with now: what has this very time is sent. */
+	if (rc < 0) t->at = (struct position){.passed_ms = now - 1, .until_ms = now - 1};
+	if (rc == HG_E_INVALID && t->place.log)
+		hg_log(t->place.log, HG_ERROR, "remote.position_damaged", HG_S("remote", t->name),
+		        HG_S("error", "what has come before now is not sent"));
+	/* A clock that was set back a little: what is sent from now on counts. */
+	if (t->at.passed_ms > now && !send_is_ahead(t->at.passed_ms, now))
+		t->at = (struct position){.passed_ms = now, .until_ms = now};
+	t->at.until_ms = HG_MAX(t->at.until_ms, t->at.passed_ms);
+	t->start_ms = t->at.passed_ms;
+	clock_look(t, now);
+	t->begun = true;
+	working(t);
+	return true;
+}
+
 static void step(struct target *t)
 {
-	for (;;) {
+	if (!t->begun && !target_begin(t)) return;
+	while (!t->keeping) {
 		if (!t->passing && !pass_next(t)) return;
-		if (!pass_fill(t)) return;
+		if (t->keeping || !pass_fill(t)) return;
 		if (!t->read || batches(t, BATCH_FREE) < t->shards) return; /* answers come */
 		pass_end(t);
 	}
 }
 
 /* ------------------------------------------------------------------ the whole */
-
-static void target_begin(struct target *t)
-{
-	int64_t now = t->place.now_ms();
-	/* A new one begins with now: what has this very time is sent. */
-	enum hg_rc rc = HG_E_NOT_FOUND;
-	if (remote_dir_open(t->place.dir) == 0)
-		rc = position_read(t->place.dir->at, t->name, &t->at);
-	if (rc < 0) t->at = (struct position){.passed_ms = now - 1, .until_ms = now - 1};
-	if (rc == HG_E_INVALID && t->place.log)
-		hg_log(t->place.log, HG_ERROR, "remote.position_damaged", HG_S("remote", t->name),
-		        HG_S("error", "what has come before now is not sent"));
-	/* A clock that was set back: what is sent from now on counts. */
-	if (t->at.passed_ms > now) t->at.passed_ms = now;
-	t->at.until_ms = HG_MAX(t->at.until_ms, t->at.passed_ms);
-	t->start_ms = t->at.passed_ms;
-	step_after(t, 0);
-}
 
 enum hg_rc target_new(const struct target_place *place, const struct remote_target_conf *conf,
         struct target **ret_target, struct hg_err *err)
@@ -710,7 +711,7 @@ enum hg_rc target_new(const struct target_place *place, const struct remote_targ
 		target_free(t);
 		return rc;
 	}
-	target_begin(t);
+	if (target_begin(t)) step_after(t, 0);
 	*ret_target = t;
 	return HG_OK;
 }
@@ -725,7 +726,8 @@ void target_free(struct target *t)
 		loop_timer_stop(t->place.loop, &t->batch[i].timer);
 		hg_buf_free(&t->batch[i].body);
 	}
-	if (t->place.dir) position_keep(t);
+	work_stop(t->keeping);
+	if (t->place.dir && t->begun) position_keep(t, true);
 	relabel_free(t->relabel);
 	labels_free(t->cursor);
 	labels_builder_fini(&t->builder);

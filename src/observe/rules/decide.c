@@ -22,26 +22,6 @@ void rules_alerts_free(struct rules_alerts *s)
 	*s = (struct rules_alerts){0};
 }
 
-/* Where the labels are, or would be; *ret_found says which. */
-static uint32_t place_of(const struct rules_alerts *s, struct labels ls, bool *ret_found)
-{
-	uint32_t lo = 0, hi = s->n;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		int c = labels_compare(s->at[mid].labels, ls);
-		if (c == 0) {
-			*ret_found = true;
-			return mid;
-		}
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*ret_found = false;
-	return lo;
-}
-
 static int by_labels(const void *a, const void *b)
 {
 	const struct rules_sample *const *x = a, *const *y = b;
@@ -116,7 +96,7 @@ static enum hg_rc prepare(const struct rules_alerts *s, const struct rules_ask *
 	enum hg_rc rc = f->at && f->notes ? HG_OK : HG_E_NOMEM;
 	for (uint32_t i = 0; rc == HG_OK && i < ask->n; i++) {
 		bool found;
-		uint32_t at = place_of(s, sorted[i]->labels, &found);
+		uint32_t at = labels_place(s->at, s->n, sizeof *s->at, sorted[i]->labels, &found);
 		if (found && s->at[at].state != RULES_INACTIVE)
 			rc = labels_clone(sorted[i]->annotations, &f->notes[i]);
 		else
@@ -153,7 +133,7 @@ static void take(struct rules_alerts *s, const struct rules_ask *ask,
 		s->at[i].seen = false;
 	for (uint32_t i = 0; i < ask->n; i++) {
 		bool found;
-		uint32_t at = place_of(s, sorted[i]->labels, &found);
+		uint32_t at = labels_place(s->at, s->n, sizeof *s->at, sorted[i]->labels, &found);
 		if (found && s->at[at].state != RULES_INACTIVE) {
 			labels_free(s->at[at].annotations);
 			s->at[at].annotations = f->notes[i];

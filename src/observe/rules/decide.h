@@ -23,7 +23,7 @@ enum rules_state { RULES_INACTIVE, RULES_PENDING, RULES_FIRING };
 const char *rules_state_name(enum rules_state s);
 
 struct rules_alert {
-	struct labels labels, annotations;
+	struct labels labels, annotations; /* labels first, for labels_place */
 	double value;
 	enum rules_state state;
 	int64_t active_ms;                            /* since then its expression has had it */

@@ -13,31 +13,12 @@ struct writing {
 	struct hg_err err;
 };
 
-static uint32_t written_place(const struct rules_live *l, struct labels ls, bool *ret_found)
-{
-	uint32_t lo = 0, hi = l->written_n;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		int c = labels_compare(l->written[mid].labels, ls);
-		if (c == 0) {
-			*ret_found = true;
-			return mid;
-		}
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*ret_found = false;
-	return lo;
-}
-
 /* The place of a series among those that were written, made if it is new. NULL: no memory. */
 static struct rules_written *written(struct writing *w, struct labels ls)
 {
 	struct rules_live *l = w->l;
 	bool found;
-	uint32_t at = written_place(l, ls, &found);
+	uint32_t at = labels_place(l->written, l->written_n, sizeof *l->written, ls, &found);
 	if (found) return &l->written[at];
 	if (l->written_n == l->written_cap) {
 		uint32_t cap = l->written_cap ? l->written_cap * 2 : 8;

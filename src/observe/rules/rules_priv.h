@@ -66,7 +66,7 @@ void rules_outcome_free(struct rules_outcome *out);
 
 /* Series that the last evaluation wrote. */
 struct rules_written {
-	struct labels labels; /* owned */
+	struct labels labels; /* owned; first, for labels_place */
 	tsdb_ref ref;
 	bool now;
 };

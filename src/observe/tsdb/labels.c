@@ -30,6 +30,26 @@ int labels_compare(struct labels a, struct labels b)
 	return (a.n > b.n) - (a.n < b.n);
 }
 
+uint32_t labels_place(const void *items, uint32_t n, size_t size, struct labels ls, bool *ret_found)
+{
+	uint32_t low = 0, high = n;
+	*ret_found = false;
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+		const struct labels *at = (const void *)((const char *)items + mid * size);
+		int c = labels_compare(*at, ls);
+		if (c == 0) {
+			*ret_found = true;
+			return mid;
+		}
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
 bool labels_equal(struct labels a, struct labels b)
 {
 	if (a.n != b.n) return false;

@@ -29,6 +29,10 @@ int label_text_compare(struct hg_str a, struct hg_str b);
 /* Prometheus' order of label sets: pair by pair, name before value; the shorter set first. */
 int labels_compare(struct labels a, struct labels b);
 bool labels_equal(struct labels a, struct labels b);
+/* Where `ls` is, or would be, among n items of `size` bytes that begin with their struct labels and
+ * are sorted by them, each once; *ret_found says which. */
+uint32_t labels_place(
+        const void *items, uint32_t n, size_t size, struct labels ls, bool *ret_found);
 /* The same for equal sets, in every process and build. Not for tables that an enemy may fill. */
 uint64_t labels_hash(struct labels ls);
 /* Only the named labels count (`on`), or all but them and `__name__` (`without`, `ignoring`);

@@ -246,6 +246,16 @@ static int64_t retention_now(const struct tsdb *db)
 	return now;
 }
 
+int64_t tsdb_next_ms(const struct tsdb *db, int64_t t_ms)
+{
+	int64_t next = TSDB_NO_MAX;
+	for (uint32_t i = 0; i < db->window_n; i++) {
+		const struct window *w = db->windows[i];
+		if (w->end > t_ms) next = HG_MIN(next, HG_MAX(w->start, t_ms));
+	}
+	return next;
+}
+
 uint64_t lifecycle_disk_bytes(const struct tsdb *db)
 {
 	uint64_t n = 0;

@@ -92,6 +92,10 @@ HG_MUST enum hg_rc tsdb_append(struct tsdb *db, tsdb_ref ref, int64_t t_ms, doub
 /* The newest sample's time, TSDB_NO_MIN when there is none. */
 int64_t tsdb_last_ms(const struct tsdb *db, tsdb_ref ref);
 
+/* The first moment from t_ms on at which there may be a sample: behind a span without any a later
+ * one. TSDB_NO_MAX: nothing is there from t_ms on. */
+int64_t tsdb_next_ms(const struct tsdb *db, int64_t t_ms);
+
 /*
  * Hands everything appended to the kernel: call it once a second, or after each scrape. Also closes
  * windows that are over, drops what retention does not keep, and tries again what the disk refused.

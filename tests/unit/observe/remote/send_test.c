@@ -6,6 +6,7 @@
 
 #include "world.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -447,6 +448,89 @@ static void hours_without_a_receiver_are_sent_in_slices(void **state)
 	world_free(w);
 }
 
+/* A store in windows, as on a disk, whose clock is the test's; the receiver takes everything. */
+static struct world *world_of_windows(void)
+{
+	struct world *w = world_new();
+	struct tsdb_options o = {.window_ms = 7200000, .now_ms = now_ms};
+	struct remote_target_conf conf = conf_of(w);
+	struct hg_err err = {0};
+	remote_free(w->sender);
+	tsdb_close(w->from);
+	assert_int_equal(tsdb_open(&o, &w->from, &err), HG_OK);
+	w->sender = remote_open(w, w->from, w->from_dir);
+	w->say = 204;
+	w->times = UINT_MAX;
+	apply(w, &conf);
+	return w;
+}
+
+/* Ten more samples at `t`, by a clock that stands there, and all of them go out, once. */
+static void ten_more(struct world *w, int64_t t)
+{
+	uint64_t want = status(w).samples + 10;
+	clock_ms = t;
+	assert_int_equal(tsdb_commit(w->from), HG_OK);
+	samples(w, 10, t);
+	for (int i = 0; i < 400 && status(w).samples < want; i++)
+		assert_int_equal(loop_turn(w->loop, 20), HG_OK);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(loop_turn(w->loop, 5), HG_OK);
+	assert_int_equal(status(w).samples, want);
+}
+
+#define YEAR_MS (INT64_C(365) * 24 * 3600000)
+
+/* A position in the future stopped everything until then, restarts or not; on the way there was a
+ * pass for every two minutes of five years. */
+static void a_clock_that_leaps_ahead_stops_nothing(void **state)
+{
+	struct world *w = world_of_windows();
+	struct remote_target_conf c = conf_of(w);
+	(void)state;
+	ten_more(w, START + 5000);
+	ten_more(w, START + 5 * YEAR_MS);
+	ten_more(w, START + 20000);
+	ten_more(w, START + 5 * YEAR_MS + 20000);
+	remote_free(w->sender);
+	clock_ms = START + 30000;
+	w->sender = remote_open(w, w->from, w->from_dir);
+	apply(w, &c);
+	ten_more(w, START + 40000);
+	ten_more(w, START + 60000);
+	assert_true(w->requests < 20);
+	world_free(w);
+}
+
+/* A machine that does not know the time begins in 1970: it sends nothing twice once it knows. */
+static void a_clock_that_begins_in_1970_sends_nothing_twice(void **state)
+{
+	struct world *w = world_of_windows();
+	struct remote_target_conf c = conf_of(w);
+	(void)state;
+	for (int k = 1; k < 20; k++)
+		ten_more(w, START + k * 5000);
+	remote_free(w->sender);
+	clock_ms = 1000000;
+	w->sender = remote_open(w, w->from, w->from_dir);
+	apply(w, &c);
+	ten_more(w, 1000000);
+	ten_more(w, 1010000);
+	ten_more(w, START + 200000);
+	ten_more(w, START + 220000);
+	world_free(w);
+}
+
+/* A month without samples is passed at once. */
+static void a_gap_is_passed_at_once(void **state)
+{
+	struct world *w = world_of_windows();
+	(void)state;
+	ten_more(w, START + 5000);
+	ten_more(w, START + 5000 + YEAR_MS / 12);
+	world_free(w);
+}
+
 static void the_same_settings_disturb_nobody(void **state)
 {
 	struct world *w = world_new();
@@ -559,6 +643,9 @@ int main(void)
 	        cmocka_unit_test(a_full_disk_stops_nothing_and_is_said_once),
 	        cmocka_unit_test(without_room_for_its_folder_it_sends_and_makes_it_later),
 	        cmocka_unit_test(hours_without_a_receiver_are_sent_in_slices),
+	        cmocka_unit_test(a_clock_that_leaps_ahead_stops_nothing),
+	        cmocka_unit_test(a_clock_that_begins_in_1970_sends_nothing_twice),
+	        cmocka_unit_test(a_gap_is_passed_at_once),
 	        cmocka_unit_test(the_same_settings_disturb_nobody),
 	        cmocka_unit_test(settings_that_cannot_be_used_are_refused),
 	        cmocka_unit_test(decisions),

@@ -56,12 +56,21 @@ static bool fault(enum fault_call kind)
 
 /* ------------------------------------------------------------------ what is written down */
 
-enum deed_kind { DEED_MAKE, DEED_WRITE, DEED_CUT, DEED_SYNC, DEED_LOST, DEED_UNLINK, DEED_NAMES };
+enum deed_kind {
+	DEED_MAKE,
+	DEED_WRITE,
+	DEED_CUT,
+	DEED_SYNC,
+	DEED_LOST,
+	DEED_UNLINK,
+	DEED_RENAME,
+	DEED_NAMES
+};
 
 struct deed {
 	enum deed_kind kind;
 	uint32_t file; /* the how-manieth that was made */
-	char name[64];
+	char name[64], to[64];
 	uint64_t at;
 	size_t n;
 	uint8_t *bytes;
@@ -188,6 +197,17 @@ int unlinkat(int at, const char *name, int flags)
 	return rc;
 }
 
+int renameat(int at, const char *name, int to_at, const char *to)
+{
+	if (fault(CALL_UNLINK)) return -1;
+	int rc = (int)syscall(SYS_renameat, at, name, to_at, to);
+	if (!power.on || rc < 0) return rc;
+	struct deed *d = deed(DEED_RENAME, 0);
+	snprintf(d->name, sizeof d->name, "%.63s", name);
+	snprintf(d->to, sizeof d->to, "%.63s", to);
+	return rc;
+}
+
 void *mmap(void *to, size_t n, int protection, int flags, int fd, off_t at)
 {
 	if (fd >= 0 && fault(CALL_MAP)) return MAP_FAILED;
@@ -251,12 +271,41 @@ static void image_put(const char *dir, const char *name, uint32_t file, uint32_t
 		bool there = i < sure || keep == 2 || (keep == 1 && hg_rand_below(rand, 2));
 		if (there) image_apply(&f, d);
 	}
-	snprintf(path, sizeof path, "%s/%s", dir, name);
+	snprintf(path, sizeof path, "%.180s/%.63s", dir, name);
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	assert_true(fd >= 0);
 	if (f.n) assert_int_equal(syscall(SYS_write, fd, f.bytes, f.n), f.n);
 	close(fd);
 	free(f.bytes);
+}
+
+struct named {
+	char name[64];
+	uint32_t file;
+	bool used;
+};
+
+static struct named *named(struct named *at, uint32_t n, const char *name)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (at[i].used && strcmp(at[i].name, name) == 0) return &at[i];
+	return NULL;
+}
+
+static void name_apply(struct named *at, uint32_t n, const struct deed *d)
+{
+	struct named *old = named(at, n, d->kind == DEED_RENAME ? d->to : d->name);
+	struct named *from = d->kind == DEED_RENAME ? named(at, n, d->name) : NULL;
+	if (d->kind == DEED_RENAME && !from) return;
+	if (old) old->used = false;
+	if (from) memcpy(from->name, d->to, sizeof from->name);
+	if (d->kind != DEED_MAKE) return;
+	uint32_t i = 0;
+	while (at[i].used)
+		i++;
+	HG_ASSERT(i < n);
+	at[i] = (struct named){.file = d->file, .used = true};
+	memcpy(at[i].name, d->name, sizeof at[i].name);
 }
 
 /*
@@ -266,6 +315,7 @@ static void image_put(const char *dir, const char *name, uint32_t file, uint32_t
  */
 static void power_image(const char *dir, uint32_t k, int keep, int names, struct hg_rand *rand)
 {
+	struct named at[POWER_FDS] = {0};
 	uint32_t sure = 0;
 	bool was = power.on;
 	box_empty(dir);
@@ -275,16 +325,14 @@ static void power_image(const char *dir, uint32_t k, int keep, int names, struct
 		if (power.at[i].kind == DEED_NAMES) sure = i;
 	for (uint32_t i = 0; i < k; i++) {
 		const struct deed *d = &power.at[i];
-		bool there = i < sure || names == 2 || (names == 1 && hg_rand_below(rand, 2));
-		if (d->kind != DEED_MAKE || !there) continue;
-		bool gone = false;
-		for (uint32_t j = i + 1; j < k && !gone; j++) {
-			const struct deed *u = &power.at[j];
-			if (u->kind != DEED_UNLINK || strcmp(u->name, d->name) != 0) continue;
-			gone = j < sure || names != 1 || hg_rand_below(rand, 2);
-		}
-		if (!gone) image_put(dir, d->name, d->file, k, keep, rand);
+		if (d->kind != DEED_MAKE && d->kind != DEED_UNLINK && d->kind != DEED_RENAME)
+			continue;
+		bool there =
+		        names == 0 ? d->kind == DEED_UNLINK : names == 2 || hg_rand_below(rand, 2);
+		if (i < sure || there) name_apply(at, POWER_FDS, d);
 	}
+	for (uint32_t i = 0; i < POWER_FDS; i++)
+		if (at[i].used) image_put(dir, at[i].name, at[i].file, k, keep, rand);
 	power.on = was;
 }
 

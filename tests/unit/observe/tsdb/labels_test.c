@@ -173,6 +173,35 @@ static void test_matchers_take_an_absent_label_as_empty(void **state)
 	}
 }
 
+struct placed {
+	struct labels ls;
+	int number;
+};
+
+static void test_places_in_a_sorted_array(void **state)
+{
+	struct label l[5];
+	struct placed at[5];
+	bool found;
+	static const char *const values[] = {"b", "d", "f", "h", "j"};
+	(void)state;
+	for (uint32_t i = 0; i < 5; i++) {
+		l[i] = (struct label){HG_STR("x"), hg_str(values[i])};
+		at[i] = (struct placed){.ls = {&l[i], 1}, .number = (int)i};
+	}
+	for (char c = 'a'; c <= 'k'; c++) {
+		struct label one = {HG_STR("x"), {&c, 1}};
+		for (uint32_t n = 0; n <= 5; n++) {
+			uint32_t i =
+			        labels_place(at, n, sizeof *at, (struct labels){&one, 1}, &found);
+			uint32_t before = HG_MIN((uint32_t)(c - 'a') / 2, n);
+			bool there = (c - 'a') % 2 && (uint32_t)(c - 'b') / 2 < n;
+			assert_int_equal(found, there);
+			assert_int_equal(i, before);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +212,7 @@ int main(void)
 	        cmocka_unit_test(test_copies_do_not_need_the_original),
 	        cmocka_unit_test(test_sets_that_are_not_in_order_are_not_valid),
 	        cmocka_unit_test(test_matchers_take_an_absent_label_as_empty),
+	        cmocka_unit_test(test_places_in_a_sorted_array),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
