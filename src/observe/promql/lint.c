@@ -187,6 +187,11 @@ static enum promql_metric_type type_of(struct lint *l, struct hg_str name)
 	return PROMQL_TYPE_UNKNOWN;
 }
 
+static bool is_sum(const struct pq_node *n)
+{
+	return n->kind == PQ_K_AGG && (n->u.agg.op == PQ_SUM || n->u.agg.op == PQ_AVG);
+}
+
 static bool is_aggregate(const struct pq_node *n)
 {
 	return n->kind == PQ_K_AGG;
@@ -197,7 +202,7 @@ static void check_type(struct lint *l, const struct pq_node *n)
 	bool rate = is_rate(n), delta = is_call(n, PQ_F_DELTA) || is_call(n, PQ_F_IDELTA);
 	if (!rate && !delta) return;
 	const struct pq_node *arg = pl_bare(n->u.call.arg[0]), *sel = pl_selector(arg);
-	if (rate && arg->kind == PQ_K_SUBQUERY && below(arg->u.of, is_aggregate)) {
+	if (rate && arg->kind == PQ_K_SUBQUERY && below(arg->u.of, is_sum)) {
 		note(l, "type", n,
 		        "%s() of a sum: when one of the counters begins anew the sum falls, and "
 		        "the "
@@ -227,22 +232,12 @@ static void check_type(struct lint *l, const struct pq_node *n)
 
 /* ---- selectors ---- */
 
-static bool looks_like_regex(struct hg_str v)
-{
-	static const char *const part[] = {".*", ".+", "[0-9]", "\\d", "(", NULL};
-	if (pl_has_any(v, part)) return true;
-	if (v.n >= 3 && hg_str_ends(v, HG_STR("..")) && v.p[0] >= '1' && v.p[0] <= '5') return true;
-	size_t bar = hg_str_find(v, '|');
-	return bar > 0 && bar + 1 < v.n;
-}
-
 static void check_selector(struct lint *l, const struct pq_node *n)
 {
 	if (n->kind != PQ_K_SELECTOR) return;
 	for (uint32_t i = 0; i < n->u.sel.n; i++) {
 		const struct label_matcher *m = &n->u.sel.m[i];
-		if ((m->op != LABEL_EQ && m->op != LABEL_NE) || !looks_like_regex(m->value))
-			continue;
+		if ((m->op != LABEL_EQ && m->op != LABEL_NE) || !pl_meant_as_regex(m)) continue;
 		hg_buf_str(&l->fix, m->name);
 		hg_buf_cstr(&l->fix, m->op == LABEL_EQ ? "=~" : "!~");
 		pq_quote(&l->fix, m->value);
@@ -616,7 +611,8 @@ static bool told_rate(
 	if (!is_plain_rate(of) || !sel || !(c > 0 && c < 1)) return false;
 	struct hg_str name = pl_metric(sel);
 	const struct label_matcher *status = status_matcher(sel);
-	if (status) {
+	/* A tenth of a failure a second is a limit as well; five in a hundred seconds hardly. */
+	if (status && (x->env->percentage || c <= 0.05)) {
 		ratio_fix(x, of, status, op, c);
 		note(x, "ratio", n,
 		        "not a ratio: the left side is requests per second, however many there are "
@@ -627,8 +623,9 @@ static bool told_rate(
 	}
 	bool per_mode = hg_str_starts(name, HG_STR("node_cpu"));
 	bool is_cpu = pl_has_any(name, cpu) &&
-	              (x->env->percentage || hg_str_starts(name, HG_STR("container_")) ||
-	                      hg_str_starts(name, HG_STR("headgate_")));
+	              (x->env->percentage ||
+	                      (c >= 0.7 && (hg_str_starts(name, HG_STR("container_")) ||
+	                                           hg_str_starts(name, HG_STR("headgate_")))));
 	if (is_cpu && !per_mode) {
 		cores_fix(x, of, name, op, c);
 		note(x, "ratio", n,
@@ -723,7 +720,7 @@ static void check_alert(struct lint *x, const struct pq_node *n)
 		return;
 	}
 	const struct pq_node *sel = pl_selector(top);
-	if (filters(top) || (sel && hg_str_eq(pl_metric(sel), HG_STR("ALERTS")))) return;
+	if (filters(top) || (sel && pl_may_be_filtered(pl_metric(sel)))) return;
 	hg_buf_str(&x->fix, x->q->text);
 	hg_buf_cstr(&x->fix, " > 0");
 	note(x, "always", top,

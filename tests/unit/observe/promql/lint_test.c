@@ -151,6 +151,29 @@ static const char *const good[] = {
         "headgate_replica_memory_bytes / headgate_replica_memory_limit_bytes > 0.9",
         "sum by (app) (headgate_replica_up) < 2",
         "day_of_week() == 0 or day_of_week() == 6",
+        /* Looks like a share of itself, and is another time, another grouping, or may be negative.
+         */
+        "sum(rate(r_total[5m])) / sum(rate(r_total[5m] offset 7d)) > 3",
+        "sum(rate(r_total[5m])) / sum(rate(r_total[5m] @ 1700000000)) > 3",
+        "sum(rate(r_total[5m])) / on () group_right sum by (job) (rate(r_total[5m])) > 20",
+        "sum by (a) (rate(r_total[5m])) / on (a) group_right sum by (a, b) (rate(r_total[5m])) > 9",
+        "sum(account_balance{kind=\"debit\"}) / sum(account_balance) > 2",
+        "tenant_used_bytes / tenant_limit_bytes > 1",
+        "tenant_used_bytes / tenant_max_bytes > 1.2",
+        /* A limit on failures a second, and on cores. */
+        "sum(rate(http_requests_total{code=~\"5..\"}[5m])) > 0.1",
+        "rate(http_requests_total{status=\"500\"}[5m]) > 0.5",
+        "rate(container_cpu_usage_seconds_total[5m]) > 0.5",
+        /* Texts that have what expressions have. */
+        "up{nic=\"Intel PRO (1000)\"} == 0",
+        "sum(rate(r_total{path=\"/api/(.*)\"}[5m])) > 5",
+        "sum(rate(r_total{uri=\"/**\",handler=\"/static/.*\"}[5m])) > 5",
+        "sum(rate(r_total{http_route=\"/a|/b\"}[5m])) > 5",
+        /* The most of several counters is no sum. */
+        "increase((max without (instance) (leader_changes_total) or 0 * "
+        "absent(leader_changes_total))[15m:1m]) >= 4",
+        /* A recorded series may be there only while something is wrong. */
+        "job:slo_violated:bool",
 };
 
 struct mistake {
