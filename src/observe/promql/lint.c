@@ -635,7 +635,9 @@ static bool told_rate(
 		        c);
 		return true;
 	}
-	if (!x->env->percentage) return false;
+	/* Seconds a second are the share of the time. */
+	static const char *const time[] = {"_seconds", NULL};
+	if (!x->env->percentage || pl_has_any(name, time)) return false;
 	note(x, "ratio", n,
 	        "not a ratio: the left side is %.*s per second, and the annotation prints it as a "
 	        "percentage",

@@ -288,9 +288,24 @@ static const struct mistake bad[] = {
                 "instance was aggregated away", ""},
 };
 
+/* With annotations that print the value by humanizePercentage. */
+static const char *const good_shares[] = {
+        "rate(node_disk_io_time_seconds_total[5m]) > 0.9",
+        "avg by (instance) (irate(node_cpu_seconds_total{mode=\"steal\"}[5m])) > 0.1",
+        "rate(jvm_gc_pause_seconds_sum[5m]) > 0.1",
+        "rate(errors_total[5m]) / rate(requests_total[5m]) > 0.1",
+        "avg_over_time(up[1d]) < 0.999",
+        "1 - sum(rate(x_bucket{le=\"1\"}[5m])) / sum(rate(x_count[5m])) > 0.1",
+};
+
 static void what_is_right_is_passed_in_silence(void **state)
 {
 	(void)state;
+	for (size_t i = 0; i < HG_COUNT(good_shares); i++) {
+		struct heard h;
+		lint(good_shares[i], true, &h);
+		if (h.n) fail_msg("%s\n  %s: %s", good_shares[i], h.note[0].id, h.note[0].message);
+	}
 	for (size_t i = 0; i < HG_COUNT(good); i++) {
 		struct heard h;
 		lint(good[i], false, &h);
