@@ -68,6 +68,9 @@ class Lint(unittest.TestCase):
         self.assertIn("histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))",
                       done.stderr)
         self.assertEqual(run(HEADGATE, "alerts", "lint", "--strict", "architect.yml").returncode, 3)
+        # A lint that is wrong about rules that are right is not read twice.
+        done = run(HEADGATE, "alerts", "lint", "--strict", "sane.yml")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "275 rules, 0 notes\n", ""))
         self.assertEqual(run(HEADGATE, "alerts", "lint", "broken.yml").returncode, 3)
 
 

@@ -27,6 +27,7 @@ struct alert_watch {
 	char epoch[EPOCH_SIZE];
 	uint64_t after;
 	bool failing;
+	uint32_t refused; /* of the last answer */
 };
 
 static void ask(struct alert_watch *w);
@@ -108,16 +109,21 @@ static bool put_all(struct alert_watch *w, struct news *n)
 	struct notify_state *s = notify_view(w->o.notify);
 	struct hg_err err = {0};
 	bool good = true;
+	uint32_t refused = 0;
 	for (uint32_t i = 0; i < n->count; i++) {
 		struct news_alert *a = &n->alerts[i];
 		enum hg_rc rc = notify_put(s, &a->in, w->o.wall_ms(), NULL, &err);
 		if (rc == HG_OK) continue;
-		if (w->o.log)
-			hg_log(w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message));
 		a->refused = true;
+		refused++;
 		/* What is wrong in itself will not be better next time. */
 		good = good && (rc == HG_E_ALERT_BODY || rc == HG_E_ALERT_LIMIT);
 	}
+	/* Each answer has all of them: a line for each alert would fill the disk in a storm. */
+	if (refused && refused != w->refused && w->o.log)
+		hg_log(w->o.log, HG_ERROR, "alert.not_taken", HG_S("error", err.message),
+		        HG_I("alerts", refused));
+	w->refused = refused;
 	uint32_t over = put_missing(w, n);
 	if (over && w->o.log) hg_log(w->o.log, HG_INFO, "alert.over", HG_I("alerts", over));
 	if (notify_changed(w->o.notify, &err) == HG_OK) return good;

@@ -26,7 +26,9 @@ bool incident_of_alert(
 {
 	struct incident_alert *a = ret_alert;
 	char name[128];
-	if (!hg_str_eq(labels_get(ls, HG_STR("severity")), HG_STR("critical"))) return false;
+	struct hg_str severity = labels_get(ls, HG_STR("severity"));
+	if (!hg_str_eq(severity, HG_STR("critical")) && !hg_str_eq(severity, HG_STR("disaster")))
+		return false;
 	text_of(ls, "alertname", name, sizeof name);
 	text_of(ls, "app", a->app, sizeof a->app);
 	text_of(annotations, "summary", a->title, sizeof a->title);

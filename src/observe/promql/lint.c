@@ -114,6 +114,11 @@ static enum promql_metric_type type_of(struct lint *l, struct hg_str name)
 	return PROMQL_TYPE_UNKNOWN;
 }
 
+static bool is_sum(const struct pq_node *n)
+{
+	return n->kind == PQ_K_AGG && (n->u.agg.op == PQ_SUM || n->u.agg.op == PQ_AVG);
+}
+
 static bool is_aggregate(const struct pq_node *n)
 {
 	return n->kind == PQ_K_AGG;
@@ -124,7 +129,7 @@ static void check_type(struct lint *l, const struct pq_node *n)
 	bool rate = pl_is_rate(n), delta = pl_is_call(n, PQ_F_DELTA) || pl_is_call(n, PQ_F_IDELTA);
 	if (!rate && !delta) return;
 	const struct pq_node *arg = pl_bare(n->u.call.arg[0]), *sel = pl_selector(arg);
-	if (rate && arg->kind == PQ_K_SUBQUERY && pl_below(arg->u.of, is_aggregate)) {
+	if (rate && arg->kind == PQ_K_SUBQUERY && pl_below(arg->u.of, is_sum)) {
 		pl_note(l, "type", n,
 		        "%s() of a sum: when one of the counters begins anew the sum falls, and "
 		        "the "
@@ -154,22 +159,12 @@ static void check_type(struct lint *l, const struct pq_node *n)
 
 /* ---- selectors ---- */
 
-static bool looks_like_regex(struct hg_str v)
-{
-	static const char *const part[] = {".*", ".+", "[0-9]", "\\d", "(", NULL};
-	if (pl_has_any(v, part)) return true;
-	if (v.n >= 3 && hg_str_ends(v, HG_STR("..")) && v.p[0] >= '1' && v.p[0] <= '5') return true;
-	size_t bar = hg_str_find(v, '|');
-	return bar > 0 && bar + 1 < v.n;
-}
-
 static void check_selector(struct lint *l, const struct pq_node *n)
 {
 	if (n->kind != PQ_K_SELECTOR) return;
 	for (uint32_t i = 0; i < n->u.sel.n; i++) {
 		const struct label_matcher *m = &n->u.sel.m[i];
-		if ((m->op != LABEL_EQ && m->op != LABEL_NE) || !looks_like_regex(m->value))
-			continue;
+		if ((m->op != LABEL_EQ && m->op != LABEL_NE) || !pl_meant_as_regex(m)) continue;
 		hg_buf_str(&l->fix, m->name);
 		hg_buf_cstr(&l->fix, m->op == LABEL_EQ ? "=~" : "!~");
 		pq_quote(&l->fix, m->value);
@@ -544,7 +539,8 @@ static bool told_rate(
 	if (!is_plain_rate(of) || !sel || !(c > 0 && c < 1)) return false;
 	struct hg_str name = pl_metric(sel);
 	const struct label_matcher *status = status_matcher(sel);
-	if (status) {
+	/* A tenth of a failure a second is a limit as well; five in a hundred seconds hardly. */
+	if (status && (x->env->percentage || c <= 0.05)) {
 		ratio_fix(x, of, status, op, c);
 		pl_note(x, "ratio", n,
 		        "not a ratio: the left side is requests per second, however many there are "
@@ -555,8 +551,9 @@ static bool told_rate(
 	}
 	bool per_mode = hg_str_starts(name, HG_STR("node_cpu"));
 	bool is_cpu = pl_has_any(name, cpu) &&
-	              (x->env->percentage || hg_str_starts(name, HG_STR("container_")) ||
-	                      hg_str_starts(name, HG_STR("headgate_")));
+	              (x->env->percentage ||
+	                      (c >= 0.7 && (hg_str_starts(name, HG_STR("container_")) ||
+	                                           hg_str_starts(name, HG_STR("headgate_")))));
 	if (is_cpu && !per_mode) {
 		cores_fix(x, of, name, op, c);
 		pl_note(x, "ratio", n,
@@ -566,7 +563,9 @@ static bool told_rate(
 		        c);
 		return true;
 	}
-	if (!x->env->percentage) return false;
+	/* Seconds a second are the share of the time. */
+	static const char *const time[] = {"_seconds", NULL};
+	if (!x->env->percentage || pl_has_any(name, time)) return false;
 	pl_note(x, "ratio", n,
 	        "not a ratio: the left side is %.*s per second, and the annotation prints it as a "
 	        "percentage",
@@ -651,7 +650,7 @@ static void check_alert(struct lint *x, const struct pq_node *n)
 		return;
 	}
 	const struct pq_node *sel = pl_selector(top);
-	if (filters(top) || (sel && hg_str_eq(pl_metric(sel), HG_STR("ALERTS")))) return;
+	if (filters(top) || (sel && pl_may_be_filtered(pl_metric(sel)))) return;
 	hg_buf_str(&x->fix, x->q->text);
 	hg_buf_cstr(&x->fix, " > 0");
 	pl_note(x, "always", top,

@@ -43,6 +43,10 @@ const struct pq_node *pl_bare(const struct pq_node *n);
 const struct pq_node *pl_selector(const struct pq_node *n);
 struct hg_str pl_metric(const struct pq_node *selector);
 bool pl_number(const struct pq_node *n, double *ret);
+/* An expression that stands where a text is compared. */
+bool pl_meant_as_regex(const struct label_matcher *m);
+/* ALERTS, and what is recorded: series that may be there only while something is wrong. */
+bool pl_may_be_filtered(struct hg_str metric);
 bool pl_has_any(struct hg_str s, const char *const *parts);
 
 /* ---- lint.c ---- */

@@ -87,6 +87,31 @@ static struct pl_range of_metric(struct hg_str name)
 	return ANY;
 }
 
+bool pl_may_be_filtered(struct hg_str metric)
+{
+	return hg_str_eq(metric, HG_STR("ALERTS")) ||
+	       (hg_str_find(metric, ':') < metric.n && !hg_str_starts(metric, HG_STR("headgate:")));
+}
+
+/* Labels whose values are patterns themselves: path="/api/(.*)" is what it says. */
+static bool holds_patterns(struct hg_str label)
+{
+	static const char *const names[] = {"path", "uri", "url", "route", "handler", "endpoint",
+	        "pattern", "regex", "rule", "location", "match", "query", NULL};
+	return pl_has_any(label, names);
+}
+
+bool pl_meant_as_regex(const struct label_matcher *m)
+{
+	static const char *const part[] = {".*", ".+", "[0-9]", "\\d", NULL};
+	struct hg_str v = m->value;
+	if (holds_patterns(m->name)) return false;
+	if (pl_has_any(v, part)) return true;
+	if (v.n >= 3 && hg_str_ends(v, HG_STR("..")) && v.p[0] >= '1' && v.p[0] <= '5') return true;
+	size_t bar = hg_str_find(v, '|');
+	return bar > 0 && bar + 1 < v.n;
+}
+
 /* ---- a part of a whole ---- */
 
 static bool same_text(const struct pq_node *a, const struct pq_node *b)
@@ -111,20 +136,41 @@ static bool has_matcher(const struct pq_node *sel, const struct label_matcher *m
 	return false;
 }
 
-/* The selector `a` takes some of the series of `b`, no others. */
+static bool same_span(const struct pq_span *a, const struct pq_span *b)
+{
+	if (!a || !b) return !a && !b;
+	return a->kind == PQ_S_NUMBER && b->kind == PQ_S_NUMBER && a->seconds == b->seconds;
+}
+
+/* The selector `a` takes some of the series of `b`, no others, and at the same time. */
 static bool selects_part(const struct pq_node *a, const struct pq_node *b)
 {
 	if (!pl_metric(a).n || !hg_str_eq(pl_metric(a), pl_metric(b))) return false;
+	if (!same_span(a->offset, b->offset) || a->at != PQ_AT_NONE || b->at != PQ_AT_NONE)
+		return false;
 	for (uint32_t i = 0; i < b->u.sel.n; i++)
 		if (!has_matcher(a, &b->u.sel.m[i])) return false;
 	return true;
 }
 
-static bool same_span(const struct pq_node *a, const struct pq_node *b)
+/* Each group of `a` is a group of `b`, or within one. */
+static bool grouped_finer(const struct pq_node *a, const struct pq_node *b)
 {
-	if (!a->range != !b->range) return false;
-	return !a->range || (a->range->kind == PQ_S_NUMBER && b->range->kind == PQ_S_NUMBER &&
-	                            a->range->seconds == b->range->seconds);
+	if (a->u.agg.without != b->u.agg.without) return false;
+	const struct pq_names *few = a->u.agg.without ? &a->u.agg.by : &b->u.agg.by;
+	const struct pq_names *many = a->u.agg.without ? &b->u.agg.by : &a->u.agg.by;
+	for (uint32_t i = 0; i < few->n; i++)
+		if (!pl_listed(many, few->at[i])) return false;
+	return true;
+}
+
+/* A sum over some is no more than that over all only where nothing is below 0. */
+static bool sums_up(const struct pq_node *n)
+{
+	n = pl_bare(n);
+	if (n->kind != PQ_K_SELECTOR) return true;
+	struct hg_str name = pl_metric(n);
+	return pl_range(n).lo >= 0 || hg_str_ends(name, HG_STR("_bytes"));
 }
 
 /* sum(rate(errors)) of sum(rate(all)): the same steps over a part of the same series. */
@@ -140,10 +186,10 @@ static bool is_part(const struct pq_node *a, const struct pq_node *b)
 	if (a->kind != b->kind) return false;
 	switch (a->kind) {
 	case PQ_K_SELECTOR: return selects_part(a, b);
-	case PQ_K_RANGE: return same_span(a, b) && is_part(a->u.of, b->u.of);
+	case PQ_K_RANGE: return same_span(a->range, b->range) && is_part(a->u.of, b->u.of);
 	case PQ_K_AGG:
-		return a->u.agg.op == PQ_SUM && b->u.agg.op == PQ_SUM &&
-		       is_part(a->u.agg.of, b->u.agg.of);
+		return a->u.agg.op == PQ_SUM && b->u.agg.op == PQ_SUM && grouped_finer(a, b) &&
+		       sums_up(b->u.agg.of) && is_part(a->u.agg.of, b->u.agg.of);
 	case PQ_K_CALL: {
 		enum pq_fn_id id = a->u.call.fn->id;
 		return id == b->u.call.fn->id &&
@@ -159,8 +205,8 @@ static bool is_named_part(const struct pq_node *a, const struct pq_node *b)
 {
 	static const char *const part[] = {"_free", "_avail", "_available", "Free", "Avail",
 	        "_used", "_usage", "_in_use", NULL};
-	static const char *const whole[] = {
-	        "_size", "_total", "Total", "_limit", "_capacity", "_max", NULL};
+	/* No limit: it may be passed, and 0 is often none. */
+	static const char *const whole[] = {"_size", "_total", "Total", "_capacity", NULL};
 	a = pl_bare(a);
 	b = pl_bare(b);
 	if (a->kind != PQ_K_SELECTOR || b->kind != PQ_K_SELECTOR) return false;

@@ -244,6 +244,10 @@ static void a_critical_alert_says_what_the_incident_is(void **state)
 	(void)state;
 	assert_false(incident_of_alert((struct labels){warning, 2}, (struct labels){0}, &a));
 	assert_false(incident_of_alert((struct labels){0}, (struct labels){0}, &a));
+	const struct label worst[] = {
+	        {HG_STR("alertname"), HG_STR("Lost")}, {HG_STR("severity"), HG_STR("disaster")}};
+	assert_true(incident_of_alert((struct labels){worst, 2}, (struct labels){0}, &a));
+	assert_int_equal(a.trigger.priority, INCIDENT_P1);
 	assert_true(incident_of_alert((struct labels){critical, 4}, (struct labels){notes, 2}, &a));
 	assert_string_equal(a.trigger.app, "web");
 	assert_string_equal(a.trigger.cause, "app:web");
