@@ -122,6 +122,15 @@ class Api(unittest.TestCase):
             for path, data in (("/api/v1/metadata?limit=100", {}), ("/api/v1/rules?type=alert", {"groups": []}),
                                ("/api/v1/query_exemplars?query=up&start=0&end=1", [])):
                 self.assertEqual(ask(address, path), (200, {"status": "success", "data": data}))
+            long = "sum by (job) (rate(requests_total{code!=\"400\"}[5m])) / on (job) group_left () count by (job) (up) > 0.25"
+            status, doc = ask(address, "/api/v1/format_query", "POST", form(query=long + " # so much"), post)
+            self.assertEqual((status, doc["data"]), (200, "  " + long.replace(" > ", "\n>\n  ")))
+            for way in (("GET", None, {}), ("POST", form(query=long), post)):
+                status, doc = ask(address, "/api/v1/parse_query" + ("" if way[1] else "?" + form(query=long)), *way)
+                self.assertEqual((status, doc["data"]["type"], doc["data"]["lhs"]["matching"]["card"]),
+                                 (200, "binaryExpr", "many-to-one"))
+            status, doc = ask(address, "/api/v1/parse_query?query=rate(")
+            self.assertEqual((status, doc["errorType"]), (400, "bad_data"))
             status, doc = ask(address, "/api/v1/query", "POST", form(query="rate(requests_total)"), post)
             self.assertEqual((status, doc["status"], doc["errorType"]), (400, "error", "bad_data"))
 
@@ -210,6 +219,9 @@ class Api(unittest.TestCase):
                 return status == 200 and json.loads(text)["data"]["result"]
 
             self.assertGreater(int(harness.wait_for(counted)[0]["value"][1]), 50)
+            status, _, text = harness.request(port, path="/api/v1/parse_query?query=foo/bar",
+                                              headers={"Authorization": f"Bearer {token}"})
+            self.assertEqual((status, json.loads(text)["data"]["rhs"]["name"]), (200, "bar"))
             status, _, text = query("1", auth="wrong")
             self.assertEqual((status, json.loads(text)["errorType"]), (401, "unauthorized"))
             if PROMTOOL:
