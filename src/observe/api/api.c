@@ -52,6 +52,24 @@ void pa_release(struct pa_job *job, size_t keep)
 	job->memory = keep;
 }
 
+bool pa_select(struct pa_job *job, const char *param, const struct label_matcher *m, uint32_t n,
+        struct tsdb_selection **ret_selection)
+{
+	struct tsdb_select_limits limits = {.bytes = TSDB_SELECT_BYTES - job->selected};
+	struct hg_err err = {0};
+	pa_lock(job);
+	enum hg_rc rc = tsdb_select_within(
+	        job->p->o.db, m, n, job->start_ms, job->end_ms, &limits, ret_selection, &err);
+	pa_unlock(job);
+	if (rc == HG_OK) {
+		uint64_t left = TSDB_SELECT_BYTES - 1 - job->selected;
+		job->selected += HG_MIN(tsdb_selection_bytes(*ret_selection), left);
+		return true;
+	}
+	err.rc = rc;
+	return pa_fail_from(&job->error, param, &err);
+}
+
 /* ---- jobs ---- */
 
 void pa_job_free(struct pa_job *job)

@@ -121,8 +121,9 @@ struct pa_job {
 	struct labels external;           /* of /federate: a copy in the form's memory */
 
 	/* Budget. */
-	size_t memory; /* that it holds of the API's */
-	bool brief;    /* the try on the loop: no lock, little of everything */
+	size_t memory;     /* that it holds of the API's */
+	uint64_t selected; /* bytes of the selections that it has open */
+	bool brief;        /* the try on the loop: no lock, little of everything */
 
 	/* Answered. */
 	struct pa_error error;
@@ -161,6 +162,12 @@ void pa_envelope_end(struct pa_job *job, struct hg_buf *to);
 /* The lock around the store, unless the job is tried on the loop, which holds it. */
 void pa_lock(struct pa_job *job);
 void pa_unlock(struct pa_job *job);
+/*
+ * Opens a selection for the job's span. All that one request has open is together no more than a
+ * selection may be: match[] may come thousands of times. False: the error is set, as of `param`.
+ */
+HG_MUST bool pa_select(struct pa_job *job, const char *param, const struct label_matcher *m,
+        uint32_t n, struct tsdb_selection **ret_selection);
 /* False, with the error set: cancelled, or the deadline is over. */
 HG_MUST bool pa_may_go_on(struct pa_job *job);
 /* Label sets and texts as JSON, without the overhead of json_out. */

@@ -82,16 +82,8 @@ static void count(struct counted *c)
 
 static bool gather(struct pa_job *job, struct counted *c)
 {
-	struct hg_err err = {0};
 	size_t n = 0;
-	pa_lock(job);
-	enum hg_rc rc =
-	        tsdb_select(job->p->o.db, NULL, 0, job->start_ms, job->end_ms, &c->sel, &err);
-	pa_unlock(job);
-	if (rc < 0) {
-		err.rc = rc;
-		return pa_fail_from(&job->error, "limit", &err);
-	}
+	if (!pa_select(job, "limit", NULL, 0, &c->sel)) return false;
 	for (uint32_t i = 0; i < tsdb_selection_count(c->sel); i++)
 		n += tsdb_selection_labels(c->sel, i).n;
 	c->pairs = n < job->memory / sizeof *c->pairs ? calloc(n + 1, sizeof *c->pairs) : NULL;

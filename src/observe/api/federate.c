@@ -154,12 +154,7 @@ static bool select_one(struct pa_job *job, struct federated *f, uint32_t i)
 	if (!promql_matchers(f->query[i], &m, &n))
 		return pa_fail_param(
 		        &job->error, "match[]", "1:1: parse error: a selector of series is wanted");
-	pa_lock(job);
-	enum hg_rc rc =
-	        tsdb_select(job->p->o.db, m, n, job->start_ms, job->end_ms, &f->sel[i], &err);
-	pa_unlock(job);
-	err.rc = rc;
-	return rc == HG_OK || pa_fail_from(&job->error, "match[]", &err);
+	return pa_select(job, "match[]", m, n, &f->sel[i]);
 }
 
 static int by_name(const void *a, const void *b)

@@ -100,16 +100,9 @@ static bool select_all(struct pa_job *job, struct found *f)
 	for (uint32_t i = 0; i < job->match_n; i++) {
 		const struct label_matcher *m = NULL;
 		uint32_t n = 0;
-		struct hg_err err = {0};
-		if (!pa_may_go_on(job) || !matchers(job, f, i, &m, &n)) return false;
-		pa_lock(job);
-		enum hg_rc rc = tsdb_select(
-		        job->p->o.db, m, n, job->start_ms, job->end_ms, &f->sel[i], &err);
-		pa_unlock(job);
-		if (rc < 0) {
-			err.rc = rc;
-			return pa_fail_from(&job->error, "match[]", &err);
-		}
+		if (!pa_may_go_on(job) || !matchers(job, f, i, &m, &n) ||
+		        !pa_select(job, "match[]", m, n, &f->sel[i]))
+			return false;
 	}
 	return gather(job, f);
 }

@@ -169,6 +169,7 @@ static bool by_quantile(struct pq_ev *ev, const struct pq_node *n, const struct 
 				double x = in->at[gr->order[s]].v[i];
 				if (!pq_is_none(x)) sort[m++] = x;
 			}
+			if (!pq_worked(ev, pq_sorting(m))) return false;
 			v[i] = m ? pq_quantile(q[i], sort, m) : pq_none();
 		}
 		ret->at[ret->n++] = (struct pq_column){gr->table.ls[k], v, gr->drop[k]};
@@ -230,6 +231,7 @@ bool pq_count_values(struct pq_ev *ev, struct pq_node *n, const struct pq_grid *
 			bool fresh = false;
 			struct labels ls;
 			if (pq_is_none(v)) continue;
+			if (!pq_worked(ev, 100)) return false; /* texts and tables */
 			if (at == UINT32_MAX || bits_of(v) != bits_of(last)) {
 				hg_buf_init(&b, 2000);
 				promql_print_number(&b, v);

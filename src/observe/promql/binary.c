@@ -322,6 +322,7 @@ static bool pair(struct match *x, uint32_t sig, const struct pq_column *many, bo
 	for (uint32_t m = x->one.first[sig]; m < x->one.first[sig + 1]; m++) {
 		const struct pq_column *one = &x->one.v->at[x->one.order[m]];
 		struct place p = {.drop = pending(x, many, one)};
+		if (!pq_worked(x->ev, x->g->n)) return false;
 		if (!result_labels(x, many->ls, one->ls, &p.ls)) return false;
 		for (uint32_t i = 0; i < x->g->n; i++) {
 			if (pq_is_none(many->v[i]) || pq_is_none(one->v[i])) continue;

@@ -340,6 +340,7 @@ static enum hg_rc check_options(
 	if (!o->memory_max) o->memory_max = MEMORY_MAX;
 	if (!o->samples_max) o->samples_max = SAMPLES_MAX;
 	if (!o->points_max) o->points_max = POINTS_MAX;
+	if (!o->select_max || o->select_max > TSDB_SELECT_BYTES) o->select_max = TSDB_SELECT_BYTES;
 	if (o->step_ms < 0 || o->end_ms < o->start_ms || (!o->step_ms && o->end_ms != o->start_ms))
 		return hg_err_set(
 		        err, HG_E_QUERY_FAILED, "the end is before the start, or there is no step");

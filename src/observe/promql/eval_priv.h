@@ -68,6 +68,8 @@ struct pq_ev {
 	struct label *scratch;    /* buffer for reduced label sets */
 	uint32_t scratch_cap;
 	uint32_t depth;
+	uint64_t selected; /* bytes of what is open */
+	uint64_t work;     /* since somebody looked whether it may go on */
 };
 
 /* ---- eval.c ---- */
@@ -81,6 +83,24 @@ void *pq_take(struct pq_ev *ev, size_t count, size_t size);
 double *pq_blank(struct pq_ev *ev, uint32_t n);
 /* False when the deadline has passed or somebody cancelled. */
 bool pq_may_go_on(struct pq_ev *ev);
+/*
+ * The same, after `n` more steps of a loop: samples of windows, values of columns. The clock is
+ * looked at once in PQ_WORK of them, which is a fraction of a millisecond. For whatever takes more
+ * than a pass over the values that a query may hold.
+ */
+#define PQ_WORK 100000u
+static inline bool pq_worked(struct pq_ev *ev, uint64_t n)
+{
+	ev->work += n;
+	if (HG_LIKELY(ev->work < PQ_WORK)) return true;
+	ev->work = 0;
+	return pq_may_go_on(ev);
+}
+/* What sorting n values counts as. */
+static inline uint64_t pq_sorting(uint64_t n)
+{
+	return n * (64 - (unsigned)__builtin_clzll(n | 1));
+}
 /* Adds a note once; `at` is the node whose place it names. */
 void pq_note(struct pq_ev *ev, bool warning, const struct pq_node *at, const char *fmt, ...)
         HG_PRINTF(4, 5);

@@ -146,11 +146,12 @@ static bool allowed(struct pq_ev *ev, const struct pq_node *n, enum pq_extend ho
 	        n->u.call.fn->name);
 }
 
+/* *ret_some: some step has a value. */
 static bool slide(struct pq_ev *ev, struct ext *x, const struct pq_grid *g,
-        const struct pq_ranges *r, const struct pq_samples *s, double *to)
+        const struct pq_ranges *r, const struct pq_samples *s, double *to, bool *ret_some)
 {
 	uint32_t lo = 0, hi = 0;
-	bool some = false;
+	*ret_some = false;
 	for (uint32_t i = 0; i < g->n; i++) {
 		x->end = pq_window_end(r->h, pq_grid_at(g, i));
 		x->start = x->end - r->range_ms;
@@ -164,10 +165,11 @@ static bool slide(struct pq_ev *ev, struct ext *x, const struct pq_grid *g,
 		x->t = s->t + lo;
 		x->v = s->v + lo;
 		x->n = hi - lo;
+		if (!pq_worked(ev, x->n)) return false;
 		to[i] = extended(x);
-		some = some || !pq_is_none(to[i]);
+		*ret_some = *ret_some || !pq_is_none(to[i]);
 	}
-	return some;
+	return true;
 }
 
 bool pq_extended_call(
@@ -177,7 +179,7 @@ bool pq_extended_call(
 	struct ext x = {.id = n->u.call.fn->id};
 	struct pq_ranges r;
 	struct pq_samples s;
-	bool more;
+	bool more, some;
 	if (range->kind != PQ_K_RANGE) range = pq_bare(n->u.call.arg[n->u.call.n - 1]);
 	x.how = range->u.of->u.sel.extend;
 	x.counter = x.id == PQ_F_RATE || x.id == PQ_F_INCREASE;
@@ -188,7 +190,8 @@ bool pq_extended_call(
 		double *v;
 		if (!s.n) continue;
 		if (!(v = pq_take(ev, g->n, sizeof *v))) return false;
-		if (!slide(ev, &x, g, &r, &s, v)) continue;
+		if (!slide(ev, &x, g, &r, &s, v, &some)) return false;
+		if (!some) continue;
 		if (x.counter) pq_note_counter(ev, n, s.ls);
 		struct pq_column *c = &ret->at[ret->n++];
 		*c = (struct pq_column){s.ls, v, s.drop};

@@ -18,6 +18,7 @@ struct pass {
 	struct pq_value base, info; /* info: values are the samples' times */
 	struct pq_table ids;        /* job and instance */
 	uint32_t *id_of;            /* info series → id */
+	uint32_t *order, *first;    /* those of an id are order[first[id] .. first[id + 1]) */
 	bool required;              /* some data matcher does not match the empty string */
 	struct pq_table out;
 	struct pq_value *ret;
@@ -101,6 +102,16 @@ static bool index_info(struct pass *p)
 		if (!pq_reduce(p->ev, p->info.at[k].ls, &identity, PQ_BY, &ls) ||
 		        !pq_table_at(p->ev, &p->ids, ls, &p->id_of[k], NULL))
 			return false;
+	uint32_t *at = pq_take(p->ev, p->ids.n + 2ul, sizeof *at);
+	p->order = pq_take(p->ev, p->info.n, sizeof *p->order);
+	if (!at || !p->order) return false;
+	for (uint32_t k = 0; k < p->info.n; k++)
+		at[p->id_of[k] + 2]++;
+	for (uint32_t i = 1; i < p->ids.n + 2; i++)
+		at[i] += at[i - 1];
+	for (uint32_t k = 0; k < p->info.n; k++)
+		p->order[at[p->id_of[k] + 1]++] = k;
+	p->first = at;
 	return true;
 }
 
@@ -138,10 +149,12 @@ static bool is_newest(struct pass *p, uint32_t k, uint32_t step, bool *ret)
 {
 	struct hg_str name = pq_metric_name(p->info.at[k].ls);
 	double t = p->info.at[k].v[step];
+	uint32_t id = p->id_of[k];
 	*ret = true;
-	for (uint32_t j = 0; j < p->info.n && *ret; j++) {
+	for (uint32_t m = p->first[id]; m < p->first[id + 1] && *ret; m++) {
+		uint32_t j = p->order[m];
 		double other = p->info.at[j].v[step];
-		if (j == k || p->id_of[j] != p->id_of[k] || pq_is_none(other) ||
+		if (j == k || pq_is_none(other) ||
 		        !hg_str_eq(name, pq_metric_name(p->info.at[j].ls)))
 			continue;
 		if (other == t) {
@@ -192,8 +205,16 @@ static bool enrich(struct pass *p, const struct pq_column *c)
 		bool found = false, newest;
 		if (pq_is_none(c->v[i])) continue;
 		ls = c->ls;
-		for (uint32_t k = 0; !itself && sig != UINT32_MAX && k < p->info.n; k++) {
-			if (p->id_of[k] != sig || pq_is_none(p->info.at[k].v[i])) continue;
+		uint32_t m = 0, end = 0;
+		if (!itself && sig != UINT32_MAX) {
+			m = p->first[sig];
+			end = p->first[sig + 1];
+		}
+		for (; m < end; m++) {
+			uint32_t k = p->order[m];
+			if (pq_is_none(p->info.at[k].v[i])) continue;
+			/* Each against all of its identity, and labels that are looked up. */
+			if (!pq_worked(p->ev, 100 + end - p->first[sig])) return false;
 			if (!is_newest(p, k, i, &newest)) return false;
 			if (!newest) continue;
 			found = true;

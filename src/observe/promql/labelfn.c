@@ -31,8 +31,9 @@ struct replace {
 static bool replace_one(struct pq_ev *ev, const struct replace *r, struct pq_column *c)
 {
 	struct hg_buf b;
-	struct hg_str value;
-	if (!re_search(r->re, labels_get(c->ls, r->src), r->group, r->groups)) return true;
+	struct hg_str value, from = labels_get(c->ls, r->src);
+	if (!pq_worked(ev, 100 + from.n)) return false;
+	if (!re_search(r->re, from, r->group, r->groups)) return true;
 	hg_buf_init(&b, PROMQL_TEXT_MAX);
 	re_expand(r->re, r->with, r->group, &b);
 	value = hg_arena_str(ev->arena, hg_str(hg_buf_text(&b)));

@@ -84,8 +84,11 @@ struct promql_options {
 	size_t memory_max;    /* bytes this query may take; 0: 256 MiB */
 	uint64_t samples_max; /* samples it may hold; 0: 50 million */
 	uint32_t points_max;  /* points a series may have; 0: 11,000 */
-	uint32_t series_max;  /* a selector may find; 0: what fits in memory */
-	uint64_t deadline_ms; /* on the monotonic clock; 0: none */
+	uint32_t series_max;  /* a selector may find; 0: what fits in select_max */
+	/* Bytes that labels and lists of all selected series may take, beside memory_max; 0:
+	 * TSDB_SELECT_BYTES, which is the most. */
+	uint64_t select_max;
+	uint64_t deadline_ms;      /* on the monotonic clock; 0: none */
 	const atomic_bool *cancel; /* NULL: cannot be cancelled */
 	/* Around each access to the store; NULL: nobody else uses it. */
 	void (*lock)(void *arg);

@@ -21,18 +21,23 @@ static bool open_selection(struct pq_ev *ev, const struct pq_node *n, int64_t fr
 	if (!o) return false;
 	if (ev->o.watch && !ev->o.watch(ev->o.arg, n->u.sel.m, n->u.sel.n, from, to))
 		return pq_fail(ev, HG_E_QUERY_UNSUPPORTED, "a native histogram is selected");
-	uint32_t most = ev->o.series_max ? ev->o.series_max : UINT32_MAX;
+	/* All that a query selects is there until its end. */
+	struct tsdb_select_limits limits = {ev->o.series_max, ev->o.select_max - ev->selected};
 	lock(ev);
-	rc = tsdb_select_few(ev->db, n->u.sel.m, n->u.sel.n, from, to, most, &o->sel, &why);
+	rc = tsdb_select_within(ev->db, n->u.sel.m, n->u.sel.n, from, to, &limits, &o->sel, &why);
 	unlock(ev);
-	if (rc == HG_E_TOO_LARGE && ev->o.series_max)
-		return pq_fail(ev, HG_E_QUERY_LIMIT, "%s", why.message);
+	if (rc == HG_E_TOO_LARGE) {
+		pq_fail(ev, HG_E_QUERY_LIMIT, "%s", why.message);
+		hg_err_hint(ev->err, "ask for fewer series");
+		return false;
+	}
 	if (rc < 0) {
 		*ev->err = why;
 		ev->err->rc = rc;
 		if (!ev->err->message[0]) pq_fail(ev, rc, "the store could not be read");
 		return false;
 	}
+	ev->selected += HG_MIN(tsdb_selection_bytes(o->sel), ev->o.select_max - 1 - ev->selected);
 	o->next = ev->open;
 	ev->open = o;
 	*ret = o->sel;

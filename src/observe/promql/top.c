@@ -177,6 +177,7 @@ static bool choose_step(struct choice *c, uint32_t group, uint32_t step, double 
 			continue;
 		c->pick[found++] = (struct pick){v, s, op == PQ_TOPK};
 	}
+	if (!pq_worked(c->ev, pq_sorting(found))) return false;
 	if (op == PQ_TOPK || op == PQ_BOTTOMK) {
 		qsort(c->pick, found, sizeof *c->pick, better);
 		if (found > k) found = k < 0 ? 0 : (uint32_t)k;

@@ -319,10 +319,14 @@ struct pass {
 	bool counter; /* resets are looked for, and the name */
 };
 
+static bool sorts(const struct pass *p)
+{
+	return p->fn == w_quantile || p->fn == w_mad;
+}
+
 static bool room(struct pass *p, uint32_t n)
 {
-	bool sorts = p->fn == w_quantile || p->fn == w_mad;
-	if (sorts && n > p->sort_cap) {
+	if (sorts(p) && n > p->sort_cap) {
 		p->sort_cap = n * 2;
 		p->sort = pq_take(p->ev, p->sort_cap, sizeof *p->sort);
 		if (!p->sort) return false;
@@ -335,8 +339,9 @@ static bool room(struct pass *p, uint32_t n)
 	return true;
 }
 
-/* True when some step has a value. */
-static bool slide(struct pass *p, const struct pq_ranges *r, const struct pq_samples *s, double *to)
+/* *ret_some: some step has a value. */
+static bool slide(struct pass *p, const struct pq_ranges *r, const struct pq_samples *s, double *to,
+        bool *ret_some)
 {
 	uint32_t lo = 0, hi = 0, resets = 0, first = 0, behind = 0;
 	bool some = false, rest = false;
@@ -356,6 +361,7 @@ static bool slide(struct pass *p, const struct pq_ranges *r, const struct pq_sam
 		w.t = s->t + lo;
 		w.v = s->v + lo;
 		w.n = hi - lo;
+		if (!pq_worked(p->ev, sorts(p) ? pq_sorting(w.n) : w.n)) return false;
 		if (resets) {
 			while (first < resets && p->reset[first] <= lo)
 				first++;
@@ -372,7 +378,8 @@ static bool slide(struct pass *p, const struct pq_ranges *r, const struct pq_sam
 		rest = true;
 	}
 	if (rest && p->counter && p->fn != pq_delta) pq_note_counter(p->ev, p->n, s->ls);
-	return some;
+	*ret_some = some;
+	return true;
 }
 
 static bool smoothing_ok(
@@ -423,7 +430,7 @@ static bool one_name(const struct pq_ranges *r)
 static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *ret)
 {
 	enum pq_fn_id id = p->n->u.call.fn->id;
-	bool keeps = id == PQ_F_LAST_OVER_TIME || id == PQ_F_FIRST_OVER_TIME, more, different;
+	bool keeps = id == PQ_F_LAST_OVER_TIME || id == PQ_F_FIRST_OVER_TIME, more, different, some;
 	struct pq_ranges r;
 	struct pq_samples s;
 	double *v = NULL;
@@ -436,7 +443,8 @@ static bool range_call(struct pass *p, struct pq_node *range, struct pq_value *r
 		if (!s.n) continue;
 		if (!room(p, s.n) || (!v && !(v = pq_take(p->ev, p->g->n, sizeof *v))))
 			return false;
-		if (!slide(p, &r, &s, v)) continue;
+		if (!slide(p, &r, &s, v, &some)) return false;
+		if (!some) continue;
 		struct pq_column *c = &ret->at[ret->n++];
 		*c = (struct pq_column){s.ls, v, s.drop};
 		v = NULL;

@@ -10,6 +10,7 @@
 #define FIRST_MS 180000u  /* after a configuration: targets have been scraped by then */
 #define EVERY_MS 3600000u /* also the time in which there must have been a sample */
 #define BUSY_MS  500u
+#define FOUND    10000u /* series: more are not looked for */
 
 struct looking {
 	struct rules *r;
@@ -25,8 +26,11 @@ static bool exists(void *arg, const struct label_matcher *m, uint32_t n)
 	struct tsdb_selection *sel = NULL;
 	int64_t now = x->r->o.wall_ms();
 	struct hg_err err = {0};
+	/* On the loop: of a million series it need not know each. */
+	static const struct tsdb_select_limits limits = {.series = FOUND};
 	/* What cannot be asked is not missing. */
-	if (tsdb_select(x->r->o.db, m, n, now - (int64_t)EVERY_MS, now, &sel, &err) < 0)
+	if (tsdb_select_within(
+	            x->r->o.db, m, n, now - (int64_t)EVERY_MS, now, &limits, &sel, &err) < 0)
 		return true;
 	bool any = tsdb_selection_count(sel) > 0;
 	tsdb_selection_free(sel);

@@ -27,7 +27,7 @@ struct tsdb_selection {
 	uint32_t pinned_n, pinned_cap;
 	struct hg_arena arena;
 	bool sorted;
-	uint32_t most; /* series; UINT32_MAX: as many as there are */
+	struct tsdb_select_limits limits;
 };
 
 /* ------------------------------------------------------------------ gathering */
@@ -68,8 +68,16 @@ static struct entry *entry_find(struct tsdb_selection *s, struct labels ls, uint
 	}
 }
 
+uint64_t tsdb_selection_bytes(const struct tsdb_selection *s)
+{
+	return s->arena.used + (uint64_t)s->cap * sizeof *s->at +
+	       (uint64_t)s->table_cap * sizeof *s->table;
+}
+
+/* NULL: it does not fit. */
 static struct entry *entry_add(struct tsdb_selection *s, struct labels ls, uint64_t hash)
 {
+	if (s->n == s->cap && tsdb_selection_bytes(s) > s->limits.bytes) return NULL;
 	if (!tsdb_grow(&s->at, &s->cap, s->n + 1, sizeof *s->at)) return NULL;
 	struct entry *e = &s->at[s->n++];
 	*e = (struct entry){.ls = ls, .hash = hash, .slot = TSDB_NONE};
@@ -125,14 +133,14 @@ static bool overlaps(const struct window *w, int64_t from, int64_t to)
 static enum hg_rc matching(struct tsdb_selection *s, struct catalog c,
         const struct label_matcher *m, uint32_t n, uint64_t **ret_bits, uint32_t *ret_n)
 {
-	bool all = s->most == UINT32_MAX;
-	uint64_t looks = all ? UINT64_MAX : (uint64_t)s->most * TSDB_LOOKS;
+	uint32_t most = s->limits.series;
+	uint64_t looks = most ? (uint64_t)most * TSDB_LOOKS : UINT64_MAX;
 	enum hg_rc rc = catalog_select(c, m, n, looks, ret_bits);
 	*ret_n = 0;
 	uint32_t words = rc == HG_OK ? c.ops->series(c.self) / 64 + 1 : 0;
 	for (uint32_t i = 0; i < words; i++)
 		if ((*ret_bits)[i]) *ret_n += (uint32_t)__builtin_popcountll((*ret_bits)[i]);
-	if (*ret_n <= s->most) return rc;
+	if (!most || *ret_n <= most) return rc;
 	free(*ret_bits);
 	*ret_bits = NULL;
 	return HG_E_TOO_LARGE;
@@ -252,32 +260,35 @@ static enum hg_rc gather(struct tsdb_selection *s, const struct label_matcher *m
 	return rc;
 }
 
-enum hg_rc tsdb_select_few(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
-        int64_t from_ms, int64_t to_ms, uint32_t most, struct tsdb_selection **ret_selection,
-        struct hg_err *err)
+enum hg_rc tsdb_select_within(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
+        int64_t from_ms, int64_t to_ms, const struct tsdb_select_limits *limits,
+        struct tsdb_selection **ret_selection, struct hg_err *err)
 {
 	*ret_selection = NULL;
 	struct tsdb_selection *s = calloc(1, sizeof *s);
 	if (!s) return hg_err_set(err, HG_E_NOMEM, "out of memory");
-	*s = (struct tsdb_selection){.db = db, .from = from_ms, .to = to_ms, .most = most};
-	hg_arena_init(&s->arena, "tsdb selection", TSDB_SELECT_BYTES);
+	*s = (struct tsdb_selection){.db = db, .from = from_ms, .to = to_ms, .limits = *limits};
+	if (!limits->bytes || limits->bytes > TSDB_SELECT_BYTES)
+		s->limits.bytes = TSDB_SELECT_BYTES;
+	hg_arena_init(&s->arena, "tsdb selection", s->limits.bytes);
 	db->selections++;
 	enum hg_rc rc = gather(s, matchers, n);
 	if (rc == HG_OK) {
 		*ret_selection = s;
 		return HG_OK;
 	}
-	if (s->arena.used > TSDB_SELECT_BYTES / 2) rc = HG_E_TOO_LARGE;
+	if (tsdb_selection_bytes(s) >= s->limits.bytes / 2) rc = HG_E_TOO_LARGE;
 	tsdb_selection_free(s);
-	if (most != UINT32_MAX && rc == HG_E_TOO_LARGE)
-		return hg_err_set(err, rc, "more than %u series are selected", most);
+	if (limits->series && rc == HG_E_TOO_LARGE)
+		return hg_err_set(err, rc, "more than %u series are selected", limits->series);
 	return hg_err_set(err, rc, "the selection of series does not fit in memory");
 }
 
 enum hg_rc tsdb_select(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
         int64_t from_ms, int64_t to_ms, struct tsdb_selection **ret_selection, struct hg_err *err)
 {
-	return tsdb_select_few(db, matchers, n, from_ms, to_ms, UINT32_MAX, ret_selection, err);
+	static const struct tsdb_select_limits none;
+	return tsdb_select_within(db, matchers, n, from_ms, to_ms, &none, ret_selection, err);
 }
 
 void tsdb_selection_free(struct tsdb_selection *s)

@@ -157,14 +157,21 @@ void tsdb_samples_free(struct tsdb_samples *s);
 HG_MUST enum hg_rc tsdb_select(struct tsdb *db, const struct label_matcher *matchers, uint32_t n,
         int64_t from_ms, int64_t to_ms, struct tsdb_selection **ret_selection, struct hg_err *err);
 /*
- * The same for whoever may not wait: HG_E_TOO_LARGE, soon, when there are more than `most` series,
- * or finding them takes more than TSDB_LOOKS values and series each of them.
+ * The same within limits; HG_E_TOO_LARGE beyond them. `series` is for whoever may not wait: it is
+ * told soon, also when finding so many takes looks at more than TSDB_LOOKS times as many values and
+ * series.
  */
 #define TSDB_LOOKS 16u
 
-HG_MUST enum hg_rc tsdb_select_few(struct tsdb *db, const struct label_matcher *matchers,
-        uint32_t n, int64_t from_ms, int64_t to_ms, uint32_t most,
+struct tsdb_select_limits {
+	uint32_t series; /* 0: none */
+	uint64_t bytes;  /* of labels and lists; 0: TSDB_SELECT_BYTES, which is the most */
+};
+HG_MUST enum hg_rc tsdb_select_within(struct tsdb *db, const struct label_matcher *matchers,
+        uint32_t n, int64_t from_ms, int64_t to_ms, const struct tsdb_select_limits *limits,
         struct tsdb_selection **ret_selection, struct hg_err *err);
+/* What it takes. */
+uint64_t tsdb_selection_bytes(const struct tsdb_selection *s);
 /* Must come before tsdb_close. NULL is fine. */
 void tsdb_selection_free(struct tsdb_selection *s);
 uint32_t tsdb_selection_count(const struct tsdb_selection *s);

@@ -1,6 +1,7 @@
 #include "../test.h"
 
 #include <inttypes.h>
+
 #include "wire/shortest.c"
 
 static void assert_text(double v, const char *want)

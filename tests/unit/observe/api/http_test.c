@@ -401,6 +401,50 @@ static void many_series_are_looked_for_on_a_thread(void **state)
 	world_stop(&w);
 }
 
+/* match[] may come thousands of times, each with all series. */
+static void selections_of_one_request_count_together(void **state)
+{
+	struct world w;
+	struct tsdb_selection *sel = NULL;
+	(void)state;
+	world_start(&w, NULL);
+	add(&w, "m", "x", "", 1, 0, 1);
+	struct pa_job job = {.p = w.api, .start_ms = NOW - 1, .end_ms = NOW, .brief = true};
+	for (int i = 0; i < 3; i++) {
+		uint64_t before = job.selected;
+		assert_true(pa_select(&job, "match[]", NULL, 0, &sel));
+		assert_true(job.selected > before);
+		tsdb_selection_free(sel);
+	}
+	job.selected = TSDB_SELECT_BYTES - 1;
+	assert_false(pa_select(&job, "match[]", NULL, 0, &sel));
+	assert_int_equal(job.error.kind, PA_EXECUTION);
+	assert_non_null(strstr(job.error.text, "does not fit in memory"));
+	world_stop(&w);
+}
+
+/* It reads nothing at all, and would have kept the loop for a minute. */
+static void long_work_is_not_done_on_the_loop(void **state)
+{
+	struct world w;
+	(void)state;
+	world_start(&w, NULL);
+	uint64_t began = clock_mono_ms();
+	int fd = send_text(&w,
+	        "GET "
+	        "/api/v1/query_range?query=quantile_over_time(0.5,vector(time()%257919)[30000s:1s])"
+	        "&start=1699990000&end=1700000000&step=1 HTTP/1.1\r\nHost: t\r\n\r\n");
+	turn_until(&w, 1, 0);
+	assert_true(clock_mono_ms() < began + 5000);
+	/* Nor is it when nobody waits for it any more. */
+	close(fd);
+	turn_until(&w, 0, 0);
+	while (!hg_list_empty(&w.api->jobs))
+		turn(&w);
+	assert_true(clock_mono_ms() < began + 10000);
+	world_stop(&w);
+}
+
 static void a_query_ends_at_its_deadline_and_at_its_memory(void **state)
 {
 	struct promapi_options o = {.memory_max = (size_t)16 << 20};
@@ -639,6 +683,8 @@ int main(void)
 	        cmocka_unit_test(a_client_that_goes_away_takes_its_query_along),
 	        cmocka_unit_test(more_than_may_wait_are_told_to_come_again),
 	        cmocka_unit_test(many_series_are_looked_for_on_a_thread),
+	        cmocka_unit_test(selections_of_one_request_count_together),
+	        cmocka_unit_test(long_work_is_not_done_on_the_loop),
 	        cmocka_unit_test(a_query_ends_at_its_deadline_and_at_its_memory),
 	        cmocka_unit_test(who_reads_slowly_holds_up_nobody),
 	        cmocka_unit_test(columns_are_values_by_step_and_errors_in_their_place),

@@ -1,6 +1,7 @@
 #include "../../test.h"
 
 #include "observe/promql/promql.h"
+#include "os/clock.h"
 
 #include <stdlib.h>
 #include <stdio.h>
@@ -269,6 +270,18 @@ static void a_query_ends_at_its_limits_and_names_them(void **s)
 		if (rc != row[i].rc || !strstr(err.message, row[i].says))
 			fail_msg("row %zu: %d %s", i, rc, err.message);
 	}
+	/* What selections take counts together: one fits, and two do not. */
+	struct promql_options some = {.start_ms = 900000, .end_ms = 900000, .select_max = 20000};
+	assert_int_equal(ask(&w, "m_total", some, &err), HG_OK);
+	assert_int_equal(ask(&w, "m_total + m_total + m_total", some, &err), HG_E_QUERY_LIMIT);
+	some.select_max = 2000;
+	assert_int_equal(ask(&w, "m_total", some, &err), HG_E_QUERY_LIMIT);
+	assert_non_null(strstr(err.hint, "fewer series"));
+	some = (struct promql_options){.start_ms = 900000, .end_ms = 900000, .series_max = 50};
+	assert_int_equal(ask(&w, "m_total", some, &err), HG_OK);
+	some.series_max = 49;
+	assert_int_equal(ask(&w, "m_total", some, &err), HG_E_QUERY_LIMIT);
+	assert_non_null(strstr(err.message, "more than 49 series"));
 	assert_int_equal(ask(&w, "m_total", (struct promql_options){.cancel = &cancel}, &err),
 	        HG_E_QUERY_TIME);
 	assert_int_equal(ask(&w, "m_total[5m]",
@@ -277,6 +290,43 @@ static void a_query_ends_at_its_limits_and_names_them(void **s)
 	assert_int_equal(
 	        ask(&w, "max_over_time(m_total[1y:1ms])", (struct promql_options){0}, &err),
 	        HG_E_QUERY_LIMIT);
+	tsdb_close(w.db);
+}
+
+/* Few samples, and yet work for minutes: the deadline is looked at within loops, too. */
+static void work_without_samples_ends_at_the_deadline(void **s)
+{
+	static const char *const text[] = {
+	        "quantile_over_time(0.5, vector(time() % 7919)[30000s:1s])",
+	        "sum_over_time(vector(time())[1000000s:1s])",
+	        "mad_over_time(vector(time() % 7919)[30000s:1s])",
+	        "info(base, {__name__=~\"i.+\"})",
+	};
+	struct world w = {0};
+	struct hg_err err;
+	char name[16];
+	(void)s;
+	load(&w, 1, 1);
+	for (int i = -40; i < 1000; i++) {
+		(void)snprintf(name, sizeof name, i < 0 ? "b%d" : "i%d", i);
+		struct label l[] = {{LABEL_METRIC, i < 0 ? HG_STR("base") : hg_str(name)},
+		        {HG_STR("a"), i < 0 ? hg_str(name) : HG_STR("")},
+		        {HG_STR("instance"), HG_STR("x")}, {HG_STR("job"), HG_STR("y")}};
+		if (i >= 0) memmove(&l[1], &l[2], 2 * sizeof *l);
+		tsdb_ref ref;
+		assert_int_equal(
+		        tsdb_series(w.db, (struct labels){l, i < 0 ? 4 : 3}, &ref, &err), HG_OK);
+		for (int64_t t = 60000; t <= 900000; t += 60000)
+			assert_int_equal(tsdb_append(w.db, ref, t, 1), HG_OK);
+	}
+	for (size_t i = 0; i < HG_COUNT(text); i++) {
+		uint64_t began = clock_mono_ms();
+		struct promql_options o = {
+		        .end_ms = 1000000, .step_ms = 100, .deadline_ms = began + 100};
+		enum hg_rc rc = ask(&w, text[i], o, &err);
+		if (rc != HG_E_QUERY_TIME) fail_msg("%s: %d %s", text[i], rc, err.message);
+		if (clock_mono_ms() > began + 5000) fail_msg("%s: too late", text[i]);
+	}
 	tsdb_close(w.db);
 }
 
@@ -347,6 +397,7 @@ int main(void)
 	        cmocka_unit_test(what_is_not_built_is_skipped_and_counted),
 	        cmocka_unit_test(what_selects_a_native_histogram_is_skipped_and_counted),
 	        cmocka_unit_test(a_query_ends_at_its_limits_and_names_them),
+	        cmocka_unit_test(work_without_samples_ends_at_the_deadline),
 	        cmocka_unit_test(names_are_dropped_at_once_unless_asked_for),
 	        cmocka_unit_test(the_lock_is_taken_and_given_back),
 	};

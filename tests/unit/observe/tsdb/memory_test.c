@@ -120,13 +120,26 @@ static void test_who_wants_few_series_is_refused_when_there_are_more(void **stat
 	model_open(&m, &(struct tsdb_options){0});
 	fill(&m, 0, 3, 1000);
 	for (size_t i = 0; i < HG_COUNT(rows); i++) {
-		enum hg_rc rc = tsdb_select_few(m.db, rows[i].m, rows[i].n, TSDB_NO_MIN,
-		        TSDB_NO_MAX, rows[i].most, &sel, &err);
+		enum hg_rc rc =
+		        tsdb_select_within(m.db, rows[i].m, rows[i].n, TSDB_NO_MIN, TSDB_NO_MAX,
+		                &(struct tsdb_select_limits){.series = rows[i].most}, &sel, &err);
 		if (rc != rows[i].want) fail_msg("row %zu: %d", i, rc);
 		if (rc == HG_OK) assert_true(tsdb_selection_count(sel) <= rows[i].most);
 		if (rc != HG_OK) assert_null(sel);
 		tsdb_selection_free(sel);
 	}
+	/* And by what it takes. */
+	assert_int_equal(tsdb_select(m.db, NULL, 0, TSDB_NO_MIN, TSDB_NO_MAX, &sel, &err), HG_OK);
+	uint64_t bytes = tsdb_selection_bytes(sel);
+	tsdb_selection_free(sel);
+	assert_true(bytes > 60 * 64 && bytes < 60 * 4096);
+	assert_int_equal(tsdb_select_within(m.db, NULL, 0, TSDB_NO_MIN, TSDB_NO_MAX,
+	                         &(struct tsdb_select_limits){.bytes = bytes}, &sel, &err),
+	        HG_OK);
+	tsdb_selection_free(sel);
+	assert_int_equal(tsdb_select_within(m.db, NULL, 0, TSDB_NO_MIN, TSDB_NO_MAX,
+	                         &(struct tsdb_select_limits){.bytes = bytes / 2}, &sel, &err),
+	        HG_E_TOO_LARGE);
 	re_free(all.re);
 	model_fini(&m);
 }
