@@ -5,7 +5,7 @@ import { useLayoutEffect } from "preact/hooks";
 import { request } from "./lib/api";
 import { clock, duration } from "./lib/format";
 import { GOES, helpOpen, pageKeys } from "./lib/keys";
-import { connection, counts, events, lostSince } from "./lib/live";
+import { connection, counts, events, known, lostSince, lostWhy } from "./lib/live";
 import { href, page, place } from "./lib/route";
 import { choose, chosen, scheme } from "./lib/scheme";
 import { keep, may, role, session, token } from "./lib/session";
@@ -51,13 +51,13 @@ const current = () => PAGES.find((p) => p.name === page.value) ?? PAGES[0]!;
 
 // Verdicts, rollbacks, incidents and budgets are said aloud, wherever the user is.
 const SPOKEN = /^(rollout\.(back|promoted|ended|stuck)|incident\.(opened|raised|resolved)|slo\.(burn|burn_over|frozen))$/;
-let spoken = 0;
+let spoken = -1;
 effect(() => {
-  const newest = events.value[0];
-  if (!newest || newest.id <= spoken) return;
-  const first = spoken === 0;
-  spoken = newest.id;
-  if (!first && SPOKEN.test(newest.kind)) announce(sentence(newest));
+  const list = events.value;
+  // Of all that came in one turn: what matters is rarely what came last.
+  const told = spoken < 0 ? undefined : list.find((e) => e.id > spoken && SPOKEN.test(e.kind));
+  if (list.length || known.value) spoken = list[0]?.id ?? 0;
+  if (told) announce(sentence(told));
 });
 
 function Nav() {
@@ -139,7 +139,7 @@ const label = (text: string) => (/^\d+$/.test(text) ? clock(Number(text)) : text
 
 async function signOut() {
   try {
-    await request("/v1/session", { method: "DELETE" });
+    await request("/v1/session", { method: "DELETE", signal: AbortSignal.timeout(5000) });
   } catch {
     // signed out here in any case
   }
@@ -230,13 +230,6 @@ function usePageChange() {
     scrollTo(0, 0);
     document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }, [path]);
-  // Before the effects of the next page, which has keys of its own.
-  useLayoutEffect(
-    () => () => {
-      pageKeys.value = [];
-    },
-    [path],
-  );
 }
 
 export function Shell() {
@@ -259,7 +252,7 @@ export function Shell() {
       <Top />
       {connection.value === "lost" && (
         <p class="banner" role="alert">
-          Headgate's control does not answer. Traffic is served all the same; what is shown is as it was before. Trying again.
+          {lostWhy.value ? `Headgate does not tell what is new: ${lostWhy.value.detail ?? lostWhy.value.title}.` : "Headgate's control does not answer. Traffic is served all the same;"} What is shown is as it was before. Trying again.
         </p>
       )}
       <main id="main" tabIndex={-1}>

@@ -10,6 +10,7 @@ await import("./keyboard.js");
 await import("./recovery.js");
 await import("./markup.js");
 await import("./long.js");
+await import("./faults.js");
 await import("./pages.js");
 
 it("asked nobody but Headgate, and never with a token in the address", () => {

@@ -147,6 +147,12 @@ describe("live data", () => {
     assert.equal(t.new.p95.length, 3600);
     assert.deepEqual(joinTrace(t, trace(0, 1, false, 2)).t_ms, [0]);
     assert.deepEqual(joinTrace(t, trace(50, 2, true)).t_ms, [50, 51]);
+    // A control that was replaced knows the present alone: what was before stays on the page, each second once.
+    const after = joinTrace(t, trace(3690, 5, true));
+    assert.deepEqual([after.t_ms[0], after.t_ms.length, new Set(after.t_ms).size], [100, 3595, 3595]);
+    assert.equal(after.new.p95.length, 3595);
+    assert.equal(joinTrace(t, trace(3800, 0, true)).t_ms.length, 3600);
+    assert.deepEqual(joinTrace(t, trace(3800, 1, true, 2)).t_ms, [3800]);
   });
   it("says entries of the journal in words, and those it does not know as they are", async () => {
     const { sentence, toneOfEvent } = await load("lib/events");

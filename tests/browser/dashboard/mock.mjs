@@ -55,15 +55,15 @@ function makeApps(n, replicas) {
       p95_seconds: 0.01 + r() * 0.15,
       maintenance: false,
       routes: [`${NAMES[i % NAMES.length]}.example.com/`],
-      replicas: Array.from({ length: desired }, (_, k) => ({
+      replicas: Array.from({ length: desired }, (_, k) => [k, k >= ready || k === 950]).map(([k, bad]) => ({
         replica: k + 1,
         release: 10 + i,
         incarnation: 1,
-        state: k >= ready ? "backoff" : "ready",
-        crash_loop: k >= ready,
+        state: bad ? "backoff" : "ready",
+        crash_loop: bad,
         pid: 4000 + i * 10 + k,
         address: `127.0.0.1:${20000 + i * 10 + k}`,
-        restarts: k >= ready ? 14 : 0,
+        restarts: bad ? 14 : 0,
         since_ms: Date.now() - 3_600_000,
         started_ms: Date.now() - 7_200_000,
         next_start_ms: 0,
@@ -71,7 +71,7 @@ function makeApps(n, replicas) {
         cpu_seconds: 100,
         memory_bytes: 40e6 + r() * 1e8,
         in_flight: Math.floor(r() * 4),
-        reason: k >= ready ? "exit status 1" : "",
+        reason: bad ? "exit status 1" : "",
         limits: { memory_bytes: 256 << 20, memory_keeper: "cgroup", cpu: 1, cpu_keeper: "cgroup" },
       })),
       slo: [{ name: "availability", objective: 0.9995, left: i === 3 ? 0.08 : 0.4 + r() * 0.6, burning: i === 3 }],
@@ -209,6 +209,7 @@ export async function startMock(o) {
   const cycle = 140;
   let nextEvent = 1000;
   let turn = 0;
+  const state = { role: "admin", refused: false }; // a test may change it
   const streams = new Set();
   const rolloutStart = () => {
     const t = (clock() - began) / 1000;
@@ -258,7 +259,8 @@ export async function startMock(o) {
   }
   const evidenceOf = (i) => ({ rollout: 42, strategy: "canary", phase: "step", weight: STEPS[i % 4], step: 1, index: i % 4, outcome: "", cause: "" });
   const kinds = ["rollout.weight", "replica.ready", "rollout.passed", "app.scaled", "rollout.started", "rollout.promoted", "replica.ready"];
-  const eventAt = (id) => ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % kinds.length], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % kinds.length === 3 ? { replicas: 4 } : evidenceOf(id) });
+  const said = new Map();
+  const eventAt = (id) => said.get(id) ?? ({ id, ts_ms: clock() - (nextEvent - id) * 47_000, kind: kinds[id % kinds.length], app: apps[id % Math.min(apps.length, 5)].name, release: 12, replica: id % 3, evidence: id % kinds.length === 3 ? { replicas: 4 } : evidenceOf(id) });
 
   const json = (res, body, status = 200) => {
     res.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" });
@@ -274,7 +276,7 @@ export async function startMock(o) {
     const id = Number(url.searchParams.get("rollout") ?? 0);
     res.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
     const send = (event, data) => res.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-    send("hello", { version: "0.1.0", now_ms: Math.round(clock()), who: "token:demo", role: "admin", started_ms: began });
+    send("hello", { version: "0.1.0", now_ms: Math.round(clock()), who: "token:demo", role: state.role, started_ms: began });
     send("apps", appRows(true));
     send("platform", { state: "running", processes: [], listeners: { edge: ["http://localhost:8080"], admin: "127.0.0.1:4323" } });
     send("counts", { alerts_firing: 1, incidents_open: 1, silences: 0 });
@@ -292,8 +294,9 @@ export async function startMock(o) {
       }
       if (++beats % 5 === 0) send("tick", { now_ms: Math.round(clock()) });
     }, 1000 / o.speed);
-    streams.add(every);
-    req.on("close", () => clearInterval(every));
+    const open = { res, every };
+    streams.add(open);
+    req.on("close", () => (clearInterval(every), streams.delete(open)));
   }
   const log = logStandIn(o, apps, clock);
   const body = async (req) => {
@@ -307,9 +310,13 @@ export async function startMock(o) {
     const p = url.pathname;
     if (p === "/") return file(res, "index.html");
     if (p.startsWith("/assets/") || p === "/favicon.svg") return file(res, p.slice(1));
-    if (p === "/v1/session") return json(res, { name: "demo", role: "admin", expires_ms: null, version: "0.1.0" });
+    if (state.refused && p !== "/v1/session") return json(res, { title: "unauthorized", status: 401, detail: "this token was revoked" }, 401);
+    if (p === "/v1/session") return json(res, { name: "demo", role: state.role, expires_ms: null, version: "0.1.0" });
     if (p === "/v1/live") return stream(req, res, url);
-    if (p === "/v1/events") return json(res, { events: Array.from({ length: 40 }, (_, i) => eventAt(nextEvent - i)).reverse() });
+    if (p === "/v1/events") {
+      const app = url.searchParams.get("app");
+      return json(res, { events: Array.from({ length: 40 }, (_, i) => eventAt(nextEvent - i)).reverse().filter((e) => !app || e.app === app) });
+    }
     if (p === "/v1/logs") return log.logs(req, res, url.searchParams);
     if (p === "/v1/logs/volume") return json(res, log.volume(url.searchParams));
     if (p === "/v1/audit") return json(res, auditOf(url.searchParams, began));
@@ -340,8 +347,21 @@ export async function startMock(o) {
   await new Promise((done) => server.listen(o.port, "127.0.0.1", done));
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    state,
+    // Entries of the journal, in one piece to all who read.
+    say(...list) {
+      const text = list.map((e) => {
+        const id = ++nextEvent;
+        said.set(id, { ...eventAt(id), ts_ms: Date.now(), ...e, id });
+        return `id: ${id}\nevent: event\ndata: ${JSON.stringify(said.get(id))}\n\n`;
+      });
+      for (const { res } of streams) res.write(text.join(""));
+    },
+    cut() {
+      for (const { res } of streams) res.destroy();
+    },
     stop() {
-      for (const every of streams) clearInterval(every);
+      for (const { every } of streams) clearInterval(every);
       server.closeAllConnections();
       server.close();
     },

@@ -10,9 +10,15 @@ export class ApiError extends Error {
   }
 }
 
+const WAIT_MS = 60_000; // for an answer that does not stream
+const within = (signal?: AbortSignal) => AbortSignal.any([...(signal ? [signal] : []), AbortSignal.timeout(WAIT_MS)]);
+
 export function problemOf(error: unknown): Problem {
   if (error instanceof ApiError) return error.problem;
-  return { title: "Headgate does not answer", status: 0, detail: error instanceof Error ? error.message : String(error) };
+  const title = "Headgate does not answer";
+  if (error instanceof TypeError) return { title, status: 0 }; // what fetch says of a network
+  if (error instanceof DOMException && error.name === "TimeoutError") return { title: `${title} within ${WAIT_MS / 1000} s`, status: 0 };
+  return { title, status: 0, detail: error instanceof Error ? error.message : String(error) };
 }
 
 async function failure(answer: Response): Promise<ApiError> {
@@ -57,11 +63,11 @@ export async function request(path: string, ask: Ask = {}): Promise<Response> {
 }
 
 export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return (await request(path, { signal })).json();
+  return (await request(path, { signal: within(signal) })).json();
 }
 
 export async function post<T>(path: string, body: unknown = {}): Promise<T> {
-  return (await request(path, { method: "POST", body })).json();
+  return (await request(path, { method: "POST", body, signal: within() })).json();
 }
 
 export interface ColumnsAsk {
@@ -77,7 +83,7 @@ export async function columns(ask: ColumnsAsk, signal?: AbortSignal): Promise<Co
   form.set("start", String(ask.startMs / 1000));
   form.set("end", String(ask.endMs / 1000));
   form.set("step", String(ask.stepMs / 1000));
-  return (await request("/v1/columns", { form, signal })).json();
+  return (await request("/v1/columns", { form, signal: within(signal) })).json();
 }
 
 // Lines of a body as they come; `line` is called with every whole one.

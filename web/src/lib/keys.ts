@@ -1,5 +1,6 @@
 // The keyboard: "g o" goes to the overview, j and k walk through rows, "?" tells all of it.
 import { signal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { go } from "./route";
 
 export interface Key {
@@ -11,6 +12,19 @@ export interface Key {
 export const helpOpen = signal(false);
 export const tables = signal(false); // charts as tables
 export const pageKeys = signal<Key[]>([]);
+
+// The keys of a page: made anew with it, as they are about what it shows now.
+export function usePageKeys(keys: Key[]) {
+  useEffect(() => {
+    pageKeys.value = keys;
+  });
+  useEffect(
+    () => () => {
+      pageKeys.value = [];
+    },
+    [],
+  );
+}
 
 export const GOES: [string, string, string[]][] = [
   ["o", "Overview", ["overview"]],

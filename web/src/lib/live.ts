@@ -1,12 +1,12 @@
 // The one stream of live data: what is now, as signals. It is opened while somebody is signed in and the page can be
 // seen; it comes back by itself, says so meanwhile, and misses no event of the journal.
 import { batch, computed, signal } from "@preact/signals";
-import { ApiError, request } from "./api";
+import { ApiError, problemOf, request } from "./api";
 import { place } from "./route";
 import { session, token } from "./session";
 import { reader, type Message } from "./sse";
 import { now, skew } from "./time";
-import type { App, Event, Rollout, Session, Trace, TraceSide } from "./types";
+import type { App, Event, Problem, Rollout, Session, Trace, TraceSide } from "./types";
 
 export type Connection = "signed-out" | "connecting" | "live" | "lost" | "resting";
 
@@ -31,6 +31,7 @@ const HIDDEN_MS = 60_000;
 
 export const connection = signal<Connection>("connecting");
 export const lostSince = signal(0);
+export const lostWhy = signal<Problem | null>(null); // what was answered, if anything was
 export const apps = signal<Map<string, App>>(new Map());
 export const appList = computed(() => [...apps.value.values()].sort((a, b) => (a.name < b.name ? -1 : 1)));
 export const known = signal(false); // the first state has come
@@ -48,6 +49,8 @@ const followed = computed(() => {
 });
 
 let lastEvent = "";
+let asked = ""; // the rollout that this stream is asked for
+let unknown = ""; // the one that there never was
 let abort: AbortController | null = null;
 let retryMs = 500;
 let retryTimer = 0;
@@ -80,16 +83,19 @@ function takeApps(message: AppsMessage) {
   known.value = true;
 }
 
-function joinSide(a: TraceSide, b: TraceSide, drop: number): TraceSide {
-  const out = {} as TraceSide;
-  for (const key of Object.keys(b) as (keyof TraceSide)[]) out[key] = (a[key] ?? []).slice(drop).concat(b[key]);
-  return out;
-}
-
+// A control that was replaced begins with the present, and one that runs keeps a quarter of an hour: what was before its
+// first point stays.
 export function joinTrace(a: Trace | null, b: Trace): Trace {
-  if (b.all || !a || a.id !== b.id) return b;
-  const drop = Math.max(0, a.t_ms.length + b.t_ms.length - TRACE_KEPT);
-  const cut = <T>(x: T[], y: T[]) => x.slice(drop).concat(y);
+  if (!a || a.id !== b.id) return b;
+  const first = b.all && b.t_ms.length ? a.t_ms.findIndex((t) => t >= b.t_ms[0]!) : -1;
+  const upTo = first < 0 ? a.t_ms.length : first;
+  const drop = Math.max(0, upTo + b.t_ms.length - TRACE_KEPT);
+  const cut = <T>(x: T[], y: T[]) => x.slice(drop, upTo).concat(y);
+  const joinSide = (x: TraceSide, y: TraceSide) => {
+    const out = {} as TraceSide;
+    for (const key of Object.keys(y) as (keyof TraceSide)[]) out[key] = cut(x[key] ?? [], y[key]);
+    return out;
+  };
   return {
     id: b.id,
     all: true,
@@ -99,8 +105,8 @@ export function joinTrace(a: Trace | null, b: Trace): Trace {
     evidence: cut(a.evidence, b.evidence),
     rescued: cut(a.rescued, b.rescued),
     seen: cut(a.seen, b.seen),
-    new: joinSide(a.new, b.new, drop),
-    old: joinSide(a.old, b.old, drop),
+    new: joinSide(a.new, b.new),
+    old: joinSide(a.old, b.old),
   };
 }
 
@@ -117,6 +123,8 @@ function take(m: Message) {
     case "hello":
       skew.value = data.now_ms - Date.now();
       now.value = data.now_ms;
+      // A role may have been taken away, or given, since the page was opened.
+      if (session.peek() && session.peek()!.role !== data.role) session.value = { ...session.peek()!, role: data.role };
       return;
     case "apps":
       return takeApps(data);
@@ -140,7 +148,8 @@ function take(m: Message) {
   }
 }
 
-function lost() {
+function lost(why: Problem | null = null) {
+  lostWhy.value = why;
   if (connection.peek() !== "lost") lostSince.value = Date.now();
   connection.value = "lost";
   retryTimer = window.setTimeout(open, retryMs);
@@ -153,19 +162,19 @@ function ended() {
   retryTimer = window.setTimeout(open, retryMs);
 }
 
-async function firstSession() {
-  if (session.peek()) return;
-  session.value = (await (await request("/v1/session")).json()) as Session;
-}
-
-// The journal's newest entries, once: the stream goes on from there.
-async function firstEvents() {
+// Who this is, and the journal's newest entries, once: the stream goes on from there. What is answered to somebody who
+// has signed out meanwhile is thrown away.
+async function first(signal: AbortSignal) {
+  const read = async (path: string) => {
+    const answer = await (await request(path, { signal })).json();
+    signal.throwIfAborted();
+    return answer;
+  };
+  if (!session.peek()) session.value = (await read("/v1/session")) as Session;
   if (lastEvent) return;
-  const answer = await (await request("/v1/events?limit=100")).json();
-  for (const e of answer.events as Event[]) {
-    takeEvent(e);
-    if (e.id > Number(lastEvent)) lastEvent = String(e.id);
-  }
+  const list = (await read("/v1/events?limit=100")).events as Event[];
+  batch(() => list.forEach(takeEvent));
+  lastEvent = String(Math.max(0, ...list.map((e) => e.id)));
 }
 
 async function open() {
@@ -175,13 +184,13 @@ async function open() {
     return;
   }
   const mine = (abort = new AbortController());
+  heard = Date.now();
   if (connection.peek() !== "lost") connection.value = "connecting";
+  asked = followed.peek() === unknown ? "" : followed.peek();
   try {
-    await firstSession();
-    await firstEvents();
-    const query = new URLSearchParams();
-    if (followed.peek()) query.set("rollout", followed.peek());
-    if (lastEvent) query.set("after", lastEvent);
+    await first(mine.signal);
+    const query = new URLSearchParams({ after: lastEvent });
+    if (asked) query.set("rollout", asked);
     const answer = await request(`/v1/live?${query}`, { signal: mine.signal, headers: { Accept: "text/event-stream" } });
     const input = answer.body!.pipeThrough(new TextDecoderStream()).getReader();
     const feed = reader((m) => take(m));
@@ -197,11 +206,17 @@ async function open() {
     if (mine === abort) ended();
   } catch (error) {
     if (mine !== abort) return;
-    if (error instanceof ApiError && error.problem.status === 401) {
+    const problem = problemOf(error);
+    if (problem.status === 401) {
+      close();
       connection.value = "signed-out";
-      return;
+    } else if (problem.status === 404 && asked) {
+      // An address with a number of no rollout: its page says so, and the rest is live all the same.
+      unknown = asked;
+      void open();
+    } else {
+      lost(error instanceof ApiError ? problem : null);
     }
-    lost();
   }
 }
 
@@ -237,12 +252,14 @@ export function start() {
   followed.subscribe((id) => {
     rollout.value = null;
     trace.value = null;
-    if (id && connection.peek() !== "signed-out") void open();
+    unknown = "";
+    // Nobody is told four times a second of a rollout whose page was left.
+    if (id !== asked && connection.peek() !== "signed-out" && connection.peek() !== "resting") void open();
   });
   document.addEventListener("visibilitychange", onVisibility);
   setInterval(() => {
     // A network that went away says nothing at all.
-    if (connection.peek() === "live" && Date.now() - heard > SILENT_MS) {
+    if (abort && Date.now() - heard > SILENT_MS) {
       close();
       lost();
     }

@@ -47,7 +47,7 @@ export function Alerts() {
   const turn = useTurn(10_000);
   const told = useComputed(() => events.value.find((e) => e.kind.startsWith("alert."))?.id ?? 0);
   const counted = useComputed(() => `${counts.value.alerts_firing} ${counts.value.silences}`);
-  const asked = useResource(read, [turn, told.value, counted.value]);
+  const asked = useResource(read, [], [turn, told.value, counted.value]);
   const view = param("view", "firing");
   const filter = param("q").toLowerCase();
   const s = asked.data;

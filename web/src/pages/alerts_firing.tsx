@@ -7,7 +7,7 @@ import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
 import type { Labels, Matcher, RuleAlert, RuleGroup, Rule } from "../lib/types_ops";
-import { Ago, Empty, State, type Tone } from "../ui/bits";
+import { Ago, Columns, Empty, Num, State, type Tone } from "../ui/bits";
 import { Runbook } from "../ui/links";
 import type { AlertState } from "./alerts";
 import { AlertChart } from "./alerts_chart";
@@ -184,19 +184,7 @@ export function Pending({ rules, filter }: { rules: RuleGroup[]; filter: string 
     <section class="card" aria-labelledby="pending-title">
       <h2 id="pending-title">About to fire</h2>
       <table class="rows stack">
-        <thead>
-          <tr>
-            <th scope="col">alert</th>
-            <th scope="col">about</th>
-            <th scope="col">what</th>
-            <th scope="col" class="num">
-              value
-            </th>
-            <th scope="col" class="num">
-              fires
-            </th>
-          </tr>
-        </thead>
+        <Columns of={["alert", "about", "what", "#value", "#fires"]} />
         <tbody>
           {rows.map(({ rule, a }) => {
             const left = Date.parse(a.activeAt) + (rule.duration ?? 0) * 1000 - now.value;
@@ -211,12 +199,12 @@ export function Pending({ rules, filter }: { rules: RuleGroup[]; filter: string 
                 <td data-label="what">
                   {a.annotations.summary ?? ""} <code class="dim">{rule.query}</code>
                 </td>
-                <td data-label="value" class="num">
+                <Num name="value">
                   {number(Number(a.value))}
-                </td>
-                <td data-label="fires" class="num">
+                </Num>
+                <Num name="fires">
                   {left > 0 ? `in ${duration(left)}` : "with the next look"}
-                </td>
+                </Num>
               </tr>
             );
           })}

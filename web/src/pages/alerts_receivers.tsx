@@ -6,7 +6,7 @@ import { useResource } from "../lib/resource";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
 import type { Problem } from "../lib/types";
-import { announce, Empty, State, Trouble } from "../ui/bits";
+import { announce, Columns, Empty, State, Trouble } from "../ui/bits";
 import type { AlertState } from "./alerts";
 
 interface Channel {
@@ -83,14 +83,7 @@ export function Receivers({ s }: { s: AlertState }) {
       {list.length > 0 && (
         <table class="rows stack">
           <caption class="hidden">Receivers</caption>
-          <thead>
-            <tr>
-              <th scope="col">receiver</th>
-              <th scope="col">groups of alerts it has</th>
-              <th scope="col">next look</th>
-              <th scope="col">test</th>
-            </tr>
-          </thead>
+          <Columns of={["receiver", "groups of alerts it has", "next look", "test"]} />
           <tbody>
             {list.map((r) => {
               const own = s.groups.filter((g) => g.receiver.name === r.name);

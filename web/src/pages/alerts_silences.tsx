@@ -7,7 +7,7 @@ import { count, duration, stamp } from "../lib/format";
 import { may, session } from "../lib/session";
 import { now, serverNow } from "../lib/time";
 import type { Alert, Matcher, Silence } from "../lib/types_ops";
-import { Empty, State, type Tone } from "../ui/bits";
+import { Columns, Empty, Num, State, type Tone } from "../ui/bits";
 import { Act } from "../ui/confirm";
 import { FormDialog } from "../ui/form";
 import type { AlertState } from "./alerts";
@@ -127,9 +127,9 @@ function Row({ s, alerts, again }: { s: Silence; alerts: Alert[]; again: () => v
       <td data-label="why">
         {s.comment} <span class="dim">by {s.createdBy}</span>
       </td>
-      <td data-label="alerts" class="num">
+      <Num name="alerts">
         {over ? "–" : alerts.filter((a) => a.status.silencedBy.includes(s.id)).length}
-      </td>
+      </Num>
       <td data-label={state === "pending" ? "begins" : "ends"} class="num" title={stamp(edge)}>
         {over ? stamp(edge).slice(0, 16) : `${state === "pending" ? "begins " : ""}in ${duration(edge - now.value)}`}
       </td>
@@ -182,22 +182,7 @@ export function Silences({ s, filter, again }: { s: AlertState; filter: string; 
       ) : (
         <table class="rows stack">
           <caption class="hidden">Silences</caption>
-          <thead>
-            <tr>
-              <th scope="col">alerts with</th>
-              <th scope="col">state</th>
-              <th scope="col">why</th>
-              <th scope="col" class="num">
-                keeps back
-              </th>
-              <th scope="col" class="num">
-                ends
-              </th>
-              <th scope="col">
-                <span class="hidden">action</span>
-              </th>
-            </tr>
-          </thead>
+          <Columns of={["alerts with", "state", "why", "#keeps back", "#ends", "_action"]} />
           <tbody>
             {list.map((x) => (
               <Row key={x.id} s={x} alerts={s.alerts} again={again} />

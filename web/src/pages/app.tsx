@@ -1,10 +1,9 @@
 // One app: its replicas, what it answers, who asks for it, and the buttons for who may press them.
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { remarkable, runs, sentence, toneOfEvent } from "../lib/events";
 import { budget, number, ratio, seconds, stamp } from "../lib/format";
-import { pageKeys } from "../lib/keys";
+import { usePageKeys } from "../lib/keys";
 import { apps, events, known } from "../lib/live";
 import { useResource } from "../lib/resource";
 import { href } from "../lib/route";
@@ -70,17 +69,15 @@ const changes = {
 };
 
 function Buttons({ a, maintain }: { a: App; maintain: () => void }) {
-  useEffect(() => {
-    if (!may("deployer")) return;
-    pageKeys.value = [
-      { keys: "x", what: "restart", act: () => ask(changes.restart(a)) },
-      { keys: "s", what: "scale", act: () => ask(changes.scale(a)) },
-      { keys: "m", what: a.maintenance ? "serve again" : "maintenance", act: () => (a.maintenance ? ask(maintenanceOver(a)) : maintain()) },
-    ];
-    return () => {
-      pageKeys.value = [];
-    };
-  }, [a.name, a.desired, a.maintenance]);
+  usePageKeys(
+    may("deployer")
+      ? [
+          { keys: "x", what: "restart", act: () => ask(changes.restart(a)) },
+          { keys: "s", what: "scale", act: () => ask(changes.scale(a)) },
+          { keys: "m", what: a.maintenance ? "serve again" : "maintenance", act: () => (a.maintenance ? ask(maintenanceOver(a)) : maintain()) },
+        ]
+      : [],
+  );
   return (
     <p class="buttons">
       <Act needs="deployer" change={() => changes.restart(a)}>
@@ -183,13 +180,19 @@ export function AppPage({ name }: { name: string }) {
   const { app: a, problem, again } = useApp(name);
   const maintaining = useSignal(false);
   if (!a) {
-    if (problem) return <Trouble problem={problem} again={again} />;
-    return known.value ? (
-      <Empty>
-        There is no app {name}. <a href={href(["apps"])}>All apps</a>
-      </Empty>
-    ) : (
-      <Empty>Waiting for the first state …</Empty>
+    return (
+      <>
+        <h1>{name}</h1>
+        {problem ? (
+          <Trouble problem={problem} again={again} />
+        ) : known.value ? (
+          <Empty>
+            There is no app {name}. <a href={href(["apps"])}>All apps</a>
+          </Empty>
+        ) : (
+          <Empty>Waiting for the first state …</Empty>
+        )}
+      </>
     );
   }
   const limits = a.replicas?.[0]?.limits;

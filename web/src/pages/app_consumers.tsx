@@ -3,7 +3,7 @@ import { get } from "../lib/api";
 import { bytes, count, ratio, seconds } from "../lib/format";
 import { useResource, useTurn } from "../lib/resource";
 import type { Consumer } from "../lib/types_ops";
-import { Ago } from "../ui/bits";
+import { Ago, Columns, Num } from "../ui/bits";
 
 interface Answer {
   consumers: Consumer[];
@@ -19,54 +19,32 @@ function Table({ title, list }: { title: string; list: Consumer[] }) {
       <h3>{title}</h3>
       <table class="rows stack">
         <caption class="hidden">{title}</caption>
-        <thead>
-          <tr>
-            <th scope="col">who</th>
-            <th scope="col" class="num">
-              requests
-            </th>
-            <th scope="col" class="num">
-              failed
-            </th>
-            <th scope="col" class="num">
-              refused
-            </th>
-            <th scope="col" class="num">
-              mean
-            </th>
-            <th scope="col" class="num">
-              sent
-            </th>
-            <th scope="col" class="num">
-              last
-            </th>
-          </tr>
-        </thead>
+        <Columns of={["who", "#requests", "#failed", "#refused", "#mean", "#sent", "#last"]} />
         <tbody>
           {list.slice(0, ROWS).map((c) => (
             <tr key={`${c.consumer ?? c.path} ${c.route}`} data-row tabIndex={-1}>
               <th scope="row">
                 <code>{c.consumer ?? c.path}</code>
               </th>
-              <td data-label="requests" class="num" title={c.over ? `at most ${count(c.over)} of these are of others` : "exact"}>
+              <Num name="requests" title={c.over ? `at most ${count(c.over)} of these are of others` : "exact"}>
                 {count(c.requests)}
                 {c.over > 0 && " ~"}
-              </td>
+              </Num>
               <td data-label="failed" class={`num ${c.errors ? "bad" : "dim"}`}>
                 {c.counted ? ratio(c.errors / c.counted) : "–"}
               </td>
-              <td data-label="refused" class="num">
+              <Num name="refused">
                 {c.counted ? ratio(c.refused / c.counted) : "–"}
-              </td>
-              <td data-label="mean" class="num">
+              </Num>
+              <Num name="mean">
                 {c.counted ? seconds(c.seconds / c.counted) : "–"}
-              </td>
-              <td data-label="sent" class="num">
+              </Num>
+              <Num name="sent">
                 {bytes(c.bytes_out)}
-              </td>
-              <td data-label="last" class="num">
+              </Num>
+              <Num name="last">
                 <Ago ms={c.last_ms} />
-              </td>
+              </Num>
             </tr>
           ))}
         </tbody>
@@ -78,7 +56,7 @@ function Table({ title, list }: { title: string; list: Consumer[] }) {
 // An app without a route, or without analytics, has none: then there is nothing to show.
 export function Consumers({ name }: { name: string }) {
   const turn = useTurn(30_000);
-  const asked = useResource((signal) => get<Answer>(`/v1/apps/${encodeURIComponent(name)}/consumers`, signal), [name, turn]);
+  const asked = useResource((signal) => get<Answer>(`/v1/apps/${encodeURIComponent(name)}/consumers`, signal), [name], [turn]);
   const a = asked.data;
   if (!a || (!a.consumers.length && !a.paths.length)) return null;
   return (

@@ -1,14 +1,13 @@
 // The releases of an app: which serves, which are kept, what differs between two, and the way back.
 import { useComputed } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { stamp } from "../lib/format";
-import { pageKeys } from "../lib/keys";
+import { usePageKeys } from "../lib/keys";
 import { events } from "../lib/live";
 import { useResource } from "../lib/resource";
 import { href, param, setQuery } from "../lib/route";
 import type { Diff, Release } from "../lib/types_ops";
-import { Ago, Empty, State, Trouble } from "../ui/bits";
+import { Ago, Columns, Empty, Num, State, Trouble } from "../ui/bits";
 import { Act, type Change } from "../ui/confirm";
 import { pathOf } from "./app";
 
@@ -61,12 +60,12 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
           <span class="dim">cleared away</span>
         )}
       </td>
-      <td data-label="made" class="num" title={stamp(r.created_ms)}>
+      <Num name="made" title={stamp(r.created_ms)}>
         <Ago ms={r.created_ms} />
-      </td>
-      <td data-label="rollout" class="num">
+      </Num>
+      <Num name="rollout">
         {r.rollout ? <a href={href(["rollouts", String(r.rollout)])}>{r.rollout}</a> : "–"}
-      </td>
+      </Num>
       {choice("a", "from")}
       {choice("b", "to")}
       <td class="num">
@@ -93,13 +92,7 @@ function Differences({ app, a, b }: { app: string; a: string; b: string }) {
       {d && d.changes.length > 0 && (
         <table class="rows stack diff">
           <caption class="hidden">Differences</caption>
-          <thead>
-            <tr>
-              <th scope="col">what</th>
-              <th scope="col">release {a}</th>
-              <th scope="col">release {b}</th>
-            </tr>
-          </thead>
+          <Columns of={["what", `release ${a}`, `release ${b}`]} />
           <tbody>
             {d.changes.map((c) => (
               <tr key={c.what}>
@@ -128,17 +121,12 @@ function Differences({ app, a, b }: { app: string; a: string; b: string }) {
 export function Releases({ name }: { name: string }) {
   const before = param("before");
   const told = useComputed(() => events.value.find((e) => e.app === name && /^(release|rollout|app)\./.test(e.kind))?.id ?? 0);
-  const asked = useResource((signal) => get<{ releases: Release[] }>(`${pathOf(name)}/releases?limit=${PAGE}${before ? `&before=${before}` : ""}`, signal), [name, before, told.value]);
+  const asked = useResource((signal) => get<{ releases: Release[] }>(`${pathOf(name)}/releases?limit=${PAGE}${before ? `&before=${before}` : ""}`, signal), [name, before], [told.value]);
   const list = asked.data?.releases ?? [];
   const serving = list.find((r) => r.serving);
   const a = param("a");
   const b = param("b");
-  useEffect(() => {
-    pageKeys.value = [{ keys: "c", what: "compare no longer", act: () => setQuery({ a: undefined, b: undefined }) }];
-    return () => {
-      pageKeys.value = [];
-    };
-  }, []);
+  usePageKeys([{ keys: "c", what: "compare no longer", act: () => setQuery({ a: undefined, b: undefined }) }]);
   return (
     <>
       <header class="head">
@@ -152,7 +140,7 @@ export function Releases({ name }: { name: string }) {
         <span class="dim">choose two to see what differs</span>
       </header>
       {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
-      {a && b && <Differences app={name} a={a} b={b} />}
+      {a && b && <Differences key={`${a} ${b}`} app={name} a={a} b={b} />}
       <section class="card">
         {list.length > 0 && (
           <table class="rows stack releases">

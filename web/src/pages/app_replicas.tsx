@@ -1,10 +1,10 @@
 // The replicas of an app, as blocks and as a table.
 import { bytes, clock, count, number, ratio, stamp, when } from "../lib/format";
-import { href } from "../lib/route";
+import { href, param } from "../lib/route";
 import { now } from "../lib/time";
 import type { App, Replica } from "../lib/types";
-import { Ago, Bar, Empty, State } from "../ui/bits";
-import { Blocks, toneOfReplica, wordOfReplica } from "./apps";
+import { Ago, Bar, Columns, Empty, Num, State } from "../ui/bits";
+import { AT_ONCE, Blocks, shown, toneOfReplica, wordOfReplica } from "./apps";
 
 // What is used, and of what: a bar only where there is a limit.
 function Used({ used, limit, text, what }: { used: number; limit: number; text: (v: number) => string; what: string }) {
@@ -50,30 +50,30 @@ function Row({ a, r }: { a: App; r: Replica }) {
           {r.crash_loop && r.state === "ready" && ", crashed before"}
         </State>
       </td>
-      <td data-label="release" class="num">
+      <Num name="release">
         {r.release}
-      </td>
-      <td data-label="since" class="num">
+      </Num>
+      <Num name="since">
         <Ago ms={r.since_ms} />
-      </td>
-      <td data-label="restarts" class={`num ${r.restarts ? "" : "dim"}`}>
+      </Num>
+      <Num name="restarts" dim={!r.restarts}>
         {count(r.restarts)}
-      </td>
+      </Num>
       <td data-label="last" class="long">
         <Last r={r} />
       </td>
-      <td data-label="CPU" class="num" title={`kept by ${r.limits.cpu_keeper || "nothing: no limit"}`}>
+      <Num name="CPU" title={`kept by ${r.limits.cpu_keeper || "nothing: no limit"}`}>
         <Used used={r.cpu} limit={r.limits.cpu} text={cores} what="CPU" />
-      </td>
-      <td data-label="memory" class="num" title={`kept by ${r.limits.memory_keeper || "nothing: no limit"}`}>
+      </Num>
+      <Num name="memory" title={`kept by ${r.limits.memory_keeper || "nothing: no limit"}`}>
         <Used used={r.memory_bytes} limit={r.limits.memory_bytes} text={bytes} what="memory" />
-      </td>
-      <td data-label="in flight" class="num">
+      </Num>
+      <Num name="in flight">
         {r.in_flight}
-      </td>
-      <td data-label="at" class="num" title={r.pid > 0 ? `process ${r.pid}` : undefined}>
+      </Num>
+      <Num name="at" title={r.pid > 0 ? `process ${r.pid}` : undefined}>
         <code>{r.address || "–"}</code>
-      </td>
+      </Num>
     </tr>
   );
 }
@@ -91,41 +91,15 @@ export function Replicas({ a }: { a: App }) {
           <div class="scroll" tabIndex={0} role="region" aria-label="Table of replicas">
             <table class="rows stack">
               <caption class="hidden">Replicas of {a.name}</caption>
-              <thead>
-                <tr>
-                  <th scope="col">nr</th>
-                  <th scope="col">state</th>
-                  <th scope="col" class="num">
-                    release
-                  </th>
-                  <th scope="col" class="num">
-                    since
-                  </th>
-                  <th scope="col" class="num">
-                    restarts
-                  </th>
-                  <th scope="col">why, last exit</th>
-                  <th scope="col" class="num">
-                    CPU
-                  </th>
-                  <th scope="col" class="num">
-                    memory
-                  </th>
-                  <th scope="col" class="num">
-                    in flight
-                  </th>
-                  <th scope="col" class="num">
-                    at
-                  </th>
-                </tr>
-              </thead>
+              <Columns of={["nr", "state", "#release", "#since", "#restarts", "why, last exit", "#CPU", "#memory", "#in flight", "#at"]} />
               <tbody>
-                {list.map((r) => (
+                {(param("all") ? list : shown(list, AT_ONCE)).map((r) => (
                   <Row key={`${r.release} ${r.replica}`} a={a} r={r} />
                 ))}
               </tbody>
             </table>
           </div>
+          {!param("all") && list.length > AT_ONCE && <a href={href(["apps", a.name], { all: "1" })}>show all {count(list.length)}</a>}
         </>
       )}
     </section>

@@ -3,7 +3,7 @@ import { bytes, count, number } from "../lib/format";
 import { appList, known } from "../lib/live";
 import { href, param, place } from "../lib/route";
 import type { App, Replica } from "../lib/types";
-import { Empty, Figure, State, toneOfPhase, type Tone } from "../ui/bits";
+import { Columns, Empty, Figure, Num, State, toneOfPhase, type Tone } from "../ui/bits";
 import { SearchBox } from "../ui/links";
 import { AppPage } from "./app";
 import { Releases } from "./app_releases";
@@ -19,12 +19,16 @@ export const wordOfReplica = (r: Replica) => (r.state === "backoff" ? "waits to 
 const SIGN: Record<Tone, string> = { good: "✓", warn: "▲", bad: "✕", busy: "◌", plain: "·" };
 const BLOCKS = 60;
 
+// Of more than can be shown those come first that are not well.
+export const shown = (list: Replica[], most: number) =>
+  list.length > most ? [...list].sort((a, b) => Number(toneOfReplica(a) === "good") - Number(toneOfReplica(b) === "good")).slice(0, most) : list;
+
 // What each replica is, at one look: its sign and number, its words for who asks.
 export function Blocks({ app, large = false }: { app: App; large?: boolean }) {
   const list = app.replicas ?? [];
   return (
     <ul class={`blocks ${large ? "large" : ""}`} aria-label={`Replicas of ${app.name}`}>
-      {list.slice(0, BLOCKS).map((r) => {
+      {shown(list, BLOCKS).map((r) => {
         const tone = toneOfReplica(r);
         const text = `replica ${r.replica} of release ${r.release}: ${wordOfReplica(r)}${r.reason ? `, ${r.reason}` : ""}`;
         return (
@@ -42,7 +46,7 @@ export function Blocks({ app, large = false }: { app: App; large?: boolean }) {
           </li>
         );
       })}
-      {list.length > BLOCKS && <li class="plain">+{list.length - BLOCKS}</li>}
+      {list.length > BLOCKS && <li class="plain">+{count(list.length - BLOCKS)}</li>}
     </ul>
   );
 }
@@ -69,26 +73,26 @@ function Row({ app }: { app: App }) {
         </span>{" "}
         <Blocks app={app} />
       </td>
-      <td data-label="restarts" class={`num ${app.restarts ? "" : "dim"}`}>
+      <Num name="restarts" dim={!app.restarts}>
         {count(app.restarts)}
-      </td>
-      <td data-label="CPU" class="num">
+      </Num>
+      <Num name="CPU">
         {number(sum(app, (r) => r.cpu), 2)}
-      </td>
-      <td data-label="memory" class="num">
+      </Num>
+      <Num name="memory">
         {bytes(sum(app, (r) => r.memory_bytes))}
-      </td>
-      <td data-label="in flight" class="num">
+      </Num>
+      <Num name="in flight">
         {count(sum(app, (r) => r.in_flight))}
-      </td>
-      <td data-label="release" class="num">
+      </Num>
+      <Num name="release">
         <a href={href(["apps", app.name, "releases"])}>{app.version || app.release}</a>
-      </td>
+      </Num>
     </tr>
   );
 }
 
-const AT_ONCE = 200;
+export const AT_ONCE = 200;
 
 function List() {
   const filter = param("q").toLowerCase();
@@ -115,28 +119,7 @@ function List() {
         {rows.length > 0 && (
           <table class="rows stack">
             <caption class="hidden">Apps and their replicas</caption>
-            <thead>
-              <tr>
-                <th scope="col">app</th>
-                <th scope="col">state</th>
-                <th scope="col">replicas</th>
-                <th scope="col" class="num">
-                  restarts
-                </th>
-                <th scope="col" class="num">
-                  CPU
-                </th>
-                <th scope="col" class="num">
-                  memory
-                </th>
-                <th scope="col" class="num">
-                  in flight
-                </th>
-                <th scope="col" class="num">
-                  release
-                </th>
-              </tr>
-            </thead>
+            <Columns of={["app", "state", "replicas", "#restarts", "#CPU", "#memory", "#in flight", "#release"]} />
             <tbody>
               {rows.map((a) => (
                 <Row key={a.name} app={a} />

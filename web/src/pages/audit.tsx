@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { get, problemOf } from "../lib/api";
 import { ofDetails } from "../lib/changes";
 import { count, stamp, when } from "../lib/format";
-import { pageKeys } from "../lib/keys";
+import { usePageKeys } from "../lib/keys";
 import { param, setQuery } from "../lib/route";
 import { narrow } from "../lib/screen";
 import { now } from "../lib/time";
@@ -155,9 +155,7 @@ export function Audit() {
     setQuery({ entry: undefined });
     document.querySelector<HTMLElement>(".audit .vbody")?.focus({ preventScroll: true });
   };
-  useEffect(() => {
-    pageKeys.value = [{ keys: "x", what: "close the opened entry", act: close }];
-  }, []);
+  usePageKeys([{ keys: "x", what: "close the opened entry", act: close }]);
   // A filter that finds little looks further back by itself, so that "nothing" means nothing at all.
   useEffect(() => {
     if (q && list.length < 60) void t.more();

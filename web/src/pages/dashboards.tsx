@@ -3,13 +3,13 @@ import { useComputed } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 import { get } from "../lib/api";
 import { Board, timesOf } from "../lib/board";
-import { pageKeys } from "../lib/keys";
-import { appList, events } from "../lib/live";
+import { usePageKeys } from "../lib/keys";
+import { useJournal } from "../lib/journal";
+import { appList } from "../lib/live";
 import { fill, marksOf, windowFor, type Dashboard, type Panel, type Panels } from "../lib/panels";
 import { useResource } from "../lib/resource";
 import { go, href, param, place, setQuery } from "../lib/route";
 import { from, live, moved, now, serverNow, setRange, spanOf, to, zoomed, type Span } from "../lib/time";
-import type { Event } from "../lib/types";
 import { Empty, Prose, Trouble } from "../ui/bits";
 import type { Mark } from "../ui/chart";
 import { Copy } from "../ui/copy";
@@ -53,14 +53,12 @@ function useSpan(): Span {
 function useMarks(board: Board, d: Dashboard, app: string, window: string, span: Span): Mark[] {
   const expr = fill(d.markers, app, window).replaceAll("offset 15s", `offset ${span.stepMs / 1000}s`);
   useEffect(() => board.want([expr]), [board, expr]);
-  const older = useResource((signal) => get<{ events: Event[] }>("/v1/events?limit=1000", signal), []);
+  const journal = useJournal("");
   const answer = board.answer(expr).value;
-  const newest = useComputed(() => events.value.find((e) => e.kind.startsWith("rollout."))?.id ?? 0).value;
   return useMemo(() => {
-    const all = new Map([...(older.data?.events ?? []), ...events.peek()].map((e) => [e.id, e]));
     const known = answer && answer.error === null ? answer : null;
-    return marksOf([...all.values()], known?.series ?? [], timesOf(known ?? { ...span, n: Math.round((span.endMs - span.startMs) / span.stepMs) + 1 }), app);
-  }, [older.data, answer, newest, app, span]);
+    return marksOf(journal, known?.series ?? [], timesOf(known ?? { ...span, n: Math.round((span.endMs - span.startMs) / span.stepMs) + 1 }), app);
+  }, [journal, answer, app, span]);
 }
 
 function Queries({ panel, app, window }: { panel: Panel; app: string; window: string }) {
@@ -177,10 +175,8 @@ export function Dashboards() {
   const d = list.find((one) => one.id === name);
   const app = d?.variables.includes("app") ? param("app") : "";
   const alone = param("panel");
-  useEffect(() => {
-    const keys = STEER.map(([key, , what, act]) => ({ keys: key, what: `time range: ${what}`, act }));
-    pageKeys.value = alone ? [...keys, { keys: "x", what: "back to all panels", act: () => setQuery({ panel: undefined }) }] : keys;
-  }, [alone]);
+  const keys = STEER.map(([key, , what, act]) => ({ keys: key, what: `time range: ${what}`, act }));
+  usePageKeys(alone ? [...keys, { keys: "x", what: "back to all panels", act: () => setQuery({ panel: undefined }) }] : keys);
   const kept = { app: param("app"), window: param("window") };
   return (
     <>

@@ -4,6 +4,7 @@ import { phaseText } from "../lib/events";
 import { duration, stamp, when } from "../lib/format";
 import { rowsOf, type Band, type PanelQuery, type Row } from "../lib/panels";
 import type { ColumnSeries } from "../lib/types";
+import { Columns } from "../ui/bits";
 import { AXIS } from "../ui/chart";
 import { Frame, type FrameProps } from "../ui/frame";
 import { TimeBox } from "../ui/timebox";
@@ -31,16 +32,7 @@ function Table({ title, rows }: { title: string; rows: Row[] }) {
     <div class="scroll chart-table" tabIndex={0} role="region" aria-label={`${title}, as a table`}>
       <table>
         <caption class="hidden">{title}</caption>
-        <thead>
-          <tr>
-            <th scope="col">what</th>
-            <th scope="col">state</th>
-            <th scope="col">from</th>
-            <th scope="col" class="num">
-              lasted
-            </th>
-          </tr>
-        </thead>
+        <Columns of={["what", "state", "from", "#lasted"]} />
         <tbody>
           {rows.flatMap((row) =>
             row.bands.map((b) => (

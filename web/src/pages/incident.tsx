@@ -1,10 +1,10 @@
 // One incident: what it is, who has it, what happened around it, and the document that is written after it.
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { get, post, problemOf, request } from "../lib/api";
 import { runs, toneOfEvent, words } from "../lib/events";
 import { clock, day, duration, stamp } from "../lib/format";
-import { pageKeys } from "../lib/keys";
+import { usePageKeys } from "../lib/keys";
 import { events } from "../lib/live";
 import { useResource, useTurn } from "../lib/resource";
 import { href } from "../lib/route";
@@ -12,7 +12,7 @@ import { may, session } from "../lib/session";
 import { now } from "../lib/time";
 import type { Event, Problem } from "../lib/types";
 import type { IncidentLine, IncidentWhole } from "../lib/types_ops";
-import { announce, Empty, Figure, State, Trouble } from "../ui/bits";
+import { announce, Empty, Figure, Reading, State, Trouble } from "../ui/bits";
 import { Act, ask, type Change } from "../ui/confirm";
 import { Runbook } from "../ui/links";
 import { AppCharts } from "./app_charts";
@@ -54,17 +54,15 @@ const changes = {
 
 function Buttons({ i, again }: { i: IncidentWhole; again: () => void }) {
   const over = i.state === "resolved";
-  useEffect(() => {
-    if (over || !may("deployer")) return;
-    pageKeys.value = [
-      ...(i.state === "open" ? [{ keys: "a", what: "acknowledge", act: () => ask(changes.ack(i, again)) }] : []),
-      { keys: "s", what: "assign", act: () => ask(changes.assign(i, again)) },
-      { keys: "x", what: "resolve", act: () => ask(changes.resolve(i, again)) },
-    ];
-    return () => {
-      pageKeys.value = [];
-    };
-  }, [i.id, i.state, i.assignee]);
+  usePageKeys(
+    over || !may("deployer")
+      ? []
+      : [
+          ...(i.state === "open" ? [{ keys: "a", what: "acknowledge", act: () => ask(changes.ack(i, again)) }] : []),
+          { keys: "s", what: "assign", act: () => ask(changes.assign(i, again)) },
+          { keys: "x", what: "resolve", act: () => ask(changes.resolve(i, again)) },
+        ],
+  );
   if (over) return null;
   return (
     <p class="buttons">
@@ -200,9 +198,9 @@ function Facts({ i }: { i: IncidentWhole }) {
 }
 
 export function IncidentPage({ id }: { id: string }) {
-  const turn = useTurn(30_000);
-  const told = useComputed(() => events.value[0]?.id ?? 0);
-  const asked = useResource((signal) => get<IncidentWhole>(`/v1/incidents/${encodeURIComponent(id)}`, signal), [id, turn, told.value]);
+  const turn = useTurn(15_000);
+  const told = useComputed(() => events.value.find((e) => e.kind.startsWith("incident."))?.id ?? 0);
+  const asked = useResource((signal) => get<IncidentWhole>(`/v1/incidents/${encodeURIComponent(id)}`, signal), [id], [turn, told.value]);
   const i = asked.data;
   const opened = i?.opened_ms ?? 0;
   const resolved = i?.resolved_ms ?? 0;
@@ -210,7 +208,7 @@ export function IncidentPage({ id }: { id: string }) {
     () => [{ ms: opened, label: "opened", tone: "bad" as const }, ...(resolved ? [{ ms: resolved, label: "resolved", tone: "good" as const }] : [])],
     [opened, resolved],
   );
-  if (!i) return asked.problem ? <Trouble problem={asked.problem} again={asked.again} /> : <Empty>Reading the incident …</Empty>;
+  if (!i) return <Reading title={`Incident ${id}`} {...asked} />;
   return (
     <>
       <header class="head">

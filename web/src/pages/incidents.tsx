@@ -7,7 +7,7 @@ import { useResource, useTurn } from "../lib/resource";
 import { href, param, place } from "../lib/route";
 import { now } from "../lib/time";
 import type { Incident } from "../lib/types_ops";
-import { Ago, Empty, Figure, State, Trouble, type Tone } from "../ui/bits";
+import { Ago, Columns, Empty, Figure, Num, State, Trouble, type Tone } from "../ui/bits";
 import { AppChoice, SearchBox } from "../ui/links";
 import { IncidentPage } from "./incident";
 
@@ -47,12 +47,12 @@ function Row({ i }: { i: Incident }) {
       <td class="long">{i.title}</td>
       <td data-label="app">{i.app || "–"}</td>
       <td data-label="who">{i.assignee || "–"}</td>
-      <td data-label="opened" class="num">
+      <Num name="opened">
         <Ago ms={i.opened_ms} />
-      </td>
-      <td data-label="taken" class="num">
+      </Num>
+      <Num name="taken">
         {due.late ? <State tone="bad">{due.text}</State> : due.text}
-      </td>
+      </Num>
     </tr>
   );
 }
@@ -64,7 +64,7 @@ function List() {
   const turn = useTurn(30_000);
   const told = useComputed(() => `${events.value.find((e) => e.kind.startsWith("incident."))?.id ?? 0} ${counts.value.incidents_open}`);
   const more = param("all") !== "";
-  const asked = useResource((signal) => get<{ incidents: Incident[] }>(`/v1/incidents?limit=${more ? MOST : AT_ONCE}`, signal), [turn, told.value, more]);
+  const asked = useResource((signal) => get<{ incidents: Incident[] }>(`/v1/incidents?limit=${more ? MOST : AT_ONCE}`, signal), [more], [turn, told.value]);
   const all = asked.data?.incidents ?? [];
   const app = param("app");
   const filter = param("q").toLowerCase();
@@ -96,22 +96,7 @@ function List() {
         {list.length > 0 && (
           <table class="rows stack incidents">
             <caption class="hidden">Incidents, those that are open first</caption>
-            <thead>
-              <tr>
-                <th scope="col">nr</th>
-                <th scope="col">priority</th>
-                <th scope="col">state</th>
-                <th scope="col">what</th>
-                <th scope="col">app</th>
-                <th scope="col">who has it</th>
-                <th scope="col" class="num">
-                  opened
-                </th>
-                <th scope="col" class="num">
-                  to be taken
-                </th>
-              </tr>
-            </thead>
+            <Columns of={["nr", "priority", "state", "what", "app", "who has it", "#opened", "#to be taken"]} />
             <tbody>
               {list.map((i) => (
                 <Row key={i.id} i={i} />

@@ -4,7 +4,7 @@ import type { ComponentChildren, VNode } from "preact";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { Feed, MOST_LINES, type Ask } from "../lib/feed";
 import { bytes, count } from "../lib/format";
-import { pageKeys } from "../lib/keys";
+import { usePageKeys } from "../lib/keys";
 import { said, timeOfLine, toneOfLevel } from "../lib/logtext";
 import { param, setQuery } from "../lib/route";
 import { narrow } from "../lib/screen";
@@ -169,12 +169,10 @@ function Lines({ feed, follow, jump }: { feed: Feed; follow: Signal<boolean>; ju
   const setFollow = (on: boolean) => {
     if (follow.peek() !== on) follow.value = on;
   };
-  useEffect(() => {
-    pageKeys.value = [
-      { keys: "f", what: "follow new lines, or pause", act: () => setFollow(!follow.peek()) },
-      { keys: "x", what: "close the opened line", act: closeLine },
-    ];
-  }, [feed]);
+  usePageKeys([
+    { keys: "f", what: "follow new lines, or pause", act: () => setFollow(!follow.peek()) },
+    { keys: "x", what: "close the opened line", act: closeLine },
+  ]);
   const open = (i: number) => {
     const line = lineAt(i);
     if (!line) return;

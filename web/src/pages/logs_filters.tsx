@@ -1,6 +1,7 @@
 // What is looked for, all of it in the address.
 import { appList } from "../lib/live";
 import { param, setQuery } from "../lib/route";
+import { Pick } from "../ui/links";
 
 const LEVELS: [string, string][] = [
   ["", "all levels"],
@@ -9,21 +10,6 @@ const LEVELS: [string, string][] = [
   ["error", "errors"],
 ];
 const OWN = ["control", "edge"]; // Headgate's own processes write here as well
-
-function Pick({ name, label, options }: { name: string; label: string; options: [string, string][] }) {
-  return (
-    <label>
-      <span class="hidden">{label}</span>
-      <select value={param(name)} onChange={(e) => setQuery({ [name]: e.currentTarget.value })}>
-        {options.map(([value, text]) => (
-          <option key={value} value={value}>
-            {text}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
 
 // Releases and replicas that are there; one of the address that is no longer there stays to be seen.
 function numbers(name: string, known: number[]): [string, string][] {

@@ -3,12 +3,14 @@ import { useComputed, useSignal } from "@preact/signals";
 import { columns } from "../lib/api";
 import { remarkable, sentence, toneOfEvent } from "../lib/events";
 import { ago, budget, number, ratio, seconds, stamp } from "../lib/format";
-import { appList, beat, events, known, platform } from "../lib/live";
+import { useJournal } from "../lib/journal";
+import { appList, beat, known, platform } from "../lib/live";
 import { useResource } from "../lib/resource";
 import { href, param, setQuery } from "../lib/route";
 import { now, serverNow } from "../lib/time";
 import type { App, Column } from "../lib/types";
-import { Bar, Empty, Figure, Spark, State, toneOfPhase, type Tone } from "../ui/bits";
+import { Bar, Columns, Empty, Figure, Num, Spark, State, toneOfPhase, type Tone } from "../ui/bits";
+import { AppChoice, Pick } from "../ui/links";
 
 const SPARK_MS = 3_600_000;
 const SPARK_STEP_MS = 60_000;
@@ -64,9 +66,9 @@ function Row({ app, spark }: { app: App; spark?: Column }) {
           {app.phase !== "running" && <span class="word"> {app.phase}</span>}
         </State>
       </td>
-      <td data-label="rate" class="num">
+      <Num name="rate">
         {number(app.rate)}/s
-      </td>
+      </Num>
       <td data-label="errors" class={`num ${app.error_ratio && app.error_ratio > 0.01 ? "bad" : ""}`}>
         {ratio(app.error_ratio)}
       </td>
@@ -98,12 +100,33 @@ function Row({ app, spark }: { app: App; spark?: Column }) {
   );
 }
 
+const KINDS: [string, string, RegExp][] = [
+  ["rollouts", "rollouts and releases", /^(rollout|release)\./],
+  ["replicas", "replicas", /^replica\./],
+  ["alerts", "alerts, incidents, budgets", /^(alert|incident|slo)\./],
+  ["changes", "apps and configuration", /^(app|config)\./],
+  ["headgate", "Headgate itself", /^(?!(rollout|release|replica|alert|incident|slo|app|config)\.)/],
+];
+
+// Of one kind all entries are shown, else those that matter; both filters are in the address.
 function Ribbon() {
-  const shown = events.value.filter(remarkable).slice(0, 14);
+  const [app, kind] = [param("app"), param("kind")];
+  const found = KINDS.find(([name]) => name === kind);
+  const list = useJournal(app, !!(app || found));
+  const shown = list.filter((e) => (found ? found[2].test(e.kind) : remarkable(e))).slice(0, app || found ? 100 : 14);
   return (
     <section class="card ribbon" aria-labelledby="ribbon-title">
-      <h2 id="ribbon-title">What happened</h2>
-      {shown.length === 0 && <Empty>Nothing yet.</Empty>}
+      <header class="head">
+        <h2 id="ribbon-title">What happened</h2>
+        <Pick name="kind" label="Kind of entries" options={[["", "all that matters"], ...KINDS.map(([name, text]): [string, string] => [name, text])]} />
+        <AppChoice names={appList.value.map((a) => a.name)} />
+      </header>
+      {shown.length === 0 && (
+        <Empty>
+          {app || found ? "Nothing like that in the last 1,000 entries. " : "Nothing yet."}
+          {(app || found) && <a href={href(["overview"], { q: param("q") })}>Show all</a>}
+        </Empty>
+      )}
       <ol>
         {shown.map((e) => (
           <li key={e.id} data-event={e.id}>
@@ -162,22 +185,7 @@ export function Overview() {
       <section class="card">
         <table class="rows apps">
           <caption class="hidden">Apps</caption>
-          <thead>
-            <tr>
-              <th scope="col">app</th>
-              <th scope="col">version</th>
-              <th scope="col">ready</th>
-              <th scope="col" class="num">
-                rate
-              </th>
-              <th scope="col" class="num">
-                errors
-              </th>
-              <th scope="col">p95, last hour</th>
-              <th scope="col">error budget</th>
-              <th scope="col">rollout</th>
-            </tr>
-          </thead>
+          <Columns of={["app", "version", "ready", "#rate", "#errors", "p95, last hour", "error budget", "rollout"]} />
           <tbody>
             {rows.map((app) => (
               <Row key={app.name} app={app} spark={sparks.get(app.name)} />

@@ -4,14 +4,15 @@ import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { causeText, phaseText, sentence, toneOfEvent } from "../lib/events";
 import { clock, count, duration, ratio, stamp } from "../lib/format";
-import { pageKeys } from "../lib/keys";
-import { events, rollout as liveRollout } from "../lib/live";
+import { usePageKeys } from "../lib/keys";
+import { useJournal } from "../lib/journal";
+import { rollout as liveRollout } from "../lib/live";
 import { useResource } from "../lib/resource";
 import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
 import type { Event, Rollout, Side } from "../lib/types";
-import { announce, Empty, Figure, State, Trouble, type Tone } from "../ui/bits";
+import { announce, Columns, Empty, Figure, Num, Reading, State, type Tone } from "../ui/bits";
 import { Act, ask, type Change } from "../ui/confirm";
 import { Evidence } from "./rollout_evidence";
 import { RolloutCharts } from "./rollout_charts";
@@ -89,14 +90,16 @@ function Buttons({ r }: { r: Rollout }) {
   const over = r.outcome !== "";
   const watched = r.phase === "watch";
   const back = r.phase === "back";
-  useEffect(() => {
-    if (!may("deployer") || over || back) return;
-    pageKeys.value = [
-      { keys: "p", what: "promote", act: () => !watched && ask(changes.promote(r)) },
-      { keys: "w", what: r.state === "paused" ? "resume" : "wait (pause)", act: () => ask(r.state === "paused" ? changes.resume(r) : changes.pause(r)) },
-      { keys: "a", what: "abort", act: () => ask(changes.abort(r)) },
-    ];
-  }, [r.id, r.state, r.phase, over]);
+  const paused = r.state === "paused";
+  usePageKeys(
+    !may("deployer") || over || back
+      ? []
+      : [
+          ...(watched ? [] : [{ keys: "p", what: "promote", act: () => ask(changes.promote(r)) }]),
+          ...(watched && !paused ? [] : [{ keys: "w", what: paused ? "resume" : "wait (pause)", act: () => ask(paused ? changes.resume(r) : changes.pause(r)) }]),
+          { keys: "a", what: "abort", act: () => ask(changes.abort(r)) },
+        ],
+  );
   return (
     <p class="buttons">
       {!over && !back && (
@@ -111,7 +114,7 @@ function Buttons({ r }: { r: Rollout }) {
               Promote all the way
             </Act>
           )}
-          {r.state === "paused" ? (
+          {paused ? (
             <Act needs="deployer" change={() => changes.resume(r)}>
               Resume
             </Act>
@@ -263,16 +266,7 @@ function Gates({ r }: { r: Rollout }) {
     <section class="card" aria-labelledby="gates-title">
       <h2 id="gates-title">Gates</h2>
       <table class="rows stack">
-        <thead>
-          <tr>
-            <th scope="col">when</th>
-            <th scope="col">what</th>
-            <th scope="col">state</th>
-            <th scope="col" class="num">
-              took
-            </th>
-          </tr>
-        </thead>
+        <Columns of={["when", "what", "state", "#took"]} />
         <tbody>
           {r.gates.map((g, i) => (
             <tr key={i}>
@@ -283,9 +277,9 @@ function Gates({ r }: { r: Rollout }) {
               <td data-label="state">
                 <State tone={tones[g.state] ?? "plain"}>{g.state}</State>
               </td>
-              <td data-label="took" class="num">
+              <Num name="took">
                 {g.took_ms ? duration(g.took_ms) : "–"}
-              </td>
+              </Num>
             </tr>
           ))}
         </tbody>
@@ -333,22 +327,15 @@ function Timeline({ r, own }: { r: Rollout; own: Event[] }) {
   );
 }
 
-// Entries of the journal about this rollout: what the stream brought, and what was there before.
+// Entries of the journal about this rollout.
 function useTimeline(r: Rollout | null): Event[] {
-  const before = useResource(
-    (signal) => (r ? get<{ events: Event[] }>(`/v1/events?limit=1000&app=${encodeURIComponent(r.app)}`, signal) : Promise.resolve({ events: [] })),
-    [r?.app, r?.outcome],
-  );
-  const newer = useComputed(() => events.value);
+  const list = useJournal(r?.app ?? "", !!r, [r?.outcome]);
   if (!r) return [];
-  const all = new Map<number, Event>();
-  for (const e of [...(before.data?.events ?? []), ...newer.value]) all.set(e.id, e);
   const mine = (e: Event) => {
     const f = e.evidence as { rollout?: number } | null;
-    if (e.app !== r.app) return false;
-    return f?.rollout === r.id || (e.release === r.new.release && e.ts_ms >= r.created_ms - 1000 && (!r.ended_ms || e.ts_ms <= r.ended_ms + 60_000));
+    return f?.rollout === r.id || (e.app === r.app && e.release === r.new.release && e.ts_ms >= r.created_ms - 1000 && (!r.ended_ms || e.ts_ms <= r.ended_ms + 60_000));
   };
-  return [...all.values()].filter(mine).sort((a, b) => b.id - a.id);
+  return list.filter(mine);
 }
 
 export function RolloutPage({ id }: { id: string }) {
@@ -356,7 +343,7 @@ export function RolloutPage({ id }: { id: string }) {
   const fromStream = useComputed(() => (liveRollout.value && String(liveRollout.value.id) === id ? liveRollout.value : null));
   const r = fromStream.value ?? asked.data;
   const own = useTimeline(r);
-  if (!r) return asked.problem ? <Trouble problem={asked.problem} again={asked.again} /> : <Empty>Reading the rollout …</Empty>;
+  if (!r) return <Reading title={`Rollout ${id}`} {...asked} />;
   return (
     <>
       <header class="head">

@@ -5,10 +5,11 @@ import { causeText } from "../lib/events";
 import { ago, duration, ratio, stamp } from "../lib/format";
 import { appList, events } from "../lib/live";
 import { useResource } from "../lib/resource";
-import { go, href, param, place, setQuery } from "../lib/route";
+import { go, href, param, place } from "../lib/route";
 import { now } from "../lib/time";
 import type { RolloutLine } from "../lib/types";
 import { Empty, State, Trouble, type Tone } from "../ui/bits";
+import { AppChoice, SearchBox } from "../ui/links";
 import { Rows } from "../ui/rows";
 import { RolloutPage } from "./rollout";
 
@@ -65,7 +66,8 @@ function List() {
   const turn = useComputed(() => events.value.find((e) => e.kind.startsWith("rollout."))?.id ?? 0);
   const asked = useResource(
     (signal) => get<{ rollouts: RolloutLine[] }>(`/v1/rollouts?limit=1000${app ? `&app=${encodeURIComponent(app)}` : ""}`, signal),
-    [app, turn.value],
+    [app],
+    [turn.value],
   );
   const list = (asked.data?.rollouts ?? []).filter(
     (r) => !filter || `${r.app} ${r.old.version} ${r.new.version} ${r.outcome} ${r.state} ${r.why} ${r.strategy}`.toLowerCase().includes(filter),
@@ -74,18 +76,8 @@ function List() {
     <>
       <header class="head">
         <h1>Releases</h1>
-        <label>
-          <span class="hidden">App</span>
-          <select value={app} onChange={(e) => setQuery({ app: e.currentTarget.value })}>
-            <option value="">all apps</option>
-            {appList.value.map((a) => (
-              <option key={a.name} value={a.name}>
-                {a.name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <input type="search" data-search placeholder="filter" aria-label="Filter rollouts" value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />
+        <AppChoice names={appList.value.map((a) => a.name)} />
+        <SearchBox label="Filter rollouts" />
       </header>
       {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
       <section class="card whole">

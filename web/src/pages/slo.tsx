@@ -6,7 +6,7 @@ import { appList, events } from "../lib/live";
 import { useResource, useTurn } from "../lib/resource";
 import { href, param } from "../lib/route";
 import type { Objective } from "../lib/types_ops";
-import { Bar, Empty, Figure, State, Trouble, type Tone } from "../ui/bits";
+import { Bar, Columns, Empty, Figure, Num, State, Trouble, type Tone } from "../ui/bits";
 import { AppChoice, SearchBox } from "../ui/links";
 import { ObjectiveCard } from "./slo_card";
 
@@ -53,19 +53,19 @@ function Row({ o }: { o: Objective }) {
         <State tone={tone}>{wordOfObjective(o)}</State>
         {o.frozen && <State tone="warn">frozen</State>}
       </td>
-      <td data-label="kept" class="num">
+      <Num name="kept">
         {nines(o.ratio)}
-      </td>
+      </Num>
       <td data-label="left" class="budget">
         <Bar share={o.budget.left} tone={tone} label={`${leftText(o)} left of the error budget`} />
         <span class="num">{leftText(o)}</span>
       </td>
-      <td data-label="burn" class="num" title="the rule that is nearest to its limit: how near it is">
+      <Num name="burn" title="the rule that is nearest to its limit: how near it is">
         {ratio(burnOf(o))}
-      </td>
-      <td data-label="used up" class="num">
+      </Num>
+      <Num name="used up">
         {exhaustedText(o)}
-      </td>
+      </Num>
     </tr>
   );
 }
@@ -76,23 +76,7 @@ function List({ list }: { list: Objective[] }) {
     <section class="card">
       <table class="rows stack objectives">
         <caption class="hidden">Objectives, those in trouble first</caption>
-        <thead>
-          <tr>
-            <th scope="col">app</th>
-            <th scope="col">objective</th>
-            <th scope="col">state</th>
-            <th scope="col" class="num">
-              good answers
-            </th>
-            <th scope="col">budget left</th>
-            <th scope="col" class="num">
-              burn, of its limit
-            </th>
-            <th scope="col" class="num">
-              used up
-            </th>
-          </tr>
-        </thead>
+        <Columns of={["app", "objective", "state", "#good answers", "budget left", "#burn, of its limit", "#used up"]} />
         <tbody>
           {worst.map((o) => (
             <Row key={`${o.app} ${o.slo}`} o={o} />
@@ -127,7 +111,7 @@ export function Objectives() {
   const filter = param("q").toLowerCase();
   const turn = useTurn(30_000);
   const told = useComputed(() => events.value.find((e) => e.kind.startsWith("slo."))?.id ?? 0);
-  const asked = useResource((signal) => get<{ objectives: Objective[] }>("/v1/slo", signal), [turn, told.value]);
+  const asked = useResource((signal) => get<{ objectives: Objective[] }>("/v1/slo", signal), [], [turn, told.value]);
   const all = asked.data?.objectives ?? [];
   const names = [...new Set([...all.map((o) => o.app), ...appList.value.map((a) => a.name)])].sort();
   const list = all.filter((o) => (!app || o.app === app) && (!filter || `${o.app} ${o.slo} ${wordOfObjective(o)}`.includes(filter)));

@@ -60,9 +60,43 @@ export function Trouble({ problem, again }: { problem: Problem; again?: () => vo
   );
 }
 
+// A page of one thing that is not there yet, or not at all.
+export function Reading({ title, problem, again }: { title: string; problem: Problem | null; again: () => void }) {
+  return (
+    <>
+      <h1>{title}</h1>
+      {problem ? <Trouble problem={problem} again={again} /> : <Empty>Reading …</Empty>}
+    </>
+  );
+}
+
 // Text with `names` in it.
 export function Prose({ text }: { text: string }) {
   return <span>{text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part))}</span>;
+}
+
+// The head of a table: "#" before the name of a column of numbers, "_" before one that is only said.
+export function Columns({ of }: { of: string[] }) {
+  return (
+    <thead>
+      <tr>
+        {of.map((name) => (
+          <th key={name} scope="col" class={name[0] === "#" ? "num" : undefined}>
+            {name[0] === "_" ? <span class="hidden">{name.slice(1)}</span> : name.replace("#", "")}
+          </th>
+        ))}
+      </tr>
+    </thead>
+  );
+}
+
+// A number of a row; its name is shown where rows are cards.
+export function Num({ name, dim, title, children }: { name: string; dim?: boolean; title?: string; children: ComponentChildren }) {
+  return (
+    <td data-label={name} class={`num ${dim ? "dim" : ""}`} title={title}>
+      {children}
+    </td>
+  );
 }
 
 export function Empty({ children }: { children: ComponentChildren }) {
@@ -71,7 +105,8 @@ export function Empty({ children }: { children: ComponentChildren }) {
 
 // What a screen reader is told: verdicts, lost connections, what was done.
 export const announced = signal("");
-export const announce = (text: string) => (announced.value = text);
+// The same once more is news as well.
+export const announce = (text: string) => (announced.value = text === announced.peek() ? `${text}\u00a0` : text);
 
 export function Announcer() {
   return (
@@ -117,7 +152,20 @@ export function Spark({ values, label, limit }: { values: Column; label: string;
   );
 }
 
-// A modal dialog; Escape and a click beside it close it, the focus goes back to where it was.
+// The focus goes back to where it was. What was done often takes that button away, at once or with the next news: then
+// to its row, or to the page.
+function giveBack(before: HTMLElement | null) {
+  const row = before?.closest<HTMLElement>("[data-row]");
+  const focus = () => [before, row, document.getElementById("main")].find((e) => e?.isConnected)?.focus({ preventScroll: true });
+  focus();
+  const watch = new MutationObserver(() => {
+    if (!before?.isConnected && document.activeElement === document.body) focus();
+  });
+  watch.observe(document.body, { childList: true, subtree: true });
+  setTimeout(() => watch.disconnect(), 10_000);
+}
+
+// A modal dialog; Escape and a click beside it close it.
 export function Dialog({ title, children, close }: { title: string; children: ComponentChildren; close: () => void }) {
   const box = useRef<HTMLDialogElement>(null);
   // Not after the next frame: a key that is pressed meanwhile must find the focus where it belongs.
@@ -127,7 +175,7 @@ export function Dialog({ title, children, close }: { title: string; children: Co
     dialog.showModal();
     return () => {
       dialog.close();
-      if (before?.isConnected) before.focus();
+      giveBack(before);
     };
   }, []);
   return (

@@ -1,11 +1,11 @@
-// Changes: asked for once more, carried out once, their failure shown where they were asked for.
-import { signal, useSignal } from "@preact/signals";
+// Changes: asked for once more, where and by whom they were asked for.
+import { computed, signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
-import { problemOf } from "../lib/api";
-import { may } from "../lib/session";
-import type { Problem, Role } from "../lib/types";
-import { announce, Dialog, Trouble } from "./bits";
+import { place } from "../lib/route";
+import { may, token } from "../lib/session";
+import type { Role } from "../lib/types";
+import { FormDialog } from "./form";
 
 export interface Change {
   title: string;
@@ -21,53 +21,36 @@ const asked = signal<Change | null>(null);
 
 export const ask = (change: Change) => (asked.value = change);
 
-export function Confirm() {
-  return asked.value ? <Asked key={asked.value.title} change={asked.value} /> : null;
-}
+// What is asked on a page is not asked on the next one, nor of whoever signs in next.
+computed(() => `${place.value.path} ${token.value}`).subscribe(() => (asked.value = null));
 
-function Asked({ change }: { change: Change }) {
-  const busy = useSignal(false);
-  const problem = useSignal<Problem | null>(null);
+export function Confirm() {
   const input = useRef<HTMLInputElement>(null);
-  const close = () => {
-    if (!busy.peek()) asked.value = null;
-  };
-  const run = async (e: Event) => {
-    e.preventDefault();
-    if (busy.peek()) return;
-    busy.value = true;
-    problem.value = null;
-    try {
-      await change.act(input.current?.value.trim() ?? "");
-      announce(change.done);
-      asked.value = null;
-    } catch (error) {
-      problem.value = problemOf(error);
-    } finally {
-      busy.value = false;
-    }
-  };
+  const change = asked.value;
+  if (!change) return null;
   return (
-    <Dialog title={change.title} close={close}>
-      <form onSubmit={run}>
-        <div class="text">{change.text}</div>
-        {change.field && (
-          <label class="field">
-            {change.field.label}
-            <input ref={input} required={change.field.required} defaultValue={change.field.value} maxLength={500} autofocus />
-          </label>
-        )}
-        {problem.value && <Trouble problem={problem.value} />}
-        <p class="buttons">
-          <button type="button" onClick={close}>
-            Cancel
-          </button>
-          <button type="submit" class={change.danger ? "danger" : "primary"} disabled={busy} autofocus={!change.field}>
-            {change.verb}
-          </button>
-        </p>
-      </form>
-    </Dialog>
+    <FormDialog
+      key={change.title}
+      title={change.title}
+      verb={change.verb}
+      danger={change.danger}
+      ready={!change.field}
+      close={() => {
+        if (asked.peek() === change) asked.value = null;
+      }}
+      act={async () => {
+        await change.act(input.current?.value.trim() ?? "");
+        return change.done;
+      }}
+    >
+      <div class="text">{change.text}</div>
+      {change.field && (
+        <label class="field">
+          {change.field.label}
+          <input ref={input} required={change.field.required} defaultValue={change.field.value} maxLength={500} autofocus />
+        </label>
+      )}
+    </FormDialog>
   );
 }
 

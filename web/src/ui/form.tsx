@@ -1,4 +1,5 @@
-// A dialog with fields of its own: carried out once, its failure shown in it.
+// A dialog with something to carry out: once, its failure shown where it was asked for. It can be left at any time, also
+// when no answer comes.
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { problemOf } from "../lib/api";
@@ -7,8 +8,9 @@ import { announce, Dialog, Trouble } from "./bits";
 
 export interface FormProps {
   title: string;
-  verb: string;
+  verb: string; // what the button says
   danger?: boolean;
+  ready?: boolean; // nothing is to be filled in: the button has the focus
   close: () => void;
   act: () => Promise<string>; // what is announced when it is done
   children: ComponentChildren;
@@ -32,16 +34,16 @@ export function FormDialog(p: FormProps) {
     }
   };
   return (
-    <Dialog title={p.title} close={() => !busy.peek() && p.close()}>
-      <form onSubmit={run}>
+    <Dialog title={p.title} close={p.close}>
+      <form onSubmit={run} aria-busy={busy}>
         {p.children}
         {problem.value && <Trouble problem={problem.value} />}
         <p class="buttons">
-          <button type="button" onClick={p.close} disabled={busy}>
-            Cancel
+          <button type="button" onClick={p.close}>
+            {busy.value ? "Do not wait" : "Cancel"}
           </button>
-          <button type="submit" class={p.danger ? "danger" : "primary"} disabled={busy}>
-            {p.verb}
+          <button type="submit" class={p.danger ? "danger" : "primary"} aria-disabled={busy} autofocus={p.ready}>
+            {busy.value ? `${p.verb} …` : p.verb}
           </button>
         </p>
       </form>

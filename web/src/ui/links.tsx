@@ -18,23 +18,26 @@ export function Runbook({ at }: { at: string | undefined }) {
   );
 }
 
-// The app of the address: "app=…".
-export function AppChoice({ names }: { names: string[] }) {
-  const app = param("app");
-  const all = app && !names.includes(app) ? [app, ...names] : names;
+// One of some, as a parameter of the address.
+export function Pick({ name, label, options }: { name: string; label: string; options: [string, string][] }) {
   return (
     <label>
-      <span class="hidden">App</span>
-      <select value={app} onChange={(e) => setQuery({ app: e.currentTarget.value })}>
-        <option value="">all apps</option>
-        {all.map((name) => (
-          <option key={name} value={name}>
-            {name}
+      <span class="hidden">{label}</span>
+      <select value={param(name)} onChange={(e) => setQuery({ [name]: e.currentTarget.value })}>
+        {options.map(([value, text]) => (
+          <option key={value} value={value}>
+            {text}
           </option>
         ))}
       </select>
     </label>
   );
+}
+
+// The app of the address: "app=…". One that is no longer there stays to be seen.
+export function AppChoice({ names }: { names: string[] }) {
+  const list = new Set([...names, ...(param("app") ? [param("app")] : [])]);
+  return <Pick name="app" label="App" options={[["", "all apps"], ...[...list].map((name): [string, string] => [name, name])]} />;
 }
 
 export function SearchBox({ label }: { label: string }) {
