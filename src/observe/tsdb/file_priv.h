@@ -199,6 +199,9 @@ HG_MUST enum hg_rc recover_folder(struct tsdb *db, struct hg_err *err);
  * cannot be read; HG_E_NOMEM. */
 HG_MUST enum hg_rc recover_window(struct tsdb *db, struct window *w, struct hg_err *err);
 
+/* No series' newest sample is older than what stands in order in a chunk of this open window. */
+void recover_newest(struct tsdb *db, struct window *w);
+
 /* ---- index.c, index_read.c */
 /* The index of an open window of which everything is in the file; NULL without memory. */
 HG_MUST bool index_build(struct tsdb *db, struct window *w, struct hg_buf *to);

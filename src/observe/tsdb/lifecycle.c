@@ -92,36 +92,50 @@ static int close_index(struct tsdb *db, struct window *w, struct hg_buf *to)
 	return 0;
 }
 
+static bool is_future(const struct tsdb *db, const struct window *w)
+{
+	return db->now_ms != TSDB_NO_MIN && w->start > db->now_ms + TSDB_AHEAD_MS;
+}
+
+/* Segments of all other journals end: see newest_forget. */
+static int segments_end(struct tsdb *db, const struct window *w)
+{
+	int rc = 0;
+	for (uint32_t i = 0; rc == 0 && i < db->window_n; i++)
+		if (!db->windows[i]->closed && db->windows[i] != w)
+			rc = journal_next(db, db->windows[i]);
+	return rc;
+}
+
 /*
  * A clock that was ahead gave series a newest sample in the future, beside which all that comes is
  * late. Once its window is closed they begin again, behind the last moment at which what was late
  * could be taken. They come back to the journal of a window in which they had been before: a new
- * segment of it, since a reader of this one would go on with what it had learned of them.
+ * segment of it, since a reader of the old one would go on with what it had learned of them.
  */
-static int newest_forget(struct tsdb *db, const struct window *w)
+static void newest_forget(struct tsdb *db, const struct window *w)
 {
 	int64_t most = tsdb_now(db) + TSDB_AHEAD_MS;
-	int rc = 0;
-	if (w->start <= most) return 0;
-	for (uint32_t i = 0; rc == 0 && i < db->window_n; i++)
-		if (!db->windows[i]->closed && db->windows[i] != w)
-			rc = journal_next(db, db->windows[i]);
-	for (uint32_t id = 0; rc == 0 && id < w->ids; id++) {
+	for (uint32_t id = 0; id < w->ids; id++) {
 		if (w->slot_of[id] == TSDB_NONE) continue;
 		struct series *s = &db->head.series[w->slot_of[id]];
-		if (s->last_t <= most) continue;
+		/* With a chunk in a window that is open still, that one's end is waited for. */
+		if (s->last_t <= most || s->window) continue;
 		s->last_t = most;
 		s->last_known = false;
 		s->last_none = true;
 	}
-	return rc;
+	/* In open windows nothing in order may come before what is there: a start would take it for
+	 * something it has. The clock may have gone back by less. */
+	for (uint32_t i = 0; i < db->window_n; i++)
+		if (!db->windows[i]->closed) recover_newest(db, db->windows[i]);
 }
 
 static int window_close(struct tsdb *db, struct window *w)
 {
 	struct hg_buf index;
 	/* What the journal has and the file lacks must be in the file when the journal goes. */
-	int rc = newest_forget(db, w);
+	int rc = is_future(db, w) ? segments_end(db, w) : 0;
 	if (rc == 0) rc = close_chunks(db, w);
 	hg_buf_init(&index, SIZE_MAX / 2);
 	if (rc == 0) rc = close_index(db, w, &index);
@@ -131,6 +145,7 @@ static int window_close(struct tsdb *db, struct window *w)
 	window_unmap(w);
 	w->closed = true;
 	journal_remove(db, w);
+	if (is_future(db, w)) newest_forget(db, w);
 	hg_buf_free(&w->tail);
 	window_ids_free(w);
 	db->sweep = true;
@@ -152,8 +167,7 @@ static struct window *close_next(struct tsdb *db, int64_t grace)
 		if (w->pins || !w->idle) continue;
 		/* One in the future takes no sample until it has come; then it gets a second file.
 		 */
-		bool future = db->now_ms != TSDB_NO_MIN && w->start > db->now_ms + TSDB_AHEAD_MS;
-		bool over = future || newest >= w->end + grace;
+		bool over = is_future(db, w) || newest >= w->end + grace;
 		if (over && w->idle >= IDLE_COMMITS) return w;
 		if (over && (!most_idle || w->idle > most_idle->idle)) most_idle = w;
 	}

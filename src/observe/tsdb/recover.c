@@ -73,8 +73,7 @@ static bool recover_frame(void *arg, const struct frame_at *f)
 	return !r->failed;
 }
 
-/* The newest sample of each series that stands in a chunk. */
-static void recover_newest(struct tsdb *db, struct window *w)
+void recover_newest(struct tsdb *db, struct window *w)
 {
 	for (uint32_t id = 0; id < w->ids; id++) {
 		if (w->slot_of[id] == TSDB_NONE) continue;

@@ -96,7 +96,7 @@ static struct deed *deed(enum deed_kind kind, uint32_t file)
 	return &power.at[power.n++];
 }
 
-static void power_reset(bool on)
+__attribute__((unused)) static void power_reset(bool on)
 {
 	for (uint32_t i = 0; i < power.n; i++)
 		free(power.at[i].bytes);
@@ -313,7 +313,8 @@ static void name_apply(struct named *at, uint32_t n, const struct deed *d)
  * 1 any part, 2 all. Names: 0 what was made is not there, and what was removed is gone; 1 any; 2 as
  * they were.
  */
-static void power_image(const char *dir, uint32_t k, int keep, int names, struct hg_rand *rand)
+__attribute__((unused)) static void power_image(
+        const char *dir, uint32_t k, int keep, int names, struct hg_rand *rand)
 {
 	struct named at[POWER_FDS] = {0};
 	uint32_t sure = 0;
