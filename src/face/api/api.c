@@ -107,11 +107,21 @@ enum hg_rc api_query_u64(const struct api_request *r, const char *name, uint64_t
 	return HG_OK;
 }
 
+/* As far as the pattern's first parameter: of all routes but a few that is not far. */
+static bool begins_alike(const char *pattern, struct hg_str path)
+{
+	size_t i = 0;
+	while (pattern[i] && pattern[i] != '{' && i < path.n && pattern[i] == path.p[i])
+		i++;
+	return pattern[i] == '{' || (!pattern[i] && i == path.n);
+}
+
 /* One segment of the pattern against one of the path; "{x}" takes any that is not empty. */
 static bool path_matches(const char *pattern, struct hg_str path, struct hg_str *params)
 {
-	struct hg_str want = hg_str(pattern);
 	size_t n = 0;
+	if (!begins_alike(pattern, path)) return false;
+	struct hg_str want = hg_str(pattern);
 	if (path.n > 1 && path.p[path.n - 1] == '/') return false;
 	while (want.n && path.n) {
 		struct hg_str a = hg_str_cut(&want, '/'), b = hg_str_cut(&path, '/');
