@@ -224,6 +224,35 @@ describe("when things go wrong", () => {
     await page.close();
   });
 
+  it("what needs somebody comes first", async () => {
+    await start("#/overview");
+    const names = page.locator("table.apps tbody th a");
+    assert.deepEqual((await names.allInnerTexts()).slice(0, 3), ["catalogue", "images", "accounts"]);
+    fine(page);
+    await page.close();
+  });
+
+  it("on a phone shows both releases of a rollout, and which page it is", async () => {
+    await start("#/overview");
+    await page.setViewportSize({ width: 360, height: 780 });
+    await show(page, "#/rollouts/42");
+    const measures = page.locator(".evidence .scroll");
+    await measures.locator("tbody tr").first().waitFor();
+    assert.ok(await measures.evaluate((e) => e.scrollWidth <= e.clientWidth), "nothing has to be scrolled to");
+    for (const n of [0, 1]) assert.ok(await measures.locator(".side").nth(n).isVisible());
+    // An address that somebody was sent: what the navigation has comes after it.
+    await page.goto(`${mock.url}/#/audit`);
+    await page.reload();
+    await settled(page);
+    await page.locator(".nav .badge").first().waitFor();
+    await until(() => page.locator(".nav [aria-current]").evaluate((e) => {
+      const box = e.getBoundingClientRect();
+      return box.left >= 0 && box.right <= innerWidth;
+    }), "the page's name in the navigation");
+    fine(page);
+    await page.close();
+  });
+
   it("shows what happened to one app, or of one kind, at an address of its own", async () => {
     await start("#/overview");
     mock.say({ kind: "alert.failed", app: "", evidence: { channel: "team/slack", why: "403" } }, { kind: "app.scaled", app: "search", evidence: { replicas: 4 } }, { kind: "replica.started", app: "search", replica: 2 });

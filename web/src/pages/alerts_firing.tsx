@@ -1,13 +1,13 @@
 // What fires, by the groups in which people are told, and what will fire if it goes on.
 import { useSignal } from "@preact/signals";
 import { failureOf, ruleOf, toneOfSeverity, without, type Group, type Shown, type Told } from "../lib/alerts";
-import { duration, number } from "../lib/format";
+import { duration, number, stamp } from "../lib/format";
 import { events } from "../lib/live";
 import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
 import type { Labels, Matcher, RuleAlert, RuleGroup, Rule } from "../lib/types_ops";
-import { Ago, Columns, Empty, Num, State, type Tone } from "../ui/bits";
+import { Columns, Empty, Num, State, type Tone } from "../ui/bits";
 import { Runbook } from "../ui/links";
 import type { AlertState } from "./alerts";
 import { AlertChart } from "./alerts_chart";
@@ -93,7 +93,9 @@ function One({ s, group, rules, silence }: { s: Shown; group: Labels; rules: Rul
           {word}
         </State>
         <span class="dim">
-          since <Ago ms={Date.parse(a.startsAt)} />
+          <time dateTime={a.startsAt} title={stamp(Date.parse(a.startsAt))}>
+            for {duration(now.value - Date.parse(a.startsAt))}
+          </time>
         </span>
         <LabelList pairs={without(a.labels, "severity", ...Object.keys(group))} />
         <span class="space" />

@@ -70,7 +70,7 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
       {choice("b", "to")}
       <td class="num">
         {there(r) && !r.serving && !r.quarantined_by && (
-          <Act needs="deployer" kind="small danger" change={() => rollback(app, r, serving)}>
+          <Act needs="deployer" kind="small" change={() => rollback(app, r, serving)}>
             Roll back<span class="hidden"> to {nameOf(r)}</span>
           </Act>
         )}

@@ -36,6 +36,9 @@ export function rolloutTone(r: NonNullable<App["rollout"]>): Tone {
   return r.state === "paused" || r.state === "waiting" || r.phase === "hold" ? "warn" : "busy";
 }
 
+// What needs somebody comes first, whatever its name: there may be hundreds.
+const troubled = (a: App) => toneOfPhase(a.phase) === "bad" || a.slo.some((s) => s.burning) || (!!a.rollout && rolloutTone(a.rollout) === "bad");
+
 function Budget({ app }: { app: App }) {
   const worst = [...app.slo].sort((a, b) => a.left - b.left)[0];
   if (!worst) return <span class="dim">–</span>;
@@ -173,7 +176,7 @@ export function Overview() {
   const sparks = useSparks();
   const all = useSignal(false);
   const filter = param("q").toLowerCase();
-  const list = appList.value.filter((a) => !filter || a.name.toLowerCase().includes(filter) || a.phase.includes(filter));
+  const list = [...appList.value].sort((a, b) => Number(troubled(b)) - Number(troubled(a))).filter((a) => !filter || a.name.toLowerCase().includes(filter) || a.phase.includes(filter));
   const rows = all.value ? list : list.slice(0, ROWS_AT_ONCE);
   return (
     <>

@@ -2,7 +2,7 @@
 // interval it lies in.
 import { count, number, ratio } from "../lib/format";
 import type { Counted, EvidenceMetric, Rollout } from "../lib/types";
-import { State } from "../ui/bits";
+import { Num, State } from "../ui/bits";
 
 const NAMES: Record<string, [string, string]> = {
   errors: ["failed answers", "share of requests that failed"],
@@ -42,7 +42,7 @@ function Meter({ r }: { r: Rollout }) {
         <State tone={bad ? "bad" : e > Math.sqrt(threshold) ? "warn" : "good"}>
           evidence <b>{number(e)}</b> of {number(threshold)}
         </State>{" "}
-        <span class="dim">a good release reaches the threshold in at most {ratio(1 - confidence)} of all rollouts, however often it is looked at</span>
+        <span class="dim">· a good release reaches it in at most {ratio(1 - confidence)} of all rollouts, however often it is looked at</span>
       </p>
       {r.evidence.good && r.evidence.good.needs > 0 && (
         <p class="dim">
@@ -67,7 +67,7 @@ function Whisker({ c, top, side }: { c: Counted; top: number; side: "new" | "old
   );
 }
 
-function Measure({ m }: { m: EvidenceMetric }) {
+function Measure({ m, r }: { m: EvidenceMetric; r: Rollout }) {
   const [name, help] = NAMES[m.metric] ?? [m.metric.replaceAll("_", " "), ""];
   const top = Math.max(m.new.n ? m.new.high : 0, m.old.n ? m.old.high : 0, 0.001) * 1.05;
   const said = (c: Counted) => (c.n ? `${ratio(c.rate)} [${ratio(c.low)}, ${ratio(c.high)}], ${count(c.bad)} of ${count(c.n)}` : "no request yet");
@@ -76,17 +76,15 @@ function Measure({ m }: { m: EvidenceMetric }) {
       <th scope="row" title={help}>
         {name}
       </th>
-      <td class="side" data-label="new">
+      <td class="side" data-label={r.new.version}>
         <Whisker c={m.new} top={top} side="new" />
         <span>{said(m.new)}</span>
       </td>
-      <td class="side" data-label="old">
+      <td class="side" data-label={r.old.version}>
         <Whisker c={m.old} top={top} side="old" />
         <span>{said(m.old)}</span>
       </td>
-      <td class="num" data-label="evidence">
-        {number(m.e)}
-      </td>
+      <Num name="evidence">{number(m.e)}</Num>
     </tr>
   );
 }
@@ -99,7 +97,7 @@ export function Evidence({ r }: { r: Rollout }) {
       <Meter r={r} />
       {shown.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Measures">
-          <table class="rows">
+          <table class="rows stack">
             <thead>
               <tr>
                 <th scope="col">measure</th>
@@ -118,7 +116,7 @@ export function Evidence({ r }: { r: Rollout }) {
             </thead>
             <tbody>
               {shown.map((m) => (
-                <Measure key={m.metric} m={m} />
+                <Measure key={m.metric} m={m} r={r} />
               ))}
             </tbody>
           </table>
