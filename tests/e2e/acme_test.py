@@ -179,7 +179,7 @@ class First(unittest.TestCase):
 
 class Renewal(unittest.TestCase):
     def test_short_lived_certificates_are_renewed_under_load(self):
-        with Site(lifetime=15, ari=False) as site:  # of which a busy machine has five for an order
+        with Site(lifetime=20, ari=False) as site:  # of which a busy machine has seven for an order
             site.up()
             site.wait_served()
             site.wait_ready(2)

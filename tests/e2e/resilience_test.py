@@ -402,7 +402,7 @@ class Resilience(unittest.TestCase):
             rate = seen.total / 4
             say(f"24 clients: {rate:.0f} requests/s of 80, p99 {seen.quantile(0.99) * 1000:.0f} ms")
             self.assertGreater(rate, 50)
-            self.assertLess(seen.quantile(0.99), 2)
+            self.assertLess(seen.quantile(0.99), 3)  # at which who waits is told to come again
             self.assertGreater(metric(p, "headgate_edge_queue_entered_total"), 100)
             # Four times as many as may run and wait: the rest is told so at once.
             seen = Clients(p.port, 160, 4, pause=0.1).result()
