@@ -250,14 +250,17 @@ static void window_drop(struct tsdb *db, uint32_t i)
 
 static int64_t retention_now(const struct tsdb *db)
 {
-	int64_t now = tsdb_now(db), run = now;
+	int64_t now = tsdb_now(db), newest = now, run = now;
 	for (uint32_t i = db->window_n; i-- > 0;) {
 		const struct window *w = db->windows[i];
 		if (w->start > now) continue;
-		if (run - w->end > DAY_MS) return now - run < DAY_MS ? w->end : now;
+		if (run - w->end > DAY_MS) {
+			if (newest - run >= DAY_MS) return newest;
+			newest = run = w->end;
+		}
 		run = HG_MIN(run, w->start);
 	}
-	return now;
+	return newest;
 }
 
 int64_t tsdb_next_ms(const struct tsdb *db, int64_t t_ms)

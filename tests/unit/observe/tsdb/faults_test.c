@@ -379,6 +379,71 @@ static void test_what_a_sync_refused_is_written_again(void **state)
 	box_fini(&b);
 }
 
+/* ------------------------------------------------------------------ cuts and bits */
+
+/* Rounds that stand whole below a place of the newest segment. */
+static uint32_t rounds_below(const uint64_t *ends, uint32_t rounds, uint64_t size)
+{
+	while (rounds && ends[rounds - 1] > size)
+		rounds--;
+	return rounds;
+}
+
+/*
+ * A small store, killed: one window is closed, one open. The newest segment is cut at every byte:
+ * the rounds before it are there. Every other file is cut at every byte, and in all of them every
+ * bit is flipped: it opens, and no value is wrong.
+ */
+static void test_no_cut_and_no_bit_gives_a_wrong_value(void **state)
+{
+	struct box b;
+	struct history h;
+	char good[96], what[128], names[16][64], newest[64];
+	uint64_t ends[ROUNDS];
+	(void)state;
+	box_init(&b);
+	snprintf(good, sizeof good, "%s/good", b.path);
+	history_options(&h, b.dir);
+	h.o.journal_bytes = 1000;
+	assert_true(history_open(&h));
+	uint32_t rounds = 0, segment = 0;
+	for (; rounds < 175; rounds++) {
+		history_run(&h, rounds + 1);
+		const struct window *w = h.db->windows[h.db->window_n - 1];
+		if (w->journal.segment != segment) memset(ends, 0, sizeof ends);
+		segment = w->journal.segment;
+		ends[rounds] = w->journal.size;
+		snprintf(newest, sizeof newest, "%lld-%u-%u.hgj", (long long)w->start, w->seq,
+		        segment);
+	}
+	history_kill(&h);
+	box_copy(b.dir, good);
+	uint32_t n = box_files(good, "", names, 16);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!hg_str_ends(hg_str(names[i]), HG_STR(".hgm")) &&
+		        !hg_str_ends(hg_str(names[i]), HG_STR(".hgj")))
+			continue;
+		bool last = strcmp(names[i], newest) == 0;
+		int64_t size = box_size(good, names[i]);
+		box_copy(good, b.dir);
+		for (int64_t at = size - 1; at >= 0; at -= step_of(7)) {
+			snprintf(what, sizeof what, "%s cut at %lld", names[i], (long long)at);
+			uint32_t sure = last ? rounds_below(ends, rounds, (uint64_t)at) : 0;
+			box_copy(good, b.dir);
+			box_cut(b.dir, names[i], at);
+			history_check(b.dir, (struct wanted){.rounds = sure}, rounds, what);
+		}
+		for (int64_t bit = 0; bit < size * 8; bit += step_of(59)) {
+			snprintf(what, sizeof what, "%s with bit %lld flipped", names[i],
+			        (long long)bit);
+			box_copy(good, b.dir);
+			box_flip(b.dir, names[i], bit / 8, bit % 8);
+			history_check(b.dir, (struct wanted){.rounds = 0}, rounds, what);
+		}
+	}
+	box_fini(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +452,7 @@ int main(void)
 	        cmocka_unit_test(test_a_start_on_a_failing_disk_loses_nothing),
 	        cmocka_unit_test(test_a_loss_of_power_loses_nothing_promised),
 	        cmocka_unit_test(test_what_a_sync_refused_is_written_again),
+	        cmocka_unit_test(test_no_cut_and_no_bit_gives_a_wrong_value),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

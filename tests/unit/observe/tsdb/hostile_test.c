@@ -354,7 +354,7 @@ static void test_empty_files_use_up_no_numbers(void **state)
 		char name[64];
 		snprintf(name, sizeof name, "%lld-%u.hgm", (long long)(START / 600000 * 600000),
 		        seq);
-		put_file(&b, name, "HGMW", seq);
+		put_file(&b, name, "HGMW of a disk that is full", seq);
 	}
 	struct tsdb *db = open_store(&b.o);
 	sample_of(db, "x", NULL, NULL);
