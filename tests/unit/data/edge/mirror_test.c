@@ -55,15 +55,20 @@ static void pool_call(struct rig *g)
 	pool_used = p->used;
 }
 
-static void done(struct rig *g)
+/* No copy is under way any more. */
+static void drain(struct rig *g)
 {
 	rig_do(g, pool_call);
-	/* A copy that was just sent is still under way. */
 	for (int i = 0; i < 1000 && pool_used; i++) {
 		usleep(10000);
 		rig_do(g, pool_call);
 	}
 	assert_int_equal(pool_used, 0);
+}
+
+static void done(struct rig *g)
+{
+	drain(g);
 	rig_free(g);
 }
 
@@ -156,7 +161,7 @@ static void the_share_is_drawn_by_chance(void **state)
 	(void)state;
 	for (int i = 0; i < 800; i++)
 		talk(fd, GET, 200, "=");
-	usleep(200000);
+	drain(g);
 	struct meter_trial_sum s = trial_sum(g);
 	assert_int_equal(s.mirror_dropped, 0);
 	/* 200 ± 5 standard deviations. */
