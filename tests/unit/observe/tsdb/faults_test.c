@@ -173,10 +173,15 @@ static void history_check(
 	tsdb_close(h.db);
 }
 
-static uint32_t step_of(uint32_t usual)
+static uint32_t step_or(uint32_t usual, uint32_t longer)
 {
 	const char *more = getenv("HEADGATE_TEST_LONG");
-	return more && *more ? 1 : usual;
+	return more && *more ? longer : usual;
+}
+
+static uint32_t step_of(uint32_t usual)
+{
+	return step_or(usual, 1);
 }
 
 /* How many calls a whole history makes. */
@@ -371,7 +376,7 @@ static void test_what_a_sync_refused_is_written_again(void **state)
 	for (uint32_t bad = 0;; bad += step_of(2)) {
 		power_history(&b, &h, bad);
 		if (!faults.hits) break;
-		for (uint32_t k = 0; k <= power.n; k += step_of(101))
+		for (uint32_t k = 0; k <= power.n; k += step_or(101, 23))
 			power_check(&b, &h, k, 0, 0, &rand);
 		power_check(&b, &h, power.n, 0, 0, &rand);
 	}
@@ -426,14 +431,14 @@ static void test_no_cut_and_no_bit_gives_a_wrong_value(void **state)
 		bool last = strcmp(names[i], newest) == 0;
 		int64_t size = box_size(good, names[i]);
 		box_copy(good, b.dir);
-		for (int64_t at = size - 1; at >= 0; at -= step_of(7)) {
+		for (int64_t at = size - 1; at >= 0; at -= step_of(13)) {
 			snprintf(what, sizeof what, "%s cut at %lld", names[i], (long long)at);
 			uint32_t sure = last ? rounds_below(ends, rounds, (uint64_t)at) : 0;
 			box_copy(good, b.dir);
 			box_cut(b.dir, names[i], at);
 			history_check(b.dir, (struct wanted){.rounds = sure}, rounds, what);
 		}
-		for (int64_t bit = 0; bit < size * 8; bit += step_of(59)) {
+		for (int64_t bit = 0; bit < size * 8; bit += step_or(211, 11)) {
 			snprintf(what, sizeof what, "%s with bit %lld flipped", names[i],
 			        (long long)bit);
 			box_copy(good, b.dir);
