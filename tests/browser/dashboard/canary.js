@@ -115,7 +115,7 @@ describe("a canary that goes bad while the page is open", () => {
     await page.keyboard.press("t");
     const table = (title) => page.getByRole("region", { name: `${title}, as a table` });
     const rows = await table("Evidence that it is worse").locator("tbody td").allInnerTexts();
-    assert.ok(rows.length >= 5, `${rows.length} rows`);
+    assert.ok(rows.length >= 2, `${rows.length} rows`); // one a second, and it may be proven bad in three
     const top = (await rollout(id)).evidence.threshold;
     assert.ok(rows.some((text) => (/ k$/.test(text) ? 1000 : 1) * parseFloat(text) >= top), rows.join(" | "));
     const shares = await table("Share of the new release").locator("tbody td:last-child").allInnerTexts();
