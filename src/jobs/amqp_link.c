@@ -17,6 +17,7 @@
 #define IN             2
 #define CONNECT_S      5
 #define HEARTBEAT_S    10
+#define CONFIRM_MS     20000u /* a broker that is well needs milliseconds */
 #define FRAME_MAX      131072
 #define TURN_MS        1000
 #define RETRY_MIN_MS   100u
@@ -30,7 +31,8 @@ static const amqp_table_t no_table;
 struct sent {
 	int64_t id, lease;
 	uint64_t number; /* of the channel; 0: free */
-	bool returned;   /* no queue took it */
+	uint64_t since_ms;
+	bool returned; /* no queue took it */
 };
 
 /* A message that is being read: its method was seen, its header and body follow. */
@@ -255,7 +257,8 @@ static bool publish(struct link *k, const struct amqp_order *o)
 	        .type = bytes_of(o->kind)};
 	while (s->number)
 		s++; /* as many as the loop lets through */
-	*s = (struct sent){.id = o->id, .lease = o->lease, .number = ++k->number};
+	*s = (struct sent){
+	        .id = o->id, .lease = o->lease, .number = ++k->number, .since_ms = clock_mono_ms()};
 	int status = k->call->basic_publish(
 	        k->c, OUT, no_bytes, bytes_of(o->queue), 1, 0, &p, bytes_of(body));
 	return status == AMQP_STATUS_OK || failed(k, "publish", status);
@@ -450,6 +453,22 @@ static bool unconfirmed(const struct link *k)
 	return false;
 }
 
+/* A broker whose heart beats and that confirms nothing (an alarm of memory or disk, a queue without
+ * a leader) would hold what it was given for ever, and the places for it. */
+static bool confirms(struct link *k)
+{
+	uint64_t now = clock_mono_ms();
+	for (size_t i = 0; i < HG_COUNT(k->sent); i++) {
+		if (!k->sent[i].number || now - k->sent[i].since_ms < CONFIRM_MS) continue;
+		(void)snprintf(k->why, sizeof k->why,
+		        "it has not confirmed a message for %u s; has it an alarm of memory or "
+		        "disk?",
+		        CONFIRM_MS / 1000);
+		return false;
+	}
+	return true;
+}
+
 static void wait_for_something(struct link *k)
 {
 	struct pollfd fd[2] = {{.fd = k->call->get_sockfd(k->c), .events = POLLIN},
@@ -466,7 +485,7 @@ static void work(struct link *k)
 {
 	k->missing = false;
 	while (!atomic_load(&k->d->stop)) {
-		if (!consume(k) || !carry_out_all(k) || !read_all(k)) return;
+		if (!consume(k) || !carry_out_all(k) || !read_all(k) || !confirms(k)) return;
 		if (k->missing && !unconfirmed(k)) return;
 		wait_for_something(k);
 	}

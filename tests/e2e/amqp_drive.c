@@ -124,18 +124,21 @@ static void on_signal(struct loop *l, int signo, void *arg)
 
 static void report(const struct run *r)
 {
-	uint64_t lost = 0, twice = 0;
+	uint64_t lost = 0, twice = 0, open = 0;
 	for (uint32_t i = 1; i <= r->n; i++) {
+		open += r->state[i] != CONFIRMED;
 		lost += r->state[i] == CONFIRMED && !r->times[i];
 		twice += r->times[i] > 1;
 	}
-	printf("{\"confirmed\":%llu,\"unsure\":%llu,\"delivered\":%llu,\"lost\":%llu,\"twice\":%"
+	printf("{\"confirmed\":%llu,\"open\":%llu,\"unsure\":%llu,\"delivered\":%llu,\"lost\":%llu,"
+	       "\"twice\":%"
 	       "llu,"
 	       "\"connects\":%llu,\"losses\":%llu,\"ms\":%llu}\n",
-	        (unsigned long long)r->confirmed, (unsigned long long)r->unsure,
-	        (unsigned long long)r->delivered, (unsigned long long)lost,
-	        (unsigned long long)twice, (unsigned long long)r->connects,
-	        (unsigned long long)r->losses, (unsigned long long)(clock_mono_ms() - r->born_ms));
+	        (unsigned long long)r->confirmed, (unsigned long long)open,
+	        (unsigned long long)r->unsure, (unsigned long long)r->delivered,
+	        (unsigned long long)lost, (unsigned long long)twice,
+	        (unsigned long long)r->connects, (unsigned long long)r->losses,
+	        (unsigned long long)(clock_mono_ms() - r->born_ms));
 }
 
 int main(int argc, char **argv)
