@@ -363,6 +363,8 @@ class Resilience(unittest.TestCase):
             whom = [port for (at, _), port in zip(seen.when, seen.whom) if at > 14]
             self.assertGreater(len(whom), 100)
             self.assertLess(sum(port in (still, slow, bad) for port in whom) / len(whom), 0.01)
+            # … nor waits for the one that stands still before another answers.
+            self.assertLess(sum(s > 0.29 for s in late) / len(late), 0.01)
             self.assertGreaterEqual(metric(p, "headgate_edge_ejected_failing_total"), 1)
             self.assertGreaterEqual(metric(p, "headgate_edge_ejected_slow_total"), 1)
 
@@ -380,7 +382,11 @@ class Resilience(unittest.TestCase):
                 ready = {r["pid"] for r in p.replicas("web") if r["state"] == "ready"}
                 return len(ready) == 3 and not ready & dead
             wait_for(back)
-            time.sleep(1)  # until the edge has learned of it
+
+            def served():
+                """the edge has learned of all three"""
+                return all(p.get("/")[0] == 200 for _ in range(12))
+            wait_for(served, 20)
             well = time.monotonic() - clients.begin
             time.sleep(1)
             seen = clients.stop().result()

@@ -61,7 +61,9 @@ describe("a canary that goes bad while the page is open", () => {
     });
     const climb = numbers.filter((e) => e > 1);
     assert.ok(new Set(climb).size >= 3, `several steps: ${numbers.join(" ")}`);
-    assert.ok(Math.min(...numbers) < 10 && Math.max(...numbers) >= (await rollout(id)).evidence.threshold, numbers.join(" "));
+    // Where it stood when the page first showed it is chance: the first request of the bad release may have failed.
+    const { threshold } = (await rollout(id)).evidence;
+    assert.ok(Math.min(...numbers) < threshold && Math.max(...numbers) >= threshold, numbers.join(" "));
   });
 
   it("draws each measure's interval as a line with a dot on it", async () => {
