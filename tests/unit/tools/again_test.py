@@ -1,23 +1,28 @@
 #!/usr/bin/env python3
 """tools/again.py over a small project of its own: what passes alone counts as passed, what fails twice,
 crashes or was found by a sanitizer has failed."""
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 import xml.etree.ElementTree as ET
 
 TOOLS = pathlib.Path(__file__).resolve().parents[3] / "tools"
 # How a program ends, the first time and afterwards.
 ENDS = {"steady": ("0", "0"), "once": ("1", "0"), "twice": ("1", "1"), "crash": ("kill", "0"),
-        "finding": ("found", "0")}
+        "finding": ("found", "0"), "beside": ("1", "stands")}
 PROGRAM = """import os, pathlib, sys
 mark = pathlib.Path({mark!r})
 how = {after!r} if mark.exists() else {first!r}
 mark.touch()
 if how == "kill": os.kill(os.getpid(), 11)
 if how == "found": sys.exit("ERROR: AddressSanitizer: heap-use-after-free")
+if how == "stands":
+    state = pathlib.Path("/proc/" + os.environ["HEADGATE_BESIDE"] + "/stat").read_text().rsplit(")", 1)[1].split()[0]
+    sys.exit(state != "T")
 sys.exit(int(how))
 """
 
@@ -64,6 +69,16 @@ class Again(unittest.TestCase):
     def test_more_than_three_are_the_changes_fault(self):
         done, bad, _ = self.run_all("once1", "once2", "once3", "once4")
         self.assertEqual((done.returncode, len(bad), done.stdout), (1, 4, ""))
+
+    def test_what_uses_idle_time_stands_still_meanwhile(self):
+        other = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        self.addCleanup(other.wait)
+        self.addCleanup(other.kill)
+        with unittest.mock.patch.dict(os.environ, HEADGATE_BESIDE=str(other.pid)):
+            done, bad, _ = self.run_all("beside")
+        self.assertEqual((done.returncode, bad), (0, []), done.stdout)
+        state = pathlib.Path(f"/proc/{other.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        self.assertEqual(state, "S")  # and goes on
 
 
 if __name__ == "__main__":
