@@ -22,9 +22,9 @@ struct run {
 	void *driver;
 	struct loop_timer tick;
 	const char *queue;
-	uint32_t n, rate, next;
-	unsigned char *state; /* of each number */
-	uint32_t *times;      /* it was delivered */
+	uint32_t n, rate, next, through; /* numbers up to `through` are confirmed */
+	unsigned char *state;            /* of each number */
+	uint32_t *times;                 /* it was delivered */
 	uint64_t born_ms, until_ms;
 	uint64_t confirmed, unsure, delivered, connects, losses;
 	bool mute;
@@ -87,7 +87,10 @@ static void publish_some(struct run *r)
 {
 	uint64_t age_ms = clock_mono_ms() - r->born_ms;
 	uint64_t most = r->rate ? age_ms * r->rate / 1000 : r->n;
-	for (uint32_t tried = 0; tried < r->n; tried++) {
+	while (r->through < r->n && r->state[r->through + 1] == CONFIRMED)
+		r->through++;
+	if (r->rate) r->next = r->through;
+	for (uint32_t tried = r->through; tried < r->n; tried++) {
 		uint32_t id = r->next % r->n + 1;
 		struct relay_message m = {.id = id,
 		        .lease = (int64_t)id * 2,
@@ -100,7 +103,6 @@ static void publish_some(struct run *r)
 		}
 		r->next++;
 	}
-	if (r->rate) r->next = 0;
 }
 
 static void on_tick(struct loop *l, struct loop_timer *t)
