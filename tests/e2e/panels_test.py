@@ -131,9 +131,9 @@ class Live(unittest.TestCase):
         finally:
             c.close()
 
-    def course(self, expr, since):
+    def course(self, expr, since, step=5):
         """The series of the expression since then that have a number somewhere."""
-        status, doc = self.api("/api/v1/query_range", query=expr, start=since, end=time.time(), step="5")
+        status, doc = self.api("/api/v1/query_range", query=expr, start=since, end=time.time(), step=step)
         self.assertEqual((status, doc["status"]), (200, "success"), f"{expr}: {doc}")
         rows = doc["data"]["result"]
         return [r for r in rows if any(math.isfinite(float(v)) for _, v in r["values"])]
@@ -195,7 +195,7 @@ class Live(unittest.TestCase):
         and was called new also when it served already and the old one stood by."""
         wanted, actual = (q["expr"] for _, p, q in queries(doc) if p["id"] == "traffic_share")
         for expr in (wanted, actual):
-            rows = self.course(filled(expr, "10s"), since)
+            rows = self.course(filled(expr, "5s"), since, step=1)  # the whole traffic is its own for some 10 s
             self.assertLessEqual({(r["metric"]["arm"], r["metric"]["release"]) for r in rows},
                                  {("serving", "1"), ("old", "1"), ("new", "2"), ("serving", "2")})
             new = [float(v) for r in rows if r["metric"]["arm"] == "new" for _, v in r["values"]]
