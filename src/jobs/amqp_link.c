@@ -301,10 +301,12 @@ static bool consume(struct link *k)
 	if (!good_rpc(k, "consume")) return false;
 	for (uint32_t i = 0; i < k->d->with.queue_count; i++) {
 		char tag[16]; /* says which queue a message came from */
+		char what[JOBS_NAME_MAX + 16];
 		(void)snprintf(tag, sizeof tag, "%u", i);
+		(void)snprintf(what, sizeof what, "consume from %s", k->d->queue[i]);
 		k->call->basic_consume(
 		        k->c, IN, bytes_of(k->d->queue[i]), bytes_of(tag), 0, 0, 0, no_table);
-		if (!good_rpc(k, "consume")) return false;
+		if (!good_rpc(k, what)) return false;
 	}
 	return true;
 }

@@ -137,6 +137,7 @@ class RabbitBroker:
         self.url = self.rabbit.url()
 
     def kill(self):
+        self.rabbit.written("notification-queue")
         self.rabbit.kill()
         self.rabbit.start()
 

@@ -62,6 +62,20 @@ class RabbitMQ:
             self.remove()
             raise
 
+    def said(self):
+        """What it wrote into its logs."""
+        return "".join(f.read_text(errors="replace") for f in sorted((self.dir / "log").glob("*.log")))
+
+    def written(self, queue):
+        """RabbitMQ 3.10 writes down which files belong to a queue half a second after the queue is made; killed
+        before, it begins the queue anew, empty and without a leader. What is wanted is in its files after this."""
+        name = f"%2F_{queue}".encode() + b"m"  # in the external format of terms the next one, a binary, begins with m
+
+        def there():
+            """the broker has written down the queue"""
+            return any(name in f.read_bytes() for f in self.dir.glob("data/*/quorum/*/names.dets"))
+        wait_for(there, 60, 0.1)
+
     def url(self):
         return f"amqp://guest:guest@127.0.0.1:{self.port}"
 
@@ -70,7 +84,7 @@ class RabbitMQ:
             self.child = subprocess.Popen([BIN / "rabbitmq-server"], env=self.env, cwd=self.dir, stdout=out, stderr=out,
                                           stdin=subprocess.DEVNULL)
         if wait:
-            wait_for(self.ready, 60, 0.1)
+            wait_for(self.ready, 120, 0.1)  # an Erlang that starts on a machine that is busy takes long
         return self
 
     def ready(self):

@@ -141,6 +141,7 @@ class Mailed(mail_test.Case):
             texts = [app.create(f"through the broker {i}")["message"] for i in range(20)]
             self.arrived(smtp, 20)
             self.assertIn("notification-queue", r.queues())
+            r.written("notification-queue")
             r.kill()
             texts += [app.create(f"while it is away {i}")["message"] for i in range(10)]
             r.start()
@@ -157,6 +158,8 @@ class Killed(unittest.TestCase):
         kills = 10 if LONG else 2
         # It ends by itself while somebody can still be told what it waited for.
         drive = Drive(r.url(), "killed", 1000000, 600 if LONG else 200, 400)
+        drive.wait_connected(1)
+        r.written("killed")
         for i in range(kills):
             drive.wait_connected(i + 1)
             time.sleep(random.uniform(0.5, 3.0))
@@ -168,7 +171,7 @@ class Killed(unittest.TestCase):
         got = drive.result()
         print(f"# {kills} kills: {got['confirmed']} confirmed, {got['lost']} lost, {got['twice']} twice, "
               f"{got['unsure']} published again, connected {got['connects']} times")
-        self.assertGreater(got["confirmed"], 400 * kills)
+        self.assertGreater(got["confirmed"], 400 * kills, f"{drive.notes[-2000:]}\n{r.said()[-6000:]}")
         self.assertEqual((got["lost"], got["open"]), (0, 0), got)
         self.assertGreaterEqual(got["connects"], kills + 1)
 
