@@ -10,6 +10,7 @@
 #define ROWS_MAX    (4u << 20) /* lines of an answer */
 #define EXPORTED    HG_STR("exported_")
 #define TEXTS_BYTES (4u << 20) /* of the labels of one series */
+#define FEW_LABELS  16u
 
 /* ---- labels of a sample ---- */
 
@@ -50,22 +51,55 @@ static enum hg_rc said_twice(struct hg_str series, struct hg_str name, struct hg
 	        series.p);
 }
 
+/* What the builder could not take. */
+static enum hg_rc too_many(const struct labels_builder *b, struct hg_str series, struct hg_err *err)
+{
+	if (b->n < LABELS_MAX) return HG_E_NOMEM;
+	return hg_err_set(err, HG_E_TOO_LARGE, "a series has more than %u labels: %.*s…",
+	        (unsigned)LABELS_MAX, (int)HG_MIN(series.n, (size_t)100), series.p);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct label *x = a, *y = b;
+	return label_text_compare(x->name, y->name);
+}
+
+/* Each with each is the fastest for a few. An answer full of series with a thousand would take
+ * seconds that way, and so would their insertion one by one when the builder sorts them. */
+static enum hg_rc check_doubles(struct labels_builder *b, struct hg_str series, struct hg_err *err)
+{
+	if (b->n <= FEW_LABELS) {
+		for (uint32_t i = 1; i < b->n; i++)
+			for (uint32_t k = 0; k < i; k++)
+				if (hg_str_eq(b->at[i].name, b->at[k].name))
+					return said_twice(series, b->at[i].name, err);
+		return HG_OK;
+	}
+	qsort(b->at, b->n, sizeof *b->at, by_name);
+	b->sorted = true;
+	for (uint32_t i = 1; i < b->n; i++)
+		if (hg_str_eq(b->at[i - 1].name, b->at[i].name))
+			return said_twice(series, b->at[i].name, err);
+	return HG_OK;
+}
+
 static enum hg_rc parse_labels(struct naming *n, struct hg_str series, struct hg_err *err)
 {
 	struct labels_builder *b = &n->in->builder;
 	struct promread_label l;
 	size_t at = 0;
 	labels_builder_reset(b);
-	while (promread_label_next(series, &at, &l)) {
+	while (!b->failed && promread_label_next(series, &at, &l)) {
 		struct hg_str name, value;
 		if (!label_text(n, l.name, l.name_escaped, &name) ||
 		        !label_text(n, l.value, l.value_escaped, &value) || !bound(n, name, &value))
-			return HG_E_NOMEM;
-		for (uint32_t i = 0; i < b->n; i++)
-			if (hg_str_eq(b->at[i].name, name)) return said_twice(series, name, err);
+			return hg_err_set(err, HG_E_TOO_LARGE,
+			        "the labels of a series need more than %u MiB: %.*s…",
+			        TEXTS_BYTES >> 20, (int)HG_MIN(series.n, (size_t)100), series.p);
 		labels_builder_add(b, name, value);
 	}
-	return b->failed ? HG_E_NOMEM : HG_OK;
+	return b->failed ? too_many(b, series, err) : check_doubles(b, series, err);
 }
 
 static bool among(struct labels ls, struct hg_str name)
@@ -159,13 +193,12 @@ static enum hg_rc name_series(struct intake *in, struct target *t, struct hg_str
 	hg_arena_fini(&in->texts);
 	hg_buf_init(&n.text, TEXTS_BYTES);
 	rc = parse_labels(&n, series, err);
-	if (rc >= 0 && !attach(&n)) rc = HG_E_NOMEM;
+	if (rc >= 0 && !attach(&n)) rc = too_many(&in->builder, series, err);
 	hg_buf_free(&n.text);
 	if (rc < 0) return rc;
 	kept = relabel_apply(t->job->metric_relabel, &in->builder, &in->texts);
-	if (kept == RELABEL_FAILED) return HG_E_NOMEM;
-	rc = labels_builder_done(&in->builder, ret_labels);
-	if (rc < 0) return rc;
+	if (kept == RELABEL_FAILED || labels_builder_done(&in->builder, ret_labels) < 0)
+		return too_many(&in->builder, series, err);
 	*ret_dropped = kept == RELABEL_DROPPED || ret_labels->n == 0;
 	if (*ret_dropped) return HG_OK;
 	if (labels_get(*ret_labels, LABEL_METRIC).n == 0)

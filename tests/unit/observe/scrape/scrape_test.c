@@ -4,6 +4,8 @@
  */
 #include "../../test.h"
 
+#include <time.h>
+
 #include "observe/scrape/scrape.c"
 
 #include "world.h"
@@ -339,6 +341,68 @@ static void limits_fail_the_whole_scrape(void **s)
 	}
 }
 
+/* `n` labels, names of seven bytes in no order; `more` stands behind them. */
+static void wide(struct hg_buf *to, unsigned series, unsigned n, const char *more)
+{
+	hg_buf_fmt(to, "m%u{", series);
+	for (unsigned i = 0; i < n; i++)
+		hg_buf_fmt(to, "l%06x=\"1\",", (i * 40503u) & 0xffffff);
+	hg_buf_fmt(to, "%s} 1\n", more);
+}
+
+/* CPU time of a scrape of `series` new ones with `n` labels each. */
+static double cost(struct world *w, unsigned series, unsigned n)
+{
+	struct hg_buf b;
+	struct timespec began, ended;
+	hg_buf_init(&b, 32 << 20);
+	for (unsigned i = 0; i < series; i++)
+		wide(&b, i, n, "");
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &began), 0);
+	has(w, "up", scraped(w, hg_buf_text(&b)), "{instance=\"i\", job=\"j\"} 1;");
+	assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ended), 0);
+	hg_buf_free(&b);
+	return (double)(ended.tv_sec - began.tv_sec) +
+	       (double)(ended.tv_nsec - began.tv_nsec) / 1e9;
+}
+
+static void series_with_very_many_labels_cost_little_and_are_told_of(void **s)
+{
+	struct world w;
+	struct hg_buf b;
+	(void)s;
+	world_new(&w, "127.0.0.1:0");
+	apply(&w);
+	hg_buf_init(&b, 32 << 20);
+	/* As many labels altogether. */
+	double few = cost(&w, 30000, 10), many = cost(&w, 300, 1000);
+	print_message("300,000 labels, ten a series: %.3f s, a thousand: %.3f s\n", few, many);
+	assert_true(many < 3 * few);
+	hg_buf_reset(&b);
+	wide(&b, 7, 1000, "l000000=\"2\"");
+	(void)scraped(&w, hg_buf_text(&b));
+	assert_non_null(strstr(first(&w)->why, "the label \"l000000\" is there twice in m7{"));
+	hg_buf_reset(&b);
+	wide(&b, 8, 200000, "");
+	(void)scraped(&w, hg_buf_text(&b));
+	assert_non_null(strstr(first(&w)->why, "a series has more than 1024 labels: m8{l000000="));
+	/* With the target's own it is one too many. */
+	hg_buf_reset(&b);
+	wide(&b, 9, 1022, "");
+	(void)scraped(&w, hg_buf_text(&b));
+	assert_non_null(strstr(first(&w)->why, "a series has more than 1024 labels: m9{"));
+	hg_buf_reset(&b);
+	hg_buf_cstr(&b, "big{x=\"\\n");
+	for (unsigned i = 0; i < 500000; i++)
+		hg_buf_cstr(&b, "0123456789");
+	hg_buf_cstr(&b, "\"} 1\n");
+	(void)scraped(&w, hg_buf_text(&b));
+	assert_non_null(
+	        strstr(first(&w)->why, "the labels of a series need more than 4 MiB: big{"));
+	hg_buf_free(&b);
+	world_free(&w);
+}
+
 static void conflicts_of_labels_are_settled_by_honor_labels(void **s)
 {
 	struct world w;
@@ -620,6 +684,7 @@ int main(void)
 	        cmocka_unit_test(silence_ends_with_the_time_out_and_nobody_there_at_once),
 	        cmocka_unit_test(a_kept_connection_that_was_closed_meanwhile_is_no_failure),
 	        cmocka_unit_test(limits_fail_the_whole_scrape),
+	        cmocka_unit_test(series_with_very_many_labels_cost_little_and_are_told_of),
 	        cmocka_unit_test(conflicts_of_labels_are_settled_by_honor_labels),
 	        cmocka_unit_test(times_of_the_target_count_unless_told_otherwise),
 	        cmocka_unit_test(samples_are_relabelled_and_dropped_ones_counted),
