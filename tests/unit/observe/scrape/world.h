@@ -81,7 +81,7 @@ static inline int64_t once(struct world *w)
 	clock_ms = t->plan.due_ms;
 	loop_timer_stop(w->loop, &t->timer);
 	ask(t);
-	while (t->get.flight)
+	while (busy(t))
 		assert_int_equal(loop_turn(w->loop, 1000), HG_OK);
 	return t->t_ms;
 }
