@@ -447,11 +447,13 @@ void scrape_free(struct scrape *s)
 
 bool scrape_status_next(const struct scrape *s, size_t *at, struct scrape_status *ret_status)
 {
-	size_t i = 0;
-	HG_LIST_EACH (node, &s->targets) {
+	/* *at is where it goes on: a walk from the start for each would be seconds for ten
+	 * thousand. */
+	const struct hg_list *node = *at ? (const struct hg_list *)*at : s->targets.next;
+	for (; node != &s->targets; node = node->next) {
 		const struct target *t = HG_CONTAINER(node, struct target, node);
-		if (t->state != TARGET_WANTED || i++ < *at) continue;
-		*at = i;
+		if (t->state != TARGET_WANTED) continue;
+		*at = (size_t)(uintptr_t)node->next;
 		*ret_status = (struct scrape_status){.job = t->job->c.name,
 		        .url = hg_str(t->place.url),
 		        .labels = t->place.labels,
