@@ -84,7 +84,22 @@ struct host_sink {
 	const struct prom_label *who;
 	size_t who_n;
 };
-void host_stat(const struct host_sink *s, struct hg_str text, double ticks_per_second);
+
+#define HOST_MODES    8u
+#define HOST_CPUS_MAX 4096u
+
+/* What each CPU had when it was looked at last, in ticks. {0} is empty; `at` is freed by who has
+ * it. */
+struct host_cpus {
+	struct host_cpu {
+		uint64_t mode[HOST_MODES];
+	} * at;
+	uint32_t n;
+};
+/* The kernel's iowait and idle times fall by a few ticks now and then (proc(5)), which for rate()
+ * is a counter that began anew: they stand still then. `before` may be NULL. */
+void host_stat(const struct host_sink *s, struct hg_str text, double ticks_per_second,
+        struct host_cpus *before);
 void host_meminfo(const struct host_sink *s, struct hg_str text);
 void host_vmstat(const struct host_sink *s, struct hg_str text);
 void host_diskstats(const struct host_sink *s, struct hg_str text);
@@ -102,6 +117,7 @@ struct look {
 	char host[72];
 	struct hg_buf text;
 	double ticks;
+	struct host_cpus cpus;
 };
 void look_init(struct look *l, const char *data_dir, const struct meter *m, uint32_t warden_pid);
 void look_fini(struct look *l);

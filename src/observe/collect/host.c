@@ -52,9 +52,34 @@ static bool decimal(struct hg_str s, double *to)
 	return *end == 0;
 }
 
-void host_stat(const struct host_sink *s, struct hg_str text, double ticks)
+static struct host_cpu *cpu_of(struct host_cpus *all, struct hg_str number)
 {
-	static const char *const modes[] = {
+	uint64_t i;
+	if (!all || !hg_str_u64(number, &i) || i >= HOST_CPUS_MAX) return NULL;
+	if (i >= all->n) {
+		struct host_cpu *at = realloc(all->at, (size_t)(i + 1) * sizeof *at);
+		if (!at) return NULL;
+		memset(at + all->n, 0, ((size_t)(i + 1) - all->n) * sizeof *at);
+		all->at = at;
+		all->n = (uint32_t)i + 1;
+	}
+	return &all->at[i];
+}
+
+/* A CPU that was taken out and put in again may begin anew, with all its modes. */
+#define FALL_SECONDS 3.0
+
+static uint64_t not_falling(uint64_t now, uint64_t *before, double ticks)
+{
+	bool little = now < *before && (double)(*before - now) < FALL_SECONDS * ticks;
+	if (!little) *before = now;
+	return *before;
+}
+
+void host_stat(
+        const struct host_sink *s, struct hg_str text, double ticks, struct host_cpus *before)
+{
+	static const char *const modes[HOST_MODES] = {
 	        "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"};
 	static const struct {
 		const char *key, *name, *type, *help;
@@ -74,7 +99,11 @@ void host_stat(const struct host_sink *s, struct hg_str text, double ticks)
 		/* "cpu" alone is the sum of the others. */
 		if (n < 5 || !hg_str_starts(w[0], HG_STR("cpu")) || w[0].n == 3) continue;
 		struct hg_str cpu = {w[0].p + 3, w[0].n - 3};
+		struct host_cpu *last = cpu_of(before, cpu);
 		for (unsigned m = 0; m < HG_COUNT(modes) && m + 1 < n; m++) {
+			uint64_t v = 0;
+			if (hg_str_u64(w[m + 1], &v) && last)
+				v = not_falling(v, &last->mode[m], ticks);
 			struct host_sink one = *s;
 			struct prom_label ls[LABELS];
 			size_t k = 0;
@@ -84,7 +113,7 @@ void host_stat(const struct host_sink *s, struct hg_str text, double ticks)
 			one.who = ls;
 			one.who_n = k;
 			emit(&one, "node_cpu_seconds_total", "mode", hg_str(modes[m]),
-			        number(w[m + 1]) / ticks);
+			        (double)v / ticks);
 		}
 	}
 	for (rest = text; rest.n;) {

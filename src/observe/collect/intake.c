@@ -126,7 +126,10 @@ static bool append(struct intake *in, struct intake_place *p, double v, bool bui
 			in->samples++;
 			return true;
 		}
-		if (rc != HG_E_NOT_FOUND) break;
+		if (rc != HG_E_NOT_FOUND) {
+			hg_str_copy(hg_str(hg_rc_info(rc)->summary), in->why, sizeof in->why);
+			break;
+		}
 		p->ref = 0;
 	}
 	in->refused++;

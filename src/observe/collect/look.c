@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -31,6 +32,8 @@ void look_init(struct look *l, const char *data_dir, const struct meter *m, uint
 void look_fini(struct look *l)
 {
 	hg_buf_free(&l->text);
+	free(l->cpus.at);
+	l->cpus = (struct host_cpus){0};
 }
 
 /* Files of /proc have no size: read until they end. */
@@ -86,7 +89,7 @@ void look_machine(struct look *l, const struct meter_series_sink *to)
 	/* What dashboards made for node_exporter choose by. */
 	const struct prom_label who[] = {{"instance", hg_str(l->host)}, {"job", HG_STR("node")}};
 	const struct host_sink s = {to, who, HG_COUNT(who)};
-	host_stat(&s, text_of(l, "/proc/stat"), l->ticks > 0 ? l->ticks : 100);
+	host_stat(&s, text_of(l, "/proc/stat"), l->ticks > 0 ? l->ticks : 100, &l->cpus);
 	host_meminfo(&s, text_of(l, "/proc/meminfo"));
 	host_vmstat(&s, text_of(l, "/proc/vmstat"));
 	host_diskstats(&s, text_of(l, "/proc/diskstats"));

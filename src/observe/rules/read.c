@@ -105,6 +105,12 @@ static bool empty(const struct spec_node *n)
 	return !n || (n->kind == SPEC_N_SCALAR && !n->text.n && !n->quoted);
 }
 
+/* A name in quotes with nothing between them is none, as Prometheus reads it. */
+static bool nameless(const struct spec_node *n)
+{
+	return !n || (n->kind == SPEC_N_SCALAR && !n->text.n);
+}
+
 /* Every key of the map is one of `names`. */
 void rules_keys_check(struct spec_report *r, const struct spec_node *map, const char *const *names,
         const char *what)
@@ -320,13 +326,13 @@ static void rule_read(struct reading *x, const struct spec_node *n, const struct
 	to->node = n;
 	to->line = n->line;
 	to->column = n->column;
-	to->alerting = !empty(alert);
-	if (!empty(record) && !empty(alert))
+	to->alerting = !nameless(alert);
+	if (!nameless(record) && !nameless(alert))
 		REFUSE(x, alert, "a rule has either `record` or `alert`, not both");
-	if (empty(record) && empty(alert))
+	if (nameless(record) && nameless(alert))
 		REFUSE(x, n, "the rule has neither `record` nor `alert`");
 	to->name = text_of(x, n, to->alerting ? "alert" : "record");
-	if (!empty(record) && record->kind == SPEC_N_SCALAR) name_check(x, record, true);
+	if (!nameless(record) && record->kind == SPEC_N_SCALAR) name_check(x, record, true);
 	expr_read(x, n, to);
 	for (size_t i = 0; !to->alerting && i < HG_COUNT(alerts_only); i++) {
 		const struct spec_node *k = spec_node_get(n, alerts_only[i]);

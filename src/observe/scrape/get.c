@@ -7,12 +7,15 @@
 #include <stdlib.h>
 
 #include "observe/scrape/scrape_priv.h"
+#include "os/clock.h"
 #include "wire/proxyproto.h"
 
-#define HEAD_MAX     32768u
-#define REQUEST_MAX  16384u
-#define CHUNK        SCRAPE_CHUNK
-#define READS_A_TURN 32u
+#define HEAD_MAX    32768u
+#define REQUEST_MAX 16384u
+#define CHUNK       SCRAPE_CHUNK
+#define HEAD_READ   4096u    /* what stands behind the head may be gzip already */
+#define GZIP_READ   2048u    /* becomes 2 MiB at most */
+#define TURN_NS     5000000u /* of reading; others on the loop want to go on, too */
 
 /* Prometheus 3's order: OpenMetrics before the text format. */
 #define ACCEPT                                                                                    \
@@ -36,7 +39,7 @@ struct get_flight {
 	size_t out_at, seen;
 	struct http1_chunked chunked;
 	z_stream z;
-	char type[160];
+	char type[GET_TYPE_MAX];
 	char why[SCRAPE_WHY_MAX];
 };
 
@@ -79,7 +82,7 @@ static void finish(struct get *g, bool good)
 {
 	struct get_flight *f = g->flight;
 	struct loop *l = g->loop;
-	struct get_answer a = {.good = good, .body = hg_buf_view(&f->body), .why = f->why};
+	struct get_answer a = {.good = good, .body = good ? &f->body : NULL, .why = f->why};
 	struct get none = {.loop = l, .fd = -1};
 	(void)hg_str_copy(hg_str(f->type), a.type, sizeof a.type);
 	if (!good || !f->keep) disconnect(g);
@@ -151,7 +154,10 @@ static bool greet(struct get_flight *f)
 	hg_buf_init(&with, REQUEST_MAX + sizeof text);
 	hg_buf_str(&with, (struct hg_str){text, o.n});
 	hg_buf_str(&with, hg_buf_view(&f->out));
-	if (with.failed) return false;
+	if (with.failed) {
+		hg_buf_free(&with);
+		return false;
+	}
 	hg_buf_free(&f->out);
 	f->out = with;
 	return true;
@@ -290,7 +296,7 @@ static bool take(struct get *g, struct hg_str data)
 static void complete(struct get *g)
 {
 	struct get_flight *f = g->flight;
-	if (f->gzip && !f->unzipped && f->z.total_in)
+	if (f->gzip && !f->unzipped) /* of nothing, too */
 		fail(g, "the answer's gzip ends too early");
 	else
 		finish(g, true);
@@ -441,12 +447,13 @@ static ssize_t read_straight(struct get *g, size_t *ret_want)
 
 static void readable(struct get *g)
 {
-	for (unsigned i = 0; i < READS_A_TURN; i++) {
+	uint64_t until = clock_mono_ns() + TURN_NS;
+	do {
 		char *chunk = g->chunk;
 		struct get_flight *f = g->flight;
 		bool straight =
 		        f->head_done && f->framing == HTTP1_BODY_LENGTH && !f->gzip && f->left;
-		size_t want = CHUNK;
+		size_t want = !f->head_done ? HEAD_READ : f->gzip ? GZIP_READ : CHUNK;
 		ssize_t n = straight ? read_straight(g, &want) : sock_read(g->fd, chunk, want);
 		if (n == -EAGAIN) return;
 		if (n <= 0 && again(g)) return;
@@ -468,7 +475,7 @@ static void readable(struct get *g)
 		}
 		struct hg_str p = {chunk, (size_t)n};
 		if (!(f->head_done ? digest(g, p) : digest_head(g, p))) return;
-	}
+	} while (clock_mono_ns() < until);
 }
 
 static void on_io(struct loop *l, struct loop_io *io, uint32_t events)

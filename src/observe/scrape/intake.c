@@ -6,10 +6,14 @@
 #include <stdlib.h>
 
 #include "observe/scrape/scrape_priv.h"
+#include "os/clock.h"
 
 #define ROWS_MAX    (4u << 20) /* lines of an answer */
 #define EXPORTED    HG_STR("exported_")
 #define TEXTS_BYTES (4u << 20) /* of the labels of one series */
+#define FEW_LABELS  16u
+#define LINES_ONCE  32u    /* between two looks at the clock */
+#define REFUSED_MS  60000u /* until the store is asked again for a series that it has refused */
 
 /* ---- labels of a sample ---- */
 
@@ -50,22 +54,55 @@ static enum hg_rc said_twice(struct hg_str series, struct hg_str name, struct hg
 	        series.p);
 }
 
+/* What the builder could not take. */
+static enum hg_rc too_many(const struct labels_builder *b, struct hg_str series, struct hg_err *err)
+{
+	if (b->n < LABELS_MAX) return HG_E_NOMEM;
+	return hg_err_set(err, HG_E_TOO_LARGE, "a series has more than %u labels: %.*s…",
+	        (unsigned)LABELS_MAX, (int)HG_MIN(series.n, (size_t)100), series.p);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct label *x = a, *y = b;
+	return label_text_compare(x->name, y->name);
+}
+
+/* Each with each is the fastest for a few. An answer full of series with a thousand would take
+ * seconds that way, and so would their insertion one by one when the builder sorts them. */
+static enum hg_rc check_doubles(struct labels_builder *b, struct hg_str series, struct hg_err *err)
+{
+	if (b->n <= FEW_LABELS) {
+		for (uint32_t i = 1; i < b->n; i++)
+			for (uint32_t k = 0; k < i; k++)
+				if (hg_str_eq(b->at[i].name, b->at[k].name))
+					return said_twice(series, b->at[i].name, err);
+		return HG_OK;
+	}
+	qsort(b->at, b->n, sizeof *b->at, by_name);
+	b->sorted = true;
+	for (uint32_t i = 1; i < b->n; i++)
+		if (hg_str_eq(b->at[i - 1].name, b->at[i].name))
+			return said_twice(series, b->at[i].name, err);
+	return HG_OK;
+}
+
 static enum hg_rc parse_labels(struct naming *n, struct hg_str series, struct hg_err *err)
 {
 	struct labels_builder *b = &n->in->builder;
 	struct promread_label l;
 	size_t at = 0;
 	labels_builder_reset(b);
-	while (promread_label_next(series, &at, &l)) {
+	while (!b->failed && promread_label_next(series, &at, &l)) {
 		struct hg_str name, value;
 		if (!label_text(n, l.name, l.name_escaped, &name) ||
 		        !label_text(n, l.value, l.value_escaped, &value) || !bound(n, name, &value))
-			return HG_E_NOMEM;
-		for (uint32_t i = 0; i < b->n; i++)
-			if (hg_str_eq(b->at[i].name, name)) return said_twice(series, name, err);
+			return hg_err_set(err, HG_E_TOO_LARGE,
+			        "the labels of a series need more than %u MiB: %.*s…",
+			        TEXTS_BYTES >> 20, (int)HG_MIN(series.n, (size_t)100), series.p);
 		labels_builder_add(b, name, value);
 	}
-	return b->failed ? HG_E_NOMEM : HG_OK;
+	return b->failed ? too_many(b, series, err) : check_doubles(b, series, err);
 }
 
 static bool among(struct labels ls, struct hg_str name)
@@ -159,13 +196,12 @@ static enum hg_rc name_series(struct intake *in, struct target *t, struct hg_str
 	hg_arena_fini(&in->texts);
 	hg_buf_init(&n.text, TEXTS_BYTES);
 	rc = parse_labels(&n, series, err);
-	if (rc >= 0 && !attach(&n)) rc = HG_E_NOMEM;
+	if (rc >= 0 && !attach(&n)) rc = too_many(&in->builder, series, err);
 	hg_buf_free(&n.text);
 	if (rc < 0) return rc;
 	kept = relabel_apply(t->job->metric_relabel, &in->builder, &in->texts);
-	if (kept == RELABEL_FAILED) return HG_E_NOMEM;
-	rc = labels_builder_done(&in->builder, ret_labels);
-	if (rc < 0) return rc;
+	if (kept == RELABEL_FAILED || labels_builder_done(&in->builder, ret_labels) < 0)
+		return too_many(&in->builder, series, err);
 	*ret_dropped = kept == RELABEL_DROPPED || ret_labels->n == 0;
 	if (*ret_dropped) return HG_OK;
 	if (labels_get(*ret_labels, LABEL_METRIC).n == 0)
@@ -176,16 +212,6 @@ static enum hg_rc name_series(struct intake *in, struct target *t, struct hg_str
 }
 
 /* ---- reading ---- */
-
-struct reading {
-	struct intake *in;
-	struct target *t;
-	struct promread r;
-	uint32_t cursor;         /* in the order of the last answer */
-	bool moved;              /* this one's is different */
-	struct meta_text family; /* its lines so far; type NULL: none */
-	struct intake_counts counts;
-};
 
 static struct intake_row *row_add(struct intake *in)
 {
@@ -201,7 +227,7 @@ static struct intake_row *row_add(struct intake *in)
 }
 
 /* The place of a series that does not stand where it was expected; made when it is new. */
-static enum hg_rc find_place(struct reading *d, struct hg_str text, uint32_t *ret_place,
+static enum hg_rc find_place(struct intake_reading *d, struct hg_str text, uint32_t *ret_place,
         bool *ret_fresh, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
@@ -225,7 +251,7 @@ static enum hg_rc find_place(struct reading *d, struct hg_str text, uint32_t *re
 }
 
 /* Of a row that was read. What there is no memory for is passed over. */
-static void note_exemplar(struct reading *d, const struct promread_entry *e)
+static void note_exemplar(struct intake_reading *d, const struct promread_entry *e)
 {
 	struct intake *in = d->in;
 	if (e->exemplar.n > EXEMPLAR_TEXT || in->exemplar_n == EXEMPLAR_LINES) return;
@@ -243,12 +269,31 @@ static void note_exemplar(struct reading *d, const struct promread_entry *e)
 	        .t_ms = e->exemplar_time_ms};
 }
 
-static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e, struct hg_err *err)
+/* Beyond sample_limit: people want to know what it would have to be. */
+static enum hg_rc count_sample(
+        struct intake_reading *d, const struct promread_entry *e, struct hg_err *err)
+{
+	const struct series *s = &d->t->series;
+	uint32_t place = e->same ? s->order[d->cursor++] : scrape_series_find(s, e->series);
+	struct labels ls;
+	bool dropped = place != SERIES_NONE && s->at[place].dropped;
+	if (place == SERIES_NONE) {
+		enum hg_rc rc = name_series(d->in, d->t, e->series, d->r.type, &ls, &dropped, err);
+		if (rc < 0) return rc;
+	}
+	d->counts.scraped++;
+	d->counts.kept += !dropped;
+	return HG_OK;
+}
+
+static enum hg_rc read_sample(
+        struct intake_reading *d, const struct promread_entry *e, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
 	const struct scrape_job_conf *c = &d->t->job->c;
-	struct intake_row *row = row_add(d->in);
 	enum hg_rc rc;
+	if (c->sample_limit && d->counts.kept > c->sample_limit) return count_sample(d, e, err);
+	struct intake_row *row = row_add(d->in);
 	if (!row)
 		return hg_err_set(err, d->in->n < ROWS_MAX ? HG_E_NOMEM : HG_E_TOO_LARGE,
 		        "an answer has at most %u samples", ROWS_MAX);
@@ -272,21 +317,20 @@ static enum hg_rc read_sample(struct reading *d, const struct promread_entry *e,
 	d->counts.kept++;
 	if (e->has_exemplar) note_exemplar(d, e);
 	d->counts.added += row->fresh;
-	if (!c->sample_limit || d->counts.kept <= c->sample_limit) return HG_OK;
-	return hg_err_set(err, HG_E_TOO_LARGE,
-	        "there are more samples than sample_limit allows (%u)", c->sample_limit);
+	return HG_OK;
 }
 
 /* ---- HELP, TYPE and UNIT ---- */
 
-static void family_end(struct reading *d)
+static void family_end(struct intake_reading *d)
 {
 	if (!d->family.type) return;
 	scrape_meta_add(d->in->meta, &d->in->families, &d->t->meta, &d->family);
 	d->family = (struct meta_text){0};
 }
 
-static void family_line(struct reading *d, enum promread_event what, const struct promread_entry *e)
+static void family_line(
+        struct intake_reading *d, enum promread_event what, const struct promread_entry *e)
 {
 	struct meta_text *f = &d->family;
 	if (f->type && !hg_str_eq(f->family, e->family)) family_end(d);
@@ -297,18 +341,28 @@ static void family_line(struct reading *d, enum promread_event what, const struc
 	if (what == PROMREAD_TYPE) f->type = promread_type_name(e->type);
 }
 
-static enum hg_rc read_all(struct reading *d, struct hg_err *err)
+static enum hg_rc read_end(struct intake_reading *d, struct hg_err *err)
+{
+	uint32_t limit = d->t->job->c.sample_limit;
+	family_end(d);
+	if (!limit || d->counts.kept <= limit) return HG_OK;
+	return hg_err_set(err, HG_E_TOO_LARGE,
+	        "there are %u samples, more than sample_limit allows (%u)", d->counts.kept, limit);
+}
+
+/* Each of these does some of it; *ret_all: that was the last of it. */
+
+static enum hg_rc read_some(struct intake_reading *d, bool *ret_all, struct hg_err *err)
 {
 	struct series *s = &d->t->series;
 	struct promread_entry e;
 	enum hg_rc rc = HG_OK;
-	s->round++;
-	while (rc >= 0) {
+	for (unsigned i = 0; i < LINES_ONCE && rc >= 0; i++) {
 		struct hg_str hint = {0};
 		if (d->cursor < s->order_n) hint = scrape_series_text(s, s->order[d->cursor]);
 		enum promread_event what = promread_next(&d->r, hint, &e);
 		switch (what) {
-		case PROMREAD_END: family_end(d); return HG_OK;
+		case PROMREAD_END: *ret_all = true; return read_end(d, err);
 		case PROMREAD_BAD: return promread_err(&d->r, d->t->place.url, err);
 		case PROMREAD_SAMPLE:
 			family_end(d);
@@ -322,7 +376,7 @@ static enum hg_rc read_all(struct reading *d, struct hg_err *err)
 }
 
 /* What only the answer that failed has brought is forgotten. */
-static void forget_fresh(struct reading *d)
+static void forget_fresh(struct intake_reading *d)
 {
 	for (uint32_t i = 0; i < d->in->n; i++)
 		if (d->in->row[i].fresh) scrape_series_drop(&d->t->series, d->in->row[i].place);
@@ -331,39 +385,42 @@ static void forget_fresh(struct reading *d)
 
 /* ---- appending ---- */
 
-static bool make_ref(struct reading *d, const struct intake_row *row)
+static bool make_ref(struct intake_reading *d, const struct intake_row *row)
 {
 	struct series_place *p = &d->t->series.at[row->place];
 	struct labels ls;
-	struct hg_err err;
+	struct hg_err err = {0};
 	bool dropped;
 	if (name_series(d->in, d->t, scrape_series_text(&d->t->series, row->place),
 	            (enum promread_type)row->type, &ls, &dropped, &err) >= 0 &&
 	        tsdb_series(d->in->db, ls, &p->ref, &err) >= 0)
 		return true;
 	p->ref = 0;
+	/* A hundred thousand series too many would be named at each scrape, for nothing. */
+	p->wait = (uint8_t)HG_MIN(REFUSED_MS / d->t->job->c.interval_ms, UINT8_MAX);
 	d->in->stats->refused_series++;
+	if (!d->refused.message[0]) d->refused = err;
 	return false;
 }
 
-static void append(struct reading *d, const struct intake_row *row, int64_t t_ms)
+/* True: the sample is in the store. */
+static bool append(struct intake_reading *d, const struct intake_row *row)
 {
 	struct series_place *p = &d->t->series.at[row->place];
-	int64_t t = row->own_time ? row->t_ms : t_ms;
-	enum hg_rc rc;
-	if (p->dropped) return;
-	if (!p->ref && !make_ref(d, row)) return;
-	rc = tsdb_append(d->in->db, p->ref, t, row->value);
+	int64_t t = row->own_time ? row->t_ms : d->t_ms;
+	if (!p->ref && p->wait) {
+		p->wait--;
+		return false;
+	}
+	if (!p->ref && !make_ref(d, row)) return false;
+	enum hg_rc rc = tsdb_append(d->in->db, p->ref, t, row->value);
 	if (rc == HG_E_NOT_FOUND && make_ref(d, row))
 		rc = tsdb_append(d->in->db, p->ref, t, row->value);
-	if (rc >= 0)
-		d->in->stats->samples++;
-	else
-		d->in->stats->refused_samples++;
 	p->live = !row->own_time || d->t->job->c.track_timestamps_staleness;
+	return rc >= 0;
 }
 
-static uint64_t print_of(const struct reading *d, const struct intake_exemplar *e)
+static uint64_t print_of(const struct intake_reading *d, const struct intake_exemplar *e)
 {
 	const uint8_t *key = d->t->scrape->key;
 	struct {
@@ -374,7 +431,7 @@ static uint64_t print_of(const struct reading *d, const struct intake_exemplar *
 }
 
 /* The labels of an exemplar, cloned. */
-static enum hg_rc exemplar_labels(struct reading *d, struct hg_str text, struct labels *ret)
+static enum hg_rc exemplar_labels(struct intake_reading *d, struct hg_str text, struct labels *ret)
 {
 	struct naming n = {.in = d->in, .t = d->t};
 	struct labels ls;
@@ -386,7 +443,7 @@ static enum hg_rc exemplar_labels(struct reading *d, struct hg_str text, struct 
 	return rc < 0 ? rc : labels_clone(ls, ret);
 }
 
-static void keep_exemplar(struct reading *d, const struct intake_exemplar *e, int64_t t_ms)
+static void keep_exemplar(struct intake_reading *d, const struct intake_exemplar *e)
 {
 	const struct intake_row *row = &d->in->row[e->row];
 	struct hg_str text = scrape_series_text(&d->t->series, row->place);
@@ -399,7 +456,7 @@ static void keep_exemplar(struct reading *d, const struct intake_exemplar *e, in
 		return;
 	if (name_series(d->in, d->t, text, (enum promread_type)row->type, &ls, &dropped, &err) >= 0)
 		scrape_exemplar_add(
-		        d->in->exemplars, ls, own, e->value, e->own_time ? e->t_ms : t_ms);
+		        d->in->exemplars, ls, own, e->value, e->own_time ? e->t_ms : d->t_ms);
 	labels_free(own);
 }
 
@@ -411,22 +468,18 @@ static void end_series(struct intake *in, struct series_place *p, int64_t t_ms, 
 	if (tsdb_append(in->db, p->ref, t_ms, tsdb_stale()) >= 0) in->stats->markers++;
 }
 
-/* Series of the last answer that are not in this one. */
-static void end_missing(struct reading *d, int64_t t_ms)
+/* A line of the last answer. */
+static void end_if_missing(struct intake_reading *d, uint32_t place)
 {
 	struct series *s = &d->t->series;
-	for (uint32_t i = 0; i < s->order_n; i++) {
-		struct series_place *p = &s->at[s->order[i]];
-		if (p->round == s->round) continue;
-		end_series(d->in, p, t_ms, false);
-		if (p->n)
-			scrape_series_drop(
-			        s, s->order[i]); /* once, though a text stood there twice */
-	}
+	struct series_place *p = &s->at[place];
+	if (p->round == s->round) return;
+	end_series(d->in, p, d->t_ms, false);
+	if (p->n) scrape_series_drop(s, place); /* once, though a text stood there twice */
 }
 
 /* The order of this answer's lines, for the next one. */
-static bool keep_order(struct reading *d)
+static bool keep_order(struct intake_reading *d)
 {
 	struct series *s = &d->t->series;
 	if (!d->moved && d->in->n == s->order_n) return true;
@@ -447,30 +500,103 @@ static bool keep_order(struct reading *d)
 	return true;
 }
 
-enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str body,
-        enum promread_format format, int64_t t_ms, struct intake_counts *ret_counts,
-        struct hg_err *err)
+/* ---- in turns ---- */
+
+static bool append_some(struct intake_reading *d)
 {
-	struct reading d = {.in = in, .t = t, .r = promread_over(body, format)};
-	enum hg_rc rc;
-	in->n = in->exemplar_n = 0;
-	rc = read_all(&d, err);
-	*ret_counts = d.counts;
-	if (rc < 0) {
-		forget_fresh(&d);
-		scrape_meta_list_clear(in->meta, &in->families);
-		return rc;
+	const struct intake *in = d->in;
+	uint32_t to = (uint32_t)HG_MIN((uint64_t)d->at + LINES_ONCE, in->n);
+	for (; d->at < to; d->at++) {
+		if (d->t->series.at[in->row[d->at].place].dropped) continue;
+		if (append(d, &in->row[d->at])) {
+			in->stats->samples++;
+		} else {
+			in->stats->refused_samples++;
+			d->counts.refused++;
+		}
 	}
-	for (uint32_t i = 0; i < in->n; i++)
-		append(&d, &in->row[i], t_ms);
-	for (uint32_t i = 0; i < in->exemplar_n; i++)
-		keep_exemplar(&d, &in->exemplar[i], t_ms);
-	end_missing(&d, t_ms);
-	scrape_meta_replace(in->meta, &t->meta, &in->families);
-	(void)keep_order(&d);
-	scrape_series_tidy(&t->series);
-	hg_arena_fini(&in->texts);
-	return HG_OK;
+	return d->at == in->n;
+}
+
+static bool exemplars_some(struct intake_reading *d)
+{
+	const struct intake *in = d->in;
+	uint32_t to = (uint32_t)HG_MIN((uint64_t)d->at + LINES_ONCE, in->exemplar_n);
+	for (; d->at < to; d->at++)
+		keep_exemplar(d, &in->exemplar[d->at]);
+	return d->at == in->exemplar_n;
+}
+
+static bool end_some(struct intake_reading *d)
+{
+	const struct series *s = &d->t->series;
+	uint32_t to = (uint32_t)HG_MIN((uint64_t)d->at + LINES_ONCE, s->order_n);
+	for (; d->at < to; d->at++)
+		end_if_missing(d, s->order[d->at]);
+	return d->at == s->order_n;
+}
+
+void scrape_intake_begin(struct intake *in, struct target *t, struct hg_str body,
+        enum promread_format format, int64_t t_ms)
+{
+	HG_ASSERT(!in->reading.t);
+	in->reading = (struct intake_reading){
+	        .in = in, .t = t, .r = promread_over(body, format), .t_ms = t_ms};
+	in->n = in->exemplar_n = 0;
+	t->series.round++;
+}
+
+static enum hg_rc step(struct intake_reading *d, bool *ret_all, struct hg_err *err)
+{
+	enum hg_rc rc = HG_OK;
+	*ret_all = false;
+	switch (d->stage) {
+	case INTAKE_READING: rc = read_some(d, ret_all, err); break;
+	case INTAKE_APPENDING: *ret_all = append_some(d); break;
+	case INTAKE_EXEMPLARS: *ret_all = exemplars_some(d); break;
+	case INTAKE_ENDING: *ret_all = end_some(d); break;
+	case INTAKE_STAGES: break;
+	}
+	return rc;
+}
+
+static void all_taken(struct intake_reading *d)
+{
+	scrape_meta_replace(d->in->meta, &d->t->meta, &d->in->families);
+	(void)keep_order(d);
+	scrape_series_tidy(&d->t->series);
+	hg_arena_fini(&d->in->texts);
+	d->t = NULL;
+}
+
+enum intake_result scrape_intake_some(
+        struct intake *in, uint64_t until_ns, struct intake_counts *ret_counts, struct hg_err *err)
+{
+	struct intake_reading *d = &in->reading;
+	do {
+		bool all;
+		enum hg_rc rc = step(d, &all, err);
+		*ret_counts = d->counts;
+		if (rc < 0) {
+			scrape_intake_give_up(in);
+			return INTAKE_BAD;
+		}
+		if (!all) continue;
+		d->at = 0;
+		if (++d->stage < INTAKE_STAGES) continue;
+		all_taken(d);
+		return INTAKE_TAKEN;
+	} while (clock_mono_ns() < until_ns);
+	return INTAKE_MORE;
+}
+
+void scrape_intake_give_up(struct intake *in)
+{
+	struct intake_reading *d = &in->reading;
+	if (!d->t) return;
+	if (d->stage == INTAKE_READING) forget_fresh(d);
+	scrape_meta_list_clear(in->meta, &in->families);
+	d->t = NULL;
 }
 
 /* ---- all at once, and about the scrape ---- */

@@ -9,7 +9,10 @@
 
 #define COMMIT_MS 500 /* what was appended is handed to the kernel at the latest after */
 
+#define TURN_NS 5000000u /* of taking in answers, of which others on the loop are kept waiting */
+
 static void on_timer(struct loop *l, struct loop_timer *t);
+static void on_taking(struct loop *l, struct loop_timer *timer);
 
 /* ---- one scrape ---- */
 
@@ -96,31 +99,97 @@ static void say_why(struct target *t, const struct hg_err *err, const char *type
 	t->why[hg_out_failed(&o) ? sizeof t->why - 1 : o.n] = 0;
 }
 
+/* What the store has refused is told when it begins: the reason names the label that explodes. */
+static void log_refused(struct target *t, uint32_t n)
+{
+	const struct hg_err *why = &t->scrape->intake.reading.refused;
+	bool before = t->refused;
+	t->refused = n > 0;
+	if (!n || before || !t->scrape->o.log) return;
+	hg_log(t->scrape->o.log, HG_WARN, "scrape.refused", HG_V("job", t->job->c.name),
+	        HG_S("url", t->place.url), HG_I("samples", n),
+	        HG_S("error", why->message[0] ? why->message : "they are too old, or too new"),
+	        HG_S("detail", why->detail), HG_S("hint", why->hint));
+}
+
+/* The answer of the first in the row has been taken in, or is bad. */
+static void taken(struct target *t, bool good, const struct intake_counts *c, struct hg_err *err)
+{
+	struct scrape *s = t->scrape;
+	if (!good) {
+		say_why(t, err, t->type);
+		failed(t, c);
+	} else {
+		s->stats.bytes += t->body.n;
+		log_change(t, SCRAPE_UP);
+		log_refused(t, c->refused);
+		t->health = SCRAPE_UP;
+		t->why[0] = 0;
+		t->samples = c->scraped;
+		report(t, true, c);
+	}
+	hg_list_remove(&t->turn);
+	hg_buf_free(&t->body);
+	wait_for(t);
+}
+
+/*
+ * Takes in what is there, one answer after the other, as long as others on this loop may wait: a
+ * hundred thousand new series are a quarter of a second, and meanwhile applications write lines.
+ */
+static void take_some(struct scrape *s)
+{
+	uint64_t until = clock_mono_ns() + TURN_NS;
+	struct hg_list *first;
+	while ((first = hg_list_first(&s->waiting))) {
+		struct target *t = HG_CONTAINER(first, struct target, turn);
+		struct intake_counts c = {0};
+		struct hg_err err = {0};
+		if (s->intake.reading.t != t)
+			scrape_intake_begin(
+			        &s->intake, t, hg_buf_view(&t->body), format_of(t->type), t->t_ms);
+		enum intake_result r = scrape_intake_some(&s->intake, until, &c, &err);
+		if (r != INTAKE_MORE) taken(t, r == INTAKE_TAKEN, &c, &err);
+		if (clock_mono_ns() < until) continue;
+		/* Without memory for a timer it is done at once. */
+		if (hg_list_empty(&s->waiting) ||
+		        loop_timer_start(s->o.loop, &s->taking, 0, on_taking) == HG_OK)
+			return;
+		until = UINT64_MAX;
+	}
+}
+
+static void on_taking(struct loop *l, struct loop_timer *timer)
+{
+	(void)l;
+	take_some(HG_CONTAINER(timer, struct scrape, taking));
+}
+
 static void on_answer(void *arg, const struct get_answer *a)
 {
 	struct target *t = HG_OBJ(arg, struct target, TARGET_MAGIC);
 	struct scrape *s = t->scrape;
 	struct intake_counts c = {0};
-	struct hg_err err = {0};
 	t->duration_s = (double)(clock_mono_ns() - t->began_ns) / 1e9;
 	t->last_ms = t->t_ms;
 	s->stats.scrapes++;
 	if (!a->good) {
 		(void)snprintf(t->why, sizeof t->why, "%s", a->why);
 		failed(t, &c);
-	} else if (scrape_intake_take(
-	                   &s->intake, t, a->body, format_of(a->type), t->t_ms, &c, &err) < 0) {
-		say_why(t, &err, a->type);
-		failed(t, &c);
-	} else {
-		s->stats.bytes += a->body.n;
-		log_change(t, SCRAPE_UP);
-		t->health = SCRAPE_UP;
-		t->why[0] = 0;
-		t->samples = c.scraped;
-		report(t, true, &c);
+		wait_for(t);
+		return;
 	}
-	wait_for(t);
+	t->body = *a->body;
+	*a->body = (struct hg_buf){0};
+	(void)hg_str_copy(hg_str(a->type), t->type, sizeof t->type);
+	hg_list_append(&s->waiting, &t->turn);
+	if (!loop_timer_active(&s->taking)) take_some(s);
+}
+
+/* Between the question and the end of what its answer brought. */
+static bool busy(const struct target *t)
+{
+	return t->get.flight || !hg_list_empty(&t->turn);
 }
 
 static void ask(struct target *t)
@@ -140,11 +209,21 @@ static void ask(struct target *t)
 
 /* ---- targets ---- */
 
+/* Nobody wants to know the answer any more. */
+static void target_stop(struct target *t)
+{
+	struct scrape *s = t->scrape;
+	scrape_get_close(&t->get);
+	if (s->intake.reading.t == t) scrape_intake_give_up(&s->intake);
+	hg_list_remove(&t->turn);
+	hg_buf_free(&t->body);
+}
+
 static void target_free(struct target *t)
 {
 	struct scrape *s = t->scrape;
 	loop_timer_stop(s->o.loop, &t->timer);
-	scrape_get_close(&t->get);
+	target_stop(t);
 	hg_list_remove(&t->node);
 	s->target_n--;
 	scrape_series_fini(&t->series);
@@ -172,7 +251,7 @@ static void on_timer(struct loop *l, struct loop_timer *timer)
 	if (t->state == TARGET_WANTED) {
 		if (scrape_plan_wait(&t->plan, now) > 0)
 			wait_for(t); /* the clock was set, or the timer early */
-		else if (!t->get.flight)
+		else if (!busy(t))
 			ask(t);
 		return;
 	}
@@ -195,6 +274,7 @@ static struct target *target_new(struct scrape *s, struct job *j, struct place *
 	        .magic = TARGET_MAGIC, .scrape = s, .job = scrape_job_ref(j), .place = *place};
 	*place = (struct place){0};
 	hg_list_init(&t->node);
+	hg_list_init(&t->turn);
 	scrape_get_init(&t->get, s->o.loop, s->chunk);
 	scrape_series_init(&t->series, s->key);
 	seed = labels_hash(t->place.labels) ^
@@ -207,7 +287,7 @@ static struct target *target_new(struct scrape *s, struct job *j, struct place *
 
 static void target_leave(struct target *t)
 {
-	scrape_get_close(&t->get);
+	target_stop(t);
 	t->state = TARGET_LEAVING;
 	t->end = scrape_plan_end(&t->plan);
 	if (t->place.dropped || t->last_ms == 0)
@@ -312,8 +392,7 @@ enum hg_rc scrape_apply(
 			continue;
 		}
 		t->kept = true;
-		if (!t->place.dropped && !t->get.flight && !loop_timer_active(&t->timer))
-			wait_for(t);
+		if (!t->place.dropped && !busy(t) && !loop_timer_active(&t->timer)) wait_for(t);
 	}
 	HG_LIST_EACH_SAFE (at, after, &s->targets) {
 		struct target *t = HG_CONTAINER(at, struct target, node);
@@ -341,6 +420,7 @@ enum hg_rc scrape_new(
 	/* Without randomness an application could slow down its own scrapes, no more. */
 	if (getrandom(s->key, sizeof s->key, GRND_NONBLOCK) < 0) s->key[0] = 1;
 	hg_list_init(&s->targets);
+	hg_list_init(&s->waiting);
 	s->meta.key = s->key;
 	s->intake = (struct intake){
 	        .db = o->db, .stats = &s->stats, .meta = &s->meta, .exemplars = &s->exemplars};
@@ -357,6 +437,7 @@ void scrape_free(struct scrape *s)
 		target_free(HG_CONTAINER(at, struct target, node));
 	}
 	loop_timer_stop(s->o.loop, &s->commit);
+	loop_timer_stop(s->o.loop, &s->taking);
 	scrape_intake_fini(&s->intake);
 	scrape_meta_fini(&s->meta);
 	scrape_exemplars_fini(&s->exemplars);
@@ -366,11 +447,13 @@ void scrape_free(struct scrape *s)
 
 bool scrape_status_next(const struct scrape *s, size_t *at, struct scrape_status *ret_status)
 {
-	size_t i = 0;
-	HG_LIST_EACH (node, &s->targets) {
+	/* *at is where it goes on: a walk from the start for each would be seconds for ten
+	 * thousand. */
+	const struct hg_list *node = *at ? (const struct hg_list *)*at : s->targets.next;
+	for (; node != &s->targets; node = node->next) {
 		const struct target *t = HG_CONTAINER(node, struct target, node);
-		if (t->state != TARGET_WANTED || i++ < *at) continue;
-		*at = i;
+		if (t->state != TARGET_WANTED) continue;
+		*at = (size_t)(uintptr_t)node->next;
 		*ret_status = (struct scrape_status){.job = t->job->c.name,
 		        .url = hg_str(t->place.url),
 		        .labels = t->place.labels,

@@ -23,6 +23,7 @@ struct series_place {
 	uint32_t chain;    /* of the table, or of what is free */
 	uint32_t round;    /* that saw it last */
 	uint32_t position; /* in `order`, SERIES_NONE: not there */
+	uint8_t wait;      /* scrapes until the store is asked again, which has refused it */
 	bool dropped;      /* by relabelling */
 	bool live;         /* has samples whose end is to be marked */
 };
@@ -187,6 +188,37 @@ struct intake_exemplar {
 	int64_t t_ms;
 };
 
+struct intake_counts {
+	uint32_t scraped, kept, added;
+	uint32_t refused; /* by the store */
+};
+
+enum intake_stage {
+	INTAKE_READING,
+	INTAKE_APPENDING,
+	INTAKE_EXEMPLARS,
+	INTAKE_ENDING, /* markers for series that are gone */
+	INTAKE_STAGES
+};
+
+struct intake;
+struct target;
+
+/* The answer that is being taken in. */
+struct intake_reading {
+	struct intake *in;
+	struct target *t; /* NULL: none is */
+	struct promread r;
+	int64_t t_ms;
+	enum intake_stage stage;
+	uint32_t at;             /* within the stage, but for reading */
+	uint32_t cursor;         /* in the order of the last answer */
+	bool moved;              /* this one's is different */
+	struct meta_text family; /* its lines so far; type NULL: none */
+	struct intake_counts counts;
+	struct hg_err refused; /* why the store has refused the first series that it has */
+};
+
 /* Memory that all targets share; one answer is read at a time. */
 struct intake {
 	struct tsdb *db;
@@ -200,21 +232,25 @@ struct intake {
 	struct exemplars *exemplars;
 	struct intake_exemplar *exemplar;
 	uint32_t exemplar_n, exemplar_cap;
+	struct intake_reading reading;
 };
 
-struct intake_counts {
-	uint32_t scraped, kept, added;
-};
-
-struct target;
+/* Begins to take in an answer. `body` stays where it is until the end, and nobody else touches the
+ * target's series. */
+void scrape_intake_begin(struct intake *in, struct target *t, struct hg_str body,
+        enum promread_format format, int64_t t_ms);
+enum intake_result { INTAKE_MORE, INTAKE_TAKEN, INTAKE_BAD };
 /*
- * Reads all of `body`; then, if it is good, appends its samples and the markers of series that are
- * gone. After a failure (HG_E_EXPOSITION, HG_E_TOO_LARGE for a limit, HG_E_INVALID, HG_E_NOMEM)
- * nothing was appended.
+ * Goes on until it has ended or that time (clock_mono_ns) has come, and a little at least. First
+ * all of the body is read; then, if it is good, its samples are appended, and the markers of series
+ * that are gone. BAD (`err`: HG_E_EXPOSITION, HG_E_TOO_LARGE for a limit, HG_E_INVALID,
+ * HG_E_NOMEM): nothing was appended.
  */
-HG_MUST enum hg_rc scrape_intake_take(struct intake *in, struct target *t, struct hg_str body,
-        enum promread_format format, int64_t t_ms, struct intake_counts *ret_counts,
-        struct hg_err *err);
+HG_MUST enum intake_result scrape_intake_some(
+        struct intake *in, uint64_t until_ns, struct intake_counts *ret_counts, struct hg_err *err);
+/* Nobody wants to have it any more; what was appended already is live. Nothing under way: nothing
+ * happens. */
+void scrape_intake_give_up(struct intake *in);
 /* Marks the end of all series that are live, at `t_ms`; `unless_newer`: not where somebody has
  * appended since. */
 void scrape_intake_end_all(struct intake *in, struct target *t, int64_t t_ms, bool unless_newer);
@@ -234,6 +270,8 @@ enum intake_reports {
 
 /* ---- get.c: one HTTP GET over a connection that is kept ---- */
 
+#define GET_TYPE_MAX 160u
+
 struct get_request {
 	const struct place *place;
 	uint32_t timeout_ms;
@@ -243,9 +281,9 @@ struct get_request {
 
 struct get_answer {
 	bool good; /* 200, and all of it */
-	char type[160];
-	struct hg_str body; /* decompressed */
-	const char *why;    /* unless good */
+	char type[GET_TYPE_MAX];
+	struct hg_buf *body; /* decompressed; the callee may move it elsewhere. NULL unless good */
+	const char *why;     /* unless good */
 };
 typedef void (*get_fn)(void *arg, const struct get_answer *a);
 
@@ -288,6 +326,10 @@ struct target {
 	struct plan_end end;
 	struct loop_timer timer;
 	struct get get;
+	struct hg_list turn; /* in scrape.waiting, while its answer is to be taken in */
+	struct hg_buf body;  /* of that */
+	char type[GET_TYPE_MAX];
+	bool refused; /* the store has refused some of the last answer */
 	struct series series;
 	struct meta_list meta; /* of the last good answer */
 	tsdb_ref report[REPORTS];
@@ -309,6 +351,8 @@ struct scrape {
 	struct meta meta;
 	struct exemplars exemplars;
 	struct intake intake;
+	struct hg_list waiting; /* targets whose answers are here; the first is being taken in */
+	struct loop_timer taking;
 	struct scrape_stats stats;
 	struct loop_timer commit;
 };

@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "tests/unit/test.h"
 
 #include "observe/collect/host.c"
@@ -116,7 +118,7 @@ static void test_texts_of_the_kernel_become_samples(void **state)
 		struct hg_str text = hg_str(rows[i].text);
 		hg_buf_init(&t.text, 65536);
 		switch (rows[i].kind) {
-		case STAT: host_stat(&s, text, 100); break;
+		case STAT: host_stat(&s, text, 100, NULL); break;
 		case MEMINFO: host_meminfo(&s, text); break;
 		case VMSTAT: host_vmstat(&s, text); break;
 		case DISKS: host_diskstats(&s, text); break;
@@ -144,10 +146,44 @@ static void test_partitions_and_pretended_disks_are_left_out(void **state)
 			fail_msg("%s", rows[i].name);
 }
 
+static double cpu_seconds(struct host_cpus *c, const char *line, const char *mode)
+{
+	struct told told;
+	char want[64];
+	const struct meter_series_sink sink = {
+	        .family = on_family, .sample = on_sample, .arg = &told};
+	const struct host_sink to = {.sink = &sink};
+	hg_buf_init(&told.text, 1 << 16);
+	host_stat(&to, hg_str(line), 100, c);
+	(void)snprintf(want, sizeof want, "mode=%s ", mode);
+	const char *at = strstr(hg_buf_text(&told.text), want);
+	assert_non_null(at);
+	double v = strtod(at + strlen(want), NULL);
+	hg_buf_free(&told.text);
+	return v;
+}
+
+/* A few ticks less would be for rate() a counter that began anew with all it has. */
+static void test_idle_times_that_fall_a_little_stand_still(void **state)
+{
+	struct host_cpus c = {0};
+	(void)state;
+	assert_true(cpu_seconds(&c, "cpu3 1 1 1 90000 5000 0 0 0\n", "iowait") == 50);
+	assert_true(cpu_seconds(&c, "cpu3 1 1 1 90010 4998 0 0 0\n", "iowait") == 50);
+	assert_true(cpu_seconds(&c, "cpu3 1 1 1 90009 4999 0 0 0\n", "idle") == 900.1);
+	assert_true(cpu_seconds(&c, "cpu3 1 1 1 90020 5001 0 0 0\n", "iowait") == 50.01);
+	/* A CPU that was put in anew. */
+	assert_true(cpu_seconds(&c, "cpu3 1 1 1 20 10 0 0 0\n", "iowait") == 0.1);
+	assert_true(cpu_seconds(&c, "cpu9999999 1 1 1 20 10 0 0 0\n", "iowait") == 0.1);
+	assert_int_equal(c.n, 4);
+	free(c.at);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_texts_of_the_kernel_become_samples),
+	        cmocka_unit_test(test_idle_times_that_fall_a_little_stand_still),
 	        cmocka_unit_test(test_partitions_and_pretended_disks_are_left_out),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

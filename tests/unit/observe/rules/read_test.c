@@ -109,6 +109,7 @@ static void mistakes_are_refused_with_their_place(void **state)
 	                "no duration", "5m"},
 	        {"groups:\n- name: a\n  limit: x\n", HG_E_RULES_FILE, 3, 10, "whole number", ""},
 	        {G "  - expr: up\n", HG_E_RULES_FILE, 4, 5, "neither", ""},
+	        {G "  - alert: ''\n    expr: up\n", HG_E_RULES_FILE, 4, 5, "neither", ""},
 	        {G "  - alert: A\n    record: b\n    expr: up\n", HG_E_RULES_FILE, 4, 12,
 	                "not both", ""},
 	        {G "  - alert: A\n", HG_E_RULES_FILE, 4, 5, "no `expr`", ""},

@@ -8,12 +8,6 @@
 
 #include "world.h"
 
-static void has(struct world *w, const char *metric, int64_t t, const char *want)
-{
-	const char *got = have(w, metric, t);
-	if (strcmp(got, want) != 0) fail_msg("%s: have \"%s\", want \"%s\"", metric, got, want);
-}
-
 static void a_good_answer_becomes_samples_and_a_report(void **s)
 {
 	struct world w;
@@ -89,34 +83,6 @@ static void a_series_that_is_missing_ends_at_once(void **s)
 	has(&w, "up", t, "{instance=\"i\", job=\"j\"} 1;");
 	assert_int_equal(first(&w)->series.used, 0);
 	world_free(&w);
-}
-
-/* 10 MiB of "a" lines in 10 kB, made with zlib itself. */
-static void zip(struct hg_buf *to, size_t bytes, size_t cut)
-{
-	z_stream z = {0};
-	static char plain[1 << 16];
-	size_t from = to->n;
-	memset(plain, '\n', sizeof plain);
-	memcpy(plain, "a 1", 3);
-	assert_int_equal(
-	        deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
-	for (size_t done = 0; done <= bytes; done += sizeof plain) {
-		char out[1 << 16];
-		bool last = done + sizeof plain > bytes;
-		z.next_in = (Bytef *)plain;
-		z.avail_in = bytes < sizeof plain ? (uInt)bytes : last ? 0 : sizeof plain;
-		if (done) plain[0] = plain[1] = plain[2] = '\n';
-		do {
-			z.next_out = (Bytef *)out;
-			z.avail_out = sizeof out;
-			(void)deflate(&z, last ? Z_FINISH : Z_NO_FLUSH);
-			hg_buf_str(to, (struct hg_str){out, sizeof out - z.avail_out});
-		} while (z.avail_out == 0);
-		if (last) break;
-	}
-	(void)deflateEnd(&z);
-	if (cut) to->n = from + (to->n - from) / cut;
 }
 
 static void gzip_is_asked_for_where_it_helps_and_unpacked(void **s)
@@ -265,6 +231,22 @@ static void a_gzip_bomb_and_a_torn_gzip_are_refused(void **s)
 	world_free(&w);
 }
 
+static void an_empty_gzip_is_no_answer(void **s)
+{
+	struct world w;
+	(void)s;
+	world_new(&w, "127.0.0.1:0");
+	apply(&w);
+	(void)scraped(&w, "good{x=\"1\"} 1\ngood{x=\"2\"} 2\n");
+	say_gzip(&w, HG_STR(""));
+	survives(&w, "gzip ends too early");
+	/* An exporter that ends behind the head of its answer. */
+	w.server.answer = HG_STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n");
+	w.server.then = CLOSE;
+	survives(&w, "gzip ends too early");
+	world_free(&w);
+}
+
 static void silence_ends_with_the_time_out_and_nobody_there_at_once(void **s)
 {
 	struct world w;
@@ -318,7 +300,8 @@ static void limits_fail_the_whole_scrape(void **s)
 		uint32_t samples, labels, name, value;
 		const char *body, *says;
 	} row[] = {
-	        {2, 0, 0, 0, "a 1\nb 2\nc 3\n", "sample_limit allows (2)"},
+	        {2, 0, 0, 0, "a 1\nb 2\nc 3\nd 4\n",
+	                "there are 4 samples, more than sample_limit allows (2)"},
 	        {0, 5, 0, 0, "a{b=\"1\",c=\"2\",d=\"3\"} 1\n", "label_limit is 5"},
 	        {0, 0, 8, 0, "a{abcdefghi=\"1\"} 1\n", "label_name_length_limit is 8"},
 	        {0, 0, 0, 4, "a{b=\"12345\"} 1\n", "label_value_length_limit is 4"},
@@ -617,6 +600,7 @@ int main(void)
 	        cmocka_unit_test(gzip_is_asked_for_where_it_helps_and_unpacked),
 	        cmocka_unit_test(a_hostile_server_costs_its_own_scrape_and_nothing_else),
 	        cmocka_unit_test(a_gzip_bomb_and_a_torn_gzip_are_refused),
+	        cmocka_unit_test(an_empty_gzip_is_no_answer),
 	        cmocka_unit_test(silence_ends_with_the_time_out_and_nobody_there_at_once),
 	        cmocka_unit_test(a_kept_connection_that_was_closed_meanwhile_is_no_failure),
 	        cmocka_unit_test(limits_fail_the_whole_scrape),

@@ -81,7 +81,7 @@ static inline int64_t once(struct world *w)
 	clock_ms = t->plan.due_ms;
 	loop_timer_stop(w->loop, &t->timer);
 	ask(t);
-	while (t->get.flight)
+	while (busy(t))
 		assert_int_equal(loop_turn(w->loop, 1000), HG_OK);
 	return t->t_ms;
 }
@@ -133,6 +133,51 @@ static inline const char *have(struct world *w, const char *metric, int64_t t)
 	tsdb_samples_free(&samples);
 	tsdb_selection_free(sel);
 	return hg_buf_text(&b);
+}
+
+static inline void has(struct world *w, const char *metric, int64_t t, const char *want)
+{
+	const char *got = have(w, metric, t);
+	if (strcmp(got, want) != 0) fail_msg("%s: have \"%s\", want \"%s\"", metric, got, want);
+}
+
+/* 10 MiB of "a" lines in 10 kB, made with zlib itself. */
+static inline void zip(struct hg_buf *to, size_t bytes, size_t cut)
+{
+	z_stream z = {0};
+	static char plain[1 << 16];
+	size_t from = to->n;
+	memset(plain, '\n', sizeof plain);
+	memcpy(plain, "a 1", 3);
+	assert_int_equal(
+	        deflateInit2(&z, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
+	for (size_t done = 0; done <= bytes; done += sizeof plain) {
+		char out[1 << 16];
+		bool last = done + sizeof plain > bytes;
+		z.next_in = (Bytef *)plain;
+		z.avail_in = bytes < sizeof plain ? (uInt)bytes : last ? 0 : sizeof plain;
+		if (done) plain[0] = plain[1] = plain[2] = '\n';
+		do {
+			z.next_out = (Bytef *)out;
+			z.avail_out = sizeof out;
+			(void)deflate(&z, last ? Z_FINISH : Z_NO_FLUSH);
+			hg_buf_str(to, (struct hg_str){out, sizeof out - z.avail_out});
+		} while (z.avail_out == 0);
+		if (last) break;
+	}
+	(void)deflateEnd(&z);
+	if (cut) to->n = from + (to->n - from) / cut;
+}
+
+/* An answer of which `body` is the gzip. */
+static inline void say_gzip(struct world *w, struct hg_str body)
+{
+	hg_buf_reset(&w->answer);
+	hg_buf_fmt(&w->answer,
+	        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", body.n);
+	hg_buf_str(&w->answer, body);
+	w->server.answer = hg_buf_view(&w->answer);
+	w->server.then = KEEP;
 }
 
 #endif
