@@ -7,7 +7,8 @@ import { closeAll, headgate, HOOK, ok, open, pages, profile, rollout, settled, s
 
 const BYTES_MOST = 200_000;
 const SIZES = { 1440: 900, 390: 844 };
-const SAMPLES_MS = 60_000; // charts with less than a minute in them show nothing
+const SAMPLES_MS = 150_000; // a chart with little in it shows little
+const LIVE_MS = 30_000; // of these the new release has
 const folder = process.argv[2];
 
 const deploy = async (app, version) => JSON.parse(await headgate("deploy", app, "--version", version, "--detach", "--json")).id;
@@ -67,8 +68,9 @@ try {
   await until(async () => (await ok("GET", "/api/v2/alerts")).some((a) => a.status.state === "active"), "an alert", 120);
   const [first] = (await ok("GET", "/v1/incidents")).incidents;
   await ok("POST", `/v1/incidents/${first.id}/ack`, { body: { note: "looking at the release" } });
+  await until(() => Date.now() - began > SAMPLES_MS - LIVE_MS, "samples", 180);
   const live = await deploy("feedback", "next");
-  await until(() => Date.now() - began > SAMPLES_MS, "a minute of samples", 90);
+  await until(() => Date.now() - began > SAMPLES_MS, "samples of the new release", 180);
 
   const context = await profile();
   const page = await open(context, "admin", "#/overview?from=-5m");

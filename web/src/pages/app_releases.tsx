@@ -35,7 +35,7 @@ function pick(number: number, side: "a" | "b") {
 
 function Row({ app, r, serving }: { app: string; r: Release; serving: Release | undefined }) {
   const choice = (side: "a" | "b", text: string) => (
-    <td class="choice" data-label={text}>
+    <td data-label={text}>
       <input type="radio" name={side} checked={param(side) === String(r.number)} onChange={() => pick(r.number, side)} aria-label={`compare ${text} release ${r.number}, ${nameOf(r)}`} />
     </td>
   );
