@@ -72,7 +72,7 @@ function Test({ name }: { name: string }) {
 
 export function againText(f: Failure): string {
   const left = f.next_ms - now.value;
-  return left > 0 ? `next attempt in ${duration(left)}` : "next attempt now";
+  return left > 1000 ? `next attempt in ${duration(left)}` : "next attempt now";
 }
 
 // Said above all else of alerts: whoever relies on a receiver that fails is not woken.
