@@ -3,9 +3,11 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   base: "./",
-  esbuild: { jsx: "automatic", jsxImportSource: "preact", legalComments: "none" },
+  // createElement(name, attributes, …children) is a hundredth smaller, compressed, than jsx(name, { …, children }).
+  esbuild: { jsx: "transform", jsxFactory: "createElement", jsxFragment: "Fragment", jsxInject: 'import { createElement, Fragment } from "preact"', legalComments: "none" },
   build: {
     target: "es2022",
+    minify: "terser", // 3 kB less than esbuild's, compressed
     outDir: "dist",
     assetsDir: "assets",
     assetsInlineLimit: 0,

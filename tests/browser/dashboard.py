@@ -49,6 +49,8 @@ CONFIG = FEEDBACK + """    rollout:
 alerts:
   every: 2s
   settle: 1s
+  receivers: {{team: {{webhook: TEAM}}, oncall: {{webhook: ONCALL}}}}
+  route: {{routes: [{{match: ["alertname=~Page.*"], to: [team, oncall], wait: 0s, interval: 10s}}]}}
   rules:
     - alert: Markup
       expr: headgate_app_replicas_ready{{app="market"}} >= 0
@@ -66,15 +68,18 @@ def token(p, role):
 
 
 def stage(config, argv, hosts=("localhost",), rate=RATE, **more):
-    """Starts a platform with traffic for each of `hosts`, then `argv` with what it needs to know of it."""
-    admin = free_port()
+    """Starts a platform with traffic for each of `hosts`, then `argv` with what it needs to know of it. Its receivers
+    `team` and `oncall` are webhooks to /team and /oncall of HG_HOOK, where nobody listens yet."""
+    admin, hook = free_port(), f"http://127.0.0.1:{free_port()}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is stopped all the same
     with Platform(config.replace("ADMIN", str(admin))) as p:
+        for name in ("team", "oncall"):
+            p.run("secret", "set", name.upper(), input=f"{hook}/{name}")
         p.up()
         loads = [Load(p.port, rate=rate, seconds=1800, posts=0, host=host) for host in hosts]
         try:
             env = {**os.environ, **more, "HEADGATE": str(BUILD / "headgate"), "HG_DATA": str(p.data),
-                   "HG_ADMIN": f"http://127.0.0.1:{admin}", "HG_EDGE": f"http://127.0.0.1:{p.port}",
+                   "HG_ADMIN": f"http://127.0.0.1:{admin}", "HG_EDGE": f"http://127.0.0.1:{p.port}", "HG_HOOK": hook,
                    **{f"HG_TOKEN_{r.upper()}": token(p, r) for r in ("viewer", "deployer", "admin")}}
             return subprocess.call(argv, env=env)
         finally:

@@ -39,6 +39,8 @@ apps:
 APPSalerts:
   every: 5s
   settle: 1s
+  receivers: {{team: {{webhook: TEAM}}, oncall: {{webhook: ONCALL}}}}
+  route: {{to: team, wait: 1s, routes: [{{match: [severity=critical], to: [team, oncall]}}]}}
   rules:
     - alert: SlowSearch
       expr: headgate:p95_seconds:5m{{app="search"}} > 0.25

@@ -190,6 +190,9 @@ class Receivers(unittest.TestCase):
         self.assertRegex(shown["untrusted"][1], "(?i)certificate|ssl")
         self.assertRegex(shown["nameless"][1], "(?i)resolve")
         self.assertIn("refuses/webhook: status 400 (attempt 1)", self.p.run("alerts").stdout)
+        refused = next(g for g in self.api("GET", "/api/v2/alerts/groups") if g["receiver"]["name"] == "refuses")
+        self.assertEqual(refused["nextAttempt"], refused["nextFlush"], "given up until the next look")
+        self.assertLess(refused["failingSince"], refused["nextAttempt"])
         time.sleep(max(0, t0 + LOOK - 1.5 - time.monotonic()))
         self.assertEqual({n: len(self.r.of("/" + n)) for n in CASES}, {n: count for n, (_, count) in CASES.items()})
         for n in CASES:

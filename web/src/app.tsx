@@ -229,9 +229,6 @@ function usePageChange() {
     }
     scrollTo(0, 0);
   }, [path]);
-  // Badges, and pages for who may see them, come later than the page and move it out of a narrow window.
-  const { alerts_firing, incidents_open } = counts.value;
-  useLayoutEffect(() => document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [path, !alerts_firing, !incidents_open, role.value]);
 }
 
 export function Shell() {

@@ -298,6 +298,10 @@ const struct notify_group *notify_group_at(const struct notify_state *s, uint32_
  * failed, whose entry has the reason in `error`; NULL: none did. */
 enum notify_why notify_group_why(const struct notify_state *s, const struct notify_group *g,
         uint32_t receiver, const struct notify_entry **ret_failed);
+/* When what could not be told is tried again, `failed` being the group's of notify_group_why: the
+ * message, or once it was given up the group's next look. 0: an attempt is under way. */
+uint64_t notify_again_ms(const struct notify_state *s, const struct notify_group *g,
+        const struct notify_entry *failed);
 uint32_t notify_silence_count(const struct notify_state *s);
 const struct notify_silence *notify_silence_at(const struct notify_state *s, uint32_t i);
 const struct notify_silence *notify_silence_find(const struct notify_state *s, struct hg_str id);

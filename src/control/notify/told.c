@@ -56,3 +56,13 @@ enum notify_why notify_group_why(const struct notify_state *s, const struct noti
 	bool of_others = g->why == NOTIFY_WHY_SENDING || (g->why == NOTIFY_WHY_FAILED && told);
 	return of_others ? NOTIFY_WHY_SENT : g->why;
 }
+
+uint64_t notify_again_ms(const struct notify_state *s, const struct notify_group *g,
+        const struct notify_entry *failed)
+{
+	for (const struct notify_send *send = s->sends; send; send = send->next)
+		if (send->entry == failed) return send->under_way ? 0 : send->next_ms;
+	const struct notify_entry_slot *slot =
+	        HG_CONTAINER(failed, const struct notify_entry_slot, e);
+	return HG_MAX(g->next_ms, slot->not_before_ms);
+}

@@ -290,11 +290,17 @@ static void why_evidence(const struct ro_state *s, char *to, size_t cap)
 	bool errors = worst == JUDGE_ERRORS || worst == JUDGE_RULE_ERROR_RATE ||
 	              worst == JUDGE_RULE_ERROR_ABOVE;
 	struct judge_count c = e->count[errors ? JUDGE_ERRORS : worst];
+	char evidence[48]; /* 4721 and not 4.72e+03: people compare it with the limit */
+	snprintf(evidence, sizeof evidence,
+	        rep.e < 1000   ? "%.3g"
+	        : rep.e < 1e15 ? "%.0f"
+	                       : "%.2g",
+	        rep.e);
 	int n = snprintf(to, cap,
 	        "%s: %u of %llu requests of the new release %s, %u of %llu of the old one; "
-	        "evidence %.3g, the limit is %.3g",
+	        "evidence %s, the limit is %.0f",
 	        judge_metric_name((enum judge_metric)worst), c.c, (unsigned long long)e->n_new,
-	        errors ? "failed" : "were too slow", c.s, (unsigned long long)e->n_old, rep.e,
+	        errors ? "failed" : "were too slow", c.s, (unsigned long long)e->n_old, evidence,
 	        rep.threshold);
 	/* The edge acts in the moment; what came in until control looked may have spoken for it. */
 	if (rep.e < rep.threshold && n > 0 && (size_t)n < cap)

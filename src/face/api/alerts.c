@@ -313,6 +313,9 @@ static json_t *group_json(const struct api_request *r, struct notify *n,
 		json_object_set_new(o, "lastError", api_json_str(hg_str(failed->error)));
 		json_object_set_new(o, "lastChannel", api_json_str(failed->channel));
 		json_object_set_new(o, "attempts", json_integer(failed->attempts));
+		json_object_set_new(o, "failingSince", time_json(failed->try_ms));
+		uint64_t again_ms = notify_again_ms(notify_view(n), g, failed);
+		json_object_set_new(o, "nextAttempt", again_ms ? time_json(again_ms) : json_null());
 	}
 	return o;
 }

@@ -9,6 +9,7 @@ await import("./people.js");
 await import("./keyboard.js");
 await import("./recovery.js");
 await import("./markup.js");
+await import("./receivers.js");
 await import("./long.js");
 await import("./faults.js");
 await import("./pages.js");

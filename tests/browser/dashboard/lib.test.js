@@ -260,3 +260,28 @@ describe("dashboards", () => {
     assert.deepEqual(zoomed(String(at - 4 * hour), String(at - 2 * hour), at, true), [String(at - 5 * hour), String(at - hour)]);
   });
 });
+
+describe("alerts", () => {
+  const group = (app, receiver, last, more = {}) => ({ labels: { app }, receiver: { name: receiver }, alerts: [], nextFlush: "2026-01-02T00:05:00Z", last, ...more });
+  const failed = { lastError: "status 503", lastChannel: "oncall/webhook", attempts: 2, failingSince: "2026-01-02T00:00:10Z", nextAttempt: "2026-01-02T00:01:00Z" };
+  it("names a receiver that fails once: since the first failure, until the next attempt", async () => {
+    const { failing } = await load("lib/alerts");
+    assert.deepEqual(failing([group("a", "team", "sent"), group("a", "oncall", "being sent"), group("b", "oncall", "waiting")]), []);
+    const earlier = { ...failed, attempts: 5, failingSince: "2026-01-02T00:00:00Z", nextAttempt: null };
+    assert.deepEqual(failing([group("a", "team", "nothing new"), group("a", "oncall", "failed", failed), group("b", "oncall", "failed", earlier)]), [
+      { receiver: "oncall", groups: 2, channel: "webhook", why: "status 503", attempts: 7, since_ms: Date.parse(earlier.failingSince), next_ms: 0 },
+    ]);
+  });
+  it("takes the next look for the next attempt where nothing more is said", async () => {
+    const { failedOf } = await load("lib/alerts");
+    assert.equal(failedOf(group("a", "oncall", "failed")).next_ms, Date.parse("2026-01-02T00:05:00Z"));
+    assert.equal(failedOf(group("a", "oncall", "sent")), null);
+  });
+});
+
+describe("people", () => {
+  it("have their own names, whatever way they came", async () => {
+    const { person } = await load("lib/format");
+    assert.deepEqual(["token:ci", "token:a:b", "unix:0", "unix:1000", "kim", "control:x", ""].map(person), ["ci", "a:b", "root", "user 1000", "kim", "control:x", ""]);
+  });
+});

@@ -102,7 +102,7 @@ function rolloutAt(id, app, version, t, startMs) {
   const failed = t > badSince ? Math.round(Math.min(8, t - badSince) * 9) : 0;
   const e = failed ? Math.min(4100, 0.3 * Math.exp(failed / 7)) : Math.max(0.05, 1 - t / 90);
   const why = over
-    ? `errors: ${failed} of ${n} requests of the new release failed, 3 of ${n * 9} of the old one; evidence ${e.toPrecision(2)}, the limit is 1e+03`
+    ? `errors: ${failed} of ${n} requests of the new release failed, 3 of ${n * 9} of the old one; evidence ${e.toPrecision(2)}, the limit is 1000`
     : `watched at ${weight * 100} %: not yet proven either way`;
   const metric = (name, share, a, b, ev) => ({ metric: name, e: ev, share, enabled: true, new: a, old: b });
   return {

@@ -68,10 +68,11 @@ function alertsAt(now, silences) {
 }
 
 function groupsOf(alerts, now) {
-  const group = (labels, receiver, some, last, next) => ({ labels, receiver: { name: receiver }, alerts: some, nextFlush: iso(now + next), last });
+  const group = (labels, receiver, some, last, next, more = {}) => ({ labels, receiver: { name: receiver }, alerts: some, nextFlush: iso(now + next), last, ...more });
+  const refused = { lastError: "403 forbidden", lastChannel: "oncall/pagerduty", attempts: 5, failingSince: iso(now - 70_000), nextAttempt: iso(now + 12_000) };
   return [
     group({ alertname: "HighErrorRate", app: "checkout" }, "team", [alerts[0]], "sent", 140_000),
-    group({ alertname: "HighErrorRate", app: "checkout" }, "oncall", [alerts[0]], "failed", 12_000),
+    group({ alertname: "HighErrorRate", app: "checkout" }, "oncall", [alerts[0]], "failed", 12_000, refused),
     group({ alertname: "ErrorBudgetBurn", app: "catalogue" }, "team", [alerts[1]], "waiting", 22_000),
     group({ alertname: "ReplicaDown", app: "images" }, "team", [alerts[2], alerts[3]], "nothing new", 200_000),
   ];

@@ -1,23 +1,13 @@
 // Every page there is, and every kind of page below it: nothing fails, nothing is refused, nothing overflows, and
 // nobody is kept out by colours, names or order.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before, describe, it } from "node:test";
-import { ADMIN, below, fine, open, pages, profile, settled, show, tab, TOKENS } from "./platform.js";
+import { ADMIN, below, fine, open, pages, profile, settled, show, tab, TOKENS, violations } from "./platform.js";
 
 const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const SCHEMES = ["light", "dark"];
 const WIDTHS = [1440, 360];
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-async function violations(page) {
-  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
-  const { passes, violations } = await page.evaluate(() => window.axe.run(document, { iframes: false, resultTypes: ["violations", "passes"] }));
-  assert.ok(passes.some((p) => p.id === "color-contrast"), "the colours were looked at");
-  return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
-}
 
 // What makes the document wider than the window, if it is.
 function wider() {

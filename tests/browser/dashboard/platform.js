@@ -2,13 +2,16 @@
 // keep whatever went wrong in them.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import http from "node:http";
+import { createRequire } from "node:module";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 import { FLAGS } from "../lib.js";
 
 export const ADMIN = process.env.HG_ADMIN;
 export const EDGE = process.env.HG_EDGE;
+export const HOOK = process.env.HG_HOOK; // where the receivers are webhooks to
 export const TOKENS = { viewer: process.env.HG_TOKEN_VIEWER, deployer: process.env.HG_TOKEN_DEPLOYER, admin: process.env.HG_TOKEN_ADMIN };
 const KEY = "headgate-token"; // in the page's session storage
 const TIMEOUT_MS = 20_000;
@@ -132,6 +135,15 @@ export async function show(page, hash) {
 }
 
 export const fine = (page) => assert.deepEqual(page.problems, []);
+
+// What axe-core finds wrong with a page as it is now.
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+export async function violations(page) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
+  const { passes, violations } = await page.evaluate(() => window.axe.run(document, { iframes: false, resultTypes: ["violations", "passes"] }));
+  assert.ok(passes.some((p) => p.id === "color-contrast"), "the colours were looked at");
+  return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join("; ")}`);
+}
 
 // The pages that the navigation has.
 export async function pages(page) {

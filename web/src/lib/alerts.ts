@@ -1,12 +1,20 @@
 // Alerts as people see them: grouped, with who was told, and what their rule says. Pure.
 import type { Tone } from "../ui/bits";
-import type { Event } from "./types";
 import type { Alert, AlertGroup, Labels, Matcher, Rule, RuleAlert, RuleGroup, Silence } from "./types_ops";
+
+export interface Failed {
+  channel: string; // of the receiver: "webhook"
+  why: string;
+  attempts: number;
+  since_ms: number;
+  next_ms: number; // 0: it is being tried
+}
 
 export interface Told {
   receiver: string;
   last: string;
   next_ms: number;
+  failed: Failed | null;
 }
 
 export interface Shown {
@@ -18,6 +26,18 @@ export interface Group {
   key: string;
   labels: Labels;
   alerts: Shown[];
+}
+
+export function failedOf(g: AlertGroup): Failed | null {
+  if (g.last !== "failed") return null;
+  const time = (text: string | null | undefined, otherwise: string) => (text === null ? 0 : Date.parse(text ?? otherwise));
+  return {
+    channel: (g.lastChannel ?? "").replace(`${g.receiver.name}/`, ""),
+    why: g.lastError ?? "",
+    attempts: g.attempts ?? 1,
+    since_ms: time(g.failingSince, g.nextFlush),
+    next_ms: time(g.nextAttempt, g.nextFlush),
+  };
 }
 
 const keyOf = (labels: Labels) => JSON.stringify(Object.entries(labels).sort());
@@ -42,7 +62,7 @@ export function grouped(groups: AlertGroup[], all: Alert[]): Group[] {
   };
   const known = new Set<string>();
   for (const g of groups)
-    for (const alert of g.alerts) place(g.labels, alert).told.push({ receiver: g.receiver.name, last: g.last, next_ms: Date.parse(g.nextFlush) });
+    for (const alert of g.alerts) place(g.labels, alert).told.push({ receiver: g.receiver.name, last: g.last, next_ms: Date.parse(g.nextFlush), failed: failedOf(g) });
   for (const alert of all) {
     if (known.has(alert.fingerprint)) continue;
     const { alertname, app } = alert.labels;
@@ -52,20 +72,23 @@ export function grouped(groups: AlertGroup[], all: Alert[]): Group[] {
   return [...out.values()].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
 }
 
-// Why a receiver could not be told of a group when it was last tried, from the journal, newest first: "sent" of a group
-// says that a message was made.
-export function failureOf(events: Event[], receiver: string, labels: Labels): string | null {
-  const group = `{${Object.entries(labels)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
-    .join(", ")}}`;
-  for (const e of events) {
-    if (e.kind !== "alert.sent" && e.kind !== "alert.failed") continue;
-    const f = e.evidence as { channel?: string; group?: string; why?: string } | null;
-    if (!f?.channel?.startsWith(`${receiver}/`) || !f.group?.endsWith(group)) continue;
-    return e.kind === "alert.failed" ? (f.why ?? "") : null;
+// Receivers that cannot be told: each with how long, why it failed last, and when it is tried again.
+export interface Failing extends Failed {
+  receiver: string;
+  groups: number;
+}
+
+export function failing(groups: AlertGroup[]): Failing[] {
+  const out = new Map<string, Failing>();
+  for (const g of groups) {
+    const f = failedOf(g);
+    if (!f) continue;
+    const receiver = g.receiver.name;
+    const had = out.get(receiver);
+    if (!had) out.set(receiver, { ...f, receiver, groups: 1 });
+    else Object.assign(had, { groups: had.groups + 1, since_ms: Math.min(had.since_ms, f.since_ms), next_ms: Math.min(had.next_ms, f.next_ms), attempts: had.attempts + f.attempts });
   }
-  return null;
+  return [...out.values()].sort((a, b) => a.since_ms - b.since_ms);
 }
 
 const SEVERITIES = ["critical", "error", "warning", "info"];

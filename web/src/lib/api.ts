@@ -1,6 +1,6 @@
 // Requests to Headgate's API. A failure is always an ApiError with the problem the API answered.
 import { keep, over, token } from "./session";
-import type { Columns, Problem } from "./types";
+import type { Columns, LogLine, Problem } from "./types";
 
 export class ApiError extends Error {
   problem: Problem;
@@ -70,6 +70,8 @@ export async function post<T>(path: string, body: unknown = {}): Promise<T> {
   return (await request(path, { method: "POST", body, signal: within() })).json();
 }
 
+export const pathOf = (app: string) => `/v1/apps/${encodeURIComponent(app)}`;
+
 export interface ColumnsAsk {
   queries: string[];
   startMs: number;
@@ -97,4 +99,12 @@ export async function lines(answer: Response, line: (text: string) => void): Pro
     rest = parts.pop()!;
     for (const part of parts) line(part);
   }
+}
+
+export async function readLog(query: Record<string, string>, signal?: AbortSignal): Promise<LogLine[]> {
+  const out: LogLine[] = [];
+  await lines(await request(`/v1/logs?${new URLSearchParams(query)}`, { signal }), (text) => {
+    if (text) out.push(JSON.parse(text));
+  });
+  return out;
 }

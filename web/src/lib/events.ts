@@ -1,6 +1,6 @@
 // The journal's entries in words. Kinds that are not known here are shown with their plain members.
 import type { Tone } from "../ui/bits";
-import { duration, ratio } from "./format";
+import { budget, duration, person, ratio } from "./format";
 import type { Event } from "./types";
 
 type Facts = Record<string, unknown>;
@@ -116,13 +116,13 @@ function otherSentence(e: Event, f: Facts): string | null {
     case "alert.failed":
       return `${text(f.channel)} could not be told: ${text(f.why)}`;
     case "incident.acknowledged":
-      return `incident ${text(f.incident)} acknowledged by ${text(f.who)}${noted(f)}`;
+      return `incident ${text(f.incident)} acknowledged by ${person(text(f.who))}${noted(f)}`;
     case "incident.assigned":
-      return `incident ${text(f.incident)} assigned to ${text(f.assignee)} by ${text(f.who)}${noted(f)}`;
+      return `incident ${text(f.incident)} assigned to ${person(text(f.assignee))} by ${person(text(f.who))}${noted(f)}`;
     case "incident.resolved":
-      return `incident ${text(f.incident)} resolved by ${text(f.who)}${noted(f)}`;
+      return `incident ${text(f.incident)} resolved by ${person(text(f.who))}${noted(f)}`;
     case "slo.burn":
-      return `the budget of ${text(f.slo)} burns too fast (${text(f.severity)}); ${ratio(num(f.left))} is left`;
+      return `the budget of ${text(f.slo)} burns too fast (${text(f.severity)}): ${budget(num(f.left))}${num(f.left) < 0 ? "" : " is left"}`;
     case "slo.burn_over":
       return `the budget of ${text(f.slo)} no longer burns too fast`;
     case "slo.frozen":

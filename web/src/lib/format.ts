@@ -127,3 +127,9 @@ export function inUnit(v: number | null | undefined, unit: Unit | string): strin
       return number(v);
   }
 }
+
+// Who asked: "token:ci" came with a token, "unix:1000" over the socket on the machine itself; other names are people's.
+export function person(who: string): string {
+  const [, kind, name] = /^(token|unix):(.*)$/.exec(who) ?? [];
+  return kind === "unix" ? (name === "0" ? "root" : `user ${name}`) : (name ?? who);
+}

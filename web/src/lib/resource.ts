@@ -1,7 +1,8 @@
 // Data that is asked for: kept while it is asked for again, with its problem when that fails.
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { problemOf } from "./api";
+import { get, problemOf } from "./api";
+import { events } from "./live";
 import { now } from "./time";
 import type { Problem } from "./types";
 
@@ -48,6 +49,11 @@ export function useResource<T>(ask: (signal: AbortSignal) => Promise<T>, needs: 
   }, news);
   return { ...state.value, again: () => turn.value++ };
 }
+
+export const useGet = <T>(path: string, ...news: unknown[]): Resource<T> => useResource((signal) => get<T>(path, signal), [path], news);
+
+// The newest entry of the journal of such a kind: among the news of what the journal tells about.
+export const useTold = (kind: RegExp, app = ""): number => useComputed(() => events.value.find((e) => kind.test(e.kind) && (!app || e.app === app))?.id ?? 0).value;
 
 // Changes every `ms`: among the needs of what is asked for again and again.
 export function useTurn(ms: number): number {

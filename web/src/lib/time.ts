@@ -18,8 +18,8 @@ export function timeOf(text: string, at: number): number {
 }
 
 export const RANGES: [string, string][] = [
-  ["-5m", "5 minutes"],
-  ["-15m", "15 minutes"],
+  ["-5m", "5 min"],
+  ["-15m", "15 min"],
   ["-1h", "hour"],
   ["-6h", "6 hours"],
   ["-24h", "day"],

@@ -55,6 +55,11 @@ export interface AlertGroup {
   alerts: Alert[];
   nextFlush: string;
   last: string;
+  lastError?: string; // these when the last attempt failed
+  lastChannel?: string;
+  attempts?: number;
+  failingSince?: string;
+  nextAttempt?: string | null; // null: one is under way
 }
 
 export interface RuleAlert {

@@ -1,15 +1,15 @@
 // Alerts: what fires and who was told, what is about to fire, silences, rules and receivers.
-import { useComputed } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { get } from "../lib/api";
-import { grouped } from "../lib/alerts";
-import { counts, events } from "../lib/live";
-import { useResource, useTurn } from "../lib/resource";
+import { failing, grouped } from "../lib/alerts";
+import { counts } from "../lib/live";
+import { useResource, useTold, useTurn } from "../lib/resource";
 import { param } from "../lib/route";
 import type { Alert, AlertGroup, RuleGroup, Silence } from "../lib/types_ops";
-import { Empty, Trouble } from "../ui/bits";
+import { Empty, Failed } from "../ui/bits";
 import { SearchBox, Views } from "../ui/links";
 import { Firing, Pending } from "./alerts_firing";
-import { Receivers } from "./alerts_receivers";
+import { NotTold, Receivers } from "./alerts_receivers";
 import { Rules, rulesWithNotes } from "./alerts_rules";
 import { Silences } from "./alerts_silences";
 
@@ -44,15 +44,15 @@ const VIEWS: [string, string][] = [
 ];
 
 export function Alerts() {
-  const turn = useTurn(10_000);
-  const told = useComputed(() => events.value.find((e) => e.kind.startsWith("alert."))?.id ?? 0);
-  const counted = useComputed(() => `${counts.value.alerts_firing} ${counts.value.silences}`);
-  const asked = useResource(read, [], [turn, told.value, counted.value]);
+  const moving = useRef(false); // somebody is being told, or cannot be: that changes within seconds
+  const turn = useTurn(moving.current ? 2000 : 10_000);
+  const asked = useResource(read, [], [turn, useTold(/^alert\./), counts.value.alerts_firing, counts.value.silences]);
   const view = param("view", "firing");
   const filter = param("q").toLowerCase();
   const s = asked.data;
+  moving.current = !!s?.groups.some((g) => g.last === "failed" || g.last === "being sent");
   const badges: Record<string, number> = s
-    ? { firing: s.alerts.filter((a) => a.status.state === "active").length, silences: s.silences.filter((x) => x.status.state === "active").length, rules: rulesWithNotes(s.rules) }
+    ? { firing: s.alerts.filter((a) => a.status.state === "active").length, silences: s.silences.filter((x) => x.status.state === "active").length, rules: rulesWithNotes(s.rules), receivers: failing(s.groups).length }
     : {};
   return (
     <>
@@ -61,7 +61,8 @@ export function Alerts() {
         <Views label="Parts of alerts" views={VIEWS} counts={badges} />
         {view !== "receivers" && <SearchBox label="Filter" />}
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
+      {s && <NotTold groups={s.groups} />}
       {!s && asked.loading && <Empty>Reading the alerts …</Empty>}
       {s && view === "firing" && (
         <>

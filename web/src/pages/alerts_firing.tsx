@@ -1,8 +1,7 @@
 // What fires, by the groups in which people are told, and what will fire if it goes on.
 import { useSignal } from "@preact/signals";
-import { failureOf, ruleOf, toneOfSeverity, without, type Group, type Shown, type Told } from "../lib/alerts";
+import { ruleOf, toneOfSeverity, without, type Group, type Shown, type Told } from "../lib/alerts";
 import { duration, number, stamp } from "../lib/format";
-import { events } from "../lib/live";
 import { href } from "../lib/route";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
@@ -10,6 +9,7 @@ import type { Labels, Matcher, RuleAlert, RuleGroup, Rule } from "../lib/types_o
 import { Columns, Empty, Num, State, type Tone } from "../ui/bits";
 import { Runbook } from "../ui/links";
 import type { AlertState } from "./alerts";
+import { againText } from "./alerts_receivers";
 import { AlertChart } from "./alerts_chart";
 import { SilenceDialog } from "./alerts_silences";
 
@@ -30,22 +30,24 @@ export function LabelList({ pairs }: { pairs: [string, string][] }) {
 const TOLD: Record<string, [Tone, string]> = {
   sent: ["good", "told"],
   "nothing new": ["good", "told before, nothing new"],
+  "being sent": ["busy", "is being told"],
   waiting: ["busy", "not told yet"],
   failed: ["bad", "could not be told"],
   "no receiver": ["warn", "nobody to tell"],
 };
 
-function ToldLine({ t, group }: { t: Told; group: Labels }) {
-  const failed = t.last === "waiting" ? null : failureOf(events.value, t.receiver, group);
-  const [tone, text] = failed !== null ? TOLD.failed! : (TOLD[t.last] ?? (["plain", t.last] as [Tone, string]));
+function ToldLine({ t }: { t: Told }) {
+  const [tone, text] = TOLD[t.last] ?? (["plain", t.last] as [Tone, string]);
   const left = t.next_ms - now.value;
   return (
     <li>
       <State tone={tone}>
         <b>{t.receiver}</b> {text}
-        {failed && `: ${failed}`}
+        {t.failed && `: ${t.failed.why}`}
       </State>
-      {t.next_ms > 0 && <span class="dim">, {left > 1000 ? `looked at again in ${duration(left)}` : "is being looked at"}</span>}
+      <span class="dim">
+        {t.failed ? `, ${againText(t.failed)}` : t.next_ms > 0 && t.last !== "being sent" && `, ${left > 1000 ? `looked at again in ${duration(left)}` : "is being looked at"}`}
+      </span>
     </li>
   );
 }
@@ -117,7 +119,7 @@ function One({ s, group, rules, silence }: { s: Shown; group: Labels; rules: Rul
         {s.told.length ? (
           <ul class="told" aria-label="Who is told">
             {s.told.map((t, i) => (
-              <ToldLine key={i} t={t} group={group} />
+              <ToldLine key={i} t={t} />
             ))}
           </ul>
         ) : (

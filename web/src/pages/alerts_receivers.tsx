@@ -1,12 +1,14 @@
-// Receivers: who can be told, what they were told last, and a test.
+// Receivers: who can be told, who cannot and why, and a test.
 import { useSignal } from "@preact/signals";
-import { get, post, problemOf } from "../lib/api";
-import { duration } from "../lib/format";
-import { useResource } from "../lib/resource";
+import { failing, type Failed as Failure } from "../lib/alerts";
+import { post, problemOf } from "../lib/api";
+import { clock, duration, stamp } from "../lib/format";
+import { useGet } from "../lib/resource";
 import { may } from "../lib/session";
 import { now } from "../lib/time";
 import type { Problem } from "../lib/types";
-import { announce, Columns, Empty, State, Trouble } from "../ui/bits";
+import type { AlertGroup } from "../lib/types_ops";
+import { announce, Columns, Empty, Failed, Num, State, Trouble, type Tone } from "../ui/bits";
 import type { AlertState } from "./alerts";
 
 interface Channel {
@@ -68,13 +70,43 @@ function Test({ name }: { name: string }) {
   );
 }
 
+export function againText(f: Failure): string {
+  const left = f.next_ms - now.value;
+  return left > 1000 ? `next attempt in ${duration(left)}` : "next attempt now";
+}
+
+// Said above all else of alerts: whoever relies on a receiver that fails is not woken.
+export function NotTold({ groups }: { groups: AlertGroup[] }) {
+  const list = failing(groups);
+  if (!list.length) return null;
+  return (
+    <section class="trouble" aria-label="Receivers that fail">
+      {list.map((f) => (
+        <p key={f.receiver} data-failing={f.receiver}>
+          <State tone="bad">
+            <b>{f.receiver} cannot be told</b>
+            {f.groups > 1 && ` of ${f.groups} groups of alerts`}
+          </State>{" "}
+          since <time dateTime={new Date(f.since_ms).toISOString()} title={stamp(f.since_ms)}>{clock(f.since_ms)}</time> ({duration(now.value - f.since_ms)}): {f.channel} {f.why}. Tried {f.attempts} {f.attempts === 1 ? "time" : "times"}, {againText(f)}.
+        </p>
+      ))}
+    </section>
+  );
+}
+
+function standing(own: AlertGroup[]): [Tone, string] {
+  if (own.some((g) => g.last === "failed")) return ["bad", "cannot be told"];
+  if (own.some((g) => g.last === "being sent")) return ["busy", "is being told"];
+  return own.some((g) => g.last === "waiting") ? ["busy", "not told yet"] : own.length ? ["good", "was told"] : ["plain", "nothing to tell"];
+}
+
 export function Receivers({ s }: { s: AlertState }) {
-  const asked = useResource((signal) => get<{ name: string }[]>("/api/v2/receivers", signal), []);
+  const asked = useGet<{ name: string }[]>("/api/v2/receivers");
   const list = asked.data ?? [];
   return (
     <section class="card" aria-labelledby="receivers-title">
       <h2 id="receivers-title">Receivers</h2>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       {asked.data && !list.length && (
         <Empty>
           Nobody can be told: name one with <code>{"alerts: {receivers: {team: {slack: SLACK_WEBHOOK_URL}}}"}</code>
@@ -83,19 +115,20 @@ export function Receivers({ s }: { s: AlertState }) {
       {list.length > 0 && (
         <table class="rows stack">
           <caption class="hidden">Receivers</caption>
-          <Columns of={["receiver", "groups of alerts it has", "next look", "test"]} />
+          <Columns of={["receiver", "state", "#groups of alerts", "#next look", "test"]} />
           <tbody>
             {list.map((r) => {
               const own = s.groups.filter((g) => g.receiver.name === r.name);
               const next = Math.min(...own.map((g) => Date.parse(g.nextFlush)));
-              const failed = own.filter((g) => g.last === "failed").length;
+              const [tone, word] = standing(own);
               return (
                 <tr key={r.name} data-row tabIndex={-1} data-receiver={r.name}>
                   <th scope="row">{r.name}</th>
-                  <td data-label="groups">
-                    {own.length} {failed > 0 && <State tone="bad">{failed} could not be told</State>}
+                  <td data-label="state">
+                    <State tone={tone}>{word}</State>
                   </td>
-                  <td data-label="next look">{own.length ? (next > now.value ? `in ${duration(next - now.value)}` : "now") : "–"}</td>
+                  <Num name="groups">{own.length}</Num>
+                  <Num name="next look">{own.length ? (next > now.value ? `in ${duration(next - now.value)}` : "now") : "–"}</Num>
                   <td data-label="test">
                     <Test name={r.name} />
                   </td>

@@ -1,8 +1,8 @@
 // One app: its replicas, what it answers, who asks for it, and the buttons for who may press them.
 import { useComputed, useSignal } from "@preact/signals";
-import { get, post } from "../lib/api";
+import { get, pathOf, post } from "../lib/api";
 import { remarkable, runs, sentence, toneOfEvent } from "../lib/events";
-import { budget, number, ratio, seconds, stamp } from "../lib/format";
+import { budget, number, ratio, seconds } from "../lib/format";
 import { usePageKeys } from "../lib/keys";
 import { apps, events, known } from "../lib/live";
 import { useResource } from "../lib/resource";
@@ -10,15 +10,13 @@ import { href } from "../lib/route";
 import { may } from "../lib/session";
 import type { App } from "../lib/types";
 import type { AppAnswer } from "../lib/types_ops";
-import { Ago, Empty, Figure, State, toneOfPhase, Trouble } from "../ui/bits";
+import { Empty, Entry, Figure, State, toneOfPhase, Trouble } from "../ui/bits";
 import { Act, ask, type Change } from "../ui/confirm";
 import { AppCharts } from "./app_charts";
 import { Consumers } from "./app_consumers";
 import { MaintenanceDialog, maintenanceOver } from "./app_maintenance";
 import { Replicas } from "./app_replicas";
 import { rolloutTone } from "./overview";
-
-export const pathOf = (name: string) => `/v1/apps/${encodeURIComponent(name)}`;
 
 const NOTHING: Omit<App, "name"> = {
   release: 0,
@@ -163,13 +161,9 @@ function Ribbon({ name }: { name: string }) {
       <h2 id="ribbon-title">What happened</h2>
       <ol>
         {list.value.map(({ item: e, n }) => (
-          <li key={e.id}>
-            <Ago ms={e.ts_ms} />
-            <State tone={toneOfEvent(e)} title={stamp(e.ts_ms)}>
-              {sentence(e).replace(`${name}: `, "")}
-              {n > 1 && <span class="dim"> {n} times</span>}
-            </State>
-          </li>
+          <Entry key={e.id} ms={e.ts_ms} tone={toneOfEvent(e)} n={n}>
+            {sentence(e).replace(`${name}: `, "")}
+          </Entry>
         ))}
       </ol>
     </section>

@@ -1,7 +1,7 @@
 // Who asks most of an app, and for what: for apps with analytics.
-import { get } from "../lib/api";
+import { pathOf } from "../lib/api";
 import { bytes, count, ratio, seconds } from "../lib/format";
-import { useResource, useTurn } from "../lib/resource";
+import { useGet, useTurn } from "../lib/resource";
 import type { Consumer } from "../lib/types_ops";
 import { Ago, Columns, Num } from "../ui/bits";
 
@@ -56,7 +56,7 @@ function Table({ title, list }: { title: string; list: Consumer[] }) {
 // An app without a route, or without analytics, has none: then there is nothing to show.
 export function Consumers({ name }: { name: string }) {
   const turn = useTurn(30_000);
-  const asked = useResource((signal) => get<Answer>(`/v1/apps/${encodeURIComponent(name)}/consumers`, signal), [name], [turn]);
+  const asked = useGet<Answer>(`${pathOf(name)}/consumers`, turn);
   const a = asked.data;
   if (!a || (!a.consumers.length && !a.paths.length)) return null;
   return (

@@ -1,6 +1,6 @@
 // Maintenance: the edge answers 503 for an app, for a while or until somebody ends it.
 import { useRef } from "preact/hooks";
-import { post } from "../lib/api";
+import { pathOf, post } from "../lib/api";
 import { duration } from "../lib/format";
 import type { App } from "../lib/types";
 import type { Change } from "../ui/confirm";
@@ -9,7 +9,7 @@ import { FormDialog } from "../ui/form";
 const MINUTE = 60_000;
 const TIMES = [0, 15, 30, 60, 120, 240, 480];
 
-const set = (a: App, body: object) => post(`/v1/apps/${encodeURIComponent(a.name)}/maintenance`, body);
+const set = (a: App, body: object) => post(`${pathOf(a.name)}/maintenance`, body);
 
 export const maintenanceOver = (a: App): Change => ({
   title: `Serve ${a.name} again?`,

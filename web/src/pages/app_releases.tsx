@@ -1,15 +1,12 @@
 // The releases of an app: which serves, which are kept, what differs between two, and the way back.
-import { useComputed } from "@preact/signals";
-import { get, post } from "../lib/api";
+import { pathOf, post } from "../lib/api";
 import { stamp } from "../lib/format";
 import { usePageKeys } from "../lib/keys";
-import { events } from "../lib/live";
-import { useResource } from "../lib/resource";
+import { useGet, useTold } from "../lib/resource";
 import { href, param, setQuery } from "../lib/route";
 import type { Diff, Release } from "../lib/types_ops";
-import { Ago, Columns, Empty, Num, State, Trouble } from "../ui/bits";
+import { Ago, Columns, Empty, Failed, Num, State } from "../ui/bits";
 import { Act, type Change } from "../ui/confirm";
-import { pathOf } from "./app";
 
 const PAGE = 100;
 
@@ -38,7 +35,7 @@ function pick(number: number, side: "a" | "b") {
 
 function Row({ app, r, serving }: { app: string; r: Release; serving: Release | undefined }) {
   const choice = (side: "a" | "b", text: string) => (
-    <td class="choice" data-label={text}>
+    <td data-label={text}>
       <input type="radio" name={side} checked={param(side) === String(r.number)} onChange={() => pick(r.number, side)} aria-label={`compare ${text} release ${r.number}, ${nameOf(r)}`} />
     </td>
   );
@@ -79,15 +76,17 @@ function Row({ app, r, serving }: { app: string; r: Release; serving: Release | 
   );
 }
 
+const nothing = (value: string | null) => <span class="dim">{value === null ? "not there" : "empty"}</span>;
+
 function Differences({ app, a, b }: { app: string; a: string; b: string }) {
-  const asked = useResource((signal) => get<Diff>(`${pathOf(app)}/releases/${a}/diff/${b}`, signal), [app, a, b]);
+  const asked = useGet<Diff>(`${pathOf(app)}/releases/${a}/diff/${b}`);
   const d = asked.data;
   return (
     <section class="card" aria-labelledby="diff-title" data-diff={`${a} ${b}`}>
       <h2 id="diff-title">
         From release {a} to {b}
       </h2>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       {d && d.changes.length === 0 && <Empty>They are made of the same.</Empty>}
       {d && d.changes.length > 0 && (
         <table class="rows stack diff">
@@ -105,8 +104,8 @@ function Differences({ app, a, b }: { app: string; a: string; b: string }) {
                   </td>
                 ) : (
                   <>
-                    <td data-label="old">{c.old === null ? <span class="dim">not there</span> : <del>{c.old}</del>}</td>
-                    <td data-label="new">{c.new === null ? <span class="dim">not there</span> : <ins>{c.new}</ins>}</td>
+                    <td data-label="old">{c.old ? <del>{c.old}</del> : nothing(c.old)}</td>
+                    <td data-label="new">{c.new ? <ins>{c.new}</ins> : nothing(c.new)}</td>
                   </>
                 )}
               </tr>
@@ -120,8 +119,7 @@ function Differences({ app, a, b }: { app: string; a: string; b: string }) {
 
 export function Releases({ name }: { name: string }) {
   const before = param("before");
-  const told = useComputed(() => events.value.find((e) => e.app === name && /^(release|rollout|app)\./.test(e.kind))?.id ?? 0);
-  const asked = useResource((signal) => get<{ releases: Release[] }>(`${pathOf(name)}/releases?limit=${PAGE}${before ? `&before=${before}` : ""}`, signal), [name, before], [told.value]);
+  const asked = useGet<{ releases: Release[] }>(`${pathOf(name)}/releases?limit=${PAGE}${before ? `&before=${before}` : ""}`, useTold(/^(release|rollout|app)\./, name));
   const list = asked.data?.releases ?? [];
   const serving = list.find((r) => r.serving);
   const a = param("a");
@@ -139,34 +137,13 @@ export function Releases({ name }: { name: string }) {
         {serving && <State tone="good">{nameOf(serving)} serves</State>}
         <span class="dim">choose two to see what differs</span>
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       {a && b && <Differences key={`${a} ${b}`} app={name} a={a} b={b} />}
       <section class="card">
         {list.length > 0 && (
           <table class="rows stack releases">
             <caption class="hidden">Releases of {name}, newest first</caption>
-            <thead>
-              <tr>
-                <th scope="col">nr</th>
-                <th scope="col">version</th>
-                <th scope="col">state</th>
-                <th scope="col" class="num">
-                  made
-                </th>
-                <th scope="col" class="num">
-                  rollout
-                </th>
-                <th scope="col" class="choice">
-                  from
-                </th>
-                <th scope="col" class="choice">
-                  to
-                </th>
-                <th scope="col">
-                  <span class="hidden">action</span>
-                </th>
-              </tr>
-            </thead>
+            <Columns of={["nr", "version", "state", "#made", "#rollout", "from", "to", "_action"]} />
             <tbody>
               {list.map((r) => (
                 <Row key={r.number} app={name} r={r} serving={serving} />

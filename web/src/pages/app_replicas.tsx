@@ -91,7 +91,7 @@ export function Replicas({ a }: { a: App }) {
           <div class="scroll" tabIndex={0} role="region" aria-label="Table of replicas">
             <table class="rows stack">
               <caption class="hidden">Replicas of {a.name}</caption>
-              <Columns of={["nr", "state", "#release", "#since", "#restarts", "why, last exit", "#CPU", "#memory", "#in flight", "#at"]} />
+              <Columns of={["nr", "state", "#release", "#since", "#restarts", "why, last exit", "#CPU cores", "#memory", "#in flight", "#at"]} />
               <tbody>
                 {(param("all") ? list : shown(list, AT_ONCE)).map((r) => (
                   <Row key={`${r.release} ${r.replica}`} a={a} r={r} />

@@ -3,7 +3,7 @@ import { bytes, count, number } from "../lib/format";
 import { appList, known } from "../lib/live";
 import { href, param, place } from "../lib/route";
 import type { App, Replica } from "../lib/types";
-import { Columns, Empty, Figure, Num, State, toneOfPhase, type Tone } from "../ui/bits";
+import { Columns, Empty, Figure, Num, SIGN, State, toneOfPhase, type Tone } from "../ui/bits";
 import { SearchBox } from "../ui/links";
 import { AppPage } from "./app";
 import { Releases } from "./app_releases";
@@ -16,7 +16,6 @@ export function toneOfReplica(r: Replica): Tone {
 
 export const wordOfReplica = (r: Replica) => (r.state === "backoff" ? "waits to be started again" : r.state.replaceAll("_", " "));
 
-const SIGN: Record<Tone, string> = { good: "✓", warn: "▲", bad: "✕", busy: "◌", plain: "·" };
 const BLOCKS = 60;
 
 // Of more than can be shown those come first that are not well.
@@ -110,7 +109,7 @@ function List() {
           <Figure name="replicas ready" tone={ready < replicas ? "bad" : "good"}>
             {count(ready)}/{count(replicas)}
           </Figure>
-          <Figure name="CPU">{number(every.reduce((n, a) => n + sum(a, (r) => r.cpu), 0), 2)}</Figure>
+          <Figure name="CPU cores">{number(every.reduce((n, a) => n + sum(a, (r) => r.cpu), 0), 2)}</Figure>
           <Figure name="memory">{bytes(every.reduce((n, a) => n + sum(a, (r) => r.memory_bytes), 0))}</Figure>
         </dl>
         <SearchBox label="Filter apps" />
@@ -119,7 +118,7 @@ function List() {
         {rows.length > 0 && (
           <table class="rows stack">
             <caption class="hidden">Apps and their replicas</caption>
-            <Columns of={["app", "state", "replicas", "#restarts", "#CPU", "#memory", "#in flight", "#release"]} />
+            <Columns of={["app", "state", "replicas", "#restarts", "#CPU cores", "#memory", "#in flight", "#release"]} />
             <tbody>
               {rows.map((a) => (
                 <Row key={a.name} app={a} />

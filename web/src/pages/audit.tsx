@@ -3,14 +3,15 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { get, problemOf } from "../lib/api";
 import { ofDetails } from "../lib/changes";
-import { count, stamp, when } from "../lib/format";
+import { count, person, stamp, when } from "../lib/format";
 import { usePageKeys } from "../lib/keys";
 import { param, setQuery } from "../lib/route";
 import { narrow } from "../lib/screen";
 import { now } from "../lib/time";
 import type { AuditEntry, Problem } from "../lib/types";
-import { Ago, announce, Empty, State, Trouble, type Tone } from "../ui/bits";
+import { Ago, announce, Aside, Empty, Failed, Members, State, type Tone } from "../ui/bits";
 import { Changes } from "../ui/changes";
+import { SearchBox } from "../ui/links";
 import { Rows } from "../ui/rows";
 
 const PAGE = 500;
@@ -23,34 +24,27 @@ function partsOf(what: string): { verb: string; path: string; dry: boolean } {
 }
 
 const toneOf = (e: AuditEntry): Tone => (e.result === "ok" ? "good" : "bad");
-// "token:ci" came over TCP with a token; "unix:1000" over the socket on the machine itself.
-function whence(who: string): { name: string; from: string } {
-  const at = who.indexOf(":");
-  const kind = who.slice(0, at);
-  if (kind === "unix") return { name: who.slice(at + 1) === "0" ? "root" : `user ${who.slice(at + 1)}`, from: "the socket" };
-  if (kind === "token") return { name: who.slice(at + 1), from: "a token" };
-  return { name: who, from: at < 0 ? "–" : kind };
-}
+const FROM: Record<string, string> = { unix: "the socket", token: "a token" };
+const from = (who: string) => (who.includes(":") ? (FROM[who.split(":")[0]!] ?? who.split(":")[0]) : "–");
 
 function Cells({ e }: { e: AuditEntry }) {
   const { verb, path, dry } = partsOf(e.what);
-  const { name, from } = whence(e.who);
   return (
     <>
       <span role="cell" class="dim num when" title={stamp(e.ts_ms)}>
         {when(e.ts_ms, now.value)}
       </span>
       <span role="cell" class="who">
-        {name}
+        {person(e.who)}
       </span>
       <span role="cell" class="dim">
-        {from}
+        {from(e.who)}
       </span>
       <span role="cell" class="mono" title={e.what}>
         {verb} {path}
         {dry && <span class="dim"> only tried</span>}
       </span>
-      <span role="cell">{e.target}</span>
+      <span role="cell" class="target">{e.target}</span>
       <span role="cell">
         <State tone={toneOf(e)}>{e.result}</State>
       </span>
@@ -58,48 +52,22 @@ function Cells({ e }: { e: AuditEntry }) {
   );
 }
 
-function Entry({ e, close }: { e: AuditEntry; close: () => void }) {
-  const { name, from } = whence(e.who);
+function Opened({ e, close }: { e: AuditEntry; close: () => void }) {
   const details = ofDetails(e.details);
   return (
-    <aside
-      class="card line"
-      aria-labelledby="entry-title"
-      onKeyDown={(k) => {
-        if (k.key !== "Escape") return;
-        k.stopPropagation();
-        close();
-      }}
-    >
-      <header>
-        <h2 id="entry-title">Entry {e.id}</h2>
-        <button type="button" class="quiet small" onClick={close}>
-          Close
-        </button>
-      </header>
+    <Aside title={`Entry ${e.id}`} close={close}>
       <p>
         <State tone={toneOf(e)}>{e.result === "ok" ? "done" : `refused: ${e.result}`}</State> <Ago ms={e.ts_ms} /> <span class="dim">({stamp(e.ts_ms)})</span>
       </p>
-      <table class="members" aria-label="The entry">
-        <tbody>
-          <tr>
-            <th scope="row">who</th>
-            <td>{name}</td>
-          </tr>
-          <tr>
-            <th scope="row">from</th>
-            <td>{from}</td>
-          </tr>
-          <tr>
-            <th scope="row">what</th>
-            <td>{e.what}</td>
-          </tr>
-          <tr>
-            <th scope="row">target</th>
-            <td>{e.target || "–"}</td>
-          </tr>
-        </tbody>
-      </table>
+      <Members
+        label="the entry"
+        of={[
+          ["who", person(e.who)],
+          ["from", from(e.who)],
+          ["what", e.what],
+          ["target", e.target || "–"],
+        ]}
+      />
       <h3>Details</h3>
       {details.length ? <Changes of={details} label="Details" /> : <p class="hint">The trail holds nothing more about it.</p>}
       {e.result !== "ok" && (
@@ -107,7 +75,7 @@ function Entry({ e, close }: { e: AuditEntry; close: () => void }) {
           <code>headgate help {e.result}</code> explains it.
         </p>
       )}
-    </aside>
+    </Aside>
   );
 }
 
@@ -167,9 +135,9 @@ export function Audit() {
         <span class="dim" data-entries={list.length}>
           {q ? `${count(list.length)} of ${count(t.entries.length)}` : count(t.entries.length)} entries{t.over ? "" : " so far"}
         </span>
-        <input type="search" data-search placeholder="filter" aria-label="Filter the audit trail" value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />
+        <SearchBox label="Filter the audit trail" />
       </header>
-      {t.problem && <Trouble problem={t.problem} again={t.again} />}
+      <Failed of={t} />
       <div class={`logs ${opened ? "opened" : ""}`}>
         <section class="card whole" aria-label="Entries">
           <Rows
@@ -189,7 +157,7 @@ export function Audit() {
           />
           {t.over && !list.length && <Empty>{q ? "No entry is like that, back to the first one." : "Nothing was changed yet. Every change over the API or the command line is written here."}</Empty>}
         </section>
-        {opened && <Entry e={opened} close={close} />}
+        {opened && <Opened e={opened} close={close} />}
       </div>
     </>
   );

@@ -2,12 +2,12 @@
 // applied from here: the file on the machine is the truth.
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { get, post, problemOf } from "../lib/api";
+import { post, problemOf } from "../lib/api";
 import { ofLine } from "../lib/changes";
-import { useResource } from "../lib/resource";
+import { useGet } from "../lib/resource";
 import { param, setQuery } from "../lib/route";
 import type { Config, Problem } from "../lib/types";
-import { Ago, announce, Empty, State, Trouble } from "../ui/bits";
+import { Ago, announce, Empty, Failed, State, Trouble } from "../ui/bits";
 import { Changes } from "../ui/changes";
 
 const VIEWS: [string, string][] = [
@@ -132,7 +132,7 @@ function Check({ config }: { config: Config }) {
 }
 
 export function Configuration() {
-  const asked = useResource((signal) => get<Config>("/v1/config", signal), []);
+  const asked = useGet<Config>("/v1/config");
   const view = param("view");
   const c = asked.data;
   return (
@@ -154,7 +154,7 @@ export function Configuration() {
           ))}
         </div>
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       {c && (
         <section class="card" aria-label={VIEWS.find(([value]) => value === view)?.[1]}>
           {view === "check" ? (

@@ -10,9 +10,10 @@ import { fill, marksOf, windowFor, type Dashboard, type Panel, type Panels } fro
 import { useResource } from "../lib/resource";
 import { go, href, param, place, setQuery } from "../lib/route";
 import { from, live, moved, now, serverNow, setRange, spanOf, to, zoomed, type Span } from "../lib/time";
-import { Empty, Prose, Trouble } from "../ui/bits";
+import { Empty, Failed, Prose, Trouble } from "../ui/bits";
 import type { Mark } from "../ui/chart";
 import { Copy } from "../ui/copy";
+import { AppChoice, Pick } from "../ui/links";
 import { PanelView } from "./dashboards_panel";
 
 const move = (by: number) => setRange(...moved(from.peek(), to.peek(), serverNow(), by));
@@ -123,42 +124,6 @@ function View({ d, windows, app }: { d: Dashboard; windows: string[]; app: strin
   );
 }
 
-function AppPicker({ app }: { app: string }) {
-  const names = useComputed(() => appList.value.map((a) => a.name).join("\n")).value;
-  const list = names ? names.split("\n") : [];
-  if (app && !list.includes(app)) list.unshift(app);
-  return (
-    <label>
-      <span class="hidden">App</span>
-      <select value={app} onChange={(e) => setQuery({ app: e.currentTarget.value })}>
-        <option value="">all apps</option>
-        {list.map((name) => (
-          <option key={name} value={name}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
-
-function WindowPicker({ windows }: { windows: string[] }) {
-  const wished = param("window");
-  return (
-    <label>
-      <span class="hidden">Rates over</span>
-      <select value={windows.includes(wished) ? wished : ""} onChange={(e) => setQuery({ window: e.currentTarget.value })}>
-        <option value="">rates as fits</option>
-        {windows.map((w) => (
-          <option key={w} value={w}>
-            rates over {w}
-          </option>
-        ))}
-      </select>
-    </label>
-  );
-}
-
 let asked: Promise<Panels> | null = null; // the same as long as the page is open
 function panels(): Promise<Panels> {
   asked ??= get<Panels>("/v1/panels").catch((error) => {
@@ -189,11 +154,11 @@ export function Dashboards() {
             </a>
           ))}
         </nav>
-        {d?.variables.includes("app") && <AppPicker app={app} />}
-        {d && <WindowPicker windows={known.data!.windows} />}
+        {d?.variables.includes("app") && <AppChoice names={appList.value.map((a) => a.name)} />}
+        {d && <Pick name="window" label="Rates over" options={[["", "rates: automatic"], ...known.data!.windows.map((w): [string, string] => [w, `rates over ${w}`])]} />}
         {d && <Steer />}
       </header>
-      {known.problem && <Trouble problem={known.problem} again={known.again} />}
+      <Failed of={known} />
       {known.data && !d && (
         <Empty>
           There is no dashboard {name}. <a href={href(["dashboards"])}>To the first one</a>

@@ -5,7 +5,7 @@ import { heatAt, heatOf, type Heat } from "../lib/panels";
 import { colour, faded, FONT, scheme } from "../lib/scheme";
 import type { ColumnSeries } from "../lib/types";
 import { AXIS, cursorMs, indexAt, type Mark } from "../ui/chart";
-import { axisTime } from "../ui/chart_draw";
+import { timeTexts } from "../ui/chart_draw";
 import { Frame, type FrameProps } from "../ui/frame";
 import { TimeBox } from "../ui/timebox";
 
@@ -44,7 +44,7 @@ function axes(c: CanvasRenderingContext2D, d: Drawn, x: (ms: number) => number, 
   for (let k = 0; k < rows; k += every) c.fillText(edgeText(d.heat.edges[k]!, d.unit), AXIS.left - 6, h - ((k + 1) / rows) * h + 6);
   c.textAlign = "center";
   const { incr, at } = ticksOf(d.times[0]!, d.times.at(-1)!, width - AXIS.left - AXIS.right, 64);
-  const texts = axisTime(null as never, at, 0, 0, incr);
+  const texts = timeTexts(at, incr);
   at.forEach((s, i) => c.fillText(texts[i]!.split("\n")[0]!, x(s * 1000), h + 12));
 }
 

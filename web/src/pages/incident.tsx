@@ -1,19 +1,19 @@
 // One incident: what it is, who has it, what happened around it, and the document that is written after it.
-import { useComputed, useSignal } from "@preact/signals";
+import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { get, post, problemOf, request } from "../lib/api";
+import { post, problemOf, request } from "../lib/api";
 import { runs, toneOfEvent, words } from "../lib/events";
-import { clock, day, duration, stamp } from "../lib/format";
+import { clock, day, duration, person, stamp } from "../lib/format";
 import { usePageKeys } from "../lib/keys";
-import { events } from "../lib/live";
-import { useResource, useTurn } from "../lib/resource";
+import { useGet, useTold, useTurn } from "../lib/resource";
 import { href } from "../lib/route";
 import { may, session } from "../lib/session";
 import { now } from "../lib/time";
 import type { Event, Problem } from "../lib/types";
 import type { IncidentLine, IncidentWhole } from "../lib/types_ops";
-import { announce, Empty, Figure, Reading, State, Trouble } from "../ui/bits";
+import { Empty, Entry, Failed, Figure, Reading, State, Trouble } from "../ui/bits";
 import { Act, ask, type Change } from "../ui/confirm";
+import { Copy } from "../ui/copy";
 import { Runbook } from "../ui/links";
 import { AppCharts } from "./app_charts";
 import { dueText, toneOfIncident } from "./incidents";
@@ -28,7 +28,7 @@ const noted = (note: string) => (note ? { note } : {});
 const changes = {
   ack: (i: IncidentWhole, again: () => void): Change => ({
     title: `Take incident ${i.id}?`,
-    text: i.assignee ? `${i.assignee} has it; that stays.` : "It is assigned to you, and nobody is asked for any more.",
+    text: i.assignee ? `${person(i.assignee)} has it; that stays.` : "It is assigned to you, and nobody is asked for any more.",
     verb: "Acknowledge",
     done: `incident ${i.id} acknowledged`,
     field: { label: "Note for the timeline" },
@@ -36,7 +36,7 @@ const changes = {
   }),
   assign: (i: IncidentWhole, again: () => void): Change => ({
     title: `Who takes care of incident ${i.id}?`,
-    text: i.assignee ? `${i.assignee} has it now.` : "Nobody has it yet.",
+    text: i.assignee ? `${person(i.assignee)} has it now.` : "Nobody has it yet.",
     verb: "Assign",
     done: `incident ${i.id} assigned`,
     field: { label: "Name", required: true, value: i.assignee || session.peek()?.name },
@@ -92,16 +92,6 @@ function Report({ i }: { i: IncidentWhole }) {
       problem.value = problemOf(error);
     }
   };
-  const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text.peek()!);
-      announce("the report was copied");
-    } catch {
-      // refused, or a page without TLS: it is selected, the user's own key copies it
-      getSelection()?.selectAllChildren(document.getElementById("report-text")!);
-      announce("the report is selected: copy it with the keyboard");
-    }
-  };
   return (
     <section class="card" aria-labelledby="report-title">
       <header class="head">
@@ -111,11 +101,7 @@ function Report({ i }: { i: IncidentWhole }) {
           <button type="button" onClick={open}>
             {text.value === null ? "Make it" : "Make it again"}
           </button>
-          {text.value !== null && (
-            <button type="button" onClick={copy}>
-              Copy
-            </button>
-          )}
+          {text.value !== null && <Copy text={text.value} what="the report" says="Copy" />}
         </p>
       </header>
       {problem.value && <Trouble problem={problem.value} />}
@@ -156,16 +142,9 @@ function Timeline({ i }: { i: IncidentWhole }) {
           const head = d !== last && last !== "" ? d : "";
           last = d;
           return (
-            <li key={k} class={l.kind === "incident.opened" ? "opened" : ""}>
-              <time dateTime={new Date(l.ts_ms).toISOString()} title={stamp(l.ts_ms)}>
-                {head && `${head} `}
-                {clock(l.ts_ms)}
-              </time>
-              <State tone={toneOfEvent(asEvent(i, l))} title={l.kind}>
-                {textOf(l)}
-                {n > 1 && <span class="dim"> {n} times</span>}
-              </State>
-            </li>
+            <Entry key={k} class={l.kind === "incident.opened" ? "opened" : ""} ms={l.ts_ms} when={`${head && `${head} `}${clock(l.ts_ms)}`} tone={toneOfEvent(asEvent(i, l))} title={l.kind} n={n}>
+              {textOf(l)}
+            </Entry>
           );
         })}
       </ol>
@@ -187,7 +166,7 @@ function Facts({ i }: { i: IncidentWhole }) {
         {due.text}
       </Figure>
       <Figure name={i.resolved_ms ? "took" : "since"}>{duration(until - i.opened_ms)}</Figure>
-      <Figure name="who has it">{i.assignee || "nobody"}</Figure>
+      <Figure name="who has it">{person(i.assignee) || "nobody"}</Figure>
       {i.escalations > 0 && (
         <Figure name="was late" tone="bad">
           {i.escalations} ×
@@ -199,8 +178,7 @@ function Facts({ i }: { i: IncidentWhole }) {
 
 export function IncidentPage({ id }: { id: string }) {
   const turn = useTurn(15_000);
-  const told = useComputed(() => events.value.find((e) => e.kind.startsWith("incident."))?.id ?? 0);
-  const asked = useResource((signal) => get<IncidentWhole>(`/v1/incidents/${encodeURIComponent(id)}`, signal), [id], [turn, told.value]);
+  const asked = useGet<IncidentWhole>(`/v1/incidents/${encodeURIComponent(id)}`, turn, useTold(/^incident\./));
   const i = asked.data;
   const opened = i?.opened_ms ?? 0;
   const resolved = i?.resolved_ms ?? 0;
@@ -217,7 +195,7 @@ export function IncidentPage({ id }: { id: string }) {
         {i.app && <a href={href(["apps", i.app])}>{i.app}</a>}
         <Buttons i={i} again={asked.again} />
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       <section class={`verdict ${toneOfIncident(i)}`} data-incident={i.id}>
         <p class="what">{i.title}</p>
         <Runbook at={i.runbook} />

@@ -1,13 +1,11 @@
 // Incidents: those that are open first, by how urgent they are; one of them on a page of its own.
-import { useComputed } from "@preact/signals";
-import { get } from "../lib/api";
-import { duration } from "../lib/format";
-import { counts, events } from "../lib/live";
-import { useResource, useTurn } from "../lib/resource";
+import { duration, person } from "../lib/format";
+import { counts } from "../lib/live";
+import { useGet, useTold, useTurn } from "../lib/resource";
 import { href, param, place } from "../lib/route";
 import { now } from "../lib/time";
 import type { Incident } from "../lib/types_ops";
-import { Ago, Columns, Empty, Figure, Num, State, Trouble, type Tone } from "../ui/bits";
+import { Ago, Columns, Empty, Failed, Figure, Num, State, type Tone } from "../ui/bits";
 import { AppChoice, SearchBox } from "../ui/links";
 import { IncidentPage } from "./incident";
 
@@ -46,7 +44,7 @@ function Row({ i }: { i: Incident }) {
       </td>
       <td class="long">{i.title}</td>
       <td data-label="app">{i.app || "–"}</td>
-      <td data-label="who">{i.assignee || "–"}</td>
+      <td data-label="who">{person(i.assignee) || "–"}</td>
       <Num name="opened">
         <Ago ms={i.opened_ms} />
       </Num>
@@ -62,9 +60,8 @@ const MOST = 1000;
 
 function List() {
   const turn = useTurn(30_000);
-  const told = useComputed(() => `${events.value.find((e) => e.kind.startsWith("incident."))?.id ?? 0} ${counts.value.incidents_open}`);
   const more = param("all") !== "";
-  const asked = useResource((signal) => get<{ incidents: Incident[] }>(`/v1/incidents?limit=${more ? MOST : AT_ONCE}`, signal), [more], [turn, told.value]);
+  const asked = useGet<{ incidents: Incident[] }>(`/v1/incidents?limit=${more ? MOST : AT_ONCE}`, turn, useTold(/^incident\./), counts.value.incidents_open);
   const all = asked.data?.incidents ?? [];
   const app = param("app");
   const filter = param("q").toLowerCase();
@@ -91,7 +88,7 @@ function List() {
         <AppChoice names={[...new Set(all.map((i) => i.app).filter(Boolean))].sort()} />
         <SearchBox label="Filter incidents" />
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       <section class="card">
         {list.length > 0 && (
           <table class="rows stack incidents">

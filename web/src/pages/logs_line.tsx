@@ -1,22 +1,15 @@
 // One line: all its members, where its ids lead, and the lines of its app around it. It is read by its cursor, so that
 // its address works whatever is filtered and however old it is.
-import { lines as readLines, request } from "../lib/api";
+import { readLog } from "../lib/api";
 import { stamp } from "../lib/format";
 import { idsOf, msOf, said, timeOfLine, toneOfLevel } from "../lib/logtext";
 import { href, setQuery } from "../lib/route";
 import { useResource } from "../lib/resource";
 import type { LogLine } from "../lib/types";
-import { announce, Empty, State, Trouble } from "../ui/bits";
+import { Aside, Empty, Failed, Members, State } from "../ui/bits";
+import { Copy } from "../ui/copy";
 
 const AROUND = 15;
-
-async function read(query: Record<string, string>, signal: AbortSignal): Promise<LogLine[]> {
-  const out: LogLine[] = [];
-  await readLines(await request(`/v1/logs?${new URLSearchParams(query)}`, { signal }), (text) => {
-    if (text) out.push(JSON.parse(text));
-  });
-  return out;
-}
 
 interface Around {
   line: LogLine | null;
@@ -28,19 +21,10 @@ async function around(cursor: string, signal: AbortSignal): Promise<Around> {
   const app = name.join("-");
   // From just before the line: its sequence number, less one, at its time.
   const [before, after] = await Promise.all([
-    read({ app, order: "newest", limit: String(AROUND), cursor }, signal),
-    read({ app, order: "oldest", limit: String(AROUND + 1), cursor: `${ns}-${Math.max(0, Number(seq) - 1)}-${app}` }, signal),
+    readLog({ app, order: "newest", limit: String(AROUND), cursor }, signal),
+    readLog({ app, order: "oldest", limit: String(AROUND + 1), cursor: `${ns}-${Math.max(0, Number(seq) - 1)}-${app}` }, signal),
   ]);
   return { line: after.find((l) => l.cursor === cursor) ?? null, lines: [...before.reverse(), ...after] };
-}
-
-async function copy(text: string, what: string) {
-  try {
-    await navigator.clipboard.writeText(text);
-    announce(`${what} copied`);
-  } catch {
-    announce(`the browser did not let ${what} be copied`);
-  }
 }
 
 function addressOf(line: LogLine): string {
@@ -48,23 +32,7 @@ function addressOf(line: LogLine): string {
   return `${location.origin}/${href(["logs"], { app: line.app, from: ms - 60_000, to: ms + 60_000, line: line.cursor })}`;
 }
 
-const valueText = (v: unknown) => (typeof v === "string" ? v : JSON.stringify(v, null, 1));
-
-function Members({ of, label }: { of: [string, unknown][]; label: string }) {
-  return (
-    <table class="members">
-      <caption>{label}</caption>
-      <tbody>
-        {of.map(([key, value]) => (
-          <tr key={key}>
-            <th scope="row">{key}</th>
-            <td>{valueText(value)}</td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
+const valuesOf = (of: object) => Object.entries(of).map(([key, v]): [string, string] => [key, typeof v === "string" ? v : JSON.stringify(v, null, 1)]);
 
 function Links({ line }: { line: LogLine }) {
   const { ids, rollout } = idsOf(said(line.text));
@@ -118,16 +86,12 @@ function Body({ line, lines }: { line: LogLine; lines: LogLine[] }) {
       </p>
       {!members && <pre class="said">{text}</pre>}
       <p class="buttons">
-        <button type="button" class="small" onClick={() => void copy(text, "the line")}>
-          Copy line
-        </button>
-        <button type="button" class="small" onClick={() => void copy(addressOf(line), "its address")}>
-          Copy address
-        </button>
+        <Copy text={text} what="the line" says="Copy line" />
+        <Copy text={addressOf(line)} what="its address" says="Copy address" />
       </p>
       <Links line={line} />
-      {members && <Members label="what it says" of={Object.entries(members)} />}
-      <Members label="where it is from" of={Object.entries(rest)} />
+      {members && <Members label="what it says" of={valuesOf(members)} />}
+      <Members label="where it is from" of={valuesOf(rest)} />
       <h3 id="around-title">Lines of {line.app} around it</h3>
       <Neighbours all={lines} cursor={line.cursor} />
       <p>
@@ -147,24 +111,10 @@ export function closeLine() {
 export function LinePanel({ cursor }: { cursor: string }) {
   const asked = useResource((signal) => around(cursor, signal), [cursor]);
   return (
-    <aside
-      class="card logline"
-      aria-labelledby="line-title"
-      onKeyDown={(e) => {
-        if (e.key !== "Escape") return;
-        e.stopPropagation();
-        closeLine();
-      }}
-    >
-      <header>
-        <h2 id="line-title">One line</h2>
-        <button type="button" class="quiet small" onClick={closeLine}>
-          Close
-        </button>
-      </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+    <Aside title="One line" close={closeLine}>
+      <Failed of={asked} />
       {asked.data?.line && <Body line={asked.data.line} lines={asked.data.lines} />}
       {asked.data && !asked.data.line && <Empty>This line is no longer in the store: it was older than what is kept.</Empty>}
-    </aside>
+    </Aside>
   );
 }

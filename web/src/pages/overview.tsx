@@ -2,15 +2,15 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { columns } from "../lib/api";
 import { remarkable, sentence, toneOfEvent } from "../lib/events";
-import { ago, budget, number, ratio, seconds, stamp } from "../lib/format";
+import { budget, number, ratio, seconds } from "../lib/format";
 import { useJournal } from "../lib/journal";
 import { appList, beat, known, platform } from "../lib/live";
 import { useResource } from "../lib/resource";
-import { href, param, setQuery } from "../lib/route";
+import { href, param } from "../lib/route";
 import { now, serverNow } from "../lib/time";
 import type { App, Column } from "../lib/types";
-import { Bar, Columns, Empty, Figure, Num, Spark, State, toneOfPhase, type Tone } from "../ui/bits";
-import { AppChoice, Pick } from "../ui/links";
+import { Bar, Columns, Empty, Entry, Figure, Num, Spark, State, toneOfPhase, type Tone } from "../ui/bits";
+import { AppChoice, Pick, SearchBox } from "../ui/links";
 
 const SPARK_MS = 3_600_000;
 const SPARK_STEP_MS = 60_000;
@@ -132,12 +132,9 @@ function Ribbon() {
       )}
       <ol>
         {shown.map((e) => (
-          <li key={e.id} data-event={e.id}>
-            <time dateTime={new Date(e.ts_ms).toISOString()} title={stamp(e.ts_ms)}>
-              {ago(e.ts_ms, now.value)}
-            </time>
-            <State tone={toneOfEvent(e)}>{sentence(e)}</State>
-          </li>
+          <Entry key={e.id} data-event={e.id} ms={e.ts_ms} tone={toneOfEvent(e)}>
+            {sentence(e)}
+          </Entry>
         ))}
       </ol>
     </section>
@@ -183,10 +180,10 @@ export function Overview() {
       <header class="head">
         <h1>Overview</h1>
         <Head />
-        <input type="search" data-search placeholder="filter apps" aria-label="Filter apps" value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />
+        <SearchBox label="Filter apps" hint="filter apps" />
       </header>
       <section class="card">
-        <table class="rows apps">
+        <table class="rows stack apps">
           <caption class="hidden">Apps</caption>
           <Columns of={["app", "version", "ready", "#rate", "#errors", "p95, last hour", "error budget", "rollout"]} />
           <tbody>

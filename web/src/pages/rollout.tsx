@@ -3,7 +3,7 @@ import { useComputed } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { get, post } from "../lib/api";
 import { causeText, phaseText, sentence, toneOfEvent } from "../lib/events";
-import { clock, count, duration, ratio, stamp } from "../lib/format";
+import { person, clock, count, duration, ratio, stamp } from "../lib/format";
 import { usePageKeys } from "../lib/keys";
 import { useJournal } from "../lib/journal";
 import { rollout as liveRollout } from "../lib/live";
@@ -355,7 +355,7 @@ export function RolloutPage({ id }: { id: string }) {
         </h1>
         <State tone={toneOfRollout(r)}>{wordOfRollout(r)}</State>
         <span class="dim">
-          rollout {r.id}, by {r.who}, {stamp(r.created_ms)}
+          rollout {r.id}, by {person(r.who)}, {stamp(r.created_ms)}
           {r.ended_ms ? `, ${duration(r.ended_ms - r.created_ms)}` : `, since ${duration(now.value - r.created_ms)}`}
         </span>
         <Buttons r={r} />

@@ -1,31 +1,12 @@
 // The first requests that failed, with what was answered and the replica's log lines around that moment.
 import { useSignal } from "@preact/signals";
-import { lines, problemOf, request } from "../lib/api";
+import { problemOf, readLog } from "../lib/api";
 import { clock } from "../lib/format";
-import type { Failure, Problem, Rollout } from "../lib/types";
+import type { Failure, LogLine, Problem, Rollout } from "../lib/types";
 import { Trouble } from "../ui/bits";
 
-interface LogLine {
-  ts: string;
-  level?: string;
-  text: string;
-}
-
-async function around(r: Rollout, f: Failure): Promise<LogLine[]> {
-  const query = new URLSearchParams({
-    app: r.app,
-    replica: String(f.replica),
-    since: String(f.ts_ms - 1000),
-    until: String(f.ts_ms + 1000),
-    order: "oldest",
-    limit: "50",
-  });
-  const out: LogLine[] = [];
-  await lines(await request(`/v1/logs?${query}`), (line) => {
-    if (line) out.push(JSON.parse(line));
-  });
-  return out;
-}
+const around = (r: Rollout, f: Failure) =>
+  readLog({ app: r.app, replica: String(f.replica), since: String(f.ts_ms - 1000), until: String(f.ts_ms + 1000), order: "oldest", limit: "50" });
 
 const CAUSE: Record<string, string> = {
   connect: "no connection",
@@ -65,7 +46,7 @@ function One({ r, f }: { r: Rollout; f: Failure }) {
         </button>
       ) : (
         <pre class="loglines" tabIndex={0} role="region" aria-label={`Log lines around ${f.request_id}`}>
-          {shown.value.length === 0 ? "no line within a second of it" : shown.value.map((l) => `${l.ts.slice(11, 23)} ${(l.level ?? "").padEnd(5)} ${l.text}`).join("\n")}
+          {shown.value.length === 0 ? "no line within a second of it" : shown.value.map((l) => `${l.ts.slice(11, 23)} ${l.level.padEnd(5)} ${l.text}`).join("\n")}
         </pre>
       )}
     </li>

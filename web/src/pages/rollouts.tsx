@@ -1,14 +1,13 @@
 // Releases: every rollout there was, newest first; one of them, live, on a page of its own.
-import { useComputed } from "@preact/signals";
-import { get } from "../lib/api";
 import { causeText } from "../lib/events";
 import { ago, duration, ratio, stamp } from "../lib/format";
-import { appList, events } from "../lib/live";
-import { useResource } from "../lib/resource";
+import { appList } from "../lib/live";
+import { useGet, useTold } from "../lib/resource";
 import { go, href, param, place } from "../lib/route";
+import { narrow } from "../lib/screen";
 import { now } from "../lib/time";
 import type { RolloutLine } from "../lib/types";
-import { Empty, State, Trouble, type Tone } from "../ui/bits";
+import { Empty, Failed, State, type Tone } from "../ui/bits";
 import { AppChoice, SearchBox } from "../ui/links";
 import { Rows } from "../ui/rows";
 import { RolloutPage } from "./rollout";
@@ -63,12 +62,7 @@ function List() {
   const app = param("app");
   const filter = param("q").toLowerCase();
   // Asked again when the journal says that a rollout began, moved or ended.
-  const turn = useComputed(() => events.value.find((e) => e.kind.startsWith("rollout."))?.id ?? 0);
-  const asked = useResource(
-    (signal) => get<{ rollouts: RolloutLine[] }>(`/v1/rollouts?limit=1000${app ? `&app=${encodeURIComponent(app)}` : ""}`, signal),
-    [app],
-    [turn.value],
-  );
+  const asked = useGet<{ rollouts: RolloutLine[] }>(`/v1/rollouts?limit=1000${app ? `&app=${encodeURIComponent(app)}` : ""}`, useTold(/^rollout\./));
   const list = (asked.data?.rollouts ?? []).filter(
     (r) => !filter || `${r.app} ${r.old.version} ${r.new.version} ${r.outcome} ${r.state} ${r.why} ${r.strategy}`.toLowerCase().includes(filter),
   );
@@ -79,14 +73,14 @@ function List() {
         <AppChoice names={appList.value.map((a) => a.name)} />
         <SearchBox label="Filter rollouts" />
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       <section class="card whole">
         <Rows
           label="Rollouts"
           className="rollouts"
-          columns={["rollout", "app", "version", "state", "why", "started", "took"]}
+          columns={["rollout", "app", "version", "state", "why", "#started", "#took"]}
           count={list.length}
-          rowHeight={34}
+          rowHeight={narrow.value ? 52 : 34}
           keyOf={(i) => list[i]?.id ?? i}
           cells={(i) => <Cells r={list[i]!} />}
           onRow={(i) => go(["rollouts", String(list[i]!.id)])}

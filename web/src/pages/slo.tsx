@@ -1,12 +1,10 @@
 // Objectives: what is left of each budget, how fast it burns, and what spent it.
-import { useComputed } from "@preact/signals";
-import { get } from "../lib/api";
 import { budget, duration, nines, ratio } from "../lib/format";
-import { appList, events } from "../lib/live";
-import { useResource, useTurn } from "../lib/resource";
+import { appList } from "../lib/live";
+import { useGet, useTold, useTurn } from "../lib/resource";
 import { href, param } from "../lib/route";
 import type { Objective } from "../lib/types_ops";
-import { Bar, Columns, Empty, Figure, Num, State, Trouble, type Tone } from "../ui/bits";
+import { Bar, Columns, Empty, Failed, Figure, Num, State, type Tone } from "../ui/bits";
 import { AppChoice, SearchBox } from "../ui/links";
 import { ObjectiveCard } from "./slo_card";
 
@@ -110,8 +108,7 @@ export function Objectives() {
   const app = param("app");
   const filter = param("q").toLowerCase();
   const turn = useTurn(30_000);
-  const told = useComputed(() => events.value.find((e) => e.kind.startsWith("slo."))?.id ?? 0);
-  const asked = useResource((signal) => get<{ objectives: Objective[] }>("/v1/slo", signal), [], [turn, told.value]);
+  const asked = useGet<{ objectives: Objective[] }>("/v1/slo", turn, useTold(/^slo\./));
   const all = asked.data?.objectives ?? [];
   const names = [...new Set([...all.map((o) => o.app), ...appList.value.map((a) => a.name)])].sort();
   const list = all.filter((o) => (!app || o.app === app) && (!filter || `${o.app} ${o.slo} ${wordOfObjective(o)}`.includes(filter)));
@@ -125,7 +122,7 @@ export function Objectives() {
         {all.length > 1 && <Head all={all} />}
         {!cards && <SearchBox label="Filter objectives" />}
       </header>
-      {asked.problem && <Trouble problem={asked.problem} again={asked.again} />}
+      <Failed of={asked} />
       {!asked.data && asked.loading && <Empty>Reading the objectives …</Empty>}
       {list.length > 0 && (cards ? list.map((o) => <ObjectiveCard key={`${o.app} ${o.slo}`} o={o} />) : <List list={list} />)}
       {asked.data && list.length === 0 && (

@@ -1,12 +1,11 @@
 // One objective: its budget, the rules of its burn rate, and what spent it.
 import { useMemo } from "preact/hooks";
-import { get } from "../lib/api";
 import { count, duration, nines, number, ratio, seconds, stamp } from "../lib/format";
-import { useResource } from "../lib/resource";
+import { useGet } from "../lib/resource";
 import { href } from "../lib/route";
 import type { RolloutLine } from "../lib/types";
 import type { BurnRule, Objective, Slice } from "../lib/types_ops";
-import { Ago, Bar, Figure, State } from "../ui/bits";
+import { Ago, Bar, Columns, Figure, State } from "../ui/bits";
 import { Chart, type Limit, type Mark } from "../ui/chart";
 import { Runbook } from "../ui/links";
 import { exhaustedText, leftText, toneOfObjective, wordOfObjective } from "./slo";
@@ -42,16 +41,7 @@ function Burn({ o }: { o: Objective }) {
       <caption class="hidden">
         How fast the budget of {o.app} {o.slo} burns
       </caption>
-      <thead>
-        <tr>
-          <th scope="col" title="burn 1 spends the budget exactly in its window">
-            burn above
-          </th>
-          <th scope="col">long</th>
-          <th scope="col">and still</th>
-          <th scope="col">alert</th>
-        </tr>
-      </thead>
+      <Columns of={["burn above", "long", "and still", "alert"]} />
       <tbody>
         {o.rules.map((r) => (
           <BurnRow key={`${r.long} ${r.limit}`} r={r} />
@@ -131,7 +121,7 @@ function History({ o, rollouts }: { o: Objective; rollouts: RolloutLine[] }) {
 }
 
 export function ObjectiveCard({ o }: { o: Objective }) {
-  const asked = useResource((signal) => get<{ rollouts: RolloutLine[] }>(`/v1/rollouts?limit=1000&app=${encodeURIComponent(o.app)}`, signal), [o.app]);
+  const asked = useGet<{ rollouts: RolloutLine[] }>(`/v1/rollouts?limit=1000&app=${encodeURIComponent(o.app)}`);
   const since = o.history.slices[0] ? began(o, o.history.slices[0]) : 0;
   const rollouts = useMemo(() => (asked.data?.rollouts ?? []).filter((r) => (r.ended_ms || Infinity) > since), [asked.data, since]);
   const tone = toneOfObjective(o);

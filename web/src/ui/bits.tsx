@@ -8,7 +8,7 @@ import type { Column, Problem } from "../lib/types";
 
 export type Tone = "good" | "warn" | "bad" | "busy" | "plain";
 
-const SIGN: Record<Tone, string> = { good: "✓", warn: "▲", bad: "✕", busy: "◌", plain: "·" };
+export const SIGN: Record<Tone, string> = { good: "✓", warn: "▲", bad: "✕", busy: "◌", plain: "·" };
 
 // A state: sign and word, never the colour alone.
 export function State({ tone, children, title }: { tone: Tone; children: ComponentChildren; title?: string }) {
@@ -59,6 +59,9 @@ export function Trouble({ problem, again }: { problem: Problem; again?: () => vo
     </div>
   );
 }
+
+// What came of a question, when it is no answer.
+export const Failed = ({ of }: { of: { problem: Problem | null; again: () => void } }) => of.problem && <Trouble problem={of.problem} again={of.again} />;
 
 // A page of one thing that is not there yet, or not at all.
 export function Reading({ title, problem, again }: { title: string; problem: Problem | null; again: () => void }) {
@@ -195,6 +198,66 @@ export function Dialog({ title, children, close }: { title: string; children: Co
         {children}
       </div>
     </dialog>
+  );
+}
+
+// What was opened of a list, beside it; Escape closes it.
+export function Aside({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
+  return (
+    <aside
+      class="card logline"
+      aria-labelledby="aside-title"
+      onKeyDown={(e) => {
+        if (e.key !== "Escape") return;
+        e.stopPropagation();
+        close();
+      }}
+    >
+      <header>
+        <h2 id="aside-title">{title}</h2>
+        <button type="button" class="quiet small" onClick={close}>
+          Close
+        </button>
+      </header>
+      {children}
+    </aside>
+  );
+}
+
+// A table of names and values.
+export function Members({ of, label }: { of: [string, ComponentChildren][]; label: string }) {
+  return (
+    <table class="members">
+      <caption>{label}</caption>
+      <tbody>
+        {of.map(([key, value]) => (
+          <tr key={key}>
+            <th scope="row">{key}</th>
+            <td>{value}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+// An entry of a journal: when, and what.
+export function Entry({ ms, when, tone, n = 1, children, ...more }: { ms: number; when?: string; tone: Tone; n?: number; children: ComponentChildren; class?: string; title?: string }) {
+  const { title, ...rest } = more;
+  return (
+    <li {...rest}>
+      {when ? (
+        <time dateTime={new Date(ms).toISOString()} title={stamp(ms)}>
+          {when}
+        </time>
+      ) : (
+        <Ago ms={ms} />
+      )}
+      <State tone={tone} title={title}>
+        {children}
+        {n > 1 && <span class="dim"> {n} times</span>}
+      </State>
+    </li>
   );
 }
 

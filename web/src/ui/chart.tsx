@@ -8,10 +8,10 @@ import { inUnit, stamp } from "../lib/format";
 import { setRange } from "../lib/time";
 import type { Column } from "../lib/types";
 import { colour, faded, FONT, scheme } from "../lib/scheme";
-import { axisTime, drawLimits, drawMarks, type Limit, type Mark } from "./chart_draw";
+import { AXIS, axisTime, drawLimits, drawMarks, heightTime, spaceTime, type Limit, type Mark } from "./chart_draw";
 import { Frame } from "./frame";
 
-export type { Limit, Mark } from "./chart_draw";
+export { AXIS, type Limit, type Mark } from "./chart_draw";
 
 export interface Line {
   label: string;
@@ -58,7 +58,6 @@ const painted = (lines: Line[]): Line[] =>
 export const cursorMs = signal<number | null>(null);
 // The same, set by a picture that is not uPlot's: its charts move theirs there.
 export const pointedMs = signal<number | null>(null);
-export const AXIS = { left: 64, right: 8, other: 58 }; // pixels beside what is drawn
 
 function stack(lines: Line[]): Column[] {
   const sum = new Array<number>(lines[0]?.values.length ?? 0).fill(0);
@@ -151,7 +150,7 @@ function options(p: Drawn, width: number, unit: string, current: () => Drawn): u
     },
     scales,
     axes: [
-      { ...axis, values: axisTime, size: 36, space: 64 },
+      { ...axis, values: axisTime, size: heightTime, space: spaceTime },
       {
         ...axis,
         incrs: incrs(unit),

@@ -3,6 +3,9 @@ import type uPlot from "uplot";
 import { clock, day, inUnit } from "../lib/format";
 import { colour, FONT } from "../lib/scheme";
 
+export const AXIS = { left: 64, right: 8, other: 58 }; // pixels beside what is drawn
+const HALF_WIDTH = 3.4; // of a character of an axis
+
 export interface Mark {
   ms: number;
   label: string;
@@ -49,12 +52,13 @@ export function drawLimits(u: uPlot, limits: Limit[], unit: string) {
 export function drawMarks(u: uPlot, marks: Mark[]) {
   const { ctx } = u;
   const scale = devicePixelRatio;
-  let free = -Infinity;
+  const right = u.bbox.left + u.bbox.width;
+  const places = marks.map((mark) => u.valToPos(mark.ms / 1000, "x", true));
   ctx.setLineDash([]);
   ctx.textBaseline = "alphabetic";
-  for (const mark of marks) {
-    const x = u.valToPos(mark.ms / 1000, "x", true);
-    if (x < u.bbox.left || x > u.bbox.left + u.bbox.width) continue;
+  marks.forEach((mark, i) => {
+    const x = places[i]!;
+    if (x < u.bbox.left || x > right) return;
     ctx.strokeStyle = ctx.fillStyle = colour(mark.tone === "bad" ? "--bad" : mark.tone === "good" ? "--good" : "--dim");
     ctx.lineWidth = scale;
     ctx.beginPath();
@@ -68,14 +72,13 @@ export function drawMarks(u: uPlot, marks: Mark[]) {
     ctx.fill();
     ctx.font = `${10 * scale}px ${FONT}`;
     ctx.textAlign = "left";
-    const width = ctx.measureText(mark.label).width;
-    if (x + 5 * scale < free || x + width + 6 * scale > u.bbox.left + u.bbox.width) continue;
-    ctx.fillText(mark.label, x + 5 * scale, u.bbox.top + 10 * scale);
-    free = x + width + 14 * scale;
-  }
+    // A name that the next mark would cross is not written.
+    const end = x + ctx.measureText(mark.label).width + 9 * scale;
+    if (end <= right && !places.some((other) => other > x && other < end)) ctx.fillText(mark.label, x + 5 * scale, u.bbox.top + 10 * scale);
+  });
 }
 
-export function axisTime(_: uPlot, splits: number[], __: number, ___: number, incr: number): string[] {
+export function timeTexts(splits: number[], incr: number): string[] {
   let last = "";
   return splits.map((s) => {
     const ms = s * 1000;
@@ -86,3 +89,14 @@ export function axisTime(_: uPlot, splits: number[], __: number, ___: number, in
     return newDay ? `${text}\n${d.slice(5)}` : text;
   });
 }
+
+// One that the edge would cut through is left out.
+export function axisTime(u: uPlot, splits: number[], _: number, __: number, incr: number): string[] {
+  const { min, max } = u.scales.x!;
+  const pixels = (u.width - AXIS.left - AXIS.right) / (max! - min!);
+  return timeTexts(splits, incr).map((text, i) => ((max! - splits[i]!) * pixels + AXIS.right < Math.min(text.length, 8) * HALF_WIDTH ? "" : text));
+}
+
+// A second line is there only where a day begins; times with seconds are wider.
+export const heightTime = (_: uPlot, texts: string[] | null) => (texts?.some((t) => t.includes("\n")) ? 36 : 24);
+export const spaceTime = (_: uPlot, __: number, min: number, max: number, width: number) => (((max - min) / width) * 64 < 60 ? 64 : 44);

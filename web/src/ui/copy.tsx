@@ -15,7 +15,8 @@ async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function Copy({ text, what }: { text: string; what: string }) {
+// `says` names it where it is alone, and has to be enough for everybody.
+export function Copy({ text, what, says }: { text: string; what: string; says?: string }) {
   const said = useSignal("");
   const copy = async () => {
     said.value = (await copyText(text)) ? "copied" : "select it by hand";
@@ -24,8 +25,8 @@ export function Copy({ text, what }: { text: string; what: string }) {
   };
   return (
     <button type="button" class="small" onClick={copy}>
-      {said.value || "copy"}
-      <span class="hidden"> {what}</span>
+      {said.value || says || "copy"}
+      {!says && <span class="hidden"> {what}</span>}
     </button>
   );
 }

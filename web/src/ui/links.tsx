@@ -23,7 +23,7 @@ export function Pick({ name, label, options }: { name: string; label: string; op
   return (
     <label>
       <span class="hidden">{label}</span>
-      <select value={param(name)} onChange={(e) => setQuery({ [name]: e.currentTarget.value })}>
+      <select value={options.some(([value]) => value === param(name)) ? param(name) : ""} onChange={(e) => setQuery({ [name]: e.currentTarget.value })}>
         {options.map(([value, text]) => (
           <option key={value} value={value}>
             {text}
@@ -40,8 +40,8 @@ export function AppChoice({ names }: { names: string[] }) {
   return <Pick name="app" label="App" options={[["", "all apps"], ...[...list].map((name): [string, string] => [name, name])]} />;
 }
 
-export function SearchBox({ label }: { label: string }) {
-  return <input type="search" data-search placeholder="filter" aria-label={label} value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />;
+export function SearchBox({ label, hint = "filter" }: { label: string; hint?: string }) {
+  return <input type="search" data-search placeholder={hint} aria-label={label} value={param("q")} onInput={(e) => setQuery({ q: e.currentTarget.value })} />;
 }
 
 // Parts of a page that have an address of their own: "view=…".

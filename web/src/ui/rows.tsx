@@ -111,8 +111,8 @@ export function Rows(p: RowsProps) {
       <div role="rowgroup">
         <div class="vhead" role="row" aria-rowindex={1}>
           {p.columns.map((name) => (
-            <span key={name} role="columnheader">
-              {name}
+            <span key={name} role="columnheader" class={name[0] === "#" ? "num" : undefined}>
+              {name.replace("#", "")}
             </span>
           ))}
         </div>
@@ -120,6 +120,7 @@ export function Rows(p: RowsProps) {
       <div
         class="vbody"
         ref={box}
+        style={{ "--tall": `${tall}px` }}
         role="rowgroup"
         tabIndex={0}
         aria-label={p.label}

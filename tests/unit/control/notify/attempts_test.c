@@ -166,15 +166,23 @@ static void a_failed_attempt_is_shown_until_one_goes_well(void **state)
 	assert_int_equal(notify_group_why(s, g, 0, &failed), NOTIFY_WHY_FAILED);
 	assert_string_equal(failed->error, "status 503");
 	assert_str(failed->channel, "team/webhook");
+	assert_int_equal(failed->try_ms, now);
+	assert_int_equal(notify_again_ms(s, g, failed), hook->next_ms);
+	assert_in_range(hook->next_ms, now + 750, now + 1000);
+	const struct notify_entry *kept = failed;
 	assert_int_equal(notify_group_why(s, g, 1, &failed), NOTIFY_WHY_SENT);
 	/* The next one is under way: what is known is of the last. */
 	hook = due_at(s, now + 1000);
 	assert_non_null(hook);
 	assert_int_equal(notify_group_why(s, g, 0, &failed), NOTIFY_WHY_FAILED);
+	assert_true(failed == kept && notify_again_ms(s, g, failed) == 0);
 	notify_result(s, hook, NOTIFY_FINAL, 0, "status 400: no \xc3", now + 1000);
 	assert_int_equal(notify_group_why(s, g, 0, &failed), NOTIFY_WHY_FAILED);
 	assert_string_equal(failed->error, "status 400: no ");
 	assert_int_equal(failed->attempts, 2);
+	/* Given up: it is tried again when the group is looked at, and has failed since then. */
+	assert_int_equal(notify_again_ms(s, g, failed), g->next_ms);
+	assert_true(g->next_ms > now + 1000 && failed->try_ms == now);
 	hook = due_at(s, now + 5 * MIN_MS);
 	assert_non_null(hook);
 	notify_result(s, hook, NOTIFY_DELIVERED, 0, NULL, now + 5 * MIN_MS);
