@@ -75,10 +75,38 @@ static void check_remote_write(struct checking *c, uint32_t i, const struct spec
 		check_relabel(c, &w->relabel[k], item(below(at, "relabel"), k));
 }
 
+static bool same_labels(const struct spec_target *a, const struct spec_target *b)
+{
+	bool same = a->label_count == b->label_count;
+	for (uint32_t i = 0; same && i < a->label_count; i++)
+		same = hg_str_eq(a->labels[i].name, b->labels[i].name) &&
+		       hg_str_eq(a->labels[i].value, b->labels[i].value);
+	return same;
+}
+
+/* Their series would be the same ones: each would overwrite what the other has found. */
+static void check_target(struct checking *c, uint32_t i, const struct spec_node *at)
+{
+	const struct spec_target *t = c->s->observe.targets;
+	for (uint32_t k = 0; k < i; k++) {
+		if (!hg_str_eq(t[i].job, t[k].job) || !hg_str_eq(t[i].address, t[k].address) ||
+		        !same_labels(&t[i], &t[k]))
+			continue;
+		struct hg_err *e = fail(c, HG_E_CONFIG_CONFLICT, below(at, "address"));
+		spec_err_say(e, "the job \"%.*s\" has the target %.*s twice", HG_STR_ARG(t[i].job),
+		        HG_STR_ARG(t[i].address));
+		hg_err_hint(e, "give one of them another `job`, or `labels` that tell them apart");
+		break;
+	}
+}
+
 void spec_check_observe(const struct spec *s, struct spec_report *report)
 {
 	struct checking c = {.s = s, .r = report};
 	const struct spec_node *list = below(below(s->origin->tree, "observe"), "remote_write");
 	for (uint32_t i = 0; i < s->observe.remote_write_count; i++)
 		check_remote_write(&c, i, item(list, i));
+	list = below(below(s->origin->tree, "observe"), "targets");
+	for (uint32_t i = 0; i < s->observe.target_count; i++)
+		check_target(&c, i, item(list, i));
 }

@@ -101,7 +101,17 @@ static bool targets(struct pa_ask *a, struct json_out *j)
 	return true;
 }
 
-/* Targets of a job follow each other. */
+/* Has a target before this one the same job? Those of a job follow each other until the file is
+ * changed. */
+static bool job_was_told(const struct scrape *scrape, struct hg_str job, size_t before)
+{
+	struct scrape_status t;
+	size_t at = 0;
+	while (scrape_status_next(scrape, &at, &t) && at != before)
+		if (hg_str_eq(t.job, job)) return true;
+	return false;
+}
+
 static bool scrape_pools(struct pa_ask *a, struct json_out *j)
 {
 	struct scrape_status t;
@@ -112,8 +122,8 @@ static bool scrape_pools(struct pa_ask *a, struct json_out *j)
 	json_out_array(j);
 	while (a->p->o.scrape && scrape_status_next(a->p->o.scrape, &at, &t)) {
 		if (last.n && hg_str_eq(last, t.job)) continue;
-		json_out_str(j, t.job);
 		last = t.job;
+		if (!job_was_told(a->p->o.scrape, t.job, at)) json_out_str(j, t.job);
 	}
 	json_out_end(j);
 	json_out_end(j);

@@ -69,10 +69,11 @@ HG_MUST enum hg_rc scrape_new(
 void scrape_free(struct scrape *s);
 
 /*
- * From now on exactly these jobs. Targets that are wanted as before go on undisturbed; those that
- * are not wanted any more get their markers after two intervals and 10 %, unless somebody else has
- * written their series since. All or nothing: after HG_E_RELABEL, HG_E_REGEX, HG_E_INVALID (message
- * names job and target), HG_E_TOO_LARGE, HG_E_NOMEM all is as it was.
+ * From now on exactly these jobs; several may have one name, with intervals and limits of their
+ * own. Targets that are wanted as before go on undisturbed; those that are not wanted any more get
+ * their markers after two intervals and 10 %, unless somebody else has written their series since.
+ * All or nothing: after HG_E_RELABEL, HG_E_REGEX, HG_E_INVALID (message names job and target),
+ * HG_E_TOO_LARGE, HG_E_NOMEM all is as it was.
  */
 HG_MUST enum hg_rc scrape_apply(
         struct scrape *s, const struct scrape_job_conf *jobs, uint32_t n, struct hg_err *err);

@@ -550,8 +550,6 @@ static void an_apply_leaves_alone_what_is_wanted_as_before(void **s)
 	assert_int_equal(st.samples, 1);
 	assert_true(hg_str_starts(st.url, HG_STR("http://127.0.0.1:")));
 	assert_false(scrape_status_next(w.scrape, &at, &st));
-	struct scrape_job_conf twice[2] = {w.job, w.job};
-	assert_int_equal(scrape_apply(w.scrape, twice, 2, &err), HG_E_INVALID);
 	w.label[0].value = HG_STR("no-port");
 	assert_int_equal(scrape_apply(w.scrape, &w.job, 1, &err), HG_E_INVALID);
 	assert_non_null(strstr(err.message, "target \"no-port\" of job \"j\" cannot be asked"));
@@ -559,6 +557,50 @@ static void an_apply_leaves_alone_what_is_wanted_as_before(void **s)
 	assert_int_equal(scrape_apply(w.scrape, &w.job, 1, &err), HG_E_INVALID);
 	assert_ptr_equal(first(&w), t);
 	assert_int_equal(t->state, TARGET_WANTED);
+	world_free(&w);
+}
+
+/* As a file has it that names exporters of several machines with one `job`. */
+static void jobs_of_one_name_are_asked_each(void **s)
+{
+	enum { N = 5000 };
+	struct world w;
+	struct hg_err err = {0};
+	static struct label label[N][2];
+	static char address[N][32];
+	static struct scrape_target_conf target[N];
+	static struct scrape_job_conf job[N];
+	static struct target *was[N];
+	(void)s;
+	world_new(&w, "127.0.0.1:0");
+	for (int i = 0; i < N; i++) {
+		(void)snprintf(address[i], sizeof address[i], "127.0.0.1:%d", 10000 + i);
+		label[i][0] = (struct label){HG_STR("__address__"), hg_str(address[i])};
+		label[i][1] = (struct label){HG_STR("instance"), hg_str(address[i])};
+		target[i].labels = (struct labels){label[i], 2};
+		job[i] = w.job;
+		job[i].targets = &target[i];
+		job[i].sample_limit = (uint32_t)i % 3;
+	}
+	assert_int_equal(scrape_apply(w.scrape, job, N, &err), HG_OK);
+	assert_int_equal(w.scrape->target_n, N);
+	int n = 0;
+	HG_LIST_EACH (at, &w.scrape->targets)
+		was[n++] = HG_CONTAINER(at, struct target, node);
+	/* The first comes last and one goes: all others go on as they are, and soon. */
+	struct scrape_job_conf first_job = job[0];
+	memmove(job, job + 1, (N - 1) * sizeof *job);
+	job[N - 1] = first_job;
+	memmove(job + 10, job + 11, (N - 11) * sizeof *job);
+	uint64_t begin = clock_mono_ns();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(scrape_apply(w.scrape, job, N - 1, &err), HG_OK);
+	print_message(
+	        "20 times %d targets: %.3f s\n", N - 1, (double)(clock_mono_ns() - begin) / 1e9);
+	/* What was never asked has no series to end. */
+	assert_int_equal(w.scrape->target_n, N - 1);
+	for (int i = 0; i < N; i++)
+		assert_true(i == 11 || was[i]->kept);
 	world_free(&w);
 }
 
@@ -613,6 +655,7 @@ int main(void)
 	        cmocka_unit_test(a_target_that_is_gone_ends_after_two_intervals),
 	        cmocka_unit_test(series_that_another_target_took_over_do_not_end),
 	        cmocka_unit_test(an_apply_leaves_alone_what_is_wanted_as_before),
+	        cmocka_unit_test(jobs_of_one_name_are_asked_each),
 	        cmocka_unit_test(targets_are_relabelled_before_they_are_asked),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
