@@ -63,8 +63,9 @@ export const windowMs = (text: string) => parseInt(text, 10) * (UNIT_MS[text.sli
 // would be in none of them), and over no more than a quarter of the range (else a short one shows only its own past).
 export function windowFor(windows: string[], own: string, rangeMs: number, stepMs: number): string {
   const sorted = [...windows].sort((a, b) => windowMs(a) - windowMs(b));
-  const wish = Math.max(Math.min(windowMs(own), rangeMs / 4), stepMs);
-  return sorted.find((w) => windowMs(w) >= wish && windowMs(w) >= stepMs) ?? sorted.at(-1) ?? own;
+  const fit = sorted.filter((w) => windowMs(w) >= stepMs);
+  const most = Math.min(windowMs(own), rangeMs / 4);
+  return fit.filter((w) => windowMs(w) <= most).at(-1) ?? fit[0] ?? sorted.at(-1) ?? own;
 }
 
 export function lastOf(values: Column): number | null {
