@@ -13,6 +13,15 @@
 #define NODES_MAX      65536u
 #define KEYS_MAX       1024u
 
+/* Behind a key: the pairs of its value belong to the mapping. Told by its address. */
+static const char merge_key[] = "<<";
+
+struct anchor {
+	struct hg_str name;
+	struct spec_node *node;
+	struct anchor *next; /* the one before it */
+};
+
 struct parse {
 	struct fy_parser *fy;
 	struct fy_diag *diag;
@@ -20,8 +29,9 @@ struct parse {
 	struct spec_report *r;
 	struct spec_node *stack[DEPTH_MAX];
 	struct spec_node *root;
-	struct spec_node key; /* key, key_line, key_column of the value to come */
-	bool has_key;
+	struct spec_node key;  /* key, key_line, key_column of the value to come */
+	bool has_key, aliases; /* aliases: they are allowed */
+	struct anchor *anchors;
 	uint32_t depth, nodes, documents;
 	struct hg_str line, line_rest; /* line number line_n of the text, 1…, and what follows it */
 	uint32_t line_n;
@@ -192,7 +202,8 @@ static bool wants_key(const struct parse *p)
 static enum hg_rc key_take(struct parse *p, const struct spec_node *n)
 {
 	const struct spec_node *map = p->stack[p->depth - 1];
-	if (hg_str_eq(n->text, HG_STR("<<")) && !n->quoted) {
+	bool merge = hg_str_eq(n->text, hg_str(merge_key)) && !n->quoted;
+	if (merge && !p->aliases) {
 		struct hg_err *e = spec_report_error(p->r, HG_E_CONFIG_REFUSED, n->line, n->column);
 		spec_err_say(e, "merge keys (<<) are refused");
 		hg_err_hint(
@@ -215,18 +226,136 @@ static enum hg_rc key_take(struct parse *p, const struct spec_node *n)
 		hg_err_hint(e, "remove one of them");
 		break; /* go on: the report shows more than one */
 	}
-	p->key = (struct spec_node){.key = n->text, .key_line = n->line, .key_column = n->column};
+	p->key = (struct spec_node){.key = merge ? hg_str(merge_key) : n->text,
+	        .key_line = n->line,
+	        .key_column = n->column};
 	p->has_key = true;
 	return HG_OK;
+}
+
+/* ---- anchors, aliases and merge keys, where they are allowed ---- */
+
+static enum hg_rc on_anchor(struct parse *p, struct fy_token *t, struct spec_node *n)
+{
+	size_t len = 0;
+	if (!t) return HG_OK;
+	if (!p->aliases)
+		return refuse(p, t, "anchors (&name) are refused",
+		        "write the values where they are used, or use `environments` overlays");
+	const char *name = fy_token_get_text(t, &len);
+	struct anchor *to = hg_arena_take(p->a, sizeof *to);
+	if (!to) return nomem(p);
+	*to = (struct anchor){
+	        hg_arena_str(p->a, (struct hg_str){name, name ? len : 0}), n, p->anchors};
+	if (!to->name.p) return nomem(p);
+	p->anchors = to;
+	return HG_OK;
+}
+
+/* Levels below and with it. */
+static uint32_t height_of(const struct spec_node *n)
+{
+	uint32_t most = 0;
+	for (const struct spec_node *c = n->first; c; c = c->next)
+		most = HG_MAX(most, height_of(c));
+	return most + 1;
+}
+
+/* NULL: no memory, or more nodes than NODES_MAX. */
+static struct spec_node *copy(struct parse *p, const struct spec_node *n)
+{
+	struct spec_node *to = ++p->nodes > NODES_MAX ? NULL : hg_arena_take(p->a, sizeof *to);
+	if (!to) return NULL;
+	*to = *n;
+	to->first = to->last = to->next = NULL;
+	to->count = 0;
+	for (const struct spec_node *c = n->first; c; c = c->next) {
+		struct spec_node *child = copy(p, c);
+		if (!child) return NULL;
+		spec_node_add(to, child);
+	}
+	return to;
+}
+
+static enum hg_rc on_alias(struct parse *p, struct fy_token *t)
+{
+	size_t len = 0;
+	if (!p->aliases)
+		return refuse(p, t, "aliases (*name) are refused",
+		        "write the value where it is used, or use `environments` overlays");
+	const char *text = fy_token_get_text(t, &len);
+	struct hg_str name = {text, text ? len : 0};
+	const struct anchor *of = p->anchors;
+	while (of && !hg_str_eq(of->name, name))
+		of = of->next;
+	if (!of)
+		return refuse(p, t, "the alias names no anchor above it",
+		        "an anchor `&name` stands before the value, above its first alias `*name`");
+	for (uint32_t i = 0; i < p->depth; i++)
+		if (p->stack[i] == of->node)
+			return refuse(p, t, "the alias stands inside of what it names",
+			        "write the value out");
+	uint32_t line, column;
+	mark_of(t, &line, &column);
+	if (p->depth + height_of(of->node) > DEPTH_MAX + 1)
+		return limit(p->r, line, "the nesting is too deep", DEPTH_MAX);
+	struct spec_node *n = copy(p, of->node);
+	if (!n && p->nodes > NODES_MAX)
+		return limit(p->r, line, "the file has too many values", NODES_MAX);
+	if (!n) return nomem(p);
+	n->key = (struct hg_str){0};
+	p->nodes--; /* place() counts it */
+	if (!wants_key(p)) return place(p, n);
+	if (n->kind == SPEC_N_SCALAR) return key_take(p, n);
+	return refuse(p, t, "a key must be a text", "lists and mappings cannot be keys");
+}
+
+static bool has_pair(const struct spec_node *map, struct hg_str key)
+{
+	const struct spec_node *c = map->first;
+	while (c && !hg_str_eq(c->key, key))
+		c = c->next;
+	return c;
+}
+
+/* What the mapping says itself wins, then what was merged first. */
+static enum hg_rc merge_pairs(struct parse *p, struct spec_node *map, struct spec_node *from)
+{
+	if (from->kind != SPEC_N_MAP) {
+		struct hg_err *e =
+		        spec_report_error(p->r, HG_E_CONFIG_TYPE, from->line, from->column);
+		spec_err_say(e, "only mappings can be merged (<<)");
+		hg_err_hint(e, "`<<: *name`, where `&name` stands before a mapping");
+		return e->rc;
+	}
+	for (struct spec_node *c = from->first, *next; c; c = next) {
+		next = c->next;
+		if (has_pair(map, c->key)) continue;
+		if (map->count >= KEYS_MAX)
+			return limit(p->r, map->line, "the mapping has too many keys", KEYS_MAX);
+		spec_node_add(map, c);
+	}
+	return HG_OK;
+}
+
+static enum hg_rc merge(struct parse *p, struct spec_node *map)
+{
+	struct spec_node *from = map->first;
+	enum hg_rc rc = HG_OK;
+	while (from && from->key.p != merge_key)
+		from = from->next;
+	if (!from) return HG_OK;
+	spec_node_remove(map, from);
+	if (from->kind != SPEC_N_LIST) return merge_pairs(p, map, from);
+	for (struct spec_node *c = from->first; c && rc >= 0; c = c->next)
+		rc = merge_pairs(p, map, c);
+	return rc;
 }
 
 static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 {
 	struct fy_token *t = ev->scalar.value;
 	size_t n = 0;
-	if (ev->scalar.anchor)
-		return refuse(p, ev->scalar.anchor, "anchors (&name) are refused",
-		        "write the values where they are used, or use `environments` overlays");
 	if (ev->scalar.tag)
 		return refuse(p, ev->scalar.tag, "tags (!name) are refused",
 		        "the type of every value is known from its key; remove the tag");
@@ -246,6 +375,8 @@ static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 		spec_err_say(e, "a text must not contain a zero byte");
 		return e->rc;
 	}
+	enum hg_rc rc = on_anchor(p, ev->scalar.anchor, node);
+	if (rc < 0) return rc;
 	if (wants_key(p)) return key_take(p, node);
 	return place(p, node);
 }
@@ -256,9 +387,8 @@ static enum hg_rc on_start(struct parse *p, struct fy_token *anchor, struct fy_t
 	struct spec_node *n = node_new(p, kind, start);
 	enum hg_rc rc;
 	if (!n) return nomem(p);
-	if (anchor)
-		return refuse(p, anchor, "anchors (&name) are refused",
-		        "write the values where they are used, or use `environments` overlays");
+	rc = on_anchor(p, anchor, n);
+	if (rc < 0) return rc;
 	if (tag)
 		return refuse(p, tag, "tags (!name) are refused",
 		        "the type of every value is known from its key; remove the tag");
@@ -278,8 +408,9 @@ static enum hg_rc on_end(struct parse *p, struct fy_token *end)
 	uint32_t line, column;
 	HG_ASSERT(p->depth > 0);
 	mark_of(end, &line, &column);
-	p->stack[--p->depth]->end_line = line;
-	return HG_OK;
+	struct spec_node *n = p->stack[--p->depth];
+	n->end_line = line;
+	return n->kind == SPEC_N_MAP ? merge(p, n) : HG_OK;
 }
 
 static enum hg_rc on_event(struct parse *p, struct fy_event *ev)
@@ -297,9 +428,7 @@ static enum hg_rc on_event(struct parse *p, struct fy_event *ev)
 			        "directives (%YAML, %TAG) are refused",
 			        "remove the line that starts with %; Headgate reads YAML 1.2");
 		return HG_OK;
-	case FYET_ALIAS:
-		return refuse(p, ev->alias.anchor, "aliases (*name) are refused",
-		        "write the value where it is used, or use `environments` overlays");
+	case FYET_ALIAS: return on_alias(p, ev->alias.anchor);
 	case FYET_SCALAR: return on_scalar(p, ev);
 	case FYET_MAPPING_START:
 		return on_start(p, ev->mapping_start.anchor, ev->mapping_start.tag,
@@ -326,11 +455,11 @@ static enum hg_rc parse_all(struct parse *p)
 	}
 }
 
-enum hg_rc spec_yaml_parse(
-        struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree)
+static enum hg_rc parse_text(struct hg_str text, struct hg_arena *a, struct spec_report *r,
+        bool aliases, struct spec_node **ret_tree)
 {
 	struct fy_diag_cfg dc;
-	struct parse p = {.a = a, .r = r};
+	struct parse p = {.a = a, .r = r, .aliases = aliases};
 	enum hg_rc rc = text_check(text, r);
 	if (rc < 0) return rc;
 	fy_diag_cfg_default(&dc);
@@ -356,6 +485,18 @@ out:
 	fy_parser_destroy(p.fy);
 	fy_diag_destroy(p.diag);
 	return rc;
+}
+
+enum hg_rc spec_yaml_parse(
+        struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree)
+{
+	return parse_text(text, a, r, false, ret_tree);
+}
+
+enum hg_rc spec_yaml_parse_aliases(
+        struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree)
+{
+	return parse_text(text, a, r, true, ret_tree);
 }
 
 /* ---- the tree ---- */

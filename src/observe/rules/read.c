@@ -159,9 +159,11 @@ static int64_t duration_of(
 	return otherwise;
 }
 
-static bool label_name_ok(struct hg_str s)
+/* A label must not be the metric's name; an annotation is a text like another. */
+static bool name_ok(struct hg_str s, const char *key)
 {
-	return s.n && hg_utf8_valid(s) && !hg_str_eq(s, LABEL_METRIC);
+	if (!s.n || !hg_utf8_valid(s)) return false;
+	return strcmp(key, "labels") != 0 || !hg_str_eq(s, LABEL_METRIC);
 }
 
 /* The map's pairs, sorted; those of `also` that it has not, too. */
@@ -183,7 +185,7 @@ static struct labels pairs_of(
 	for (const struct spec_node *c = n->first; c; c = c->next) {
 		if (c->kind != SPEC_N_SCALAR)
 			REFUSE(x, c, "`%.*s` must be a text", (int)HG_MIN(c->key.n, 60), c->key.p);
-		else if (!label_name_ok(c->key))
+		else if (!name_ok(c->key, key))
 			REFUSE_KEY(x, c, "\"%.*s\" is no name of a label",
 			        (int)HG_MIN(c->key.n, 60), c->key.p);
 		else
@@ -336,7 +338,11 @@ static void rule_read(struct reading *x, const struct spec_node *n, const struct
 	expr_read(x, n, to);
 	for (size_t i = 0; !to->alerting && i < HG_COUNT(alerts_only); i++) {
 		const struct spec_node *k = spec_node_get(n, alerts_only[i]);
-		if (!empty(k) && !(k->kind != SPEC_N_SCALAR && !k->count))
+		int64_t ms;
+		if (empty(k) || (k->kind != SPEC_N_SCALAR && !k->count)) continue;
+		/* Generated files say `for: 0s` everywhere. */
+		bool none = k->kind == SPEC_N_SCALAR && promql_duration(k->text, &ms) && ms == 0;
+		if (!none)
 			REFUSE_KEY(x, k, "`%s` belongs to alerts, not to recording rules",
 			        alerts_only[i]);
 	}
@@ -440,7 +446,8 @@ enum hg_rc rules_file_read(struct hg_str text, struct hg_str name, struct spec_r
 	f->name = hg_arena_str(&f->mem, name);
 	if (!f->text.p || !f->name.p)
 		nomem(&x);
-	else if (spec_yaml_parse(f->text, &f->mem, report, &tree) == HG_OK && !empty(tree)) {
+	else if (spec_yaml_parse_aliases(f->text, &f->mem, report, &tree) == HG_OK &&
+	         !empty(tree)) {
 		const struct spec_node *groups = spec_node_get(tree, "groups");
 		if (tree->kind != SPEC_N_MAP)
 			REFUSE(&x, tree, "a rule file must be a mapping with `groups`");

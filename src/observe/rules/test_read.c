@@ -260,7 +260,7 @@ enum hg_rc rt_file_read(struct hg_str text, struct spec_report *report, struct r
 	struct spec_node *tree = NULL;
 	*f = (struct rt_file){.every_ms = 60000};
 	hg_arena_init(&f->mem, "rule tests", RT_BYTES);
-	if (spec_yaml_parse(text, &f->mem, report, &tree) == HG_OK && !empty(tree))
+	if (spec_yaml_parse_aliases(text, &f->mem, report, &tree) == HG_OK && !empty(tree))
 		file_read_tree(&x, tree);
 	return spec_report_rc(report);
 }
