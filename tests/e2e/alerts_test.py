@@ -104,7 +104,7 @@ class Alerts(unittest.TestCase):
     def tearDown(self):
         self.p.__exit__(None, None, None)
         self.hostile.stop()
-        self.smtp.stop()
+        self.smtp.remove()
 
     def api(self, method, path, body=None):
         status, _, text = request(self.admin, method, path, body, {"Authorization": f"Bearer {self.token}"})
