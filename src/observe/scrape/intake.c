@@ -448,7 +448,7 @@ static void keep_exemplar(struct intake_reading *d, const struct intake_exemplar
 	const struct intake_row *row = &d->in->row[e->row];
 	struct hg_str text = scrape_series_text(&d->t->series, row->place);
 	uint64_t series = hg_siphash(d->t->scrape->key, text.p, text.n) ^ (uintptr_t)d->t;
-	struct labels ls, own;
+	struct labels ls = {0}, own;
 	struct hg_err err;
 	bool dropped;
 	if (!scrape_exemplar_is_new(d->in->exemplars, series, print_of(d, e)) ||
