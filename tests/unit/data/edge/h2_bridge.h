@@ -6,6 +6,8 @@
 #ifndef TESTS_EDGE_H2_BRIDGE_H
 #define TESTS_EDGE_H2_BRIDGE_H
 
+#include "bridges.h"
+
 #include <nghttp2/nghttp2.h>
 
 struct h2_bridge {
@@ -246,7 +248,7 @@ static inline void *h2_bridge_main(void *arg)
 	}
 	nghttp2_session_del(b->ng);
 	close(b->net);
-	close(b->plain);
+	bridge_close(b->plain);
 	free(b);
 	return NULL;
 }
@@ -255,14 +257,12 @@ static inline void *h2_bridge_main(void *arg)
 static inline int h2_bridge_over(int net)
 {
 	int fd[2];
-	pthread_t thread;
 	struct h2_bridge *b = calloc(1, sizeof *b);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
 	b->plain = fd[1];
 	b->net = net;
 	b->ng = h2_bridge_session(b);
-	assert_int_equal(pthread_create(&thread, NULL, h2_bridge_main, b), 0);
-	pthread_detach(thread);
+	bridge_start(h2_bridge_main, b, b->plain);
 	return fd[0];
 }
 

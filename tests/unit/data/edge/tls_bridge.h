@@ -6,11 +6,11 @@
 #define TESTS_EDGE_TLS_BRIDGE_H
 
 #include "../../os/tls_rig.h"
+#include "bridges.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -97,7 +97,7 @@ static inline void *bridge_main(void *arg)
 	}
 	client_free(&b->client);
 	close(b->secure);
-	close(b->plain);
+	bridge_close(b->plain);
 	free(b);
 	return NULL;
 }
@@ -106,7 +106,6 @@ static inline void *bridge_main(void *arg)
 static inline int bridge_over(int secure, const char *host)
 {
 	int fd[2];
-	pthread_t thread;
 	signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
 	struct bridge *b = calloc(1, sizeof *b);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
@@ -114,8 +113,7 @@ static inline int bridge_over(int secure, const char *host)
 	b->secure = secure;
 	b->client = client_new(secure, host);
 	SSL_set_connect_state(b->client.ssl);
-	assert_int_equal(pthread_create(&thread, NULL, bridge_main, b), 0);
-	pthread_detach(thread);
+	bridge_start(bridge_main, b, b->plain);
 	return fd[0];
 }
 
@@ -123,7 +121,6 @@ static inline int bridge_over(int secure, const char *host)
 static inline int bridge_serve(int secure, const struct pem_text *pem)
 {
 	int fd[2];
-	pthread_t thread;
 	struct timeval tv = {10, 0};
 	signal(SIGPIPE, SIG_IGN);
 	struct bridge *b = calloc(1, sizeof *b);
@@ -144,8 +141,7 @@ static inline int bridge_serve(int secure, const struct pem_text *pem)
 	setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 	b->plain = fd[1];
 	b->secure = secure;
-	if (pthread_create(&thread, NULL, bridge_main, b)) abort();
-	pthread_detach(thread);
+	bridge_start(bridge_main, b, b->plain);
 	return fd[0];
 }
 
