@@ -23,16 +23,25 @@ SANITIZED = "-fsanitize=" in FLAGS
 WRITABLE = f"data/, {BUILD}" if "-DHG_COVERAGE" in FLAGS else "data/"
 
 
+MARKS = []  # a socket for each port that this process was given: their names keep other tests from them
+
+
 def free_port():
-    """Below the kernel's source ports: polling a port nobody listens on yet could connect to itself."""
+    """One that nobody listens on and no test that runs now was given, however late it is used and how often its
+    server starts anew. Below the kernel's source ports, since polling a port nobody listens on yet could connect
+    to itself, and below 10240, from where on Headgate takes ports for replicas."""
     while True:
-        port = random.randrange(10240, 32768)
-        with socket.socket() as s:
-            try:
+        port = random.randrange(4096, 10240)
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0headgate-test-port-{port}")  # abstract: goes with the process
+            with socket.socket() as s:
                 s.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
+        except OSError:
+            mark.close()
+            continue
+        MARKS.append(mark)
+        return port
 
 
 def wait_for(what, seconds=30.0, every=0.02):

@@ -89,7 +89,7 @@ class Client:
         except OSError:
             self.ended = True
 
-    def frame(self, seconds=5):
+    def frame(self, seconds=20):
         """(kind, flags, stream, payload), or None at the end."""
         self.s.settimeout(seconds)
         while len(self.buf) < 9 or len(self.buf) < 9 + int.from_bytes(self.buf[:3], "big"):
@@ -109,7 +109,7 @@ class Client:
         self.frames.append((kind, flags, stream, payload))
         return self.frames[-1]
 
-    def outcome(self, stream=1, seconds=5):
+    def outcome(self, stream=1, seconds=20):
         """What became of a stream: ("status", "200", body), ("reset", code), ("goaway", code), ("closed",) or
         ("silence",)."""
         status, body, end = None, b"", time.monotonic() + seconds
@@ -135,8 +135,18 @@ class Client:
             if kind in (HEADERS, DATA) and flags & END_STREAM and status:
                 return ("status", status, body)
 
+    def until(self, what):
+        """Reads until what() is true."""
+        while not what():
+            assert self.frame() is not None, f"the connection ended; before: {self.frames}"
+        return self
+
+    def data(self, stream=1):
+        """The body of a stream, as far as it has come."""
+        return b"".join(f[3] for f in self.frames if f[0] == DATA and f[2] == stream)
+
     def drain(self, seconds=0.2):
-        """Reads until nothing comes any more."""
+        """Reads what comes until nothing did for so long: for what must not come."""
         try:
             while self.frame(seconds):
                 pass

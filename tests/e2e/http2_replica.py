@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import json
+import select
 import socket
 import struct
 import sys
 import threading
 import time
 
-SEEN = []
+SEEN, PEERS = [], []
 # Says what protocol the browser used, and what it heard from a WebSocket.
 PAGE = b"""<!doctype html><script>
 const s = new WebSocket(`wss://${location.host}/ws`), heard = [];
@@ -22,10 +23,12 @@ s.onclose = (e) => fetch(`/report?by=${by}&heard=${heard}&clean=${e.wasClean}`);
 
 class Peer:
     def __init__(self, s):
-        self.s, self.buf = s, b""
+        self.s, self.buf, self.reading, self.told = s, b"", False, False
 
     def more(self):
+        self.reading = True
         got = self.s.recv(65536)
+        self.reading = False
         if not got:
             raise EOFError
         self.buf += got
@@ -90,18 +93,33 @@ def websocket(peer, fields):
         peer.say(head, data)
 
 
-def serve(peer):
+def unread(s):
+    return bool(select.select([s], [], [], 0)[0])
+
+
+def settled(listener):
+    """Whether all that has come stands in SEEN: nobody waits to be accepted, and of each connection the request
+    was written down, or is waited for."""
+    return not unread(listener) and all(p.told or p.reading and not unread(p.s) for p in list(PEERS))
+
+
+def serve(peer, listener):
     while True:
+        peer.told = False
         method, path, fields, body, trailers = peer.request()
+        if path not in ("/seen", "/health"):
+            SEEN.append({"method": method, "path": path, "fields": fields, "body": body.decode("latin-1"),
+                         "trailers": trailers})
+        peer.told = True
         if path == "/seen":
+            while not settled(listener):
+                time.sleep(0.001)
             peer.answer(json.dumps(SEEN).encode())
             SEEN.clear()
             continue
         if path == "/health":
             peer.answer(b"ok")
             continue
-        SEEN.append({"method": method, "path": path, "fields": fields, "body": body.decode("latin-1"),
-                     "trailers": trailers})
         if path == "/ws":
             websocket(peer, fields)
             return
@@ -148,13 +166,17 @@ def main():
     while True:
         s, _ = listener.accept()
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = Peer(s)
+        PEERS.append(peer)
 
-        def run(s=s):
+        def run(peer=peer):
             try:
-                serve(Peer(s))
+                serve(peer, listener)
             except (EOFError, OSError):
                 pass
-            s.close()
+            finally:
+                PEERS.remove(peer)
+                peer.s.close()
         threading.Thread(target=run, daemon=True).start()
 
 
