@@ -10,10 +10,10 @@ skip=" ${HEADGATE_TEST_SKIP:-} "
 mkdir -p "$reports"
 rm -f "$reports"/*.xml
 
-# Tests wait more than they work: one more at once than there are processors, of the rooms' three times. In
+# Tests wait more than they work: two more at once than there are processors, of the rooms' three times. In
 # instrumented builds, slower by `times`, they work.
 times=1
-at_once=$(($(nproc) + 1))
+at_once=$(($(nproc) + 2))
 at_once_unit=$((3 * $(nproc)))
 some=()
 if grep -q -e '-fsanitize=' "$build/compile_commands.json"; then

@@ -352,13 +352,41 @@ static enum hg_rc merge(struct parse *p, struct spec_node *map)
 	return rc;
 }
 
+/* Where aliases are allowed, the common tags are too: every value's type is known from its key, and
+ * only `!!str` says more: that a text is meant. What would make another value of it is not. */
+static enum hg_rc on_tag(struct parse *p, struct fy_token *t, struct spec_node *n)
+{
+	static const char core[] = "tag:yaml.org,2002:";
+	static const char *const scalars[] = {
+	        "str", "int", "float", "bool", "null", "timestamp", NULL};
+	static const char *const lists[] = {"seq", NULL}, *const maps[] = {"map", NULL};
+	static const char *const *const known[] = {
+	        [SPEC_N_SCALAR] = scalars, [SPEC_N_LIST] = lists, [SPEC_N_MAP] = maps};
+	size_t len = 0;
+	if (!t) return HG_OK;
+	if (!p->aliases)
+		return refuse(p, t, "tags (!name) are refused",
+		        "the type of every value is known from its key; remove the tag");
+	const char *text = fy_token_get_text(t, &len);
+	struct hg_str tag = {text, text ? len : 0};
+	const size_t k = sizeof core - 1;
+	if (tag.n < k || memcmp(tag.p, core, k) != 0)
+		return HG_OK; /* of somebody's own programs, which none of ours is */
+	tag = (struct hg_str){tag.p + k, tag.n - k};
+	for (const char *const *of = known[n->kind]; *of; of++) {
+		if (!hg_str_eq(tag, hg_str(*of))) continue;
+		if (of == scalars) n->quoted = true;
+		return HG_OK;
+	}
+	return refuse(p, t, "this tag (!!name) is refused here",
+	        "!!str, !!int, !!float, !!bool, !!null, !!timestamp, !!seq and !!map are "
+	        "understood where they fit; remove the tag");
+}
+
 static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 {
 	struct fy_token *t = ev->scalar.value;
 	size_t n = 0;
-	if (ev->scalar.tag)
-		return refuse(p, ev->scalar.tag, "tags (!name) are refused",
-		        "the type of every value is known from its key; remove the tag");
 	struct spec_node *node = node_new(p, SPEC_N_SCALAR, t);
 	if (!node) return nomem(p);
 	const char *text = t ? fy_token_get_text(t, &n) : "";
@@ -367,6 +395,8 @@ static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 	/* libfyaml's mark stands behind the quote */
 	if ((style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED) && node->column > 1)
 		node->column--;
+	enum hg_rc rc = on_tag(p, ev->scalar.tag, node);
+	if (rc < 0) return rc;
 	node->text = hg_arena_str(p->a, (struct hg_str){text ? text : "", n});
 	if (!node->text.p) return nomem(p);
 	if (memchr(node->text.p, 0, n)) {
@@ -375,7 +405,7 @@ static enum hg_rc on_scalar(struct parse *p, struct fy_event *ev)
 		spec_err_say(e, "a text must not contain a zero byte");
 		return e->rc;
 	}
-	enum hg_rc rc = on_anchor(p, ev->scalar.anchor, node);
+	rc = on_anchor(p, ev->scalar.anchor, node);
 	if (rc < 0) return rc;
 	if (wants_key(p)) return key_take(p, node);
 	return place(p, node);
@@ -389,9 +419,8 @@ static enum hg_rc on_start(struct parse *p, struct fy_token *anchor, struct fy_t
 	if (!n) return nomem(p);
 	rc = on_anchor(p, anchor, n);
 	if (rc < 0) return rc;
-	if (tag)
-		return refuse(p, tag, "tags (!name) are refused",
-		        "the type of every value is known from its key; remove the tag");
+	rc = on_tag(p, tag, n);
+	if (rc < 0) return rc;
 	if (wants_key(p))
 		return refuse(
 		        p, start, "a key must be a text", "lists and mappings cannot be keys");

@@ -1,8 +1,8 @@
 /*
  * YAML text → tree, strictly: what other files than the configuration are read with (rule files,
- * tests of rules). Tags, directives, duplicate keys and a second document are refused, and aliases
- * unless they are asked for; size, depth, counts and lengths of lines are bounded. Every node knows
- * its place.
+ * tests of rules). Directives, duplicate keys and a second document are refused, and aliases and
+ * tags unless they are asked for; size, depth, counts and lengths of lines are bounded. Every node
+ * knows its place.
  */
 #ifndef SPEC_YAML_H
 #define SPEC_YAML_H
@@ -28,9 +28,9 @@ struct spec_node {
  * is that of its first error. */
 HG_MUST enum hg_rc spec_yaml_parse(
         struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree);
-/* The same for files that were written for others: `&name`, `*name` and `<<:` (YAML 1.1 merge keys)
- * mean what they mean there. What an alias stands for has the place where it is written out, and
- * counts towards all limits each time. */
+/* The same for files that were written for others: `&name`, `*name`, `<<:` (YAML 1.1 merge keys)
+ * and the core schema's tags (`!!str`) mean what they mean there. What an alias stands for has the
+ * place where it is written out, and counts towards all limits each time. */
 HG_MUST enum hg_rc spec_yaml_parse_aliases(
         struct hg_str text, struct hg_arena *a, struct spec_report *r, struct spec_node **ret_tree);
 struct spec_node *spec_node_get(const struct spec_node *map, const char *key);

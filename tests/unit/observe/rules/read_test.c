@@ -115,6 +115,43 @@ static void anchors_aliases_and_merge_keys_mean_what_they_mean_elsewhere(void **
 	rules_file_free(f);
 }
 
+/* The verdicts are those of promtool. */
+static void common_tags_mean_what_they_mean_elsewhere(void **state)
+{
+	(void)state;
+	struct rules_file *f = NULL;
+	struct hg_err err;
+	assert_int_equal(read("groups: !!seq\n"
+	                      "- name: !!str a\n"
+	                      "  interval: !<tag:yaml.org,2002:str> 30s\n"
+	                      "  rules:\n"
+	                      "  - !!map\n"
+	                      "    record: a\n"
+	                      "    expr: !!int \"1\"\n"
+	                      "    labels: {n: !!str 5, empty: !!str null, o: !mine bar,\n"
+	                      "             p: !<tag:example.com,2000:x> y}\n",
+	                         &f, &err),
+	        HG_OK);
+	const struct rules_rule *r = &f->groups[0].rules[0];
+	assert_int_equal(f->groups[0].interval_ms, 30000);
+	assert_str(r->expr, "1");
+	assert_str(labels_get(r->labels, HG_STR("n")), "5");
+	assert_str(labels_get(r->labels, HG_STR("empty")), "null");
+	assert_str(labels_get(r->labels, HG_STR("o")), "bar");
+	assert_str(labels_get(r->labels, HG_STR("p")), "y");
+	rules_file_free(f);
+	static const char *const others[] = {
+	        "!!set {a, b}", "!!binary aGVsbG8=", "!!map x", "!!seq x", "!!float [1]"};
+	for (size_t i = 0; i < HG_COUNT(others); i++) {
+		char text[256];
+		snprintf(text, sizeof text,
+		        "groups:\n- name: a\n  rules:\n  - {record: a, expr: 1, labels: {x: %s}}\n",
+		        others[i]);
+		assert_int_equal(read(text, &f, &err), HG_E_CONFIG_REFUSED);
+		assert_int_equal(err.line, 4);
+	}
+}
+
 /* Nine lines that stand for a billion values, and a chain that is a mile deep. */
 static void bombs_of_aliases_are_refused(void **state)
 {
@@ -284,6 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_file_of_prometheus_is_taken_as_it_is),
 	        cmocka_unit_test(anchors_aliases_and_merge_keys_mean_what_they_mean_elsewhere),
+	        cmocka_unit_test(common_tags_mean_what_they_mean_elsewhere),
 	        cmocka_unit_test(bombs_of_aliases_are_refused),
 	        cmocka_unit_test(empty_files_are_files),
 	        cmocka_unit_test(the_built_in_rules_are_rules),
