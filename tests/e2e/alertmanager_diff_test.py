@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The same configuration, the same alerts, Debian's Alertmanager and Headgate side by side: who is told of what,
-in which groups, when, and what the API shows. Routes, matchers, silences and inhibitions are random; the seed is
-printed, HEADGATE_TEST_SEED repeats one. What is different on purpose is in docs/howto/get-notified.md.
+in which groups, when, and what the API shows. Routes, matchers, silences and inhibitions are random, in the long test
+of a new seed each time; it is printed, HEADGATE_TEST_SEED repeats one. What is different on purpose is in docs/howto/get-notified.md.
 
 Both look at groups half a second after whole seconds, and alerts come and go on whole seconds, so that neither
 is asked to decide at the very moment at which something happens."""
@@ -23,8 +23,8 @@ import urllib.parse
 from harness import Platform, free_port, main, request, wait_for
 
 ALERTMANAGER = shutil.which("prometheus-alertmanager")
-SEED = int(os.environ.get("HEADGATE_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
 LONG = bool(os.environ.get("HEADGATE_TEST_LONG"))
+SEED = int(os.environ.get("HEADGATE_TEST_SEED") or (random.SystemRandom().randrange(1 << 30) if LONG else 1))
 NAMES = ["severity", "team", "env", "host", "zone"]
 VALUES = {"severity": ["critical", "warning", "info", ""], "team": ["db", "web", 'q"uo', "back\\slash", ""],
           "env": ["prod", "dev", "test", ""], "host": ["db-1", "db-2", "web-1", "üml", ""], "zone": ["a,b", "{x}", "a b", ""]}
@@ -345,7 +345,9 @@ class Differential(unittest.TestCase):
                 if at == second:
                     body = {"matchers": matchers, "comment": "c", "createdBy": "me", "startsAt": rfc3339(t0 + at),
                             "endsAt": rfc3339(t0 + ends)}
-                    ids[i] = [x["silenceID"] for x in self.both("POST", "/api/v2/silences", body)]
+                    made = self.both("POST", "/api/v2/silences", body)
+                    if all("silenceID" in x for x in made):  # else both refuse it: its matchers match what is not there
+                        ids[i] = [x["silenceID"] for x in made]
                 if expire == second and i in ids:
                     for side, one in zip(("ours", "theirs"), ids[i]):
                         self.call(side, "DELETE", f"/api/v2/silence/{one}")

@@ -19,7 +19,7 @@ static struct {
 	pthread_mutex_t lock;
 	struct bridge_thread {
 		pthread_t thread;
-		int plain; /* where the test's side ends; -1: closed */
+		int plain, net; /* to the test, and to the edge; -1: closed */
 		bool used;
 	} slot[BRIDGES];
 } bridges = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -29,7 +29,9 @@ static inline void bridges_end(void)
 	pthread_mutex_lock(&bridges.lock);
 	for (int i = 0; i < BRIDGES; i++) {
 		struct bridge_thread *t = &bridges.slot[i];
-		if (t->used && t->plain >= 0) shutdown(t->plain, SHUT_RDWR);
+		if (!t->used || t->plain < 0) continue;
+		shutdown(t->plain, SHUT_RDWR);
+		shutdown(t->net, SHUT_RDWR);
 	}
 	pthread_mutex_unlock(&bridges.lock);
 	for (int i = 0; i < BRIDGES; i++)
@@ -53,26 +55,29 @@ static inline struct bridge_thread *bridges_place(void)
 	abort();
 }
 
-/* `plain` is closed by bridge_close() alone. */
-static inline void bridge_start(void *(*run)(void *), void *arg, int plain)
+/* The two are closed by bridge_close() alone. */
+static inline void bridge_start(void *(*run)(void *), void *arg, int plain, int net)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, bridges_watch);
 	pthread_mutex_lock(&bridges.lock);
 	struct bridge_thread *t = bridges_place();
 	t->plain = plain;
+	t->net = net;
 	t->used = true;
 	if (pthread_create(&t->thread, NULL, run, arg)) abort();
 	pthread_mutex_unlock(&bridges.lock);
 }
 
 /* The last that a thread does. */
-static inline void bridge_close(int plain)
+static inline void bridge_close(int plain, int net)
 {
 	pthread_mutex_lock(&bridges.lock);
-	for (int i = 0; i < BRIDGES; i++)
-		if (bridges.slot[i].used && bridges.slot[i].plain == plain)
-			bridges.slot[i].plain = -1;
+	for (int i = 0; i < BRIDGES; i++) {
+		struct bridge_thread *t = &bridges.slot[i];
+		if (t->used && t->plain == plain) t->plain = -1;
+	}
+	close(net);
 	close(plain);
 	pthread_mutex_unlock(&bridges.lock);
 }

@@ -247,8 +247,7 @@ static inline void *h2_bridge_main(void *arg)
 		setsockopt(b->net, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
 	}
 	nghttp2_session_del(b->ng);
-	close(b->net);
-	bridge_close(b->plain);
+	bridge_close(b->plain, b->net);
 	free(b);
 	return NULL;
 }
@@ -262,7 +261,7 @@ static inline int h2_bridge_over(int net)
 	b->plain = fd[1];
 	b->net = net;
 	b->ng = h2_bridge_session(b);
-	bridge_start(h2_bridge_main, b, b->plain);
+	bridge_start(h2_bridge_main, b, b->plain, b->net);
 	return fd[0];
 }
 

@@ -39,10 +39,15 @@ static inline bool bridge_out(struct bridge *b)
 		}
 	}
 	if (b->out_at == b->out_n) return true;
-	if (SSL_write_ex(b->client.ssl, b->out + b->out_at, b->out_n - b->out_at, &k) == 1)
+	if (SSL_write_ex(b->client.ssl, b->out + b->out_at, b->out_n - b->out_at, &k) == 1) {
 		b->out_at += k;
-	else if (SSL_get_error(b->client.ssl, 0) == SSL_ERROR_SSL)
-		return false;
+		return true;
+	}
+	int e = SSL_get_error(b->client.ssl, 0);
+	if (e == SSL_ERROR_SSL) return false;
+	if (e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE) return true;
+	b->out_at = b->out_n; /* nobody reads there any more; what was said before may still come */
+	b->plain_end = true;
 	return true;
 }
 
@@ -96,8 +101,7 @@ static inline void *bridge_main(void *arg)
 		on = bridge_out(b) && bridge_in(b);
 	}
 	client_free(&b->client);
-	close(b->secure);
-	bridge_close(b->plain);
+	bridge_close(b->plain, b->secure);
 	free(b);
 	return NULL;
 }
@@ -113,7 +117,7 @@ static inline int bridge_over(int secure, const char *host)
 	b->secure = secure;
 	b->client = client_new(secure, host);
 	SSL_set_connect_state(b->client.ssl);
-	bridge_start(bridge_main, b, b->plain);
+	bridge_start(bridge_main, b, b->plain, b->secure);
 	return fd[0];
 }
 
@@ -141,7 +145,7 @@ static inline int bridge_serve(int secure, const struct pem_text *pem)
 	setsockopt(fd[0], SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
 	b->plain = fd[1];
 	b->secure = secure;
-	bridge_start(bridge_main, b, b->plain);
+	bridge_start(bridge_main, b, b->plain, b->secure);
 	return fd[0];
 }
 
