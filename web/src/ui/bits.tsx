@@ -129,28 +129,32 @@ export function Bar({ share, label, tone }: { share: number; label: string; tone
   );
 }
 
-// A line without axes, drawn as SVG: there may be hundreds on a page.
+// A line without axes, drawn as SVG: there may be hundreds on a page. The newest value is a dot, which is all there is
+// of a platform's first minutes.
 export function Spark({ values, label, limit }: { values: Column; label: string; limit?: number }) {
   const w = 96;
   const h = 22;
   const some = values.filter((v): v is number => v !== null);
-  if (some.length < 2) return <span class="spark none" role="img" aria-label={`${label}: no samples`} />;
+  if (!some.length) return <span class="spark none" role="img" aria-label={`${label}: no samples`} />;
   const top = Math.max(...some, limit ?? 0) || 1;
-  const x = (i: number) => (i / (values.length - 1)) * (w - 2) + 1;
-  const y = (v: number) => h - 2 - (v / top) * (h - 4);
+  const x = (i: number) => (i / Math.max(values.length - 1, 1)) * (w - 5) + 2;
+  const y = (v: number) => h - 3 - (v / top) * (h - 6);
   let path = "";
   let pen = false;
+  let last = 0;
   values.forEach((v, i) => {
     if (v === null) pen = false;
     else {
       path += `${pen ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}`;
       pen = true;
+      last = i;
     }
   });
   return (
     <svg class="spark" width={w} height={h} viewBox={`0 0 ${w} ${h}`} role="img" aria-label={label}>
       {limit !== undefined && <line x1="0" x2={w} y1={y(limit)} y2={y(limit)} class="limit" />}
       <path d={path} />
+      <circle cx={x(last)} cy={y(values[last]!)} r="2" />
     </svg>
   );
 }

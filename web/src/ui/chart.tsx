@@ -80,16 +80,18 @@ function seriesOf(p: Drawn): { series: uPlot.Series[]; bands: uPlot.Band[] } {
   const series: uPlot.Series[] = [{}];
   const bands: uPlot.Band[] = [];
   const pick = p.stacked ? [...p.lines].reverse() : p.lines;
-  pick.forEach((line) => {
+  pick.forEach((line, i) => {
     const stroke = paint(line);
     const single = p.times.length === 1;
+    const under = p.stacked && i + 1 < pick.length; // a part of a stack ends where the next one begins
+    if (under) bands.push({ series: [i + 1, i + 2], fill: faded(stroke, 0.6) });
     series.push({
       label: line.label,
       scale: scaleOf(p, line),
       stroke,
       width: p.stacked ? 1 : 1.75,
       dash: line.dash ? [5, 4] : undefined,
-      fill: p.stacked ? faded(stroke, 0.6) : line.fill ? faded(stroke, 0.15) : undefined,
+      fill: under ? undefined : p.stacked ? faded(stroke, 0.6) : line.fill ? faded(stroke, 0.15) : undefined,
       points: { show: single },
     });
     if (!p.stacked && line.low && line.high) {
