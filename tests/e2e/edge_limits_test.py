@@ -80,6 +80,8 @@ def many(site, count, **more):
 
 
 class EdgeLimits(unittest.TestCase):
+    rounds = 0  # of 200 requests, each from an address of its own
+
     @classmethod
     def setUpClass(cls):
         cls.site = Site()
@@ -91,12 +93,18 @@ class EdgeLimits(unittest.TestCase):
         cls.site.__exit__(None, None, None)
 
     def test_01_two_workers_share_a_limit_exactly(self):
-        statuses = many(self.site, 200)
-        self.assertEqual(statuses.count(200), 50)
-        self.assertEqual(statuses.count(429), 150)
-        wait_for(lambda: self.site.metric(r"headgate_edge_rate_limited_total") == 150)
-        by_worker = [self.site.metric(rf'headgate_edge_accepted_total{{worker="{w}"}}') for w in (0, 1)]
-        self.assertTrue(all(by_worker), by_worker)
+        def accepted():
+            return [self.site.metric(rf'headgate_edge_accepted_total{{worker="{w}"}}') for w in (0, 1)]
+
+        def shared():
+            """both had some of 200 requests at once; on a busy machine one may take them all"""
+            EdgeLimits.rounds += 1
+            source, before = f"127.0.{EdgeLimits.rounds - 1}.1", accepted()
+            statuses = many(self.site, 200, source=source)
+            self.assertEqual((statuses.count(200), statuses.count(429)), (50, 150))
+            wait_for(lambda: self.site.metric(r"headgate_edge_rate_limited_total") == 150 * EdgeLimits.rounds)
+            return all(now > old for now, old in zip(accepted(), before))
+        wait_for(shared, 60)
 
     def test_02_who_is_refused_asks_no_replica_and_is_told_when_to_come_back(self):
         status, headers = ask(self.site.port)
@@ -105,8 +113,8 @@ class EdgeLimits(unittest.TestCase):
         self.assertEqual(headers["ratelimit-policy"], '"ip-hour";q=50;w=3600')
         self.assertRegex(headers["ratelimit"], r'^"ip-hour";r=0;t=\d+$')
         by_replicas = self.site.metric(r'headgate_requests_total\{.*release="[1-9].*route="limited/".*')
-        self.assertEqual(by_replicas, 50)
-        self.assertEqual(self.site.metric(r'headgate_requests_total\{.*code="429".*'), 151)
+        self.assertEqual(by_replicas, 50 * self.rounds)
+        self.assertEqual(self.site.metric(r'headgate_requests_total\{.*code="429".*'), 150 * self.rounds + 1)
 
     def test_03_other_clients_health_and_the_exempt_are_served(self):
         status, headers = ask(self.site.port, source="127.0.0.9")
@@ -146,19 +154,25 @@ class EdgeLimits(unittest.TestCase):
         self.assertEqual(ask(port, host="inner", source="127.0.0.5")[0], 200)
         self.assertEqual(ask(port, host="inner", source="127.0.0.6")[0], 403)
         self.site.reload(edge="  deny: [127.0.0.0/24]\n  allow: [127.0.0.5, 127.0.0.1]")
-        with self.assertRaises((http.client.RemoteDisconnected, ConnectionError)):
-            ask(port, host="x", source="127.0.0.6")
+        # A worker that the machine does not let run takes the new lists when it does: a few in a row.
+        wait_for(lambda: all(self.denied("127.0.0.6") for _ in range(6)))
         self.assertEqual(ask(port, host="x", source="127.0.0.5")[0], 200)
         wait_for(lambda: self.site.metric("headgate_edge_denied_total") >= 1)
         self.site.reload(edge="")
-        self.assertEqual(ask(port, host="x", source="127.0.0.6")[0], 200)
+        wait_for(lambda: not any(self.denied("127.0.0.6") for _ in range(6)))
+
+    def denied(self, source):
+        try:
+            self.assertEqual(ask(self.site.port, host="x", source=source)[0], 200)
+        except (http.client.RemoteDisconnected, ConnectionError):
+            return True
+        return False
 
     def test_07_ten_thousand_networks_are_taken(self):
         nets = ", ".join(f"10.{i // 250}.{i % 250}.0/25" for i in range(10000))
         self.site.reload(edge=f"  deny: [{nets.replace(', ', ',' + chr(10) + '    ')}, 127.0.0.8]")
         self.assertEqual(ask(self.site.port, host="x")[0], 200)
-        with self.assertRaises((http.client.RemoteDisconnected, ConnectionError)):
-            ask(self.site.port, host="x", source="127.0.0.8")
+        wait_for(lambda: all(self.denied("127.0.0.8") for _ in range(6)))
         self.site.reload(edge="")
 
     def test_08_a_trusted_proxy_says_who_the_client_is(self):
