@@ -155,11 +155,11 @@ class EdgeLimits(unittest.TestCase):
         self.assertEqual(ask(port, host="inner", source="127.0.0.6")[0], 403)
         self.site.reload(edge="  deny: [127.0.0.0/24]\n  allow: [127.0.0.5, 127.0.0.1]")
         # A worker that the machine does not let run takes the new lists when it does: a few in a row.
-        wait_for(lambda: all(self.denied("127.0.0.6") for _ in range(6)))
+        wait_for(lambda: all(self.denied("127.0.0.6") for _ in range(6)), 5)
         self.assertEqual(ask(port, host="x", source="127.0.0.5")[0], 200)
         wait_for(lambda: self.site.metric("headgate_edge_denied_total") >= 1)
         self.site.reload(edge="")
-        wait_for(lambda: not any(self.denied("127.0.0.6") for _ in range(6)))
+        wait_for(lambda: not any(self.denied("127.0.0.6") for _ in range(6)), 5)
 
     def denied(self, source):
         try:
@@ -172,7 +172,7 @@ class EdgeLimits(unittest.TestCase):
         nets = ", ".join(f"10.{i // 250}.{i % 250}.0/25" for i in range(10000))
         self.site.reload(edge=f"  deny: [{nets.replace(', ', ',' + chr(10) + '    ')}, 127.0.0.8]")
         self.assertEqual(ask(self.site.port, host="x")[0], 200)
-        wait_for(lambda: all(self.denied("127.0.0.8") for _ in range(6)))
+        wait_for(lambda: all(self.denied("127.0.0.8") for _ in range(6)), 5)
         self.site.reload(edge="")
 
     def test_08_a_trusted_proxy_says_who_the_client_is(self):

@@ -115,7 +115,8 @@ static void anchors_aliases_and_merge_keys_mean_what_they_mean_elsewhere(void **
 	rules_file_free(f);
 }
 
-/* The verdicts are those of promtool. */
+/* What is taken here promtool takes too; of what is refused it takes binary, and a text called a
+ * map. */
 static void common_tags_mean_what_they_mean_elsewhere(void **state)
 {
 	(void)state;
