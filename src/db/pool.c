@@ -114,7 +114,7 @@ static struct conn *best_conn(struct server *s)
 	uint32_t least = UINT32_MAX;
 	for (uint32_t i = 0; i < p->o.connections_max; i++) {
 		struct conn *c = &s->conns[i];
-		if (c->state != CONN_READY || c->blind || c->depth >= p->o.depth_max) continue;
+		if (c->state != CONN_READY || c->retired || c->depth >= p->o.depth_max) continue;
 		uint32_t score = c->depth + (is_slow(c, now_ms) ? p->o.depth_max : 0);
 		if (score >= least) continue;
 		least = score;
@@ -261,15 +261,15 @@ static void expire_flying(struct conn *c, uint64_t now_ms)
 {
 	struct server *s = c->server;
 	const struct hg_list *first = hg_list_first(&c->flying);
-	bool late = first && s->replica &&
-	            now_ms - HG_CONTAINER(first, struct db_query, node)->sent_ms >
-	                    s->pool->o.query_ms / 4;
+	if (!first) return;
+	uint64_t sent_ms = HG_CONTAINER(first, struct db_query, node)->sent_ms;
+	bool late = s->replica && now_ms - sent_ms > s->pool->o.query_ms / 4;
 	HG_LIST_EACH (node, &c->flying) {
 		late |= now_ms >= HG_CONTAINER(node, struct db_query, node)->deadline_ms;
 	}
 	if (!late) return;
 	s->stats.timeouts++;
-	pool_conn_lost(c, "no answer in time");
+	pool_conn_late(c, sent_ms);
 }
 
 /* Connections beyond the first that nobody has used for a minute. */

@@ -168,6 +168,25 @@ void pool_conn_lost(struct conn *c, const char *why)
 	pool_server_open(s);
 }
 
+/*
+ * The server itself ends a statement before our own deadline: who is late hangs, or is cut off, and
+ * with it every connection there. Each of them would cost somebody the whole time again. One that
+ * has answered since is trusted; one that still owes an answer may give it.
+ */
+void pool_conn_late(struct conn *c, uint64_t sent_ms)
+{
+	struct server *s = c->server;
+	for (uint32_t i = 0; i < s->pool->o.connections_max; i++) {
+		struct conn *other = &s->conns[i];
+		if (other == c || other->state != CONN_READY || other->used_ms > sent_ms) continue;
+		if (other->depth == 0)
+			pool_conn_close(other);
+		else
+			other->retired = "another connection was not answered in time";
+	}
+	pool_conn_lost(c, "no answer in time");
+}
+
 static const char *words_of(struct conn *c, char *to, size_t cap)
 {
 	libpq_words(pq_of(c)->errorMessage(c->pg), to, cap);
@@ -332,20 +351,21 @@ static void observe(struct server *s, const struct db_query *q)
 	s->stats.queries++;
 }
 
+#define NO_WRITES "the server takes no writes, or no longer our statements"
+
 /* No connection to this server gets a query any more; each is closed when it has answered. */
 static void retire_all(struct server *s)
 {
 	for (uint32_t i = 0; i < s->pool->o.connections_max; i++)
-		if (s->conns[i].state == CONN_READY) s->conns[i].blind = true;
+		if (s->conns[i].state == CONN_READY) s->conns[i].retired = NO_WRITES;
 }
 
 static void close_retired(struct server *s)
 {
 	for (uint32_t i = 0; i < s->pool->o.connections_max; i++) {
 		struct conn *c = &s->conns[i];
-		if (c->state == CONN_READY && c->blind && c->depth == 0)
-			pool_conn_lost(
-			        c, "the server takes no writes, or no longer our statements");
+		if (c->state == CONN_READY && c->retired && c->depth == 0)
+			pool_conn_lost(c, c->retired);
 	}
 }
 
@@ -382,7 +402,7 @@ static void synced(struct conn *c)
 	observe(s, q);
 	enum useless useless = USELESS_NONE;
 	conclude(q, r, &useless);
-	if (useless == USELESS_THIS) c->blind = true;
+	if (useless == USELESS_THIS) c->retired = NO_WRITES;
 	if (useless == USELESS_ALL) retire_all(s);
 }
 
@@ -442,7 +462,7 @@ static void on_io(struct loop *l, struct loop_io *io, uint32_t events)
 	if (alive) alive = flush(c);
 	if (!alive)
 		fail_io(c);
-	else if (c->blind)
+	else if (c->retired)
 		close_retired(s);
 	if (!s->pool->stopping) pool_server_pump(s);
 }

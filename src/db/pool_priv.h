@@ -31,11 +31,11 @@ struct conn {
 	struct loop_timer timer; /* connect_ms */
 	struct hg_list flying;   /* queries in the order they were sent */
 	uint32_t depth;
-	PGresult *result;  /* of the first of them */
-	uint32_t prepared; /* answers of CONN_PREPARING */
-	bool writing;      /* EPOLLOUT is watched */
-	bool blind;        /* the server is read-only or has lost our statements: close when told */
-	uint64_t used_ms;
+	PGresult *result;    /* of the first of them */
+	uint32_t prepared;   /* answers of CONN_PREPARING */
+	bool writing;        /* EPOLLOUT is watched */
+	const char *retired; /* it gets no more queries and is closed after its last: why */
+	uint64_t used_ms;    /* when it answered last */
 };
 
 /* Where the address points, looked up on a thread. */
@@ -128,6 +128,9 @@ void pool_server_open(struct server *s);
 void pool_conn_send(struct conn *c, struct db_query *q);
 /* Closes; what was in flight is sent again or answered. `why`: for people. */
 void pool_conn_lost(struct conn *c, const char *why);
+/* The same, for a query that was not answered in time; others that have not answered since either
+ * get no more. */
+void pool_conn_late(struct conn *c, uint64_t sent_ms);
 /* Closes without looking at what was in flight, which must be nothing. */
 void pool_conn_close(struct conn *c);
 

@@ -240,6 +240,15 @@ class Failover(Case):
         doubles = len(rows) - len(set(rows.values()))
         return lost, len(acked), doubles, sum(x.doubtful for x in loads), took, max(x.longest for x in loads)
 
+    def connect_often(self, app):
+        """Writes until more than a few connections are open, which on a busy machine is not at once."""
+        def many():
+            with concurrent.futures.ThreadPoolExecutor(24) as ex:
+                self.assertEqual({s for s, *_ in ex.map(lambda _: app.call("POST", "/feedback", {"message": "x"}),
+                                                        range(300))}, {201})
+            return self.metric(app, "database_connections_opened_total", server="primary") > 5
+        wait_for(many, 60)
+
     def synchronous(self):
         primary, _ = self.pair(synchronous_commit="on")
         primary.sql("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
@@ -279,12 +288,7 @@ class Failover(Case):
     def test_a_switchover_is_found_because_the_old_primary_no_longer_takes_writes(self):
         primary, standby = self.pair()
         a = self.app(primary, standby)
-        def many():  # … until more than a few connections are open, which on a busy machine is not at once
-            with concurrent.futures.ThreadPoolExecutor(24) as ex:
-                self.assertEqual({s for s, *_ in ex.map(lambda _: a.call("POST", "/feedback", {"message": "x"}),
-                                                        range(300))}, {201})
-            return self.metric(a, "database_connections_opened_total", server="primary") > 5
-        wait_for(many, 60)
+        self.connect_often(a)
         primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
         primary.sql("SELECT pg_reload_conf()")
         wait_for(lambda: primary.sql("SHOW default_transaction_read_only") == [["on"]], 10)
@@ -299,14 +303,14 @@ class Failover(Case):
     def test_a_primary_that_hangs_is_left_for_the_one_that_was_promoted(self):
         primary, standby = self.pair()
         a = self.app(primary, standby, DATABASE_TIMEOUT="2000", DATABASE_CONNECT_TIMEOUT="500")
-        a.create("x")
+        self.connect_often(a)
         standby.caught_up(primary)
         primary.freeze()  # its address still takes connections, and nothing answers
         try:
             standby.promote()
             took = until(lambda: a.call("POST", "/feedback", {"message": "after"})[0] == 201, 20)
             print(f"# a primary that hangs is left after {took:.1f} s (a query may take 2 s)", flush=True)
-            for _ in range(5):
+            for _ in range(20):  # on none of the connections that it still has
                 self.assertEqual(a.call("POST", "/feedback", {"message": "after"})[0], 201)
         finally:
             primary.freeze(False)
