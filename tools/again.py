@@ -8,7 +8,6 @@ usage: tools/again.py BUILD FILE.xml [meson test's options]    after meson test;
        HEADGATE_BESIDE=PGID: a group of processes that use the time tests leave; it stands still meanwhile
 """
 import contextlib
-import json
 import os
 import pathlib
 import signal
@@ -16,22 +15,23 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from junit import GOOD, mend
+from junit import GOOD, end_of, mend, rows_of
 
 MOST = 3
 # A test that fails leaves what it holds: leaks say nothing then, and a leak of its own comes again.
 FINDINGS = ("ERROR: AddressSanitizer", "ThreadSanitizer", "runtime error:")
 
+# What a program does to itself; other signals come from somebody else (who ran out of memory, say).
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSYS, signal.SIGTRAP)
 
-def rows_of(build):
-    with open(pathlib.Path(build) / "meson-logs/testlog.json") as f:
-        return [json.loads(line) for line in f]
+
+def log_of(build):
+    return rows_of(pathlib.Path(build) / "meson-logs/testlog.json")
 
 
 def may_be_repeated(row):
     said = (row.get("stdout") or "") + (row.get("stderr") or "")
-    crashed = row.get("returncode", 0) < 0 and row["result"] != "TIMEOUT"
-    return not crashed and not any(f in said for f in FINDINGS)
+    return -row.get("returncode", 0) not in CRASHES and not any(f in said for f in FINDINGS)
 
 
 def replace(root, again, name):
@@ -55,8 +55,8 @@ def attempt(build, row, options):
     subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "--quiet", "--print-errorlogs",
                     *options, "--num-processes", "1", name])
     tree = ET.parse(pathlib.Path(build) / "meson-logs/testlog.junit.xml")
-    rows = rows_of(build)
-    mend(tree.getroot(), [(r["name"], r["result"]) for r in rows])
+    rows = log_of(build)
+    mend(tree.getroot(), rows)
     return [r["result"] for r in rows], tree.getroot()
 
 
@@ -78,11 +78,15 @@ def nobody_beside():
 
 def main():
     build, path, *options = sys.argv[1:]
-    bad = [r for r in rows_of(build) if r["result"] not in GOOD]
-    if len(bad) > MOST or not all(may_be_repeated(r) for r in bad):
+    bad = [r for r in log_of(build) if r["result"] not in GOOD]
+    if len(bad) > MOST:
         return 1
     tree, well = ET.parse(path), True
     for row in bad:
+        if not may_be_repeated(row):
+            print(f"not repeated: {row['name']} ({row['result']}: {end_of(row)})", flush=True)
+            well = False
+            continue
         print(f"again, alone: {row['name']} ({row['result']})", flush=True)
         with nobody_beside():
             results, report = attempt(build, row, options)

@@ -205,6 +205,7 @@ class Platform:
 
 
 def kill(pid, sig=signal.SIGKILL):
+    assert pid > 0, f"{pid} is no process (0: one that is being started anew)"  # to kill(2) it is this test's group
     os.kill(pid, sig)
 
 
@@ -230,6 +231,10 @@ class TapResult(unittest.TestResult):
 
     addFailure = show
     addError = show
+
+    def addSubTest(self, test, subtest, err):
+        if err:
+            self.show(subtest, err)
 
 
 def main():

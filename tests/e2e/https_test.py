@@ -4,6 +4,7 @@ under load without a failed request, who may read the key, and what is refused."
 import http.client
 import os
 import pathlib
+import signal
 import socket
 import ssl
 import subprocess
@@ -167,14 +168,14 @@ class Https(unittest.TestCase):
         # A worker that is replaced while control is away has the certificates too.
         control = self.site.pids("control")[0]
         edges = self.site.pids("edge")
-        os.kill(control, 19)
+        kill(control, signal.SIGSTOP)
         try:
             for pid in edges:
                 kill(pid)
             wait_for(lambda: self.site.curl(f"https://127.0.0.1:{self.site.https}/feedback").returncode == 0, 10)
             self.assertEqual(self.site.names("a.example"), ["renewed.example"])
         finally:
-            os.kill(control, 18)
+            kill(control, signal.SIGCONT)
 
     def test_07_a_bad_renewal_changes_nothing_and_is_explained(self):
         good = (self.site.dir / "one.key").read_text()

@@ -86,7 +86,7 @@ class Without(unittest.TestCase):
             with_control = p.run("query", "vector(42)")
             self.assertEqual(with_control.stderr, "")
             control = p.pids("control")[0]
-            os.kill(control, signal.SIGSTOP)  # accepts, and says nothing
+            harness.kill(control, signal.SIGSTOP)  # accepts, and says nothing
             try:
                 done = p.run("query", "vector(42)")
                 self.assertEqual(done.stdout, with_control.stdout)
@@ -96,7 +96,7 @@ class Without(unittest.TestCase):
                 done = p.run("query", "sum(vector(1)) by (a) + on (b) group_left foo", check=False)
                 self.assertNotIn("42", done.stdout)
             finally:
-                os.kill(control, signal.SIGCONT)
+                harness.kill(control, signal.SIGCONT)
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run([HEADGATE, "--data", folder, "query", "1"], capture_output=True, text=True, timeout=60)
             self.assertNotEqual(done.returncode, 0)

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """PROXY protocol with real senders: who the client is, for the log, for the app, and for replicas that want to
 be told themselves."""
-import os
 import shutil
 import socket
 import subprocess
@@ -9,7 +8,7 @@ import sys
 import time
 import unittest
 
-from harness import Platform, free_port, main, request, wait_for
+from harness import Platform, free_port, kill, main, request, wait_for
 
 # Answers with the request's head, and with the line that came before it if `--proxy` is given.
 REPLICA = '''
@@ -247,7 +246,7 @@ class ClientCertificates(unittest.TestCase):
     def test_05_control_may_die(self):
         old = self.site.pids("control")[0]
         (self.site.dir / "partners.pem").chmod(0)  # what was handed over is kept
-        os.kill(old, 9)
+        kill(old)
         wait_for(lambda: self.site.pids("control") not in ([], [old]), 20)
         self.assertEqual(self.curl("closed.example", "good")[0], "200")
         self.assertEqual(self.curl("closed.example", "lost")[0], "403")
