@@ -204,10 +204,15 @@ static void publish(struct certs *c)
 	if (rc < 0) hg_log(c->o.log, HG_ERROR, "certificates.failed", HG_S("error", err.message));
 }
 
+uint64_t certs_generation(const struct certs *c)
+{
+	return !c->now || c->now->off ? 0 : c->generation;
+}
+
 uint64_t certs_refresh(struct certs *c)
 {
 	publish(c);
-	return !c->now || c->now->off ? 0 : c->generation;
+	return certs_generation(c);
 }
 
 static void journal(struct certs *c, const char *kind, const struct certs_one *o)

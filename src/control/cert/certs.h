@@ -73,6 +73,8 @@ HG_MUST enum hg_rc certs_challenges_set(struct certs *c, const struct cert_token
 /* Publishes what there is now, with what is said of replicas; the generation that workers will
  * acknowledge, 0: HTTPS is off. */
 uint64_t certs_refresh(struct certs *c);
+/* Of what was published last; 0: HTTPS is off, or was never on. */
+uint64_t certs_generation(const struct certs *c);
 /* Do all workers that live use this generation, or a later one? */
 bool certs_taken(const struct certs *c, uint64_t generation);
 /* Nothing but a certificate that nobody trusts is served: the first one is still being obtained. */

@@ -23,7 +23,7 @@ void api_text(struct api_request *r, unsigned status, const char *type, struct h
 	serve_answer(r->call, status, type, text);
 }
 
-static void answer_json(struct api_request *r, unsigned status, const char *type, json_t *j)
+void api_json(struct api_request *r, unsigned status, const char *type, json_t *j)
 {
 	char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
 	struct hg_buf b;
@@ -79,7 +79,7 @@ static void prometheus_problem(struct api_request *r, const struct hg_err *err)
 	snprintf(text, sizeof text, "%s%s%s", err->message, err->hint[0] ? "; " : "", err->hint);
 	json_t *j = json_pack("{s:s,s:s,s:o,s:s}", "status", "error", "errorType", type, "error",
 	        api_json_str(hg_str(text)), "code", info->code);
-	answer_json(r, status, "application/json", j);
+	api_json(r, status, "application/json", j);
 	json_decref(j);
 }
 
@@ -90,7 +90,7 @@ void api_problem(struct api_request *r, const struct hg_err *err)
 		return;
 	}
 	json_t *j = api_problem_json(err);
-	answer_json(r, (unsigned)hg_rc_info(err->rc)->http_status, "application/problem+json", j);
+	api_json(r, (unsigned)hg_rc_info(err->rc)->http_status, "application/problem+json", j);
 	json_decref(j);
 }
 
@@ -224,15 +224,16 @@ static void audit(struct api_request *r, enum hg_rc rc)
 	free(details);
 }
 
-static void finish(
-        struct api_request *r, const struct api_route *route, enum hg_rc rc, struct hg_err *err)
+/* `before`: what the edge had been told when the handler began; NULL: it did not. */
+static void finish(struct api_request *r, const struct api_route *route,
+        const struct api_edge *before, enum hg_rc rc, struct hg_err *err)
 {
 	if (route->change) audit(r, rc);
 	if (rc < 0) {
 		if (err->rc == HG_OK) hg_err_set(err, rc, "%s", hg_rc_info(rc)->summary);
 		if (!r->answered) api_problem(r, err);
-	} else if (!r->answered) {
-		answer_json(r, r->status, "application/json", r->reply);
+	} else if (!r->answered && !(before && api_hold(r, before))) {
+		api_json(r, r->status, "application/json", r->reply);
 	}
 	json_decref(r->reply);
 	json_decref(r->body);
@@ -301,11 +302,12 @@ static void run(struct api_request *r, const struct api_route *route, struct fle
 {
 	struct hg_err err = {0};
 	struct fleet *f = r->api->d.fleet;
+	struct api_edge before = api_edge_told(r->api);
 	if (f) fleet_reading_enter(f, &reading);
 	enum hg_rc rc = route->handler(r, &err);
 	if (f) fleet_reading_leave(f);
 	if (waits(r, route, reading, w, &rc, &err)) return;
-	finish(r, route, rc, &err);
+	finish(r, route, route->change ? &before : NULL, rc, &err);
 	fleet_reading_free(reading);
 	if (!w) return;
 	w->reading = NULL;
@@ -353,7 +355,7 @@ static void handle(void *arg, struct serve_call *call, const struct serve_reques
 	if (rc == HG_OK)
 		run(&r, route, NULL, NULL);
 	else
-		finish(&r, route, rc, &err);
+		finish(&r, route, NULL, rc, &err);
 }
 
 static void done(void *arg, const struct serve_request *req, unsigned status, uint64_t bytes,
@@ -411,6 +413,7 @@ enum hg_rc api_new(const struct api_deps *d, struct api **ret_api, struct hg_err
 	hg_list_init(&a->relays);
 	hg_list_init(&a->links);
 	hg_list_init(&a->waiting);
+	hg_list_init(&a->held);
 	hg_list_init(&a->watch.node);
 	loop_task_init(&a->events_task, api_events_push);
 	struct serve_options o = {.name = "headgate",
@@ -445,6 +448,7 @@ void api_free(struct api *a)
 	api_live_free(a->live);
 	loop_task_cancel(&a->events_task);
 	loop_timer_stop(a->d.loop, &a->tick);
+	loop_timer_stop(a->d.loop, &a->hold);
 	/* Those who wait are told that their call is gone. */
 	if (a->serve) serve_free(a->serve);
 	api_links_end(a, UINT64_MAX);
@@ -463,5 +467,6 @@ void api_events_changed(struct api *a)
 void api_drain(struct api *a, uint32_t within_ms, void (*drained)(void *arg), void *arg)
 {
 	api_streams_end(a);
+	api_held_end(a);
 	serve_drain(a->serve, within_ms, drained, arg);
 }

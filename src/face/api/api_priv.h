@@ -114,6 +114,8 @@ struct api {
 	uint32_t link_count;
 	struct api_live *live;  /* what /v1/live is made of (live_priv.h) */
 	struct hg_list waiting; /* changes whose artifact is being read */
+	struct hg_list held;    /* answers that wait for the edge (hold.c) */
+	struct loop_timer hold;
 	uint32_t event_count, log_count, query_count;
 	uint32_t live_count; /* of the event streams: those of /v1/live */
 	bool revoked;        /* a token, since streams were looked at */
@@ -186,6 +188,19 @@ void api_token_hash(struct hg_str text, uint8_t ret_sha256[32]);
 const char *api_role_name(enum api_role role);
 HG_MUST bool api_role_parse(const char *name, enum api_role *ret_role);
 
+/* ---- hold.c: answers to changes that the edge has not taken yet ---- */
+
+/* Generations that were published last; 0: none. */
+struct api_edge {
+	uint64_t snapshot, certs;
+};
+struct api_edge api_edge_told(const struct api *a);
+/* True: something was published since `before` that a worker has not taken; r->reply is answered
+ * when all have, or after a second. */
+bool api_hold(struct api_request *r, const struct api_edge *before);
+/* Answers all that are held, now. */
+void api_held_end(struct api *a);
+
 /* ---- answers ---- */
 
 /* Answers with an RFC 9457 problem. */
@@ -193,6 +208,7 @@ void api_problem(struct api_request *r, const struct hg_err *err);
 /* The problem as an object (for tests and for what is not an HTTP answer). */
 json_t *api_problem_json(const struct hg_err *err);
 void api_text(struct api_request *r, unsigned status, const char *type, struct hg_str text);
+void api_json(struct api_request *r, unsigned status, const char *type, json_t *j);
 /* A whole number in the query; `ret_v` stays when it is absent. */
 HG_MUST enum hg_rc api_query_u64(const struct api_request *r, const char *name, uint64_t max,
         uint64_t *ret_v, struct hg_err *err);

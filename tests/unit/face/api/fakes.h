@@ -309,6 +309,21 @@ const char *fleet_phase_name(enum fleet_phase p)
 	return p == FLEET_APP_DEGRADED ? "degraded" : "running";
 }
 
+/* What the edge was told, and what its slowest worker has taken. */
+HG_UNUSED static uint64_t fake_told, fake_taken = UINT64_MAX;
+
+uint64_t fleet_generation(const struct fleet *f)
+{
+	(void)f;
+	return fake_told;
+}
+
+bool fleet_taken(const struct fleet *f, uint64_t generation)
+{
+	(void)f;
+	return fake_taken >= generation;
+}
+
 #ifndef FAKES_OWN_STATUS
 
 enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status)
@@ -388,6 +403,7 @@ enum hg_rc fleet_maintenance_set(
 {
 	(void)app, (void)err;
 	f->maintenance = *m;
+	fake_told++;
 	return HG_OK;
 }
 
