@@ -290,19 +290,65 @@ static int link_put(int link, char left[PATH_MAX])
 	return 0;
 }
 
-static int make_part(int dir, const char *part, bool *ret_made)
+static int open_folder(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+static int make_part(int dir, const char *part)
 {
 	struct stat st;
 	bool made = mkdirat(dir, part, 0755) == 0;
 	if (!made && errno != EEXIST) return -errno;
-	int fd = openat(dir, part, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0) return -errno;
-	if (made && (fstat(fd, &st) < 0 || st.st_uid != geteuid())) {
-		close(fd);
-		return -ESTALE;
-	}
-	*ret_made = made;
-	return fd;
+	int fd = open_folder(dir, part);
+	if (fd < 0 || !made || (fstat(fd, &st) == 0 && st.st_uid == geteuid())) return fd;
+	close(fd);
+	return -ESTALE;
+}
+
+/* Gives what is called `name` so far to its owner, then its name. 0 or -errno. */
+static int hand_over(
+        int dir, int fd, const char *name, const char *part, const struct file_owner *owner)
+{
+	if (fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0) return -errno;
+	if (renameat2(dir, name, dir, part, RENAME_NOREPLACE) < 0) return -errno;
+	/* Whoever may write around it may have put something else under the first name. */
+	int now = open_folder(dir, part);
+	bool same = now >= 0 && same_file(fd, now);
+	if (now >= 0) close(now);
+	return same ? 0 : -ESTALE;
+}
+
+static int make_owned(int dir, const char *part, const struct file_owner *owner)
+{
+	uint64_t number;
+	char name[32];
+	if (owner->uid == geteuid()) return make_part(dir, part);
+	int rc = file_random(&number, sizeof number);
+	if (rc < 0) return rc;
+	snprintf(name, sizeof name, ".new-%016llx", (unsigned long long)number);
+	int fd = make_part(dir, name);
+	if (fd < 0) return fd;
+	rc = hand_over(dir, fd, name, part, owner);
+	if (rc == 0) return fd;
+	if (rc != -ESTALE) (void)unlinkat(dir, name, AT_REMOVEDIR);
+	close(fd);
+	if (rc == -EEXIST) return open_folder(dir, part); /* somebody was faster */
+	if (rc != -EINVAL && rc != -ENOSYS) return rc;
+	/* A file system that knows no such rename: others may find it before it is handed over. */
+	fd = make_part(dir, part);
+	if (fd < 0 || fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0) return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
 }
 
 /* Takes the first part off; false: nothing is left. */
@@ -318,21 +364,25 @@ static bool part_cut(char left[PATH_MAX], char ret_part[NAME_MAX + 1], int *ret_
 	return true;
 }
 
-int file_open_guarded(const char *path, uid_t trusted, bool *ret_made)
+/* The first part that is missing, where `left` says what comes below it. */
+static int make_missing(int dir, const char *part, const char *left, const struct file_owner *owner)
+{
+	bool last = left[strspn(left, "/")] == 0;
+	return last ? make_owned(dir, part, owner) : make_part(dir, part);
+}
+
+int file_open_guarded(const char *path, uid_t trusted, const struct file_owner *owner)
 {
 	char left[PATH_MAX], part[NAME_MAX + 1];
 	int rc = 0, links = 0;
-	if (ret_made) *ret_made = false;
 	if (path[0] != '/') return -EINVAL;
 	if (!hg_str_copy(hg_str(path), left, sizeof left)) return -ENAMETOOLONG;
 	int at = file_open("/", O_PATH | O_DIRECTORY, 0);
 	while (at >= 0 && part_cut(left, part, &rc)) {
 		struct stat st;
-		bool made = false;
 		int next = rc < 0 ? rc : openat(at, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		if (next == -1) next = -errno;
-		if (next == -ENOENT && ret_made) next = make_part(at, part, &made);
-		if (ret_made) *ret_made = made;
+		if (next == -ENOENT && owner) next = make_missing(at, part, left, owner);
 		rc = next < 0 ? next : fstat(next, &st) < 0 ? -errno : 0;
 		bool is_link = rc == 0 && S_ISLNK(st.st_mode);
 		if (is_link && (++links > LINKS_MAX || !link_trusted(at, &st, trusted)))

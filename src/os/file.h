@@ -48,9 +48,14 @@ HG_MUST int file_write_all(int fd, const void *bytes, size_t n);
  * after part is opened below the one before, so no name is looked up twice. A symbolic link is
  * followed only when it belongs to root or to `trusted` and lies in a folder that nobody else may
  * write, or a sticky one; any other is -ELOOP. What is missing is made as folders of mode 0755 when
- * *ret_made is wanted: it says whether the last part is new. -ESTALE: what was made was exchanged.
+ * `owner` is given, and the last part is the owner's from the moment it has its name: whoever finds
+ * it, also after a crash in between, finds it whole. -ESTALE: what was made was exchanged.
  */
-HG_MUST int file_open_guarded(const char *path, uid_t trusted, bool *ret_made);
+struct file_owner {
+	uid_t uid;
+	gid_t gid;
+};
+HG_MUST int file_open_guarded(const char *path, uid_t trusted, const struct file_owner *owner);
 /* Where a descriptor's file is, without links; false when it cannot be told in `cap` bytes. */
 HG_MUST bool file_path_of(int fd, char *ret_path, size_t cap);
 /* O_CLOEXEC open that repeats on EINTR; the descriptor or -errno. */

@@ -156,17 +156,13 @@ static bool holds_data(const struct birth *b, int fd)
  */
 static void open_writable(struct birth *b)
 {
+	struct file_owner owner = {.uid = b->r->uid, .gid = b->w->as_root ? b->r->uid : getegid()};
 	for (size_t i = 0; i < b->blob.writable_count; i++) {
 		struct sandbox_path *p = &b->blob.writable[i];
-		uid_t uid = b->r->uid;
-		bool made;
-		p->fd = file_open_guarded(p->name, trusted(b), &made);
+		p->fd = file_open_guarded(p->name, trusted(b), &owner);
 		if (p->fd == -ELOOP || p->fd == -ESTALE) fail(b, WD_STEP_WRITABLE, -p->fd);
 		if (p->fd < 0 || !b->w->as_root) continue;
 		if (holds_data(b, p->fd)) fail(b, WD_STEP_WRITABLE, EXDEV);
-		if (made && fchownat(p->fd, "", uid, uid, AT_EMPTY_PATH) < 0) {
-			fail(b, WD_STEP_ROOT, errno);
-		}
 	}
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -158,9 +159,9 @@ static void memory_shared_read_only_cannot_be_made_writable(void **state)
 	close(ro);
 }
 
-static int guarded(const char *name, bool *ret_made)
+static int guarded(const char *name, const struct file_owner *owner)
 {
-	int fd = file_open_guarded(in_dir(name), geteuid(), ret_made);
+	int fd = file_open_guarded(in_dir(name), geteuid(), owner);
 	if (fd >= 0) close(fd);
 	return fd < 0 ? fd : 0;
 }
@@ -168,7 +169,7 @@ static int guarded(const char *name, bool *ret_made)
 static void a_guarded_path_follows_only_links_nobody_else_could_lay(void **state)
 {
 	char at[256], want[256];
-	bool made;
+	const struct file_owner mine = {geteuid(), getegid()};
 	(void)state;
 	snprintf(want, sizeof want, "%s", in_dir("g/real/deep"));
 	assert_int_equal(file_mkdirs(want, 0755), 0);
@@ -185,16 +186,14 @@ static void a_guarded_path_follows_only_links_nobody_else_could_lay(void **state
 	assert_int_equal(guarded("g/round", NULL), -ELOOP);
 	assert_int_equal(guarded("g/real/dangling", NULL), -ENOENT);
 	assert_int_equal(guarded("g/far/none/below", NULL), -ENOENT);
-	assert_int_equal(guarded("g/far/none/below", &made), 0);
-	assert_true(made);
-	assert_int_equal(guarded("g/far/none/below", &made), 0);
-	assert_false(made);
+	assert_int_equal(guarded("g/far/none/below", &mine), 0);
+	assert_int_equal(guarded("g/far/none/below", &mine), 0);
 	assert_int_equal(file_open_guarded("relative", 0, NULL), -EINVAL);
 	fd = file_open(in_dir("g/file"), O_WRONLY | O_CREAT, 0600);
 	assert_true(fd >= 0);
 	close(fd);
 	assert_int_equal(guarded("g/file", NULL), 0);
-	assert_int_equal(guarded("g/file/x", &made), -ENOTDIR);
+	assert_int_equal(guarded("g/file/x", &mine), -ENOTDIR);
 	/* Whoever may write the folder may have moved the link there; in a sticky one he may not.
 	 */
 	assert_int_equal(chmod(in_dir("g"), 0777), 0);
@@ -209,6 +208,46 @@ static void a_guarded_path_follows_only_links_nobody_else_could_lay(void **state
 	close(fd);
 }
 
+struct maker {
+	pthread_t thread;
+	const char *path;
+	int bad;
+};
+
+/* As replicas do that begin together: whoever finds the folder finds its owner. */
+static void *make_and_look(void *arg)
+{
+	struct maker *m = arg;
+	struct stat st;
+	int fd = file_open_guarded(m->path, 0, &(struct file_owner){4711, 4712});
+	m->bad = fd < 0 || fstat(fd, &st) < 0 || st.st_uid != 4711 || st.st_gid != 4712;
+	if (fd >= 0) close(fd);
+	return NULL;
+}
+
+static void what_is_made_for_somebody_is_his_as_soon_as_it_can_be_seen(void **state)
+{
+	struct maker m[8];
+	char path[256];
+	struct stat st;
+	(void)state;
+	if (geteuid() != 0) skip();
+	for (int round = 0; round < 300; round++) {
+		snprintf(path, sizeof path, "%s/%d/data", in_dir("o"), round);
+		for (size_t i = 0; i < HG_COUNT(m); i++) {
+			m[i] = (struct maker){.path = path};
+			assert_int_equal(
+			        pthread_create(&m[i].thread, NULL, make_and_look, &m[i]), 0);
+		}
+		for (size_t i = 0; i < HG_COUNT(m); i++)
+			assert_int_equal(pthread_join(m[i].thread, NULL), 0);
+		for (size_t i = 0; i < HG_COUNT(m); i++)
+			assert_int_equal(m[i].bad, 0);
+		*strrchr(path, '/') = 0; /* on the way there it is ours, and nothing else is left */
+		assert_true(stat(path, &st) == 0 && st.st_uid == 0 && st.st_nlink == 3);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +257,7 @@ int main(void)
 	        cmocka_unit_test(directories_are_made_with_their_parents),
 	        cmocka_unit_test(removing_follows_no_symbolic_link),
 	        cmocka_unit_test(a_guarded_path_follows_only_links_nobody_else_could_lay),
+	        cmocka_unit_test(what_is_made_for_somebody_is_his_as_soon_as_it_can_be_seen),
 	        cmocka_unit_test(random_bytes_and_boot_id_come),
 	        cmocka_unit_test(a_sealed_memfd_cannot_change),
 	        cmocka_unit_test(memory_shared_read_only_cannot_be_made_writable),
