@@ -303,15 +303,21 @@ static bool same_file(int a, int b)
 	       x.st_ino == y.st_ino;
 }
 
-static int make_part(int dir, const char *part)
+/* -EEXIST: it is there already, whatever it is. */
+static int make_new(int dir, const char *part)
 {
 	struct stat st;
-	bool made = mkdirat(dir, part, 0755) == 0;
-	if (!made && errno != EEXIST) return -errno;
+	if (mkdirat(dir, part, 0755) < 0) return -errno;
 	int fd = open_folder(dir, part);
-	if (fd < 0 || !made || (fstat(fd, &st) == 0 && st.st_uid == geteuid())) return fd;
+	if (fd < 0 || (fstat(fd, &st) == 0 && st.st_uid == geteuid())) return fd;
 	close(fd);
 	return -ESTALE;
+}
+
+static int make_part(int dir, const char *part)
+{
+	int fd = make_new(dir, part);
+	return fd == -EEXIST ? open_folder(dir, part) : fd; /* somebody was faster */
 }
 
 /* Gives what is called `name` so far to its owner, then its name. 0 or -errno. */
@@ -335,16 +341,17 @@ static int make_owned(int dir, const char *part, const struct file_owner *owner)
 	int rc = file_random(&number, sizeof number);
 	if (rc < 0) return rc;
 	snprintf(name, sizeof name, ".new-%016llx", (unsigned long long)number);
-	int fd = make_part(dir, name);
+	int fd = make_new(dir, name);
 	if (fd < 0) return fd;
 	rc = hand_over(dir, fd, name, part, owner);
 	if (rc == 0) return fd;
 	if (rc != -ESTALE) (void)unlinkat(dir, name, AT_REMOVEDIR);
 	close(fd);
-	if (rc == -EEXIST) return open_folder(dir, part); /* somebody was faster */
+	if (rc == -EEXIST) return open_folder(dir, part);
 	if (rc != -EINVAL && rc != -ENOSYS) return rc;
 	/* A file system that knows no such rename: others may find it before it is handed over. */
-	fd = make_part(dir, part);
+	fd = make_new(dir, part);
+	if (fd == -EEXIST) return open_folder(dir, part);
 	if (fd < 0 || fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0) return fd;
 	rc = -errno;
 	close(fd);
