@@ -310,6 +310,7 @@ class Failover(Case):
             standby.promote()
             took = until(lambda: a.call("POST", "/feedback", {"message": "after"})[0] == 201, 20)
             print(f"# a primary that hangs is left after {took:.1f} s (a query may take 2 s)", flush=True)
+            self.assertLess(took, 6)  # 8 and more if each of its connections were waited for
             for _ in range(20):  # on none of the connections that it still has
                 self.assertEqual(a.call("POST", "/feedback", {"message": "after"})[0], 201)
         finally:
