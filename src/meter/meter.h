@@ -247,6 +247,8 @@ void meter_init(struct meter *m, uint32_t workers);
 struct meter *meter_open(void *mapping, size_t size);
 /* Gauges of a dead worker back to zero. */
 void meter_worker_reset(struct meter *m, uint32_t worker);
+/* Does every worker that lives use this generation, or a later one? 0: of these any. */
+bool meter_taken(const struct meter *m, uint64_t snapshot, uint64_t certs);
 
 /* Only the owning worker adds: load and store need no lock prefix. */
 static inline void meter_add(meter_u64 *c, uint64_t v)

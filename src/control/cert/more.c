@@ -155,13 +155,5 @@ uint64_t certs_acknowledged(const struct meter *m)
 
 bool certs_taken(const struct certs *c, uint64_t generation)
 {
-	const struct meter *m = c->o.meter;
-	for (uint32_t w = 0; m && w < m->worker_count; w++) {
-		const struct meter_worker *k = &m->worker[w];
-		/* A slot without a process is between two: the next one begins with the newest. */
-		if (!atomic_load_explicit(&k->pid, memory_order_relaxed)) continue;
-		if (atomic_load_explicit(&k->certs_ack, memory_order_acquire) < generation)
-			return false;
-	}
-	return true;
+	return !c->o.meter || meter_taken(c->o.meter, 0, generation);
 }

@@ -359,8 +359,6 @@ struct fleet_status {
 
 /* Of the snapshot that was published last; 0: none yet. */
 uint64_t fleet_generation(const struct fleet *f);
-/* Do all workers of the edge that live use this generation, or a later one? */
-bool fleet_taken(const struct fleet *f, uint64_t generation);
 
 /* A copy of the present, to be freed with fleet_status_free. HG_E_NOMEM. */
 HG_MUST enum hg_rc fleet_status(const struct fleet *f, struct fleet_status **ret_status);

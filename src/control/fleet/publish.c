@@ -166,19 +166,6 @@ uint64_t fleet_generation(const struct fleet *f)
 	return f->generation;
 }
 
-bool fleet_taken(const struct fleet *f, uint64_t generation)
-{
-	const struct meter *m = f->meter;
-	for (uint32_t w = 0; m && w < m->worker_count; w++) {
-		const struct meter_worker *k = &m->worker[w];
-		/* A slot without a process is between two: the next one begins with the newest. */
-		if (!atomic_load_explicit(&k->pid, memory_order_relaxed)) continue;
-		if (atomic_load_explicit(&k->snapshot_ack, memory_order_acquire) < generation)
-			return false;
-	}
-	return true;
-}
-
 void fleet_authorities_changed(struct fleet *f)
 {
 	if (f->applied) fleet_publish(f);

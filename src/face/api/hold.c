@@ -32,8 +32,7 @@ struct api_edge api_edge_told(const struct api *a)
 
 static bool taken(const struct api *a, const struct api_edge *want)
 {
-	return (!want->snapshot || fleet_taken(a->d.fleet, want->snapshot)) &&
-	       (!want->certs || certs_taken(a->d.certs, want->certs));
+	return !a->d.meter || meter_taken(a->d.meter, want->snapshot, want->certs);
 }
 
 static void held_free(struct api_held *h)

@@ -309,19 +309,13 @@ const char *fleet_phase_name(enum fleet_phase p)
 	return p == FLEET_APP_DEGRADED ? "degraded" : "running";
 }
 
-/* What the edge was told, and what its slowest worker has taken. */
-HG_UNUSED static uint64_t fake_told, fake_taken = UINT64_MAX;
+/* The generation that the edge was told. */
+HG_UNUSED static uint64_t fake_told;
 
 uint64_t fleet_generation(const struct fleet *f)
 {
 	(void)f;
 	return fake_told;
-}
-
-bool fleet_taken(const struct fleet *f, uint64_t generation)
-{
-	(void)f;
-	return fake_taken >= generation;
 }
 
 #ifndef FAKES_OWN_STATUS
