@@ -43,6 +43,12 @@ static bool is_absolute(unsigned m)
 	return m >= JUDGE_RULE_ERROR_RATE && m < JUDGE_RULE_ERROR_RATE + JUDGE_ABSOLUTE;
 }
 
+uint64_t judge_slow_new_ns(uint64_t old_ns, double tolerance)
+{
+	if (!old_ns) return 0; /* not known: nothing counts as slow */
+	return HG_MAX((uint64_t)((double)old_ns * tolerance), old_ns + JUDGE_SLOWER_LEAST_NS);
+}
+
 /* ---- the mixtures ---- */
 
 void judge_terms_relative(double w, double tolerance, double a[JUDGE_TERMS], double b[JUDGE_TERMS])

@@ -67,13 +67,22 @@ const char *judge_metric_name(enum judge_metric m);
 struct judge_rules {
 	double alpha;             /* 1 - confidence, for the whole rollout; default 0.001 */
 	double tolerance_errors;  /* the new one may fail so many times as often; >= 1, default 1 */
-	double tolerance_latency; /* the edge multiplies tau by it for the new release; kept here
-	                             for reports only; >= 1, default 1.2 */
+	double tolerance_latency; /* of judge_slow_new_ns, which the edge goes by; kept here for
+	                             reports only; >= 1, default 1.2 */
 	double error_rate;        /* rule: share of failures in (0, 0.9]; 0: off */
 	double error_above;       /* rule: that much above the old release, (0, 0.9]; 0: off */
 	double p95_ratio;         /* rule: > 1, applied by the edge as above; 0: off */
 	bool p95;                 /* rule: on or off; its limit is known to the edge only */
 };
+
+/*
+ * From where on a response of the new release is slow, when one of the old one is from `old_ns` on:
+ * so many times, and at least a millisecond more. Of an app that answers in tenths of one, a
+ * release with a small share of the traffic is slower by a fifth without being worse: its caches
+ * are colder, and it is woken for each request.
+ */
+#define JUDGE_SLOWER_LEAST_NS 1000000u
+uint64_t judge_slow_new_ns(uint64_t old_ns, double tolerance);
 
 struct judge_count {
 	uint32_t c, s; /* failures or exceedances of the new and of the old release */

@@ -76,7 +76,7 @@ static void thresholds(
 	for (int i = 0; i < SNAP_TRIAL_LEVELS; i++) {
 		uint64_t ns = trial_quantile_ns(b, r->app_name, r->old_release, levels[i]);
 		t->slow_old_ns[i] = ns;
-		t->slow_new_ns[i] = (uint64_t)((double)ns * r->tolerance);
+		t->slow_new_ns[i] = judge_slow_new_ns(ns, r->tolerance);
 		if (i == 1) p95 = ns;
 	}
 	t->rule_p95_ns = r->p95_ns;

@@ -348,9 +348,14 @@ static void ways_set(const struct run *run, struct flow_arm *a, bool of_new)
 static void limits_set(const struct run *run, struct flow_arm *a, bool of_new)
 {
 	const double level[] = {0.5, 0.95, 0.99};
-	double tolerance = of_new ? run->w.kept.judge.rules.tolerance_latency : 1;
-	for (uint32_t i = 0; i < HG_COUNT(level); i++)
-		a->limit_ms[i] = sim_latency_quantile(run->flow.base, level[i]) * tolerance;
+	double tolerance = run->w.kept.judge.rules.tolerance_latency;
+	for (uint32_t i = 0; i < HG_COUNT(level); i++) {
+		double ms = sim_latency_quantile(run->flow.base, level[i]);
+		a->limit_ms[i] = ms;
+		if (of_new)
+			a->limit_ms[i] =
+			        (double)judge_slow_new_ns((uint64_t)(ms * 1e6), tolerance) / 1e6;
+	}
 	a->limit_ms[3] = (double)run->latency.p95_ns / 1e6;
 	if (run->latency.p95_ratio > 1)
 		a->limit_ms[4] = sim_latency_quantile(run->flow.base, 0.95) *

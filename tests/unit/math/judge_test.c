@@ -725,9 +725,24 @@ static void values_that_cannot_be_are_refused(void **state)
 	}
 }
 
+static void a_release_may_be_so_much_slower_and_a_millisecond_in_any_case(void **state)
+{
+	static const struct {
+		uint64_t old_ns, new_ns;
+		double tolerance;
+	} rows[] = {{0, 0, 1.2}, {300000, 1300000, 1.2}, {4999999, 5999999, 1.2},
+	        {5000000, 6000000, 1.2}, {20000000, 24000000, 1.2}, {400000, 1400000, 3},
+	        {20000000, 21000000, 1}};
+	(void)state;
+	for (size_t i = 0; i < HG_COUNT(rows); i++)
+		assert_int_equal(
+		        judge_slow_new_ns(rows[i].old_ns, rows[i].tolerance), rows[i].new_ns);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	        cmocka_unit_test(a_release_may_be_so_much_slower_and_a_millisecond_in_any_case),
 	        cmocka_unit_test(without_evidence_nothing_is_believed),
 	        cmocka_unit_test(a_total_failure_is_found_after_a_handful_of_requests),
 	        cmocka_unit_test(a_weight_of_nothing_or_all_compares_nothing),
