@@ -10,14 +10,16 @@ usage: tools/again.py BUILD FILE.xml [meson test's options]    after meson test;
 import contextlib
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from junit import GOOD, end_of, mend, rows_of
+from junit import GOOD, end_of, mend, rows_of, said_by
 
 MOST = 3
+LINES = 12  # of what a test said
 # A test that fails leaves what it holds: leaks say nothing then, and a leak of its own comes again.
 FINDINGS = ("ERROR: AddressSanitizer", "ThreadSanitizer", "runtime error:")
 
@@ -47,6 +49,15 @@ def replace(root, again, name):
                 for gone in [c for c in old.iter("testcase") if c.get("name") == case.get("name")]:
                     old.remove(gone)
                 old.append(case)
+
+
+def say_why(row):
+    """Why it failed beside others: whoever reads of it wants to know whether it was the machine."""
+    first = re.search(r"(?m)^not ok (\d+ - .*)", row.get("stdout") or "")
+    case = ET.Element("testcase", name=first[1] if first else "")
+    for line in [case.get("name"), *said_by(row, case).splitlines()[-LINES:]]:
+        if line.strip():
+            print(f"    {line[:300]}", flush=True)
 
 
 def attempt(build, row, options):
@@ -87,7 +98,8 @@ def main():
             print(f"not repeated: {row['name']} ({row['result']}: {end_of(row)})", flush=True)
             well = False
             continue
-        print(f"again, alone: {row['name']} ({row['result']})", flush=True)
+        print(f"again, alone: {row['name']} ({row['result']}: {end_of(row)})", flush=True)
+        say_why(row)
         with nobody_beside():
             results, report = attempt(build, row, options)
         if results and all(r in GOOD for r in results):

@@ -23,6 +23,7 @@ if how == "found": sys.exit("ERROR: AddressSanitizer: heap-use-after-free")
 if how == "stands":
     state = pathlib.Path("/proc/" + os.environ["HEADGATE_BESIDE"] + "/stat").read_text().rsplit(")", 1)[1].split()[0]
     sys.exit(state != "T")
+if how == "1": print("it was the machine")
 sys.exit(int(how))
 """
 
@@ -54,6 +55,8 @@ class Again(unittest.TestCase):
         done, bad, cases = self.run_all("steady", "once")
         self.assertEqual((done.returncode, bad, cases), (0, [], 2), done.stdout)
         self.assertIn("passed when run alone: once", done.stdout)
+        self.assertIn("ended with 1 after", done.stdout)
+        self.assertIn("\n    it was the machine\n", done.stdout)
 
     def test_who_fails_twice_has_failed(self):
         done, bad, cases = self.run_all("once", "twice")
