@@ -78,8 +78,8 @@ struct judge_rules {
 /*
  * From where on a response of the new release is slow, when one of the old one is from `old_ns` on:
  * so many times, and at least a millisecond more. Of an app that answers in tenths of one, a
- * release with a small share of the traffic is slower by a fifth without being worse: its caches
- * are colder, and it is woken for each request.
+ * release with a tenth of the traffic is slower by up to a third without being worse (measured,
+ * docs/judge.md): its caches are colder, and it is woken for each request.
  */
 #define JUDGE_SLOWER_LEAST_NS 1000000u
 uint64_t judge_slow_new_ns(uint64_t old_ns, double tolerance);
