@@ -351,13 +351,13 @@ static void observe(struct server *s, const struct db_query *q)
 	s->stats.queries++;
 }
 
-#define NO_WRITES "the server takes no writes, or no longer our statements"
-
 /* No connection to this server gets a query any more; each is closed when it has answered. */
 static void retire_all(struct server *s)
 {
 	for (uint32_t i = 0; i < s->pool->o.connections_max; i++)
-		if (s->conns[i].state == CONN_READY) s->conns[i].retired = NO_WRITES;
+		if (s->conns[i].state == CONN_READY)
+			s->conns[i].retired =
+			        "the server takes no writes, or no longer our statements";
 }
 
 static void close_retired(struct server *s)
@@ -402,7 +402,7 @@ static void synced(struct conn *c)
 	observe(s, q);
 	enum useless useless = USELESS_NONE;
 	conclude(q, r, &useless);
-	if (useless == USELESS_THIS) c->retired = NO_WRITES;
+	if (useless == USELESS_THIS) c->retired = "the server ends the connection";
 	if (useless == USELESS_ALL) retire_all(s);
 }
 

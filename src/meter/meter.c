@@ -279,17 +279,18 @@ double meter_quantile(const uint64_t bucket[METER_BUCKETS], double q)
 	return meter_bounds[METER_BUCKETS - 2];
 }
 
-bool meter_taken(const struct meter *m, uint64_t snapshot, uint64_t certs)
+uint32_t meter_behind(const struct meter *m, uint64_t snapshot, uint64_t certs)
 {
 	for (uint32_t w = 0; w < m->worker_count; w++) {
 		const struct meter_worker *k = &m->worker[w];
 		/* A slot without a process is between two: the next one begins with the newest. */
-		if (!atomic_load_explicit(&k->pid, memory_order_relaxed)) continue;
+		uint32_t pid = atomic_load_explicit(&k->pid, memory_order_relaxed);
+		if (!pid) continue;
 		if (atomic_load_explicit(&k->snapshot_ack, memory_order_acquire) < snapshot ||
 		        atomic_load_explicit(&k->certs_ack, memory_order_acquire) < certs)
-			return false;
+			return pid;
 	}
-	return true;
+	return 0;
 }
 
 void meter_replica_sum(const struct meter *m, uint32_t endpoint, struct meter_replica_sum *ret_sum)

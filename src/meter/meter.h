@@ -247,8 +247,9 @@ void meter_init(struct meter *m, uint32_t workers);
 struct meter *meter_open(void *mapping, size_t size);
 /* Gauges of a dead worker back to zero. */
 void meter_worker_reset(struct meter *m, uint32_t worker);
-/* Does every worker that lives use this generation, or a later one? 0: of these any. */
-bool meter_taken(const struct meter *m, uint64_t snapshot, uint64_t certs);
+/* The pid of a worker that does not use these generations, or later ones, yet; 0: all that live do.
+ * A generation of 0 asks for nothing. */
+uint32_t meter_behind(const struct meter *m, uint64_t snapshot, uint64_t certs);
 
 /* Only the owning worker adds: load and store need no lock prefix. */
 static inline void meter_add(meter_u64 *c, uint64_t v)

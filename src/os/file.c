@@ -320,11 +320,16 @@ static int make_part(int dir, const char *part)
 	return fd == -EEXIST ? open_folder(dir, part) : fd; /* somebody was faster */
 }
 
+static bool give(int fd, const struct file_owner *owner)
+{
+	return fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0;
+}
+
 /* Gives what is called `name` so far to its owner, then its name. 0 or -errno. */
 static int hand_over(
         int dir, int fd, const char *name, const char *part, const struct file_owner *owner)
 {
-	if (fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) < 0) return -errno;
+	if (!give(fd, owner)) return -FILE_E_OWNER;
 	if (renameat2(dir, name, dir, part, RENAME_NOREPLACE) < 0) return -errno;
 	/* Whoever may write around it may have put something else under the first name. */
 	int now = open_folder(dir, part);
@@ -352,10 +357,10 @@ static int make_owned(int dir, const char *part, const struct file_owner *owner)
 	/* A file system that knows no such rename: others may find it before it is handed over. */
 	fd = make_new(dir, part);
 	if (fd == -EEXIST) return open_folder(dir, part);
-	if (fd < 0 || fchownat(fd, "", owner->uid, owner->gid, AT_EMPTY_PATH) == 0) return fd;
-	rc = -errno;
+	if (fd < 0 || give(fd, owner)) return fd;
+	(void)unlinkat(dir, part, AT_REMOVEDIR);
 	close(fd);
-	return rc;
+	return -FILE_E_OWNER;
 }
 
 /* Takes the first part off; false: nothing is left. */

@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 
+#include <errno.h>
 #include <sys/types.h>
 
 /*
@@ -50,7 +51,9 @@ HG_MUST int file_write_all(int fd, const void *bytes, size_t n);
  * write, or a sticky one; any other is -ELOOP. What is missing is made as folders of mode 0755 when
  * `owner` is given, and the last part is the owner's from the moment it has its name: whoever finds
  * it, also after a crash in between, finds it whole. -ESTALE: what was made was exchanged.
+ * -FILE_E_OWNER: it could not be given to its owner, and is not there.
  */
+#define FILE_E_OWNER EOWNERDEAD
 struct file_owner {
 	uid_t uid;
 	gid_t gid;

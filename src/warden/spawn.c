@@ -161,6 +161,7 @@ static void open_writable(struct birth *b)
 		struct sandbox_path *p = &b->blob.writable[i];
 		p->fd = file_open_guarded(p->name, trusted(b), &owner);
 		if (p->fd == -ELOOP || p->fd == -ESTALE) fail(b, WD_STEP_WRITABLE, -p->fd);
+		if (p->fd == -FILE_E_OWNER) fail(b, WD_STEP_ROOT, EPERM);
 		if (p->fd < 0 || !b->w->as_root) continue;
 		if (holds_data(b, p->fd)) fail(b, WD_STEP_WRITABLE, EXDEV);
 	}

@@ -163,12 +163,16 @@ class EdgeLimits(unittest.TestCase):
         self.assertEqual([self.denied("127.0.0.6") for _ in range(12)], [False] * 12)
 
     def test_06b_a_reload_is_over_when_every_worker_has_it(self):
-        slow = self.site.pids("edge")[0]
+        def newest():
+            text = self.site.api_metrics()
+            return max(map(int, re.findall(r"(?m)^headgate_edge_snapshot_generation\S* (\d+)$", text)))
+        slow, before = self.site.pids("edge")[0], newest()
         kill(slow, signal.SIGSTOP)
         try:
             with concurrent.futures.ThreadPoolExecutor(1) as pool:
                 reload = pool.submit(self.site.reload, edge="  deny: [127.0.0.6]")
-                time.sleep(0.4)
+                wait_for(lambda: newest() > before, 10)  # the other one has it
+                time.sleep(0.1)  # … and that is not enough
                 self.assertFalse(reload.done())
                 kill(slow, signal.SIGCONT)
                 reload.result()
@@ -178,6 +182,7 @@ class EdgeLimits(unittest.TestCase):
             began = time.monotonic()
             self.site.reload(edge="")
             self.assertGreater(time.monotonic() - began, 1)
+            wait_for(lambda: re.search(rf"edge\.takes_long .*pid={slow}\b", self.site.run("logs", "control").stdout), 10)
         finally:
             kill(slow, signal.SIGCONT)
 

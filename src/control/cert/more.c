@@ -155,5 +155,5 @@ uint64_t certs_acknowledged(const struct meter *m)
 
 bool certs_taken(const struct certs *c, uint64_t generation)
 {
-	return !c->o.meter || meter_taken(c->o.meter, 0, generation);
+	return !c->o.meter || !meter_behind(c->o.meter, 0, generation);
 }

@@ -30,9 +30,10 @@ struct api_edge api_edge_told(const struct api *a)
 	};
 }
 
-static bool taken(const struct api *a, const struct api_edge *want)
+/* The pid of a worker that has not taken it; 0: all have. */
+static uint32_t behind(const struct api *a, const struct api_edge *want)
 {
-	return !a->d.meter || meter_taken(a->d.meter, want->snapshot, want->certs);
+	return a->d.meter ? meter_behind(a->d.meter, want->snapshot, want->certs) : 0;
 }
 
 static void held_free(struct api_held *h)
@@ -60,11 +61,12 @@ static void on_look(struct loop *l, struct loop_timer *t)
 	struct api *a = HG_CONTAINER(t, struct api, hold);
 	HG_LIST_EACH_SAFE (node, after, &a->held) {
 		struct api_held *h = HG_CONTAINER(node, struct api_held, node);
-		bool late = loop_now_ms(l) >= h->until_ms;
-		if (!late && !taken(a, &h->want)) continue;
-		if (late && a->d.log)
-			hg_log(a->d.log, HG_WARN, "edge.takes_long",
-			        HG_I("generation", h->want.snapshot));
+		uint32_t pid = behind(a, &h->want);
+		if (pid && loop_now_ms(l) < h->until_ms) continue;
+		if (pid && a->d.log)
+			hg_log(a->d.log, HG_WARN, "edge.takes_long", HG_I("pid", pid),
+			        HG_I("generation", h->want.snapshot),
+			        HG_I("certificates", h->want.certs));
 		answer(h);
 	}
 	if (hg_list_empty(&a->held) || loop_timer_start(l, t, LOOK_MS, on_look) == HG_OK) return;
@@ -77,7 +79,7 @@ bool api_hold(struct api_request *r, const struct api_edge *before)
 	struct api_edge want = api_edge_told(a);
 	if (want.snapshot == before->snapshot) want.snapshot = 0;
 	if (want.certs == before->certs) want.certs = 0;
-	if (taken(a, &want)) return false;
+	if (!behind(a, &want)) return false;
 	struct api_held *h = calloc(1, sizeof *h);
 	if (!h) return false;
 	if (hg_list_empty(&a->held) &&

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "os/file.h"
@@ -248,6 +249,25 @@ static void what_is_made_for_somebody_is_his_as_soon_as_it_can_be_seen(void **st
 	}
 }
 
+static void what_cannot_be_given_to_its_owner_is_not_left_behind(void **state)
+{
+	int status;
+	(void)state;
+	if (geteuid() != 0) skip();
+	assert_int_equal(mkdir(in_dir("n"), 0755), 0);
+	assert_int_equal(chown(in_dir("n"), 65534, 65534), 0);
+	assert_int_equal(chmod(dir, 0755), 0);
+	pid_t pid = fork();
+	if (pid == 0) { /* who is not root gives nothing away */
+		if (setgid(65534) < 0 || setuid(65534) < 0) _exit(2);
+		int fd = file_open_guarded(in_dir("n/data"), 0, &(struct file_owner){4711, 4711});
+		_exit(fd == -FILE_E_OWNER ? 0 : 1);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(rmdir(in_dir("n")), 0); /* it is empty */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -258,6 +278,7 @@ int main(void)
 	        cmocka_unit_test(removing_follows_no_symbolic_link),
 	        cmocka_unit_test(a_guarded_path_follows_only_links_nobody_else_could_lay),
 	        cmocka_unit_test(what_is_made_for_somebody_is_his_as_soon_as_it_can_be_seen),
+	        cmocka_unit_test(what_cannot_be_given_to_its_owner_is_not_left_behind),
 	        cmocka_unit_test(random_bytes_and_boot_id_come),
 	        cmocka_unit_test(a_sealed_memfd_cannot_change),
 	        cmocka_unit_test(memory_shared_read_only_cannot_be_made_writable),
